@@ -25,13 +25,13 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter
 from skimage.color import hsv2rgb, rgb2hsv
 
-Array = NDArray[np.float64]   # a picture (height, width, 3), a map (height, width), a colour (3,)
-Mask = NDArray[np.bool_]      # (height, width)
+Array = NDArray[np.float64]  # a picture (height, width, 3), a map (height, width), a colour (3,)
+Mask = NDArray[np.bool_]  # (height, width)
 Points = NDArray[np.complex128]  # a path, a field of directions, or a grid of places
 
-SUPERSAMPLE = 2    # the canvas is this much finer than the finished image
-SAMPLING = 0.6     # distance of a stroke's samples in canvas pixels; below 0.7 leaves no holes
-STEP = 2.0         # how far a traced path goes per step, in finished pixels
+SUPERSAMPLE = 2  # the canvas is this much finer than the finished image
+SAMPLING = 0.6  # distance of a stroke's samples in canvas pixels; below 0.7 leaves no holes
+STEP = 2.0  # how far a traced path goes per step, in finished pixels
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Brush:
     """A brush, and how it is used; lengths are in pixels of the finished image."""
 
     width: float
-    length: float = 20.0           # of the strokes of a layer; a stroke drawn by hand has its own
-    spacing: float = 5.0           # mean distance between the strokes of a layer
+    length: float = 20.0  # of the strokes of a layer; a stroke drawn by hand has its own
+    spacing: float = 5.0  # mean distance between the strokes of a layer
     jitter: tuple[float, float, float] = (0.01, 0.06, 0.06)  # of hue, saturation and value
-    streaks: float = 0.07          # how much lighter or darker single hairs are
-    dryness: float = 0.25          # how many hairs run dry towards the end: half of them at 0.5
+    streaks: float = 0.07  # how much lighter or darker single hairs are
+    dryness: float = 0.25  # how many hairs run dry towards the end: half of them at 0.5
     opacity: float = 1.0
-    body: float = 1.0              # thickness of the paint
-    tolerance: float = 0.2         # colour distance at which a stroke ends
+    body: float = 1.0  # thickness of the paint
+    tolerance: float = 0.2  # colour distance at which a stroke ends
 
 
 class Canvas:
@@ -61,8 +61,9 @@ class Canvas:
         # Hairs of all strokes are cut from this one sheet: fine across, drawn out along.
         self._hairs = noise((256, 1024), (0.9, 30), rng) + 0.5 * noise((256, 1024), (0.7, 7), rng)
 
-    def layer(self, reference: Array, flow: Points, brush: Brush,
-              where: Mask | None = None) -> None:
+    def layer(
+        self, reference: Array, flow: Points, brush: Brush, where: Mask | None = None
+    ) -> None:
         """Cover the canvas, or where the mask allows a stroke to start, with strokes."""
         seeds = scatter(reference.shape[:2], brush.spacing, self.rng)
         if where is not None:
@@ -192,8 +193,9 @@ def unit(vectors: Points) -> Points:
     return vectors / np.maximum(np.abs(vectors), 1e-9)
 
 
-def noise(shape: tuple[int, ...], sigma: float | tuple[float, float],
-          rng: np.random.Generator) -> Array:
+def noise(
+    shape: tuple[int, ...], sigma: float | tuple[float, float], rng: np.random.Generator
+) -> Array:
     """Return smooth noise of zero mean and unit variance, seamless across the edges."""
     values = gaussian_filter(rng.normal(size=shape), sigma, mode="wrap")
     return (values - values.mean()) / values.std()

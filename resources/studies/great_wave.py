@@ -33,15 +33,28 @@ INK, DEEP, MIDDLE, PALE, MIST = "#14284d", "#1c3d6e", "#3f6c98", "#9dbfc9", "#cf
 WOOD, ROSE = "#dcbf90", "#d9a583"
 SKY = ("#e6cf9f", "#ecdcb6", "#eee2c6", "#e3d8c0", "#a9a498", "#6f7274")
 
-BACK = curve(-10 + 176j, 30 + 160j, 82 + 122j, 132 + 74j, 190 + 42j, 250 + 34j, 302 + 50j,
-             336 + 88j)
+BACK = curve(
+    -10 + 176j, 30 + 160j, 82 + 122j, 132 + 74j, 190 + 42j, 250 + 34j, 302 + 50j, 336 + 88j
+)
 LIP = curve(336 + 88j, 314 + 102j, 276 + 104j, 226 + 94j, 178 + 90j, 150 + 112j, 152 + 150j)
 FACE = curve(276 + 108j, 260 + 146j, 256 + 190j, 266 + 236j, 290 + 280j, 322 + 304j)
 BELLY = curve(152 + 120j, 116 + 170j, 84 + 214j, 52 + 262j, 20 + 306j, -10 + 330j)
-TROUGH = curve(296 + 288j, 322 + 306j, 372 + 326j, 436 + 332j, 500 + 314j, 566 + 262j, 606 + 220j,
-               650 + 176j)
-HILL = curve(-10 + 352j, 60 + 322j, 120 + 300j, 168 + 268j, 208 + 240j, 236 + 252j, 276 + 292j,
-             330 + 336j, 400 + 384j, 480 + 420j, 560 + 440j)
+TROUGH = curve(
+    296 + 288j, 322 + 306j, 372 + 326j, 436 + 332j, 500 + 314j, 566 + 262j, 606 + 220j, 650 + 176j
+)
+HILL = curve(
+    -10 + 352j,
+    60 + 322j,
+    120 + 300j,
+    168 + 268j,
+    208 + 240j,
+    236 + 252j,
+    276 + 292j,
+    330 + 336j,
+    400 + 384j,
+    480 + 420j,
+    560 + 440j,
+)
 
 
 class Block:
@@ -107,16 +120,41 @@ def sky(rng: np.random.Generator) -> Array:
 
 def fuji(block: Block) -> None:
     """Put Mount Fuji far away: a small blue cone with a cap of snow."""
-    cone = np.concatenate([curve(352 + 330j, 380 + 306j, 404 + 278j), [412 + 278j],
-                           curve(412 + 278j, 434 + 304j, 470 + 332j)])
+    cone = np.concatenate(
+        [
+            curve(352 + 330j, 380 + 306j, 404 + 278j),
+            [412 + 278j],
+            curve(412 + 278j, 434 + 304j, 470 + 332j),
+        ]
+    )
     block.shape([cone], DEEP)
-    snow = [404 + 278j, 412 + 278j, 424 + 293j, 430 + 306j, 422 + 301j, 418 + 308j, 412 + 299j,
-            407 + 309j, 402 + 300j, 395 + 307j, 392 + 299j, 386 + 301j, 396 + 289j]
+    snow = [
+        404 + 278j,
+        412 + 278j,
+        424 + 293j,
+        430 + 306j,
+        422 + 301j,
+        418 + 308j,
+        412 + 299j,
+        407 + 309j,
+        402 + 300j,
+        395 + 307j,
+        392 + 299j,
+        386 + 301j,
+        396 + 289j,
+    ]
     block.shape([np.array(snow)], PAPER, 0)
 
 
-def bands(block: Block, first: Points, last: Points, inks: tuple[str, ...], count: int,
-          *, ragged: float = 0.12) -> None:
+def bands(
+    block: Block,
+    first: Points,
+    last: Points,
+    inks: tuple[str, ...],
+    count: int,
+    *,
+    ragged: float = 0.12,
+) -> None:
     """Fill the strip between two paths with tapering bands that run along it."""
     for i in range(count):
         low, high = i / count, (i + block.rng.uniform(0.8, 1.0)) / count
@@ -132,12 +170,21 @@ def swell(block: Block) -> None:
     """Put the long swell that rises to the right, paper-white with blue streaks in its flank."""
     bottom = curve(286 + 440j, 372 + 440j, 436 + 440j, 566 + 440j, 650 + 440j)
     block.shape([np.concatenate([TROUGH, bottom[::-1]])], PAPER)
-    foot = curve(290 + 330j, 330 + 352j, 372 + 374j, 436 + 388j, 500 + 382j, 566 + 350j,
-                 606 + 326j, 650 + 300j)
+    foot = curve(
+        290 + 330j,
+        330 + 352j,
+        372 + 374j,
+        436 + 388j,
+        500 + 382j,
+        566 + 350j,
+        606 + 326j,
+        650 + 300j,
+    )
     bands(block, TROUGH + 9j, foot, (DEEP, MIST, MIDDLE, PAPER, DEEP, PALE), 9, ragged=0.3)
     low = curve(300 + 352j, 380 + 392j, 470 + 404j, 560 + 388j, 650 + 322j, count=80)
-    bands(block, low, low + 46j + np.linspace(0, 30j, 80), (DEEP, PAPER, MIDDLE, PALE), 7,
-          ragged=0.4)
+    bands(
+        block, low, low + 46j + np.linspace(0, 30j, 80), (DEEP, PAPER, MIDDLE, PALE), 7, ragged=0.4
+    )
     for down in (3, 6):
         block.line(TROUGH + 1j * down, 0.6, MIDDLE)
     foam(block, TROUGH[52:] + 3j, 14, towards=1j)
@@ -149,8 +196,13 @@ def great_wave(block: Block) -> None:
     block.shape([body], PAPER, 1.2)
     hollow = np.concatenate([LIP[10:], BELLY, [-10 + 440j, 322 + 440j], FACE[::-1]])
     block.shape([hollow], DEEP)
-    bands(block, FACE, curve(150 + 112j, 122 + 170j, 96 + 230j, 84 + 290j, 90 + 350j, 104 + 400j),
-          (MIDDLE, DEEP, INK, DEEP, PALE, DEEP, INK), 17)
+    bands(
+        block,
+        FACE,
+        curve(150 + 112j, 122 + 170j, 96 + 230j, 84 + 290j, 90 + 350j, 104 + 400j),
+        (MIDDLE, DEEP, INK, DEEP, PALE, DEEP, INK),
+        17,
+    )
     for down in (4, 8, 13):
         block.line(BACK[6:56] + down * (0.5 + 1j), 0.6, MIDDLE)
     foam(block, curve(132 + 190j, 118 + 222j, 92 + 262j, 64 + 300j), 26, towards=1 + 0.8j)
@@ -168,14 +220,28 @@ def near_wave(block: Block) -> None:
     bottom = np.array([560 + 440j, -10 + 440j])
     block.shape([np.concatenate([HILL, bottom])], PAPER, 1.2)
     flank = curve(214 + 262j, 236 + 300j, 284 + 350j, 350 + 398j, 420 + 432j, 480 + 450j)
-    bands(block, curve(232 + 262j, 270 + 300j, 322 + 342j, 396 + 392j, 470 + 424j, 540 + 442j),
-          flank, (PALE, PAPER, DEEP, PAPER, MIDDLE), 5)
-    bands(block, curve(250 + 336j, 262 + 380j, 300 + 412j, 350 + 440j),
-          curve(196 + 330j, 206 + 380j, 232 + 420j, 262 + 450j), (DEEP, MIDDLE, DEEP, PALE), 6)
+    bands(
+        block,
+        curve(232 + 262j, 270 + 300j, 322 + 342j, 396 + 392j, 470 + 424j, 540 + 442j),
+        flank,
+        (PALE, PAPER, DEEP, PAPER, MIDDLE),
+        5,
+    )
+    bands(
+        block,
+        curve(250 + 336j, 262 + 380j, 300 + 412j, 350 + 440j),
+        curve(196 + 330j, 206 + 380j, 232 + 420j, 262 + 450j),
+        (DEEP, MIDDLE, DEEP, PALE),
+        6,
+    )
     for down in (4, 8):
         block.line(HILL[:52] + 1j * down, 0.6, MIDDLE)
-    foam(block, curve(212 + 288j, 180 + 316j, 150 + 330j, 110 + 350j, 60 + 362j), 24,
-         towards=0.4 + 1j)
+    foam(
+        block,
+        curve(212 + 288j, 180 + 316j, 150 + 330j, 110 + 350j, 60 + 362j),
+        24,
+        towards=0.4 + 1j,
+    )
     foam(block, curve(250 + 330j, 222 + 350j, 200 + 372j, 176 + 392j), 18, towards=1 + 1j)
 
 
@@ -183,13 +249,17 @@ def corner_wave(block: Block) -> None:
     """Put the wave that breaks in the lower left corner."""
     top = curve(-10 + 380j, 30 + 366j, 80 + 372j, 124 + 396j, 160 + 440j)
     block.shape([np.append(top, -10 + 440j)], DEEP)
-    bands(block, top + 6j, curve(-10 + 440j, 10 + 446j, 40 + 450j, 60 + 450j, 80 + 450j),
-          (INK, DEEP, MIDDLE, DEEP), 8)
+    bands(
+        block,
+        top + 6j,
+        curve(-10 + 440j, 10 + 446j, 40 + 450j, 60 + 450j, 80 + 450j),
+        (INK, DEEP, MIDDLE, DEEP),
+        8,
+    )
     foam(block, top[6:74], 24, towards=0.3 + 1j)
 
 
-def foam(block: Block, edge: Points, size: float, towards: complex,
-         ridge: float = 0.0) -> None:
+def foam(block: Block, edge: Points, size: float, towards: complex, ridge: float = 0.0) -> None:
     """Let claws of foam break out of an edge, pale ones behind white ones; cover their roots."""
     length = np.abs(np.diff(edge)).sum()
     for at in np.linspace(0, len(edge) - 1, max(3, int(length / size * 2.2))).astype(int):
@@ -201,13 +271,20 @@ def foam(block: Block, edge: Points, size: float, towards: complex,
     block.line(edge, size * ridge, PAPER)
 
 
-def claw(base: complex, heading: float, size: float, bend: int,
-         rng: np.random.Generator) -> Iterator[Points]:
+def claw(
+    base: complex, heading: float, size: float, bend: int, rng: np.random.Generator
+) -> Iterator[Points]:
     """Yield the outlines of a claw of foam: a palm, and hooked fingers spread around it."""
     palm = hook(base, heading, 0.6 * size, bend * 0.5)
     yield finger(palm, 0.5 * size)
-    for at, spread in ((0.25, -1.35), (0.55, -0.8), (0.8, -0.3), (0.9, 0.25), (0.7, 0.8),
-                       (0.4, 1.3)):
+    for at, spread in (
+        (0.25, -1.35),
+        (0.55, -0.8),
+        (0.8, -0.3),
+        (0.9, 0.25),
+        (0.7, 0.8),
+        (0.4, 1.3),
+    ):
         root = palm[int(at * len(palm))]
         reach = size * rng.uniform(0.5, 0.72)
         turn = heading + bend * spread + rng.normal(0, 0.1)
@@ -217,14 +294,14 @@ def claw(base: complex, heading: float, size: float, bend: int,
 def hook(base: complex, heading: float, length: float, curl: float) -> Points:
     """Return a path that starts straight and curls more and more."""
     along = np.linspace(0, 1, 22)
-    steps = np.exp(1j * (heading + curl * along ** 3)) * length / len(along)
+    steps = np.exp(1j * (heading + curl * along**3)) * length / len(along)
     return base + np.cumsum(steps)
 
 
 def finger(spine: Points, width: float) -> Points:
     """Return the outline of a finger around a path: round at its root, pointed at its tip."""
     along = np.linspace(0, 1, len(spine))
-    half = 0.5 * width * np.minimum(1, 5 * along + 0.1) * (1 - along ** 2.5) + 0.2
+    half = 0.5 * width * np.minimum(1, 5 * along + 0.1) * (1 - along**2.5) + 0.2
     side = 1j * unit(np.gradient(spine)) * half
     return np.concatenate([spine + side, (spine - side)[::-1]])
 

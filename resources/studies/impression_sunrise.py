@@ -62,7 +62,7 @@ def sky(rng: np.random.Generator) -> tuple[Array, Points]:
     clouds = drag(noise(SHAPE, 7, rng), flow, 26)
     height = PLACES.imag / HORIZON
     reference = ramp(0.08 + 0.82 * height + 0.13 * clouds, *SKY)
-    glow = np.exp(-(np.abs(PLACES - SUN) / 110) ** 2) * 0.4
+    glow = np.exp(-((np.abs(PLACES - SUN) / 110) ** 2)) * 0.4
     return mix(reference, colour("#d9a078"), glow), flow
 
 
@@ -71,7 +71,7 @@ def harbour(reference: Array, flow: Points, rng: np.random.Generator) -> None:
     x, y = PLACES.real, PLACES.imag
     skyline = HORIZON - 34 - 26 * noise(SHAPE, (1e3, 13), rng) * (np.abs(x - SUN.real) > 40)
     depth = smoothstep(y, skyline - 22, skyline + 22) * (1 - smoothstep(y, 246, 262))
-    gap = 1 - 0.75 * np.exp(-((x - 300) / 34) ** 2)
+    gap = 1 - 0.75 * np.exp(-(((x - 300) / 34) ** 2))
     tone = 0.42 + 0.2 * noise(SHAPE, (16, 5), rng) + 0.16 * np.sin(x / 90)
     reference[:] = mix(reference, ramp(tone, *HARBOUR), 0.82 * depth * gap)
     upright = (depth > 0.3) & (noise(SHAPE, 9, rng) > -0.2)
@@ -86,7 +86,7 @@ def water(reference: Array, flow: Points, rng: np.random.Generator) -> None:
     ripples = drag(noise(SHAPE, (3, 6), rng), level, 9)
     depth = (y - HORIZON) / (SHAPE[0] - HORIZON)
     sea = ramp(depth * 0.9 + 0.16 * ripples, *WATER)
-    warm = np.exp(-((PLACES.real - SUN.real - 10) / 95) ** 2) * 0.3 * (1 - 0.5 * depth)
+    warm = np.exp(-(((PLACES.real - SUN.real - 10) / 95) ** 2)) * 0.3 * (1 - 0.5 * depth)
     sea = mix(sea, colour("#c49a78"), np.clip(warm + 0.07 * ripples, 0, 1))
     reference[below] = sea[below]
     flow[below] = level[below]
@@ -108,8 +108,12 @@ def masts(canvas: Canvas) -> None:
         for _ in range(26):
             puff = start + rng.normal(0, 12) + 1j * rng.normal(-34, 24)
             bend = puff + 9 - 9j + rng.normal(0, 3)
-            canvas.stroke(curve(puff, bend, puff + 22 - 12j), rng.uniform(4, 8),
-                          colour(rng.choice(["#5d7f98", "#7b97a6", "#4f6d86"])), faint)
+            canvas.stroke(
+                curve(puff, bend, puff + 22 - 12j),
+                rng.uniform(4, 8),
+                colour(rng.choice(["#5d7f98", "#7b97a6", "#4f6d86"])),
+                faint,
+            )
 
 
 def touches(canvas: Canvas) -> None:
@@ -119,11 +123,12 @@ def touches(canvas: Canvas) -> None:
     for near in np.sort(rng.uniform(0, 1, 430)):
         place = complex(rng.uniform(0, SHAPE[1]), 262 + 232 * near)
         long = rng.uniform(5, 10) + 11 * near
-        dark = rng.random() < 0.12 + 0.3 * near ** 2
+        dark = rng.random() < 0.12 + 0.3 * near**2
         tint = colour(rng.choice(["#34525c", "#3e5a58", "#2d4654"] if dark else list(TOUCHES)))
         sag = 1j * rng.uniform(-1.5, 2.5)
-        canvas.stroke(curve(place - long, place + sag, place + long + sag / 3),
-                      1.8 + 2.6 * near, tint, brush)
+        canvas.stroke(
+            curve(place - long, place + sag, place + long + sag / 3), 1.8 + 2.6 * near, tint, brush
+        )
 
 
 def sun(canvas: Canvas) -> None:
@@ -140,13 +145,20 @@ def sun(canvas: Canvas) -> None:
                 continue
             place = SUN.real + rng.normal(0, 7 + 8 * near) + 1j * (down + rng.uniform(-2, 2))
             long = rng.uniform(6, 15)
-            canvas.stroke(curve(place - long, place + 1.5j, place + long - 1j),
-                          rng.uniform(2.5, 4.4), colour(rng.choice(list(GLOW))), brush)
+            canvas.stroke(
+                curve(place - long, place + 1.5j, place + long - 1j),
+                rng.uniform(2.5, 4.4),
+                colour(rng.choice(list(GLOW))),
+                brush,
+            )
     for _ in range(34):
         place = complex(rng.normal(430, 110), rng.uniform(12, 90))
-        canvas.stroke(curve(place, place + 20 - 9j, place + 44 - 14j), rng.uniform(3, 7),
-                      colour(rng.choice(["#e3a26a", "#dd8d55", "#d8b08a"])),
-                      Brush(5, dryness=1.0, opacity=0.6))
+        canvas.stroke(
+            curve(place, place + 20 - 9j, place + 44 - 14j),
+            rng.uniform(3, 7),
+            colour(rng.choice(["#e3a26a", "#dd8d55", "#d8b08a"])),
+            Brush(5, dryness=1.0, opacity=0.6),
+        )
 
 
 def boats(canvas: Canvas) -> None:

@@ -36,35 +36,35 @@ HATCHING = (
 
 # The figure from back to front: the palette of each facet and its corners, on a 500 × 640 plane.
 FIGURE: tuple[tuple[tuple[str, ...], Outline], ...] = (
-    (UMBER, [330 + 60j, 420 + 84j, 408 + 330j, 322 + 340j]),            # back of the chair
+    (UMBER, [330 + 60j, 420 + 84j, 408 + 330j, 322 + 340j]),  # back of the chair
     (OLIVE, [322 + 340j, 408 + 330j, 426 + 470j, 330 + 462j]),
-    (UMBER, [60 + 420j, 128 + 392j, 150 + 520j, 84 + 560j]),            # arm of the chair
-    (GREY, [190 + 48j, 262 + 34j, 288 + 96j, 226 + 118j]),              # hair
+    (UMBER, [60 + 420j, 128 + 392j, 150 + 520j, 84 + 560j]),  # arm of the chair
+    (GREY, [190 + 48j, 262 + 34j, 288 + 96j, 226 + 118j]),  # hair
     (UMBER, [170 + 96j, 196 + 46j, 226 + 118j, 190 + 150j]),
-    (FLESH, [190 + 100j, 228 + 84j, 240 + 150j, 206 + 168j]),           # face
+    (FLESH, [190 + 100j, 228 + 84j, 240 + 150j, 206 + 168j]),  # face
     (OCHRE, [228 + 84j, 268 + 96j, 262 + 140j, 240 + 150j]),
     (GREY, [206 + 168j, 240 + 150j, 262 + 140j, 256 + 186j, 228 + 204j]),
-    (FLESH, [226 + 118j, 240 + 112j, 250 + 158j, 232 + 164j]),          # nose
-    (OCHRE, [212 + 196j, 256 + 178j, 266 + 234j, 222 + 246j]),          # neck
-    (GREY, [110 + 262j, 216 + 222j, 232 + 280j, 140 + 318j]),           # shoulders
+    (FLESH, [226 + 118j, 240 + 112j, 250 + 158j, 232 + 164j]),  # nose
+    (OCHRE, [212 + 196j, 256 + 178j, 266 + 234j, 222 + 246j]),  # neck
+    (GREY, [110 + 262j, 216 + 222j, 232 + 280j, 140 + 318j]),  # shoulders
     (FLESH, [104 + 270j, 168 + 240j, 150 + 330j, 100 + 372j]),
     (FLESH, [256 + 226j, 352 + 262j, 330 + 318j, 252 + 290j]),
     (OCHRE, [320 + 250j, 366 + 286j, 360 + 372j, 318 + 330j]),
-    (UMBER, [150 + 316j, 236 + 280j, 250 + 392j, 172 + 420j]),          # trunk
+    (UMBER, [150 + 316j, 236 + 280j, 250 + 392j, 172 + 420j]),  # trunk
     (FLESH, [168 + 300j, 240 + 262j, 226 + 372j, 176 + 388j]),
     (OCHRE, [232 + 272j, 316 + 300j, 290 + 384j, 228 + 372j]),
     (GREY, [226 + 372j, 300 + 350j, 318 + 442j, 240 + 468j]),
     (FLESH, [196 + 380j, 262 + 362j, 268 + 450j, 214 + 468j]),
     (OCHRE, [170 + 410j, 216 + 392j, 222 + 470j, 178 + 478j]),
-    (GREY, [98 + 366j, 146 + 340j, 150 + 454j, 108 + 470j]),            # left arm
+    (GREY, [98 + 366j, 146 + 340j, 150 + 454j, 108 + 470j]),  # left arm
     (FLESH, [106 + 440j, 150 + 430j, 232 + 470j, 218 + 502j, 110 + 478j]),
-    (FLESH, [320 + 330j, 362 + 366j, 348 + 462j, 306 + 440j]),          # right arm
+    (FLESH, [320 + 330j, 362 + 366j, 348 + 462j, 306 + 440j]),  # right arm
     (OCHRE, [346 + 440j, 316 + 420j, 226 + 486j, 240 + 514j]),
-    (UMBER, [96 + 500j, 250 + 478j, 262 + 560j, 120 + 590j]),           # thighs
+    (UMBER, [96 + 500j, 250 + 478j, 262 + 560j, 120 + 590j]),  # thighs
     (FLESH, [112 + 506j, 236 + 492j, 214 + 540j, 96 + 566j]),
     (GREY, [244 + 480j, 372 + 470j, 402 + 536j, 262 + 560j]),
     (FLESH, [262 + 492j, 384 + 484j, 362 + 524j, 256 + 540j]),
-    (OCHRE, [96 + 560j, 150 + 548j, 168 + 640j, 104 + 640j]),           # shins
+    (OCHRE, [96 + 560j, 150 + 548j, 168 + 640j, 104 + 640j]),  # shins
     (FLESH, [340 + 520j, 396 + 516j, 372 + 640j, 316 + 640j]),
     (UMBER, [180 + 560j, 262 + 548j, 276 + 640j, 190 + 640j]),
 )
@@ -95,8 +95,10 @@ def splinter(rng: np.random.Generator) -> Outline:
     middle = complex(rng.uniform(0, 500), rng.uniform(0, 640))
     axis = np.exp(1j * np.radians(rng.choice([28, 62, 90, 118, 152]) + rng.normal(0, 6)))
     long, wide = rng.uniform(35, 90), rng.uniform(14, 40)
-    return [middle + axis * complex(long * sign + rng.normal(0, 9), wide * side)
-            for sign, side in ((-1, -0.7), (1, -1), (1, 0.6), (-1, 1))]
+    return [
+        middle + axis * complex(long * sign + rng.normal(0, 9), wide * side)
+        for sign, side in ((-1, -0.7), (1, -1), (1, 0.6), (-1, 1))
+    ]
 
 
 def split(outline: Outline, depth: int, rng: np.random.Generator) -> list[Outline]:
@@ -119,8 +121,13 @@ def split(outline: Outline, depth: int, rng: np.random.Generator) -> list[Outlin
     return [piece for part in parts if len(part) > 2 for piece in split(part, depth - 1, rng)]
 
 
-def add_facet(canvas: Canvas, outline: Outline, palette: tuple[str, ...],
-              tones: tuple[float, float], drawn: float) -> None:
+def add_facet(
+    canvas: Canvas,
+    outline: Outline,
+    palette: tuple[str, ...],
+    tones: tuple[float, float],
+    drawn: float,
+) -> None:
     """Paint one facet over what is there, shaded across from one of its edges, and hatched."""
     rng = canvas.rng
     edge = int(rng.integers(len(outline)))
@@ -131,13 +138,13 @@ def add_facet(canvas: Canvas, outline: Outline, palette: tuple[str, ...],
     fold = np.clip(depth / max(1.0, depth[where].max(initial=0)), 0, 1)
     low, high = np.array(tones) + rng.normal(0, 0.07, 2)
     fall = rng.choice([0.55, 1.0])
-    shade = ramp(high - (high - low) * fold ** fall, *palette)
+    shade = ramp(high - (high - low) * fold**fall, *palette)
     canvas.stencil = inside(canvas.height.shape, [corner * SUPERSAMPLE for corner in outline])
     # Passage: at its far end a facet lets what lies behind it through.
-    canvas.glaze(shade, 0.95 - 0.7 * fold ** 2)
+    canvas.glaze(shade, 0.95 - 0.7 * fold**2)
     hatch = np.full(SHAPE, along * np.exp(1j * rng.choice([0.0, 1.57, 0.5, -0.5])))
     for brush in HATCHING:
-        canvas.layer(shade, hatch, brush, where & (rng.random(SHAPE) > 0.8 * fold ** 2))
+        canvas.layer(shade, hatch, brush, where & (rng.random(SHAPE) > 0.8 * fold**2))
     canvas.stencil = None
     for i, corner in enumerate(outline):
         share = 1.0 if i == edge else 0.5

@@ -41,9 +41,18 @@ CYPRESS = ("#090d0d", "#131d16", "#23301c", "#3d3d20", "#5a3f20")
 SPIRALS = ((318 + 168j, 112, 1), (436 + 238j, 62, 1), (30 + 150j, 70, -1))
 # centre and radius of the light around the stars and, last, the moon
 STARS = (
-    (68 + 22j, 36), (148 + 16j, 17), (222 + 20j, 30), (262 + 34j, 19), (151 + 88j, 30),
-    (391 + 44j, 38), (452 + 118j, 38), (210 + 166j, 25), (82 + 243j, 26), (30 + 231j, 17),
-    (228 + 270j, 50), (574 + 82j, 78),
+    (68 + 22j, 36),
+    (148 + 16j, 17),
+    (222 + 20j, 30),
+    (262 + 34j, 19),
+    (151 + 88j, 30),
+    (391 + 44j, 38),
+    (452 + 118j, 38),
+    (210 + 166j, 25),
+    (82 + 243j, 26),
+    (30 + 231j, 17),
+    (228 + 270j, 50),
+    (574 + 82j, 78),
 )
 MOON = 580 + 80j
 # height, rise to the right, and swell of the ranges of hills, the farthest first
@@ -78,8 +87,12 @@ def paint(rng: np.random.Generator) -> Array:
     ):
         canvas.layer(scene.reference, scene.flow, brush)
     near_stars = halo_map() > 0.25
-    canvas.layer(scene.reference, scene.flow,
-                 Brush(3.2, 13, 4, (0.012, 0.07, 0.07), streaks=0.1, tolerance=0.3), near_stars)
+    canvas.layer(
+        scene.reference,
+        scene.flow,
+        Brush(3.2, 13, 4, (0.012, 0.07, 0.07), streaks=0.1, tolerance=0.3),
+        near_stars,
+    )
     ridges(canvas)
     moon(canvas)
     village(canvas)
@@ -97,7 +110,7 @@ def sky(rng: np.random.Generator) -> tuple[Array, Points]:
     reference = ramp(tone, *SKY)
     # A pale band of wind lies over the hills, rising to the right.
     crest = 318 - 0.00026 * (PLACES.real - 150) ** 2 + 10 * np.sin(PLACES.real / 55)
-    band = np.exp(-((PLACES.imag - crest) / 24) ** 2) * np.clip(0.55 + 0.3 * streaks, 0, 0.9)
+    band = np.exp(-(((PLACES.imag - crest) / 24) ** 2)) * np.clip(0.55 + 0.3 * streaks, 0, 0.9)
     reference = mix(reference, ramp(0.5 + 0.3 * streaks, *WIND), band)
     return add_stars(reference, streaks), flow
 
@@ -110,10 +123,10 @@ def wind(rng: np.random.Generator) -> Points:
         arm = PLACES - centre
         # Strokes turn around the centre and lean inwards a little, which makes a spiral of them.
         swirl = unit(turn * 1j * arm) - 0.32 * unit(arm)
-        flow = mix(flow, 1.2 * swirl, np.exp(-(np.abs(arm) / radius) ** 4))
+        flow = mix(flow, 1.2 * swirl, np.exp(-((np.abs(arm) / radius) ** 4)))
     for centre, radius in STARS:
         arm = PLACES - centre
-        flow = mix(flow, 1j * unit(arm), np.exp(-(np.abs(arm) / radius / 1.15) ** 6))
+        flow = mix(flow, 1j * unit(arm), np.exp(-((np.abs(arm) / radius / 1.15) ** 6)))
     return unit(flow)
 
 
@@ -124,7 +137,7 @@ def spiral_light() -> Array:
         arm = PLACES - centre
         far = np.abs(arm) / radius
         phase = turn * np.angle(arm) + 3.1 * np.log(far + 0.12)
-        light += 0.30 * np.exp(-far ** 4) * (0.25 + np.cos(phase)) + 0.1 * np.exp(-(far * 3) ** 2)
+        light += 0.30 * np.exp(-(far**4)) * (0.25 + np.cos(phase)) + 0.1 * np.exp(-((far * 3) ** 2))
     return light
 
 
@@ -174,16 +187,42 @@ def add_bushes(scene: Scene, rng: np.random.Generator) -> None:
 
 def add_cypress(scene: Scene, rng: np.random.Generator) -> list[Points]:
     """Put the dark flame of the cypress in front of it all; return its outlines."""
-    tall = np.concatenate([
-        curve(74 + 510j, 86 + 440j, 82 + 390j, 96 + 350j, 90 + 300j, 104 + 240j, 108 + 190j,
-              120 + 140j, 117 + 90j, 129 + 14j),
-        curve(129 + 14j, 131 + 70j, 140 + 110j, 136 + 150j, 150 + 200j, 148 + 250j, 164 + 310j,
-              160 + 360j, 178 + 410j, 190 + 510j),
-    ])
-    low = np.concatenate([
-        curve(146 + 510j, 158 + 430j, 176 + 380j, 172 + 340j, 187 + 282j),
-        curve(187 + 282j, 196 + 330j, 216 + 356j, 222 + 390j, 244 + 420j, 250 + 450j, 290 + 510j),
-    ])
+    tall = np.concatenate(
+        [
+            curve(
+                74 + 510j,
+                86 + 440j,
+                82 + 390j,
+                96 + 350j,
+                90 + 300j,
+                104 + 240j,
+                108 + 190j,
+                120 + 140j,
+                117 + 90j,
+                129 + 14j,
+            ),
+            curve(
+                129 + 14j,
+                131 + 70j,
+                140 + 110j,
+                136 + 150j,
+                150 + 200j,
+                148 + 250j,
+                164 + 310j,
+                160 + 360j,
+                178 + 410j,
+                190 + 510j,
+            ),
+        ]
+    )
+    low = np.concatenate(
+        [
+            curve(146 + 510j, 158 + 430j, 176 + 380j, 172 + 340j, 187 + 282j),
+            curve(
+                187 + 282j, 196 + 330j, 216 + 356j, 222 + 390j, 244 + 420j, 250 + 450j, 290 + 510j
+            ),
+        ]
+    )
     x, y = PLACES.real, PLACES.imag
     lean = 0.42 * np.sin(y / 24 + x / 17) + 0.25 * noise(SHAPE, 14, rng)
     flow = unit(-1j + lean)
@@ -200,7 +239,7 @@ def flames(canvas: Canvas, outlines: list[Points]) -> None:
         middle = len(outline) // 2
         for side, edge in ((-1, outline[:middle]), (1, outline[middle:][::-1])):
             for start in range(0, middle - 12, 3):
-                piece = edge[start:start + 16]
+                piece = edge[start : start + 16]
                 lick = piece + side * canvas.rng.uniform(1, 7) * np.linspace(-0.5, 1, len(piece))
                 tint = colour(canvas.rng.choice(["#101812", "#1b2618", "#0b100e", "#2c2c18"]))
                 canvas.stroke(lick, canvas.rng.uniform(2.5, 5.5), tint, brush)
@@ -225,20 +264,34 @@ def moon(canvas: Canvas) -> None:
         arc = MOON - inset * 1.6 + (27 - 0.45 * inset) * np.exp(1j * (turn + 0.25))
         for start in range(0, 48, 12):
             tint = colour(canvas.rng.choice(["#f2a51e", "#f6b92f", "#e8931c", "#f9cf52"]))
-            canvas.stroke(arc[start:start + 15], 3.6, tint, brush)
+            canvas.stroke(arc[start : start + 15], 3.6, tint, brush)
 
 
 def village(canvas: Canvas) -> None:
     """Paint the houses with short strokes and dark outlines, and the church with its spire."""
-    for left, base, width in ((300, 466, 40), (404, 448, 34), (452, 470, 46), (520, 456, 40),
-                              (566, 480, 50), (396, 494, 46), (330, 496, 40), (486, 500, 52),
-                              (590, 446, 36)):
+    for left, base, width in (
+        (300, 466, 40),
+        (404, 448, 34),
+        (452, 470, 46),
+        (520, 456, 40),
+        (566, 480, 50),
+        (396, 494, 46),
+        (330, 496, 40),
+        (486, 500, 52),
+        (590, 446, 36),
+    ):
         house(canvas, complex(left, base), width)
     tower = 360 + 446j
-    wall(canvas, [tower - 14, tower + 26, tower + 26 - 24j, tower + 6 - 38j, tower - 14 - 24j],
-         ("#7f9cba", "#6a88ac", "#9ab3c4"))
-    wall(canvas, [tower - 1 - 30j, tower + 11 - 30j, tower + 6 - 124j, tower + 4 - 124j],
-         ("#4f6f9f", "#6787b0", "#3f5d90"))
+    wall(
+        canvas,
+        [tower - 14, tower + 26, tower + 26 - 24j, tower + 6 - 38j, tower - 14 - 24j],
+        ("#7f9cba", "#6a88ac", "#9ab3c4"),
+    )
+    wall(
+        canvas,
+        [tower - 1 - 30j, tower + 11 - 30j, tower + 6 - 124j, tower + 4 - 124j],
+        ("#4f6f9f", "#6787b0", "#3f5d90"),
+    )
 
 
 def house(canvas: Canvas, corner: complex, width: float) -> None:
@@ -247,11 +300,18 @@ def house(canvas: Canvas, corner: complex, width: float) -> None:
     eaves = corner - 1j * tall
     wall(canvas, [corner, corner + width, eaves + width, eaves], ("#2f4a6c", "#3b5a7c", "#5d7f98"))
     roofs = (("#5c4a3c", "#74543c", "#4a3d38"), ("#3b5680", "#4f6f96", "#2c4468"))
-    wall(canvas, [eaves - 3, eaves + width + 3, eaves + 0.82 * width - 0.4j * width,
-                  eaves + 0.18 * width - 0.4j * width], roofs[int(width / 2) % 2])
+    wall(
+        canvas,
+        [
+            eaves - 3,
+            eaves + width + 3,
+            eaves + 0.82 * width - 0.4j * width,
+            eaves + 0.18 * width - 0.4j * width,
+        ],
+        roofs[int(width / 2) % 2],
+    )
     window = corner + canvas.rng.uniform(0.25, 0.75) * width - 0.2j * tall
-    canvas.stroke(curve(window, window - 0.5j * tall), 5, colour("#f6d24c"),
-                  Brush(5, dryness=0.1))
+    canvas.stroke(curve(window, window - 0.5j * tall), 5, colour("#f6d24c"), Brush(5, dryness=0.1))
 
 
 def wall(canvas: Canvas, corners: list[complex], tints: tuple[str, ...]) -> None:
@@ -263,9 +323,14 @@ def wall(canvas: Canvas, corners: list[complex], tints: tuple[str, ...]) -> None
     for y in np.arange(low, high + 2, 2.2):
         for x in np.arange(left - 4, right, 9):
             start = complex(x + rng.uniform(-3, 3), y)
-            canvas.stroke(np.array([start, start + 12 + 1j * rng.normal()]), 3.4,
-                          colour(rng.choice(list(tints))), Brush(3, streaks=0.12))
+            canvas.stroke(
+                np.array([start, start + 12 + 1j * rng.normal()]),
+                3.4,
+                colour(rng.choice(list(tints))),
+                Brush(3, streaks=0.12),
+            )
     canvas.stencil = None
     for i, corner in enumerate(corners):
-        canvas.stroke(curve(corner, corners[(i + 1) % count]), 2.0, colour("#0b1428"),
-                      Brush(2, dryness=0.2))
+        canvas.stroke(
+            curve(corner, corners[(i + 1) % count]), 2.0, colour("#0b1428"), Brush(2, dryness=0.2)
+        )

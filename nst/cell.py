@@ -1,0 +1,213 @@
+"""A finished cell on disk: a picture that carries what made it, and a JSON file beside it.
+
+The PNG's text holds everything that is the same whenever the cell is made again, so that equal
+cells are equal files. The JSON beside it adds the loss trace, and when and how fast it was made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from PIL import Image, ImageDraw
+
+from nst import __version__
+from nst.errors import ImageError
+from nst.files import write_atomically
+from nst.images import read_png_text, save_png
+from nst.settings import ALGORITHM_VERSION, Settings
+
+TEXT_KEY = "nst"
+PACKAGES = ("torch", "torchvision", "numpy", "pillow")
+TRACE_POINTS = 250  # of a long optimisation; enough for a curve, and the file stays small
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of a cell's two images: its name and title in the run, and its pixels' sha256."""
+
+    name: str
+    title: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is known of a finished cell; ``record`` and ``details`` are what its two files hold.
+
+    ``layers`` and ``ratio`` are the names of its variant. ``losses`` are those of the picture
+    before rounding to 8 bits. A cell whose losses stopped being numbers has the status ``failed``
+    and a reason.
+    """
+
+    content: Source
+    style: Source
+    layers: str
+    ratio: str
+    settings: Settings
+    extractor_digest: str
+    width: int
+    height: int
+    losses: Mapping[str, float]
+    device: str
+    versions: Mapping[str, str]
+    trace: Mapping[str, Sequence[float]]
+    seconds: float
+    attempts: int
+    status: Literal["finished", "failed"] = "finished"
+    reason: str = ""
+    reused: bool = field(default=False, compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identify everything that decides the pixels."""
+        return fingerprint(
+            self.settings, self.content.digest, self.style.digest, self.extractor_digest
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return what the PNG's text holds: all that is the same however often it is made."""
+        return {
+            "fingerprint": self.fingerprint,
+            "algorithm": ALGORITHM_VERSION,
+            "status": self.status,
+            "reason": self.reason,
+            "content": dataclasses.asdict(self.content),
+            "style": dataclasses.asdict(self.style),
+            "layers": self.layers,
+            "ratio": self.ratio,
+            "settings": self.settings.to_dict(),
+            "extractor_digest": self.extractor_digest,
+            "width": self.width,
+            "height": self.height,
+            "losses": dict(self.losses),
+            "attempts": self.attempts,
+            "device": self.device,
+            "versions": dict(self.versions),
+        }
+
+    def details(self) -> dict[str, Any]:
+        """Return what the JSON beside the PNG holds: the record, the trace and the run's facts."""
+        return {
+            **self.record(),
+            "seconds": round(self.seconds, 3),
+            "reused": self.reused,
+            "trace": _thinned(self.trace),
+        }
+
+    @classmethod
+    def from_details(cls, details: Mapping[str, Any]) -> Self:
+        """Read back what ``details`` returned."""
+        fields = {key: details[key] for key in details if key not in ("fingerprint", "algorithm")}
+        fields["content"] = Source(**fields["content"])
+        fields["style"] = Source(**fields["style"])
+        fields["settings"] = Settings.from_mapping(fields["settings"])
+        fields["trace"] = {
+            name: values for name, values in fields["trace"].items() if name != "evaluation"
+        }
+        return cls(**fields)
+
+
+def fingerprint(settings: Settings, content: str, style: str, extractor: str) -> str:
+    """Return the sha256 of all that decides a cell's pixels.
+
+    The images are given by the digests of their pixels, the extractor by that of its file.
+    """
+    identity = {
+        "algorithm": ALGORITHM_VERSION,
+        "settings": settings.to_dict(),
+        "content": content,
+        "style": style,
+        "extractor": extractor,
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def write_cell(cell: Cell, image: Image.Image, path: Path) -> None:
+    """Write ``path``, a PNG, and the JSON beside it."""
+    text = json.dumps(cell.record(), ensure_ascii=False, sort_keys=True)
+    save_png(image, path, {TEXT_KEY: text, "Software": f"nst {__version__}"})
+    write_details(cell, path)
+
+
+def write_details(cell: Cell, path: Path) -> None:
+    """Write the JSON that belongs beside ``path``."""
+    text = json.dumps(cell.details(), ensure_ascii=False, indent=1, sort_keys=True)
+    write_atomically(details_path(path), f"{text}\n".encode())
+
+
+def details_path(path: Path) -> Path:
+    """Return the path of the JSON beside a cell's picture."""
+    return path.with_suffix(".json")
+
+
+def read_cell(path: Path) -> Cell:
+    """Read the JSON beside a cell's picture.
+
+    Raises:
+        ImageError: it is missing or damaged.
+    """
+    details = details_path(path)
+    try:
+        return Cell.from_details(json.loads(details.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ImageError(
+            f"{details} cannot be read ({type(error).__name__}: {error}). Delete {path}; the next "
+            "run makes both again."
+        ) from error
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what a cell's PNG says about itself, without the JSON beside it.
+
+    Raises:
+        ImageError: it is not a PNG, or not one that nst made.
+    """
+    try:
+        record: dict[str, Any] = json.loads(read_png_text(path)[TEXT_KEY])
+    except (KeyError, ValueError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(
+            f"{path} carries no settings of nst; only pictures that nst made do, and only until "
+            "another program saves them anew"
+        ) from error
+    return record
+
+
+def draw_failure(width: int, height: int) -> Image.Image:
+    """Draw what stands in the place of a cell that failed: a grey field, crossed out."""
+    image = Image.new("RGB", (width, height), (224, 224, 224))
+    draw = ImageDraw.Draw(image)
+    for start, end in (((0, 0), (width, height)), ((0, height), (width, 0))):
+        draw.line([start, end], fill=(150, 150, 150), width=2)
+    return image
+
+
+def current_versions() -> dict[str, str]:
+    """Return the versions of what computes the pixels."""
+    versions = {"nst": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # a build without metadata
+            versions[package] = "unknown"
+    return versions
+
+
+def _thinned(trace: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """Keep evenly spaced points of a trace, its first and last among them, with their numbers."""
+    length = max((len(values) for values in trace.values()), default=0)
+    points = min(length, TRACE_POINTS)
+    kept = [round(i * (length - 1) / max(points - 1, 1)) for i in range(points)]
+    return {
+        "evaluation": [place + 1 for place in kept],
+        **{name: [values[place] for place in kept] for name, values in trace.items()},
+    }

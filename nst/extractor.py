@@ -1,0 +1,197 @@
+"""The networks whose features define the losses, behind one interface with named layers.
+
+Every extractor is a stack of 3x3 convolutions in blocks of falling resolution, as VGG-19 is. They
+differ in widths, weights, padding and pooling only, so one class holds them all and one file format
+stores them: a ``safetensors`` file that carries the tensors, and its kind in the header.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+from torch.nn import functional
+
+from nst.errors import ExtractorError
+from nst.shapes import Float, Tensor
+
+Padding = Literal["zeros", "reflect", "replicate"]
+Pooling = Literal["max", "average"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+FILE_FORMAT = "nst-extractor-1"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What an extractor is, apart from its weights.
+
+    ``widths`` lists the output channels of each convolution, block by block. A block halves the
+    resolution of the one before it.
+    """
+
+    name: str
+    widths: tuple[tuple[int, ...], ...]
+    padding: Padding
+    pooling: Pooling
+    origin: str
+    """Where the weights come from, in words, for the reader of a result."""
+
+    def __post_init__(self) -> None:
+        for field, choices in (("padding", get_args(Padding)), ("pooling", get_args(Pooling))):
+            if getattr(self, field) not in choices:
+                raise ExtractorError(
+                    f"{field} must be one of {', '.join(choices)}; got {getattr(self, field)!r}"
+                )
+
+    @property
+    def convolutions(self) -> tuple[str, ...]:
+        """Names of the convolutions in the order in which they are applied."""
+        return tuple(
+            f"conv{block}_{place}"
+            for block, widths in enumerate(self.widths, start=1)
+            for place in range(1, len(widths) + 1)
+        )
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of all the layers that a loss can use, in order."""
+        return tuple(
+            layer for name in self.convolutions for layer in (name, name.replace("conv", "relu"))
+        )
+
+
+class Extractor(nn.Module):
+    """A convolutional network that returns the features of the layers asked for.
+
+    Pictures are RGB in [0, 1]. A first 1x1 convolution, ``input``, turns them into what the
+    network was made for: ImageNet normalisation, or the Caffe colours of the original VGG.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.input = nn.Conv2d(3, 3, 1)
+        self.convolutions = nn.ModuleDict()
+        channels = 3
+        widths = (width for block in architecture.widths for width in block)
+        for name, width in zip(architecture.convolutions, widths, strict=True):
+            self.convolutions[name] = nn.Conv2d(
+                channels, width, 3, padding=1, padding_mode=architecture.padding
+            )
+            channels = width
+        self.normalise_input(IMAGENET_MEAN, IMAGENET_STD)
+        self.requires_grad_(False)
+
+    def normalise_input(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Make ``input`` compute (x - mean) / std per channel."""
+        scale = 1 / torch.tensor(std)
+        with torch.no_grad():
+            self.input.weight.copy_(torch.diag(scale)[:, :, None, None])
+            self.input.bias.copy_(-torch.tensor(mean) * scale)  # type: ignore[union-attr]
+
+    def forward(
+        self, images: Float[Tensor, "b 3 h w"], layers: Collection[str]
+    ) -> dict[str, Float[Tensor, "b _c _h _w"]]:
+        """Return the features of ``layers``, computing nothing beyond the last of them.
+
+        Layer ``relu4_2`` is ``conv4_2`` after the ReLU. The ReLU is never in place, so a ``conv``
+        layer really is the value before it.
+
+        Raises:
+            ExtractorError: a layer is unknown, or the images are too small for one.
+        """
+        self.check(layers, min(images.shape[-2:]))
+        features = {}
+        for name, value in self._walk(images):
+            if name in layers:
+                features[name] = value
+            if len(features) == len(set(layers)):
+                break
+        return features
+
+    def _walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Apply the network, handing out each layer as it is computed."""
+        pool = (
+            functional.max_pool2d if self.architecture.pooling == "max" else functional.avg_pool2d
+        )
+        value = self.input(images)
+        for name, convolution in self.convolutions.items():
+            if name.endswith("_1") and name != "conv1_1":
+                value = pool(value, 2)
+            value = convolution(value)
+            yield name, value
+            value = functional.relu(value)
+            yield name.replace("conv", "relu"), value
+
+    def check(self, layers: Iterable[str], side: int) -> None:
+        """Raise an ``ExtractorError`` unless images of this shorter side have all ``layers``."""
+        known = self.architecture.layers
+        for layer in layers:
+            if layer not in known:
+                raise ExtractorError(
+                    f"{self.architecture.name} has no layer {layer!r}; it has {', '.join(known)}"
+                )
+            # Reflection at the border needs two pixels, so each block keeps at least two.
+            needed = 2 ** int(layer[4])
+            if side < needed:
+                raise ExtractorError(
+                    f"{layer} needs at least {needed} px per side; got {side}. Raise image_size."
+                )
+
+
+def save_extractor(extractor: Extractor, path: Path) -> None:
+    """Write the weights and the architecture to ``path``; the same weights give the same bytes."""
+    header = json.dumps({"format": FILE_FORMAT, **asdict(extractor.architecture)}, sort_keys=True)
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in extractor.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # One metadata entry: the order of several is not kept by safetensors.
+    safetensors.torch.save_file(tensors, path, metadata={"nst": header})
+
+
+def load_extractor(path: Path, pooling: Pooling | None = None) -> Extractor:
+    """Read an extractor that ``save_extractor`` wrote, ready for use on the CPU.
+
+    ``pooling`` replaces the extractor's own.
+
+    Raises:
+        ExtractorError: the file is missing, damaged or of another kind.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["nst"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        extractor = Extractor(_architecture(header, pooling))
+        extractor.load_state_dict(tensors)
+    except (OSError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        raise ExtractorError(
+            f"{path} is not an extractor file of this version ({error}). "
+            "Delete it; the next run makes it again."
+        ) from error
+    return extractor.eval()
+
+
+def _architecture(header: Mapping[str, object], pooling: Pooling | None) -> Architecture:
+    """Read the architecture back from a file's header."""
+    fields = dict(header)
+    if fields.pop("format") != FILE_FORMAT:
+        raise KeyError("format")
+    fields["widths"] = tuple(tuple(block) for block in fields["widths"])  # type: ignore[attr-defined]
+    if pooling is not None:
+        fields["pooling"] = pooling
+    return Architecture(**fields)  # type: ignore[arg-type]
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

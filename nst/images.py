@@ -1,0 +1,348 @@
+"""Image files in; 8-bit sRGB pictures out.
+
+A picture here is a Pillow image of mode RGB in sRGB, upright and without metadata. Whatever is
+wrong with a file is told in one ``ImageError`` line: rule, value, remedy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import (
+    ExifTags,
+    Image,
+    ImageChops,
+    ImageCms,
+    ImageFile,
+    ImageOps,
+    PngImagePlugin,
+    UnidentifiedImageError,
+)
+
+from nst.errors import ImageError
+from nst.files import write_atomically
+
+logger = logging.getLogger(__name__)
+
+# Pillow's safe raster readers. Left out on purpose: EPS (runs ghostscript), icons, faxes and
+# scientific formats. JPEG includes MPO, the JPEG with several pictures that phones write.
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF")
+MAX_MEGAPIXELS = 100  # 300 MB as RGB, and far beyond what an extractor can take
+MIN_SIDE = 32  # px: VGG-19 halves the picture four times before relu5_1
+MAX_ASPECT = 16  # long side over short side
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def load_image(path: Path) -> Image.Image:
+    """Read an image file as a picture: mode RGB, sRGB, upright, no metadata.
+
+    The content decides the format, not the extension. Embedded colour profiles are converted to
+    sRGB, transparency is laid on white, 16-bit and float values are scaled to 8 bits, and only the
+    first frame of an animation is read. A broken profile, broken EXIF, further frames and Pillow's
+    own warnings are announced in the log. A PNG's gAMA, cHRM and cICP chunks are ignored.
+
+    Raises ``ImageError`` when there is no such file, when it is not one of ``FORMATS``, is damaged,
+    has over ``MAX_MEGAPIXELS`` (judged by its header, before decoding), has a side under
+    ``MIN_SIDE`` px, is longer than ``MAX_ASPECT`` times its width, or holds values out of range.
+    """
+    with _opened(path, FORMATS) as image:
+        _check_size(path, image.width, image.height)
+        if image.format != "MPO" and getattr(image, "is_animated", False):
+            logger.warning("%s: has several frames; only the first is used.", path)
+        _check_layout(path, image)
+        image.load()
+        upright = _eight_bits(path, _upright(path, image))
+        colour, alpha = _colour_and_alpha(upright)
+        picture = _in_srgb(path, colour, image.info.get("icc_profile"))
+        if alpha is not None:
+            picture = Image.composite(picture, Image.new("RGB", picture.size, "white"), alpha)
+        picture.info = {}  # a profile or transparency left here would be written by the next save
+        return picture
+
+
+def fit_long_side(image: Image.Image, size: int) -> Image.Image:
+    """Resize (Lanczos) so that the longer side has ``size`` px; the other is rounded, at least 1.
+
+    An image that already fits is returned as an exact copy. Raises ``ValueError`` for a size
+    below 1.
+    """
+    if size < 1:
+        raise ValueError(f"size must be at least 1 px; got {size}.")
+    longer = max(image.size)
+    width, height = (max(1, round(side * size / longer)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def pixel_digest(image: Image.Image) -> str:
+    """Return the SHA-256 (hex) of a picture's size and RGB bytes: equal whatever the file format.
+
+    Raises ``ImageError`` for any mode but RGB.
+    """
+    check_mode(image)
+    return hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes()).hexdigest()
+
+
+def save_png(image: Image.Image, path: Path, text: Mapping[str, str] | None = None) -> None:
+    """Write a picture as an sRGB PNG with ``text`` as UTF-8 iTXt entries, wholly or not at all.
+
+    Creates parent folders. The same picture and text give the same bytes under the same Pillow and
+    zlib, in whatever order the entries come. Keys are Latin-1, 1 to 79 characters, as PNG asks.
+    Raises ``ImageError`` for any mode but RGB and when the file cannot be written.
+    """
+    check_mode(image)
+    entries = PngImagePlugin.PngInfo()
+    entries.add(b"sRGB", b"\0")  # names the colour space, for viewers that would otherwise guess
+    for key, value in sorted((text or {}).items()):
+        entries.add_itxt(key, value)
+    bare = image.copy()
+    bare.info = {}  # Pillow would write a profile or a transparent colour from here
+    encoded = io.BytesIO()
+    bare.save(encoded, format="PNG", pnginfo=entries)
+    try:
+        write_atomically(path, encoded.getvalue())
+    except OSError as error:
+        reason = error.strerror or error
+        raise _refusal(
+            path, f"cannot be written ({reason}). Check the folder's permissions and free space."
+        ) from error
+
+
+def read_png_text(path: Path) -> dict[str, str]:
+    """Return a PNG's text entries (iTXt, tEXt, zTXt) by key.
+
+    Raises ``ImageError`` when the file is missing, damaged or not a PNG.
+    """
+    with _opened(path, ("PNG",)) as image:
+        _check_pixels(path, image.width, image.height)
+        assert isinstance(image, PngImagePlugin.PngImageFile)
+        return {key: str(value) for key, value in image.text.items()}
+
+
+@contextmanager
+def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile]:
+    """Open an image file; whatever goes wrong with it inside the block is an ``ImageError``."""
+    Image.init()  # registers the formats; an older Pillow lacks AVIF
+    readable = [name for name in formats if name in Image.OPEN]
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        try:
+            _check_file(path)
+            with path.open("rb") as file, Image.open(file, formats=readable) as image:
+                yield image
+        except ImageError:
+            raise
+        except Exception as error:  # damaged files make Pillow raise nearly every type there is
+            raise _refusal(path, _explain(error, formats)) from error
+    for note in notes:
+        # MAX_MEGAPIXELS supersedes Pillow's own warning about large images.
+        if not issubclass(note.category, Image.DecompressionBombWarning):
+            logger.warning("%s: Pillow says: %s", path, _one_line(str(note.message)))
+
+
+def _refusal(path: Path, reason: str) -> ImageError:
+    """Build the error about a file."""
+    return ImageError(_one_line(f"{path}: {reason}"))
+
+
+def _one_line(message: str) -> str:
+    """Join a message's lines: file names and Pillow's texts may hold line breaks."""
+    return " ".join(message.splitlines()).strip()
+
+
+def _explain(error: Exception, formats: tuple[str, ...]) -> str:
+    """Say what is wrong with a file, from what Pillow or the system raised."""
+    if isinstance(error, PermissionError):
+        return f"cannot be opened ({error.strerror}). Make the file readable."
+    if isinstance(error, Image.DecompressionBombError):
+        return (
+            f"may have at most {MAX_MEGAPIXELS} megapixels; its header claims more. Scale it down."
+        )
+    if isinstance(error, UnidentifiedImageError):
+        kinds = ", ".join(formats)
+        return (
+            f"must be one of {kinds}; its content is none, or damaged. Export it as {formats[0]}."
+        )
+    reason = str(error).strip() or type(error).__name__
+    return f"cannot be read as an image ({reason}). Fetch or export it again."
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what cannot hold an image, before Pillow sees it."""
+    if path.is_dir():
+        raise _refusal(path, "must be an image file; it is a directory. Name a file in it.")
+    if not path.exists():
+        raise _refusal(path, "must be an image file; there is no such file. Check the path.")
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise _refusal(path, "must be a regular file; it is a device or a pipe. Save it first.")
+    if path.stat().st_size == 0:
+        raise _refusal(path, "must hold an image; it has 0 bytes. Fetch or export it again.")
+
+
+def _check_pixels(path: Path, width: int, height: int) -> None:
+    """Refuse a header that promises too many pixels to decode."""
+    megapixels = width * height / 1e6
+    if megapixels > MAX_MEGAPIXELS:
+        raise _refusal(
+            path,
+            f"may have at most {MAX_MEGAPIXELS} megapixels; got {width}x{height} "
+            f"({megapixels:.2f}). Scale it down.",
+        )
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    """Refuse a picture too large, too small or too narrow to transfer."""
+    _check_pixels(path, width, height)
+    if min(width, height) < MIN_SIDE:
+        raise _refusal(
+            path, f"needs at least {MIN_SIDE} px per side; got {width}x{height}. Use a larger one."
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise _refusal(
+            path,
+            f"may be at most {MAX_ASPECT} times as long as wide; got {width}x{height}. Crop it.",
+        )
+
+
+def _check_layout(path: Path, image: Image.Image) -> None:
+    """Refuse the one layout that Pillow misreads without a word: raw 16-bit planes in a TIFF."""
+    bits = _tiff_tag(image, "BitsPerSample")
+    deep = isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
+    raw = image.info.get("compression") == "raw"
+    if deep and raw and _tiff_tag(image, "PlanarConfiguration") == 2:
+        raise _refusal(
+            path,
+            "must hold its channels pixel by pixel; got uncompressed 16-bit planes. "
+            "Export it with interleaved channels, or as PNG.",
+        )
+
+
+def check_mode(image: Image.Image) -> None:
+    """Refuse an image that did not come through ``load_image``: its values mean something else."""
+    if image.mode != "RGB":
+        raise ImageError(f"A picture must have mode RGB; got {image.mode}. Read it by load_image.")
+
+
+def _upright(path: Path, image: Image.Image) -> Image.Image:
+    """Turn an image the way its EXIF says (Pillow has already turned a TIFF)."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception as error:  # EXIF has its own parser, which raises as widely as the decoders
+        logger.warning("%s: its EXIF is broken (%s); ignored.", path, _one_line(str(error)))
+        return image
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _eight_bits(path: Path, image: Image.Image) -> Image.Image:
+    """Scale deep grey modes (I;16 and kin, I, F) to 8 bits; Pillow's ``convert`` would clip them.
+
+    Colour never comes deep: Pillow keeps the high byte of 16-bit RGB.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image).astype(np.float32)
+    white = _white_level(image)
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= white):  # so put that NaN is refused too
+        raise _refusal(
+            path,
+            f"{'float' if image.mode == 'F' else 'integer'} pixels must lie in 0 to {white:g}; "
+            f"got {low:g} to {high:g}. Rescale them.",
+        )
+    grey = Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
+    key = image.info.get("transparency")  # the one 16-bit value that is transparent
+    if key is not None:
+        grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    if _tiff_tag(image, "PhotometricInterpretation") == 0:  # black on white; Pillow inverts 8 bits
+        grey = ImageOps.invert(grey)
+    return grey
+
+
+def _white_level(image: Image.Image) -> float:
+    """Return the value that means white in a deep grey image."""
+    if image.mode == "F":
+        return 1.0
+    # Pillow leaves 12-bit TIFF at 0 to 4095; mode I holds 16-bit values of PNG and PGM.
+    return 4095.0 if _tiff_tag(image, "BitsPerSample") == (12,) else 65535.0
+
+
+def _tiff_tag(image: Image.Image, name: str) -> object:
+    """Return a TIFF's tag; ``None`` for an absent tag and for other formats."""
+    return getattr(image, "tag_v2", {}).get(ExifTags.Base[name].value)
+
+
+def _colour_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Split an image into colour (mode L, RGB, CMYK or LAB) and opacity (mode L; ``None``: opaque).
+
+    Grey stays grey and CMYK stays CMYK, because colour profiles speak of those values.
+    """
+    grey = image.mode in ("1", "L", "LA")
+    if image.has_transparency_data:  # an alpha channel, or one colour or palette entry
+        rgba = image.convert("RGBA")
+        return rgba.getchannel("R") if grey else rgba.convert("RGB"), rgba.getchannel("A")
+    if image.mode in ("CMYK", "LAB"):
+        return image, None
+    return image.convert("L" if grey else "RGB"), None
+
+
+def _in_srgb(path: Path, colour: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert colours to sRGB by their profile; without one they are sRGB, or Pillow's CMYK."""
+    if profile and colour.mode != "LAB":  # Lab is absolute
+        try:
+            return _by_profile(colour, profile)
+        except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
+            logger.warning(
+                "%s: its colour profile is broken (%s); ignored.", path, _one_line(str(error))
+            )
+    return colour.convert("RGB")
+
+
+def _by_profile(colour: Image.Image, profile: bytes) -> Image.Image:
+    """Convert by an ICC profile: relative colorimetric with black point compensation.
+
+    That is what photo editors do, so that colours in gamut are kept. A profile which is sRGB
+    already (moves no probe by over one level of 255) leaves the bytes as they are.
+    """
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    if source.profile.xcolor_space.strip() == "RGB":
+        colour = colour.convert("RGB")  # editors give grey images RGB profiles
+    transform = ImageCms.buildTransform(
+        source,
+        ImageCms.createProfile("sRGB"),
+        colour.mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    probe = _probe(colour.mode)
+    if probe is not None:
+        moved = ImageChops.difference(transform.apply(probe), probe.convert("RGB"))
+        if np.asarray(moved).max() <= 1:
+            return colour.convert("RGB")
+    return transform.apply(colour)
+
+
+def _probe(mode: str) -> Image.Image | None:
+    """Return every grey (L) or 16 levels per channel (RGB); ``None`` for CMYK, never sRGB."""
+    if mode == "L":
+        return Image.linear_gradient("L")
+    if mode == "RGB":
+        levels = np.arange(0, 256, 17, dtype=np.uint8)
+        cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1)
+        return Image.fromarray(cube.reshape(64, 64, 3))
+    return None

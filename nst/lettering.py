@@ -1,0 +1,196 @@
+"""Lettering for pictures: text measured, wrapped, shrunk and cut so that it fits its box.
+
+The font is DejaVu Sans, which matplotlib ships: it has Greek, Cyrillic, accents and superscripts.
+Pillow's basic text layout is asked for, because the other one depends on what is installed.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from pathlib import Path
+
+from PIL import ImageFont
+
+ELLIPSIS = "…"
+LEADING = 1.22  # distance between baselines, in sizes of the font
+_BREAK_AFTER = frozenset("-–—/_.,;:·\N{NO-BREAK SPACE}")  # inside a word too long for its line
+
+
+@dataclass(frozen=True)
+class Hand:
+    """How a text is to be written.
+
+    `size` is wanted and `floor` the smallest allowed, both in px of the em square; `lines` is the
+    most lines it may take.
+    """
+
+    size: int
+    floor: int
+    lines: int
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """A text that fits: its lines, and the box of ink and advance they need, in px."""
+
+    lines: tuple[str, ...]
+    size: int
+    bold: bool
+    width: int
+    height: int
+    ascent: int  # from the top of the box to the first baseline
+    pitch: int  # from baseline to baseline
+
+
+@cache
+def _font_folder() -> Path:
+    """Return the folder of matplotlib's own fonts."""
+    import matplotlib  # noqa: PLC0415  (costs 0.1 s, and only drawing needs it)
+
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+
+
+@cache
+def face(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Return DejaVu Sans at a size in px."""
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(_font_folder() / name, size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def clean(text: str) -> str:
+    """Return text in one line: composed accents, single spaces, no control characters."""
+    composed = unicodedata.normalize("NFC", text)
+    spaced = "".join(" " if sign in "\t\n\r\v\f\u2028\u2029" else sign for sign in composed)
+    return " ".join(filter(None, "".join(map(_drawable, spaced)).split(" ")))
+
+
+def _drawable(sign: str) -> str:
+    """Return a sign, nothing for an invisible one, and � for half of a surrogate pair."""
+    category = unicodedata.category(sign)
+    if category == "Cs":
+        return "\N{REPLACEMENT CHARACTER}"
+    return "" if category in ("Cc", "Cf") or "\ufe00" <= sign <= "\ufe0f" else sign
+
+
+def overhang(line: str, font: ImageFont.FreeTypeFont) -> int:
+    """Return how far ink reaches to the left of where the line starts, in px."""
+    return max(0, -_bounds(line, font)[0])
+
+
+@lru_cache(maxsize=8192)
+def extent(line: str, font: ImageFont.FreeTypeFont) -> int:
+    """Return the width of a line in px, of its ink and of its advance, whichever is more."""
+    left, _, right, _ = _bounds(line, font)
+    return max(right, int(-(-font.getlength(line) // 1))) + max(0, -left)
+
+
+def _bounds(line: str, font: ImageFont.FreeTypeFont) -> tuple[int, int, int, int]:
+    """Return the box of a line's ink about its baseline's start, in whole px, rounded outwards."""
+    left, top, right, bottom = font.getbbox(line, anchor="ls")
+    return int(left // 1), int(top // 1), int(-(-right // 1)), int(-(-bottom // 1))
+
+
+def _longest_start(word: str, font: ImageFont.FreeTypeFont, width: int) -> int:
+    """Return how many signs of a word fit into a width; at least one."""
+    low, high = 1, len(word)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if extent(word[:middle], font) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _parts(word: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Break a word that is wider than its line, after punctuation if that is not too early."""
+    parts = []
+    while extent(word, font) > width and len(word) > 1:
+        end = _longest_start(word, font, width)
+        soft = [at for at in range(end // 2 + 1, end + 1) if word[at - 1] in _BREAK_AFTER]
+        end = soft[-1] if soft else end
+        parts.append(word[:end])
+        word = word[end:]
+    return [*parts, word]
+
+
+def wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Break text into lines no wider than `width` px, between words where that is possible."""
+    lines: list[str] = []
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and extent(longer, font) <= width:
+            lines[-1] = longer
+        else:
+            lines += _parts(word, font, width)
+    return [line for line in lines if line]
+
+
+def _even(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Wrap into as few lines as `wrap`, but of about the same width, so that none is a stub."""
+    lines = wrap(text, font, width)
+    if len(lines) < 2:
+        return lines
+    low = min(width, max((extent(word, font) for word in text.split(" ")), default=width))
+    high = width
+    while low < high:
+        middle = (low + high) // 2
+        if len(wrap(text, font, middle)) <= len(lines):
+            high = middle
+        else:
+            low = middle + 1
+    return wrap(text, font, high)
+
+
+def _cut(lines: Sequence[str], font: ImageFont.FreeTypeFont, width: int, most: int) -> list[str]:
+    """Keep the first `most` lines and end the last of them in an ellipsis."""
+    if len(lines) <= most:
+        return list(lines)
+    rest = " ".join(lines[most - 1 :])
+    while rest and extent(rest + ELLIPSIS, font) > width:
+        rest = rest[:-1]
+    words, _, stump = rest.rpartition(" ")
+    rest = words if len(words) > 2 * len(stump) else rest
+    return [*lines[: most - 1], rest.rstrip(" ,;:.–-(") + ELLIPSIS]
+
+
+@lru_cache(maxsize=1024)
+def fit(text: str, width: int, hand: Hand) -> Lettering:
+    """Fit text into `width` px: wrap it, then shrink it, then break words, then cut it short.
+
+    The result is never wider than `width` unless one single sign is.
+    """
+    text = clean(text)
+    for size in range(hand.size, hand.floor, -1):
+        font = face(size, hand.bold)
+        whole = all(extent(word, font) <= width for word in text.split(" "))
+        if whole and len(wrap(text, font, width)) <= hand.lines:
+            return _letter(_even(text, font, width), size, hand.bold)
+    font = face(hand.floor, hand.bold)
+    lines = _even(text, font, width)
+    return _letter(_cut(lines, font, width, hand.lines), hand.floor, hand.bold)
+
+
+def fit_alike(texts: Sequence[str], width: int, hand: Hand) -> list[Lettering]:
+    """Fit several texts into `width` px each, all in the smallest size that any of them needs."""
+    size = min((fit(text, width, hand).size for text in texts if clean(text)), default=hand.size)
+    return [fit(text, width, replace(hand, size=size)) for text in texts]
+
+
+def _letter(lines: Sequence[str], size: int, bold: bool) -> Lettering:
+    """Measure lines; signs taller than the font's own ascent get the room they need."""
+    if not lines:
+        return Lettering((), size, bold, 0, 0, 0, 0)
+    font = face(size, bold)
+    ascent, descent = font.getmetrics()
+    bounds = [_bounds(line, font) for line in lines]
+    rises = [max(ascent, -top) for _, top, _, _ in bounds]
+    drops = [max(descent, bottom) for _, _, _, bottom in bounds]
+    pitch = round(LEADING * size)
+    if len(lines) > 1:
+        pitch = max(pitch, max(drops[:-1]) + max(rises[1:]))
+    height = rises[0] + pitch * (len(lines) - 1) + drops[-1]
+    width = max(extent(line, font) for line in lines)
+    return Lettering(tuple(lines), size, bold, width, height, rises[0], pitch)

@@ -1,0 +1,211 @@
+"""Batched optimisers: every cell of a batch has its own history, step and outcome.
+
+``torch.optim.LBFGS`` treats a batch as one problem, so that one cell's curvature bends another's
+step. Here all state has a leading batch axis and nothing is ever summed over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from nst.objective import Parts
+from nst.shapes import Float, Tensor
+
+Evaluate = Callable[[Tensor], Parts]
+Progress = Callable[[int, Parts], None]
+
+HISTORY = 10  # pairs; 20 or 40 gained 1 %
+FIRST_STEP = 0.01  # largest change of a pixel in the first step, on the [0, 1] scale
+LARGEST_STEP = 0.1  # and in any later one: without a line search, an unbounded step can diverge
+SMOOTHING = 1.0  # power of 1/frequency in the initial inverse Hessian
+
+
+class Optimiser(Protocol):
+    """Turns gradients into steps, one row per cell."""
+
+    def step(
+        self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
+    ) -> Float[Tensor, "b 3 h w"]:
+        """Return the next images, in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The best images met, their losses, and the losses on the way.
+
+    ``trace`` has one ``Parts`` per evaluation. Rows that are not ``finite`` met a loss or gradient
+    that is not a number, and hold the best image from before that.
+    """
+
+    images: Float[Tensor, "b 3 h w"]
+    parts: Parts
+    trace: list[Parts]
+    finite: Tensor
+
+
+def optimise(
+    evaluate: Evaluate,
+    start: Float[Tensor, "b 3 h w"],
+    optimiser: Optimiser,
+    evaluations: int,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Minimise each row's total loss from ``start`` in a fixed number of evaluations.
+
+    The steps are not monotone, so the best images met are kept, not the last. A row whose loss or
+    gradient stops being finite stands still from there on; the other rows go on.
+    """
+    images = best_images = start
+    best = torch.full_like(start[:, 0, 0, 0], torch.inf)
+    finite = torch.ones_like(best, dtype=torch.bool)
+    trace = []
+    for evaluation in range(1, evaluations + 1):
+        parts, gradient = _differentiate(evaluate, images)
+        finite = finite & parts.total.isfinite() & gradient.flatten(1).isfinite().all(1)
+        better = finite & (parts.total < best)
+        best = torch.where(better, parts.total, best)
+        best_images = torch.where(_per_row(better), images, best_images)
+        trace.append(parts)
+        if progress is not None:
+            progress(evaluation, parts)
+        step = optimiser.step(images, torch.where(_per_row(finite), gradient, 0.0))
+        images = torch.where(_per_row(finite), step, images)
+    with torch.no_grad():
+        parts = evaluate(best_images)
+    return Outcome(best_images, parts, trace, finite)
+
+
+class Lbfgs:
+    """L-BFGS (Nocedal and Wright, algorithm 7.4) without a line search, row by row.
+
+    The initial inverse Hessian is not a multiple of the identity but a filter that favours low
+    frequencies, as if the image were optimised as weighted Fourier coefficients. A picture's large
+    forms and colours then move as readily as its fine detail. ``caution`` in (0, 1] scales the
+    bounds on a step.
+    """
+
+    def __init__(self, caution: float = 1.0) -> None:
+        self._caution = caution
+        self._pairs: list[tuple[Tensor, Tensor, Tensor]] = []  # (s, y, 1 / s·y)
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def step(
+        self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
+    ) -> Float[Tensor, "b 3 h w"]:
+        """Return the next images, in [0, 1], each pixel at most ``LARGEST_STEP`` away.
+
+        Projecting onto the range at every step ends lower than clamping once at the end.
+        """
+        if self._last is not None:
+            self._remember(images - self._last[0], gradient - self._last[1])
+        self._last = (images, gradient)
+        direction = -self._apply_inverse_hessian(gradient)
+        largest = direction.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-30)
+        if self._pairs:
+            length = (self._caution * LARGEST_STEP / largest).clamp(max=1)
+        else:
+            length = self._caution * FIRST_STEP / largest
+        return (images + length * direction).clamp(0, 1)
+
+    def _remember(self, step: Tensor, change: Tensor) -> None:
+        """Keep a pair; for a cell where it shows no positive curvature, one that does nothing."""
+        product = _dot(step, change)
+        usable = product > 1e-10 * _dot(change, change)
+        self._pairs.append((step, change, torch.where(usable, 1 / product, 0.0)))
+        del self._pairs[:-HISTORY]
+
+    def _apply_inverse_hessian(self, gradient: Tensor) -> Tensor:
+        """Run the two-loop recursion over the remembered pairs."""
+        result = gradient
+        projections = []
+        for step, change, curvature in reversed(self._pairs):
+            projections.append(curvature * _dot(step, result))
+            result = result - projections[-1] * change
+        result = self._initial_inverse_hessian(result)
+        for (step, change, curvature), projection in zip(
+            self._pairs, reversed(projections), strict=True
+        ):
+            result = result + (projection - curvature * _dot(change, result)) * step
+        return result
+
+    def _initial_inverse_hessian(self, gradient: Tensor) -> Tensor:
+        """Smooth, and scale by the newest pair's curvature (Nocedal and Wright, 7.20)."""
+        result = _favour_low_frequencies(gradient)
+        if not self._pairs:
+            return result
+        _, change, curvature = self._pairs[-1]
+        scale = 1 / (curvature * _dot(change, _favour_low_frequencies(change)))
+        return result * torch.where(scale.isfinite(), scale, 1.0)
+
+
+class Adam:
+    """Adam (Kingma and Ba, 2015); elementwise, so one optimiser serves all the rows."""
+
+    def __init__(
+        self, learning_rate: float = 0.02, betas: tuple[float, float] = (0.9, 0.99)
+    ) -> None:
+        self._learning_rate = learning_rate
+        self._betas = betas
+        self._torch: torch.optim.Adam | None = None
+        self._images = torch.empty(0)
+
+    def step(
+        self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
+    ) -> Float[Tensor, "b 3 h w"]:
+        """Return the next images, in [0, 1]."""
+        if self._torch is None:
+            self._images = images.clone()
+            self._torch = torch.optim.Adam([self._images], self._learning_rate, self._betas)
+        self._images.copy_(images)
+        self._images.grad = gradient
+        self._torch.step()
+        return self._images.clamp(0, 1)
+
+
+def _differentiate(evaluate: Evaluate, images: Tensor) -> tuple[Parts, Tensor]:
+    """Return the losses and the gradient of each row's total."""
+    images = images.detach().requires_grad_(True)
+    parts = evaluate(images)
+    # Rows do not depend on each other, so the gradient of the sum holds each row's own.
+    (gradient,) = torch.autograd.grad(parts.total.sum(), images)
+    return _detached(parts), gradient
+
+
+def _detached(parts: Parts) -> Parts:
+    """Drop the graph, which would keep every evaluation's features alive."""
+    return Parts(
+        content=parts.content.detach(),
+        style=parts.style.detach(),
+        tv=parts.tv.detach(),
+        total=parts.total.detach(),
+        layers={name: loss.detach() for name, loss in parts.layers.items()},
+    )
+
+
+def _favour_low_frequencies(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Divide the Fourier coefficients by their frequency to the power of ``SMOOTHING``.
+
+    A symmetric positive map, so L-BFGS stays L-BFGS. The mean counts as one period per image.
+    """
+    height, width = images.shape[-2:]
+    down = torch.fft.fftfreq(height, device=images.device)[:, None]
+    across = torch.fft.rfftfreq(width, device=images.device)[None]
+    frequency = (down.square() + across.square()).sqrt().clamp(min=1 / max(height, width))
+    coefficients = torch.fft.rfft2(images) / frequency**SMOOTHING
+    smooth: Tensor = torch.fft.irfft2(coefficients, s=(height, width))
+    return smooth
+
+
+def _dot(left: Float[Tensor, "b 3 h w"], right: Float[Tensor, "b 3 h w"]) -> Tensor:
+    """Return each row's inner product, shaped to multiply images."""
+    return (left * right).sum(dim=(1, 2, 3), keepdim=True)
+
+
+def _per_row(values: Float[Tensor, " b"]) -> Tensor:
+    """Shape one value per row to go with images."""
+    return values[:, None, None, None]

@@ -1,0 +1,50 @@
+"""Provide the extractor that a run asks for: fit it, fetch it, or read it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from nst.catalogue import fetch, read_catalogue
+from nst.extractor import Extractor
+from nst.images import fit_long_side, load_image
+from nst.kmeans import fit_kmeans
+from nst.settings import ExtractorName
+from nst.tensors import to_tensor
+from nst.vgg import fetch_vgg19, vgg19_16x_from_file
+
+logger = logging.getLogger(__name__)
+
+FIT_SIZE = 256  # px on the long side: enough to know an image's patches by
+
+
+def provide_extractor(
+    name: ExtractorName,
+    *,
+    images: Sequence[Path] = (),
+    seed: int = 0,
+    weights: Path | None = None,
+    mirror: str | None = None,
+    cache: Path,
+) -> Extractor:
+    """Return the extractor called ``name``, on the CPU.
+
+    ``kmeans`` is fitted to ``images`` with ``seed``. ``vgg19`` and ``vgg19_16x`` read ``weights``,
+    or else look in ``mirror``, or else download; ``vgg19_16x`` then keeps its file in ``cache``.
+
+    Raises:
+        UserError: an image, the weights or the network cannot be had; the message says which.
+    """
+    if name == "kmeans":
+        logger.info("fitting kmeans to %d images", len(images))
+        sizes = [fit_long_side(load_image(path), FIT_SIZE) for path in images]
+        return fit_kmeans([to_tensor(image) for image in sizes], seed)
+    if name == "vgg19":
+        return fetch_vgg19(weights, mirror)
+    if weights is None:
+        entry = read_catalogue()["vgg19_16x"]
+        weights = cache / entry.file
+        if not weights.exists():
+            fetch(entry, weights, mirror)
+    return vgg19_16x_from_file(weights)

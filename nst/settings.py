@@ -1,0 +1,136 @@
+"""What decides a cell's pixels, in one frozen value.
+
+Device, threads and paths stay outside it. A ``Settings`` is built once, passed whole, and saved
+beside every result, so that a picture can be made again from its own metadata.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Literal, Self, get_args
+
+from nst.errors import ConfigError
+
+ALGORITHM_VERSION = 1
+"""Raised by whoever changes what the same settings compute, so that old cells are not reused."""
+
+Formulation = Literal["relative"]
+ExtractorName = Literal["kmeans", "vgg19", "vgg19_16x"]
+OptimiserName = Literal["lbfgs", "adam"]
+Start = Literal["recoloured", "content", "noise"]
+
+CONTENT_LAYERS: Mapping[str, float] = MappingProxyType({"relu4_2": 1.0})
+STYLE_LAYERS: Mapping[str, float] = MappingProxyType(
+    {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
+)
+LAYER_NAME = re.compile(r"(conv|relu)[1-5]_[1-4]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything but the two images that decides a cell's pixels.
+
+    ``content_layers`` and ``style_layers`` map layer names to weights in the content and in the
+    style loss. ``image_size`` is the longer side of the result in
+    pixels, ``style_scale`` the longer side of the style image in units of it.
+
+    Raises:
+        ConfigError: a value is of the wrong kind or out of range.
+    """
+
+    alpha: float = 1.0
+    beta: float = 10.0
+    content_layers: Mapping[str, float] = field(default_factory=lambda: CONTENT_LAYERS)
+    style_layers: Mapping[str, float] = field(default_factory=lambda: STYLE_LAYERS)
+    tv_weight: float = 0.0
+    formulation: Formulation = "relative"
+    extractor: ExtractorName = "kmeans"
+    image_size: int = 256
+    style_scale: float = 1.0
+    start: Start = "recoloured"
+    optimiser: OptimiserName = "lbfgs"
+    iterations: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "beta", "tv_weight"):
+            _check_range(name, getattr(self, name), 0, 1e12)
+        if self.alpha == self.beta == 0:
+            raise ConfigError("alpha and beta are both 0, so nothing is asked for; raise one")
+        _check_range("style_scale", self.style_scale, 0.1, 10)
+        for name, low, high in (
+            ("image_size", 32, 8192),
+            ("iterations", 1, 100_000),
+            ("seed", 0, 2**63 - 1),
+        ):
+            _check_whole(name, getattr(self, name), low, high)
+        for name, choices in (
+            ("formulation", get_args(Formulation)),
+            ("extractor", get_args(ExtractorName)),
+            ("start", get_args(Start)),
+            ("optimiser", get_args(OptimiserName)),
+        ):
+            _check_choice(name, getattr(self, name), choices)
+        for name in ("content_layers", "style_layers"):
+            object.__setattr__(self, name, _layer_weights(name, getattr(self, name)))
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Build settings from names and values, refusing a name that is not a setting."""
+        known = [one.name for one in fields(cls)]
+        unknown = [name for name in values if name not in known]
+        if unknown:
+            raise ConfigError(
+                f"unknown setting {unknown[0]!r}; the settings are {', '.join(known)}"
+            )
+        return cls(**values)
+
+    @classmethod
+    def shared_names(cls) -> list[str]:
+        """Name the settings that all variants of a run share."""
+        varied = ("alpha", "beta", "content_layers", "style_layers")
+        return [one.name for one in fields(cls) if one.name not in varied]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON; ``from_mapping`` reads them back."""
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name in ("content_layers", "style_layers"):
+            plain[name] = dict(plain[name])
+        return plain
+
+
+def _check_range(name: str, value: object, low: float, high: float) -> None:
+    """Require a finite number between ``low`` and ``high``."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and low <= value <= high):  # type: ignore[arg-type, operator]
+        raise ConfigError(f"{name} must be a number from {low:g} to {high:g}; got {value!r}")
+
+
+def _check_whole(name: str, value: object, low: int, high: int) -> None:
+    """Require a whole number between ``low`` and ``high``."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not (whole and low <= value <= high):  # type: ignore[operator]
+        raise ConfigError(f"{name} must be a whole number from {low} to {high}; got {value!r}")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Require one of ``choices``."""
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def _layer_weights(name: str, weights: object) -> Mapping[str, float]:
+    """Check layer weights; return them sorted and read-only, so that equal settings are equal."""
+    if not isinstance(weights, Mapping) or not weights:
+        raise ConfigError(f"{name} must map layer names to weights, as relu4_2: 1; got {weights!r}")
+    for layer, weight in weights.items():
+        if not LAYER_NAME.fullmatch(str(layer)):
+            raise ConfigError(f"{name}: {layer!r} is not a layer; layers are named as relu4_2")
+        _check_range(f"{name}: the weight of {layer}", weight, 0, 1e12)
+    if not any(weights.values()):
+        raise ConfigError(f"{name}: all weights are 0; give at least one layer a positive weight")
+    return MappingProxyType({layer: float(weights[layer]) for layer in sorted(weights)})

@@ -1,0 +1,97 @@
+"""Finished cells by fingerprint, so that a rerun computes only what is missing.
+
+A job with many outputs loses them all when it fails and makes them all again when one is missing.
+The store keeps each cell from the moment it is finished. It is safe to delete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from nst.cell import Cell, details_path, write_cell, write_details
+from nst.files import write_atomically
+from nst.images import load_image
+
+logger = logging.getLogger(__name__)
+
+
+class CellStore:
+    """A folder of finished cells, one sub-folder for each fingerprint.
+
+    An entry is renamed into place when it is complete, so no reader ever sees half of one and two
+    writers of the same cell do no harm.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def add(self, cell: Cell, image: Image.Image) -> None:
+        """Keep a finished cell."""
+        entry = self._entry(cell.fingerprint)
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        part = entry.parent / f".{entry.name[:16]}-{secrets.token_hex(4)}.part"
+        try:
+            write_cell(cell, image, part / "cell.png")
+            digest = hashlib.sha256((part / "cell.png").read_bytes()).hexdigest()
+            write_atomically(part / "cell.sha256", digest.encode())
+            os.rename(part, entry)
+        except FileExistsError:
+            pass
+        except OSError:
+            # A folder cannot be renamed onto one with files in it: another job was first.
+            if not entry.is_dir():
+                raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def find(self, fingerprint: str) -> Cell | None:
+        """Return the cell of this fingerprint if it is here and intact; drop it if it is damaged."""
+        entry = self._entry(fingerprint)
+        if not entry.is_dir():
+            return None
+        try:
+            digest = hashlib.sha256((entry / "cell.png").read_bytes()).hexdigest()
+            intact = digest == (entry / "cell.sha256").read_text()
+            details = details_path(entry / "cell.png").read_text(encoding="utf-8")
+            cell = Cell.from_details(json.loads(details))
+        except (OSError, ValueError, KeyError, TypeError):
+            intact = False
+        if intact and cell.fingerprint == fingerprint:
+            return cell
+        logger.warning("the stored cell %s is damaged; making it again", entry)
+        shutil.rmtree(entry, ignore_errors=True)
+        return None
+
+    def restore(self, stored: Cell, wanted: Cell, path: Path) -> None:
+        """Write a stored cell to ``path`` under the names that ``wanted`` gives it.
+
+        A copy, not a link: a link would keep the old time stamp, and Snakemake would take the
+        result for out of date.
+        """
+        source = self._entry(stored.fingerprint) / "cell.png"
+        renamed = replace(
+            stored,
+            content=wanted.content,
+            style=wanted.style,
+            layers=wanted.layers,
+            ratio=wanted.ratio,
+            reused=True,
+        )
+        if renamed.record() == stored.record():
+            write_atomically(path, source.read_bytes())
+            write_details(renamed, path)
+        else:
+            write_cell(renamed, load_image(source), path)
+
+    def _entry(self, fingerprint: str) -> Path:
+        """Return an entry's folder; two levels keep the folders small."""
+        return self._folder / fingerprint[:2] / fingerprint

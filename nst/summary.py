@@ -1,0 +1,73 @@
+"""The summary table: one row per cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from nst.cell import Cell, read_cell
+from nst.files import write_atomically
+
+COLUMNS = (
+    "content",
+    "style",
+    "alpha",
+    "beta",
+    "ratio",
+    "layers",
+    "extractor",
+    "formulation",
+    "width",
+    "height",
+    "iterations",
+    "content_loss",
+    "style_loss",
+    "tv_loss",
+    "total_loss",
+    "seconds",
+    "device",
+    "seed",
+    "fingerprint",
+    "path",
+    "status",
+)
+
+
+def summarise(paths: Iterable[Path]) -> pd.DataFrame:
+    """Return a table with a row for each cell's picture in ``paths``, in their order.
+
+    The columns are ``COLUMNS``; results/README.md says what they hold.
+    """
+    return pd.DataFrame([_row(read_cell(path), path) for path in paths], columns=list(COLUMNS))
+
+
+def write_summary(table: pd.DataFrame, path: Path) -> None:
+    """Write the table as CSV, whole or not at all."""
+    write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def _row(cell: Cell, path: Path) -> dict[str, object]:
+    """Flatten one cell; a failed one has no losses."""
+    settings = cell.settings
+    return {
+        "content": cell.content.name,
+        "style": cell.style.name,
+        "alpha": settings.alpha,
+        "beta": settings.beta,
+        "ratio": cell.ratio,
+        "layers": cell.layers,
+        "extractor": settings.extractor,
+        "formulation": settings.formulation,
+        "width": cell.width,
+        "height": cell.height,
+        "iterations": settings.iterations,
+        **{f"{name}_loss": cell.losses.get(name) for name in ("content", "style", "tv", "total")},
+        "seconds": cell.seconds,
+        "device": cell.device,
+        "seed": settings.seed,
+        "fingerprint": cell.fingerprint,
+        "path": path.as_posix(),
+        "status": cell.status,
+    }

@@ -1,0 +1,150 @@
+"""VGG-19 as an extractor: torchvision's ImageNet weights, and the same network distilled."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from torch import nn
+
+from nst.errors import ExtractorError, FetchError
+from nst.extractor import Architecture, Extractor
+from nst.shapes import Tensor
+
+VGG19 = Architecture(
+    name="vgg19",
+    widths=((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4),
+    padding="zeros",
+    pooling="max",
+    origin="torchvision VGG19_Weights.IMAGENET1K_V1 (Simonyan and Zisserman, 2015)",
+)
+VGG19_16X = Architecture(
+    name="vgg19_16x",
+    widths=((16,) * 2, (32,) * 2, (64,) * 4, (128,) * 4, (128,)),
+    padding="reflect",
+    pooling="max",
+    origin="VGG-19 distilled to 1/16 of its parameters (Wang et al., CVPR 2020)",
+)
+OFFLINE = "extractor kmeans needs no weights, and vgg19_16x only a small file"
+
+
+def fetch_vgg19(weights: Path | None = None, mirror: str | None = None) -> Extractor:
+    """Return VGG-19 with torchvision's ImageNet weights.
+
+    They come from the file ``weights``, or from a mirror folder that holds the published file, or
+    are downloaded once into torch's own cache. The digest in the published name is checked.
+
+    Raises:
+        FetchError: the weights cannot be had, or are not the published ones.
+    """
+    from torchvision.models import VGG19_Weights  # noqa: PLC0415 - takes more than a second
+
+    published = VGG19_Weights.IMAGENET1K_V1
+    name = published.url.rsplit("/", 1)[-1]
+    if weights is None and mirror and (Path(mirror) / name).is_file():
+        weights = Path(mirror) / name
+    if weights is None:
+        cached = Path(torch.hub.get_dir()) / "checkpoints" / name
+        try:
+            published.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        except (URLError, OSError, RuntimeError) as error:
+            raise FetchError(
+                f"vgg19: {published.url} cannot be fetched ({error}). Download {name} elsewhere and "
+                f"set vgg19.weights to it; {OFFLINE}."
+            ) from error
+        weights = cached
+    # torchvision checks what it downloads but not what it finds in its cache.
+    _check_published_digest(weights, name)
+    return vgg19_from_state_dict(_load_state_dict(weights), str(weights))
+
+
+def vgg19_from_state_dict(state: Mapping[str, Tensor], source: str) -> Extractor:
+    """Take the convolutions out of a torchvision VGG-19 state dict."""
+    extractor = Extractor(VGG19)
+    indices = sorted(
+        int(match[1]) for key in state if (match := re.fullmatch(r"features\.(\d+)\.weight", key))
+    )
+    names = [f"features.{index}" for index in indices]
+    return _fill(extractor, state, names, source)
+
+
+def vgg19_16x_from_file(path: Path) -> Extractor:
+    """Read the distilled network from its authors' checkpoint.
+
+    Its first layer, a 1x1 convolution, turns RGB in [0, 1] into the Caffe colours of the original.
+    """
+    state = _load_state_dict(path).get("model", {})
+    extractor = Extractor(VGG19_16X)
+    names = [name.replace("_", "") for name in VGG19_16X.convolutions]
+    extractor = _fill(extractor, state, names, str(path))
+    _copy_convolution(extractor.input, state, "conv0", str(path))
+    return extractor
+
+
+def _load_state_dict(path: Path) -> Mapping[str, Any]:
+    """Load tensors without running code that the file may hold."""
+    try:
+        state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise FetchError(f"{path} cannot be read ({error.strerror}); check the path") from error
+    except Exception as error:  # a damaged pickle raises whatever it likes
+        raise ExtractorError(
+            f"{path} is not a checkpoint of tensors ({type(error).__name__}); fetch it again"
+        ) from error
+    return state
+
+
+def _check_published_digest(path: Path, name: str) -> None:
+    """Compare a file with the digest that torchvision puts into its published name."""
+    expected = name.rsplit("-", 1)[-1].removesuffix(".pth")
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FetchError(
+            f"vgg19: {path} cannot be read ({error.strerror}). Set vgg19.weights to {name}, or "
+            f"to null to download it; {OFFLINE}."
+        ) from error
+    if not digest.startswith(expected):
+        raise FetchError(
+            f"vgg19: {path} has sha256 {digest[:12]}…, but torchvision's weights begin with "
+            f"{expected}. It is damaged or another file; delete it and fetch {name} again."
+        )
+
+
+def _fill(
+    extractor: Extractor, state: Mapping[str, Any], names: list[str], source: str
+) -> Extractor:
+    """Copy the convolutions called ``names`` in ``state`` into the extractor, in order."""
+    convolutions = list(extractor.convolutions.values())
+    if len(names) != len(convolutions):
+        raise ExtractorError(
+            f"{source} has {len(names)} convolutions; {extractor.architecture.name} has "
+            f"{len(convolutions)}. It is another network; fetch the right file."
+        )
+    for name, convolution in zip(names, convolutions, strict=True):
+        assert isinstance(convolution, nn.Conv2d)
+        _copy_convolution(convolution, state, name, source)
+    return extractor.eval()
+
+
+def _copy_convolution(
+    convolution: nn.Conv2d, state: Mapping[str, Any], name: str, source: str
+) -> None:
+    """Copy one convolution's weight and bias, insisting on the shape."""
+    for part in ("weight", "bias"):
+        target = getattr(convolution, part)
+        value = state.get(f"{name}.{part}")
+        if not isinstance(value, torch.Tensor) or value.shape != target.shape:
+            got = tuple(value.shape) if isinstance(value, torch.Tensor) else "nothing"
+            raise ExtractorError(
+                f"{source}: {name}.{part} should have shape {tuple(target.shape)}; got {got}. "
+                "It is another network; fetch the right file."
+            )
+        with torch.no_grad():
+            target.copy_(value)

@@ -1,0 +1,602 @@
+"""Comparison grids: where things go, whether lettering fits, which pixels are painted."""
+
+import re
+import subprocess
+import sys
+import weakref
+from dataclasses import replace
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageDraw
+
+from nst import grids, layout, lettering
+from nst.errors import ImageError
+from nst.grids import (
+    Axis,
+    Grid,
+    Page,
+    Tile,
+    content_grid,
+    draw_grid,
+    overview_grid,
+    pair_grid,
+    ratio_title,
+    save_grid,
+)
+from nst.layout import Box, Card, Layout, Picture, Text, arrange
+from nst.lettering import Hand, extent, face, fit, fit_alike, wrap
+
+LONG = (
+    "Der Wanderer über dem Nebelmeer, after Caspar David Friedrich, oil on canvas, 1818, "
+    "Hamburger Kunsthalle"
+)
+UNBROKEN = "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen" * 3
+FOREIGN = "富嶽三十六景 神奈川沖浪裏 🌊\ufe0f الفن \ud800 \x00 a\u0301\u0301\u0301 Ầ ∫ ﷽"
+SMALL = Page(dpi=100)
+
+titles = st.one_of(
+    st.text(max_size=40),
+    st.text(alphabet="aijlmWQ._-/ ", max_size=300),
+    st.sampled_from(["", "equal", LONG, UNBROKEN, FOREIGN, LONG * 5]),
+)
+
+
+@st.composite
+def a_grid(draw):
+    """Any grid, and shapes for its pictures, none of which exists."""
+    rows, columns = draw(st.integers(1, 4)), draw(st.integers(1, 6))
+    shapes = {}
+
+    def tile():
+        path = Path(f"picture {len(shapes)}")
+        shapes[path] = draw(st.tuples(st.integers(1, 4000), st.integers(1, 4000)))
+        note = draw(st.sampled_from(["", "", "", "failed", LONG]))
+        picture = draw(st.sampled_from([path, path, path, None]))
+        caption = draw(st.sampled_from(["", "", "0.12", LONG, UNBROKEN]))
+        return Tile(picture, caption, note, label=draw(st.sampled_from(["", "content", LONG])))
+
+    def row(length):
+        return [tile() for _ in range(length)]
+
+    # The Grid itself is built by the test: beartype draws random numbers, which Hypothesis forbids.
+    grid = {
+        "title": draw(titles),
+        "subtitle": draw(titles),
+        "tiles": [row(columns) for _ in range(rows)],
+        "row_titles": [draw(titles) for _ in range(rows)],
+        "column_titles": [draw(titles) for _ in range(columns)],
+        "row_axis": draw(titles),
+        "column_axis": draw(st.sampled_from([Axis(), Axis("α/β", "more style", "more content")]))
+        if draw(st.booleans())
+        else Axis(draw(titles), draw(titles), draw(titles)),
+        "inputs": row(draw(st.integers(0, 3))),
+        "row_inputs": row(rows) if draw(st.booleans()) else (),
+        "column_inputs": row(columns) if draw(st.booleans()) else (),
+    }
+    return grid, shapes
+
+
+def assert_tidy(page_layout: Layout, page: Page) -> None:
+    """No mark touches the margin or another mark."""
+    margin = page.mm(layout.MARGIN)
+    inner = Box(margin, margin, page_layout.width - 2 * margin, page_layout.height - 2 * margin)
+    for mark in page_layout.marks:
+        assert mark.box.width > 0
+        assert mark.box.height > 0
+        assert inner.contains(mark.box), mark
+    edges = [(m.box.left, m.box.top, m.box.right, m.box.bottom) for m in page_layout.marks]
+    for (one, a), (other, b) in combinations(zip(page_layout.marks, edges, strict=True), 2):
+        apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+        assert apart, (one, other)
+
+
+def fake(rows: int, columns: int, shape: tuple[int, int] = (400, 300)):
+    """Rows of tiles and the shapes of their pictures, which do not exist."""
+    paths = [[Path(f"{row} {column}") for column in range(columns)] for row in range(rows)]
+    shapes = {path: shape for row in paths for path in row}
+    return [[Tile(path) for path in row] for row in paths], shapes
+
+
+def plain(rows: int, columns: int, shape: tuple[int, int] = (400, 300)):
+    """A grid of pictures alone, and their shapes."""
+    tiles, shapes = fake(rows, columns, shape)
+    return Grid("", tiles, [""] * rows, [""] * columns), shapes
+
+
+def paint(folder: Path, name: str, colour, size=(80, 60)) -> Path:
+    """Write a picture of one colour."""
+    path = folder / f"{name}.png"
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+# Layout
+
+
+@given(a_grid(), st.sampled_from([SMALL, Page(dpi=72, width_mm=90.0), Page(dpi=60, width_mm=30.0)]))
+@settings(max_examples=30, deadline=None)
+def test_nothing_overlaps_or_leaves_the_page(case, page):
+    grid, shapes = case
+    assert_tidy(arrange(Grid(**grid), page, shapes), page)
+
+
+@given(a_grid())
+@settings(max_examples=15, deadline=None)
+def test_pictures_keep_their_proportions_and_every_tile_is_drawn_once(case):
+    grid, shapes = Grid(**case[0]), case[1]
+    marks = arrange(grid, SMALL, shapes).marks
+    pictures = [mark for mark in marks if isinstance(mark, Picture)]
+    cards = [mark for mark in marks if isinstance(mark, Card)]
+    shown = [tile.shown for tile in grid.every_tile]
+    assert sorted(mark.path for mark in pictures) == sorted(path for path in shown if path)
+    assert len(cards) == shown.count(None)
+    for mark in pictures:
+        across, down = shapes[mark.path]
+        sides = ((mark.box.width, across), (mark.box.height, down))
+        least = max((side - 0.5 if side > 1 else 0) / whole for side, whole in sides)
+        most = min((side + 0.5) / whole for side, whole in sides)
+        assert least <= most  # one scale explains both sides, each rounded and at least 1 px
+
+
+@pytest.mark.parametrize("count", [(1, 1), (2, 3), (10, 12), (3, 40)])
+@pytest.mark.parametrize("shape", [(400, 300), (300, 900), (900, 100)])
+def test_gutters_are_even_and_tiles_are_aligned(count, shape):
+    rows, columns = count
+    grid, shapes = plain(rows, columns, shape)
+    boxes = [mark.box for mark in arrange(grid, Page(), shapes).marks]
+    assert len(boxes) == rows * columns
+    lefts, tops = sorted({box.left for box in boxes}), sorted({box.top for box in boxes})
+    assert (len(lefts), len(tops)) == (columns, rows)
+    assert len({box.width for box in boxes}) == len({box.height for box in boxes}) == 1
+    gutter = Page().mm(layout.GUTTER)
+    assert {b - a for a, b in pairwise(tops)} <= {boxes[0].height + gutter}
+    assert len({b - a for a, b in pairwise(lefts)}) <= 1
+
+
+@pytest.mark.parametrize("columns", [1, 3, 6, 12, 17])
+def test_a_page_is_no_wider_than_asked_while_its_tiles_stay_legible(columns):
+    grid, shapes = plain(2, columns)
+    page = Page()
+    width = arrange(grid, page, shapes).width
+    assert width <= page.mm(page.width_mm)
+    if columns >= 5:  # fewer are limited by the largest tile
+        assert width > page.mm(page.width_mm) - columns - 1
+
+
+def test_too_many_columns_widen_the_page_rather_than_shrink_the_tiles():
+    grid, shapes = plain(1, 60)
+    page = Page()
+    drawn = arrange(grid, page, shapes)
+    assert drawn.width > page.mm(page.width_mm)
+    assert {mark.box.width for mark in drawn.marks} == {page.mm(page.smallest_tile_mm)}
+
+
+def test_tiles_stay_between_96_and_420_px_on_the_default_page():
+    widths = []
+    for columns in range(1, 30):
+        grid, shapes = plain(1, columns)
+        widths += [mark.box.width for mark in arrange(grid, Page(), shapes).marks]
+    assert (min(widths), max(widths)) == (96, 420)
+
+
+def test_a_row_is_as_high_as_its_tallest_tile_and_the_others_are_centred_in_it():
+    grid, shapes = plain(2, 3)
+    shapes[Path("0 1")] = (300, 330)
+    first, tall, third, *below = (mark.box for mark in arrange(grid, Page(), shapes).marks)
+    assert first.top - tall.top == pytest.approx(tall.bottom - first.bottom, abs=1)
+    assert first.top == third.top
+    assert {box.top for box in below} == {tall.bottom + Page().mm(layout.GUTTER)}
+
+
+def test_a_portrait_among_landscapes_becomes_narrower_and_not_a_tower():
+    grid, shapes = plain(1, 3)
+    shapes[Path("0 1")] = (100, 1000)
+    boxes = [mark.box for mark in arrange(grid, Page(), shapes).marks]
+    assert boxes[1].height == pytest.approx(1.25 * boxes[0].width, abs=1)
+    assert boxes[1].left - boxes[0].right > Page().mm(layout.GUTTER)
+
+
+def test_resolution_changes_nothing_but_resolution():
+    grid, shapes = plain(3, 4)
+    grid = replace(grid, title=LONG, row_titles=["equal", "deep", LONG])
+    coarse, fine = (arrange(grid, Page(dpi=dpi), shapes) for dpi in (100, 400))
+    assert fine.width / coarse.width == pytest.approx(4, rel=0.02)
+    assert fine.height / coarse.height == pytest.approx(4, rel=0.02)
+    assert len(fine.marks) == len(coarse.marks)
+
+
+def test_nothing_is_lettered_smaller_than_seven_points():
+    grid, shapes = plain(4, 14)
+    grid = replace(grid, title=LONG * 4, subtitle=LONG * 4, column_titles=[LONG] * 14)
+    grid = replace(grid, row_titles=[LONG] * 4, row_axis=LONG, column_axis=Axis(LONG, LONG, LONG))
+    texts = [mark for mark in arrange(grid, Page(), shapes).marks if isinstance(mark, Text)]
+    assert min(text.lettering.size for text in texts) >= 7 * 200 / 72
+
+
+def test_titles_of_one_kind_share_a_size():
+    grid, shapes = plain(3, 8)
+    grid = replace(grid, column_titles=["x", *["Composition VII"] * 7])
+    texts = [mark for mark in arrange(grid, Page(), shapes).marks if isinstance(mark, Text)]
+    assert len(texts) == 8
+    assert len({text.lettering.size for text in texts}) == 1
+
+
+def test_a_grid_whose_counts_disagree_is_refused():
+    tiles, _ = fake(2, 2)
+    with pytest.raises(ValueError, match=r"2 row and 3 column titles need 2 rows of 3 tiles"):
+        Grid("", tiles, ["a", "b"], ["a", "b", "c"])
+    with pytest.raises(ValueError, match="row_inputs has one tile per title, or none; got 1 for 2"):
+        Grid("", tiles, ["a", "b"], ["a", "b"], row_inputs=[Tile()])
+    with pytest.raises(ValueError, match="needs a row and a column; got 0 by 1"):
+        Grid("", [], [], ["a"])
+
+
+# Lettering
+
+
+@given(titles, st.integers(60, 500), st.integers(1, 4), st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_ink_stays_within_the_measured_box_and_the_box_within_its_width(text, width, lines, bold):
+    hand = Hand(22, 14, lines, bold)
+    assume(all(extent(sign, face(14, bold)) <= width for sign in text))
+    fitted = fit(text, width, hand)
+    assert fitted.width <= width
+    assert len(fitted.lines) <= lines
+    canvas = Image.new("RGB", (fitted.width + 200, fitted.height + 200), "white")
+    box = Box(100, 100, fitted.width, fitted.height)
+    grids._paint_text(ImageDraw.Draw(canvas), Text(box, fitted))
+    ink = Image.eval(canvas, lambda value: 255 - value).getbbox()
+    if ink:
+        left, top, right, bottom = ink
+        assert box.contains(Box(left, top, right - left, bottom - top))
+
+
+def test_a_short_title_keeps_its_size_and_its_words():
+    fitted = fit("The Great Wave", 500, Hand(22, 14, 2))
+    assert (fitted.lines, fitted.size) == (("The Great Wave",), 22)
+
+
+def test_a_long_title_is_wrapped_then_shrunk_then_cut():
+    room = extent(LONG, face(22))
+    wrapped = fit(LONG, room // 2, Hand(22, 14, 3))
+    shrunk = fit(LONG, room // 4, Hand(22, 14, 3))
+    cut = fit(LONG, room // 10, Hand(22, 14, 3))
+    assert (wrapped.size, " ".join(wrapped.lines)) == (22, LONG)
+    assert 14 <= shrunk.size < 22
+    assert " ".join(shrunk.lines) == LONG
+    assert (cut.size, len(cut.lines)) == (14, 3)
+    assert cut.lines[-1].endswith("…")
+    assert LONG.startswith(" ".join(cut.lines)[:-1])
+
+
+def test_lines_are_about_equally_long():
+    width = extent("The Great Wave off", face(22))
+    assert wrap("The Great Wave off Kanagawa", face(22), width)[1] == "Kanagawa"
+    fitted = fit("The Great Wave off Kanagawa", width, Hand(22, 22, 3))
+    assert fitted.lines == ("The Great Wave", "off Kanagawa")
+
+
+def test_a_word_wider_than_its_line_is_broken_after_an_underscore():
+    fitted = fit("multi_layer_weighting_with_underscores", 200, Hand(14, 14, 4))
+    assert "".join(fitted.lines) == "multi_layer_weighting_with_underscores"
+    assert all(line.endswith("_") for line in fitted.lines[:-1])
+
+
+def test_an_unbroken_word_is_broken_rather_than_clipped():
+    fitted = fit(UNBROKEN, 300, Hand(14, 14, 20))
+    assert "".join(fitted.lines) == UNBROKEN
+    assert len(fitted.lines) > 1
+
+
+def test_text_outside_the_font_is_still_drawn():
+    fitted = fit(FOREIGN, 800, Hand(20, 14, 3))
+    assert fitted.width > 100
+    assert lettering.clean("a\tb\n\x00c\ufe0f\ud800 ") == "a b c�"
+
+
+def test_the_font_has_every_sign_the_grids_use():
+    missing = face(20).getmask("\U000f0000").getbbox(), bytes(face(20).getmask("\U000f0000"))
+    for sign in "αβ·×⁻⁰¹²³⁴⁵⁶⁷⁸⁹–…éüñßøŁЖя":
+        for bold in (False, True):
+            mask = face(20, bold).getmask(sign)
+            assert (mask.getbbox(), bytes(mask)) != missing, sign
+
+
+def test_fitting_alike_uses_the_smallest_size_needed():
+    fitted = fit_alike(["x", LONG, ""], 200, Hand(22, 14, 3))
+    assert {each.size for each in fitted} == {14}
+    assert fitted[2].height == 0
+
+
+# Ratios and builders
+
+
+@pytest.mark.parametrize(
+    ("label", "title"),
+    [
+        ("1e-2", "10⁻²"),
+        ("5e-2", "5·10⁻²"),
+        ("2.5e-4", "2.5·10⁻⁴"),
+        ("1.0e-3", "10⁻³"),
+        ("1E+03", "10³"),
+        ("1e-12", "10⁻¹²"),
+        ("1e0", "1"),
+        ("5e0", "5"),
+        ("1e1", "10"),
+        ("2.5e1", "25"),
+        ("10e2", "10·10²"),
+        ("0.5", "0.5"),
+        ("100", "100"),
+        ("content only", "content only"),
+        ("", ""),
+    ],
+)
+def test_a_ratio_is_written_as_in_print(label, title):
+    assert ratio_title(label) == title
+
+
+@given(st.floats(min_value=1e-30, max_value=1e30))
+def test_a_written_ratio_reads_back_as_the_same_number(value):
+    label = f"{value:.3e}"
+    digits = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+    written = ratio_title(label)
+    if any(sign in written for sign in "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"):
+        mantissa, _, power = written.rpartition("10")
+        written = f"{mantissa.rstrip('·') or 1}e{power.translate(digits)}"
+    assert float(written) == pytest.approx(float(label), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "axis"),
+    [
+        (["1e-3", "1e-2"], Axis("α/β", "more style", "more content")),
+        (["10", "1e0", "1e-2"], Axis("α/β", "more content", "more style")),
+        (["1", "3", "2"], Axis("α/β")),
+        (["1", "content only"], Axis("α/β")),
+        (["1"], Axis()),
+    ],
+)
+def test_the_axis_of_the_ratios_points_the_way_they_go(ratios, axis):
+    tiles, _ = fake(1, len(ratios))
+    grid = pair_grid(Tile(caption="Coffee"), Tile(caption="Waves"), ["equal"], ratios, tiles)
+    assert grid.column_axis == axis
+
+
+def test_a_pair_s_grid_has_weightings_down_and_ratios_across():
+    tiles, _ = fake(2, 3)
+    content, style = Tile(Path("c"), "Coffee"), Tile(Path("s"), "Waves")
+    grid = pair_grid(content, style, ["equal", "deep"], ["1e-2", "5e-2", "1e-1"], tiles)
+    assert grid.title == "Coffee × Waves"
+    assert grid.row_titles == ["equal", "deep"]
+    assert grid.column_titles == [f"α/β\N{NO-BREAK SPACE}= {n}" for n in ("10⁻²", "5·10⁻²", "10⁻¹")]
+    assert [(tile.caption, tile.label) for tile in grid.inputs] == [
+        ("Coffee", "content"),
+        ("Waves", "style"),
+    ]
+
+
+def test_a_content_s_grid_heads_each_row_with_its_style():
+    tiles, shapes = fake(2, 2)
+    styles = [Tile(Path("s"), "Waves"), Tile(Path("t"), "Dots")]
+    content = Tile(Path("c"), "Coffee")
+    grid = content_grid(content, styles, ["1", "2"], tiles, subtitle="equal")
+    assert (grid.title, grid.row_titles) == ("Coffee", ["Waves", "Dots"])
+    shapes |= {Path("c"): (400, 300), Path("s"): (300, 900), Path("t"): (400, 300)}
+    boxes = {mark.path: mark.box for mark in _pictures(arrange(grid, Page(), shapes))}
+    for row, style in enumerate(styles):
+        head, tile = boxes[style.picture], boxes[Path(f"{row} 0")]
+        assert head.right < tile.left
+        assert head.height <= tile.height
+        assert abs((head.top + head.bottom) - (tile.top + tile.bottom)) <= 2
+    assert boxes[Path("c")].top == boxes[Path("0 0")].top
+
+
+def test_an_overview_heads_rows_with_contents_and_columns_with_styles():
+    tiles, shapes = fake(2, 3)
+    contents = [Tile(Path(name), name) for name in "cd"]
+    styles = [Tile(Path(name), name) for name in "stu"]
+    grid = overview_grid(contents, styles, tiles)
+    shapes |= {Path(name): (400, 300) for name in "cdstu"}
+    boxes = {mark.path: mark.box for mark in _pictures(arrange(grid, Page(), shapes))}
+    for column, style in enumerate(styles):
+        assert boxes[style.picture].bottom < boxes[Path(f"0 {column}")].top
+        assert boxes[style.picture].left == boxes[Path(f"0 {column}")].left
+    for row, content in enumerate(contents):
+        assert boxes[content.picture].top == boxes[Path(f"{row} 0")].top
+
+
+def _pictures(page_layout: Layout) -> list[Picture]:
+    return [mark for mark in page_layout.marks if isinstance(mark, Picture)]
+
+
+# Painting
+
+
+def test_every_tile_is_painted_exactly_where_the_layout_says(tmp_path):
+    colours = {
+        (row, column): (40 + 50 * row, 200 - 40 * column, 90)
+        for row in (0, 1, 2)
+        for column in (0, 1, 2, 3)
+    }
+    sizes = [(80, 60), (60, 80), (200, 20), (64, 64)]
+    tiles = [
+        [Tile(paint(tmp_path, f"{r}{c}", colours[r, c], sizes[c])) for c in range(4)]
+        for r in range(3)
+    ]
+    grid = Grid(LONG, tiles, ["a", "b", "c"], ["1", "2", "3", "4"])
+    shapes = {tile.picture: sizes[c] for row in tiles for c, tile in enumerate(row)}
+    boxes = {mark.path: mark.box for mark in _pictures(arrange(grid, SMALL, shapes))}
+    pixels = np.asarray(draw_grid(grid, SMALL))
+    for (row, column), colour in colours.items():
+        box = boxes[tiles[row][column].picture]
+        crop = pixels[box.top : box.bottom, box.left : box.right]
+        assert (crop == colour).all()
+        assert (pixels == colour).all(axis=-1).sum() == box.width * box.height
+        frame = pixels[box.top - 1 : box.bottom + 1, box.left - 1]
+        assert (frame == 255).all()
+
+
+def test_a_missing_picture_and_a_failed_one_draw_cards(tmp_path):
+    red = paint(tmp_path, "red", (255, 0, 0))
+    tiles = [[Tile(red), Tile(None), Tile(red, note="failed: out of memory")]]
+    grid = Grid("", tiles, [""], ["", "", ""])
+    drawn = arrange(grid, SMALL, {red: (80, 60)})
+    _, missing, failed = drawn.marks
+    assert missing.note.lines == ("missing",)
+    assert " ".join(failed.note.lines) == "failed: out of memory"
+    assert missing.box.height == failed.box.height == drawn.marks[0].box.height
+    pixels = np.asarray(draw_grid(grid, SMALL))
+    for card in (missing, failed):
+        box = card.box
+        crop = pixels[box.top : box.bottom, box.left : box.right].reshape(-1, 3)
+        assert len(np.unique(crop, axis=0)) > 4  # paper, hatching, outline, lettering
+        assert not (crop == (255, 0, 0)).all(axis=1).any()
+        assert crop.mean() > 225  # quiet
+
+
+@given(st.text(max_size=200), st.integers(1, 900))
+@settings(max_examples=30, deadline=None)
+def test_a_note_stays_on_its_card(note, height):
+    path = Path("p")
+    tiles = [[Tile(path), Tile(None, note=note)]]
+    drawn = arrange(Grid("", tiles, [""], ["", ""]), SMALL, {path: (300, height)})
+    card = next(mark for mark in drawn.marks if isinstance(mark, Card))
+    assert card.note.width <= card.box.width
+    assert card.note.height <= card.box.height
+
+
+def test_drawing_any_text_never_raises(tmp_path):
+    red = paint(tmp_path, "red", (255, 0, 0))
+    for text in (LONG, UNBROKEN, FOREIGN, "", " ", "\n", "\u200b"):
+        tiles = [[Tile(red, text), Tile(None, text, text)]]
+        inputs = [Tile(red, text, label=text)]
+        image = draw_grid(Grid(text, tiles, [text], [text] * 2, text, text, inputs=inputs), SMALL)
+        assert image.mode == "RGB"
+
+
+def test_a_photograph_stored_sideways_is_drawn_upright(tmp_path):
+    path = tmp_path / "sideways.jpg"
+    image = Image.new("RGB", (300, 200), (250, 0, 0))
+    image.paste((0, 0, 250), (150, 0, 300, 200))  # the right half is the bottom once turned
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(path, exif=exif, quality=95)
+    grid = Grid("", [[Tile(path)]], [""], [""])
+    (mark,) = arrange(grid, SMALL, grids._shapes(grid)).marks
+    assert mark.box.height == pytest.approx(1.5 * mark.box.width, abs=1)
+    pixels = np.asarray(draw_grid(grid, SMALL))
+    centre = mark.box.left + mark.box.width // 2
+    assert pixels[mark.box.top + 5, centre, 0] > 200
+    assert pixels[mark.box.bottom - 5, centre, 2] > 200
+
+
+@pytest.mark.parametrize(
+    ("image", "colour"),
+    [
+        (Image.new("RGBA", (40, 40), (9, 9, 9, 0)), (255, 255, 255)),
+        (Image.new("LA", (40, 40), (0, 0)), (255, 255, 255)),
+        (Image.new("L", (40, 40), 90), (90, 90, 90)),
+        (Image.new("1", (40, 40), 0), (0, 0, 0)),
+        (Image.new("P", (40, 40), 0), (0, 0, 0)),
+        (Image.new("I;16", (40, 40), 128 * 257), (128, 128, 128)),
+    ],
+    ids=lambda value: getattr(value, "mode", ""),
+)
+def test_any_mode_of_picture_is_drawn_on_white(tmp_path, image, colour):
+    path = tmp_path / "picture.png"
+    image.save(path)
+    assert grids.open_reduced(path, (20, 20)).getpixel((10, 10)) == pytest.approx(colour, abs=1)
+
+
+def test_a_colour_profile_is_honoured_and_a_broken_one_ignored(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for name, embedded in (("good", profile), ("broken", b"no profile")):
+        path = tmp_path / f"{name}.jpg"
+        Image.new("RGB", (64, 64), (200, 100, 50)).save(path, icc_profile=embedded, quality=98)
+        pixel = grids.open_reduced(path, (20, 20)).getpixel((10, 10))
+        assert pixel == pytest.approx((200, 100, 50), abs=3)
+
+
+@pytest.mark.parametrize("name", ["absent.png", "text.png", "cut.png"])
+def test_a_file_that_is_no_picture_is_named_with_a_remedy(tmp_path, name):
+    (tmp_path / "text.png").write_text("hello")
+    whole = paint(tmp_path, "whole", (1, 2, 3), (300, 300)).read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    grid = Grid("", [[Tile(tmp_path / name)]], [""], [""])
+    with pytest.raises(ImageError, match=re.escape(name)):
+        draw_grid(grid, SMALL)
+
+
+def test_three_hundred_tiles_are_opened_one_at_a_time(tmp_path, monkeypatch):
+    path = paint(tmp_path, "tile", (10, 20, 30), (320, 240))
+    pictures, most = [], []
+    real = grids.open_reduced
+
+    def counted(*arguments):
+        picture = real(*arguments)
+        pictures.append(weakref.ref(picture))
+        most.append(sum(reference() is not None for reference in pictures))
+        return picture
+
+    monkeypatch.setattr(grids, "open_reduced", counted)
+    grid = Grid("", [[Tile(path)] * 20] * 15, [""] * 15, [""] * 20)
+    draw_grid(grid, SMALL)
+    assert len(most) == 300
+    assert max(most) <= 2
+
+
+# Saving
+
+
+def test_the_same_grid_gives_the_same_bytes(tmp_path):
+    red = paint(tmp_path, "red", (255, 0, 0))
+    grid = Grid(LONG, [[Tile(red), Tile(None, note=LONG)]], ["a"], ["b", "c"], inputs=[Tile(red)])
+    for name in ("one.png", "two.png"):
+        save_grid(draw_grid(grid, SMALL), tmp_path / name)
+        lettering.face.cache_clear()
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_a_saved_grid_knows_its_resolution_and_a_reduced_one_its_own(tmp_path):
+    image = draw_grid(plain_cards(), Page(dpi=200))
+    save_grid(image, tmp_path / "new folder" / "grid.png")
+    save_grid(image, tmp_path / "small.png", width=image.width // 4)
+    save_grid(image, tmp_path / "not enlarged.png", width=10 * image.width)
+    with Image.open(tmp_path / "new folder" / "grid.png") as saved:
+        assert saved.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+        assert (saved.size, saved.mode) == (image.size, "RGB")
+    with Image.open(tmp_path / "small.png") as saved:
+        assert saved.width == image.width // 4
+        assert saved.info["dpi"] == pytest.approx((50, 50), abs=0.2)
+    with Image.open(tmp_path / "not enlarged.png") as saved:
+        assert saved.size == image.size
+
+
+def plain_cards() -> Grid:
+    """A grid of two cards."""
+    return Grid("Cards", [[Tile(), Tile()]], ["row"], ["one", "two"])
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_no_debris(tmp_path, monkeypatch):
+    path = tmp_path / "grid.png"
+    path.write_bytes(b"old")
+
+    def fail(_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("nst.files.os.fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_grid(draw_grid(plain_cards(), SMALL), path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_importing_grids_brings_neither_torch_nor_matplotlib():
+    check = "import sys, nst.grids; print(sorted({'torch', 'matplotlib'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
