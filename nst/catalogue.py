@@ -113,8 +113,8 @@ def _download(url: str, arrived: Path, entry: Entry) -> None:
         downloads.fetch(entry.file, downloader=pooch.HTTPDownloader(timeout=30))
     except requests.RequestException as error:
         raise FetchError(
-            f"{entry.name}: {url} cannot be reached ({type(error).__name__}). Check the network, or "
-            f"set mirror to a folder that holds {entry.file}."
+            f"{entry.name}: {url} cannot be reached ({type(error).__name__}). Check the network, "
+            f"or set mirror to a folder that holds {entry.file}."
         ) from error
     except ValueError as error:  # pooch's word for a wrong digest
         raise FetchError(

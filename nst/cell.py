@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from PIL import Image, ImageDraw
 
@@ -103,7 +103,7 @@ class Cell:
         }
 
     @classmethod
-    def from_details(cls, details: Mapping[str, Any]) -> Self:
+    def from_details(cls, details: Mapping[str, Any]) -> Cell:
         """Read back what ``details`` returned."""
         fields = {key: details[key] for key in details if key not in ("fingerprint", "algorithm")}
         fields["content"] = Source(**fields["content"])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
@@ -52,7 +52,7 @@ class Ratio:
     beta: float
 
     @classmethod
-    def parse(cls, value: object) -> Self:
+    def parse(cls, value: object) -> Ratio:
         """Read α/β from a number, a label in any spelling, or ``{alpha, beta}``.
 
         A ratio r stands for α = 1 and β = 1/r.
@@ -83,7 +83,7 @@ class Run:
     settings: Settings
     device: str
     mirror: str | None
-    kmeans_images: Sequence[Picture] | None
+    kmeans_images: Sequence[Picture]
     vgg19_weights: str | None
     overview: tuple[str, str]
     """The layer weighting and the ratio that stand for each pair in the overview."""
@@ -244,7 +244,7 @@ def _read_pictures(
 
 
 def _resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture]:
-    """Turn one item into pictures: a catalogue name, a path, a pattern, or ``{name, path, title}``."""
+    """Turn one item into pictures: a catalogue's name, a path, a pattern, or a mapping."""
     if isinstance(item, Mapping):
         path = _existing(key, item["path"])
         name = item.get("name", _name_of(key, path))
@@ -264,7 +264,8 @@ def _resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Pictur
         close = difflib.get_close_matches(item, images, n=1)
         hint = f"did you mean {close[0]!r}? It" if close else "it"
         raise ConfigError(
-            f"{key}: {item!r} is neither a file nor in the catalogue; {hint} has {', '.join(images)}."
+            f"{key}: {item!r} is neither a file nor in the catalogue; {hint} has "
+            f"{', '.join(images)}."
         )
     names = [_name_of(key, path) for path in paths]
     return [Picture(name, name, path=path) for name, path in zip(names, paths, strict=True)]
@@ -342,10 +343,10 @@ def _kmeans_images(
     contents: Mapping[str, Picture],
     styles: Mapping[str, Picture],
     catalogue: Mapping[str, Entry],
-) -> list[Picture] | None:
+) -> list[Picture]:
     """Resolve the images that ``kmeans`` is fitted to; None stands for all of the run's."""
     if names is None:
-        return None
+        return [*contents.values(), *styles.values()]
     known = {**contents, **styles}
     return [
         picture

@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import safetensors
 import safetensors.torch
@@ -45,13 +45,6 @@ class Architecture:
     pooling: Pooling
     origin: str
     """Where the weights come from, in words, for the reader of a result."""
-
-    def __post_init__(self) -> None:
-        for field, choices in (("padding", get_args(Padding)), ("pooling", get_args(Pooling))):
-            if getattr(self, field) not in choices:
-                raise ExtractorError(
-                    f"{field} must be one of {', '.join(choices)}; got {getattr(self, field)!r}"
-                )
 
     @property
     def convolutions(self) -> tuple[str, ...]:
@@ -172,7 +165,14 @@ def load_extractor(path: Path, pooling: Pooling | None = None) -> Extractor:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         extractor = Extractor(_architecture(header, pooling))
         extractor.load_state_dict(tensors)
-    except (OSError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+    except (
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        safetensors.SafetensorError,
+    ) as error:
         raise ExtractorError(
             f"{path} is not an extractor file of this version ({error}). "
             "Delete it; the next run makes it again."

@@ -98,7 +98,7 @@ def _whitening(centred: Float[Tensor, "n d"]) -> Float[Tensor, "k d"]:
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
     kept = slice(-COMPONENTS, None)
     # The floor keeps noise in the flattest directions from being blown up to full size.
-    floor = 0.1 * eigenvalues.mean()
+    floor = 0.1 * eigenvalues.mean().clamp(min=1e-8)
     whitening: Tensor = eigenvectors[:, kept] / (eigenvalues[kept] + floor).sqrt()
     return whitening.T.contiguous()
 

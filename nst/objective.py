@@ -1,4 +1,4 @@
-"""What is minimised: the weighted losses of a batch of cells that share one content and one style."""
+"""What is minimised: the weighted losses of a batch of cells of the same pair."""
 
 from __future__ import annotations
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
 from nst.objective import Parts
 from nst.shapes import Float, Tensor
+from nst.spectrum import favour_low_frequencies
 
 Evaluate = Callable[[Tensor], Parts]
 Progress = Callable[[int, Parts], None]
@@ -21,9 +22,9 @@ Progress = Callable[[int, Parts], None]
 HISTORY = 10  # pairs; 20 or 40 gained 1 %
 FIRST_STEP = 0.01  # largest change of a pixel in the first step, on the [0, 1] scale
 LARGEST_STEP = 0.1  # and in any later one: without a line search, an unbounded step can diverge
-SMOOTHING = 1.0  # power of 1/frequency in the initial inverse Hessian
 
 
+@runtime_checkable  # the tests check annotations as the program runs
 class Optimiser(Protocol):
     """Turns gradients into steps, one row per cell."""
 
@@ -115,7 +116,8 @@ class Lbfgs:
     def _remember(self, step: Tensor, change: Tensor) -> None:
         """Keep a pair; for a cell where it shows no positive curvature, one that does nothing."""
         product = _dot(step, change)
-        usable = product > 1e-10 * _dot(change, change)
+        # At a minimum the product underflows, and its inverse would not be a number.
+        usable = product > 1e-10 * _dot(change, change) + 1e-30
         self._pairs.append((step, change, torch.where(usable, 1 / product, 0.0)))
         del self._pairs[:-HISTORY]
 
@@ -135,11 +137,11 @@ class Lbfgs:
 
     def _initial_inverse_hessian(self, gradient: Tensor) -> Tensor:
         """Smooth, and scale by the newest pair's curvature (Nocedal and Wright, 7.20)."""
-        result = _favour_low_frequencies(gradient)
+        result = favour_low_frequencies(gradient)
         if not self._pairs:
             return result
         _, change, curvature = self._pairs[-1]
-        scale = 1 / (curvature * _dot(change, _favour_low_frequencies(change)))
+        scale = 1 / (curvature * _dot(change, favour_low_frequencies(change)))
         return result * torch.where(scale.isfinite(), scale, 1.0)
 
 
@@ -187,25 +189,11 @@ def _detached(parts: Parts) -> Parts:
     )
 
 
-def _favour_low_frequencies(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """Divide the Fourier coefficients by their frequency to the power of ``SMOOTHING``.
-
-    A symmetric positive map, so L-BFGS stays L-BFGS. The mean counts as one period per image.
-    """
-    height, width = images.shape[-2:]
-    down = torch.fft.fftfreq(height, device=images.device)[:, None]
-    across = torch.fft.rfftfreq(width, device=images.device)[None]
-    frequency = (down.square() + across.square()).sqrt().clamp(min=1 / max(height, width))
-    coefficients = torch.fft.rfft2(images) / frequency**SMOOTHING
-    smooth: Tensor = torch.fft.irfft2(coefficients, s=(height, width))
-    return smooth
-
-
 def _dot(left: Float[Tensor, "b 3 h w"], right: Float[Tensor, "b 3 h w"]) -> Tensor:
     """Return each row's inner product, shaped to multiply images."""
     return (left * right).sum(dim=(1, 2, 3), keepdim=True)
 
 
-def _per_row(values: Float[Tensor, " b"]) -> Tensor:
-    """Shape one value per row to go with images."""
+def _per_row(values: Tensor) -> Tensor:
+    """Shape one value per row, number or truth, to go with images."""
     return values[:, None, None, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from nst.objective import Parts
 from nst.settings import Settings
 from nst.store import CellStore
 from nst.tensors import to_image, to_tensor
-from nst.transfer import Transfer, transfer
+from nst.transfer import Progress, Transfer, transfer
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +57,13 @@ def stylize_pair(
     wanted: Sequence[Wanted],
     device: torch.device,
     store: CellStore | None = None,
-    progress: Callable[[str], None] = logger.info,
+    on_evaluation: Progress | None = None,
 ) -> list[Cell]:
     """Make every wanted cell of a pair, taking from the store what is there.
 
     Writes each cell's picture and JSON as soon as it is finished. A cell that fails is written as
     a crossed-out field and returned with the status ``failed``; the others are not touched by it.
-    ``progress`` gets a line of text now and then.
+    Without ``on_evaluation``, a line about the progress is logged every ten seconds.
 
     Raises:
         UserError: a file cannot be read, or the images are too small for a layer.
@@ -80,15 +80,16 @@ def stylize_pair(
         else:
             missing.append((one, draft))
     if cells:
-        progress(f"{pair}: {len(cells)} of {len(wanted)} cells were finished before")
+        logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
     if missing:
-        report = _Reporter(str(pair), missing, progress)
+        report = on_evaluation or _Reporter(str(pair), missing)
         for one, cell, image in _make(pair.extractor, missing, images, device, report):
             write_cell(cell, image, one.path)
             if store and cell.status == "finished":
                 store.add(cell, image)
             cells.append(cell)
-        report.finish()
+        seconds = sum(cell.seconds for cell in cells if not cell.reused)
+        logger.info("%s: %d cells made in %.0f s", pair, len(missing), seconds)
     return cells
 
 
@@ -97,7 +98,7 @@ def _make(
     missing: Sequence[tuple[Wanted, Cell]],
     images: tuple[Image.Image, Image.Image],
     device: torch.device,
-    report: _Reporter,
+    on_evaluation: Progress,
 ) -> Iterator[tuple[Wanted, Cell, Image.Image]]:
     """Compute the missing cells, and hand out each as it is finished."""
     extractor = load_extractor(extractor_path).to(device).to(memory_format=torch.channels_last)
@@ -106,7 +107,7 @@ def _make(
         to_tensor(fit_long_side(image, size)).to(device)
         for image, size in zip(images, _sizes(settings[0]), strict=True)
     )
-    for result in transfer(extractor, content, style, settings, progress=report):
+    for result in transfer(extractor, content, style, settings, progress=on_evaluation):
         one, draft = missing[result.place]
         yield one, *_finish(draft, result)
 
@@ -171,13 +172,10 @@ def _finish(draft: Cell, result: Transfer) -> tuple[Cell, Image.Image]:
 class _Reporter:
     """Turns the optimiser's progress into a line of text every ten seconds."""
 
-    def __init__(
-        self, pair: str, missing: Sequence[tuple[Wanted, Cell]], progress: Callable[[str], None]
-    ) -> None:
+    def __init__(self, pair: str, missing: Sequence[tuple[Wanted, Cell]]) -> None:
         self._pair = pair
         self._count = len(missing)
         self._evaluations = missing[0][0].settings.iterations
-        self._progress = progress
         self._started = self._last = time.monotonic()
 
     def __call__(self, places: Sequence[int], evaluation: int, parts: Parts) -> None:
@@ -186,12 +184,12 @@ class _Reporter:
         self._last = time.monotonic()
         done = (places[0] + len(places) * evaluation / self._evaluations) / self._count
         left = (self._last - self._started) * (1 - done) / done
-        self._progress(
-            f"{self._pair}: {done:.0%} of {self._count} cells, content "
-            f"{parts.content.mean():.3f}, style {parts.style.mean():.3f}, {left:.0f} s left"
+        logger.info(
+            "%s: %.0f %% of %d cells, content %.3f, style %.3f, %.0f s left",
+            self._pair,
+            100 * done,
+            self._count,
+            parts.content.mean(),
+            parts.style.mean(),
+            left,
         )
-
-    def finish(self) -> None:
-        """Say how long it took."""
-        seconds = time.monotonic() - self._started
-        self._progress(f"{self._pair}: {self._count} cells made in {seconds:.0f} s")

@@ -26,7 +26,7 @@ def provide_extractor(
     seed: int = 0,
     weights: Path | None = None,
     mirror: str | None = None,
-    cache: Path,
+    cache: Path | None = None,
 ) -> Extractor:
     """Return the extractor called ``name``, on the CPU.
 
@@ -44,7 +44,14 @@ def provide_extractor(
         return fetch_vgg19(weights, mirror)
     if weights is None:
         entry = read_catalogue()["vgg19_16x"]
-        weights = cache / entry.file
+        weights = (cache or user_cache()) / entry.file
         if not weights.exists():
             fetch(entry, weights, mirror)
     return vgg19_16x_from_file(weights)
+
+
+def user_cache() -> Path:
+    """Return the folder, of this user, that keeps downloads between runs by hand."""
+    import pooch  # noqa: PLC0415 - only who downloads needs it
+
+    return Path(pooch.os_cache("nst"))

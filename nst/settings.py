@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 from nst.errors import ConfigError
 
@@ -35,11 +35,11 @@ class Settings:
     """Everything but the two images that decides a cell's pixels.
 
     ``content_layers`` and ``style_layers`` map layer names to weights in the content and in the
-    style loss. ``image_size`` is the longer side of the result in
-    pixels, ``style_scale`` the longer side of the style image in units of it.
+    style loss. ``image_size`` is the longer side of the result in pixels, ``style_scale`` the
+    longer side of the style image in units of it. ``start_noise`` is the share of the start's
+    variance that is noise.
 
-    Raises:
-        ConfigError: a value is of the wrong kind or out of range.
+    ``from_mapping`` checks the values.
     """
 
     alpha: float = 1.0
@@ -52,42 +52,37 @@ class Settings:
     image_size: int = 256
     style_scale: float = 1.0
     start: Start = "recoloured"
+    start_noise: float = 0.1
     optimiser: OptimiserName = "lbfgs"
     iterations: int = 100
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "beta", "tv_weight"):
-            _check_range(name, getattr(self, name), 0, 1e12)
-        if self.alpha == self.beta == 0:
-            raise ConfigError("alpha and beta are both 0, so nothing is asked for; raise one")
-        _check_range("style_scale", self.style_scale, 0.1, 10)
-        for name, low, high in (
-            ("image_size", 32, 8192),
-            ("iterations", 1, 100_000),
-            ("seed", 0, 2**63 - 1),
-        ):
-            _check_whole(name, getattr(self, name), low, high)
-        for name, choices in (
-            ("formulation", get_args(Formulation)),
-            ("extractor", get_args(ExtractorName)),
-            ("start", get_args(Start)),
-            ("optimiser", get_args(OptimiserName)),
-        ):
-            _check_choice(name, getattr(self, name), choices)
         for name in ("content_layers", "style_layers"):
-            object.__setattr__(self, name, _layer_weights(name, getattr(self, name)))
+            # Sorted and read-only, so that equal settings are equal in every way.
+            weights = {layer: float(weight) for layer, weight in getattr(self, name).items()}
+            object.__setattr__(self, name, MappingProxyType(dict(sorted(weights.items()))))
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Build settings from names and values, refusing a name that is not a setting."""
+    def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
+        """Build settings from names and values; what is not named has its default.
+
+        Raises:
+            ConfigError: a name is not a setting, or a value is of the wrong kind or out of range.
+        """
         known = [one.name for one in fields(cls)]
         unknown = [name for name in values if name not in known]
         if unknown:
             raise ConfigError(
                 f"unknown setting {unknown[0]!r}; the settings are {', '.join(known)}"
             )
-        return cls(**values)
+        for name, value in values.items():
+            _check(name, value)
+        numbers = {name: float(values[name]) for name in RANGES if name in values}
+        settings = cls(**{**values, **numbers})
+        if settings.alpha == settings.beta == 0:
+            raise ConfigError("alpha and beta are both 0, so nothing is asked for; raise one")
+        return settings
 
     @classmethod
     def shared_names(cls) -> list[str]:
@@ -101,6 +96,40 @@ class Settings:
         for name in ("content_layers", "style_layers"):
             plain[name] = dict(plain[name])
         return plain
+
+
+RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "alpha": (0.0, 1e12),
+        "beta": (0.0, 1e12),
+        "tv_weight": (0.0, 1e12),
+        "style_scale": (0.1, 10.0),
+        "start_noise": (0.0, 1.0),
+    }
+)
+WHOLE: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"image_size": (32, 8192), "iterations": (1, 100_000), "seed": (0, 2**63 - 1)}
+)
+CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "formulation": get_args(Formulation),
+        "extractor": get_args(ExtractorName),
+        "start": get_args(Start),
+        "optimiser": get_args(OptimiserName),
+    }
+)
+
+
+def _check(name: str, value: object) -> None:
+    """Check one setting's kind and range."""
+    if name in RANGES:
+        _check_range(name, value, *RANGES[name])
+    elif name in WHOLE:
+        _check_whole(name, value, *WHOLE[name])
+    elif name in CHOICES:
+        _check_choice(name, value, CHOICES[name])
+    else:
+        _check_layers(name, value)
 
 
 def _check_range(name: str, value: object, low: float, high: float) -> None:
@@ -123,14 +152,13 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ConfigError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 
 
-def _layer_weights(name: str, weights: object) -> Mapping[str, float]:
-    """Check layer weights; return them sorted and read-only, so that equal settings are equal."""
+def _check_layers(name: str, weights: object) -> None:
+    """Require layer names with weights, one of them above 0."""
     if not isinstance(weights, Mapping) or not weights:
         raise ConfigError(f"{name} must map layer names to weights, as relu4_2: 1; got {weights!r}")
     for layer, weight in weights.items():
         if not LAYER_NAME.fullmatch(str(layer)):
             raise ConfigError(f"{name}: {layer!r} is not a layer; layers are named as relu4_2")
-        _check_range(f"{name}: the weight of {layer}", weight, 0, 1e12)
+        _check_range(f"{name}: the weight of {layer}", weight, 0.0, 1e12)
     if not any(weights.values()):
         raise ConfigError(f"{name}: all weights are 0; give at least one layer a positive weight")
-    return MappingProxyType({layer: float(weights[layer]) for layer in sorted(weights)})

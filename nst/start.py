@@ -6,6 +6,7 @@ import torch
 
 from nst.settings import Settings
 from nst.shapes import Float, Tensor
+from nst.spectrum import favour_low_frequencies
 
 
 def start_image(
@@ -13,18 +14,44 @@ def start_image(
 ) -> Float[Tensor, "1 3 h w"]:
     """Return the start that the settings ask for: RGB in [0, 1], of the content's size.
 
-    ``recoloured`` is the content in the style's colours, ``content`` the content itself and
-    ``noise`` a uniform grey noise drawn from the seed. The noise is drawn on the CPU, so that it
-    is the same on every device.
+    ``recoloured`` is the content in the style's colours, mixed with ``start_noise`` parts of 1/f
+    noise in these colours: without it, nothing tells the strokes where to begin in a flat sky.
+    ``content`` is the content itself, ``noise`` uniform white noise.
     """
+    # On the CPU, so that a seed draws the same noise for every device.
+    generator = torch.Generator().manual_seed(settings.seed)
     match settings.start:
-        case "recoloured":
-            return recolour(content, style)
         case "content":
             return content.clone()
         case "noise":
-            generator = torch.Generator().manual_seed(settings.seed)
-            return torch.rand(content.shape, generator=generator).to(content.device)
+            return torch.rand(content.shape, generator=generator).to(content)
+        case "recoloured":
+            noise = pink_noise(content.shape[2], content.shape[3], generator).to(content)
+            return recolour(mix(content, noise, settings.start_noise), style)
+
+
+def mix(
+    image: Float[Tensor, "1 3 h w"], noise: Float[Tensor, "1 3 h w"], share: float
+) -> Float[Tensor, "1 3 h w"]:
+    """Replace a share of an image's variance by noise in its own colours.
+
+    ``noise`` has mean 0 and variance 1. The mean and covariance of the colours stay as they are.
+    """
+    mean, covariance = _colour_statistics(image)
+    colours = image.flatten(2)[0].double() - mean
+    grains = _matrix_power(covariance, 0.5) @ noise.flatten(2)[0].double()
+    mixed: Tensor = (1 - share) ** 0.5 * colours + share**0.5 * grains + mean
+    return mixed.view_as(image).to(image.dtype)
+
+
+def pink_noise(height: int, width: int, generator: torch.Generator) -> Float[Tensor, "1 3 h w"]:
+    """Draw noise whose amplitude falls as 1/frequency, with mean 0 and standard deviation 1.
+
+    The spectrum of photographs and paintings, so it has something of every size of stroke.
+    """
+    white = torch.randn(1, 3, height, width, generator=generator)
+    pink = favour_low_frequencies(white)
+    return (pink - pink.mean()) / pink.std()
 
 
 def recolour(

@@ -54,7 +54,7 @@ class CellStore:
             shutil.rmtree(part, ignore_errors=True)
 
     def find(self, fingerprint: str) -> Cell | None:
-        """Return the cell of this fingerprint if it is here and intact; drop it if it is damaged."""
+        """Return the cell of this fingerprint if it is here; drop it if it is damaged."""
         entry = self._entry(fingerprint)
         if not entry.is_dir():
             return None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from nst.cell import Cell, read_cell
+from nst.errors import UserError
 from nst.files import write_atomically
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = (
     "content",
@@ -71,3 +75,20 @@ def _row(cell: Cell, path: Path) -> dict[str, object]:
         "path": path.as_posix(),
         "status": cell.status,
     }
+
+
+def report_outcome(path: Path) -> None:
+    """Log how many cells a summary has.
+
+    Raises:
+        UserError: some of them failed; the message names them.
+    """
+    table = pd.read_csv(path)
+    failed = table[table["status"] == "failed"]
+    if len(failed):
+        raise UserError(
+            f"{len(failed)} of {len(table)} cells failed, the rest is made: "
+            f"{', '.join(failed['path'])}. Each says why in the JSON beside it. To try again, "
+            "change their settings, or delete them and run again."
+        )
+    logger.info("%d cells are finished; see results/grids and %s", len(table), path)

@@ -54,8 +54,8 @@ def fetch_vgg19(weights: Path | None = None, mirror: str | None = None) -> Extra
             published.get_state_dict(progress=True, check_hash=True, weights_only=True)
         except (URLError, OSError, RuntimeError) as error:
             raise FetchError(
-                f"vgg19: {published.url} cannot be fetched ({error}). Download {name} elsewhere and "
-                f"set vgg19.weights to it; {OFFLINE}."
+                f"vgg19: {published.url} cannot be fetched ({error}). Download {name} elsewhere "
+                f"and set vgg19.weights to it; {OFFLINE}."
             ) from error
         weights = cached
     # torchvision checks what it downloads but not what it finds in its cache.

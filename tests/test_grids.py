@@ -479,40 +479,6 @@ def test_drawing_any_text_never_raises(tmp_path):
         assert image.mode == "RGB"
 
 
-def test_a_photograph_stored_sideways_is_drawn_upright(tmp_path):
-    path = tmp_path / "sideways.jpg"
-    image = Image.new("RGB", (300, 200), (250, 0, 0))
-    image.paste((0, 0, 250), (150, 0, 300, 200))  # the right half is the bottom once turned
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    image.save(path, exif=exif, quality=95)
-    grid = Grid("", [[Tile(path)]], [""], [""])
-    (mark,) = arrange(grid, SMALL, grids._shapes(grid)).marks
-    assert mark.box.height == pytest.approx(1.5 * mark.box.width, abs=1)
-    pixels = np.asarray(draw_grid(grid, SMALL))
-    centre = mark.box.left + mark.box.width // 2
-    assert pixels[mark.box.top + 5, centre, 0] > 200
-    assert pixels[mark.box.bottom - 5, centre, 2] > 200
-
-
-@pytest.mark.parametrize(
-    ("image", "colour"),
-    [
-        (Image.new("RGBA", (40, 40), (9, 9, 9, 0)), (255, 255, 255)),
-        (Image.new("LA", (40, 40), (0, 0)), (255, 255, 255)),
-        (Image.new("L", (40, 40), 90), (90, 90, 90)),
-        (Image.new("1", (40, 40), 0), (0, 0, 0)),
-        (Image.new("P", (40, 40), 0), (0, 0, 0)),
-        (Image.new("I;16", (40, 40), 128 * 257), (128, 128, 128)),
-    ],
-    ids=lambda value: getattr(value, "mode", ""),
-)
-def test_any_mode_of_picture_is_drawn_on_white(tmp_path, image, colour):
-    path = tmp_path / "picture.png"
-    image.save(path)
-    assert grids.open_reduced(path, (20, 20)).getpixel((10, 10)) == pytest.approx(colour, abs=1)
-
-
 def test_a_colour_profile_is_honoured_and_a_broken_one_ignored(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for name, embedded in (("good", profile), ("broken", b"no profile")):

@@ -1,0 +1,51 @@
+# make run    sets everything up and makes the default grid
+# make test   sets everything up and runs the tests
+# make check  everything a maintainer needs before a commit
+
+PYTHON ?= python3
+VENV := .venv
+CONSTRAINTS := workflow/envs/constraints.txt
+CORES ?= all
+GPUS ?= 1
+CONFIG ?= config/config.yaml
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test check lint format clean
+
+run: $(VENV)/.installed
+	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) --configfile $(CONFIG)
+
+test: $(VENV)/.installed-test
+	$(VENV)/bin/python -m pytest
+
+check: lint test
+
+lint: $(VENV)/.installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/snakefmt --check Snakefile workflow
+	$(VENV)/bin/snakemake --lint
+
+format: $(VENV)/.installed-test
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/snakefmt Snakefile workflow
+
+clean:
+	rm -rf $(VENV) .snakemake
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
+	$(VENV)/bin/pip install --quiet --constraint $(CONSTRAINTS) --editable .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
+	$(VENV)/bin/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[test]'
+	touch $(VENV)/.installed $@

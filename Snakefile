@@ -1,0 +1,24 @@
+"""Neural style transfer as a reproducible batch job: the index of the workflow."""
+
+from snakemake.utils import min_version
+
+min_version("9.5")
+
+if not workflow.overwrite_configfiles:  # else Snakemake would merge the two grids
+
+    configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
+include: "workflow/rules/stylize.smk"
+include: "workflow/rules/compare.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        cell_files(),
+        grid_files(),
+        "results/summary.csv",
+        "results/complete",

@@ -1,0 +1,195 @@
+"""The ``nst`` command: style transfer by hand, and what a picture says about itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeRemainingColumn
+
+from nst import __version__
+from nst.cell import read_record
+from nst.config import Ratio
+from nst.errors import UserError
+from nst.settings import ExtractorName, OptimiserName, Settings, Start
+
+app = typer.Typer(
+    help="Neural style transfer: redraw a photograph in the style of a painting.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True)
+DEFAULTS = Settings()
+
+
+@app.command()
+def stylize(
+    content: Annotated[Path, typer.Argument(help="The picture to redraw.")],
+    style: Annotated[Path, typer.Argument(help="The picture whose style it takes.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the result goes: a PNG file.")
+    ] = Path("stylized.png"),
+    ratio: Annotated[
+        str,
+        typer.Option(
+            "--ratio", "-r", help="α/β, content against style: 1 is careful, 1e-2 is bold."
+        ),
+    ] = "1e-1",
+    size: Annotated[
+        int, typer.Option("--size", "-s", help="The longer side of the result, in pixels.")
+    ] = DEFAULTS.image_size,
+    iterations: Annotated[
+        int, typer.Option("--iterations", "-n", help="Steps of the optimiser; more is finer.")
+    ] = DEFAULTS.iterations,
+    style_scale: Annotated[
+        float, typer.Option(help="Size of the style against the result; above 1, larger strokes.")
+    ] = DEFAULTS.style_scale,
+    extractor: Annotated[
+        ExtractorName,
+        typer.Option(
+            help="The network: kmeans needs no download, vgg19_16x a small one, vgg19 a large one."
+        ),
+    ] = DEFAULTS.extractor,
+    weights: Annotated[
+        Path | None, typer.Option(help="The extractor's weights, if not to be downloaded.")
+    ] = None,
+    mirror: Annotated[
+        str | None, typer.Option(envvar="NST_MIRROR", help="A folder that holds the weights.")
+    ] = None,
+    start: Annotated[
+        Start, typer.Option(help="What to start from; recoloured is the content in new colours.")
+    ] = DEFAULTS.start,
+    optimiser: Annotated[
+        OptimiserName, typer.Option(help="L-BFGS gets there in fewer steps than Adam.")
+    ] = DEFAULTS.optimiser,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto takes a GPU if there is one.")
+    ] = "auto",
+) -> None:
+    """Redraw CONTENT in the style of STYLE.
+
+    For example: nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-2
+    """
+    balance = Ratio.parse(ratio)
+    settings = Settings.from_mapping(
+        {
+            "alpha": balance.alpha,
+            "beta": balance.beta,
+            "extractor": extractor,
+            "image_size": size,
+            "style_scale": style_scale,
+            "start": start,
+            "optimiser": optimiser,
+            "iterations": iterations,
+            "seed": seed,
+        }
+    )
+    if output.suffix.lower() != ".png":
+        raise UserError(f"the result is a PNG file, so its name must end in .png; got {output}")
+    for path in (content, style):
+        if path.resolve() == output.resolve():
+            raise UserError(f"{output} is an input too, and would be lost; choose another name")
+    _stylize(content, style, output, balance.label, settings, weights, mirror, device)
+
+
+@app.command()
+def show(
+    files: Annotated[list[Path], typer.Argument(help="Pictures that nst made.")],
+) -> None:
+    """Print the settings, versions and losses that FILES carry inside, as JSON."""
+    for path in files:
+        typer.echo(json.dumps(read_record(path), ensure_ascii=False, indent=2))
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Handle the options that stand before any command."""
+    if show_version:
+        typer.echo(f"nst {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a user's mistake is one line and exit status 1."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        app(arguments)
+    except UserError as error:
+        console.print(f"[red]nst:[/red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _stylize(
+    content: Path,
+    style: Path,
+    output: Path,
+    ratio: str,
+    settings: Settings,
+    weights: Path | None,
+    mirror: str | None,
+    device: str,
+) -> None:
+    """Make one cell, by way of the function that the workflow calls for a pair."""
+    # Here, since torch takes a second to load and --help should not.
+    from nst.device import choose_device  # noqa: PLC0415
+    from nst.extractor import save_extractor  # noqa: PLC0415
+    from nst.pair import Pair, Wanted, stylize_pair  # noqa: PLC0415
+    from nst.provision import provide_extractor  # noqa: PLC0415
+
+    chosen = choose_device(device)
+    with tempfile.TemporaryDirectory(prefix="nst-") as folder, _bar() as bar:
+        task = bar.add_task(f"preparing {settings.extractor}", total=None)
+        network = Path(folder) / "extractor.safetensors"
+        save_extractor(
+            provide_extractor(
+                settings.extractor,
+                images=[content, style],
+                seed=settings.seed,
+                weights=weights,
+                mirror=mirror,
+            ),
+            network,
+        )
+        bar.update(task, description="optimising", total=settings.iterations)
+        pair = Pair(content, content.stem, content.stem, style, style.stem, style.stem, network)
+        wanted = [Wanted("default", ratio, settings, output)]
+
+        def advance(_places: Sequence[int], evaluation: int, _parts: object) -> None:
+            bar.update(task, completed=evaluation)
+
+        (cell,) = stylize_pair(pair, wanted, chosen, on_evaluation=advance)
+    if cell.status == "failed":
+        raise UserError(cell.reason)
+    console.print(
+        f"{output}: {cell.width}x{cell.height} px, content loss {cell.losses['content']:.3f}, "
+        f"style loss {cell.losses['style']:.3f}, {cell.seconds:.0f} s on {cell.device}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _bar() -> Progress:
+    """Return a progress bar with the time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        *Progress.get_default_columns()[1:3],
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+if __name__ == "__main__":
+    main()

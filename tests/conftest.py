@@ -1,0 +1,87 @@
+"""What the tests share: tiny extractors, small pictures, and the way to the real ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from PIL import Image
+
+from nst.extractor import Architecture, Extractor, save_extractor
+from nst.settings import Settings
+
+torch.set_num_threads(1)
+# A shared machine can be slow for a moment; that is not what the tests are about.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+TINY = Architecture(
+    name="tiny",
+    widths=((4, 4), (6,)),
+    padding="reflect",
+    pooling="average",
+    origin="random, for tests",
+)
+
+
+@pytest.fixture
+def tiny() -> Extractor:
+    """A network of three convolutions with fixed random weights."""
+    extractor = Extractor(TINY).eval()
+    generator = torch.Generator().manual_seed(0)
+    for parameter in extractor.convolutions.parameters():
+        parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return extractor
+
+
+@pytest.fixture
+def tiny_file(tiny: Extractor, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_extractor(tiny, path)
+    return path
+
+
+@pytest.fixture
+def small() -> Callable[..., Settings]:
+    """Settings that fit the tiny network."""
+
+    def make(**changes: object) -> Settings:
+        defaults: dict[str, object] = {
+            "content_layers": {"relu2_1": 1.0},
+            "style_layers": {"relu1_1": 1.0, "relu1_2": 1.0, "relu2_1": 1.0},
+            "image_size": 32,
+            "iterations": 12,
+        }
+        return Settings.from_mapping(defaults | changes)
+
+    return make
+
+
+def random_image(seed: int, height: int = 32, width: int = 32) -> torch.Tensor:
+    """Return a smooth random picture in [0, 1], 1 x 3 x height x width."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(1, 3, 5, 5, generator=generator)
+    size = (height, width)
+    return torch.nn.functional.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)
+
+
+def paint(path: Path, seed: int = 0, size: tuple[int, int] = (64, 48)) -> Path:
+    """Write a small random picture, as PNG unless the suffix says otherwise."""
+    values = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).resize(size, Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def mirror() -> Path:
+    """The folder with the real paintings and weights, which the project does not ship."""
+    folder = os.environ.get("NST_MIRROR")
+    if not folder:
+        pytest.skip("needs the real paintings and weights: set NST_MIRROR to their folder")
+    return Path(folder).resolve()

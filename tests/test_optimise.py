@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import random_image
+
+from nst.objective import Parts
+from nst.optimise import LARGEST_STEP, Adam, Lbfgs, optimise
+
+
+def bowl(targets: torch.Tensor, scales: torch.Tensor):
+    """An objective whose minimum is known: a scaled squared distance, row by row."""
+
+    def evaluate(images: torch.Tensor) -> Parts:
+        loss = ((images - targets).square() * scales).sum((1, 2, 3))
+        nothing = torch.zeros_like(loss)
+        return Parts(content=loss, style=nothing, tv=nothing, total=loss, layers={})
+
+    return evaluate
+
+
+TARGETS = torch.cat([random_image(seed, 8, 8) for seed in range(3)])
+START = torch.full_like(TARGETS, 0.5)
+EVEN = torch.ones(3, 1, 1, 1)
+
+
+@pytest.mark.parametrize(("optimiser", "evaluations"), [(Lbfgs, 60), (Adam, 200)])
+def test_every_row_reaches_its_own_minimum(optimiser, evaluations):
+    outcome = optimise(bowl(TARGETS, EVEN), START, optimiser(), evaluations)
+    torch.testing.assert_close(outcome.images, TARGETS, atol=5e-3, rtol=0)
+
+
+def test_lbfgs_needs_far_fewer_evaluations_than_adam_in_a_narrow_valley():
+    scales = torch.logspace(0, 3, 8 * 8 * 3).view(1, 3, 8, 8).expand(3, -1, -1, -1)
+    losses = [
+        optimise(bowl(TARGETS, scales), START, optimiser, 60).parts.total.max()
+        for optimiser in (Lbfgs(), Adam())
+    ]
+    assert losses[0] < 0.3 * losses[1]
+
+
+@pytest.mark.parametrize("optimiser", [Lbfgs, Adam])
+def test_a_row_s_path_does_not_depend_on_its_neighbours(optimiser):
+    scales = torch.tensor([1.0, 50.0, 0.02]).view(3, 1, 1, 1)
+    together = optimise(bowl(TARGETS, scales), START, optimiser(), 15).images
+    for row in range(3):
+        one = slice(row, row + 1)
+        alone = optimise(bowl(TARGETS[one], scales[one]), START[one], optimiser(), 15).images
+        torch.testing.assert_close(together[one], alone, atol=2e-6, rtol=0)
+
+
+def test_a_row_whose_loss_is_not_a_number_is_told_and_leaves_the_others_alone():
+    def poisoned(images: torch.Tensor) -> Parts:
+        parts = bowl(TARGETS, EVEN)(images)
+        far = (images[1] - START[1]).abs().max() > 0.15
+        poison = torch.tensor([0.0, torch.nan if far else 0.0, 0.0])
+        total = parts.total + poison
+        return Parts(content=total, style=parts.style, tv=parts.tv, total=total, layers={})
+
+    outcome = optimise(poisoned, START, Lbfgs(), 40)
+    assert outcome.finite.tolist() == [True, False, True]
+    assert outcome.images.isfinite().all()
+    healthy = [0, 2]
+    torch.testing.assert_close(outcome.images[healthy], TARGETS[healthy], atol=5e-3, rtol=0)
+
+
+def test_no_step_is_longer_than_the_bound_nor_leaves_the_range():
+    optimiser, images = Lbfgs(), START
+    for seed in range(12):
+        gradient = 1e6 * (random_image(seed, 8, 8) - 0.5).expand(3, -1, -1, -1)
+        following = optimiser.step(images, gradient)
+        assert (following - images).abs().max() <= LARGEST_STEP + 1e-6
+        assert following.min() >= 0
+        assert following.max() <= 1
+        images = following
+
+
+def test_the_best_image_is_kept_when_later_ones_are_worse():
+    visits = []
+
+    def rising(images: torch.Tensor) -> Parts:
+        visits.append(images.detach().clone())
+        loss = images.sum((1, 2, 3)) * 0 + len(visits)
+        return Parts(content=loss, style=loss, tv=loss, total=loss, layers={})
+
+    outcome = optimise(rising, START, Adam(), 5)
+    assert torch.equal(outcome.images, START)
+    assert [parts.total[0].item() for parts in outcome.trace] == [1, 2, 3, 4, 5]
+
+
+def test_progress_is_told_every_evaluation():
+    seen: list[int] = []
+    optimise(bowl(TARGETS, EVEN), START, Lbfgs(), 4, lambda number, _: seen.append(number))
+    assert seen == [1, 2, 3, 4]

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from conftest import random_image
+
+from nst import transfer as transfer_module
+from nst.errors import ConfigError
+from nst.objective import Objective, measure_targets
+from nst.start import recolour, start_image
+from nst.transfer import transfer
+
+CONTENT = random_image(1, 32, 40)
+STYLE = random_image(2, 36, 28)
+
+# Measured: 12 evaluations on the tiny network differ by at most 3e-6 (a level of 8 bits is 4e-3).
+BATCH_TOLERANCE = 5e-5
+
+
+def run(extractor, cells, **options):
+    return sorted(transfer(extractor, CONTENT, STYLE, cells, **options), key=lambda one: one.place)
+
+
+def test_the_losses_fall(tiny, small):
+    (result,) = run(tiny, [small(start="content", iterations=30)])
+    assert result.trace["total"][-1] < 0.3 * result.trace["total"][0]
+    assert result.losses["total"] <= min(result.trace["total"]) * (1 + 1e-5)
+
+
+def test_more_weight_on_the_style_takes_more_style_and_keeps_less_content(tiny, small):
+    careful, bold = run(tiny, [small(beta=beta, iterations=40) for beta in (0.1, 100.0)])
+    assert bold.losses["style"] < careful.losses["style"]
+    assert bold.losses["content"] > careful.losses["content"]
+
+
+def test_the_total_is_the_weighted_sum_of_its_parts(tiny, small):
+    (result,) = run(tiny, [small(alpha=2.0, beta=3.0, tv_weight=5.0)])
+    losses = result.losses
+    expected = 2 * losses["content"] + 3 * losses["style"] + 5 * losses["tv"]
+    assert losses["total"] == pytest.approx(expected, rel=1e-5)
+    layers = [losses[f"style {layer}"] for layer in ("relu1_1", "relu1_2", "relu2_1")]
+    assert losses["style"] == pytest.approx(sum(layers) / 3, rel=1e-5)
+
+
+def test_a_cell_does_not_depend_on_its_batch(tiny, small):
+    cells = [
+        small(beta=1.0),
+        small(beta=50.0, style_layers={"relu1_1": 1.0}),
+        small(beta=5.0, content_layers={"relu1_2": 2.0}, seed=3, start="noise"),
+    ]
+    together = run(tiny, cells, batch_size=3)
+    reversed_order = run(tiny, cells[::-1], batch_size=2)[::-1]
+    alone = run(tiny, cells, batch_size=1)
+    for one, other, third in zip(together, reversed_order, alone, strict=True):
+        torch.testing.assert_close(one.image, third.image, atol=BATCH_TOLERANCE, rtol=0)
+        torch.testing.assert_close(other.image, third.image, atol=BATCH_TOLERANCE, rtol=0)
+
+
+def test_on_a_cpu_a_cell_is_the_same_to_the_last_bit_whatever_the_grid(tiny, small):
+    cells = [small(beta=beta) for beta in (1.0, 5.0, 50.0)]
+    full = run(tiny, cells)
+    (alone,) = run(tiny, cells[1:2])
+    assert torch.equal(full[1].image, alone.image)
+    assert full[1].losses == alone.losses
+
+
+def test_the_same_settings_give_the_same_pixels(tiny, small):
+    for start in ("recoloured", "content", "noise"):
+        first, second = (run(tiny, [small(start=start, seed=7)])[0] for _ in range(2))
+        assert torch.equal(first.image, second.image)
+
+
+def test_another_seed_gives_another_noise(small):
+    noises = [start_image(small(start="noise", seed=seed), CONTENT, STYLE) for seed in (1, 2)]
+    assert (noises[0] - noises[1]).abs().mean() > 0.1
+
+
+def test_recolouring_gives_the_style_s_mean_and_covariance():
+    generator = torch.Generator().manual_seed(0)
+    content = 0.4 + 0.04 * torch.randn(1, 3, 30, 30, generator=generator)
+    style = 0.5 + 0.05 * torch.randn(1, 3, 20, 25, generator=generator)
+    style[:, 1] = 0.5 * style[:, 0] + 0.5 * style[:, 1]
+    result = recolour(content, style).flatten(2)[0]
+    target = style.flatten(2)[0]
+    torch.testing.assert_close(result.mean(1), target.mean(1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.cov(result), torch.cov(target), atol=2e-5, rtol=0)
+
+
+def test_recolouring_keeps_a_picture_that_has_the_colours_already():
+    torch.testing.assert_close(recolour(CONTENT, CONTENT), CONTENT, atol=1e-5, rtol=0)
+
+
+def test_a_grey_content_can_be_recoloured():
+    assert recolour(torch.full((1, 3, 8, 8), 0.5), STYLE).isfinite().all()
+
+
+def test_a_cell_that_goes_astray_is_started_again_with_smaller_steps(tiny, small, monkeypatch):
+    cautions = []
+    real = transfer_module.OPTIMISERS["lbfgs"]
+
+    class Wild(type(real(1.0))):
+        def __init__(self, caution: float) -> None:
+            super().__init__(caution)
+            cautions.append(caution)
+            self.wild = caution == 1.0
+
+        def step(self, images, gradient):
+            return images * torch.nan if self.wild else super().step(images, gradient)
+
+    monkeypatch.setattr(transfer_module, "OPTIMISERS", {"lbfgs": Wild})
+    (result,) = run(tiny, [small()])
+    assert cautions == [1.0, transfer_module.CAUTION]
+    assert result.attempts == 2
+    assert result.image is not None
+    assert result.image.isfinite().all()
+
+
+def test_a_cell_that_fails_twice_is_reported_and_the_rest_is_intact(tiny, small, caplog):
+    cells = [small(beta=1.0), small(beta=1e12, alpha=1e12), small(beta=2.0)]
+    real = Objective.__call__
+
+    class Poisoned(Objective):
+        def __call__(self, images):
+            parts = real(self, images)
+            bad = torch.where(self._beta > 1e9, torch.nan, 0.0)
+            return dataclasses.replace(parts, total=parts.total + bad)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transfer_module, "Objective", Poisoned)
+        results = run(tiny, cells, batch_size=3)
+    assert [result.image is None for result in results] == [False, True, False]
+    assert "cell 2 stopped being a finite number" in caplog.text
+    healthy = run(tiny, [cells[0], cells[2]], batch_size=2)
+    torch.testing.assert_close(results[2].image, healthy[1].image, atol=BATCH_TOLERANCE, rtol=0)
+
+
+def test_cells_that_cannot_share_a_batch_are_refused(tiny, small):
+    with pytest.raises(ConfigError, match="share iterations; got 12 and 13"):
+        run(tiny, [small(), small(iterations=13)])
+
+
+def test_a_layer_of_weight_zero_changes_nothing_to_the_last_bit(tiny, small):
+    cell = small(style_layers={"relu1_1": 1.0})
+    other = small(style_layers={"relu2_1": 1.0})
+    targets = measure_targets(tiny, CONTENT, STYLE, [cell, other])
+    both = Objective(tiny, targets, [cell, other])(CONTENT.repeat(2, 1, 1, 1)).total[0]
+    twice = Objective(tiny, targets, [cell, cell])(CONTENT.repeat(2, 1, 1, 1)).total[0]
+    assert both == twice

@@ -1,0 +1,71 @@
+"""Images and extractors: fetched, checked, brought into one form."""
+
+
+rule fetch:
+    output:
+        "results/inputs/catalogue/{file}",
+    log:
+        "results/logs/fetch/{file}.log",
+    conda:
+        "../envs/nst.yaml"
+    params:
+        mirror=run.mirror,
+    message:
+        "Fetch {wildcards.file}"
+    script:
+        "../scripts/fetch.py"
+
+
+rule prepare_image:
+    input:
+        prepare_image_input,
+    output:
+        "results/inputs/{role}/{name}.png",
+    log:
+        "results/logs/prepare_image/{role}/{name}.log",
+    # A bad image is to be found before any long job starts.
+    priority: 10
+    conda:
+        "../envs/nst.yaml"
+    message:
+        "Check and prepare {wildcards.role} {wildcards.name}"
+    script:
+        "../scripts/prepare_image.py"
+
+
+rule check_images:
+    input:
+        prepared_images(),
+    output:
+        touch("results/inputs/checked"),
+    log:
+        "results/logs/check_images.log",
+    conda:
+        "../envs/nst.yaml"
+    message:
+        "All images can be used"
+    shell:
+        "echo 'all images can be used' > {log}"
+
+
+rule make_extractor:
+    input:
+        extractor_input,
+    output:
+        "results/extractors/{extractor}.safetensors",
+    log:
+        "results/logs/make_extractor/{extractor}.log",
+    conda:
+        "../envs/nst.yaml"
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        seed=run.settings.seed,
+        mirror=run.mirror,
+        algorithm=ALGORITHM_VERSION,
+    message:
+        "Make the extractor {wildcards.extractor}"
+    script:
+        "../scripts/make_extractor.py"

@@ -1,0 +1,9 @@
+"""End the run, with an error if a cell failed; by now everything else has been made."""
+
+from pathlib import Path
+
+from nst.job import job
+from nst.summary import report_outcome
+
+with job(snakemake.log[0]):
+    report_outcome(Path(snakemake.input.summary))

@@ -1,0 +1,10 @@
+"""Bring a file of the catalogue here."""
+
+from pathlib import Path
+
+from nst.catalogue import fetch, read_catalogue
+from nst.job import job
+
+with job(snakemake.log[0]):
+    entries = {entry.file: entry for entry in read_catalogue().values()}
+    fetch(entries[snakemake.wildcards.file], Path(snakemake.output[0]), snakemake.params.mirror)

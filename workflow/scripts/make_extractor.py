@@ -1,0 +1,22 @@
+"""Fit, fetch or read the run's extractor, and write it in the form that the jobs read."""
+
+from pathlib import Path
+
+import torch
+
+from nst.extractor import save_extractor
+from nst.job import job
+from nst.provision import provide_extractor
+
+with job(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    files = [Path(path) for path in snakemake.input]
+    name = snakemake.wildcards.extractor
+    extractor = provide_extractor(
+        name,
+        images=files if name == "kmeans" else [],
+        seed=snakemake.params.seed,
+        weights=files[0] if name != "kmeans" and files else None,
+        mirror=snakemake.params.mirror,
+    )
+    save_extractor(extractor, Path(snakemake.output[0]))

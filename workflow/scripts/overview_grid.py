@@ -1,0 +1,16 @@
+"""Draw the grid of the run: contents by styles, one picture for each pair."""
+
+from pathlib import Path
+
+from nst.compare import cell_rows, input_tile
+from nst.grids import draw_grid, overview_grid, save_grid
+from nst.job import job
+
+with job(snakemake.log[0]):
+    grid = overview_grid(
+        list(map(input_tile, snakemake.input.contents, snakemake.params.content_titles)),
+        list(map(input_tile, snakemake.input.styles, snakemake.params.style_titles)),
+        cell_rows(snakemake.input.pictures, len(snakemake.input.styles)),
+        subtitle=snakemake.params.subtitle,
+    )
+    save_grid(draw_grid(grid), Path(snakemake.output[0]))
