@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import settings as hypothesis_settings
 from PIL import Image
 
 from nst.extractor import Architecture, Extractor, save_extractor
@@ -17,8 +17,8 @@ from nst.settings import Settings
 
 torch.set_num_threads(1)
 # A shared machine can be slow for a moment; that is not what the tests are about.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")
 
 TINY = Architecture(
     name="tiny",
