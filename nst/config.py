@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
+from glob import glob
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,10 @@ from nst.settings import Settings
 SCHEMA = Path(__file__).resolve().parents[1] / "workflow" / "schemas" / "config.schema.yaml"
 NAME = re.compile(r"\w(?:[\w .-]{0,78}\w)?")
 RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
+    *(".gif", ".bmp", ".ppm", ".jp2", ".avif"),
+)
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,13 @@ class Ratio:
         A ratio r stands for α = 1 and β = 1/r.
 
         Raises:
-            ConfigError: it is not a positive number, or not both weights are positive.
+            ConfigError: it or a weight is not a number from 1e-12 to 1e12.
         """
         if isinstance(value, Mapping):
             if set(value) != {"alpha", "beta"}:
                 raise ConfigError(f"ratios: give both alpha and beta, and no more; got {value!r}")
             alpha, beta = (_positive(f"ratios: {key}", value[key]) for key in ("alpha", "beta"))
+            _positive("ratios: alpha/beta", float(alpha / beta))
             return cls(_canonical(alpha / beta), float(alpha), float(beta))
         ratio = _positive("ratios", value)
         return cls(_canonical(ratio), 1.0, float(1 / ratio))
@@ -79,7 +85,7 @@ class Run:
     contents: Mapping[str, Picture]
     styles: Mapping[str, Picture]
     ratios: Mapping[str, Ratio]
-    layers: Mapping[str, Mapping[str, Mapping[str, float]]]
+    layers: Mapping[str, Mapping[str, Mapping[str, int | float]]]
     settings: Settings
     device: str
     mirror: str | None
@@ -111,7 +117,7 @@ class Run:
         )
 
 
-def read_run(config: Mapping[str, Any], catalogue: Mapping[str, Entry]) -> Run:
+def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
     """Check a configuration and resolve its names.
 
     Raises:
@@ -133,17 +139,19 @@ def read_run(config: Mapping[str, Any], catalogue: Mapping[str, Entry]) -> Run:
         settings=Settings.from_mapping(shared),
         device=config["device"],
         mirror=config["mirror"] or os.environ.get("NST_MIRROR") or None,
-        kmeans_images=_kmeans_images(config["kmeans"]["images"], contents, styles, catalogue),
-        vgg19_weights=config["vgg19"]["weights"],
+        kmeans_images=_kmeans_images(config["kmeans"].get("images"), contents, styles, catalogue),
+        vgg19_weights=config["vgg19"].get("weights"),
         overview=_overview(config["overview"], layers, ratios),
     )
     for variant in layers:
-        for ratio in ratios:
-            run.cell(variant, ratio)  # a wrong layer or weight is found here, not in a job
+        try:
+            run.cell(variant, next(iter(ratios)))  # a wrong weight is found here, not in a job
+        except ConfigError as error:
+            raise ConfigError(f"layers.{variant}: {error}") from error
     return run
 
 
-def read_file(path: Path) -> dict[str, Any]:
+def read_file(path: Path) -> dict[Any, Any]:
     """Read a YAML configuration file.
 
     Raises:
@@ -153,7 +161,7 @@ def read_file(path: Path) -> dict[str, Any]:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # PyYAML lets a date's own error through
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML: {reason}") from error
     if not isinstance(config, dict):
@@ -167,7 +175,7 @@ def load_schema() -> dict[str, Any]:
     return schema
 
 
-def _validate(config: Mapping[str, Any]) -> None:
+def _validate(config: Mapping[Any, Any]) -> None:
     """Hold the configuration to the schema; report the most telling mistake in one line."""
     import jsonschema  # noqa: PLC0415 - half of this module's import time
 
@@ -176,14 +184,19 @@ def _validate(config: Mapping[str, Any]) -> None:
     if not errors:
         return
     # A misspelt key explains the missing one, so it goes first.
-    errors.sort(key=lambda error: (error.validator != "additionalProperties", error.json_path))
+    errors.sort(
+        key=lambda error: (
+            error.validator != "additionalProperties",
+            [str(step) for step in error.absolute_path],
+        )
+    )
     raise ConfigError(_explain(errors[0], schema))
 
 
 def _explain(error: Any, schema: Mapping[str, Any]) -> str:
     """Say what is wrong in the words of the schema's own descriptions."""
     path = [str(step) for step in error.absolute_path]
-    place = ".".join(path) or "the configuration"
+    place = " ".join(".".join(path).split()) or "the configuration"
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = list(error.schema["properties"])
         unknown = next(key for key in error.instance if key not in known)
@@ -194,9 +207,17 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
         missing = next(key for key in error.validator_value if key not in error.instance)
         rule = error.schema["properties"][missing].get("description", "required")
         return f"{place}: the key {missing!r} is missing; it is {rule}."
-    shown = json.dumps(error.instance, ensure_ascii=False, default=str)
     rule = error.schema.get("description") or _rule(schema, path)
-    return f"{place} must be {rule}; got {shown[:200]}."
+    return f"{place} must be {rule}; got {_shown(error.instance)}."
+
+
+def _shown(value: object) -> str:
+    """Show a value of a configuration in one line of bounded length."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError):  # YAML has keys and loops that JSON has not
+        text = repr(value)
+    return " ".join(text.splitlines())[:200]
 
 
 def _rule(schema: Mapping[str, Any], path: Sequence[str]) -> str:
@@ -220,8 +241,8 @@ def _defaults() -> dict[str, Any]:
     return {
         "device": "auto",
         "mirror": None,
-        "kmeans": {"images": None},
-        "vgg19": {"weights": None},
+        "kmeans": {},
+        "vgg19": {},
         "overview": {},
     }
 
@@ -253,8 +274,7 @@ def _resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Pictur
     if entry is not None and entry.file.lower().endswith(IMAGE_SUFFIXES):
         return [Picture(item, entry.title, entry=entry)]
     if any(sign in item for sign in "*?"):
-        paths = sorted(str(path) for path in Path().glob(item))
-        paths = [path for path in paths if path.lower().endswith(IMAGE_SUFFIXES)]
+        paths = _matching(item)
         if not paths:
             raise ConfigError(f"{key}: no image matches {item!r} in {Path.cwd()}")
     elif "." in item or "/" in item or os.path.exists(item):
@@ -271,19 +291,30 @@ def _resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Pictur
     return [Picture(name, name, path=path) for name, path in zip(names, paths, strict=True)]
 
 
+def _matching(pattern: str) -> list[str]:
+    """List the image files that match a pattern, in alphabetical order."""
+    try:
+        found = sorted(str(Path(path)) for path in glob(pattern, recursive=True))
+    except ValueError:  # a NUL
+        return []
+    return [path for path in found if path.lower().endswith(IMAGE_SUFFIXES) and isfile(path)]
+
+
 def _existing(key: str, path: str) -> str:
     """Require a file at ``path``."""
-    if not Path(path).is_file():
-        what = "is not a file" if Path(path).exists() else "does not exist"
+    if not isfile(path):  # unlike pathlib's, never an OSError
+        what = "is not a file" if os.path.exists(path) else "does not exist"
         raise ConfigError(
-            f"{key}: {path} {what}; paths are relative to the working directory, {Path.cwd()}."
+            f"{key}: {path!r} {what}; paths are relative to the working directory, {Path.cwd()}."
         )
     return path
 
 
 def _name_of(key: str, path: str) -> str:
     """Make a name out of a file's."""
-    return _checked_name(key, re.sub(r"[^\w .-]+", "-", Path(path).stem).strip(" .-") or "?")
+    return _checked_name(
+        key, re.sub(r"[^\w .-]+", "-", Path(path).stem).strip(" .-") or Path(path).stem
+    )
 
 
 def _checked_name(key: str, name: object) -> str:

@@ -6,7 +6,6 @@ beside every result, so that a picture can be made again from its own metadata.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -60,8 +59,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("content_layers", "style_layers"):
             # Sorted and read-only, so that equal settings are equal in every way.
-            weights = {layer: float(weight) for layer, weight in getattr(self, name).items()}
-            object.__setattr__(self, name, MappingProxyType(dict(sorted(weights.items()))))
+            weights = dict(sorted(getattr(self, name).items()))
+            object.__setattr__(self, name, MappingProxyType(weights))
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
@@ -78,8 +77,7 @@ class Settings:
             )
         for name, value in values.items():
             _check(name, value)
-        numbers = {name: float(values[name]) for name in RANGES if name in values}
-        settings = cls(**{**values, **numbers})
+        settings = cls(**{name: _as_float(name, value) for name, value in values.items()})
         if settings.alpha == settings.beta == 0:
             raise ConfigError("alpha and beta are both 0, so nothing is asked for; raise one")
         return settings
@@ -132,10 +130,19 @@ def _check(name: str, value: object) -> None:
         _check_layers(name, value)
 
 
+def _as_float(name: str, value: Any) -> Any:
+    """Turn a checked setting's numbers into floats, unless they are counts."""
+    if name in RANGES:
+        return float(value)
+    if isinstance(value, Mapping):
+        return {layer: float(weight) for layer, weight in value.items()}
+    return value
+
+
 def _check_range(name: str, value: object, low: float, high: float) -> None:
     """Require a finite number between ``low`` and ``high``."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and low <= value <= high):  # type: ignore[arg-type, operator]
+    if not (number and low <= value <= high):  # type: ignore[operator]
         raise ConfigError(f"{name} must be a number from {low:g} to {high:g}; got {value!r}")
 
 

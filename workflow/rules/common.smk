@@ -68,11 +68,6 @@ def prepared(role, name):
     return f"results/inputs/{role}/{name}.png"
 
 
-def prepared_images():
-    """List all the run's images, ready for use."""
-    return [prepared(*key.split("/")) for key in run.pictures]
-
-
 def prepare_image_input(wildcards):
     """Return the file that an image is prepared from."""
     return image_source(run.pictures[f"{wildcards.role}/{wildcards.name}"])

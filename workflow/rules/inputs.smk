@@ -6,6 +6,7 @@ rule fetch:
         "results/inputs/catalogue/{file}",
     log:
         "results/logs/fetch/{file}.log",
+    priority: 10
     conda:
         "../envs/nst.yaml"
     params:
@@ -31,21 +32,6 @@ rule prepare_image:
         "Check and prepare {wildcards.role} {wildcards.name}"
     script:
         "../scripts/prepare_image.py"
-
-
-rule check_images:
-    input:
-        prepared_images(),
-    output:
-        touch("results/inputs/checked"),
-    log:
-        "results/logs/check_images.log",
-    conda:
-        "../envs/nst.yaml"
-    message:
-        "All images can be used"
-    shell:
-        "echo 'all images can be used' > {log}"
 
 
 rule make_extractor:

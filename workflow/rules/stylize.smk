@@ -8,8 +8,6 @@ rule stylize:
         content="results/inputs/content/{content}.png",
         style="results/inputs/style/{style}.png",
         extractor=EXTRACTOR,
-        # No GPU time is spent before every image has been read once. Not a reason to run again.
-        checked=ancient("results/inputs/checked"),
     output:
         pictures=VARIANT_CELLS,
         details=[path.replace(".png", ".json") for path in VARIANT_CELLS],

@@ -1,0 +1,261 @@
+"""The workflow from end to end: a small grid through Snakemake, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import paint
+
+from nst.summary import COLUMNS
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = {
+    "all": {"content": {"relu3_1": 1}, "style": {"relu1_1": 1, "relu2_1": 1, "relu3_1": 1}},
+    "fine": {"content": {"relu3_1": 1}, "style": {"relu1_1": 1}},
+}
+
+
+def small_config() -> dict:
+    return {
+        "contents": [{"path": "photos/a cat.png", "title": "A cat"}, "photos/über.jpg"],
+        "styles": ["paintings/nuit étoilée.png", "great_wave_study"],
+        "ratios": ["1e0", "1e-2"],
+        "layers": LAYERS,
+        "image_size": 48,
+        "iterations": 3,
+        "kmeans": {"images": ["a cat", "great_wave_study"]},
+    }
+
+
+def write_config(folder: Path, config: dict) -> None:
+    text = yaml.safe_dump(config, allow_unicode=True)
+    (folder / "my config.yaml").write_text(text, encoding="utf-8")
+
+
+def command(folder: Path, *options: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+        *("--directory", str(folder), "--configfile", str(folder / "my config.yaml")),
+        *("--cores", "1", "--resources", "gpu=1", *options),
+    ]
+
+
+def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(folder, *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+
+
+def details(folder: Path) -> dict[str, dict]:
+    """Return every cell's JSON by its path below results/cells, without the suffix."""
+    cells = folder / "results" / "cells"
+    return {
+        path.relative_to(cells).with_suffix("").as_posix(): json.loads(path.read_text("utf-8"))
+        for path in sorted(cells.rglob("*.json"))
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished grid, in a folder whose name has a space and letters outside ASCII."""
+    folder = tmp_path_factory.mktemp("grid") / "mes résultats"
+    paint(folder / "photos" / "a cat.png", 1, (64, 48))
+    paint(folder / "photos" / "über.jpg", 2, (50, 70))
+    paint(folder / "paintings" / "nuit étoilée.png", 3, (90, 60))
+    write_config(folder, small_config())
+    run = snakemake(folder)
+    assert run.returncode == 0, run.stdout
+    return folder
+
+
+@pytest.fixture
+def grid(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished grid, time stamps and all, to do things to."""
+    return Path(shutil.copytree(finished, tmp_path / "ma grille"))
+
+
+def test_every_cell_and_grid_is_made(finished: Path):
+    assert set(details(finished)) == {
+        f"{content}/{style}/{layers}/{ratio}"
+        for content in ("a cat", "über")
+        for style in ("nuit étoilée", "great_wave_study")
+        for layers in LAYERS
+        for ratio in ("1e0", "1e-2")
+    }
+    grids = finished / "results" / "grids"
+    assert {path.relative_to(grids).as_posix() for path in grids.rglob("*.png")} == {
+        "overview.png",
+        *(f"contents/{c}/{layers}.png" for c in ("a cat", "über") for layers in LAYERS),
+        *(
+            f"pairs/{content}/{style}.png"
+            for content in ("a cat", "über")
+            for style in ("nuit étoilée", "great_wave_study")
+        ),
+    }
+
+
+def test_the_summary_has_a_documented_row_for_each_cell(finished: Path):
+    table = pd.read_csv(finished / "results" / "summary.csv")
+    assert list(table.columns) == list(COLUMNS)
+    assert len(table) == 16
+    assert (table["status"] == "finished").all()
+    assert table["total_loss"].notna().all()
+    assert all((finished / path).is_file() for path in table["path"])
+    documented = (ROOT / "results" / "README.md").read_text("utf-8")
+    assert all(f"`{column}`" in documented for column in COLUMNS)
+
+
+def test_a_second_run_has_nothing_to_do(grid: Path):
+    run = snakemake(grid)
+    assert run.returncode == 0
+    assert "Nothing to be done" in run.stdout
+
+
+def test_a_new_ratio_computes_only_the_new_cells(grid: Path):
+    config = small_config()
+    config["ratios"].append("1e-1")
+    write_config(grid, config)
+    run = snakemake(grid)
+    assert run.returncode == 0, run.stdout
+    reused = {name: cell["reused"] for name, cell in details(grid).items()}
+    assert len(reused) == 24
+    assert {name for name, again in reused.items() if not again} == {
+        name for name in reused if name.endswith("/1e-1")
+    }
+
+
+def test_removing_a_style_leaves_the_other_cells_untouched(grid: Path):
+    def stamps() -> dict[Path, float]:
+        return {path: path.stat().st_mtime for path in grid.glob("results/cells/**/*.png")}
+
+    before = stamps()
+    config = small_config()
+    del config["styles"][0]
+    write_config(grid, config)
+    run = snakemake(grid)
+    assert run.returncode == 0, run.stdout
+    assert "rule stylize" not in run.stdout
+    assert stamps() == before
+    assert len(pd.read_csv(grid / "results" / "summary.csv")) == 8
+
+
+def test_a_deleted_cell_comes_back_from_the_store(grid: Path):
+    cell = grid / "results/cells/a cat/great_wave_study/fine/1e0.png"
+    before = cell.read_bytes()
+    cell.unlink()
+    run = snakemake(grid)
+    assert run.returncode == 0, run.stdout
+    assert cell.read_bytes() == before
+    assert details(grid)["a cat/great_wave_study/fine/1e0"]["reused"]
+
+
+def test_the_same_config_gives_the_same_bytes(grid: Path):
+    cells = sorted(grid.glob("results/cells/**/*.png"))
+    before = [cell.read_bytes() for cell in cells]
+    shutil.rmtree(grid / "results")
+    run = snakemake(grid)
+    assert run.returncode == 0, run.stdout
+    assert [cell.read_bytes() for cell in cells] == before
+
+
+def test_a_killed_run_keeps_its_finished_cells(grid: Path):
+    config = small_config() | {"iterations": 60, "contents": ["photos/über.jpg"]}
+    config |= {"styles": ["great_wave_study"], "kmeans": {"images": ["great_wave_study"]}}
+    write_config(grid, config)
+    store = grid / "results" / "store"
+    known = set(store.glob("*/*"))
+    process = subprocess.Popen(
+        command(grid),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (new := {path for path in store.glob("*/*") if path.name[0] != "."} - known):
+        assert process.poll() is None, "the run ended before a cell was stored"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 1 <= len(new) < 4
+    run = snakemake(grid)
+    if "Error: Directory cannot be locked" in run.stdout:
+        assert snakemake(grid, "--unlock").returncode == 0
+        run = snakemake(grid)
+    assert run.returncode == 0, run.stdout
+    reused = [
+        cell["reused"]
+        for name, cell in details(grid).items()
+        if name.startswith("über/great_wave_study")
+    ]
+    assert 1 <= sum(reused) < 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"iteration": 3}, r"unknown key 'iteration'; did you mean 'iterations'?"),
+        ({"image_size": 7}, "image_size must be a whole number of pixels from 32 to 8192; got 7."),
+        ({"styles": ["stary_night"]}, "did you mean 'starry_night'?"),
+    ],
+)
+def test_a_wrong_config_stops_before_any_job_in_one_line(
+    tmp_path: Path, change: dict, message: str
+):
+    paint(tmp_path / "photos" / "a cat.png")
+    config = small_config() | {"contents": ["photos/a cat.png"], "styles": ["great_wave_study"]}
+    write_config(tmp_path, config | change)
+    run = snakemake(tmp_path)
+    assert run.returncode != 0
+    assert message in run.stdout
+    assert "Traceback" not in run.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_broken_image_is_named_before_any_long_job_and_costs_nothing(grid: Path):
+    whole = (grid / "photos" / "über.jpg").read_bytes()
+    (grid / "photos" / "broken.jpg").write_bytes(whole[: len(whole) // 2])
+    config = small_config()
+    config["contents"].append("photos/broken.jpg")
+    write_config(grid, config)
+    before = sorted(grid.glob("results/cells/**/*.png"))
+    run = snakemake(grid)
+    assert run.returncode != 0
+    assert "photos/broken.jpg: cannot be read as an image" in run.stdout
+    assert "Traceback" not in run.stdout
+    assert "rule stylize" not in run.stdout
+    assert sorted(grid.glob("results/cells/**/*.png")) == before
+
+
+def test_the_plan_is_made_without_torch(tmp_path: Path):
+    """Planning a big grid takes seconds because nothing heavy is imported for it."""
+    (tmp_path / "torch.py").write_text("raise ImportError('torch was imported while planning')")
+    paint(tmp_path / "photos" / "a cat.png")
+    write_config(
+        tmp_path,
+        small_config() | {"contents": ["photos/a cat.png"]} | {"styles": ["great_wave_study"]},
+    )
+    run = subprocess.run(
+        command(tmp_path, "--dry-run", "--quiet"),
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
