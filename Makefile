@@ -1,5 +1,6 @@
 # make run    sets everything up and makes the default grid
 # make test   sets everything up and runs the tests
+# make images the pictures of the README, from the default grid
 # make check  everything a maintainer needs before a commit
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ CONFIG ?= config/config.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check lint format clean
+.PHONY: run test check lint format images clean
 
 run: $(VENV)/.installed
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) --configfile $(CONFIG)
@@ -32,6 +33,9 @@ format: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/snakefmt Snakefile workflow
+
+images: run
+	$(VENV)/bin/python docs/make_images.py
 
 clean:
 	rm -rf $(VENV) .snakemake

@@ -58,7 +58,7 @@ class Cell:
     losses: Mapping[str, float]
     device: str
     versions: Mapping[str, str]
-    trace: Mapping[str, Sequence[float]]
+    trace: Mapping[str, Sequence[int | float]]
     seconds: float
     attempts: int
     status: Literal["finished", "failed"] = "finished"
@@ -109,9 +109,6 @@ class Cell:
         fields["content"] = Source(**fields["content"])
         fields["style"] = Source(**fields["style"])
         fields["settings"] = Settings.from_mapping(fields["settings"])
-        fields["trace"] = {
-            name: values for name, values in fields["trace"].items() if name != "evaluation"
-        }
         return cls(**fields)
 
 
@@ -171,7 +168,9 @@ def read_record(path: Path) -> dict[str, Any]:
         ImageError: it is not a PNG, or not one that nst made.
     """
     try:
-        record: dict[str, Any] = json.loads(read_png_text(path)[TEXT_KEY])
+        record = json.loads(read_png_text(path)[TEXT_KEY])
+        if not isinstance(record, dict):
+            raise KeyError(TEXT_KEY)
     except (KeyError, ValueError) as error:
         if isinstance(error, ImageError):
             raise
@@ -202,12 +201,13 @@ def current_versions() -> dict[str, str]:
     return versions
 
 
-def _thinned(trace: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    """Keep evenly spaced points of a trace, its first and last among them, with their numbers."""
+def _thinned(trace: Mapping[str, Sequence[int | float]]) -> dict[str, list[int | float]]:
+    """Keep evenly spaced points of a trace, its first and last among them, with their numbers.
+
+    A trace that was thinned before has its numbers with it.
+    """
     length = max((len(values) for values in trace.values()), default=0)
     points = min(length, TRACE_POINTS)
     kept = [round(i * (length - 1) / max(points - 1, 1)) for i in range(points)]
-    return {
-        "evaluation": [place + 1 for place in kept],
-        **{name: [values[place] for place in kept] for name, values in trace.items()},
-    }
+    numbered = {"evaluation": range(1, length + 1), **trace}
+    return {name: [values[place] for place in kept] for name, values in numbered.items()}

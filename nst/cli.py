@@ -45,7 +45,7 @@ def stylize(
     ] = "1e-1",
     size: Annotated[
         int, typer.Option("--size", "-s", help="The longer side of the result, in pixels.")
-    ] = DEFAULTS.image_size,
+    ] = 512,
     iterations: Annotated[
         int, typer.Option("--iterations", "-n", help="Steps of the optimiser; more is finer.")
     ] = DEFAULTS.iterations,

@@ -75,8 +75,7 @@ def stylize_pair(
     for one, draft in zip(wanted, drafts, strict=True):
         stored = store.find(draft.fingerprint) if store else None
         if store and stored:
-            store.restore(stored, draft, one.path)
-            cells.append(replace(stored, reused=True))
+            cells.append(store.restore(stored, draft, one.path))
         else:
             missing.append((one, draft))
     if cells:

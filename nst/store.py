@@ -19,7 +19,6 @@ from PIL import Image
 
 from nst.cell import Cell, details_path, write_cell, write_details
 from nst.files import write_atomically
-from nst.images import load_image
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +70,8 @@ class CellStore:
         shutil.rmtree(entry, ignore_errors=True)
         return None
 
-    def restore(self, stored: Cell, wanted: Cell, path: Path) -> None:
-        """Write a stored cell to ``path`` under the names that ``wanted`` gives it.
+    def restore(self, stored: Cell, wanted: Cell, path: Path) -> Cell:
+        """Write a stored cell to ``path`` under the names that ``wanted`` gives it; return it so.
 
         A copy, not a link: a link would keep the old time stamp, and Snakemake would take the
         result for out of date.
@@ -90,7 +89,9 @@ class CellStore:
             write_atomically(path, source.read_bytes())
             write_details(renamed, path)
         else:
-            write_cell(renamed, load_image(source), path)
+            with Image.open(source) as image:  # load_image would refuse a narrow result
+                write_cell(renamed, image.convert("RGB"), path)
+        return renamed
 
     def _entry(self, fingerprint: str) -> Path:
         """Return an entry's folder; two levels keep the folders small."""

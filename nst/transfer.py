@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from nst.errors import ConfigError
+from nst.errors import ConfigError, UserError
 from nst.extractor import Extractor
 from nst.objective import Objective, Parts, Targets, measure_targets
 from nst.optimise import Adam, Lbfgs, Optimiser, Outcome, optimise
@@ -61,19 +61,28 @@ def transfer(
     """Redraw ``content`` in the style of ``style``, once for each of ``cells``.
 
     The images are RGB in [0, 1], on the extractor's device. The cells are optimised side by side,
-    ``batch_size`` at a time, each as if it were alone, and yielded as they are finished.
+    ``batch_size`` at a time, each as if it were alone, and yielded as they are finished. A batch
+    that does not fit into the device's memory is halved.
 
     Raises:
         ConfigError: the cells differ in something that a batch has to share.
         ExtractorError: a layer is unknown, or an image is too small for one.
+        UserError: not even one cell fits into the memory.
     """
     _check_shared(cells)
     targets = measure_targets(extractor, content, style, cells)
     problem = _Problem(extractor, targets, content, style, progress)
     size = batch_size or best_batch_size(content.device)
-    for first in range(0, len(cells), size):
-        batch = list(enumerate(cells))[first : first + size]
-        yield from problem.solve(batch)
+    waiting = list(enumerate(cells))
+    while waiting:
+        batch = waiting[:size]
+        try:
+            results = list(problem.solve(batch))
+        except torch.OutOfMemoryError as error:
+            size = _halved(len(batch), cells[0].image_size, error)
+            continue
+        yield from results
+        waiting = waiting[size:]
 
 
 def best_batch_size(device: torch.device) -> int:
@@ -83,6 +92,18 @@ def best_batch_size(device: torch.device) -> int:
     brought nothing there, take more memory, and finish nothing until the end.
     """
     return 1 if device.type == "cpu" else 16
+
+
+def _halved(size: int, image_size: int, error: Exception) -> int:
+    """Return half a batch size, after a batch of ``size`` did not fit into the memory."""
+    if size == 1:
+        raise UserError(
+            f"a picture of image_size {image_size} does not fit into the device's memory; lower "
+            "image_size, choose a smaller extractor, or set device to cpu"
+        ) from error
+    logger.warning("%d cells do not fit into the memory; going on with %d", size, size // 2)
+    torch.cuda.empty_cache()
+    return size // 2
 
 
 @dataclass(frozen=True)

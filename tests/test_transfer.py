@@ -7,7 +7,7 @@ import torch
 from conftest import random_image
 
 from nst import transfer as transfer_module
-from nst.errors import ConfigError
+from nst.errors import ConfigError, UserError
 from nst.objective import Objective, measure_targets
 from nst.start import recolour, start_image
 from nst.transfer import transfer
@@ -134,6 +134,32 @@ def test_a_cell_that_fails_twice_is_reported_and_the_rest_is_intact(tiny, small,
     assert "cell 2 stopped being a finite number" in caplog.text
     healthy = run(tiny, [cells[0], cells[2]], batch_size=2)
     torch.testing.assert_close(results[2].image, healthy[1].image, atol=BATCH_TOLERANCE, rtol=0)
+
+
+def test_a_batch_that_does_not_fit_is_halved_with_the_same_result(tiny, small, monkeypatch, caplog):
+    cells = [small(beta=float(beta)) for beta in range(1, 6)]
+    whole = run(tiny, cells, batch_size=1)
+    real = Objective.__call__
+
+    def crowded(objective, images):
+        if len(images) > 2:
+            raise torch.OutOfMemoryError
+        return real(objective, images)
+
+    monkeypatch.setattr(Objective, "__call__", crowded)
+    split = run(tiny, cells, batch_size=5)
+    assert "5 cells do not fit into the memory; going on with 2" in caplog.text
+    for one, other in zip(whole, split, strict=True):
+        torch.testing.assert_close(one.image, other.image, atol=BATCH_TOLERANCE, rtol=0)
+
+
+def test_a_picture_that_does_not_fit_alone_is_refused_with_the_remedy(tiny, small, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Objective, "__call__", full)
+    with pytest.raises(UserError, match=r"image_size 32 does not fit .* lower image_size"):
+        run(tiny, [small()])
 
 
 def test_cells_that_cannot_share_a_batch_are_refused(tiny, small):
