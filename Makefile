@@ -47,9 +47,11 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
+	@echo "Installing into $(VENV): about two minutes and 6 GB, most of it torch."
 	$(VENV)/bin/pip install --quiet --constraint $(CONSTRAINTS) --editable .
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
+	@echo "Installing into $(VENV): about two minutes and 6 GB, most of it torch."
 	$(VENV)/bin/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[test]'
 	touch $(VENV)/.installed $@
