@@ -103,14 +103,15 @@ def _download(url: str, arrived: Path, entry: Entry) -> None:
     import requests  # noqa: PLC0415
 
     downloads = pooch.create(
-        path=arrived.parent,
+        path=arrived.parent / "download",
         base_url="",
         registry={entry.file: f"sha256:{entry.sha256}"},
         urls={entry.file: url},
         retry_if_failed=RETRIES,
     )
     try:
-        downloads.fetch(entry.file, downloader=pooch.HTTPDownloader(timeout=30))
+        file = downloads.fetch(entry.file, downloader=pooch.HTTPDownloader(timeout=30))
+        shutil.copyfile(file, arrived)  # only the owner can read what pooch makes
     except requests.RequestException as error:
         raise FetchError(
             f"{entry.name}: {url} cannot be reached ({type(error).__name__}). Check the network, "

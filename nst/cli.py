@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from nst import __version__
 from nst.cell import read_record
@@ -128,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments)
     except UserError as error:
-        console.print(f"[red]nst:[/red] {error}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble(("nst:", "red"), f" {error}"), soft_wrap=True)
         sys.exit(1)
 
 
@@ -173,12 +174,11 @@ def _stylize(
         (cell,) = stylize_pair(pair, wanted, chosen, on_evaluation=advance)
     if cell.status == "failed":
         raise UserError(cell.reason)
-    console.print(
+    told = (
         f"{output}: {cell.width}x{cell.height} px, content loss {cell.losses['content']:.3f}, "
-        f"style loss {cell.losses['style']:.3f}, {cell.seconds:.0f} s on {cell.device}",
-        highlight=False,
-        soft_wrap=True,
+        f"style loss {cell.losses['style']:.3f}, {cell.seconds:.0f} s on {cell.device}"
     )
+    console.print(Text(told), soft_wrap=True)  # as Text, so that no file name is read as markup
 
 
 def _bar() -> Progress:

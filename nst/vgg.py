@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import torch
 from torch import nn
@@ -49,18 +49,25 @@ def fetch_vgg19(weights: Path | None = None, mirror: str | None = None) -> Extra
     if weights is None and mirror and (Path(mirror) / name).is_file():
         weights = Path(mirror) / name
     if weights is None:
-        cached = Path(torch.hub.get_dir()) / "checkpoints" / name
-        try:
-            published.get_state_dict(progress=True, check_hash=True, weights_only=True)
-        except (URLError, OSError, RuntimeError) as error:
-            raise FetchError(
-                f"vgg19: {published.url} cannot be fetched ({error}). Download {name} elsewhere "
-                f"and set vgg19.weights to it; {OFFLINE}."
-            ) from error
-        weights = cached
-    # torchvision checks what it downloads but not what it finds in its cache.
+        weights = Path(torch.hub.get_dir()) / "checkpoints" / name
+        if not weights.exists():
+            _download(published.url, weights)
+    # Also what is found in torch's cache, which torch itself trusts.
     _check_published_digest(weights, name)
     return vgg19_from_state_dict(_load_state_dict(weights), str(weights))
+
+
+def _download(url: str, weights: Path) -> None:
+    """Download the published weights; torch checks the digest in their name."""
+    try:
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(weights), _published_digest(weights.name))
+    except (OSError, HTTPException, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise FetchError(
+            f"vgg19: {url} cannot be fetched ({reason}). Download {weights.name} elsewhere and set "
+            f"vgg19.weights to it; {OFFLINE}."
+        ) from error
 
 
 def vgg19_from_state_dict(state: Mapping[str, Tensor], source: str) -> Extractor:
@@ -78,7 +85,9 @@ def vgg19_16x_from_file(path: Path) -> Extractor:
 
     Its first layer, a 1x1 convolution, turns RGB in [0, 1] into the Caffe colours of the original.
     """
-    state = _load_state_dict(path).get("model", {})
+    state = _load_state_dict(path).get("model")
+    if not isinstance(state, Mapping):
+        raise ExtractorError(f"{path} is not the distilled VGG-19; fetch the right file")
     extractor = Extractor(VGG19_16X)
     names = [name.replace("_", "") for name in VGG19_16X.convolutions]
     extractor = _fill(extractor, state, names, str(path))
@@ -89,7 +98,9 @@ def vgg19_16x_from_file(path: Path) -> Extractor:
 def _load_state_dict(path: Path) -> Mapping[str, Any]:
     """Load tensors without running code that the file may hold."""
     try:
-        state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, Mapping):
+            raise TypeError(type(state).__name__)
     except OSError as error:
         raise FetchError(f"{path} cannot be read ({error.strerror}); check the path") from error
     except Exception as error:  # a damaged pickle raises whatever it likes
@@ -99,9 +110,14 @@ def _load_state_dict(path: Path) -> Mapping[str, Any]:
     return state
 
 
+def _published_digest(name: str) -> str:
+    """Return the start of the sha256 that torchvision puts into a published name."""
+    return name.rsplit("-", 1)[-1].removesuffix(".pth")
+
+
 def _check_published_digest(path: Path, name: str) -> None:
     """Compare a file with the digest that torchvision puts into its published name."""
-    expected = name.rsplit("-", 1)[-1].removesuffix(".pth")
+    expected = _published_digest(name)
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

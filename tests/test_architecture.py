@@ -1,0 +1,194 @@
+"""What holds for the code as a whole: who may import whom, and how long a function may be."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from nst.settings import ExtractorName
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = {path.stem: path for path in (ROOT / "nst").glob("*.py") if path.stem != "__init__"}
+RULES = [ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")]
+SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
+SOURCES = [*MODULES.values(), ROOT / "nst" / "__init__.py", *SCRIPTS]
+
+# A module imports only from those above it. A new module goes where that stays true.
+ORDER = (
+    *("errors", "files", "settings", "catalogue", "config", "images"),
+    *("shapes", "tensors", "spectrum", "extractor", "kmeans", "vgg", "provision"),
+    *("losses", "objective", "start", "optimise", "transfer"),
+    *("cell", "store", "device", "pair"),
+    *("lettering", "layout", "grids", "compare", "summary"),
+    *("job", "cli"),
+)
+LONGEST_BODY = 40
+LONGEST_SCRIPT = 30
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(node: ast.AST) -> set[str]:
+    """Names of all modules that are imported anywhere below a node, with nst's as ``nst.cell``."""
+    names: set[str] = set()
+    for one in ast.walk(node):
+        if isinstance(one, ast.Import):
+            names |= {alias.name for alias in one.names}
+        elif isinstance(one, ast.ImportFrom):
+            assert not one.level, "imports are absolute"
+            names.add(str(one.module))
+            if one.module == "nst":
+                names |= {f"nst.{alias.name}" for alias in one.names}
+    return names
+
+
+def siblings(path: Path) -> set[str]:
+    """Names of the package's own modules that a file imports."""
+    names = {
+        name.removeprefix("nst.").split(".")[0] for name in imported(tree(path)) if "nst." in name
+    }
+    return names & set(MODULES)
+
+
+def functions(path: Path) -> Iterator[Function]:
+    return (one for one in ast.walk(tree(path)) if isinstance(one, Function))
+
+
+def body_length(function: Function) -> int:
+    """Lines from the first statement after the docstring to the last."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+# ---------------------------------------------------------------- imports
+
+
+def test_every_module_has_its_place():
+    assert set(ORDER) == set(MODULES)
+    assert len(set(ORDER)) == len(ORDER)
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_point_upstream(name):
+    upstream = set(ORDER[: ORDER.index(name)])
+    assert siblings(MODULES[name]) <= upstream
+
+
+def test_the_imports_are_found_wherever_they_stand():
+    """The check above would hold for everything if nothing were found."""
+    assert {"settings", "errors"} <= siblings(MODULES["config"])
+    assert "pair" in siblings(MODULES["cli"]), "inside a function"
+    assert sum(len(siblings(path)) for path in MODULES.values()) > 60
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
+def test_the_rules_do_not_import_torch(path):
+    """They are not Python to the letter, so their lines are read."""
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"^\s*(import|from) (torch|numpy|pandas|skimage)", text, re.MULTILINE)
+    used = set(re.findall(r"^\s*from nst\.(\w+) import", text, re.MULTILINE))
+    loads_torch = {name for name, module in MODULES.items() if "torch" in heavy(module)}
+    assert {"tensors", "pair", "vgg"} <= loads_torch
+    assert not used & loads_torch
+
+
+def heavy(path: Path) -> set[str]:
+    """What a module loads when it is imported, directly or by way of others."""
+    top = [one for one in tree(path).body if isinstance(one, ast.Import | ast.ImportFrom)]
+    found: set[str] = set()
+    for name in {name for one in top for name in imported(one)}:
+        found.add(name.split(".")[0])
+        sibling = name.removeprefix("nst.")
+        if name.startswith("nst.") and sibling in MODULES:
+            found |= heavy(MODULES[sibling])
+    return found
+
+
+@pytest.mark.parametrize("name", ["catalogue", "config", "errors", "files", "job", "settings"])
+def test_what_the_rules_need_is_quick_to_load(name):
+    assert not heavy(MODULES[name]) & {"torch", "torchvision", "numpy", "pandas", "skimage", "PIL"}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_only_connects_the_package_to_snakemake(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_SCRIPT
+    assert not list(functions(path)), "what can be tested is in the package"
+    outside = {name for name in imported(tree(path)) if not name.startswith("nst")}
+    assert outside <= {"pathlib", "torch"}
+    assert "job" in siblings(path), "so that a mistake is one line, in the log too"
+
+
+def test_every_script_belongs_to_a_rule():
+    text = "".join(path.read_text(encoding="utf-8") for path in RULES)
+    used = set(re.findall(r'"\.\./scripts/(\w+\.py)"', text))
+    assert used == {path.name for path in SCRIPTS}
+
+
+def test_the_workflow_knows_every_extractor():
+    text = (ROOT / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
+    (found,) = re.findall(r'extractor="([\w|]+)"', text)
+    assert set(found.split("|")) == set(get_args(ExtractorName))
+
+
+# ---------------------------------------------------------------- form
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_everything_public_is_described(path):
+    module = tree(path)
+    assert ast.get_docstring(module), path.name
+    for one in ast.walk(module):
+        if isinstance(one, Function | ast.ClassDef) and not one.name.startswith("_"):
+            assert ast.get_docstring(one) or is_inner(module, one), f"{path.name}: {one.name}"
+
+
+def is_inner(module: ast.Module, wanted: ast.AST) -> bool:
+    """Whether something is defined inside a function, where its name says enough."""
+    return any(
+        wanted is not one and isinstance(one, Function) and wanted in list(ast.walk(one))
+        for one in ast.walk(module)
+    )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_no_function_is_longer_than_a_screen(path):
+    lengths = {function.name: body_length(function) for function in functions(path)}
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_BODY} == {}
+
+
+@pytest.mark.parametrize("path", MODULES.values(), ids=lambda path: path.name)
+def test_everything_is_annotated(path):
+    for function in functions(path):
+        arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+        bare = [one.arg for one in arguments if one.annotation is None]
+        assert set(bare) <= {"self", "cls"}, function.name
+        assert function.returns is not None, function.name
+
+
+def test_no_module_is_a_drawer_for_everything():
+    assert not set(MODULES) & {"utils", "util", "misc", "helpers", "helper", "common", "tools"}
+
+
+@pytest.mark.parametrize("path", MODULES.values(), ids=lambda path: path.name)
+def test_only_the_entry_points_leave_the_process(path):
+    if path.stem in ("cli", "job"):
+        return
+    for one in ast.walk(tree(path)):
+        if isinstance(one, ast.Call):
+            assert ast.unparse(one.func) not in ("sys.exit", "exit", "quit", "os._exit", "print")
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
+def test_the_rules_have_no_code_of_their_own(path):
+    text = path.read_text(encoding="utf-8")
+    assert "lambda" not in text
+    assert not re.search(r"^\s*run:", text, re.MULTILINE)

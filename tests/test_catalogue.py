@@ -1,0 +1,362 @@
+from __future__ import annotations
+
+import csv
+import gc
+import hashlib
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pooch
+import pytest
+from conftest import paint
+
+from nst.catalogue import RESOURCES, RETRIES, Entry, fetch, read_catalogue
+from nst.config import IMAGE_SUFFIXES
+from nst.errors import ConfigError, FetchError
+from nst.images import load_image
+
+# requests leaves the closing of a connection that broke to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+CATALOGUE = read_catalogue()
+CONTENT = bytes(range(256)) * 400
+SHIPPED = [entry for entry in CATALOGUE.values() if not entry.source.startswith("https:")]
+PUBLISHED = [entry for entry in CATALOGUE.values() if entry.source.startswith("https:")]
+
+
+# ---------------------------------------------------------------- a server for downloads
+
+
+@dataclass(frozen=True)
+class Cut:
+    """An answer that promises all of ``content`` and breaks off half-way."""
+
+    content: bytes
+
+
+class Server(ThreadingHTTPServer):
+    """A server on this machine that gives its ``answers`` in turn, the last one for ever.
+
+    An answer is a file's bytes, a ``Cut``, or the number of an error.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, *answers: bytes | Cut | int) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers = answers
+        self.asked: list[str] = []
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def server_close(self) -> None:
+        self.shutdown()
+        self.thread.join()
+        super().server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Server)
+        answers, asked = self.server.answers, self.server.asked
+        answer = answers[min(len(asked), len(answers) - 1)]
+        asked.append(self.path)
+        if isinstance(answer, int):
+            self.send_error(answer)
+            return
+        content = answer.content if isinstance(answer, Cut) else answer
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2] if isinstance(answer, Cut) else content)
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+def unused_address() -> str:
+    """An address on this machine at which nothing listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture(autouse=True)
+def direct(monkeypatch) -> None:
+    """Reach this machine directly, whatever proxy there is."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+
+
+@pytest.fixture
+def pauses(monkeypatch) -> list[float]:
+    """Record the pauses between attempts instead of making them."""
+    made: list[float] = []
+    monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=made.append))
+    return made
+
+
+@pytest.fixture
+def serve() -> Iterator:
+    servers: list[Server] = []
+
+    def start(*answers: bytes | Cut | int) -> Server:
+        servers.append(Server(*answers))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.server_close()
+    gc.collect()
+
+
+def entry_at(source: str, content: bytes = CONTENT, file: str = "photo.jpg") -> Entry:
+    return Entry(
+        name="photo",
+        title="A photograph",
+        artist="nobody",
+        year="2026",
+        licence="CC0 1.0",
+        file=file,
+        sha256=hashlib.sha256(content).hexdigest(),
+        source=source,
+    )
+
+
+def refusal(entry: Entry, destination: Path, mirror: str | None = None) -> str:
+    """The one line with which an entry is not fetched; nothing is left of it."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    before = sorted(destination.parent.rglob("*"))
+    with pytest.raises(FetchError) as caught:
+        fetch(entry, destination, mirror)
+    assert sorted(destination.parent.rglob("*")) == before
+    message = str(caught.value)
+    assert message.splitlines() == [message]
+    assert message.startswith(f"{entry.name}: ")
+    return message
+
+
+# ---------------------------------------------------------------- the catalogue itself
+
+
+def rows() -> list[dict[str, str]]:
+    with (RESOURCES / "catalogue.tsv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row["name"])
+def test_a_row_is_complete(row):
+    assert list(row) == ["name", "title", "artist", "year", "licence", "file", "sha256", "source"]
+    for column in set(row) - {"year"}:  # not all are known
+        assert row[column], column
+        assert row[column] == row[column].strip()
+    assert re.fullmatch(r"[0-9a-f]{64}", row["sha256"])
+    assert re.fullmatch(r"[a-z0-9_]+", row["name"]), "safe in paths and easy to type"
+    assert re.fullmatch(r"[a-z0-9_]+\.[a-z]+", row["file"])
+    assert row["source"].startswith(("https://", "scikit-image:", "resources:"))
+
+
+@pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.name)
+def test_a_published_file_is_pinned_to_a_revision(entry):
+    """The digest would notice another file, but nobody could then fetch the right one."""
+    assert re.search(r"/[0-9a-f]{40}/", entry.source)
+
+
+@pytest.mark.parametrize("column", ["name", "file", "sha256", "source"])
+def test_no_two_rows_are_the_same(column):
+    values = [row[column].casefold() for row in rows()]
+    assert len(set(values)) == len(values)
+
+
+def test_the_catalogue_is_read_by_name_and_in_order():
+    assert list(CATALOGUE) == [row["name"] for row in rows()]
+    assert CATALOGUE["chelsea"].artist == "Stéfan van der Walt"
+    with pytest.raises(TypeError):
+        CATALOGUE["chelsea"] = CATALOGUE["rocket"]
+
+
+def test_the_default_grid_needs_no_network():
+    assert {"chelsea", "rocket", "great_wave_study"} <= {entry.name for entry in SHIPPED}
+
+
+def test_a_missing_catalogue_is_told_with_the_remedy(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.tsv cannot be read .*; run from a checkout"):
+        read_catalogue(tmp_path / "nowhere.tsv")
+
+
+# ---------------------------------------------------------------- files that are here
+
+
+@pytest.mark.parametrize("entry", SHIPPED, ids=lambda entry: entry.name)
+def test_what_is_shipped_is_what_the_catalogue_says(entry, tmp_path):
+    destination = tmp_path / "deep" / entry.file
+    fetch(entry, destination, mirror=unused_address())
+    assert hashlib.sha256(destination.read_bytes()).hexdigest() == entry.sha256
+    assert min(load_image(destination).size) >= 32
+    assert [path.name for path in destination.parent.iterdir()] == [entry.file]
+
+
+def test_a_shipped_file_that_is_missing_is_told(tmp_path):
+    message = refusal(entry_at("scikit-image:no_such_file.png"), tmp_path / "photo.jpg")
+    assert "no_such_file.png cannot be read" in message
+
+
+def test_a_shipped_file_that_was_changed_is_refused(tmp_path):
+    changed = replace(CATALOGUE["chelsea"], sha256="0" * 64)
+    message = refusal(changed, tmp_path / "chelsea.png")
+    assert "has sha256 596aa1e7cb87…, but the catalogue says 000000000000…" in message
+
+
+# ---------------------------------------------------------------- a mirror
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A mirror folder that holds the one file."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    (folder / "photo.jpg").write_bytes(CONTENT)
+    return folder
+
+
+def test_a_mirror_folder_serves_instead_of_the_network(folder, tmp_path):
+    destination = tmp_path / "out" / "photo.jpg"
+    fetch(entry_at(unused_address()), destination, str(folder))
+    assert destination.read_bytes() == CONTENT
+    assert (folder / "photo.jpg").exists(), "copied, not moved"
+
+
+def test_a_mirror_address_serves_instead_of_the_source(serve, tmp_path):
+    server = serve(CONTENT)
+    for number, start in enumerate((f"{server.url}/files", f"{server.url}/files/")):
+        fetch(entry_at(unused_address()), tmp_path / f"{number}.jpg", start)
+    assert server.asked == ["/files/photo.jpg"] * 2
+
+
+def test_a_file_that_the_mirror_has_not_is_told_with_the_remedy(folder, tmp_path):
+    (folder / "photo.jpg").unlink()
+    message = refusal(entry_at("https://example.org/x"), tmp_path / "out/photo.jpg", str(folder))
+    assert f"{folder}/photo.jpg cannot be read (No such file or directory)" in message
+    assert "Put photo.jpg there, or change the mirror setting" in message
+
+
+def test_another_file_in_the_mirror_is_refused_with_both_digests(folder, tmp_path):
+    (folder / "photo.jpg").write_bytes(b"another")
+    entry = entry_at("https://example.org/x")
+    message = refusal(entry, tmp_path / "out/photo.jpg", str(folder))
+    assert hashlib.sha256(b"another").hexdigest()[:12] in message
+    assert entry.sha256[:12] in message
+    assert "replace it with the catalogue's" in message
+
+
+def test_a_refused_file_leaves_the_one_that_was_there(folder, tmp_path):
+    (folder / "photo.jpg").write_bytes(b"another")
+    destination = tmp_path / "out" / "photo.jpg"
+    destination.parent.mkdir()
+    destination.write_bytes(b"before")
+    refusal(entry_at("https://example.org/x"), destination, str(folder))
+    assert destination.read_bytes() == b"before"
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.name)
+def test_the_real_mirror_holds_what_the_catalogue_says(entry, mirror, tmp_path):
+    fetch(entry, tmp_path / entry.file, str(mirror))
+    assert hashlib.sha256((tmp_path / entry.file).read_bytes()).hexdigest() == entry.sha256
+    if entry.file.endswith(IMAGE_SUFFIXES):
+        assert min(load_image(tmp_path / entry.file).size) >= 256
+
+
+# ---------------------------------------------------------------- downloads
+
+
+def test_a_download_arrives_whole(serve, tmp_path, pauses):
+    server = serve(CONTENT)
+    destination = tmp_path / "deep" / "er" / "photo.jpg"
+    fetch(entry_at(f"{server.url}/some/where.jpg"), destination)
+    assert destination.read_bytes() == CONTENT
+    assert server.asked == ["/some/where.jpg"]
+    assert not pauses
+    assert [path.name for path in destination.parent.iterdir()] == ["photo.jpg"]
+
+
+def test_a_downloaded_file_can_be_read_by_whoever_can_read_other_files(serve, tmp_path):
+    fetch(entry_at(serve(CONTENT).url), tmp_path / "photo.jpg")
+    other = paint(tmp_path / "other.png")
+    assert (tmp_path / "photo.jpg").stat().st_mode == other.stat().st_mode
+
+
+def test_an_address_with_a_question_mark_is_asked_for_as_it_is(serve, tmp_path):
+    server = serve(CONTENT)
+    fetch(entry_at(f"{server.url}/get?file=a%20b.jpg"), tmp_path / "photo.jpg")
+    assert server.asked == ["/get?file=a%20b.jpg"]
+
+
+@pytest.mark.parametrize("first", [500, 503, 404, Cut(CONTENT), b"an error page"])
+def test_a_download_that_fails_is_tried_again(serve, tmp_path, pauses, first):
+    server = serve(first, CONTENT)
+    fetch(entry_at(server.url), tmp_path / "photo.jpg")
+    assert (tmp_path / "photo.jpg").read_bytes() == CONTENT
+    assert len(server.asked) == 2
+    assert len(pauses) == 1
+
+
+def test_the_tries_have_an_end_and_pauses_between_them(serve, tmp_path, pauses):
+    server = serve(500)
+    message = refusal(entry_at(f"{server.url}/photo.jpg"), tmp_path / "photo.jpg")
+    assert f"{server.url}/photo.jpg cannot be reached (HTTPError)" in message
+    assert "Check the network, or set mirror to a folder that holds photo.jpg" in message
+    assert len(server.asked) == RETRIES + 1
+    assert pauses == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("pauses")
+def test_another_file_at_the_address_is_refused(serve, tmp_path):
+    entry = entry_at(serve(b"another").url)
+    message = refusal(entry, tmp_path / "photo.jpg")
+    assert f"did not send the catalogue's file (sha256 {entry.sha256[:12]}…), in 4 tries" in message
+    assert "Set mirror to a folder that holds it" in message
+
+
+@pytest.mark.usefixtures("pauses")
+def test_a_download_that_breaks_off_every_time_is_told(serve, tmp_path):
+    message = refusal(entry_at(serve(Cut(CONTENT)).url), tmp_path / "photo.jpg")
+    assert "cannot be reached (ChunkedEncodingError). Check the network, or set mirror" in message
+
+
+@pytest.mark.usefixtures("pauses")
+@pytest.mark.parametrize("source", ["nothing listens", "https://", "nonsense", "ftp://127.0.0.1/x"])
+def test_an_address_that_cannot_be_reached_is_told_with_the_remedy(tmp_path, source):
+    source = unused_address() if source == "nothing listens" else source
+    message = refusal(entry_at(source), tmp_path / "photo.jpg")
+    assert f"{source} cannot be reached" in message
+    assert "set mirror to a folder that holds photo.jpg" in message
+
+
+@pytest.mark.usefixtures("pauses")
+def test_a_mirror_address_that_cannot_be_reached_is_told(tmp_path):
+    address = unused_address()
+    message = refusal(entry_at("https://example.org/x"), tmp_path / "photo.jpg", address)
+    assert f"{address}/photo.jpg cannot be reached (ConnectionError)" in message
+
+
+def test_an_interrupted_download_leaves_nothing(serve, tmp_path, monkeypatch):
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    server = serve(CONTENT)
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fetch(entry_at(server.url), tmp_path / "photo.jpg")
+    assert list(tmp_path.iterdir()) == []

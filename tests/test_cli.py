@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import paint
+from PIL import Image
+
+from nst import __version__, cli
+from nst import pair as pair_module
+from nst.cell import details_path, read_record
+from nst.config import Ratio
+from nst.images import load_image, pixel_digest
+from nst.kmeans import fit_kmeans
+from nst.settings import CHOICES, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    """A working directory with a photograph and a painting; a wide terminal."""
+    paint(tmp_path / "photo.jpg", seed=1, size=(64, 48))
+    paint(tmp_path / "painting.png", seed=2, size=(56, 64))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("NST_MIRROR", raising=False)
+    for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def nst(capsys):
+    """Run the command; return exit status, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        return int(left.value.code or 0), output.out, output.err
+
+    return run
+
+
+STYLIZE = ("stylize", "photo.jpg", "painting.png", "--size", 64, "--iterations", 2)
+
+
+# ---------------------------------------------------------------- help
+
+
+def test_the_help_says_what_it_is_for_and_what_it_can_do(nst):
+    status, out, _ = nst("--help")
+    assert status == 0
+    assert "redraw a photograph in the style of a painting" in out
+    assert "stylize" in out
+    assert "show" in out
+    assert "--version" in out
+
+
+def test_without_arguments_the_help_appears(nst):
+    _, out, err = nst()
+    assert "stylize" in out + err
+    assert "Traceback" not in out + err
+
+
+def test_the_help_of_stylize_tells_a_newcomer_what_to_type(nst):
+    status, out, _ = nst("stylize", "--help")
+    text = " ".join(out.replace("│", " ").split())
+    assert status == 0
+    assert "nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-2" in text, "an example"
+    for told in (
+        "The picture to redraw",
+        "The picture whose style it takes",
+        "Where the result goes: a PNG file",
+        "α/β, content against style: 1 is careful, 1e-2 is bold",
+        "The longer side of the result, in pixels",
+        "kmeans needs no download",
+        "auto takes a GPU if there is one",
+        "NST_MIRROR",
+    ):
+        assert told in text
+    for name in ("extractor", "start", "optimiser"):
+        for choice in CHOICES[name]:
+            assert choice in text, f"{name} {choice}"
+    for default in (cli.DEFAULTS.iterations, cli.DEFAULTS.extractor, "stylized.png", "1e-1"):
+        assert f"[default: {default}]" in text
+    assert re.search(r"in pixels\. \[default: \d+\]", text)
+
+
+def test_the_version_is_that_of_the_package(nst):
+    assert nst("--version") == (0, f"nst {__version__}\n", "")
+
+
+def test_the_help_appears_without_loading_torch():
+    script = (
+        "import sys; from nst.cli import main\n"
+        "try: main(['stylize', '--help'])\n"
+        "except SystemExit as left: assert not left.code\n"
+        "assert not {'torch', 'pandas'} & set(sys.modules), 'slow'"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr.decode()
+
+
+# ---------------------------------------------------------------- a picture
+
+
+def test_a_picture_is_made_and_says_how(capsys, monkeypatch):
+    # The real fit, to fewer patches.
+    monkeypatch.setattr("nst.provision.fit_kmeans", partial(fit_kmeans, patches=1500))
+    with pytest.raises(SystemExit) as left:
+        cli.main([str(argument) for argument in (*STYLIZE, "-o", "out/a b.png", "-r", "0.01")])
+    assert not left.value.code
+    err = capsys.readouterr().err
+    assert "out/a b.png: 64x48 px, content loss " in err
+    assert load_image(Path("out/a b.png")).size == (64, 48)
+    record = read_record(Path("out/a b.png"))
+    assert Settings.from_mapping(record["settings"]) == Settings.from_mapping(
+        {"alpha": 1, "beta": 100, "image_size": 64, "iterations": 2}
+    )
+    assert record["ratio"] == "1e-2"
+    assert record["content"]["name"] == "photo"
+    assert record["style"]["digest"] == pixel_digest(load_image(Path("painting.png")))
+    assert details_path(Path("out/a b.png")).exists()
+
+    with pytest.raises(SystemExit):
+        cli.main(["show", "out/a b.png"])
+    assert json.loads(capsys.readouterr().out) == record
+
+
+@pytest.fixture
+def quick(monkeypatch, tiny):
+    """Take the tiny network for kmeans, and layers that it has."""
+    monkeypatch.setattr("nst.provision.fit_kmeans", lambda images, seed: tiny)
+    layers = {"content_layers": {"relu2_1": 1.0}, "style_layers": {"relu1_1": 1.0}}
+    real = Settings.from_mapping
+    monkeypatch.setattr(cli.Settings, "from_mapping", lambda values: real({**layers, **values}))
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_options_are_the_settings(nst):
+    status, _, err = nst(
+        *("stylize", "photo.jpg", "painting.png", "-s", 48, "-n", 3, "-r", "2.5e-1"),
+        *("--style-scale", 0.5, "--start", "noise", "--optimiser", "adam", "--seed", 7),
+        *("--device", "cpu"),
+    )
+    assert status == 0, err
+    settings = read_record(Path("stylized.png"))["settings"]
+    expected = {
+        "image_size": 48,
+        "iterations": 3,
+        "alpha": 1.0,
+        "beta": 4.0,
+        "style_scale": 0.5,
+        "start": "noise",
+        "optimiser": "adam",
+        "seed": 7,
+    }
+    assert {name: settings[name] for name in expected} == expected
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_same_command_gives_the_same_file(nst):
+    for name in ("one.png", "two.png"):
+        assert nst(*STYLIZE, "-o", name)[0] == 0
+    assert Path("one.png").read_bytes() == Path("two.png").read_bytes()
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_ratio_may_be_spelt_in_any_way(nst):
+    for number, ratio in enumerate(("0.01", "1e-2", "1.0E-2")):
+        assert nst(*STYLIZE, "-o", f"{number}.png", "--ratio", ratio)[0] == 0
+    contents = {Path(f"{number}.png").read_bytes() for number in range(3)}
+    assert len(contents) == 1
+    assert read_record(Path("0.png"))["ratio"] == Ratio.parse("1e-2").label
+
+
+@pytest.mark.usefixtures("quick")
+def test_nothing_but_the_result_is_left(nst, tmp_path):
+    before = set(tmp_path.iterdir())
+    assert nst(*STYLIZE)[0] == 0
+    made = {path.name for path in set(tmp_path.iterdir()) - before}
+    assert made == {"stylized.png", "stylized.json"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_square_brackets_in_a_name_are_shown_as_they_are(nst):
+    Path("photo.jpg").rename("photo[bold]:cat:.jpg")
+    status, _, err = nst(
+        *("stylize", "photo[bold]:cat:.jpg", "painting.png", "-s", 64, "-n", 1),
+        *("-o", "out[red][/y]:cat:.png"),
+    )
+    assert status == 0, err
+    assert "out[red][/y]:cat:.png: 64x48 px" in err
+
+
+def test_several_pictures_are_shown_one_after_the_other(nst, tmp_path):
+    from test_cell import make_cell, make_image, write_cell  # noqa: PLC0415
+
+    for name in ("a", "b"):
+        write_cell(make_cell(layers=name), make_image(), tmp_path / f"{name}.png")
+    status, out, _ = nst("show", "a.png", "b.png")
+    assert status == 0
+    first, second = out.split("\n}\n")[:2]
+    assert json.loads(first + "}")["layers"] == "a"
+    assert json.loads(second + "}")["layers"] == "b"
+    assert "Chelsea die Kätzin 猫" in out
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+def mistake(result: tuple[int, str, str]) -> str:
+    """The one line that a user's mistake gets."""
+    status, out, err = result
+    assert status == 1
+    assert out == ""
+    (line,) = (line for line in err.splitlines() if line.startswith("nst: "))
+    assert "Traceback" not in err
+    return line
+
+
+MISTAKES = {
+    "no such photograph": (
+        ("stylize", "nowhere.jpg", "painting.png"),
+        "nst: nowhere.jpg: must be an image file; there is no such file",
+    ),
+    "no such painting": (
+        ("stylize", "photo.jpg", "nowhere.png"),
+        "nst: nowhere.png: must be an image file; there is no such file",
+    ),
+    "a file with brackets in its name": (
+        ("stylize", "no[/where].jpg", "painting.png"),
+        "nst: no[/where].jpg: must be an image file; there is no such file",
+    ),
+    "a photograph that is none": (
+        ("stylize", __file__, "painting.png"),
+        f"nst: {__file__}: must be one of PNG, JPEG",
+    ),
+    "a result that is no PNG": (
+        (*STYLIZE, "-o", "result.jpg"),
+        "nst: the result is a PNG file, so its name must end in .png; got result.jpg",
+    ),
+    "a result over the painting": (
+        (*STYLIZE, "-o", "out/../painting.png"),
+        "nst: out/../painting.png is an input too, and would be lost; choose another name",
+    ),
+    "a ratio in words": (
+        (*STYLIZE, "--ratio", "bold"),
+        "nst: ratios must be a number from 1e-12 to 1e12, as 1e-2; got 'bold'",
+    ),
+    "a ratio of 0": ((*STYLIZE, "--ratio", "0"), "got '0'"),
+    "a size too small": (
+        ("stylize", "photo.jpg", "painting.png", "--size", 5),
+        "nst: image_size must be a whole number from 32 to 8192; got 5",
+    ),
+    "an unknown device": (
+        (*STYLIZE, "--device", "toaster"),
+        "nst: device must be auto, cpu, cuda, cuda:1 or mps; got 'toaster'",
+    ),
+    "weights that are not there": (
+        (*STYLIZE, "--extractor", "vgg19_16x", "--weights", "nowhere.pth"),
+        "nst: nowhere.pth cannot be read (No such file or directory); check the path",
+    ),
+    "weights that are not in the mirror": (
+        (*STYLIZE, "--extractor", "vgg19_16x", "--mirror", "."),
+        "vgg19_16x.pth cannot be read (No such file or directory). Put vgg19_16x.pth there",
+    ),
+    "showing another program's picture": (
+        ("show", "painting.png"),
+        "nst: painting.png carries no settings of nst",
+    ),
+    "showing nothing": (("show", "nowhere.png"), "there is no such file"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "told"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line_and_exit_status_1(nst, tmp_path, monkeypatch, arguments, told):
+    monkeypatch.setattr("nst.provision.user_cache", lambda: tmp_path / "cache")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert told in mistake(nst(*arguments))
+    after = sorted(path.name for path in tmp_path.iterdir() if path.name != "cache")
+    assert after == before, "nothing is made"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((*STYLIZE, "--extractor", "resnet"), ("resnet", "kmeans", "vgg19", "vgg19_16x")),
+        ((*STYLIZE, "--start", "anywhere"), ("anywhere", "recoloured", "content", "noise")),
+        ((*STYLIZE, "--size", "large"), ("--size", "integer")),
+        (("stylize", "photo.jpg"), ("Missing argument",)),
+        (("stylise", "photo.jpg"), ("stylise",)),
+        ((*STYLIZE, "--colour"), ("--colour",)),
+    ],
+)
+def test_a_misspelt_command_is_refused_with_the_choices(nst, arguments, told):
+    status, _, err = nst(*arguments)
+    assert status == 2
+    assert "Traceback" not in err
+    for word in told:
+        assert word in err
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_cell_that_fails_is_a_mistake_with_the_remedy(nst, monkeypatch):
+    def fail(extractor, content, style, cells, **_options):
+        yield pair_module.Transfer(0, cells[0], None, {}, {}, 0.1, attempts=2)
+
+    monkeypatch.setattr(pair_module, "transfer", fail)
+    line = mistake(nst(*STYLIZE))
+    assert "stopped being a finite number, twice. Try other weights" in line
+    assert Image.open(Path("stylized.png")).convert("RGB").getpixel((0, 20)) == (224, 224, 224)
+
+
+def test_a_defect_of_the_program_is_not_hidden(monkeypatch):
+    def fail(*_arguments: object) -> torch.device:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("nst.device.choose_device", fail)
+    with pytest.raises(ZeroDivisionError):
+        cli.main([str(argument) for argument in STYLIZE])

@@ -1,0 +1,661 @@
+from __future__ import annotations
+
+import copy
+import datetime
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import jsonschema
+import pytest
+from conftest import paint
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from nst import settings as settings_module
+from nst.catalogue import read_catalogue
+from nst.config import IMAGE_SUFFIXES, Ratio, load_schema, read_file, read_run
+from nst.errors import ConfigError
+from nst.settings import CHOICES, RANGES, WHOLE, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+CATALOGUE = read_catalogue()
+WEIGHTS = {"content": {"relu4_2": 1}, "style": {"relu1_1": 1, "relu3_1": 2.5}}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A working directory with photographs, as a user has it."""
+    for number, name in enumerate(["photos/cat.png", "photos/dog.jpg", "other/cat.png"]):
+        paint(tmp_path / name, seed=number)
+    (tmp_path / "photos/notes.txt").write_text("not a picture")
+    (tmp_path / "photos/album.png").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NST_MIRROR", raising=False)
+    return tmp_path
+
+
+def config(**changes: object) -> dict[str, object]:
+    """A valid configuration that uses every key."""
+    valid: dict[str, object] = {
+        "contents": ["chelsea", {"name": "kitten", "path": "photos/cat.png", "title": "A cat"}],
+        "styles": ["photos/dog.jpg", "starry_night_study"],
+        "ratios": [1, "1e-2", {"alpha": 10, "beta": 40}],
+        "layers": {"all": WEIGHTS, "fine": {"content": {"conv3_1": 1}, "style": {"relu1_1": 1}}},
+        "extractor": "vgg19_16x",
+        "formulation": "relative",
+        "image_size": 128,
+        "style_scale": 1.5,
+        "start": "noise",
+        "start_noise": 0.5,
+        "optimiser": "adam",
+        "iterations": 20,
+        "tv_weight": 2,
+        "seed": 3,
+        "device": "cpu",
+        "mirror": "https://example.org/nst",
+        "kmeans": {"images": ["kitten", "rocket"]},
+        "vgg19": {"weights": "vgg19.pth"},
+        "overview": {"layers": "fine", "ratio": 0.01},
+    }
+    return copy.deepcopy(valid | changes)
+
+
+def least(**changes: object) -> dict[str, object]:
+    """A configuration with nothing but the required keys."""
+    return {key: config()[key] for key in ("contents", "styles", "ratios", "layers")} | changes
+
+
+def refusal(mistaken: dict[str, object]) -> str:
+    """The one line with which a configuration is refused."""
+    with pytest.raises(ConfigError) as caught:
+        read_run(mistaken, CATALOGUE)
+    message = str(caught.value)
+    assert message.splitlines() == [message], "a refusal is one line"
+    return message
+
+
+# ---------------------------------------------------------------- what is valid
+
+
+def test_every_key_arrives_in_the_run():
+    run = read_run(config(), CATALOGUE)
+    assert list(run.contents) == ["chelsea", "kitten"]
+    assert run.contents["chelsea"].entry == CATALOGUE["chelsea"]
+    assert run.contents["chelsea"].title == "Chelsea the cat (photograph)"
+    assert (run.contents["kitten"].path, run.contents["kitten"].title) == (
+        "photos/cat.png",
+        "A cat",
+    )
+    assert list(run.styles) == ["dog", "starry_night_study"]
+    assert list(run.ratios) == ["1e0", "1e-2", "2.5e-1"]
+    assert run.settings == Settings.from_mapping(
+        {name: config()[name] for name in Settings.shared_names()}
+    )
+    assert (run.device, run.mirror) == ("cpu", "https://example.org/nst")
+    assert [picture.name for picture in run.kmeans_images] == ["kitten", "rocket"]
+    assert run.vgg19_weights == "vgg19.pth"
+    assert run.overview == ("fine", "1e-2")
+
+
+def test_what_is_left_out_has_its_default():
+    run = read_run(least(), CATALOGUE)
+    assert run.settings == Settings()
+    assert (run.device, run.mirror, run.vgg19_weights) == ("auto", None, None)
+    assert run.overview == ("all", "1e-2"), "the first weighting and the middle ratio"
+    names = [picture.name for picture in run.kmeans_images]
+    assert names == ["chelsea", "kitten", "dog", "starry_night_study"]
+
+
+@pytest.mark.parametrize("key", ["kmeans", "vgg19", "overview"])
+def test_an_empty_section_is_as_good_as_none(key):
+    assert read_run(least(**{key: {}}), CATALOGUE) == read_run(least(), CATALOGUE)
+
+
+def test_null_stands_for_the_default_where_the_documentation_says_so():
+    nulls = {"mirror": None, "kmeans": {"images": None}, "vgg19": {"weights": None}}
+    assert read_run(least(**nulls), CATALOGUE) == read_run(least(), CATALOGUE)
+
+
+def test_a_mirror_in_the_environment_serves_where_the_configuration_names_none(monkeypatch):
+    monkeypatch.setenv("NST_MIRROR", "/mnt/mirror")
+    assert read_run(least(), CATALOGUE).mirror == "/mnt/mirror"
+    assert read_run(config(), CATALOGUE).mirror == "https://example.org/nst"
+
+
+def test_a_cell_has_its_variant_s_weights_and_the_run_s_settings():
+    run = read_run(config(), CATALOGUE)
+    cell = run.cell("fine", "2.5e-1")
+    assert (cell.alpha, cell.beta) == (10, 40)
+    assert dict(cell.content_layers) == {"conv3_1": 1}
+    assert dict(cell.style_layers) == {"relu1_1": 1}
+    assert (cell.image_size, cell.seed) == (128, 3)
+    assert (run.cell("all", "1e-2").alpha, run.cell("all", "1e-2").beta) == (1, 100)
+
+
+def test_the_run_s_pictures_are_known_by_role_and_name():
+    run = read_run(config(), CATALOGUE)
+    assert list(run.pictures) == [
+        "content/chelsea",
+        "content/kitten",
+        "style/dog",
+        "style/starry_night_study",
+    ]
+
+
+def test_an_image_may_be_a_content_and_a_style():
+    run = read_run(least(styles=["chelsea"]), CATALOGUE)
+    assert run.contents["chelsea"] == run.styles["chelsea"]
+
+
+@pytest.mark.parametrize("root", [".", "absolute"])
+def test_a_pattern_stands_for_the_image_files_it_matches_in_order(folder, root):
+    start = "" if root == "." else f"{folder}/"
+    run = read_run(least(contents=[f"{start}photos/*"]), CATALOGUE)
+    assert [picture.path for picture in run.contents.values()] == [
+        f"{start}photos/cat.png",
+        f"{start}photos/dog.jpg",
+    ], "the text file and the folder album.png are no images"
+
+
+def test_a_pattern_can_reach_into_folders_and_match_one_sign(folder):
+    paint(folder / "deep/er/bird.png")
+    run = read_run(least(contents=["deep/**/*.png", "photos/?at.png"]), CATALOGUE)
+    assert list(run.contents) == ["bird", "cat"]
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+def test_a_pattern_finds_every_format_that_can_be_read_in_either_case(folder, suffix):
+    (folder / f"one{suffix}").touch()
+    (folder / f"two{suffix.upper()}").touch()
+    assert list(read_run(least(contents=["*"]), CATALOGUE).contents) == ["one", "two"]
+
+
+def test_the_catalogue_goes_before_a_file_of_the_same_name(folder):
+    (folder / "chelsea").write_bytes(b"")
+    assert read_run(least(), CATALOGUE).contents["chelsea"].path is None
+
+
+def test_a_file_without_an_extension_is_found(folder):
+    paint(folder / "photos/cat.png").rename(folder / "cat")
+    assert read_run(least(contents=["cat"]), CATALOGUE).contents["cat"].path == "cat"
+
+
+def test_a_name_is_made_of_the_file_s_own(folder):
+    for name in ("a+b (2).png", "Ünïcode 雪.png", "x.y-z_.png"):
+        paint(folder / "odd" / name)
+    run = read_run(least(contents=["odd/*"]), CATALOGUE)
+    assert sorted(run.contents) == ["a-b -2", "x.y-z_", "Ünïcode 雪"]
+
+
+def test_two_spellings_of_an_accent_are_one_name():
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    pictures = [{"name": name, "path": "photos/cat.png"} for name in (composed, decomposed)]
+    assert "two images are named" in refusal(least(contents=pictures))
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("config/*.yaml")), ids=lambda path: path.name)
+def test_the_configurations_of_the_project_can_be_used(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    run = read_run(read_file(path), CATALOGUE)
+    assert run.contents
+    assert run.styles
+
+
+# ---------------------------------------------------------------- what is refused
+
+MISTAKES = {
+    "an unknown key": (
+        {"colour": "red"},
+        ("the configuration", "unknown key 'colour'", "the keys are contents, styles, ratios"),
+    ),
+    "a misspelt key": (
+        {"iteratons": 20},
+        ("unknown key 'iteratons'", "did you mean 'iterations'?", "The keys are contents"),
+    ),
+    "a misspelt key in a section": (
+        {"kmeans": {"image": ["chelsea"]}},
+        ("kmeans:", "unknown key 'image'", "did you mean 'images'?"),
+    ),
+    "a misspelt role of a layer weighting": (
+        {"layers": {"all": {"contents": {}, "style": {"relu1_1": 1}}}},
+        ("layers.all:", "unknown key 'contents'", "did you mean 'content'?"),
+    ),
+    "a misspelt key of an image": (
+        {"contents": [{"pth": "photos/cat.png"}]},
+        ("contents.0:", "unknown key 'pth'", "did you mean 'path'?"),
+    ),
+    "an image without a path": (
+        {"contents": [{"name": "cat"}]},
+        ("contents.0:", "the key 'path' is missing", "the path of an image file"),
+    ),
+    "a weighting without style": (
+        {"layers": {"all": {"content": {"relu4_2": 1}}}},
+        ("layers.all:", "the key 'style' is missing", "relu4_2"),
+    ),
+    "an image that is a number": (
+        {"contents": [5]},
+        ("contents.0 must be", "a catalogue name, a file path", "got 5"),
+    ),
+    "images that are no list": (
+        {"contents": "chelsea"},
+        ("contents must be", "a list of catalogue names", 'got "chelsea"'),
+    ),
+    "no images": ({"styles": []}, ("styles must be", "a list of catalogue names", "got []")),
+    "a size in words": (
+        {"image_size": "large"},
+        ("image_size must be", "whole number of pixels from 32 to 8192", 'got "large"'),
+    ),
+    "a size with a fraction": (
+        {"image_size": 64.5},
+        ("image_size must be", "whole number", "got 64.5"),
+    ),
+    "a size that is a whole float": (
+        {"image_size": 64.0},
+        ("image_size must be", "whole number", "got 64.0"),
+    ),
+    "a size too small": ({"image_size": 31}, ("image_size must be", "from 32", "got 31")),
+    "no iterations": ({"iterations": 0}, ("iterations must be", "from 1", "got 0")),
+    "a scale that is no number": (
+        {"style_scale": float("nan")},
+        ("style_scale must be", "from 0.1 to 10", "got nan"),
+    ),
+    "a negative seed": ({"seed": -1}, ("seed must be", "at least 0", "got -1")),
+    "yes for a seed": ({"seed": True}, ("seed must be", "whole number", "got true")),
+    "an unknown extractor": (
+        {"extractor": "resnet"},
+        ("extractor must be", "one of kmeans, vgg19, vgg19_16x", 'got "resnet"'),
+    ),
+    "an unknown device": (
+        {"device": "gpu"},
+        ("device must be", "auto, cpu, cuda, cuda:1 or mps", 'got "gpu"'),
+    ),
+    "an unknown image": (
+        {"contents": ["starry_nigth"]},
+        ("contents:", "'starry_nigth'", "did you mean 'starry_night'?", "astronaut", "great_wave"),
+    ),
+    "an image like no other": (
+        {"styles": ["qqqq"]},
+        ("styles:", "'qqqq' is neither a file nor in the catalogue", "it has astronaut"),
+    ),
+    "a path that leads nowhere": (
+        {"contents": ["photos/bird.png"]},
+        ("contents:", "'photos/bird.png' does not exist", "relative to the working directory"),
+    ),
+    "a path of an image that leads nowhere": (
+        {"contents": [{"path": "bird.png"}]},
+        ("contents:", "'bird.png' does not exist"),
+    ),
+    "a folder": (
+        {"contents": ["photos/"]},
+        ("contents:", "'photos/' is not a file", "relative to the working directory"),
+    ),
+    "a folder without a slash": ({"contents": ["photos"]}, ("'photos' is not a file",)),
+    "a pattern that matches nothing": (
+        {"contents": ["photos/*.webp"]},
+        ("contents:", "no image matches 'photos/*.webp'"),
+    ),
+    "a pattern that matches no images": (
+        {"contents": ["photos/*.txt"]},
+        ("no image matches 'photos/*.txt'",),
+    ),
+    "a malformed pattern": ({"contents": ["photos**a"]}, ("no image matches 'photos**a'",)),
+    "a path with a NUL": ({"contents": ["a\0.png"]}, ("does not exist",)),
+    "a pattern with a NUL": ({"contents": ["\0/*"]}, ("no image matches",)),
+    "a path with a line break": ({"contents": ["a\nb.png"]}, (r"'a\nb.png' does not exist",)),
+    "a path too long for the system": ({"contents": ["a" * 300 + ".png"]}, ("does not exist",)),
+    "two files of one name": (
+        {"contents": ["photos/cat.png", "other/cat.png"]},
+        ("contents:", "two images are named 'cat'", "{name: other, path: other/cat.png}"),
+    ),
+    "an image twice": (
+        {"styles": ["rocket", "rocket"]},
+        ("styles:", "two images are named 'rocket'"),
+    ),
+    "names that differ only in case": (
+        {"contents": ["photos/cat.png", {"name": "CAT", "path": "other/cat.png"}]},
+        ("contents:", "'cat' and 'CAT' differ only in case", "rename one"),
+    ),
+    "weightings that differ only in case": (
+        {"layers": {"all": WEIGHTS, "All": WEIGHTS}},
+        ("layers:", "'all' and 'All' differ only in case"),
+    ),
+    "a weighting named by a number": (
+        {"layers": {1: WEIGHTS}},
+        ("layers:", "a name must be text; got 1", "quotes"),
+    ),
+    "a negative layer weight": (
+        {"layers": {"all": {"content": {"relu4_2": -1}, "style": {"relu1_1": 1}}}},
+        ("layers.all.content.relu4_2 must be", "weights of at least 0", "got -1"),
+    ),
+    "layer weights that are all 0": (
+        {"layers": {"fine": WEIGHTS, "none": {"content": {"relu4_2": 0}, "style": {"relu1_1": 1}}}},
+        ("layers.none:", "content_layers: all weights are 0", "a positive weight"),
+    ),
+    "an unknown layer": (
+        {"layers": {"all": {"content": {"relu9_2": 1}, "style": {"relu1_1": 1}}}},
+        ("layers.all.content must be", "layer names such as relu4_2", 'got "relu9_2"'),
+    ),
+    "an immense layer weight": (
+        {"layers": {"fine": {"content": {"relu4_2": 10**400}, "style": {"relu1_1": 1}}}},
+        ("layers.fine:", "the weight of relu4_2 must be a number from 0 to 1e+12"),
+    ),
+    "no layers": ({"layers": {}}, ("layers must be", "named layer weightings", "got {}")),
+    "a ratio of 0": ({"ratios": [0]}, ("ratios must be", "from 1e-12 to 1e12", "1e-2", "got 0")),
+    "a negative ratio": ({"ratios": ["-1e-2"]}, ("ratios must be", "got '-1e-2'")),
+    "a ratio in words": ({"ratios": ["much"]}, ("ratios must be", "as 1e-2", "got 'much'")),
+    "yes for a ratio": ({"ratios": [True]}, ("ratios.0 must be", "as 1e-2", "got true")),
+    "an infinite ratio": ({"ratios": [float("inf")]}, ("ratios must be", "got inf")),
+    "a ratio without beta": (
+        {"ratios": [{"alpha": 1}]},
+        ("ratios:", "both alpha and beta", "got {'alpha': 1}"),
+    ),
+    "a ratio with a third weight": (
+        {"ratios": [{"alpha": 1, "beta": 1, "gamma": 1}]},
+        ("ratios.0:", "unknown key 'gamma'", "alpha, beta"),
+    ),
+    "no content at all": (
+        {"ratios": [{"alpha": 0, "beta": 1}]},
+        ("ratios: alpha must be", "from 1e-12", "got 0"),
+    ),
+    "weights too far apart": (
+        {"ratios": [{"alpha": 1e12, "beta": 1e-12}]},
+        ("ratios: alpha/beta must be", "to 1e12", "got 1e+24"),
+    ),
+    "an overview outside the grid": (
+        {"overview": {"ratio": 5}},
+        ("overview.ratio must be one of 1e0, 1e-2, 2.5e-1", "got 5e0"),
+    ),
+    "an overview of unknown layers": (
+        {"overview": {"layers": "coarse"}},
+        ("overview.layers must be one of all, fine", "got 'coarse'"),
+    ),
+    "an unknown image for kmeans": (
+        {"kmeans": {"images": ["chelsi"]}},
+        ("kmeans.images:", "'chelsi'", "did you mean 'chelsea'?"),
+    ),
+    "no images for kmeans": ({"kmeans": {"images": []}}, ("kmeans.images must be", "or null")),
+    "a section that is none": ({"kmeans": None}, ("kmeans must be", "{images: ", "got null")),
+}
+
+
+@pytest.mark.parametrize(("changes", "parts"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_refused_in_one_line_with_key_rule_value_and_remedy(changes, parts):
+    message = refusal(config(**changes))
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("key", ["contents", "styles", "ratios", "layers"])
+def test_a_missing_key_is_named_with_what_belongs_there(key):
+    mistaken = config()
+    del mistaken[key]
+    message = refusal(mistaken)
+    assert f"the configuration: the key {key!r} is missing; it is " in message
+    assert load_schema()["properties"][key]["description"] in message
+
+
+def test_a_misspelt_key_is_told_before_the_one_that_is_missing_for_it():
+    mistaken = config(style=["chelsea"])
+    del mistaken["styles"]
+    assert "unknown key 'style'; did you mean 'styles'?" in refusal(mistaken)
+    deeper = config(contents=5, kmeans={"image": []})
+    assert "unknown key 'image'; did you mean 'images'?" in refusal(deeper)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "a/b", "con", "NUL.txt", "com1", "🎨", "a" * 81, " cat", "cat.", "-", "a\nb", "."],
+)
+def test_a_name_that_some_system_cannot_store_is_refused(name):
+    picture = {"name": name, "path": "photos/cat.png"}
+    for key in ("contents", "styles"):
+        message = refusal(least(**{key: [picture]}))
+        assert message.startswith(f"{key}: {name!r} cannot name a file; use up to 80 letters")
+    assert refusal(least(layers={name: WEIGHTS})).startswith(f"layers: {name!r} cannot name a file")
+
+
+@pytest.mark.parametrize("name", ["a" * 80, "cat.v2", "_", "con2", "雪 2", "Ärger"])
+def test_a_name_that_every_system_can_store_is_accepted(name):
+    picture = {"name": name, "path": "photos/cat.png"}
+    assert list(read_run(least(contents=[picture]), CATALOGUE).contents) == [name]
+
+
+@pytest.mark.parametrize("stem", ["🎨", "con", "a" * 81, "..."])
+def test_a_file_whose_name_cannot_be_used_is_named_in_the_refusal(folder, stem):
+    path = paint(folder / "photos/cat.png").rename(folder / f"{stem}.png")
+    message = refusal(least(contents=[path.name]))
+    assert f"{stem!r} cannot name a file" in message
+    assert "{name: cat, path: " in message
+
+
+@pytest.mark.parametrize("again", [0.01, "0.01", "1e-2", "1.0e-2", "0.0100", "+.1E-1"])
+def test_a_ratio_is_the_same_in_every_spelling(again):
+    assert Ratio.parse(again) == Ratio.parse("1e-2")
+    message = refusal(least(ratios=["1e-2", again]))
+    assert message == f"ratios: {again!r} is α/β = 1e-2 again; remove one"
+
+
+def test_weights_of_the_same_ratio_are_the_same_cell_name_and_so_refused():
+    message = refusal(least(ratios=["1e-2", {"alpha": 1, "beta": 100}]))
+    assert "is α/β = 1e-2 again" in message
+
+
+@pytest.mark.parametrize(
+    "odd", [{1.5: 5}, {None: 5}, {"a\nb": 5}, {datetime.date(2020, 1, 1): 5}, {"a\u2028b": 5}]
+)
+def test_keys_that_only_yaml_has_are_refused_in_one_line(odd):
+    for key in ("contents", "layers"):
+        assert refusal(least(**{key: odd})).startswith(key)
+
+
+def test_a_key_that_is_no_text_is_as_unknown_as_any():
+    assert "unknown key 2020; the keys are contents" in refusal(config() | {2020: "x"})
+
+
+def test_a_configuration_that_contains_itself_is_refused():
+    loop: list[object] = []
+    loop.append(loop)
+    assert refusal(least(contents=loop)).startswith("contents.0 must be a catalogue name")
+
+
+# ---------------------------------------------------------------- YAML files
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"contents: [chelsea", "is not valid YAML"),
+        (b"a: b: c", "is not valid YAML"),
+        (b"a: \xff", "is not valid YAML"),
+        (b"a: 2020-13-45", "is not valid YAML: month must be in 1..12"),
+        (b"a: !!python/object/apply:os.getcwd []", "is not valid YAML"),
+        (b"- chelsea", "must hold keys and values; see config/README.md"),
+        (b"", "must hold keys and values; see config/README.md"),
+    ],
+)
+def test_a_broken_file_is_refused_in_one_line_that_names_it(folder, text, told):
+    path = folder / "my.yaml"
+    path.write_bytes(text)
+    with pytest.raises(ConfigError) as caught:
+        read_file(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path} {told}")
+    assert message.splitlines() == [message]
+
+
+def test_a_missing_file_is_refused(folder):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml cannot be read .*; check the path"):
+        read_file(folder / "nowhere.yaml")
+
+
+def test_yaml_s_idea_of_a_number_does_not_matter(folder):
+    path = folder / "my.yaml"
+    path.write_text("ratios: [1e-2, 1e0, 1.0e-1]")
+    values = read_file(path)["ratios"]
+    assert [type(value) for value in values] == [str, str, float]
+    assert [Ratio.parse(value).label for value in values] == ["1e-2", "1e0", "1e-1"]
+
+
+# ---------------------------------------------------------------- properties
+
+positive = st.floats(1e-12, 1e12) | st.decimals("1e-12", "1e12").map(str)
+
+
+@given(positive)
+@example(0.9999999)
+@example(1e12)
+@example(1e-12)
+def test_the_label_of_a_ratio_stands_for_itself(value):
+    label = Ratio.parse(value).label
+    again = Ratio.parse(label)
+    assert again.label == label
+    assert again.alpha / again.beta == pytest.approx(float(value), rel=1e-5)
+    assert re.fullmatch(r"[0-9](\.[0-9]*[1-9])?e-?[0-9]+", label), "nothing unsafe in a path"
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
+def test_weights_are_taken_as_they_are_and_labelled_by_their_ratio(alpha, beta):
+    ratio = Ratio.parse({"alpha": alpha, "beta": beta})
+    assert (ratio.alpha, ratio.beta) == (alpha, beta)
+    assert Ratio.parse(ratio.label).label == ratio.label
+    assert float(ratio.label) == pytest.approx(alpha / beta, rel=1e-5)
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=12)
+    | st.sampled_from(["chelsea", "photos/*", "photos/cat.png", "**", "1e-2", "relu4_2", "", "a\n"])
+)
+json_values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.text(max_size=6) | st.sampled_from(["path", "name", "alpha", "content", "images"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=6,
+)
+
+
+def places(value: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    """Every place in a nested value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
+    found: list[tuple[object, ...]] = []
+    for key, inner in items:
+        found.append((*path, key))
+        if isinstance(inner, dict | list):
+            found += places(inner, (*path, key))
+    return found
+
+
+def replaced(value: object, path: tuple[object, ...], new: object) -> object:
+    """Return ``value`` with ``new`` at ``path``."""
+    changed = copy.deepcopy(value)
+    inner = changed
+    for step in path[:-1]:
+        inner = inner[step]  # type: ignore[index]
+    inner[path[-1]] = new  # type: ignore[index]
+    return changed
+
+
+def told_by(read: Callable[..., object], *arguments: object) -> str:
+    """What a reader says against its arguments; nothing if it reads them."""
+    try:
+        read(*arguments)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(places(config())), json_values)
+def test_any_configuration_is_either_used_or_refused_in_one_line(path, new):
+    changed = replaced(config(), path, new)
+    assert len(told_by(read_run, changed, CATALOGUE).splitlines()) <= 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
+def test_any_file_is_either_read_or_refused_in_one_line(folder, content):
+    path = folder / "any.yaml"
+    path.write_bytes(content)
+    assert len(told_by(read_file, path).splitlines()) <= 1
+
+
+# ---------------------------------------------------------------- the schema
+
+
+def test_the_schema_is_a_schema():
+    jsonschema.Draft202012Validator.check_schema(load_schema())
+
+
+def test_the_schema_knows_every_shared_setting_and_its_limits():
+    properties = load_schema()["properties"]
+    assert set(Settings.shared_names()) <= set(properties)
+    for name, choices in CHOICES.items():
+        assert properties[name]["enum"] == list(choices)
+        assert properties[name]["description"] == f"one of {', '.join(choices)}"
+    for kind, limits in (("number", RANGES), ("integer", WHOLE)):
+        for name in set(limits) & set(Settings.shared_names()):
+            rule = properties[name]
+            assert rule["type"] == kind
+            assert (rule["minimum"], rule["maximum"]) == limits[name]
+            assert f"{rule['minimum']:g}" in rule["description"]
+
+
+def test_the_choices_are_those_of_the_types():
+    types = ("Formulation", "ExtractorName", "Start", "OptimiserName")
+    names = ("formulation", "extractor", "start", "optimiser")
+    for name, kind in zip(names, types, strict=True):
+        assert CHOICES[name] == get_args(getattr(settings_module, kind))
+    assert set(CHOICES) == set(names)
+
+
+def test_every_key_of_the_schema_does_something():
+    """A key that the schema allows but nothing reads would be ignored without a word."""
+    assert set(config()) == set(load_schema()["properties"]), "the valid configuration has them all"
+    plain = read_run(least(), CATALOGUE)
+    for key in set(config()) - set(least()):
+        value = config()[key]
+        if key != "formulation":  # there is only one
+            assert read_run(least(**{key: value}), CATALOGUE) != plain, key
+
+
+def test_the_schema_and_the_settings_agree_on_layer_names():
+    weights = load_schema()["properties"]["layers"]["additionalProperties"]["properties"]
+    for role in ("content", "style"):
+        pattern = weights[role]["propertyNames"]["pattern"]
+        assert pattern == f"^{settings_module.LAYER_NAME.pattern}$"
+
+
+def test_every_rule_of_the_schema_is_described_for_the_reader():
+    for name, rule in load_schema()["properties"].items():
+        assert rule.get("description"), name
+
+
+def test_reading_a_configuration_loads_neither_torch_nor_pandas():
+    script = (
+        "import json, sys; from nst.catalogue import read_catalogue; import nst.config as c;"
+        "c.read_run(json.loads(sys.argv[1]), read_catalogue());"
+        "heavy = {'torch', 'torchvision', 'pandas', 'skimage', 'matplotlib'} & set(sys.modules);"
+        "sys.exit(' '.join(heavy) or 0)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(config())],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr

@@ -1,0 +1,467 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import paint
+from PIL import Image
+
+from nst import pair as pair_module
+from nst import transfer as transfer_module
+from nst.cell import details_path, draw_failure, read_cell, read_record
+from nst.compare import cell_rows, cell_tile, input_tile
+from nst.device import choose_device, describe_device
+from nst.errors import ConfigError, ExtractorError, ImageError, UserError
+from nst.extractor import file_digest
+from nst.images import load_image, pixel_digest
+from nst.pair import Pair, Wanted, stylize_pair
+from nst.store import CellStore
+from nst.summary import COLUMNS, report_outcome, summarise, write_summary
+
+CPU = torch.device("cpu")
+POISON = 1e12  # a weight that `poisoned` turns into NaN
+
+
+@pytest.fixture
+def pair(tiny_file, tmp_path) -> Pair:
+    return Pair(
+        content=paint(tmp_path / "in" / "cat.png", seed=1, size=(64, 48)),
+        content_name="cat",
+        content_title="Chelsea the cat",
+        style=paint(tmp_path / "in" / "night.jpg", seed=2, size=(40, 50)),
+        style_name="night",
+        style_title="The Starry Night",
+        extractor=tiny_file,
+    )
+
+
+@pytest.fixture
+def wanted(small, tmp_path):
+    """Make a list of wanted cells, one for each beta."""
+
+    def make(*betas: float, folder: str = "out", **changes: object) -> list[Wanted]:
+        return [
+            Wanted(
+                "all",
+                f"{1 / beta:.0e}",
+                small(beta=beta, iterations=4, **changes),
+                tmp_path / folder / f"{beta:g}.png",
+            )
+            for beta in betas
+        ]
+
+    return make
+
+
+@pytest.fixture
+def computed(monkeypatch) -> list[float]:
+    """Record the beta of every cell that is really computed."""
+    betas: list[float] = []
+    real = pair_module.transfer
+
+    def counted(extractor, content, style, cells, **options):
+        betas.extend(cell.beta for cell in cells)
+        return real(extractor, content, style, cells, **options)
+
+    monkeypatch.setattr(pair_module, "transfer", counted)
+    return betas
+
+
+@pytest.fixture
+def poisoned(monkeypatch) -> None:
+    """Make the loss of a cell with the weight `POISON` not a number."""
+    real = transfer_module.Objective
+
+    class Poisoned(real):
+        def __call__(self, images):
+            parts = super().__call__(images)
+            bad = torch.where(self._beta == POISON, torch.nan, 0.0)
+            return dataclasses.replace(parts, total=parts.total + bad)
+
+    monkeypatch.setattr(transfer_module, "Objective", Poisoned)
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        assert (image.format, image.mode) == ("PNG", "RGB")
+        return np.asarray(image)
+
+
+# ---------------------------------------------------------------- what is written
+
+
+def test_every_cell_is_written_with_all_that_made_it(pair, wanted):
+    cells = stylize_pair(pair, wanted(1.0, 10.0), CPU)
+    assert [cell.settings.beta for cell in cells] == [1.0, 10.0]
+    for cell, one in zip(cells, wanted(1.0, 10.0), strict=True):
+        assert cell.status == "finished"
+        assert pixels(one.path).shape == (24, 32, 3), "the content's shape, 32 px long"
+        assert read_record(one.path) == json.loads(json.dumps(cell.record()))
+        assert read_cell(one.path).details() == cell.details()
+
+
+def test_a_cell_knows_its_inputs_by_their_pixels_and_the_extractor_by_its_file(pair, wanted):
+    (cell,) = stylize_pair(pair, wanted(1.0), CPU)
+    assert (cell.content.name, cell.content.title) == ("cat", "Chelsea the cat")
+    assert (cell.style.name, cell.style.title) == ("night", "The Starry Night")
+    assert cell.content.digest == pixel_digest(load_image(pair.content))
+    assert cell.style.digest == pixel_digest(load_image(pair.style))
+    assert cell.extractor_digest == file_digest(pair.extractor)
+    assert (cell.layers, cell.ratio) == ("all", "1e+00")
+    assert cell.device == describe_device(CPU)
+
+
+def test_a_cell_has_losses_and_a_trace_of_every_evaluation(pair, wanted):
+    (cell,) = stylize_pair(pair, wanted(1.0), CPU)
+    assert {"content", "style", "tv", "total", "content relu2_1"} <= set(cell.losses)
+    assert all(np.isfinite(loss) for loss in cell.losses.values())
+    assert len(cell.trace["total"]) == cell.settings.iterations
+    assert cell.seconds > 0
+    assert cell.attempts == 1
+
+
+def test_different_weights_make_different_pictures(pair, wanted):
+    stylize_pair(pair, wanted(0.01, 1000.0), CPU)
+    careful, bold = (pixels(one.path).astype(int) for one in wanted(0.01, 1000.0))
+    assert np.abs(careful - bold).mean() > 1
+
+
+@pytest.mark.parametrize(
+    ("content", "style"), [((64, 48), (48, 64)), ((33, 90), (200, 40)), ((150, 150), (32, 32))]
+)
+def test_content_and_style_may_differ_in_size_and_shape(pair, wanted, content, style):
+    paint(pair.content, seed=1, size=content)
+    paint(pair.style, seed=2, size=style)
+    (cell,) = stylize_pair(pair, wanted(1.0), CPU)
+    longer = max(content)
+    assert (cell.width, cell.height) == tuple(round(side * 32 / longer) for side in content)
+    assert pixels(wanted(1.0)[0].path).shape == (cell.height, cell.width, 3)
+    assert cell.status == "finished"
+
+
+def test_the_style_scale_sets_the_size_at_which_the_style_is_looked_at(pair, wanted, monkeypatch):
+    sizes = []
+    real = pair_module.transfer
+
+    def measured(extractor, content, style, cells, **options):
+        sizes.append((max(content.shape[-2:]), max(style.shape[-2:])))
+        return real(extractor, content, style, cells, **options)
+
+    monkeypatch.setattr(pair_module, "transfer", measured)
+    for scale in (0.5, 1, 2.5):
+        stylize_pair(pair, wanted(1.0, style_scale=scale), CPU)
+    assert sizes == [(32, 16), (32, 32), (32, 80)]
+
+
+def test_the_same_job_gives_the_same_bytes(pair, wanted):
+    for folder in ("first", "second"):
+        stylize_pair(pair, wanted(1.0, 10.0, folder=folder), CPU)
+    pairs = zip(wanted(1.0, 10.0, folder="first"), wanted(1.0, 10.0, folder="second"), strict=True)
+    for first, second in pairs:
+        assert first.path.read_bytes() == second.path.read_bytes()
+
+
+def test_the_same_pixels_in_another_format_give_the_same_bytes(pair, wanted):
+    stylize_pair(pair, wanted(1.0, folder="first"), CPU)
+    load_image(pair.style).save(pair.style.with_suffix(".bmp"))
+    again = dataclasses.replace(pair, style=pair.style.with_suffix(".bmp"))
+    stylize_pair(again, wanted(1.0, folder="second"), CPU)
+    first, second = (wanted(1.0, folder=folder)[0].path for folder in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+# ---------------------------------------------------------------- what is not made twice
+
+
+def test_a_rerun_computes_nothing(pair, wanted, computed, tmp_path):
+    store = CellStore(tmp_path / "store")
+    stylize_pair(pair, wanted(1.0, 10.0, folder="first"), CPU, store)
+    assert computed == [1.0, 10.0]
+    cells = stylize_pair(pair, wanted(1.0, 10.0, folder="second"), CPU, store)
+    assert computed == [1.0, 10.0]
+    assert [cell.reused for cell in cells] == [True, True]
+    for beta in (1.0, 10.0):
+        first, second = (wanted(beta, folder=folder)[0].path for folder in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_new_variant_is_all_that_is_computed(pair, wanted, computed, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    store = CellStore(tmp_path / "store")
+    stylize_pair(pair, wanted(1.0, 10.0), CPU, store)
+    cells = stylize_pair(pair, wanted(1.0, 5.0, 10.0), CPU, store)
+    assert computed == [1.0, 10.0, 5.0]
+    assert {cell.settings.beta: cell.reused for cell in cells} == {1: True, 10: True, 5: False}
+    assert "cat × night: 2 of 3 cells were finished before" in caplog.text
+    assert "cat × night: 1 cells made in" in caplog.text
+    assert all(one.path.exists() for one in wanted(1.0, 5.0, 10.0))
+
+
+def test_without_a_store_everything_is_computed_again(pair, wanted, computed):
+    for _ in range(2):
+        stylize_pair(pair, wanted(1.0), CPU)
+    assert computed == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("what", ["content", "style", "extractor", "settings"])
+def test_whatever_decides_the_pixels_is_computed_again(pair, wanted, computed, tmp_path, what):
+    store = CellStore(tmp_path / "store")
+    stylize_pair(pair, wanted(1.0), CPU, store)
+    changes = {}
+    if what == "extractor":
+        content = bytearray(pair.extractor.read_bytes())
+        content[-1] ^= 0x01
+        pair.extractor.write_bytes(bytes(content))
+    elif what == "settings":
+        changes = {"seed": 1}
+    else:
+        paint(getattr(pair, what), seed=9)
+    stylize_pair(pair, wanted(1.0, **changes), CPU, store)
+    assert len(computed) == 2
+
+
+def test_renaming_computes_nothing_and_the_results_carry_the_new_names(
+    pair, wanted, computed, tmp_path
+):
+    store = CellStore(tmp_path / "store")
+    stylize_pair(pair, wanted(1.0, folder="first"), CPU, store)
+    renamed = dataclasses.replace(pair, content_name="tom", style_title="Stars")
+    (one,) = wanted(1.0, folder="second")
+    one = dataclasses.replace(one, layers="balanced", ratio="1e0")
+    (cell,) = stylize_pair(renamed, [one], CPU, store)
+    assert computed == [1.0]
+    for known in (cell, read_cell(one.path)):
+        assert (known.content.name, known.style.title) == ("tom", "Stars")
+        assert (known.layers, known.ratio) == ("balanced", "1e0")
+    assert read_record(one.path)["content"]["name"] == "tom"
+    first = wanted(1.0, folder="first")[0].path
+    assert np.array_equal(pixels(first), pixels(one.path))
+
+
+def test_a_damaged_entry_is_computed_again(pair, wanted, computed, tmp_path, caplog):
+    store = CellStore(tmp_path / "store")
+    stylize_pair(pair, wanted(1.0), CPU, store)
+    (picture,) = (tmp_path / "store").rglob("cell.png")
+    picture.write_bytes(b"damaged")
+    stylize_pair(pair, wanted(1.0), CPU, store)
+    assert computed == [1.0, 1.0]
+    assert "is damaged; making it again" in caplog.text
+
+
+def test_an_interrupted_job_keeps_what_it_had_finished(pair, wanted, computed, tmp_path):
+    store = CellStore(tmp_path / "store")
+
+    def interrupt(places, _evaluation, _parts) -> None:
+        if 1 in places:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stylize_pair(pair, wanted(1.0, 10.0), CPU, store, on_evaluation=interrupt)
+    assert wanted(1.0)[0].path.exists()
+    stylize_pair(pair, wanted(1.0, 10.0), CPU, store)
+    assert computed == [1.0, 10.0, 10.0]
+
+
+# ---------------------------------------------------------------- what fails
+
+
+@pytest.mark.usefixtures("poisoned")
+def test_a_failing_cell_leaves_the_others_intact(pair, wanted, computed, tmp_path, caplog):
+    store = CellStore(tmp_path / "store")
+    all_wanted = wanted(1.0, POISON, 10.0)
+    cells = stylize_pair(pair, all_wanted, CPU, store)
+    by_beta = {cell.settings.beta: cell for cell in cells}
+    assert by_beta[POISON].status == "failed"
+    assert by_beta[POISON].attempts == 2
+    assert "stopped being a finite number, twice. Try other weights" in by_beta[POISON].reason
+    assert f"cat × night: {by_beta[POISON].reason}" in caplog.text
+    failed = all_wanted[1].path
+    assert np.array_equal(pixels(failed), np.asarray(draw_failure(32, 24)))
+    assert read_record(failed)["status"] == read_cell(failed).status == "failed"
+    for one in (all_wanted[0], all_wanted[2]):
+        assert read_cell(one.path).status == "finished"
+    assert len(list((tmp_path / "store").rglob("cell.png"))) == 2, "failures are not kept"
+    stylize_pair(pair, all_wanted, CPU, store)
+    assert computed == [1.0, POISON, 10.0, POISON], "only the failed one is tried again"
+
+
+@pytest.mark.parametrize(
+    ("break_", "error", "told"),
+    [
+        (lambda pair: pair.content.unlink(), ImageError, r"cat\.png: .* no such file"),
+        (
+            lambda pair: pair.style.write_bytes(b"no image"),
+            ImageError,
+            r"night\.jpg: must be one of",
+        ),
+        (lambda pair: pair.extractor.write_bytes(b"?"), ExtractorError, "not an extractor file"),
+    ],
+    ids=["no content", "broken style", "broken extractor"],
+)
+def test_a_file_that_cannot_be_used_is_named(pair, wanted, break_, error, told):
+    break_(pair)
+    with pytest.raises(error, match=told):
+        stylize_pair(pair, wanted(1.0), CPU)
+    assert not wanted(1.0)[0].path.exists()
+
+
+def test_an_image_too_narrow_for_a_layer_is_refused(pair, wanted):
+    paint(pair.content, size=(640, 40))
+    with pytest.raises(ExtractorError, match="relu2_1 needs at least 4 px per side; got 2"):
+        stylize_pair(pair, wanted(1.0), CPU)
+
+
+def test_a_layer_that_the_extractor_has_not_is_refused(pair, wanted):
+    with pytest.raises(ExtractorError, match=r"tiny has no layer 'relu5_1'; it has .*relu2_1"):
+        stylize_pair(pair, wanted(1.0, style_layers={"relu5_1": 1}), CPU)
+
+
+# ---------------------------------------------------------------- progress
+
+
+def test_the_progress_counts_every_evaluation_of_every_cell(pair, wanted):
+    seen = []
+    stylize_pair(
+        pair,
+        wanted(1.0, 10.0),
+        CPU,
+        on_evaluation=lambda places, evaluation, _parts: seen.append((*places, evaluation)),
+    )
+    assert seen == [(place, evaluation) for place in (0, 1) for evaluation in (1, 2, 3, 4)]
+
+
+def test_the_progress_is_logged_from_time_to_time(pair, wanted, caplog, monkeypatch):
+    monkeypatch.setattr(pair_module, "SECONDS_BETWEEN_REPORTS", 0)
+    caplog.set_level(logging.INFO)
+    stylize_pair(pair, wanted(1.0, 10.0), CPU)
+    reports = [line for line in caplog.messages if "% of 2 cells" in line]
+    shares = [int(line.split()[3]) for line in reports]
+    assert shares == [12, 25, 38, 50, 62, 75, 88, 100]
+    assert all("content 0." in line or "content 1." in line for line in reports)
+
+
+# ---------------------------------------------------------------- the summary
+
+
+@pytest.fixture
+def results(pair, wanted, poisoned) -> list[Path]:
+    stylize_pair(pair, wanted(1.0, POISON), CPU)
+    return [one.path for one in wanted(1.0, POISON)]
+
+
+def test_the_summary_has_a_row_for_each_cell(results):
+    table = summarise(results)
+    assert tuple(table.columns) == COLUMNS
+    assert list(table["path"]) == [path.as_posix() for path in results]
+    first = table.iloc[0]
+    cell = read_cell(results[0])
+    assert (first["content"], first["style"]) == ("cat", "night")
+    assert (first["alpha"], first["beta"], first["ratio"]) == (1.0, 1.0, "1e+00")
+    assert (first["layers"], first["iterations"], first["seed"]) == ("all", 4, 0)
+    assert (first["width"], first["height"]) == (32, 24)
+    assert first["status"] == "finished"
+    assert first["fingerprint"] == cell.fingerprint
+    for name in ("content", "style", "tv", "total"):
+        assert first[f"{name}_loss"] == cell.losses[name]
+
+
+def test_a_failed_cell_has_no_losses_in_the_summary(results, tmp_path):
+    write_summary(summarise(results), tmp_path / "summary.csv")
+    table = pd.read_csv(tmp_path / "summary.csv")
+    assert list(table["status"]) == ["finished", "failed"]
+    losses = table[[f"{name}_loss" for name in ("content", "style", "tv", "total")]]
+    assert losses.iloc[0].notna().all()
+    assert losses.iloc[1].isna().all()
+    line = (tmp_path / "summary.csv").read_text(encoding="utf-8").splitlines()[2]
+    assert ",4,,,,," in line, "empty, not nan or None"
+
+
+def test_the_summary_survives_names_that_look_like_something_else(pair, wanted, tmp_path):
+    odd = dataclasses.replace(pair, content_name="a, b", style_name='the "best" 猫')
+    stylize_pair(odd, wanted(1.0), CPU)
+    write_summary(summarise([wanted(1.0)[0].path]), tmp_path / "summary.csv")
+    table = pd.read_csv(tmp_path / "summary.csv")
+    assert list(table["content"]) == ["a, b"]
+    assert list(table["style"]) == ['the "best" 猫']
+
+
+def test_a_summary_of_nothing_has_columns_all_the_same():
+    table = summarise([])
+    assert tuple(table.columns) == COLUMNS
+    assert table.empty
+
+
+def test_a_summary_names_the_cell_that_cannot_be_read(results):
+    details_path(results[0]).write_text("{")
+    with pytest.raises(ImageError, match=r"1\.json cannot be read .* Delete"):
+        summarise(results)
+
+
+def test_the_outcome_names_the_cells_that_failed(results, tmp_path):
+    path = tmp_path / "summary.csv"
+    write_summary(summarise(results), path)
+    with pytest.raises(UserError) as caught:
+        report_outcome(path)
+    message = str(caught.value)
+    assert message.startswith("1 of 2 cells failed, the rest is made: ")
+    assert results[1].as_posix() in message
+    assert results[0].as_posix() not in message
+    assert message.splitlines() == [message]
+
+
+def test_the_outcome_of_a_run_without_failures_is_a_line_in_the_log(results, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    write_summary(summarise(results[:1]), tmp_path / "summary.csv")
+    report_outcome(tmp_path / "summary.csv")
+    assert "1 cells are finished" in caplog.text
+
+
+# ---------------------------------------------------------------- tiles for the grids
+
+
+def test_cells_are_arranged_row_by_row(results):
+    rows = cell_rows([str(path) for path in [*results, *results, results[0]]], 2)
+    assert [len(row) for row in rows] == [2, 2, 1]
+    assert rows[0][0].picture == results[0]
+    assert rows[1] == rows[0]
+
+
+def test_a_failed_cell_has_a_tile_that_says_so(results):
+    tile = cell_tile(str(results[1]))
+    assert "failed" in tile.note
+    assert tile.picture is None
+
+
+def test_an_input_has_a_tile_with_its_title(pair):
+    tile = input_tile(str(pair.content), "Chelsea")
+    assert (tile.picture, tile.caption) == (pair.content, "Chelsea")
+
+
+# ---------------------------------------------------------------- devices
+
+
+def test_there_is_always_a_device():
+    assert choose_device().type in ("cpu", "cuda")
+    assert choose_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "meta", "cpu\n", "xla"])
+def test_an_unknown_device_is_refused_with_the_choices(name):
+    with pytest.raises(ConfigError, match="device must be auto, cpu, cuda, cuda:1 or mps; got"):
+        choose_device(name)
+
+
+def test_a_gpu_that_is_not_there_is_refused_with_the_remedy():
+    with pytest.raises(ConfigError, match=r"device cuda:99 is not there: .* Set device to auto"):
+        choose_device("cuda:99")
+
+
+def test_a_cpu_is_described_by_its_kind_and_threads():
+    assert describe_device(CPU).startswith("cpu: ")
+    assert describe_device(CPU).endswith(f"{torch.get_num_threads()} threads")

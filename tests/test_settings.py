@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, fields
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nst.errors import ConfigError
+from nst.settings import CHOICES, LAYER_NAME, RANGES, WHOLE, Settings
+
+NAMES = [one.name for one in fields(Settings)]
+LAYERS = ("content_layers", "style_layers")
+
+layer_weights = st.dictionaries(
+    st.from_regex(LAYER_NAME, fullmatch=True),
+    st.floats(0, 1e12) | st.integers(0, 10**12),
+    min_size=1,
+).filter(lambda weights: any(weights.values()))
+
+
+@st.composite
+def mappings(draw: st.DrawFn) -> dict[str, object]:
+    """Any choice of settings with values that are allowed."""
+    kinds = {
+        **{name: st.floats(*limits) for name, limits in RANGES.items()},
+        **{name: st.integers(*limits) for name, limits in WHOLE.items()},
+        **{name: st.sampled_from(choices) for name, choices in CHOICES.items()},
+        **dict.fromkeys(LAYERS, layer_weights),
+    }
+    values = draw(st.fixed_dictionaries({}, optional=kinds))
+    if values.get("alpha") == values.get("beta") == 0:
+        values["alpha"] = 1.0
+    return values
+
+
+def refusal(**values: object) -> str:
+    """The one line with which settings are refused."""
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_mapping(values)
+    message = str(caught.value)
+    assert message.splitlines() == [message]
+    return message
+
+
+# ---------------------------------------------------------------- there and back
+
+
+@given(mappings())
+def test_settings_are_read_back_from_what_they_say(values):
+    settings = Settings.from_mapping(values)
+    assert Settings.from_mapping(settings.to_dict()) == settings
+    assert Settings.from_mapping(json.loads(json.dumps(settings.to_dict()))) == settings
+    for name, value in values.items():
+        assert settings.to_dict()[name] == value
+
+
+def test_what_is_not_named_has_its_default():
+    assert Settings.from_mapping({}) == Settings()
+    assert Settings.from_mapping(Settings().to_dict()) == Settings()
+
+
+def test_every_setting_is_checked_and_said():
+    """A setting in none of the tables would be taken for layer weights."""
+    assert set(NAMES) == {*RANGES, *WHOLE, *CHOICES, *LAYERS}
+    assert list(Settings().to_dict()) == NAMES
+
+
+def test_the_defaults_are_allowed():
+    for name, value in Settings().to_dict().items():
+        assert Settings.from_mapping({name: value}).to_dict()[name] == value
+
+
+def test_the_shared_settings_are_those_that_no_variant_decides():
+    assert set(NAMES) - set(Settings.shared_names()) == {"alpha", "beta", *LAYERS}
+
+
+# ---------------------------------------------------------------- equal in every way
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_whole_number_is_the_same_as_its_float(name):
+    one, other = (Settings.from_mapping({name: value}) for value in (1, 1.0))
+    assert one == other
+    assert type(getattr(one, name)) is float
+    assert json.dumps(one.to_dict()) == json.dumps(other.to_dict())
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_weight_is_the_same_as_its_float(name):
+    one, other = (Settings.from_mapping({name: {"relu1_1": value}}) for value in (2, 2.0))
+    assert one == other
+    assert json.dumps(one.to_dict()) == json.dumps(other.to_dict())
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@given(weights=layer_weights, data=st.data())
+def test_the_order_of_layers_does_not_matter(name, weights, data):
+    shuffled = dict(data.draw(st.permutations(list(weights.items()))))
+    one, other = (Settings.from_mapping({name: order}) for order in (weights, shuffled))
+    assert one == other
+    assert json.dumps(one.to_dict()) == json.dumps(other.to_dict())
+
+
+def test_settings_cannot_be_changed():
+    settings = Settings()
+    with pytest.raises(FrozenInstanceError):
+        settings.seed = 1
+    with pytest.raises(TypeError):
+        settings.style_layers["relu1_1"] = 2.0
+
+
+def test_settings_do_not_share_what_they_were_made_of():
+    weights = {"relu1_1": 1.0}
+    settings = Settings.from_mapping({"style_layers": weights})
+    weights["relu1_1"] = 5.0
+    assert dict(settings.style_layers) == {"relu1_1": 1.0}
+    settings.to_dict()["style_layers"]["relu1_1"] = 5.0
+    assert dict(settings.style_layers) == {"relu1_1": 1.0}
+
+
+def test_any_kind_of_mapping_holds_layer_weights():
+    weights = MappingProxyType({"relu1_1": 1})
+    assert Settings.from_mapping({"style_layers": weights}).style_layers == {"relu1_1": 1.0}
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_an_unknown_setting_is_refused_with_the_known_ones():
+    message = refusal(betta=1)
+    assert message == f"unknown setting 'betta'; the settings are {', '.join(NAMES)}"
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [(n, *limits) for n, limits in RANGES.items()])
+def test_a_number_out_of_range_is_refused_with_the_range(name, low, high):
+    for edge in (low, high):
+        if edge or name not in ("alpha", "beta"):
+            Settings.from_mapping({name: edge})
+    beyond = (low - 0.01, high * 1.01, float("nan"), float("inf"), -float("inf"), 10**400)
+    for value in (*beyond, "1", None, True, [1], 1j):
+        message = refusal(**{name: value})
+        assert message == f"{name} must be a number from {low:g} to {high:g}; got {value!r}"
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [(n, *limits) for n, limits in WHOLE.items()])
+def test_a_count_out_of_range_is_refused_with_the_range(name, low, high):
+    for edge in (low, high):
+        assert getattr(Settings.from_mapping({name: edge}), name) == edge
+    for value in (low - 1, high + 1, float(low), low + 0.5, float("nan"), "1", None, False, []):
+        message = refusal(**{name: value})
+        assert message == f"{name} must be a whole number from {low} to {high}; got {value!r}"
+
+
+@pytest.mark.parametrize(("name", "choices"), CHOICES.items())
+def test_another_choice_is_refused_with_the_choices(name, choices):
+    for choice in choices:
+        assert getattr(Settings.from_mapping({name: choice}), name) == choice
+    for value in ("another", choices[0].upper(), "", None, 0, True, ["lbfgs"], {}):
+        message = refusal(**{name: value})
+        assert message == f"{name} must be one of {', '.join(choices)}; got {value!r}"
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("value", [{}, [], "relu4_2", None, 1, ["relu4_2"]])
+def test_layers_without_weights_are_refused(name, value):
+    message = refusal(**{name: value})
+    assert message == f"{name} must map layer names to weights, as relu4_2: 1; got {value!r}"
+
+
+@pytest.mark.parametrize(
+    "layer", ["relu6_1", "relu1_5", "relu4", "Relu4_2", " relu4_2", "", 4, None]
+)
+def test_a_name_that_is_no_layer_is_refused(layer):
+    message = refusal(style_layers={"relu1_1": 1, layer: 1})
+    assert message == f"style_layers: {layer!r} is not a layer; layers are named as relu4_2"
+
+
+@pytest.mark.parametrize(
+    "weight", [-1, float("nan"), float("inf"), pytest.param(10**400, id="immense"), "1", None, True]
+)
+def test_a_weight_that_is_none_is_refused_with_its_layer(weight):
+    message = refusal(content_layers={"relu1_1": 1, "relu2_1": weight})
+    assert message == (
+        f"content_layers: the weight of relu2_1 must be a number from 0 to 1e+12; got {weight!r}"
+    )
+
+
+def test_layer_weights_that_are_all_0_are_refused_with_the_remedy():
+    message = refusal(style_layers={"relu1_1": 0, "relu2_1": 0.0})
+    assert message == ("style_layers: all weights are 0; give at least one layer a positive weight")
+    Settings.from_mapping({"style_layers": {"relu1_1": 0, "relu2_1": 1e-9}})
+
+
+def test_asking_for_nothing_is_refused():
+    message = refusal(alpha=0, beta=0)
+    assert message == "alpha and beta are both 0, so nothing is asked for; raise one"
+    for name in ("alpha", "beta"):
+        assert Settings.from_mapping({"alpha": 1, "beta": 1, name: 0})

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_cell import make_cell, make_image
+
+from nst.cell import Source, details_path, read_cell, read_record
+from nst.store import CellStore
+
+CELL, IMAGE = make_cell(), make_image()
+RENAMED = make_cell(
+    content=Source("tom", "Tom the cat", CELL.content.digest),
+    style=Source("stars", "Stars", CELL.style.digest),
+    layers="balanced",
+    ratio="1.5e-2",
+    losses={},
+    trace={},
+    seconds=0.0,
+)
+
+
+@pytest.fixture
+def store(tmp_path) -> CellStore:
+    return CellStore(tmp_path / "store")
+
+
+def entry_of(tmp_path: Path) -> Path:
+    """The folder of the one cell in the store."""
+    (entry,) = (tmp_path / "store").glob("*/*")
+    return entry
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# ---------------------------------------------------------------- keeping and finding
+
+
+def test_a_kept_cell_is_found_by_its_fingerprint(store):
+    store.add(CELL, IMAGE)
+    found = store.find(CELL.fingerprint)
+    assert found is not None
+    assert found.details() == CELL.details()
+
+
+def test_an_empty_store_has_nothing(store, tmp_path, caplog):
+    assert store.find(CELL.fingerprint) is None
+    assert not caplog.records
+    assert not (tmp_path / "store").exists(), "looking leaves no trace"
+
+
+def test_cells_are_told_apart(store):
+    store.add(CELL, IMAGE)
+    other = make_cell(extractor_digest="0" * 64)
+    assert store.find(other.fingerprint) is None
+    store.add(other, make_image(seed=1))
+    assert store.find(other.fingerprint).extractor_digest == "0" * 64
+    assert store.find(CELL.fingerprint).extractor_digest == CELL.extractor_digest
+
+
+def test_an_entry_is_a_picture_its_details_and_its_digest(store, tmp_path):
+    store.add(CELL, IMAGE)
+    entry = entry_of(tmp_path)
+    assert entry.name == CELL.fingerprint
+    assert files_in(entry) == ["cell.json", "cell.png", "cell.sha256"]
+
+
+# ---------------------------------------------------------------- restoring
+
+
+def restored(store: CellStore, wanted=CELL, path: Path | None = None):
+    found = store.find(CELL.fingerprint)
+    assert found is not None
+    return store.restore(found, wanted, path)
+
+
+def test_a_restored_picture_is_the_stored_one_to_the_last_byte(store, tmp_path):
+    store.add(CELL, IMAGE)
+    path = tmp_path / "results" / "cell.png"
+    returned = restored(store, CELL, path)
+    assert path.read_bytes() == (entry_of(tmp_path) / "cell.png").read_bytes()
+    assert returned.reused
+    details = json.loads(details_path(path).read_text(encoding="utf-8"))
+    assert details["reused"] is True
+    assert {**details, "reused": False} == CELL.details()
+
+
+def test_a_restored_picture_is_as_new(store, tmp_path):
+    """Snakemake would take a result with the old time for out of date."""
+    store.add(CELL, IMAGE)
+    source = entry_of(tmp_path) / "cell.png"
+    os.utime(source, (1e9, 1e9))
+    path = tmp_path / "cell.png"
+    before = time.time() - 5
+    restored(store, CELL, path)
+    assert path.stat().st_mtime > before
+    assert details_path(path).stat().st_mtime > before
+    assert not path.samefile(source), "a copy: who changes the result leaves the store alone"
+
+
+def test_a_restored_cell_has_the_names_of_this_run(store, tmp_path):
+    store.add(CELL, IMAGE)
+    path = tmp_path / "cell.png"
+    returned = restored(store, RENAMED, path)
+    for record in (read_record(path), read_cell(path).record(), returned.record()):
+        assert record["content"]["name"] == "tom"
+        assert record["style"]["title"] == "Stars"
+        assert (record["layers"], record["ratio"]) == ("balanced", "1.5e-2")
+        assert record["losses"] == CELL.losses, "what was measured stays"
+        assert record["fingerprint"] == CELL.fingerprint
+    assert np.array_equal(np.asarray(Image.open(path)), np.asarray(IMAGE))
+    assert read_cell(path).details()["trace"] == CELL.details()["trace"]
+
+
+def test_restoring_under_other_names_leaves_the_store_as_it_is(store, tmp_path):
+    store.add(CELL, IMAGE)
+    restored(store, RENAMED, tmp_path / "cell.png")
+    assert store.find(CELL.fingerprint).details() == CELL.details()
+
+
+def test_a_title_alone_is_a_new_name_too(store, tmp_path):
+    store.add(CELL, IMAGE)
+    content = dataclasses.replace(CELL.content, title="The cat")
+    restored(store, make_cell(content=content), tmp_path / "cell.png")
+    assert read_record(tmp_path / "cell.png")["content"]["title"] == "The cat"
+
+
+@pytest.mark.parametrize("size", [(64, 24), (64, 4), (1, 16)])
+def test_a_narrow_result_can_be_restored_under_other_names(store, tmp_path, size):
+    """A result may be narrower than what is accepted as an input."""
+    store.add(CELL, make_image(*size))
+    restored(store, RENAMED, tmp_path / "cell.png")
+    assert np.array_equal(Image.open(tmp_path / "cell.png"), make_image(*size))
+
+
+def test_the_trace_of_a_long_optimisation_keeps_its_numbers(store, tmp_path):
+    long = make_cell(trace={"total": [float(1000 - place) for place in range(1000)]})
+    store.add(long, IMAGE)
+    restored(store, CELL, tmp_path / "cell.png")
+    trace = json.loads((tmp_path / "cell.json").read_text(encoding="utf-8"))["trace"]
+    assert trace == long.details()["trace"]
+    assert trace["evaluation"][-1] == 1000
+
+
+# ---------------------------------------------------------------- damage
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x01
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+DAMAGES = {
+    "a flipped bit at the picture's start": lambda entry: flip(entry / "cell.png", 0),
+    "a flipped bit in the picture's text": lambda entry: flip(entry / "cell.png", 100),
+    "a flipped bit in the pixels": lambda entry: flip(entry / "cell.png", -200),
+    "half a picture": lambda entry: cut(entry / "cell.png"),
+    "an empty picture": lambda entry: (entry / "cell.png").write_bytes(b""),
+    "no picture": lambda entry: (entry / "cell.png").unlink(),
+    "half the details": lambda entry: cut(entry / "cell.json"),
+    "empty details": lambda entry: (entry / "cell.json").write_bytes(b""),
+    "details that are none": lambda entry: (entry / "cell.json").write_text("{}"),
+    "details that are no text": lambda entry: (entry / "cell.json").write_bytes(b"\xff"),
+    "no details": lambda entry: (entry / "cell.json").unlink(),
+    "half a digest": lambda entry: cut(entry / "cell.sha256"),
+    "a digest that is no text": lambda entry: (entry / "cell.sha256").write_bytes(b"\xff"),
+    "no digest": lambda entry: (entry / "cell.sha256").unlink(),
+    "nothing": lambda entry: [path.unlink() for path in entry.iterdir()],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_entry_is_dropped_with_a_warning_and_can_be_made_again(
+    store, tmp_path, caplog, damage
+):
+    store.add(CELL, IMAGE)
+    damage(entry_of(tmp_path))
+    assert store.find(CELL.fingerprint) is None
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert f"{CELL.fingerprint} is damaged; making it again" in record.getMessage()
+    assert files_in(tmp_path / "store") == []
+    store.add(CELL, IMAGE)
+    assert store.find(CELL.fingerprint) is not None
+
+
+def test_an_entry_under_another_s_fingerprint_is_dropped(store, tmp_path, caplog):
+    store.add(CELL, IMAGE)
+    other = make_cell(extractor_digest="0" * 64).fingerprint
+    elsewhere = tmp_path / "store" / other[:2] / other
+    elsewhere.parent.mkdir(exist_ok=True)
+    entry_of(tmp_path).rename(elsewhere)
+    assert store.find(other) is None
+    assert "is damaged" in caplog.text
+
+
+def test_a_flipped_bit_in_the_details_never_stops_a_run(store, tmp_path, caplog):
+    store.add(CELL, IMAGE)
+    details = entry_of(tmp_path) / "cell.json"
+    intact = details.read_bytes()
+    noticed = 0
+    for place in range(0, len(intact), 29):
+        details.parent.mkdir(exist_ok=True)
+        if not (details.parent / "cell.png").exists():
+            store.add(CELL, IMAGE)
+        details.write_bytes(intact)
+        flip(details, place)
+        found = store.find(CELL.fingerprint)
+        noticed += found is None
+        assert found is None or found.fingerprint == CELL.fingerprint
+    assert noticed > 20
+
+
+# ---------------------------------------------------------------- two at once, and none at all
+
+
+def test_the_second_writer_of_a_cell_does_no_harm(store, tmp_path):
+    store.add(CELL, IMAGE)
+    before = (entry_of(tmp_path) / "cell.png").read_bytes()
+    store.add(dataclasses.replace(CELL, seconds=9.0), IMAGE)
+    assert (entry_of(tmp_path) / "cell.png").read_bytes() == before
+    assert store.find(CELL.fingerprint).seconds == CELL.seconds, "the first one stays"
+    assert len(files_in(tmp_path / "store")) == 3, "and nothing of the second is left"
+
+
+def test_many_writers_and_readers_of_a_cell_do_no_harm(store, tmp_path, caplog):
+    failures: list[BaseException] = []
+    ready = threading.Barrier(8)
+
+    def work(number: int) -> None:
+        try:
+            ready.wait()
+            for _ in range(5):
+                if number % 2:
+                    store.add(CELL, IMAGE)
+                else:
+                    store.find(CELL.fingerprint)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert not caplog.records, "no reader ever saw half an entry"
+    assert store.find(CELL.fingerprint) is not None
+    assert len(files_in(tmp_path / "store")) == 3
+
+
+@pytest.mark.parametrize(
+    "interruption", [OSError(28, "No space left on device"), KeyboardInterrupt()]
+)
+@pytest.mark.parametrize("step", ["rename", "replace", "fsync"])
+def test_an_interrupted_writer_leaves_nothing(store, tmp_path, monkeypatch, interruption, step):
+    def stop(*_arguments: object) -> None:
+        raise interruption
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, stop)
+        with pytest.raises((OSError, KeyboardInterrupt, ValueError)):
+            store.add(CELL, IMAGE)
+    assert files_in(tmp_path / "store") == []
+    assert not list((tmp_path / "store").glob("*/*")), "no half entry"
+    assert store.find(CELL.fingerprint) is None
+    store.add(CELL, IMAGE)
+    assert store.find(CELL.fingerprint) is not None
+
+
+def test_a_file_in_the_way_of_the_store_is_an_error(store, tmp_path):
+    (tmp_path / "store").write_text("in the way")
+    with pytest.raises(OSError, match="store"):
+        store.add(CELL, IMAGE)
