@@ -22,8 +22,9 @@ from typing import Any
 
 import yaml
 
+from nst.architecture import ARCHITECTURES
 from nst.catalogue import Entry
-from nst.errors import ConfigError
+from nst.errors import ConfigError, ExtractorError
 from nst.settings import Settings
 
 SCHEMA = Path(__file__).resolve().parents[1] / "workflow" / "schemas" / "config.schema.yaml"
@@ -144,11 +145,18 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
         overview=_overview(config["overview"], layers, ratios),
     )
     for variant in layers:
-        try:
-            run.cell(variant, next(iter(ratios)))  # a wrong weight is found here, not in a job
-        except ConfigError as error:
-            raise ConfigError(f"layers.{variant}: {error}") from error
+        _check_layers(run, variant)
     return run
+
+
+def _check_layers(run: Run, variant: str) -> None:
+    """Find a wrong weight, or a layer that the extractor lacks, here and not in a job."""
+    try:
+        settings = run.cell(variant, next(iter(run.ratios)))
+        used = [*settings.content_layers, *settings.style_layers]
+        ARCHITECTURES[settings.extractor].check(used, settings.image_size)
+    except (ConfigError, ExtractorError) as error:
+        raise ConfigError(f"layers.{variant}: {error}") from error
 
 
 def read_file(path: Path) -> dict[Any, Any]:

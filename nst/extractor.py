@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import safetensors
 import safetensors.torch
@@ -20,47 +19,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from nst.architecture import Architecture, Pooling
 from nst.errors import ExtractorError
 from nst.shapes import Float, Tensor
-
-Padding = Literal["zeros", "reflect", "replicate"]
-Pooling = Literal["max", "average"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FILE_FORMAT = "nst-extractor-1"
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What an extractor is, apart from its weights.
-
-    ``widths`` lists the output channels of each convolution, block by block. A block halves the
-    resolution of the one before it.
-    """
-
-    name: str
-    widths: tuple[tuple[int, ...], ...]
-    padding: Padding
-    pooling: Pooling
-    origin: str
-    """Where the weights come from, in words, for the reader of a result."""
-
-    @property
-    def convolutions(self) -> tuple[str, ...]:
-        """Names of the convolutions in the order in which they are applied."""
-        return tuple(
-            f"conv{block}_{place}"
-            for block, widths in enumerate(self.widths, start=1)
-            for place in range(1, len(widths) + 1)
-        )
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Names of all the layers that a loss can use, in order."""
-        return tuple(
-            layer for name in self.convolutions for layer in (name, name.replace("conv", "relu"))
-        )
 
 
 class Extractor(nn.Module):
@@ -103,7 +68,7 @@ class Extractor(nn.Module):
         Raises:
             ExtractorError: a layer is unknown, or the images are too small for one.
         """
-        self.check(layers, min(images.shape[-2:]))
+        self.architecture.check(layers, min(images.shape[-2:]))
         features = {}
         for name, value in self._walk(images):
             if name in layers:
@@ -125,21 +90,6 @@ class Extractor(nn.Module):
             yield name, value
             value = functional.relu(value)
             yield name.replace("conv", "relu"), value
-
-    def check(self, layers: Iterable[str], side: int) -> None:
-        """Raise an ``ExtractorError`` unless images of this shorter side have all ``layers``."""
-        known = self.architecture.layers
-        for layer in layers:
-            if layer not in known:
-                raise ExtractorError(
-                    f"{self.architecture.name} has no layer {layer!r}; it has {', '.join(known)}"
-                )
-            # Reflection at the border needs two pixels, so each block keeps at least two.
-            needed = 2 ** int(layer[4])
-            if side < needed:
-                raise ExtractorError(
-                    f"{layer} needs at least {needed} px per side; got {side}. Raise image_size."
-                )
 
 
 def save_extractor(extractor: Extractor, path: Path) -> None:

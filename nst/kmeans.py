@@ -13,17 +13,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from nst.architecture import KMEANS, Architecture
 from nst.errors import ExtractorError
-from nst.extractor import Architecture, Extractor
+from nst.extractor import Extractor
 from nst.shapes import Float, Tensor
 
-ARCHITECTURE = Architecture(
-    name="kmeans",
-    widths=((32, 32), (64, 64), (128, 128), (128, 128), (128,)),
-    padding="reflect",
-    pooling="average",
-    origin="fitted to the run's own images by spherical k-means",
-)
 PATCHES = 40_000  # in all, shared equally between the images
 COMPONENTS = 256  # kept of each patch's principal components, at most
 ROUNDS = 12
@@ -32,7 +26,7 @@ ROUNDS = 12
 def fit_kmeans(
     images: Sequence[Float[Tensor, "1 3 _h _w"]],
     seed: int,
-    architecture: Architecture = ARCHITECTURE,
+    architecture: Architecture = KMEANS,
     patches: int = PATCHES,
 ) -> Extractor:
     """Fit every convolution in turn to what the ones before it make of ``images``.
@@ -48,7 +42,7 @@ def fit_kmeans(
     extractor = Extractor(architecture).eval()
     deepest = architecture.layers[-1]
     for image in images:
-        extractor.check([deepest], min(image.shape[-2:]))
+        architecture.check([deepest], min(image.shape[-2:]))
     generator = torch.Generator().manual_seed(seed)
     activations = [extractor.input(image) for image in images]
     for name, convolution in extractor.convolutions.items():

@@ -12,24 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from nst.architecture import VGG19, VGG19_16X
 from nst.errors import ExtractorError, FetchError
-from nst.extractor import Architecture, Extractor
+from nst.extractor import Extractor
 from nst.shapes import Tensor
 
-VGG19 = Architecture(
-    name="vgg19",
-    widths=((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4),
-    padding="zeros",
-    pooling="max",
-    origin="torchvision VGG19_Weights.IMAGENET1K_V1 (Simonyan and Zisserman, 2015)",
-)
-VGG19_16X = Architecture(
-    name="vgg19_16x",
-    widths=((16,) * 2, (32,) * 2, (64,) * 4, (128,) * 4, (128,)),
-    padding="reflect",
-    pooling="max",
-    origin="VGG-19 distilled to 1/16 of its parameters (Wang et al., CVPR 2020)",
-)
 OFFLINE = "extractor kmeans needs no weights, and vgg19_16x only a small file"
 
 

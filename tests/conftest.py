@@ -12,7 +12,8 @@ import torch
 from hypothesis import settings as hypothesis_settings
 from PIL import Image
 
-from nst.extractor import Architecture, Extractor, save_extractor
+from nst.architecture import Architecture
+from nst.extractor import Extractor, save_extractor
 from nst.settings import Settings
 
 torch.set_num_threads(1)

@@ -20,7 +20,7 @@ SOURCES = [*MODULES.values(), ROOT / "nst" / "__init__.py", *SCRIPTS]
 
 # A module imports only from those above it. A new module goes where that stays true.
 ORDER = (
-    *("errors", "files", "settings", "catalogue", "config", "images"),
+    *("errors", "files", "architecture", "settings", "catalogue", "config", "images"),
     *("shapes", "tensors", "spectrum", "extractor", "kmeans", "vgg", "provision"),
     *("losses", "objective", "start", "optimise", "transfer"),
     *("cell", "store", "device", "pair"),

@@ -4,8 +4,8 @@ import pytest
 import torch
 from conftest import random_image
 
+from nst.architecture import Architecture
 from nst.errors import ExtractorError
-from nst.extractor import Architecture
 from nst.kmeans import fit_kmeans
 
 SMALL = Architecture("kmeans", ((8, 8), (12,)), "reflect", "average", "for tests")

@@ -1,0 +1,86 @@
+"""What the extractors are, apart from their weights: known without loading torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from nst.errors import ExtractorError
+
+Padding = Literal["zeros", "reflect", "replicate"]
+Pooling = Literal["max", "average"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What an extractor is, apart from its weights.
+
+    ``widths`` lists the output channels of each convolution, block by block. A block halves the
+    resolution of the one before it.
+    """
+
+    name: str
+    widths: tuple[tuple[int, ...], ...]
+    padding: Padding
+    pooling: Pooling
+    origin: str
+    """Where the weights come from, in words, for the reader of a result."""
+
+    @property
+    def convolutions(self) -> tuple[str, ...]:
+        """Names of the convolutions in the order in which they are applied."""
+        return tuple(
+            f"conv{block}_{place}"
+            for block, widths in enumerate(self.widths, start=1)
+            for place in range(1, len(widths) + 1)
+        )
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of all the layers that a loss can use, in order."""
+        return tuple(
+            layer for name in self.convolutions for layer in (name, name.replace("conv", "relu"))
+        )
+
+    def check(self, layers: Iterable[str], side: int) -> None:
+        """Raise an ``ExtractorError`` unless images of this shorter side have all ``layers``."""
+        known = self.layers
+        for layer in layers:
+            if layer not in known:
+                raise ExtractorError(
+                    f"{self.name} has no layer {layer!r}; it has {', '.join(known)}"
+                )
+            # Reflection at the border needs two pixels, so each block keeps at least two.
+            needed = 2 ** int(layer[4])
+            if side < needed:
+                raise ExtractorError(
+                    f"{layer} needs at least {needed} px per side; got {side}. Raise image_size."
+                )
+
+
+KMEANS = Architecture(
+    name="kmeans",
+    widths=((32, 32), (64, 64), (128, 128), (128, 128), (128,)),
+    padding="reflect",
+    pooling="average",
+    origin="fitted to the run's own images by spherical k-means",
+)
+VGG19 = Architecture(
+    name="vgg19",
+    widths=((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4),
+    padding="zeros",
+    pooling="max",
+    origin="torchvision VGG19_Weights.IMAGENET1K_V1 (Simonyan and Zisserman, 2015)",
+)
+VGG19_16X = Architecture(
+    name="vgg19_16x",
+    widths=((16,) * 2, (32,) * 2, (64,) * 4, (128,) * 4, (128,)),
+    padding="reflect",
+    pooling="max",
+    origin="VGG-19 distilled to 1/16 of its parameters (Wang et al., CVPR 2020)",
+)
+ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
+    {one.name: one for one in (KMEANS, VGG19, VGG19_16X)}
+)
