@@ -259,7 +259,10 @@ MISTAKES = {
         ("image_size must be", "whole number", "got 64.0"),
     ),
     "a layer that the extractor lacks": (
-        {"layers": {"deep": {"content": {"relu5_2": 1}, "style": {"relu1_1": 1}}}},
+        {
+            "layers": {"deep": {"content": {"relu5_2": 1}, "style": {"relu1_1": 1}}},
+            "overview": {},
+        },
         ("layers.deep: ", "has no layer 'relu5_2'; it has conv1_1, relu1_1"),
     ),
     "a size too small": ({"image_size": 31}, ("image_size must be", "from 32", "got 31")),
