@@ -10,8 +10,11 @@ PICTURES = {
 }
 WIDTH = 1400  # px; twice what a README shows, for sharp screens
 
+FOLDER = Path("docs/images")
+FOLDER.mkdir(exist_ok=True)
+
 for name, grid in PICTURES.items():
     with Image.open(grid) as picture:
         height = round(picture.height * WIDTH / picture.width)
         reduced = picture.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
-    reduced.save(Path("docs/images") / f"{name}.jpg", quality=88, subsampling=0, optimize=True)
+    reduced.save(FOLDER / f"{name}.jpg", quality=88, subsampling=0, optimize=True)
