@@ -86,7 +86,7 @@ def test_every_key_arrives_in_the_run():
     run = read_run(config(), CATALOGUE)
     assert list(run.contents) == ["chelsea", "kitten"]
     assert run.contents["chelsea"].entry == CATALOGUE["chelsea"]
-    assert run.contents["chelsea"].title == "Chelsea the cat (photograph)"
+    assert run.contents["chelsea"].title == "Chelsea the cat"
     assert (run.contents["kitten"].path, run.contents["kitten"].title) == (
         "photos/cat.png",
         "A cat",
