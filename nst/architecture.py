@@ -56,7 +56,8 @@ class Architecture:
             needed = 2 ** int(layer[4])
             if side < needed:
                 raise ExtractorError(
-                    f"{layer} needs at least {needed} px per side; got {side}. Raise image_size."
+                    f"{layer} needs at least {needed} px per side; got {side}. Raise image_size, "
+                    "or style_scale if it is the style."
                 )
 
 
@@ -81,6 +82,13 @@ VGG19_16X = Architecture(
     pooling="max",
     origin="VGG-19 distilled to 1/16 of its parameters (Wang et al., CVPR 2020)",
 )
+VGG16 = Architecture(
+    name="vgg16",
+    widths=((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3),
+    padding="zeros",
+    pooling="max",
+    origin="torchvision VGG16_Weights.IMAGENET1K_V1 (Simonyan and Zisserman, 2015)",
+)
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {one.name: one for one in (KMEANS, VGG19, VGG19_16X)}
+    {one.name: one for one in (KMEANS, VGG19, VGG19_16X, VGG16)}
 )

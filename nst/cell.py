@@ -51,8 +51,10 @@ class Cell:
     style: Source
     layers: str
     ratio: str
+    formulation: str
     settings: Settings
     extractor_digest: str
+    start_digest: str
     width: int
     height: int
     losses: Mapping[str, float]
@@ -69,7 +71,11 @@ class Cell:
     def fingerprint(self) -> str:
         """Identify everything that decides the pixels."""
         return fingerprint(
-            self.settings, self.content.digest, self.style.digest, self.extractor_digest
+            self.settings,
+            content=self.content.digest,
+            style=self.style.digest,
+            extractor=self.extractor_digest,
+            start=self.start_digest,
         )
 
     def record(self) -> dict[str, Any]:
@@ -83,8 +89,10 @@ class Cell:
             "style": dataclasses.asdict(self.style),
             "layers": self.layers,
             "ratio": self.ratio,
+            "formulation": self.formulation,
             "settings": self.settings.to_dict(),
             "extractor_digest": self.extractor_digest,
+            "start_digest": self.start_digest,
             "width": self.width,
             "height": self.height,
             "losses": dict(self.losses),
@@ -112,10 +120,13 @@ class Cell:
         return cls(**fields)
 
 
-def fingerprint(settings: Settings, content: str, style: str, extractor: str) -> str:
+def fingerprint(
+    settings: Settings, *, content: str, style: str, extractor: str, start: str = ""
+) -> str:
     """Return the sha256 of all that decides a cell's pixels.
 
     The images are given by the digests of their pixels, the extractor by that of its file.
+    ``start`` is empty unless the cell starts from a file.
     """
     identity = {
         "algorithm": ALGORITHM_VERSION,
@@ -123,6 +134,7 @@ def fingerprint(settings: Settings, content: str, style: str, extractor: str) ->
         "content": content,
         "style": style,
         "extractor": extractor,
+        "start": start,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 

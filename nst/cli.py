@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -17,9 +17,10 @@ from rich.text import Text
 
 from nst import __version__
 from nst.cell import read_record
-from nst.config import Ratio
 from nst.errors import UserError
-from nst.settings import ExtractorName, OptimiserName, Settings, Start
+from nst.files import write_atomically
+from nst.settings import ExtractorName, Settings
+from nst.variants import Ratio
 
 app = typer.Typer(
     help="Neural style transfer: redraw a photograph in the style of a painting.",
@@ -29,6 +30,8 @@ app = typer.Typer(
 )
 console = Console(stderr=True)
 DEFAULTS = Settings()
+StartByHand = Literal["recoloured", "content", "noise"]
+OptimiserByHand = Literal["lbfgs", "adam"]
 
 
 @app.command()
@@ -66,11 +69,12 @@ def stylize(
         str | None, typer.Option(envvar="NST_MIRROR", help="A folder that holds the weights.")
     ] = None,
     start: Annotated[
-        Start, typer.Option(help="What to start from; recoloured is the content in new colours.")
-    ] = DEFAULTS.start,
+        StartByHand,
+        typer.Option(help="What to start from; recoloured is the content in new colours."),
+    ] = "recoloured",
     optimiser: Annotated[
-        OptimiserName, typer.Option(help="L-BFGS gets there in fewer steps than Adam.")
-    ] = DEFAULTS.optimiser,
+        OptimiserByHand, typer.Option(help="L-BFGS gets there in fewer steps than Adam.")
+    ] = "lbfgs",
     seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto takes a GPU if there is one.")
@@ -96,7 +100,11 @@ def stylize(
     )
     if output.suffix.lower() != ".png":
         raise UserError(f"the result is a PNG file, so its name must end in .png; got {output}")
+    if output.is_dir():
+        raise UserError(f"{output} is a folder; give the result a name in it")
     for path in (content, style):
+        if not path.exists():
+            raise UserError(f"{path} does not exist; check the path")
         if path.resolve() == output.resolve():
             raise UserError(f"{output} is an input too, and would be lost; choose another name")
     _stylize(content, style, output, balance.label, settings, weights, mirror, device)
@@ -128,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         app(arguments)
-    except UserError as error:
+    except (UserError, OSError) as error:
         console.print(Text.assemble(("nst:", "red"), f" {error}"), soft_wrap=True)
         sys.exit(1)
 
@@ -166,12 +174,15 @@ def _stylize(
         )
         bar.update(task, description="optimising", total=settings.iterations)
         pair = Pair(content, content.stem, content.stem, style, style.stem, style.stem, network)
-        wanted = [Wanted("default", ratio, settings, output)]
+        # By hand, the picture is all that is wanted: it carries its record inside.
+        made = Path(folder) / "result.png"
+        wanted = [Wanted("default", ratio, "relative", settings, made)]
 
         def advance(_places: Sequence[int], evaluation: int, _parts: object) -> None:
             bar.update(task, completed=evaluation)
 
         (cell,) = stylize_pair(pair, wanted, chosen, on_evaluation=advance)
+        write_atomically(output, made.read_bytes())
     if cell.status == "failed":
         raise UserError(cell.reason)
     told = (

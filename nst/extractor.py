@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import safetensors
@@ -19,12 +19,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from nst.architecture import Architecture, Pooling
+from nst.architecture import Architecture
 from nst.errors import ExtractorError
 from nst.shapes import Float, Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of RGB in [0, 1]
 FILE_FORMAT = "nst-extractor-1"
 
 
@@ -56,6 +57,32 @@ class Extractor(nn.Module):
         with torch.no_grad():
             self.input.weight.copy_(torch.diag(scale)[:, :, None, None])
             self.input.bias.copy_(-torch.tensor(mean) * scale)  # type: ignore[union-attr]
+
+    def adapted(self, pooling: str, input_range: str) -> Extractor:
+        """Return this network, sharing its weights, with another pooling or input.
+
+        ``pooling`` is ``native``, ``max`` or ``average``. ``input_range`` is what the first
+        convolution gets: ``native``, as the network was made for; ``imagenet``, RGB minus the mean
+        over the standard deviation of ImageNet; ``caffe``, BGR in [0, 255] minus its mean; or
+        ``unit``, the recipe that leaves the normalisation out. The latter is defined for every
+        network by what it does to one made for ``imagenet``, which then gets RGB in [0, 1].
+        """
+        changes = {} if pooling == "native" else {"pooling": pooling}
+        other = Extractor(replace(self.architecture, **changes))  # type: ignore[arg-type]
+        other.convolutions = self.convolutions
+        other.input.load_state_dict(self.input.state_dict())
+        if input_range == "imagenet":
+            other.normalise_input(IMAGENET_MEAN, IMAGENET_STD)
+        elif input_range == "caffe":
+            other.normalise_input(CAFFE_MEAN, (1 / 255,) * 3)
+            other.input.weight.copy_(other.input.weight.flip(0))
+            other.input.bias.copy_(other.input.bias.flip(0))  # type: ignore[union-attr]
+        elif input_range == "unit":
+            mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+            weight = self.input.weight.cpu()[:, :, 0, 0]
+            other.input.bias.add_((weight @ mean).to(other.input.bias))  # type: ignore[union-attr]
+            other.input.weight.copy_((weight * std)[:, :, None, None])
+        return other.to(next(self.parameters()).device).eval()
 
     def forward(
         self, images: Float[Tensor, "b 3 h w"], layers: Collection[str]
@@ -101,10 +128,8 @@ def save_extractor(extractor: Extractor, path: Path) -> None:
     safetensors.torch.save_file(tensors, path, metadata={"nst": header})
 
 
-def load_extractor(path: Path, pooling: Pooling | None = None) -> Extractor:
+def load_extractor(path: Path) -> Extractor:
     """Read an extractor that ``save_extractor`` wrote, ready for use on the CPU.
-
-    ``pooling`` replaces the extractor's own.
 
     Raises:
         ExtractorError: the file is missing, damaged or of another kind.
@@ -113,7 +138,7 @@ def load_extractor(path: Path, pooling: Pooling | None = None) -> Extractor:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["nst"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        extractor = Extractor(_architecture(header, pooling))
+        extractor = Extractor(_architecture(header))
         extractor.load_state_dict(tensors)
     except (
         OSError,
@@ -130,14 +155,12 @@ def load_extractor(path: Path, pooling: Pooling | None = None) -> Extractor:
     return extractor.eval()
 
 
-def _architecture(header: Mapping[str, object], pooling: Pooling | None) -> Architecture:
+def _architecture(header: Mapping[str, object]) -> Architecture:
     """Read the architecture back from a file's header."""
     fields = dict(header)
     if fields.pop("format") != FILE_FORMAT:
         raise KeyError("format")
     fields["widths"] = tuple(tuple(block) for block in fields["widths"])  # type: ignore[attr-defined]
-    if pooling is not None:
-        fields["pooling"] = pooling
     return Architecture(**fields)  # type: ignore[arg-type]
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "Tile",
     "content_grid",
     "draw_grid",
+    "formulation_grid",
     "overview_grid",
     "pair_grid",
     "ratio_title",
@@ -131,6 +132,30 @@ def overview_grid(
         column_titles=[style.caption for style in styles],
         column_axis=Axis("style"),
         column_inputs=styles,
+    )
+
+
+def formulation_grid(
+    pairs: Sequence[tuple[Path, Path]],
+    formulations: Sequence[str],
+    tiles: Sequence[Sequence[Tile]],
+    *,
+    title: str = "Formulations",
+    subtitle: str = "",
+) -> Grid:
+    """Return the grid of recipes: a row for each, a column per pair; the first two rows show it.
+
+    `pairs` are the files of contents and styles; `tiles[formulation][pair]`.
+    """
+    contents = [Tile(content) for content, _ in pairs]
+    styles = [Tile(style) for _, style in pairs]
+    return Grid(
+        title=title,
+        subtitle=subtitle,
+        tiles=[contents, styles, *tiles],
+        row_titles=["content", "style", *formulations],
+        row_axis="",
+        column_titles=[""] * len(pairs),
     )
 
 

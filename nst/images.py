@@ -10,7 +10,7 @@ import hashlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -87,6 +87,33 @@ def fit_long_side(image: Image.Image, size: int) -> Image.Image:
     longer = max(image.size)
     width, height = (max(1, round(side * size / longer)) for side in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def fit_short_side(image: Image.Image, size: int) -> Image.Image:
+    """Resize (Lanczos) so that the shorter side has ``size`` px; the other is rounded."""
+    longer, shorter = max(image.size), min(image.size)
+    return fit_long_side(image, round(longer * size / shorter))
+
+
+def stretch(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resize (Lanczos) to exactly ``size``, (width, height) in px, whatever the shape."""
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def stack(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Put pictures of one size below each other, into one."""
+    width, height = pictures[0].size
+    stacked = Image.new("RGB", (width, height * len(pictures)))
+    for place, picture in enumerate(pictures):
+        stacked.paste(picture, (0, place * height))
+    return stacked
+
+
+def unstack(stacked: Image.Image, count: int) -> list[Image.Image]:
+    """Take ``count`` pictures apart that ``stack`` put together."""
+    height = stacked.height // count
+    boxes = [(0, place * height, stacked.width, (place + 1) * height) for place in range(count)]
+    return [stacked.crop(box) for box in boxes]
 
 
 def pixel_digest(image: Image.Image) -> str:

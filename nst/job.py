@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from nst.errors import UserError
 
@@ -33,9 +34,24 @@ def job(log: str) -> Iterator[None]:
     except UserError as error:
         logger.error("%s", error)
         sys.exit(1)
+    except OSError as error:
+        logger.error("%s; check the folder's permissions and free space", error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        logger.error("interrupted; the finished cells are kept")
+        sys.exit(130)
     except Exception:
         logger.exception("this is a defect of the program")
         raise
+
+
+def find_mirror(config: Mapping[str, Any]) -> str | None:
+    """Return where to look instead of the internet, as the configuration or environment says.
+
+    Asked for by the jobs themselves: were it one of their parameters, another mirror would be a
+    reason to make everything again, though it cannot change a byte.
+    """
+    return config.get("mirror") or os.environ.get("NST_MIRROR") or None
 
 
 def share_package_with_jobs(folder: str) -> None:

@@ -2,7 +2,7 @@
 
 A content loss compares features, a style loss compares their Gram matrices. Each takes the
 generated picture's and the target's, and the target may have a batch of one, shared by all. Adding
-a normalisation is adding a function here and naming it in ``FORMULATIONS``.
+a normalisation is adding a function here, its name in a table below, and in ``nst.settings``.
 """
 
 from __future__ import annotations
@@ -13,17 +13,32 @@ from types import MappingProxyType
 
 from nst.shapes import Float, Tensor
 
-Loss = Callable[[Tensor, Tensor], Tensor]
 
+@dataclass(frozen=True)
+class Gram:
+    """F Fᵀ / (h w) of some features, and the number of places h w that it was averaged over.
 
-def gram_matrix(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c c"]:
-    """Return F Fᵀ / (h w): how often each pair of channels is active together.
-
-    Gatys et al. (2016), equation 3, divided by the number of places, so that pictures of different
-    sizes can be compared.
+    Gatys et al. (2016), equation 3, has the plain product F Fᵀ, which is ``matrix * places``.
     """
+
+    matrix: Float[Tensor, "b c c"]
+    places: int
+
+    @property
+    def channels(self) -> int:
+        """The number of features, C."""
+        return self.matrix.shape[1]
+
+
+ContentLoss = Callable[[Tensor, Tensor], Tensor]
+StyleLoss = Callable[[Gram, Gram], Tensor]
+
+
+def gram_matrix(features: Float[Tensor, "b c h w"]) -> Gram:
+    """Measure how often each pair of channels is active together."""
     flat = features.flatten(2)  # (b, c, h*w)
-    return flat @ flat.transpose(1, 2) / flat.shape[2]
+    places = flat.shape[2]
+    return Gram(flat @ flat.transpose(1, 2) / places, places)
 
 
 def relative_content_loss(
@@ -31,32 +46,86 @@ def relative_content_loss(
 ) -> Float[Tensor, " b"]:
     """Return the mean squared error of the features over the variance of the target's.
 
-    0 is the content itself, 1 is as far from it as a picture without any. Gatys et al. (2016),
-    equation 1, has ½ Σ instead, whose size depends on the layer and the resolution.
+    0 is the content itself, 1 is as far from it as a picture without any. The project's own: its
+    size does not depend on the layer, the network or the resolution.
     """
     variance = target.var(dim=(1, 2, 3), correction=0)
-    return _mean_square(generated - target) / _positive(variance)
+    return mean_content_loss(generated, target) / _positive(variance)
 
 
-def relative_style_loss(
-    generated: Float[Tensor, "b c c"], target: Float[Tensor, "#b c c"]
+def half_sum_content_loss(
+    generated: Float[Tensor, "b c h w"], target: Float[Tensor, "#b c h w"]
 ) -> Float[Tensor, " b"]:
+    """Return ½ Σ (F - P)²: Gatys et al. (2016), equation 1."""
+    return (generated - target).square().flatten(1).sum(1) / 2
+
+
+def mean_content_loss(
+    generated: Float[Tensor, "b c h w"], target: Float[Tensor, "#b c h w"]
+) -> Float[Tensor, " b"]:
+    """Return the mean of (F - P)², as most implementations have it."""
+    return _mean_square(generated - target)
+
+
+def relative_style_loss(generated: Gram, target: Gram) -> Float[Tensor, " b"]:
     """Return the mean squared error of the Gram matrices over the mean square of the target's.
 
-    0 is the style itself, 1 is as far from it as a picture without features. Gatys et al. (2016),
-    equation 4, has Σ / (4 c² (h w)²) instead, whose size depends on the layer and the network.
+    0 is the style itself, 1 is as far from it as a picture without features. The project's own.
     """
-    return _mean_square(generated - target) / _positive(_mean_square(target))
+    return mean_gram_style_loss(generated, target) / _positive(_mean_square(target.matrix))
 
 
-def total_variation(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+def sum_gram_style_loss(generated: Gram, target: Gram) -> Float[Tensor, " b"]:
+    """Return Σ (F Fᵀ - S Sᵀ)² / (4 C² (h w)²): Gatys et al. (2016), equation 4.
+
+    The plain products are not averaged, so the style should have as many places as the result.
+    """
+    error = _plain_difference(generated, target).square().flatten(1).sum(1)
+    return error / (4 * generated.channels**2 * generated.places**2)
+
+
+def mean_gram_style_loss(generated: Gram, target: Gram) -> Float[Tensor, " b"]:
+    """Return the mean of (F Fᵀ / (h w) - S Sᵀ / (h w))², each over its own places."""
+    return _mean_square(generated.matrix - target.matrix)
+
+
+def mean_plain_gram_style_loss(generated: Gram, target: Gram) -> Float[Tensor, " b"]:
+    """Return the mean of (F Fᵀ - S Sᵀ)², of the plain products; it grows with (h w)²."""
+    return _mean_square(_plain_difference(generated, target))
+
+
+def mean_plain_gram_per_value_style_loss(generated: Gram, target: Gram) -> Float[Tensor, " b"]:
+    """Return the mean of (F Fᵀ - S Sᵀ)² over the number of feature values C h w."""
+    values = generated.channels * generated.places
+    return mean_plain_gram_style_loss(generated, target) / values
+
+
+def mean_square_total_variation(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
     """Return the mean squared difference of neighbouring pixels, down plus across.
 
     The squared form of Mahendran and Vedaldi (2015), as a mean so that it does not grow with size.
     """
-    down = _mean_square(images[:, :, 1:] - images[:, :, :-1])
-    across = _mean_square(images[:, :, :, 1:] - images[:, :, :, :-1])
-    return down + across
+    down, across = _neighbour_differences(images)
+    return _mean_square(down) + _mean_square(across)
+
+
+def absolute_sum_total_variation(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+    """Return the sum of the absolute differences of neighbouring pixels, down and across.
+
+    Rudin, Osher and Fatemi (1992), in the anisotropic form that image libraries offer.
+    """
+    down, across = _neighbour_differences(images)
+    return down.abs().flatten(1).sum(1) + across.abs().flatten(1).sum(1)
+
+
+def _plain_difference(generated: Gram, target: Gram) -> Float[Tensor, "b c c"]:
+    """Subtract the plain products, each of its own number of places."""
+    return generated.matrix * generated.places - target.matrix * target.places
+
+
+def _neighbour_differences(images: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
+    """Subtract each pixel from the one below and from the one to the right."""
+    return images[:, :, 1:] - images[:, :, :-1], images[:, :, :, 1:] - images[:, :, :, :-1]
 
 
 def _mean_square(values: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
@@ -66,22 +135,31 @@ def _mean_square(values: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
 
 def _positive(scale: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     """Keep a divisor away from zero: a flat picture has no variance, but it has a loss."""
-    return scale.clamp(min=1e-12)
+    return scale.clamp(min=1e-20)
 
 
-@dataclass(frozen=True)
-class Formulation:
-    """A published or own way to normalise the losses.
-
-    ``shares`` says that layer weights are scaled to sum to 1, so that taking more layers does not
-    shift the balance of content and style.
-    """
-
-    content_loss: Loss
-    style_loss: Loss
-    shares: bool
-
-
-FORMULATIONS: Mapping[str, Formulation] = MappingProxyType(
-    {"relative": Formulation(relative_content_loss, relative_style_loss, shares=True)}
+CONTENT_LOSSES: Mapping[str, ContentLoss] = MappingProxyType(
+    {
+        "relative": relative_content_loss,
+        "half_sum": half_sum_content_loss,
+        "mean": mean_content_loss,
+    }
 )
+STYLE_LOSSES: Mapping[str, StyleLoss] = MappingProxyType(
+    {
+        "relative": relative_style_loss,
+        "sum_gram": sum_gram_style_loss,
+        "mean_gram": mean_gram_style_loss,
+        "mean_plain_gram": mean_plain_gram_style_loss,
+        "mean_plain_gram_per_value": mean_plain_gram_per_value_style_loss,
+    }
+)
+TV_LOSSES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
+    {
+        "mean_square": mean_square_total_variation,
+        "absolute_sum": absolute_sum_total_variation,
+    }
+)
+# Under these, layer weights are scaled to sum to 1, so that taking more layers does not shift the
+# balance of content and style. The published recipes take their weights as given.
+LOSSES_OF_SHARES = frozenset({"relative"})

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import torch
 
 from nst.extractor import Extractor
-from nst.losses import FORMULATIONS, gram_matrix, total_variation
+from nst.losses import (
+    CONTENT_LOSSES,
+    LOSSES_OF_SHARES,
+    STYLE_LOSSES,
+    TV_LOSSES,
+    Gram,
+    gram_matrix,
+)
 from nst.settings import Settings
 from nst.shapes import Float, Tensor
 
@@ -18,7 +25,7 @@ class Targets:
     """What the features of a result are compared with; measured once for a pair."""
 
     content: Mapping[str, Float[Tensor, "1 _c _h _w"]]
-    style: Mapping[str, Float[Tensor, "1 _c _c"]]
+    style: Mapping[str, Gram]
 
 
 @dataclass(frozen=True)
@@ -61,20 +68,25 @@ class Objective:
 
     Gatys et al. (2016), equation 7, for each cell of a batch with its own α, β and layer weights.
     A layer that one cell leaves out has the weight 0 there, so the cells can share the features.
-    The cells must share a formulation.
+    The cells must share the kinds of losses.
     """
 
     def __init__(self, extractor: Extractor, targets: Targets, cells: Sequence[Settings]) -> None:
         self._extractor = extractor
         self._targets = targets
-        self._formulation = FORMULATIONS[cells[0].formulation]
+        kinds = cells[0]
+        self._content_loss = CONTENT_LOSSES[kinds.content_loss]
+        self._style_loss = STYLE_LOSSES[kinds.style_loss]
+        self._tv_loss = TV_LOSSES[kinds.tv_loss]
         device = next(extractor.parameters()).device
 
         def column(values: Iterable[float]) -> Float[Tensor, " b"]:
             return torch.tensor(list(values), dtype=torch.float32, device=device)
 
-        def columns(weightings: Sequence[Mapping[str, float]]) -> dict[str, Float[Tensor, " b"]]:
-            if self._formulation.shares:
+        def columns(
+            weightings: Sequence[Mapping[str, float]], kind: str
+        ) -> dict[str, Float[Tensor, " b"]]:
+            if kind in LOSSES_OF_SHARES:
                 weightings = [_shares(weights) for weights in weightings]
             return {
                 layer: column(weights.get(layer, 0.0) for weights in weightings)
@@ -84,25 +96,23 @@ class Objective:
         self._alpha = column(cell.alpha for cell in cells)
         self._beta = column(cell.beta for cell in cells)
         self._tv_weight = column(cell.tv_weight for cell in cells)
-        self._content_weights = columns([cell.content_layers for cell in cells])
-        self._style_weights = columns([cell.style_layers for cell in cells])
+        self._content_weights = columns([cell.content_layers for cell in cells], kinds.content_loss)
+        self._style_weights = columns([cell.style_layers for cell in cells], kinds.style_loss)
 
     def __call__(self, images: Float[Tensor, "b 3 _h _w"]) -> Parts:
         """Evaluate the losses of ``images``, RGB in [0, 1], one row per cell."""
         features = self._extractor(images, {*self._content_weights, *self._style_weights})
         content = {
-            layer: self._formulation.content_loss(features[layer], self._targets.content[layer])
+            layer: self._content_loss(features[layer], self._targets.content[layer])
             for layer in self._content_weights
         }
         style = {
-            layer: self._formulation.style_loss(
-                gram_matrix(features[layer]), self._targets.style[layer]
-            )
+            layer: self._style_loss(gram_matrix(features[layer]), self._targets.style[layer])
             for layer in self._style_weights
         }
         content_sum = _weighted_sum(content, self._content_weights)
         style_sum = _weighted_sum(style, self._style_weights)
-        tv = total_variation(images)
+        tv = self._tv_loss(images)
         return Parts(
             content=content_sum,
             style=style_sum,

@@ -6,13 +6,14 @@ step. Here all state has a leading batch axis and nothing is ever summed over it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 
 from nst.objective import Parts
+from nst.settings import KeepName
 from nst.shapes import Float, Tensor
 from nst.spectrum import favour_low_frequencies
 
@@ -31,41 +32,58 @@ class Optimiser(Protocol):
     def step(
         self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
     ) -> Float[Tensor, "b 3 h w"]:
-        """Return the next images, in [0, 1]."""
+        """Return the next images."""
         ...
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The best images met, their losses, and the losses on the way.
+class Plan:
+    """How far to go, and what to bring back.
 
-    ``trace`` has one ``Parts`` per evaluation. Rows that are not ``finite`` met a loss or gradient
-    that is not a number, and hold the best image from before that.
+    ``keep`` is ``best``, the image of the lowest loss met, or ``last``, the one after the last
+    step. ``snapshots`` are numbers of steps after which to keep a copy; 0 is the start. With
+    ``clamp`` the images are held in [0, 1] throughout, otherwise only in what is brought back.
+    """
+
+    steps: int
+    keep: KeepName = "best"
+    clamp: bool = True
+    snapshots: Collection[int] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The images brought back, their losses, and what was met on the way.
+
+    ``trace`` has one ``Parts`` for each step, of the images before it. Rows that are not ``finite``
+    met a loss or gradient that is not a number, and hold the image from before that.
     """
 
     images: Float[Tensor, "b 3 h w"]
     parts: Parts
     trace: list[Parts]
     finite: Tensor
+    snapshots: Mapping[int, Float[Tensor, "b 3 h w"]]
 
 
 def optimise(
     evaluate: Evaluate,
     start: Float[Tensor, "b 3 h w"],
     optimiser: Optimiser,
-    evaluations: int,
+    plan: Plan,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Minimise each row's total loss from ``start`` in a fixed number of evaluations.
+    """Minimise each row's total loss from ``start`` in a fixed number of steps.
 
-    The steps are not monotone, so the best images met are kept, not the last. A row whose loss or
-    gradient stops being finite stands still from there on; the other rows go on.
+    A row whose loss or gradient stops being finite stands still from there on; the others go on.
     """
     images = best_images = start
     best = torch.full_like(start[:, 0, 0, 0], torch.inf)
     finite = torch.ones_like(best, dtype=torch.bool)
-    trace = []
-    for evaluation in range(1, evaluations + 1):
+    trace, snapshots = [], {}
+    for number in range(1, plan.steps + 1):
+        if number - 1 in plan.snapshots:
+            snapshots[number - 1] = images.clamp(0, 1)
         parts, gradient = _differentiate(evaluate, images)
         finite = finite & parts.total.isfinite() & gradient.flatten(1).isfinite().all(1)
         better = finite & (parts.total < best)
@@ -73,12 +91,17 @@ def optimise(
         best_images = torch.where(_per_row(better), images, best_images)
         trace.append(parts)
         if progress is not None:
-            progress(evaluation, parts)
-        step = optimiser.step(images, torch.where(_per_row(finite), gradient, 0.0))
-        images = torch.where(_per_row(finite), step, images)
+            progress(number, parts)
+        moved = optimiser.step(images, torch.where(_per_row(finite), gradient, 0.0))
+        moved = moved.clamp(0, 1) if plan.clamp else moved
+        images = torch.where(_per_row(finite), moved, images)
+    result = best_images if plan.keep == "best" else images
+    result = result.clamp(0, 1)
+    if plan.steps in plan.snapshots:
+        snapshots[plan.steps] = result
     with torch.no_grad():
-        parts = evaluate(best_images)
-    return Outcome(best_images, parts, trace, finite)
+        parts = evaluate(result)
+    return Outcome(result, parts, trace, finite, snapshots)
 
 
 class Lbfgs:
@@ -98,9 +121,10 @@ class Lbfgs:
     def step(
         self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
     ) -> Float[Tensor, "b 3 h w"]:
-        """Return the next images, in [0, 1], each pixel at most ``LARGEST_STEP`` away.
+        """Return the next images, each pixel at most ``LARGEST_STEP`` away.
 
-        Projecting onto the range at every step ends lower than clamping once at the end.
+        The pairs are of the images as they are met, so clamping them in between does no harm; it
+        ends lower than clamping once at the end.
         """
         if self._last is not None:
             self._remember(images - self._last[0], gradient - self._last[1])
@@ -111,13 +135,15 @@ class Lbfgs:
             length = (self._caution * LARGEST_STEP / largest).clamp(max=1)
         else:
             length = self._caution * FIRST_STEP / largest
-        return (images + length * direction).clamp(0, 1)
+        return images + length * direction
 
     def _remember(self, step: Tensor, change: Tensor) -> None:
         """Keep a pair; for a cell where it shows no positive curvature, one that does nothing."""
         product = _dot(step, change)
-        # At a minimum the product underflows, and its inverse would not be a number.
-        usable = product > 1e-10 * _dot(change, change) + 1e-30
+        # Relative to their lengths, so that the scale of the loss does not matter. At a minimum the
+        # product underflows, and its inverse would not be a number.
+        lengths = _dot(step, step).sqrt() * _dot(change, change).sqrt()
+        usable = product > 1e-8 * lengths + 1e-30
         self._pairs.append((step, change, torch.where(usable, 1 / product, 0.0)))
         del self._pairs[:-HISTORY]
 
@@ -146,27 +172,44 @@ class Lbfgs:
 
 
 class Adam:
-    """Adam (Kingma and Ba, 2015); elementwise, so one optimiser serves all the rows."""
+    """Adam (Kingma and Ba, 2015), algorithm 1; elementwise, so a row's path is its own.
+
+    ``keras`` moves ε inside the bias correction, to where the paper's section 2 has it as ε̂ and
+    TensorFlow computes it: a large ε then counts for more in the first steps.
+    """
 
     def __init__(
-        self, learning_rate: float = 0.02, betas: tuple[float, float] = (0.9, 0.99)
+        self,
+        learning_rate: float = 0.02,
+        betas: tuple[float, float] = (0.9, 0.99),
+        epsilon: float = 1e-8,
+        *,
+        keras: bool = False,
     ) -> None:
         self._learning_rate = learning_rate
         self._betas = betas
-        self._torch: torch.optim.Adam | None = None
-        self._images = torch.empty(0)
+        self._epsilon = epsilon
+        self._keras = keras
+        self._steps = 0
+        self._mean: Tensor | None = None
+        self._square: Tensor | None = None
 
     def step(
         self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
     ) -> Float[Tensor, "b 3 h w"]:
-        """Return the next images, in [0, 1]."""
-        if self._torch is None:
-            self._images = images.clone()
-            self._torch = torch.optim.Adam([self._images], self._learning_rate, self._betas)
-        self._images.copy_(images)
-        self._images.grad = gradient
-        self._torch.step()
-        return self._images.clamp(0, 1)
+        """Return the next images."""
+        if self._mean is None or self._square is None:
+            self._mean, self._square = torch.zeros_like(gradient), torch.zeros_like(gradient)
+        self._steps += 1
+        first, second = self._betas
+        self._mean = torch.lerp(gradient, self._mean, first)
+        self._square = torch.lerp(gradient.square(), self._square, second)
+        correction = 1 - first**self._steps
+        second_correction = (1 - second**self._steps) ** 0.5
+        epsilon = self._epsilon / second_correction if self._keras else self._epsilon
+        scale = self._square.sqrt() / second_correction + epsilon
+        moved: Tensor = images - self._learning_rate / correction * self._mean / scale
+        return moved
 
 
 def _differentiate(evaluate: Evaluate, images: Tensor) -> tuple[Parts, Tensor]:

@@ -14,12 +14,13 @@ from PIL import Image
 from nst.cell import Cell, Source, current_versions, draw_failure, write_cell
 from nst.device import describe_device
 from nst.extractor import file_digest, load_extractor
-from nst.images import fit_long_side, load_image, pixel_digest
+from nst.images import load_image, pixel_digest, save_png, stack
+from nst.measure import Measure
 from nst.objective import Parts
 from nst.settings import Settings
 from nst.store import CellStore
-from nst.tensors import to_image, to_tensor
-from nst.transfer import Progress, Transfer, transfer
+from nst.tensors import to_image
+from nst.transfer import Images, Progress, Transfer, picture_size, transfer
 
 logger = logging.getLogger(__name__)
 
@@ -28,17 +29,25 @@ SECONDS_BETWEEN_REPORTS = 10
 
 @dataclass(frozen=True)
 class Wanted:
-    """A cell to make: the names of its variant, its settings, and where its picture goes."""
+    """A cell to make: the names of its variant, its settings, and where its picture goes.
+
+    ``snapshots`` is where the pictures on the way go, stacked in one, if the settings ask for any.
+    """
 
     layers: str
     ratio: str
+    formulation: str
     settings: Settings
     path: Path
+    snapshots: Path | None = None
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair of image files with their names and titles, and the extractor's file."""
+    """A pair of image files with their names and titles, and the extractor's file.
+
+    ``start`` is an image for the cells that start from a file.
+    """
 
     content: Path
     content_name: str
@@ -47,6 +56,7 @@ class Pair:
     style_name: str
     style_title: str
     extractor: Path
+    start: Path | None = None
 
     def __str__(self) -> str:
         return f"{self.content_name} × {self.style_name}"
@@ -68,74 +78,83 @@ def stylize_pair(
     Raises:
         UserError: a file cannot be read, or the images are too small for a layer.
     """
-    images = load_image(pair.content), load_image(pair.style)
-    drafts = _draft_cells(pair, wanted, *images, device)
+    start = load_image(pair.start) if pair.start else None
+    images = Images(load_image(pair.content), load_image(pair.style), start)
+    drafts = _draft_cells(pair, wanted, images, device)
     cells: list[Cell] = []
     missing: list[tuple[Wanted, Cell]] = []
     for one, draft in zip(wanted, drafts, strict=True):
         stored = store.find(draft.fingerprint) if store else None
         if store and stored:
-            cells.append(store.restore(stored, draft, one.path))
+            cells.append(store.restore(stored, draft, one.path, one.snapshots))
         else:
             missing.append((one, draft))
     if cells:
         logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
     if missing:
         report = on_evaluation or _Reporter(str(pair), missing)
-        for one, cell, image in _make(pair.extractor, missing, images, device, report):
-            write_cell(cell, image, one.path)
-            if store and cell.status == "finished":
-                store.add(cell, image)
-            cells.append(cell)
+        for one, finished in _make(pair.extractor, missing, images, device, report):
+            _write(finished, one, store)
+            cells.append(finished.cell)
         seconds = sum(cell.seconds for cell in cells if not cell.reused)
         logger.info("%s: %d cells made in %.0f s", pair, len(missing), seconds)
     return cells
 
 
+@dataclass(frozen=True)
+class _Finished:
+    """What came out: the cell, its picture, and the pictures on the way."""
+
+    cell: Cell
+    image: Image.Image
+    snapshots: Image.Image | None
+
+
 def _make(
     extractor_path: Path,
     missing: Sequence[tuple[Wanted, Cell]],
-    images: tuple[Image.Image, Image.Image],
+    images: Images,
     device: torch.device,
     on_evaluation: Progress,
-) -> Iterator[tuple[Wanted, Cell, Image.Image]]:
+) -> Iterator[tuple[Wanted, _Finished]]:
     """Compute the missing cells, and hand out each as it is finished."""
     extractor = load_extractor(extractor_path).to(device).to(memory_format=torch.channels_last)
+    measure = Measure(extractor, images.content, images.style)
     settings = [one.settings for one, _ in missing]
-    content, style = (
-        to_tensor(fit_long_side(image, size)).to(device)
-        for image, size in zip(images, _sizes(settings[0]), strict=True)
-    )
-    for result in transfer(extractor, content, style, settings, progress=on_evaluation):
+    for result in transfer(extractor, images, settings, progress=on_evaluation):
         one, draft = missing[result.place]
-        yield one, *_finish(draft, result)
+        yield one, _finish(draft, result, measure)
 
 
-def _sizes(settings: Settings) -> tuple[int, int]:
-    """Return the longer sides, in px, at which the content and the style are compared."""
-    return settings.image_size, max(1, round(settings.image_size * settings.style_scale))
+def _write(finished: _Finished, wanted: Wanted, store: CellStore | None) -> None:
+    """Write a cell's files, and keep them if it did not fail."""
+    if finished.snapshots and wanted.snapshots:
+        save_png(finished.snapshots, wanted.snapshots)
+    write_cell(finished.cell, finished.image, wanted.path)
+    if store and finished.cell.status == "finished":
+        store.add(finished.cell, finished.image, finished.snapshots)
 
 
 def _draft_cells(
-    pair: Pair,
-    wanted: Sequence[Wanted],
-    content: Image.Image,
-    style: Image.Image,
-    device: torch.device,
+    pair: Pair, wanted: Sequence[Wanted], images: Images, device: torch.device
 ) -> list[Cell]:
     """Describe the cells as far as is known before they are made."""
-    content_source = Source(pair.content_name, pair.content_title, pixel_digest(content))
-    style_source = Source(pair.style_name, pair.style_title, pixel_digest(style))
+    content = Source(pair.content_name, pair.content_title, pixel_digest(images.content))
+    style = Source(pair.style_name, pair.style_title, pixel_digest(images.style))
+    start_digest = pixel_digest(images.start) if images.start else ""
     extractor_digest = file_digest(pair.extractor)
-    width, height = fit_long_side(content, wanted[0].settings.image_size).size
-    return [
-        Cell(
-            content=content_source,
-            style=style_source,
+    drafts = []
+    for one in wanted:
+        width, height = picture_size(images.content, one.settings)
+        draft = Cell(
+            content=content,
+            style=style,
             layers=one.layers,
             ratio=one.ratio,
+            formulation=one.formulation,
             settings=one.settings,
             extractor_digest=extractor_digest,
+            start_digest=start_digest if one.settings.start == "file" else "",
             width=width,
             height=height,
             losses={},
@@ -145,27 +164,31 @@ def _draft_cells(
             seconds=0.0,
             attempts=0,
         )
-        for one in wanted
-    ]
+        drafts.append(draft)
+    return drafts
 
 
-def _finish(draft: Cell, result: Transfer) -> tuple[Cell, Image.Image]:
+def _finish(draft: Cell, result: Transfer, measure: Measure) -> _Finished:
     """Fill in a draft with what came out."""
-    cell = replace(
-        draft,
-        losses=result.losses,
-        trace=result.trace,
-        seconds=result.seconds,
-        attempts=result.attempts,
-    )
+    cell = replace(draft, trace=result.trace, seconds=result.seconds, attempts=result.attempts)
     if result.image is not None:
-        return cell, to_image(result.image)
+        losses = {**result.losses, **measure(result.image)}
+        frames = [to_image(frame) for _, frame in sorted(result.snapshots.items())]
+        return _Finished(
+            replace(cell, losses=losses), to_image(result.image), stack(frames) if frames else None
+        )
     reason = (
         f"the loss of {cell.layers}, {cell.ratio} stopped being a finite number, twice. "
         "Try other weights, optimiser: adam, or a smaller image_size."
     )
     logger.error("%s × %s: %s", cell.content.name, cell.style.name, reason)
-    return replace(cell, status="failed", reason=reason), draw_failure(cell.width, cell.height)
+    failure = draw_failure(cell.width, cell.height)
+    count = len(draft.settings.snapshots)
+    return _Finished(
+        replace(cell, status="failed", reason=reason),
+        failure,
+        stack([failure] * count) if count else None,
+    )
 
 
 class _Reporter:
@@ -174,17 +197,19 @@ class _Reporter:
     def __init__(self, pair: str, missing: Sequence[tuple[Wanted, Cell]]) -> None:
         self._pair = pair
         self._count = len(missing)
-        self._evaluations = missing[0][0].settings.iterations
+        self._all = sum(one.settings.steps for one, _ in missing)
+        self._done: dict[int, int] = {}
         self._started = self._last = time.monotonic()
 
     def __call__(self, places: Sequence[int], evaluation: int, parts: Parts) -> None:
+        self._done.update(dict.fromkeys(places, evaluation))
         if time.monotonic() - self._last < SECONDS_BETWEEN_REPORTS:
             return
         self._last = time.monotonic()
-        done = (places[0] + len(places) * evaluation / self._evaluations) / self._count
+        done = sum(self._done.values()) / self._all
         left = (self._last - self._started) * (1 - done) / done
         logger.info(
-            "%s: %.0f %% of %d cells, content %.3f, style %.3f, %.0f s left",
+            "%s: %.0f %% of %d cells, content %.3g, style %.3g, %.0f s left",
             self._pair,
             100 * done,
             self._count,

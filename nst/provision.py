@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
+
+from PIL import Image
 
 from nst.catalogue import fetch, read_catalogue
 from nst.extractor import Extractor
@@ -12,11 +15,12 @@ from nst.images import fit_long_side, load_image
 from nst.kmeans import fit_kmeans
 from nst.settings import ExtractorName
 from nst.tensors import to_tensor
-from nst.vgg import fetch_vgg19, vgg19_16x_from_file
+from nst.vgg import fetch_vgg16, fetch_vgg19, vgg19_16x_from_file
 
 logger = logging.getLogger(__name__)
 
 FIT_SIZE = 256  # px on the long side: enough to know an image's patches by
+SHORTEST = 32  # px on the short side: relu5_1 needs two places
 
 
 def provide_extractor(
@@ -30,24 +34,33 @@ def provide_extractor(
 ) -> Extractor:
     """Return the extractor called ``name``, on the CPU.
 
-    ``kmeans`` is fitted to ``images`` with ``seed``. ``vgg19`` and ``vgg19_16x`` read ``weights``,
-    or else look in ``mirror``, or else download; ``vgg19_16x`` then keeps its file in ``cache``.
+    ``kmeans`` is fitted to ``images`` with ``seed``. ``vgg16``, ``vgg19`` and ``vgg19_16x``
+    read ``weights``, or else look in ``mirror``, or else download; ``vgg19_16x`` then keeps its
+    file in ``cache``.
 
     Raises:
         UserError: an image, the weights or the network cannot be had; the message says which.
     """
     if name == "kmeans":
         logger.info("fitting kmeans to %d images", len(images))
-        sizes = [fit_long_side(load_image(path), FIT_SIZE) for path in images]
-        return fit_kmeans([to_tensor(image) for image in sizes], seed)
+        pictures = [load_image(path) for path in images]
+        return fit_kmeans([to_tensor(_fit_size(picture)) for picture in pictures], seed)
     if name == "vgg19":
         return fetch_vgg19(weights, mirror)
+    if name == "vgg16":
+        return fetch_vgg16(weights, mirror)
     if weights is None:
         entry = read_catalogue()["vgg19_16x"]
         weights = (cache or user_cache()) / entry.file
         if not weights.exists():
             fetch(entry, weights, mirror)
     return vgg19_16x_from_file(weights)
+
+
+def _fit_size(picture: Image.Image) -> Image.Image:
+    """Reduce a picture to ``FIT_SIZE``; a panorama keeps enough height for the deepest layer."""
+    longer, shorter = max(picture.size), min(picture.size)
+    return fit_long_side(picture, max(FIT_SIZE, math.ceil(SHORTEST * longer / shorter)))
 
 
 def user_cache() -> Path:

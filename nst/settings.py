@@ -14,13 +14,22 @@ from typing import Any, Literal, get_args
 
 from nst.errors import ConfigError
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 """Raised by whoever changes what the same settings compute, so that old cells are not reused."""
 
-Formulation = Literal["relative"]
-ExtractorName = Literal["kmeans", "vgg19", "vgg19_16x"]
-OptimiserName = Literal["lbfgs", "adam"]
-Start = Literal["recoloured", "content", "noise"]
+ContentLossName = Literal["relative", "half_sum", "mean"]
+StyleLossName = Literal[
+    "relative", "sum_gram", "mean_gram", "mean_plain_gram", "mean_plain_gram_per_value"
+]
+TvLossName = Literal["mean_square", "absolute_sum"]
+ExtractorName = Literal["kmeans", "vgg19", "vgg19_16x", "vgg16"]
+PoolingName = Literal["native", "max", "average"]
+InputName = Literal["native", "imagenet", "unit", "caffe"]
+SizeName = Literal["long_side", "short_side", "exact"]
+StyleFitName = Literal["own", "content"]
+OptimiserName = Literal["lbfgs", "adam", "keras_adam"]
+Start = Literal["recoloured", "content", "style", "noise", "blended_noise", "file"]
+KeepName = Literal["best", "last"]
 
 CONTENT_LAYERS: Mapping[str, float] = MappingProxyType({"relu4_2": 1.0})
 STYLE_LAYERS: Mapping[str, float] = MappingProxyType(
@@ -31,29 +40,42 @@ LAYER_NAME = re.compile(r"(conv|relu)[1-5]_[1-4]")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything but the two images that decides a cell's pixels.
+    """Everything but the images that decides a cell's pixels.
 
     ``content_layers`` and ``style_layers`` map layer names to weights in the content and in the
-    style loss. ``image_size`` is the longer side of the result in pixels, ``style_scale`` the
-    longer side of the style image in units of it. ``start_noise`` is the share of the start's
-    variance that is noise.
-
+    style loss. ``image_size`` is the side of the result in pixels that ``size`` names; with
+    ``exact``, both are given, as (width, height). ``coarse_stages`` are pairs of a size and a
+    number of iterations to go through before. config/README.md says what each of them does.
     ``from_mapping`` checks the values.
     """
 
     alpha: float = 1.0
     beta: float = 10.0
+    content_loss: ContentLossName = "relative"
+    style_loss: StyleLossName = "relative"
+    tv_loss: TvLossName = "mean_square"
+    tv_weight: float = 0.0
     content_layers: Mapping[str, float] = field(default_factory=lambda: CONTENT_LAYERS)
     style_layers: Mapping[str, float] = field(default_factory=lambda: STYLE_LAYERS)
-    tv_weight: float = 0.0
-    formulation: Formulation = "relative"
     extractor: ExtractorName = "kmeans"
-    image_size: int = 256
+    pooling: PoolingName = "native"
+    input: InputName = "native"
+    image_size: int | tuple[int, int] = 256
+    size: SizeName = "long_side"
+    style_fit: StyleFitName = "own"
     style_scale: float = 1.0
     start: Start = "recoloured"
     start_noise: float = 0.1
     optimiser: OptimiserName = "lbfgs"
+    learning_rate: float = 0.02
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.99
+    adam_epsilon: float = 1e-8
+    clamp: bool = True
+    keep: KeepName = "best"
     iterations: int = 100
+    coarse_stages: tuple[tuple[int, int], ...] = ()
+    snapshots: tuple[int, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -77,23 +99,24 @@ class Settings:
             )
         for name, value in values.items():
             _check(name, value)
-        settings = cls(**{name: _as_float(name, value) for name, value in values.items()})
-        if settings.alpha == settings.beta == 0:
-            raise ConfigError("alpha and beta are both 0, so nothing is asked for; raise one")
+        settings = cls(**{name: _as_field(name, value) for name, value in values.items()})
+        _check_together(settings)
         return settings
+
+    @property
+    def steps(self) -> int:
+        """The number of steps at all sizes together."""
+        return self.iterations + sum(steps for _, steps in self.coarse_stages)
 
     @classmethod
     def shared_names(cls) -> list[str]:
-        """Name the settings that all variants of a run share."""
+        """Name the settings that a configuration gives once, for all the variants of a run."""
         varied = ("alpha", "beta", "content_layers", "style_layers")
         return [one.name for one in fields(cls) if one.name not in varied]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; ``from_mapping`` reads them back."""
-        plain = {one.name: getattr(self, one.name) for one in fields(self)}
-        for name in ("content_layers", "style_layers"):
-            plain[name] = dict(plain[name])
-        return plain
+        return {one.name: _as_plain(getattr(self, one.name)) for one in fields(self)}
 
 
 RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -103,17 +126,29 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
         "tv_weight": (0.0, 1e12),
         "style_scale": (0.1, 10.0),
         "start_noise": (0.0, 1.0),
+        "learning_rate": (1e-9, 1e3),
+        "adam_beta1": (0.0, 0.999999),
+        "adam_beta2": (0.0, 0.999999),
+        "adam_epsilon": (0.0, 1e6),
     }
 )
 WHOLE: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {"image_size": (32, 8192), "iterations": (1, 100_000), "seed": (0, 2**63 - 1)}
+    {"iterations": (1, 100_000), "seed": (0, 2**63 - 1)}
 )
+SIDE = (32, 8192)  # px
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "formulation": get_args(Formulation),
+        "content_loss": get_args(ContentLossName),
+        "style_loss": get_args(StyleLossName),
+        "tv_loss": get_args(TvLossName),
         "extractor": get_args(ExtractorName),
+        "pooling": get_args(PoolingName),
+        "input": get_args(InputName),
+        "size": get_args(SizeName),
+        "style_fit": get_args(StyleFitName),
         "start": get_args(Start),
         "optimiser": get_args(OptimiserName),
+        "keep": get_args(KeepName),
     }
 )
 
@@ -126,17 +161,56 @@ def _check(name: str, value: object) -> None:
         _check_whole(name, value, *WHOLE[name])
     elif name in CHOICES:
         _check_choice(name, value, CHOICES[name])
+    elif name == "clamp":
+        if not isinstance(value, bool):
+            raise ConfigError(f"clamp must be true or false; got {value!r}")
+    elif name in {"image_size", "coarse_stages", "snapshots"}:
+        _check_list(name, value)
     else:
         _check_layers(name, value)
 
 
-def _as_float(name: str, value: Any) -> Any:
-    """Turn a checked setting's numbers into floats, unless they are counts."""
-    if name in RANGES:
-        return float(value)
-    if isinstance(value, Mapping):
-        return {layer: float(weight) for layer, weight in value.items()}
-    return value
+def _check_list(name: str, value: object) -> None:
+    """Check the settings that are, or may be, lists of whole numbers."""
+    if name == "image_size" and not isinstance(value, list | tuple):
+        _check_whole(name, value, *SIDE)
+        return
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{name} must be a list; got {value!r}")
+    if name == "image_size":
+        if len(value) != 2:
+            raise ConfigError(f"image_size must be a number or [width, height]; got {value!r}")
+        for side in value:
+            _check_whole(name, side, *SIDE)
+    elif name == "snapshots":
+        for evaluation in value:
+            _check_whole(name, evaluation, 0, WHOLE["iterations"][1])
+    else:
+        for stage in value:
+            if not isinstance(stage, list | tuple) or len(stage) != 2:
+                raise ConfigError(
+                    f"coarse_stages must be a list of [size, iterations]; got {stage!r}"
+                )
+            _check_whole("coarse_stages: the size", stage[0], *SIDE)
+            _check_whole("coarse_stages: the iterations", stage[1], *WHOLE["iterations"])
+
+
+def _check_together(settings: Settings) -> None:
+    """Check what depends on more than one setting."""
+    if settings.alpha == settings.beta == 0:
+        raise ConfigError("alpha and beta are both 0, so nothing is asked for; raise one")
+    if (settings.size == "exact") != isinstance(settings.image_size, tuple):
+        raise ConfigError(
+            "image_size must be [width, height] with size: exact, and one number without; got "
+            f"size: {settings.size}, image_size: {settings.image_size}"
+        )
+    if settings.size == "exact" and settings.coarse_stages:
+        raise ConfigError("coarse_stages need size: long_side or short_side; got exact")
+    late = [one for one in settings.snapshots if one > settings.iterations]
+    if late:
+        raise ConfigError(
+            f"snapshots must not lie beyond iterations, {settings.iterations}; got {late[0]}"
+        )
 
 
 def _check_range(name: str, value: object, low: float, high: float) -> None:
@@ -169,3 +243,25 @@ def _check_layers(name: str, weights: object) -> None:
         _check_range(f"{name}: the weight of {layer}", weight, 0.0, 1e12)
     if not any(weights.values()):
         raise ConfigError(f"{name}: all weights are 0; give at least one layer a positive weight")
+
+
+def _as_field(name: str, value: Any) -> Any:
+    """Bring a checked value into the form of its field, so that 1 and 1.0 are the same setting."""
+    if name in RANGES:
+        return float(value)
+    if isinstance(value, Mapping):
+        return {layer: float(weight) for layer, weight in value.items()}
+    if name == "snapshots":
+        return tuple(sorted(set(value)))
+    if isinstance(value, list | tuple):
+        return tuple(tuple(one) if isinstance(one, list | tuple) else one for one in value)
+    return value
+
+
+def _as_plain(value: Any) -> Any:
+    """Turn mappings into dicts and tuples into lists, as JSON would."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple):
+        return [_as_plain(one) for one in value]
+    return value

@@ -3,31 +3,70 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional
 
+from nst.errors import ConfigError
+from nst.extractor import CAFFE_MEAN
 from nst.settings import Settings
 from nst.shapes import Float, Tensor
 from nst.spectrum import favour_low_frequencies
 
 
 def start_image(
-    settings: Settings, content: Float[Tensor, "1 3 h w"], style: Float[Tensor, "1 3 _h _w"]
+    settings: Settings,
+    content: Float[Tensor, "1 3 h w"],
+    style: Float[Tensor, "1 3 _h _w"],
+    file: Float[Tensor, "1 3 h w"] | None = None,
 ) -> Float[Tensor, "1 3 h w"]:
-    """Return the start that the settings ask for: RGB in [0, 1], of the content's size.
+    """Return the start that the settings ask for: RGB, of the content's size.
 
     ``recoloured`` is the content in the style's colours, mixed with ``start_noise`` parts of 1/f
     noise in these colours: without it, nothing tells the strokes where to begin in a flat sky.
-    ``content`` is the content itself, ``noise`` uniform white noise.
+    ``noise`` is uniform white noise, ``blended_noise`` the content with ``start_noise`` parts of
+    faint white noise, ``style`` the style stretched over the content's shape. ``content`` and
+    ``file`` are these images themselves.
     """
-    # On the CPU, so that a seed draws the same noise for every device.
+    device = content.device
+    # On the CPU, so that a seed gives the same start for every device.
+    content, style = content.cpu(), style.cpu()
+    return _start_on_cpu(settings, content, style, file).to(device)
+
+
+def _start_on_cpu(
+    settings: Settings, content: Tensor, style: Tensor, file: Tensor | None
+) -> Tensor:
+    """Compute the start, of whichever kind."""
     generator = torch.Generator().manual_seed(settings.seed)
     match settings.start:
         case "content":
             return content.clone()
+        case "file":
+            if file is None:
+                raise ConfigError("start: file needs the path of an image, as start_file")
+            return file.clone()
+        case "style":
+            size = content.shape[-2:]
+            return functional.interpolate(style, size=size, mode="bicubic", antialias=True)
         case "noise":
             return torch.rand(content.shape, generator=generator).to(content)
+        case "blended_noise":
+            noise = torch.rand(content.shape, generator=generator).to(content)
+            return blend(content, noise, settings.start_noise)
         case "recoloured":
             noise = pink_noise(content.shape[2], content.shape[3], generator).to(content)
             return recolour(mix(content, noise, settings.start_noise), style)
+
+
+def blend(
+    content: Float[Tensor, "1 3 h w"], noise: Float[Tensor, "1 3 h w"], share: float
+) -> Float[Tensor, "1 3 h w"]:
+    """Blend the content with noise of ±20 levels of 255 around ImageNet's mean colour.
+
+    ``noise`` is uniform in [0, 1]. The start of the Coursera exercise, which does this on
+    mean-subtracted colours from 0 to 255.
+    """
+    mean = torch.tensor(CAFFE_MEAN).to(content).view(1, 3, 1, 1)
+    return mean + share * (2 * noise - 1) * (20 / 255) + (1 - share) * (content - mean)
 
 
 def mix(

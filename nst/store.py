@@ -19,8 +19,13 @@ from PIL import Image
 
 from nst.cell import Cell, details_path, write_cell, write_details
 from nst.files import write_atomically
+from nst.images import save_png
 
 logger = logging.getLogger(__name__)
+
+
+PICTURE = "cell.png"
+SNAPSHOTS = "snapshots.png"
 
 
 class CellStore:
@@ -33,15 +38,16 @@ class CellStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, cell: Cell, image: Image.Image) -> None:
-        """Keep a finished cell."""
+    def add(self, cell: Cell, image: Image.Image, snapshots: Image.Image | None = None) -> None:
+        """Keep a finished cell, with its pictures on the way if it has any."""
         entry = self._entry(cell.fingerprint)
         entry.parent.mkdir(parents=True, exist_ok=True)
         part = entry.parent / f".{entry.name[:16]}-{secrets.token_hex(4)}.part"
         try:
-            write_cell(cell, image, part / "cell.png")
-            digest = hashlib.sha256((part / "cell.png").read_bytes()).hexdigest()
-            write_atomically(part / "cell.sha256", digest.encode())
+            write_cell(cell, image, part / PICTURE)
+            if snapshots is not None:
+                save_png(snapshots, part / SNAPSHOTS)
+            write_atomically(part / "cell.sha256", _digest(part, cell).encode())
             os.rename(part, entry)
         except FileExistsError:
             pass
@@ -58,10 +64,9 @@ class CellStore:
         if not entry.is_dir():
             return None
         try:
-            digest = hashlib.sha256((entry / "cell.png").read_bytes()).hexdigest()
-            intact = digest == (entry / "cell.sha256").read_text()
-            details = details_path(entry / "cell.png").read_text(encoding="utf-8")
+            details = details_path(entry / PICTURE).read_text(encoding="utf-8")
             cell = Cell.from_details(json.loads(details))
+            intact = _digest(entry, cell) == (entry / "cell.sha256").read_text()
         except (OSError, ValueError, KeyError, TypeError):
             intact = False
         if intact and cell.fingerprint == fingerprint:
@@ -70,19 +75,27 @@ class CellStore:
         shutil.rmtree(entry, ignore_errors=True)
         return None
 
-    def restore(self, stored: Cell, wanted: Cell, path: Path) -> Cell:
+    def restore(
+        self, stored: Cell, wanted: Cell, path: Path, snapshots: Path | None = None
+    ) -> Cell:
         """Write a stored cell to ``path`` under the names that ``wanted`` gives it; return it so.
+
+        Its pictures on the way go to ``snapshots``.
 
         A copy, not a link: a link would keep the old time stamp, and Snakemake would take the
         result for out of date.
         """
-        source = self._entry(stored.fingerprint) / "cell.png"
+        entry = self._entry(stored.fingerprint)
+        source = entry / PICTURE
+        if snapshots is not None:
+            write_atomically(snapshots, (entry / SNAPSHOTS).read_bytes())
         renamed = replace(
             stored,
             content=wanted.content,
             style=wanted.style,
             layers=wanted.layers,
             ratio=wanted.ratio,
+            formulation=wanted.formulation,
             reused=True,
         )
         if renamed.record() == stored.record():
@@ -96,3 +109,9 @@ class CellStore:
     def _entry(self, fingerprint: str) -> Path:
         """Return an entry's folder; two levels keep the folders small."""
         return self._folder / fingerprint[:2] / fingerprint
+
+
+def _digest(entry: Path, cell: Cell) -> str:
+    """Return the sha256 of an entry's pictures."""
+    names = [PICTURE, SNAPSHOTS] if cell.settings.snapshots else [PICTURE]
+    return hashlib.sha256(b"".join((entry / name).read_bytes() for name in names)).hexdigest()

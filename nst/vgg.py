@@ -1,4 +1,4 @@
-"""VGG-19 as an extractor: torchvision's ImageNet weights, and the same network distilled."""
+"""VGG as an extractor: torchvision's ImageNet weights, and the same network distilled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nst.architecture import VGG19, VGG19_16X
+from nst.architecture import VGG16, VGG19, VGG19_16X, Architecture
 from nst.errors import ExtractorError, FetchError
 from nst.extractor import Extractor
 from nst.shapes import Tensor
@@ -31,40 +31,57 @@ def fetch_vgg19(weights: Path | None = None, mirror: str | None = None) -> Extra
     """
     from torchvision.models import VGG19_Weights  # noqa: PLC0415 - takes more than a second
 
-    published = VGG19_Weights.IMAGENET1K_V1
-    name = published.url.rsplit("/", 1)[-1]
+    return _fetch(VGG19, VGG19_Weights.IMAGENET1K_V1.url, weights, mirror)
+
+
+def fetch_vgg16(weights: Path | None = None, mirror: str | None = None) -> Extractor:
+    """Return VGG-16 with torchvision's ImageNet weights, from where ``fetch_vgg19`` looks too."""
+    from torchvision.models import VGG16_Weights  # noqa: PLC0415 - takes more than a second
+
+    return _fetch(VGG16, VGG16_Weights.IMAGENET1K_V1.url, weights, mirror)
+
+
+def _fetch(
+    architecture: Architecture, url: str, weights: Path | None, mirror: str | None
+) -> Extractor:
+    """Find or download a published file, check its digest, and take the convolutions."""
+    name = url.rsplit("/", 1)[-1]
     if weights is None and mirror and (Path(mirror) / name).is_file():
         weights = Path(mirror) / name
+    if mirror and "://" in mirror:
+        url = f"{mirror.rstrip('/')}/{name}"
     if weights is None:
         weights = Path(torch.hub.get_dir()) / "checkpoints" / name
         if not weights.exists():
-            _download(published.url, weights)
+            _download(url, weights)
     # Also what is found in torch's cache, which torch itself trusts.
     _check_published_digest(weights, name)
-    return vgg19_from_state_dict(_load_state_dict(weights), str(weights))
+    return vgg_from_state_dict(architecture, _load_state_dict(weights), str(weights))
 
 
 def _download(url: str, weights: Path) -> None:
     """Download the published weights; torch checks the digest in their name."""
+    network = weights.name.split("-")[0]
     try:
         weights.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(weights), _published_digest(weights.name))
     except (OSError, HTTPException, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise FetchError(
-            f"vgg19: {url} cannot be fetched ({reason}). Download {weights.name} elsewhere and set "
-            f"vgg19.weights to it; {OFFLINE}."
+            f"{network}: {url} cannot be fetched ({reason}). Download {weights.name} elsewhere and "
+            f"set {network}.weights to it; {OFFLINE}."
         ) from error
 
 
-def vgg19_from_state_dict(state: Mapping[str, Tensor], source: str) -> Extractor:
-    """Take the convolutions out of a torchvision VGG-19 state dict."""
-    extractor = Extractor(VGG19)
+def vgg_from_state_dict(
+    architecture: Architecture, state: Mapping[str, Tensor], source: str
+) -> Extractor:
+    """Take the convolutions out of a torchvision state dict."""
     indices = sorted(
         int(match[1]) for key in state if (match := re.fullmatch(r"features\.(\d+)\.weight", key))
     )
     names = [f"features.{index}" for index in indices]
-    return _fill(extractor, state, names, source)
+    return _fill(Extractor(architecture), state, names, source)
 
 
 def vgg19_16x_from_file(path: Path) -> Extractor:
@@ -105,17 +122,18 @@ def _published_digest(name: str) -> str:
 def _check_published_digest(path: Path, name: str) -> None:
     """Compare a file with the digest that torchvision puts into its published name."""
     expected = _published_digest(name)
+    network = name.split("-", maxsplit=1)[0]
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise FetchError(
-            f"vgg19: {path} cannot be read ({error.strerror}). Set vgg19.weights to {name}, or "
-            f"to null to download it; {OFFLINE}."
+            f"{network}: {path} cannot be read ({error.strerror}). Set {network}.weights to "
+            f"{name}, or to null to download it; {OFFLINE}."
         ) from error
     if not digest.startswith(expected):
         raise FetchError(
-            f"vgg19: {path} has sha256 {digest[:12]}…, but torchvision's weights begin with "
+            f"{network}: {path} has sha256 {digest[:12]}…, but torchvision's weights begin with "
             f"{expected}. It is damaged or another file; delete it and fetch {name} again."
         )
 

@@ -28,31 +28,47 @@ wildcard_constraints:
     content="|".join(map(re.escape, run.contents)),
     style="|".join(map(re.escape, run.styles)),
     layers="|".join(map(re.escape, run.layers)),
-    extractor="kmeans|vgg19|vgg19_16x",
+    ratio="|".join(map(re.escape, run.ratios)),
+    extractor="kmeans|vgg19|vgg19_16x|vgg16",
 
 
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
+SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
+STRIP = "results/strips/{content}/{style}/{layers}/{ratio}"
 EXTRACTOR = f"results/extractors/{run.settings.extractor}.safetensors"
+WITH_SNAPSHOTS = [one for one in run.variants if one.settings.snapshots]
 
 
-def cell_files(**fixed):
-    """List the cells' pictures, or those for which ``fixed`` gives the names."""
-    names = {
-        "content": run.contents,
-        "style": run.styles,
-        "layers": run.layers,
-        "ratio": run.ratios,
-    }
-    names |= {axis: [name] for axis, name in fixed.items()}
-    return expand(CELL, **names)
+def of_variants(pattern, variants, content=("{content}",), style=("{style}",)):
+    """Fill in the variants' names, and those of the pairs unless they are to stay wildcards."""
+    return [
+        pattern.format(content=c, style=s, layers=one.layers, ratio=one.ratio)
+        for c in content
+        for s in style
+        for one in variants
+    ]
+
+
+def overview_variant():
+    """List the variant that stands for a pair in the overview."""
+    return [one for one in run.variants if (one.layers, one.ratio) == run.overview]
+
+
+def cell_files():
+    """List the pictures of all the cells."""
+    return of_variants(CELL, run.variants, run.contents, run.styles)
 
 
 def grid_files():
-    """List the comparison grids."""
+    """List the comparison grids, and the strips of the cells that have snapshots."""
+    strips = of_variants(f"{STRIP}.png", WITH_SNAPSHOTS, run.contents, run.styles)
+    if run.formulations:
+        return ["results/grids/formulations.png", *strips]
     return [
         "results/grids/overview.png",
         *expand("results/grids/pairs/{c}/{s}.png", c=run.contents, s=run.styles),
         *expand("results/grids/contents/{c}/{l}.png", c=run.contents, l=run.layers),
+        *strips,
     ]
 
 
@@ -77,8 +93,9 @@ def extractor_input(wildcards):
     """List the files that an extractor is made from."""
     if wildcards.extractor == "vgg19_16x":
         return ["results/inputs/catalogue/vgg19_16x.pth"]
-    if wildcards.extractor == "vgg19":
-        return [run.vgg19_weights] if run.vgg19_weights else []
+    if wildcards.extractor in ("vgg19", "vgg16"):
+        weights = run.weights[wildcards.extractor]
+        return [weights] if weights else []
     return [image_source(picture) for picture in run.kmeans_images]
 
 
@@ -103,3 +120,31 @@ def pair_titles(wildcards):
 def content_title(wildcards):
     """Return a content's title."""
     return run.contents[wildcards.content].title
+
+
+def variant_label(wildcards):
+    """Return the names of a cell's variant, for the title of its strip."""
+    return f"{wildcards.layers}, α/β = {wildcards.ratio}"
+
+
+def snapshot_steps(wildcards):
+    """List the steps of a cell's snapshots."""
+    for one in WITH_SNAPSHOTS:
+        if (one.layers, one.ratio) == (wildcards.layers, wildcards.ratio):
+            return list(one.settings.snapshots)
+
+
+# Functions, since Snakemake would take braces in a title for wildcards.
+def style_titles(wildcards):
+    """List the styles' titles."""
+    return [picture.title for picture in run.styles.values()]
+
+
+def content_titles(wildcards):
+    """List the contents' titles."""
+    return [picture.title for picture in run.contents.values()]
+
+
+def formulation_titles(wildcards):
+    """List the recipes' titles."""
+    return list(run.formulations.values())

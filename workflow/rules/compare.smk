@@ -1,9 +1,8 @@
 """What is gathered from the cells: grids and the summary table."""
 
-RATIOS = list(run.ratios)
-STYLE_TITLES = [picture.title for picture in run.styles.values()]
+RATIOS = run.ratios
 SUBTITLE = (
-    f"{run.settings.extractor}, {run.settings.formulation} losses, "
+    f"{run.settings.extractor}, {run.variants[0].formulation} losses, "
     f"{run.settings.image_size} px, {run.settings.iterations} iterations"
 )
 
@@ -21,7 +20,7 @@ rule pair_grid:
         "../envs/nst.yaml"
     params:
         titles=pair_titles,
-        layers=list(run.layers),
+        layers=run.layers,
         ratios=RATIOS,
         subtitle=SUBTITLE,
     message:
@@ -34,7 +33,11 @@ rule content_grid:
     input:
         content="results/inputs/content/{content}.png",
         styles=[prepared("style", name) for name in run.styles],
-        pictures=cell_files(content="{content}", layers="{layers}"),
+        pictures=[
+            f"results/cells/{{content}}/{style}/{{layers}}/{ratio}.png"
+            for style in run.styles
+            for ratio in RATIOS
+        ],
     output:
         "results/grids/contents/{content}/{layers}.png",
     log:
@@ -43,7 +46,7 @@ rule content_grid:
         "../envs/nst.yaml"
     params:
         title=content_title,
-        style_titles=STYLE_TITLES,
+        style_titles=style_titles,
         ratios=RATIOS,
         subtitle=f"layer weights {{layers}}, {SUBTITLE}",
     message:
@@ -56,7 +59,7 @@ rule overview_grid:
     input:
         contents=[prepared("content", name) for name in run.contents],
         styles=[prepared("style", name) for name in run.styles],
-        pictures=cell_files(layers=run.overview[0], ratio=run.overview[1]),
+        pictures=of_variants(CELL, overview_variant(), run.contents, run.styles),
     output:
         "results/grids/overview.png",
     log:
@@ -64,8 +67,8 @@ rule overview_grid:
     conda:
         "../envs/nst.yaml"
     params:
-        content_titles=[picture.title for picture in run.contents.values()],
-        style_titles=STYLE_TITLES,
+        content_titles=content_titles,
+        style_titles=style_titles,
         subtitle=f"layer weights {run.overview[0]}, α/β = {run.overview[1]}, {SUBTITLE}",
     message:
         "Draw the overview"
@@ -73,9 +76,56 @@ rule overview_grid:
         "../scripts/overview_grid.py"
 
 
+rule formulation_grid:
+    input:
+        contents=[
+            prepared("content", name) for name in run.contents for _ in run.styles
+        ],
+        styles=[prepared("style", name) for _ in run.contents for name in run.styles],
+        pictures=[
+            path
+            for one in run.variants
+            for path in of_variants(CELL, [one], run.contents, run.styles)
+        ],
+    output:
+        "results/grids/formulations.png",
+    log:
+        "results/logs/formulation_grid.log",
+    conda:
+        "../envs/nst.yaml"
+    params:
+        formulations=formulation_titles,
+        subtitle=f"{run.settings.extractor}, each at its own balance of content and style",
+    message:
+        "Draw the grid of the formulations"
+    script:
+        "../scripts/formulation_grid.py"
+
+
+rule strip:
+    input:
+        SNAPSHOTS,
+    output:
+        strip=f"{STRIP}.png",
+        animation=f"{STRIP}.webp",
+    log:
+        "results/logs/strip/{content}/{style}/{layers}/{ratio}.log",
+    conda:
+        "../envs/nst.yaml"
+    params:
+        titles=pair_titles,
+        variant=variant_label,
+        steps=snapshot_steps,
+    message:
+        "Draw the strip of {wildcards.content} × {wildcards.style}, {wildcards.layers}"
+    script:
+        "../scripts/strip.py"
+
+
 rule summarise:
     input:
         pictures=cell_files(),
+        details=[path.replace(".png", ".json") for path in cell_files()],
     output:
         "results/summary.csv",
     log:

@@ -9,8 +9,6 @@ rule fetch:
     priority: 10
     conda:
         "../envs/nst.yaml"
-    params:
-        mirror=run.mirror,
     message:
         "Fetch {wildcards.file}"
     script:
@@ -49,7 +47,6 @@ rule make_extractor:
         runtime=30,
     params:
         seed=run.settings.seed,
-        mirror=run.mirror,
         algorithm=ALGORITHM_VERSION,
     message:
         "Make the extractor {wildcards.extractor}"

@@ -1,6 +1,6 @@
 """The GPU rule: all variants of a pair of images in one job."""
 
-VARIANT_CELLS = cell_files(content="{content}", style="{style}")
+VARIANT_CELLS = of_variants(CELL, run.variants)
 
 
 rule stylize:
@@ -8,9 +8,11 @@ rule stylize:
         content="results/inputs/content/{content}.png",
         style="results/inputs/style/{style}.png",
         extractor=EXTRACTOR,
+        start=run.start_file or [],
     output:
         pictures=VARIANT_CELLS,
         details=[path.replace(".png", ".json") for path in VARIANT_CELLS],
+        snapshots=of_variants(SNAPSHOTS, WITH_SNAPSHOTS),
     log:
         "results/logs/stylize/{content}/{style}.log",
     benchmark:
@@ -23,14 +25,9 @@ rule stylize:
         mem_mb=4000,
         runtime=120,
     params:
-        variants=[[layers, ratio] for layers in run.layers for ratio in run.ratios],
-        cells=[
-            run.cell(layers, ratio).to_dict()
-            for layers in run.layers
-            for ratio in run.ratios
-        ],
+        variants=[[one.layers, one.ratio, one.formulation] for one in run.variants],
+        cells=[one.settings.to_dict() for one in run.variants],
         names=pair_names,
-        device=run.device,
         algorithm=ALGORITHM_VERSION,
     message:
         "Redraw {wildcards.content} in the style of {wildcards.style}"

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from nst.catalogue import fetch, read_catalogue
-from nst.job import job
+from nst.job import find_mirror, job
 
 with job(snakemake.log[0]):
     entries = {entry.file: entry for entry in read_catalogue().values()}
-    fetch(entries[snakemake.wildcards.file], Path(snakemake.output[0]), snakemake.params.mirror)
+    fetch(
+        entries[snakemake.wildcards.file], Path(snakemake.output[0]), find_mirror(snakemake.config)
+    )

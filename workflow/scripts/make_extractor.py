@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from nst.extractor import save_extractor
-from nst.job import job
+from nst.job import find_mirror, job
 from nst.provision import provide_extractor
 
 with job(snakemake.log[0]):
@@ -17,6 +17,6 @@ with job(snakemake.log[0]):
         images=files if name == "kmeans" else [],
         seed=snakemake.params.seed,
         weights=files[0] if name != "kmeans" and files else None,
-        mirror=snakemake.params.mirror,
+        mirror=find_mirror(snakemake.config),
     )
     save_extractor(extractor, Path(snakemake.output[0]))

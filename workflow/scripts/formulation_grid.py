@@ -1,0 +1,17 @@
+"""Draw the grid of the formulations: recipes by pairs."""
+
+from pathlib import Path
+
+from nst.compare import cell_rows
+from nst.grids import draw_grid, formulation_grid, save_grid
+from nst.job import job
+
+with job(snakemake.log[0]):
+    pairs = list(zip(snakemake.input.contents, snakemake.input.styles, strict=True))
+    grid = formulation_grid(
+        [(Path(content), Path(style)) for content, style in pairs],
+        snakemake.params.formulations,
+        cell_rows(snakemake.input.pictures, len(pairs)),
+        subtitle=snakemake.params.subtitle,
+    )
+    save_grid(draw_grid(grid), Path(snakemake.output[0]))
