@@ -20,11 +20,12 @@ SOURCES = [*MODULES.values(), ROOT / "nst" / "__init__.py", *SCRIPTS]
 
 # A module imports only from those above it. A new module goes where that stays true.
 ORDER = (
-    *("errors", "files", "architecture", "settings", "catalogue", "config", "images"),
+    *("errors", "files", "architecture", "settings", "catalogue", "names", "pictures"),
+    *("presets", "variants", "config", "images"),
     *("shapes", "tensors", "spectrum", "extractor", "kmeans", "vgg", "provision"),
-    *("losses", "objective", "start", "optimise", "transfer"),
+    *("losses", "objective", "start", "optimise", "transfer", "measure"),
     *("cell", "store", "device", "pair"),
-    *("lettering", "layout", "grids", "compare", "summary"),
+    *("lettering", "layout", "grids", "strips", "compare", "summary"),
     *("job", "cli"),
 )
 LONGEST_BODY = 40

@@ -18,9 +18,9 @@ import pytest
 from conftest import paint
 
 from nst.catalogue import RESOURCES, RETRIES, Entry, fetch, read_catalogue
-from nst.config import IMAGE_SUFFIXES
 from nst.errors import ConfigError, FetchError
 from nst.images import load_image
+from nst.pictures import IMAGE_SUFFIXES
 
 # requests leaves the closing of a connection that broke to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")

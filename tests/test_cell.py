@@ -35,8 +35,10 @@ def make_cell(**changes: object) -> Cell:
         "style": Source("night", "The Starry Night", "5" * 64),
         "layers": "all",
         "ratio": "1e-2",
+        "formulation": "relative",
         "settings": Settings.from_mapping({"beta": 100, "image_size": 64}),
         "extractor_digest": "e" * 64,
+        "start_digest": "",
         "width": 64,
         "height": 48,
         "losses": {"content": 0.25, "style": 0.125, "total": 12.75},
@@ -192,24 +194,35 @@ OTHER_VALUES = {
     "optimiser": "adam",
     "iterations": 7,
     "seed": 1,
+    "content_loss": "mean",
+    "style_loss": "sum_gram",
+    "tv_loss": "absolute_sum",
+    "pooling": "average",
+    "input": "unit",
+    "size": "short_side",
+    "style_fit": "content",
+    "learning_rate": 0.5,
+    "adam_beta1": 0.5,
+    "adam_beta2": 0.5,
+    "adam_epsilon": 0.5,
+    "clamp": False,
+    "keep": "last",
+    "coarse_stages": ((32, 5),),
+    "snapshots": (1,),
 }
 
 
 @pytest.mark.parametrize("name", [one.name for one in dataclasses.fields(Settings)])
 def test_every_setting_changes_the_fingerprint(name):
-    settings = make_cell().settings
-    if name == "formulation":  # there is only one yet, and no way to ask for another
-        changed = dataclasses.replace(settings)
-        object.__setattr__(changed, name, "absolute")
-    else:
-        changed = Settings.from_mapping(settings.to_dict() | {name: OTHER_VALUES[name]})
+    changed = dataclasses.replace(make_cell().settings, **{name: OTHER_VALUES[name]})
     assert make_cell(settings=changed).fingerprint != make_cell().fingerprint
 
 
 def test_every_change_of_settings_has_a_fingerprint_of_its_own():
-    values = make_cell().settings.to_dict()
+    settings = make_cell().settings
     cells = [
-        make_cell(settings=Settings.from_mapping(values | {k: v})) for k, v in OTHER_VALUES.items()
+        make_cell(settings=dataclasses.replace(settings, **{name: value}))
+        for name, value in OTHER_VALUES.items()
     ]
     assert len({cell.fingerprint for cell in cells}) == len(OTHER_VALUES)
 
@@ -220,6 +233,7 @@ def test_every_change_of_settings_has_a_fingerprint_of_its_own():
         {"content": Source("cat", "Chelsea die Kätzin 猫", "d" * 64)},
         {"style": Source("night", "The Starry Night", "d" * 64)},
         {"extractor_digest": "d" * 64},
+        {"start_digest": "d" * 64},
         {"content": make_cell().style, "style": make_cell().content},
     ],
 )
@@ -238,7 +252,7 @@ def test_another_version_of_the_algorithm_changes_the_fingerprint(monkeypatch):
     [
         {"content": Source("tom", "Another title", "c" * 64)},
         {"style": Source("stars", "Another title", "5" * 64)},
-        {"layers": "balanced", "ratio": "1.0e-2"},
+        {"layers": "balanced", "ratio": "1.0e-2", "formulation": "other"},
         {"seconds": 99.0, "attempts": 2, "reused": True},
         {"device": "cuda: H200", "versions": {}, "losses": {}, "trace": {}},
     ],
@@ -258,8 +272,8 @@ def test_another_spelling_of_the_settings_does_not_change_the_fingerprint():
 def test_the_fingerprint_is_the_same_in_every_process(monkeypatch):
     """Pinned: where this fails, every finished cell of every user would be made again."""
     monkeypatch.setattr(cell_module, "ALGORITHM_VERSION", 1)
-    settings = Settings.from_mapping(OTHER_VALUES | {"formulation": "relative"})
-    pinned = "8ae325979416aeccfb4e27207ec846dc6ac31c4195f00a7f0f54dc4a9c0474c5"
+    settings = dataclasses.replace(make_cell().settings, **OTHER_VALUES)
+    pinned = "72bdbb71d8d64ff353c4686373a02399d25f4836d1e6789d4036a101aba2a8f0"
     assert make_cell(settings=settings).fingerprint == pinned
 
 

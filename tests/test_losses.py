@@ -6,10 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nst.losses import (
+    Gram,
+    absolute_sum_total_variation,
     gram_matrix,
+    half_sum_content_loss,
+    mean_content_loss,
+    mean_gram_style_loss,
+    mean_plain_gram_per_value_style_loss,
+    mean_plain_gram_style_loss,
+    mean_square_total_variation,
     relative_content_loss,
     relative_style_loss,
-    total_variation,
+    sum_gram_style_loss,
 )
 
 
@@ -19,7 +27,7 @@ def features(seed: int, *shape: int) -> torch.Tensor:
 
 def test_gram_of_a_known_feature_map_is_the_value_worked_out_by_hand():
     known = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])  # two channels, one row of two places
-    assert gram_matrix(known).tolist() == [[[2.5, 5.5], [5.5, 12.5]]]
+    assert gram_matrix(known).matrix.tolist() == [[[2.5, 5.5], [5.5, 12.5]]]
 
 
 @given(seed=st.integers(0, 1000))
@@ -27,25 +35,65 @@ def test_gram_ignores_where_a_feature_occurs(seed: int):
     one = features(seed, 2, 3, 4, 5)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(seed))
     moved = one.flatten(2)[:, :, order].view_as(one)
-    torch.testing.assert_close(gram_matrix(moved), gram_matrix(one))
+    torch.testing.assert_close(gram_matrix(moved).matrix, gram_matrix(one).matrix)
 
 
 @given(seed=st.integers(0, 1000))
 def test_gram_is_symmetric_and_has_no_negative_eigenvalue(seed: int):
-    gram = gram_matrix(features(seed, 1, 4, 3, 5))[0]
+    gram = gram_matrix(features(seed, 1, 4, 3, 5)).matrix[0]
     torch.testing.assert_close(gram, gram.T)
     assert torch.linalg.eigvalsh(gram).min() > -1e-9
 
 
 def test_gram_does_not_depend_on_the_size_of_a_repeated_pattern():
     tile = features(0, 1, 3, 4, 4)
-    torch.testing.assert_close(gram_matrix(tile.repeat(1, 1, 2, 3)), gram_matrix(tile))
+    torch.testing.assert_close(
+        gram_matrix(tile.repeat(1, 1, 2, 3)).matrix, gram_matrix(tile).matrix
+    )
 
 
-@pytest.mark.parametrize("loss", [relative_content_loss, relative_style_loss])
-def test_a_relative_loss_is_zero_for_the_target_itself(loss):
-    target = features(1, 2, 3, 4, 4) if loss is relative_content_loss else features(1, 2, 3, 3)
+CONTENT = [relative_content_loss, half_sum_content_loss, mean_content_loss]
+STYLE = [
+    relative_style_loss,
+    sum_gram_style_loss,
+    mean_gram_style_loss,
+    mean_plain_gram_style_loss,
+    mean_plain_gram_per_value_style_loss,
+]
+
+
+@pytest.mark.parametrize("loss", CONTENT)
+def test_a_content_loss_is_zero_for_the_target_itself(loss):
+    target = features(1, 2, 3, 4, 4)
     assert loss(target, target).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("loss", STYLE)
+def test_a_style_loss_is_zero_for_the_target_itself(loss):
+    target = gram_matrix(features(1, 2, 3, 4, 4))
+    assert loss(target, target).tolist() == [0, 0]
+
+
+# Two channels of two places each, F = (1 2 | 3 4), S = 0: F Fᵀ = (5 11 | 11 25), Σ² = 892.
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (sum_gram_style_loss, 892 / (4 * 2**2 * 2**2)),
+        (mean_gram_style_loss, 892 / 2**2 / 4),
+        (mean_plain_gram_style_loss, 892 / 4),
+        (mean_plain_gram_per_value_style_loss, 892 / 4 / (2 * 2)),
+    ],
+)
+def test_a_style_loss_of_known_features_is_the_value_worked_out_by_hand(loss, expected):
+    known = gram_matrix(torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]]))
+    nothing = Gram(torch.zeros(1, 2, 2), 2)
+    assert loss(known, nothing).item() == pytest.approx(expected)
+
+
+def test_the_content_losses_of_known_features_are_the_values_worked_out_by_hand():
+    known, nothing = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]]), torch.zeros(1, 2, 1, 2)
+    assert half_sum_content_loss(known, nothing).item() == 15
+    assert mean_content_loss(known, nothing).item() == 7.5
 
 
 def test_relative_content_loss_is_one_for_the_target_s_mean():
@@ -55,16 +103,19 @@ def test_relative_content_loss_is_one_for_the_target_s_mean():
 
 
 def test_relative_style_loss_is_one_for_a_picture_without_features():
-    target = features(3, 1, 4, 4)
-    assert relative_style_loss(torch.zeros_like(target), target).item() == pytest.approx(1)
+    target = gram_matrix(features(3, 1, 3, 4, 4))
+    nothing = Gram(torch.zeros_like(target.matrix), 16)
+    assert relative_style_loss(nothing, target).item() == pytest.approx(1)
 
 
 @given(scale=st.floats(1e-3, 1e3))
 def test_relative_losses_do_not_depend_on_the_scale_of_the_features(scale: float):
-    for loss, shape in ((relative_content_loss, (1, 3, 4, 4)), (relative_style_loss, (1, 4, 4))):
-        one, two = features(4, *shape), features(5, *shape)
-        expected = loss(one, two).item()
-        assert loss(scale * one, scale * two).item() == pytest.approx(expected, rel=1e-9)
+    one, two = features(4, 1, 3, 4, 4), features(5, 1, 3, 4, 4)
+    expected = relative_content_loss(one, two).item()
+    assert relative_content_loss(scale * one, scale * two).item() == pytest.approx(expected)
+    expected = relative_style_loss(gram_matrix(one), gram_matrix(two)).item()
+    scaled = relative_style_loss(gram_matrix(scale * one), gram_matrix(scale * two)).item()
+    assert scaled == pytest.approx(expected)
 
 
 def test_a_flat_target_has_a_finite_loss():
@@ -81,17 +132,25 @@ def test_losses_of_a_batch_are_those_of_its_rows():
 
 def test_total_variation_of_a_checkerboard_is_the_value_worked_out_by_hand():
     board = torch.tensor([[[[0.0, 1.0], [1.0, 0.0]]]])
-    assert total_variation(board).tolist() == [2.0]
-    assert total_variation(torch.full((1, 3, 4, 4), 0.3)).tolist() == [0.0]
+    assert mean_square_total_variation(board).tolist() == [2.0]
+    assert absolute_sum_total_variation(board).tolist() == [4.0]
+    assert mean_square_total_variation(torch.full((1, 3, 4, 4), 0.3)).tolist() == [0.0]
 
 
-@pytest.mark.parametrize(
-    ("loss", "shape"),
-    [
-        (lambda x: relative_content_loss(x, features(8, 1, 2, 3, 4)), (2, 2, 3, 4)),
-        (lambda x: relative_style_loss(gram_matrix(x), features(9, 1, 2, 2)), (2, 2, 3, 4)),
-        (total_variation, (2, 3, 3, 4)),
-    ],
-)
-def test_the_gradients_are_those_of_finite_differences(loss, shape):
-    assert torch.autograd.gradcheck(loss, features(10, *shape).requires_grad_())
+@pytest.mark.parametrize("loss", CONTENT)
+def test_the_gradient_of_a_content_loss_is_that_of_finite_differences(loss):
+    target = features(8, 1, 2, 3, 4)
+    start = features(10, 2, 2, 3, 4).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: loss(x, target), start)
+
+
+@pytest.mark.parametrize("loss", STYLE)
+def test_the_gradient_of_a_style_loss_is_that_of_finite_differences(loss):
+    target = gram_matrix(features(9, 1, 2, 3, 4))
+    start = features(10, 2, 2, 3, 4).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: loss(gram_matrix(x), target), start)
+
+
+def test_the_gradient_of_the_total_variation_is_that_of_finite_differences():
+    start = features(10, 2, 3, 3, 4).requires_grad_()
+    assert torch.autograd.gradcheck(mean_square_total_variation, start)

@@ -5,7 +5,7 @@ import torch
 from conftest import random_image
 
 from nst.objective import Parts
-from nst.optimise import LARGEST_STEP, Adam, Lbfgs, optimise
+from nst.optimise import LARGEST_STEP, Adam, Lbfgs, Plan, optimise
 
 
 def bowl(targets: torch.Tensor, scales: torch.Tensor):
@@ -26,14 +26,14 @@ EVEN = torch.ones(3, 1, 1, 1)
 
 @pytest.mark.parametrize(("optimiser", "evaluations"), [(Lbfgs, 60), (Adam, 200)])
 def test_every_row_reaches_its_own_minimum(optimiser, evaluations):
-    outcome = optimise(bowl(TARGETS, EVEN), START, optimiser(), evaluations)
+    outcome = optimise(bowl(TARGETS, EVEN), START, optimiser(), Plan(evaluations))
     torch.testing.assert_close(outcome.images, TARGETS, atol=5e-3, rtol=0)
 
 
 def test_lbfgs_needs_far_fewer_evaluations_than_adam_in_a_narrow_valley():
     scales = torch.logspace(0, 3, 8 * 8 * 3).view(1, 3, 8, 8).expand(3, -1, -1, -1)
     losses = [
-        optimise(bowl(TARGETS, scales), START, optimiser, 60).parts.total.max()
+        optimise(bowl(TARGETS, scales), START, optimiser, Plan(60)).parts.total.max()
         for optimiser in (Lbfgs(), Adam())
     ]
     assert losses[0] < 0.3 * losses[1]
@@ -42,10 +42,10 @@ def test_lbfgs_needs_far_fewer_evaluations_than_adam_in_a_narrow_valley():
 @pytest.mark.parametrize("optimiser", [Lbfgs, Adam])
 def test_a_row_s_path_does_not_depend_on_its_neighbours(optimiser):
     scales = torch.tensor([1.0, 50.0, 0.02]).view(3, 1, 1, 1)
-    together = optimise(bowl(TARGETS, scales), START, optimiser(), 15).images
+    together = optimise(bowl(TARGETS, scales), START, optimiser(), Plan(15)).images
     for row in range(3):
         one = slice(row, row + 1)
-        alone = optimise(bowl(TARGETS[one], scales[one]), START[one], optimiser(), 15).images
+        alone = optimise(bowl(TARGETS[one], scales[one]), START[one], optimiser(), Plan(15)).images
         torch.testing.assert_close(together[one], alone, atol=2e-6, rtol=0)
 
 
@@ -57,22 +57,20 @@ def test_a_row_whose_loss_is_not_a_number_is_told_and_leaves_the_others_alone():
         total = parts.total + poison
         return Parts(content=total, style=parts.style, tv=parts.tv, total=total, layers={})
 
-    outcome = optimise(poisoned, START, Lbfgs(), 40)
+    outcome = optimise(poisoned, START, Lbfgs(), Plan(40))
     assert outcome.finite.tolist() == [True, False, True]
     assert outcome.images.isfinite().all()
     healthy = [0, 2]
     torch.testing.assert_close(outcome.images[healthy], TARGETS[healthy], atol=5e-3, rtol=0)
 
 
-def test_no_step_is_longer_than_the_bound_nor_leaves_the_range():
+def test_no_step_is_longer_than_the_bound():
     optimiser, images = Lbfgs(), START
     for seed in range(12):
         gradient = 1e6 * (random_image(seed, 8, 8) - 0.5).expand(3, -1, -1, -1)
         following = optimiser.step(images, gradient)
         assert (following - images).abs().max() <= LARGEST_STEP + 1e-6
-        assert following.min() >= 0
-        assert following.max() <= 1
-        images = following
+        images = following.clamp(0, 1)
 
 
 def test_the_best_image_is_kept_when_later_ones_are_worse():
@@ -83,12 +81,64 @@ def test_the_best_image_is_kept_when_later_ones_are_worse():
         loss = images.sum((1, 2, 3)) * 0 + len(visits)
         return Parts(content=loss, style=loss, tv=loss, total=loss, layers={})
 
-    outcome = optimise(rising, START, Adam(), 5)
+    outcome = optimise(rising, START, Adam(), Plan(5))
     assert torch.equal(outcome.images, START)
     assert [parts.total[0].item() for parts in outcome.trace] == [1, 2, 3, 4, 5]
 
 
 def test_progress_is_told_every_evaluation():
     seen: list[int] = []
-    optimise(bowl(TARGETS, EVEN), START, Lbfgs(), 4, lambda number, _: seen.append(number))
+    optimise(bowl(TARGETS, EVEN), START, Lbfgs(), Plan(4), lambda number, _: seen.append(number))
     assert seen == [1, 2, 3, 4]
+
+
+def test_clamped_images_stay_in_range_and_free_ones_only_come_back_in_it():
+    beyond = bowl(torch.full_like(TARGETS, 1.5), EVEN)
+    seen: dict[bool, float] = {}
+    for clamp in (True, False):
+
+        def watch(images: torch.Tensor, clamp: bool = clamp) -> Parts:
+            seen[clamp] = max(seen.get(clamp, 0.0), images.max().item())
+            return beyond(images)
+
+        outcome = optimise(watch, START, Adam(0.1), Plan(40, clamp=clamp))
+        assert outcome.images.max() == 1
+    assert seen[True] == 1
+    assert seen[False] > 1.2
+
+
+def test_snapshots_are_the_images_after_so_many_steps():
+    def run(**options):
+        return optimise(bowl(TARGETS, EVEN), START, Adam(), **options)
+
+    outcome = run(plan=Plan(6, keep="last", snapshots=(0, 2, 6)))
+    assert list(outcome.snapshots) == [0, 2, 6]
+    assert torch.equal(outcome.snapshots[0], START)
+    assert torch.equal(outcome.snapshots[2], run(plan=Plan(2, keep="last")).images)
+    assert torch.equal(outcome.snapshots[6], outcome.images)
+
+
+@pytest.mark.parametrize("epsilon", [1e-8, 0.1])
+def test_adam_takes_the_steps_that_torch_s_takes(epsilon: float):
+    ours, images = Adam(0.02, (0.9, 0.99), epsilon), START
+    parameter = START.clone().requires_grad_()
+    theirs = torch.optim.Adam([parameter], 0.02, (0.9, 0.99), epsilon)
+    for seed in range(10):
+        gradient = random_image(seed, 8, 8).expand(3, -1, -1, -1) - 0.5
+        images = ours.step(images, gradient)
+        parameter.grad = gradient.clone()
+        theirs.step()
+        torch.testing.assert_close(images, parameter.detach(), atol=1e-6, rtol=0)
+
+
+def test_keras_adam_takes_the_steps_of_the_paper_s_second_form():
+    ours, images = Adam(0.02, (0.9, 0.999), 0.1, keras=True), START.double()
+    mean = square = torch.zeros_like(images)
+    expected = images
+    for step in range(1, 11):
+        gradient = (random_image(step, 8, 8).expand(3, -1, -1, -1) - 0.5).double()
+        images = ours.step(images, gradient)
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        rate = 0.02 * (1 - 0.999**step) ** 0.5 / (1 - 0.9**step)
+        expected = expected - rate * mean / (square**0.5 + 0.1)
+        torch.testing.assert_close(images, expected)

@@ -50,6 +50,7 @@ def wanted(small, tmp_path):
             Wanted(
                 "all",
                 f"{1 / beta:.0e}",
+                "relative",
                 small(beta=beta, iterations=4, **changes),
                 tmp_path / folder / f"{beta:g}.png",
             )
@@ -65,9 +66,9 @@ def computed(monkeypatch) -> list[float]:
     betas: list[float] = []
     real = pair_module.transfer
 
-    def counted(extractor, content, style, cells, **options):
+    def counted(extractor, images, cells, **options):
         betas.extend(cell.beta for cell in cells)
-        return real(extractor, content, style, cells, **options)
+        return real(extractor, images, cells, **options)
 
     monkeypatch.setattr(pair_module, "transfer", counted)
     return betas
@@ -147,13 +148,13 @@ def test_content_and_style_may_differ_in_size_and_shape(pair, wanted, content, s
 
 def test_the_style_scale_sets_the_size_at_which_the_style_is_looked_at(pair, wanted, monkeypatch):
     sizes = []
-    real = pair_module.transfer
+    real = transfer_module.measure_targets
 
-    def measured(extractor, content, style, cells, **options):
+    def measured(extractor, content, style, cells):
         sizes.append((max(content.shape[-2:]), max(style.shape[-2:])))
-        return real(extractor, content, style, cells, **options)
+        return real(extractor, content, style, cells)
 
-    monkeypatch.setattr(pair_module, "transfer", measured)
+    monkeypatch.setattr(transfer_module, "measure_targets", measured)
     for scale in (0.5, 1, 2.5):
         stylize_pair(pair, wanted(1.0, style_scale=scale), CPU)
     assert sizes == [(32, 16), (32, 32), (32, 80)]

@@ -7,20 +7,23 @@ import torch
 from conftest import random_image
 
 from nst import transfer as transfer_module
-from nst.errors import ConfigError, UserError
+from nst.errors import UserError
 from nst.objective import Objective, measure_targets
+from nst.optimise import Lbfgs
 from nst.start import recolour, start_image
-from nst.transfer import transfer
+from nst.tensors import to_image
+from nst.transfer import Images, picture_size, transfer
 
 CONTENT = random_image(1, 32, 40)
 STYLE = random_image(2, 36, 28)
+IMAGES = Images(to_image(CONTENT), to_image(STYLE))
 
 # Measured: 12 evaluations on the tiny network differ by at most 3e-6 (a level of 8 bits is 4e-3).
 BATCH_TOLERANCE = 5e-5
 
 
 def run(extractor, cells, **options):
-    return sorted(transfer(extractor, CONTENT, STYLE, cells, **options), key=lambda one: one.place)
+    return sorted(transfer(extractor, IMAGES, cells, **options), key=lambda one: one.place)
 
 
 def test_the_losses_fall(tiny, small):
@@ -98,10 +101,9 @@ def test_a_grey_content_can_be_recoloured():
 
 def test_a_cell_that_goes_astray_is_started_again_with_smaller_steps(tiny, small, monkeypatch):
     cautions = []
-    real = transfer_module.OPTIMISERS["lbfgs"]
 
-    class Wild(type(real(1.0))):
-        def __init__(self, caution: float) -> None:
+    class Wild(Lbfgs):
+        def __init__(self, _, caution: float) -> None:
             super().__init__(caution)
             cautions.append(caution)
             self.wild = caution == 1.0
@@ -158,13 +160,38 @@ def test_a_picture_that_does_not_fit_alone_is_refused_with_the_remedy(tiny, smal
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(Objective, "__call__", full)
-    with pytest.raises(UserError, match=r"image_size 32 does not fit .* lower image_size"):
+    with pytest.raises(UserError, match=r"does not fit into the .* memory; lower image_size"):
         run(tiny, [small()])
 
 
-def test_cells_that_cannot_share_a_batch_are_refused(tiny, small):
-    with pytest.raises(ConfigError, match="share iterations; got 12 and 13"):
-        run(tiny, [small(), small(iterations=13)])
+def test_cells_of_different_recipes_are_made_in_batches_of_their_own(tiny, small):
+    cells = [small(), small(iterations=5, optimiser="adam"), small(beta=3.0)]
+    together = run(tiny, cells, batch_size=3)
+    for place, cell in enumerate(cells):
+        (alone,) = run(tiny, [cell])
+        assert len(together[place].trace["total"]) == cell.iterations
+        torch.testing.assert_close(together[place].image, alone.image, atol=BATCH_TOLERANCE, rtol=0)
+
+
+def test_a_coarse_stage_is_gone_through_first(tiny, small):
+    (result,) = run(tiny, [small(coarse_stages=[[32, 4]], image_size=48, iterations=3)])
+    assert result.image.shape == (1, 3, 38, 48)
+    assert len(result.trace["total"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "size"),
+    [
+        ({"image_size": 40}, (40, 32)),
+        ({"image_size": 40, "size": "short_side"}, (50, 40)),
+        ({"image_size": [36, 44], "size": "exact"}, (36, 44)),
+    ],
+)
+def test_the_result_has_the_size_that_is_asked_for(tiny, small, changes, size):
+    cell = small(iterations=1, **changes)
+    assert picture_size(IMAGES.content, cell) == size
+    (result,) = run(tiny, [cell])
+    assert result.image.shape[-2:] == size[::-1]
 
 
 def test_a_layer_of_weight_zero_changes_nothing_to_the_last_bit(tiny, small):

@@ -26,7 +26,7 @@ from nst.vgg import (
     VGG19_16X,
     fetch_vgg19,
     vgg19_16x_from_file,
-    vgg19_from_state_dict,
+    vgg_from_state_dict,
 )
 
 __all__ = ["direct", "serve"]  # fixtures
@@ -142,7 +142,7 @@ def test_the_convolutions_stand_where_torchvision_has_them():
 
 @torch.no_grad()
 def test_every_layer_is_what_torchvision_computes(state):
-    extractor = vgg19_from_state_dict(state, "here")
+    extractor = vgg_from_state_dict(VGG19, state, "here")
     image = random_image(3, 48, 33)
     mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
     ours = extractor(image, VGG19.layers)
@@ -157,18 +157,18 @@ def test_every_layer_is_what_torchvision_computes(state):
 
 def test_the_classifier_of_a_whole_checkpoint_is_passed_over(state):
     whole = state | {"classifier.0.weight": torch.zeros(1), "classifier.0.bias": torch.zeros(1)}
-    assert_has(vgg19_from_state_dict(whole, "here"), state)
+    assert_has(vgg_from_state_dict(VGG19, whole, "here"), state)
 
 
 def test_the_weights_do_not_learn(state):
-    extractor = vgg19_from_state_dict(state, "here")
+    extractor = vgg_from_state_dict(VGG19, state, "here")
     assert not any(parameter.requires_grad for parameter in extractor.parameters())
     assert not extractor.training
 
 
 def test_a_network_of_another_depth_is_refused(state):
     shallow = {name: value for name, value in state.items() if not name.startswith("features.34")}
-    message = refusal(vgg19_from_state_dict, shallow, "vgg16.pth", kind=ExtractorError)
+    message = refusal(vgg_from_state_dict, VGG19, shallow, "vgg16.pth", kind=ExtractorError)
     assert message == (
         "vgg16.pth has 15 convolutions; vgg19 has 16. It is another network; fetch the right file."
     )
@@ -184,7 +184,9 @@ def test_a_network_of_another_depth_is_refused(state):
     ],
 )
 def test_a_network_of_another_shape_is_refused(state, name, value, got):
-    message = refusal(vgg19_from_state_dict, state | {name: value}, "x.pth", kind=ExtractorError)
+    message = refusal(
+        vgg_from_state_dict, VGG19, state | {name: value}, "x.pth", kind=ExtractorError
+    )
     assert f"x.pth: {name} should have shape (256" in message
     assert f"; got {got}. It is another network" in message
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import paint
+from PIL import Image
 
 from nst.summary import COLUMNS
 
@@ -127,6 +128,23 @@ def test_a_second_run_has_nothing_to_do(grid: Path):
     assert "Nothing to be done" in run.stdout
 
 
+def test_another_mirror_or_device_is_no_reason_to_make_anything_again(grid: Path):
+    write_config(grid, small_config() | {"mirror": "/nowhere", "device": "cpu"})
+    run = snakemake(grid)
+    assert "Nothing to be done" in run.stdout
+
+
+def test_a_title_may_have_braces_and_lost_details_come_back(grid: Path):
+    config = small_config()
+    config["contents"][0]["title"] = "A {cat} {2020}"
+    write_config(grid, config)
+    lost = grid / "results/cells/a cat/great_wave_study/fine/1e0.json"
+    lost.unlink()
+    run = snakemake(grid)
+    assert run.returncode == 0, run.stdout
+    assert json.loads(lost.read_text("utf-8"))["content"]["title"] == "A {cat} {2020}"
+
+
 def test_a_new_ratio_computes_only_the_new_cells(grid: Path):
     config = small_config()
     config["ratios"].append("1e-1")
@@ -207,11 +225,44 @@ def test_a_killed_run_keeps_its_finished_cells(grid: Path):
     assert 1 <= sum(reused) < 4
 
 
+def test_formulations_are_compared_and_their_way_is_shown(finished: Path, tmp_path: Path):
+    shutil.copytree(finished / "photos", tmp_path / "photos")
+    config = {
+        "contents": ["photos/a cat.png"],
+        "styles": ["great_wave_study"],
+        "formulations": ["udacity", {"formulation": "coursera", "name": "course"}, "relative"],
+        "image_size": 48,
+        "iterations_scale": 0.001,
+        "iterations_least": 3,
+        "snapshots": {"every": 100},
+        "kmeans": {"images": ["great_wave_study"]},
+    }
+    write_config(tmp_path, config)
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, run.stdout
+    table = pd.read_csv(tmp_path / "results" / "summary.csv")
+    assert list(table["formulation"]) == ["udacity", "coursera", "relative"]
+    assert list(table["layers"]) == ["udacity", "course", "relative"]
+    assert table[["relative_content", "relative_style"]].notna().all(axis=None)
+    assert (tmp_path / "results" / "grids" / "formulations.png").is_file()
+    strips = tmp_path / "results" / "strips" / "a cat" / "great_wave_study"
+    with Image.open(strips / "relative" / "1e-1.webp") as animation:
+        assert animation.n_frames == 2  # the start and the end
+        assert animation.size == (48, 36)
+    with Image.open(strips / "udacity" / "1e-6.png") as strip:
+        assert strip.width > strip.height
+    again = snakemake(tmp_path)
+    assert "Nothing to be done" in again.stdout
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"iteration": 3}, r"unknown key 'iteration'; did you mean 'iterations'?"),
-        ({"image_size": 7}, "image_size must be a whole number of pixels from 32 to 8192; got 7."),
+        (
+            {"image_size": 7},
+            "image_size must be a whole number of pixels from 32 to 8192, or [width, height]; got 7.",
+        ),
         ({"styles": ["stary_night"]}, "did you mean 'starry_night'?"),
     ],
 )
