@@ -261,7 +261,7 @@ def test_formulations_are_compared_and_their_way_is_shown(finished: Path, tmp_pa
         ({"iteration": 3}, r"unknown key 'iteration'; did you mean 'iterations'?"),
         (
             {"image_size": 7},
-            "image_size must be a whole number of pixels from 32 to 8192, or [width, height]; got 7.",
+            "image_size must be a whole number of pixels from 32 to 8192, or [width, height]; got",
         ),
         ({"styles": ["stary_night"]}, "did you mean 'starry_night'?"),
     ],
