@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
+import time
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
@@ -17,6 +19,9 @@ from nst.errors import ExtractorError, FetchError
 from nst.extractor import Extractor
 from nst.shapes import Tensor
 
+logger = logging.getLogger(__name__)
+
+PAUSES = (1, 3)  # seconds before each further attempt at a download
 OFFLINE = "extractor kmeans needs no weights, and vgg19_16x only a small file"
 
 
@@ -60,17 +65,24 @@ def _fetch(
 
 
 def _download(url: str, weights: Path) -> None:
-    """Download the published weights; torch checks the digest in their name."""
+    """Download the published weights, with retries; torch checks the digest in their name."""
     network = weights.name.split("-")[0]
-    try:
-        weights.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(weights), _published_digest(weights.name))
-    except (OSError, HTTPException, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise FetchError(
-            f"{network}: {url} cannot be fetched ({reason}). Download {weights.name} elsewhere and "
-            f"set {network}.weights to it; {OFFLINE}."
-        ) from error
+    reason = ""
+    for pause in (*PAUSES, None):
+        try:
+            weights.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(weights), _published_digest(weights.name))
+        except (OSError, HTTPException, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+        else:
+            return
+        if pause is not None:
+            logger.warning("%s: %s failed (%s); trying again", network, url, reason)
+            time.sleep(pause)
+    raise FetchError(
+        f"{network}: {url} cannot be fetched ({reason}). Download {weights.name} elsewhere and "
+        f"set {network}.weights to it; {OFFLINE}."
+    )
 
 
 def vgg_from_state_dict(

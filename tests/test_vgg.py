@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -73,6 +74,14 @@ def save_as_published(content: object, folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def weights(state, tmp_path_factory) -> Path:
     return save_as_published(state, tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch) -> list[float]:
+    """Record the pauses between attempts instead of making them."""
+    made: list[float] = []
+    monkeypatch.setattr("nst.vgg.time", SimpleNamespace(sleep=made.append))
+    return made
 
 
 @dataclass
@@ -201,6 +210,22 @@ def test_the_published_weights_are_downloaded_once(world, serve, weights, state)
     assert_has(fetch_vgg19(), state)
     assert server.asked == [f"/models/{weights.name}"]
     assert [path.name for path in world.cache.iterdir()] == [weights.name], "where torch looks too"
+
+
+def test_a_download_is_tried_again_after_an_error_and_a_cut(world, serve, weights, state, waits):
+    content = weights.read_bytes()
+    server = serve(503, Cut(content), content)
+    world.offer(server, weights)
+    assert_has(fetch_vgg19(), state)
+    assert len(server.asked) == 3
+    assert waits == [1, 3]
+
+
+def test_a_mirror_may_be_an_address(world, serve, weights, state):
+    world.publish(f"{unused_address()}/{weights.name}")
+    server = serve(weights.read_bytes())
+    assert_has(fetch_vgg19(mirror=f"{server.url}/nst/"), state)
+    assert server.asked == [f"/nst/{weights.name}"]
 
 
 def test_the_cache_of_other_programs_serves(world, weights, state):
