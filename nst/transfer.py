@@ -33,8 +33,12 @@ OPTIMISERS: Mapping[str, Callable[[Settings, float], Optimiser]] = {
 }
 CAUTION = 0.1  # how much smaller the steps are when a cell is tried again
 SUMS = ("content", "style", "tv", "total")
-VARIED = {"alpha", "beta", "tv_weight", "content_layers", "style_layers", "start", "start_noise"}
-VARIED |= {"seed"}
+VARIED = frozenset(
+    {
+        *("alpha", "beta", "tv_weight", "content_layers", "style_layers"),
+        *("start", "start_noise", "seed"),
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,7 @@ def test_every_filter_has_a_mean_activation_of_one_over_the_images():
         torch.testing.assert_close(total / places, torch.ones_like(total), rtol=1e-3, atol=1e-3)
 
 
-def test_the_filters_tell_the_images_apart_better_than_random_ones_do():
-    """The point of fitting: features carry what these pictures are made of."""
+def test_the_filters_of_a_layer_differ_from_each_other():
     extractor = fit()
     filters = extractor.convolutions["conv1_1"].weight.flatten(1)
     distinct = torch.nn.functional.normalize(filters)
