@@ -19,7 +19,7 @@ from nst import __version__
 from nst.cell import read_record
 from nst.errors import UserError
 from nst.files import write_atomically
-from nst.settings import ExtractorName, Settings
+from nst.settings import ExtractorName, PrecisionName, Settings
 from nst.variants import Ratio
 
 app = typer.Typer(
@@ -76,6 +76,10 @@ def stylize(
         OptimiserByHand, typer.Option(help="L-BFGS gets there in fewer steps than Adam.")
     ] = "lbfgs",
     seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
+    precision: Annotated[
+        PrecisionName,
+        typer.Option(help="bfloat16 is fast where the processor knows it; auto finds out."),
+    ] = DEFAULTS.precision,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto takes a GPU if there is one.")
     ] = "auto",
@@ -96,6 +100,7 @@ def stylize(
             "optimiser": optimiser,
             "iterations": iterations,
             "seed": seed,
+            "precision": precision,
         }
     )
     if output.suffix.lower() != ".png":

@@ -7,6 +7,7 @@ stores them: a ``safetensors`` file that carries the tensors, and its kind in th
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -58,8 +59,10 @@ class Extractor(nn.Module):
             self.input.weight.copy_(torch.diag(scale)[:, :, None, None])
             self.input.bias.copy_(-torch.tensor(mean) * scale)  # type: ignore[union-attr]
 
-    def adapted(self, pooling: str, input_range: str) -> Extractor:
-        """Return this network, sharing its weights, with another pooling or input.
+    def adapted(
+        self, pooling: str, input_range: str, dtype: torch.dtype | None = None
+    ) -> Extractor:
+        """Return this network with another pooling, input or precision, sharing what it can.
 
         ``pooling`` is ``native``, ``max`` or ``average``. ``input_range`` is what the first
         convolution gets: ``native``, as the network was made for; ``imagenet``, RGB minus the mean
@@ -70,6 +73,8 @@ class Extractor(nn.Module):
         changes = {} if pooling == "native" else {"pooling": pooling}
         other = Extractor(replace(self.architecture, **changes))  # type: ignore[arg-type]
         other.convolutions = self.convolutions
+        if dtype not in (None, self.dtype):
+            other.convolutions = copy.deepcopy(self.convolutions).to(dtype)
         other.input.load_state_dict(self.input.state_dict())
         if input_range == "imagenet":
             other.normalise_input(IMAGENET_MEAN, IMAGENET_STD)
@@ -84,38 +89,45 @@ class Extractor(nn.Module):
             other.input.weight.copy_((weight * std)[:, :, None, None])
         return other.to(next(self.parameters()).device).eval()
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the convolutions compute in, and their features are of."""
+        return self.convolutions["conv1_1"].weight.dtype  # type: ignore[return-value]
+
     def forward(
         self, images: Float[Tensor, "b 3 h w"], layers: Collection[str]
     ) -> dict[str, Float[Tensor, "b _c _h _w"]]:
         """Return the features of ``layers``, computing nothing beyond the last of them.
 
-        Layer ``relu4_2`` is ``conv4_2`` after the ReLU. The ReLU is never in place, so a ``conv``
-        layer really is the value before it.
+        Layer ``relu4_2`` is ``conv4_2`` after the ReLU, which is not done in place where the value
+        before it is asked for.
 
         Raises:
             ExtractorError: a layer is unknown, or the images are too small for one.
         """
         self.architecture.check(layers, min(images.shape[-2:]))
         features = {}
-        for name, value in self._walk(images):
+        for name, value in self._walk(images, layers):
             if name in layers:
                 features[name] = value
             if len(features) == len(set(layers)):
                 break
         return features
 
-    def _walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def _walk(self, images: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
         """Apply the network, handing out each layer as it is computed."""
         pool = (
             functional.max_pool2d if self.architecture.pooling == "max" else functional.avg_pool2d
         )
-        value = self.input(images)
+        # The picture's own colours are normalised in its own precision. Channels last is the layout
+        # of the fast kernels; bfloat16 in the other one is slower than float32.
+        value = self.input(images).to(self.dtype, memory_format=torch.channels_last)
         for name, convolution in self.convolutions.items():
             if name.endswith("_1") and name != "conv1_1":
                 value = pool(value, 2)
             value = convolution(value)
             yield name, value
-            value = functional.relu(value)
+            value = functional.relu(value, inplace=name not in layers)
             yield name.replace("conv", "relu"), value
 
 

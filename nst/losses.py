@@ -10,8 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
+
+import torch
 
 from nst.shapes import Float, Tensor
+
+PIECES = 8  # of a product in bfloat16
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,9 @@ StyleLoss = Callable[[Gram, Gram], Tensor]
 
 
 def gram_matrix(features: Float[Tensor, "b c h w"]) -> Gram:
-    """Measure how often each pair of channels is active together."""
-    flat = features.flatten(2)  # (b, c, h*w)
-    places = flat.shape[2]
-    return Gram(flat @ flat.transpose(1, 2) / places, places)
+    """Measure how often each pair of channels is active together, in float32 or better."""
+    flat = features.flatten(2).transpose(1, 2)  # (b, h*w, c), as it lies in memory, channels last
+    return Gram(_MeanProduct.apply(flat), flat.shape[1])
 
 
 def relative_content_loss(
@@ -116,6 +120,44 @@ def absolute_sum_total_variation(images: Float[Tensor, "b c h w"]) -> Float[Tens
     """
     down, across = _neighbour_differences(images)
     return down.abs().flatten(1).sum(1) + across.abs().flatten(1).sum(1)
+
+
+class _MeanProduct(torch.autograd.Function):
+    """Fᵀ F / n of features F, n places by c channels.
+
+    As the product is symmetric, so is what its gradient is multiplied with: one matrix product
+    does, where automatic differentiation takes two.
+    """
+
+    @staticmethod
+    def forward(context: Any, flat: Tensor) -> Tensor:
+        """Multiply, and keep the features for the gradient."""
+        context.save_for_backward(flat)
+        return _product(flat) / flat.shape[1]
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        """Return F (G + Gᵀ) / n for the gradient G of the product."""
+        (flat,) = context.saved_tensors
+        both = (gradient + gradient.transpose(1, 2)) / flat.shape[1]
+        product: Tensor = flat @ both.to(flat.dtype)
+        return product
+
+
+def _product(flat: Float[Tensor, "b n c"]) -> Float[Tensor, "b c c"]:
+    """Multiply Fᵀ F.
+
+    A product of bfloat16 matrices is rounded to 8 bits at its end, which the differences of Gram
+    matrices would show. So it is taken in ``PIECES``, of which the sum is in float32.
+    """
+    if flat.dtype is not torch.bfloat16:
+        return flat.transpose(1, 2) @ flat
+    batch, places, channels = flat.shape
+    whole = places - places % PIECES
+    pieces = flat[:, :whole].reshape(batch * PIECES, whole // PIECES, channels)
+    rest = flat[:, whole:]
+    products = (pieces.transpose(1, 2) @ pieces).float().view(batch, PIECES, channels, channels)
+    return products.sum(1) + (rest.transpose(1, 2) @ rest).float()
 
 
 def _plain_difference(generated: Gram, target: Gram) -> Float[Tensor, "b c c"]:

@@ -57,8 +57,10 @@ def measure_targets(
     with torch.no_grad():
         content_features = extractor(content, _used(cell.content_layers for cell in cells))
         style_features = extractor(style, _used(cell.style_layers for cell in cells))
+    # Against a target in float32, the features' error is one in float32 too.
+    at_least = torch.promote_types(extractor.dtype, torch.float32)
     return Targets(
-        content=content_features,
+        content={layer: features.to(at_least) for layer, features in content_features.items()},
         style={layer: gram_matrix(features) for layer, features in style_features.items()},
     )
 

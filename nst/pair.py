@@ -17,6 +17,7 @@ from nst.extractor import file_digest, load_extractor
 from nst.images import load_image, pixel_digest, save_png, stack
 from nst.measure import Measure
 from nst.objective import Parts
+from nst.precision import choose_precision
 from nst.settings import Settings
 from nst.store import CellStore
 from nst.tensors import to_image
@@ -78,6 +79,7 @@ def stylize_pair(
     Raises:
         UserError: a file cannot be read, or the images are too small for a layer.
     """
+    wanted = [_with_precision(one, device) for one in wanted]
     start = load_image(pair.start) if pair.start else None
     images = Images(load_image(pair.content), load_image(pair.style), start)
     drafts = _draft_cells(pair, wanted, images, device)
@@ -99,6 +101,15 @@ def stylize_pair(
         seconds = sum(cell.seconds for cell in cells if not cell.reused)
         logger.info("%s: %d cells made in %.0f s", pair, len(missing), seconds)
     return cells
+
+
+def _with_precision(wanted: Wanted, device: torch.device) -> Wanted:
+    """Put the precision that this device is to use in the place of ``auto``.
+
+    It decides pixels, so the cell's record and fingerprint must have it.
+    """
+    precision = choose_precision(wanted.settings.precision, device)
+    return replace(wanted, settings=replace(wanted.settings, precision=precision))
 
 
 @dataclass(frozen=True)

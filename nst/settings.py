@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from nst.errors import ConfigError
 
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 """Raised by whoever changes what the same settings compute, so that old cells are not reused."""
 
 ContentLossName = Literal["relative", "half_sum", "mean"]
@@ -30,6 +30,7 @@ StyleFitName = Literal["own", "content"]
 OptimiserName = Literal["lbfgs", "adam", "keras_adam"]
 Start = Literal["recoloured", "content", "style", "noise", "blended_noise", "file"]
 KeepName = Literal["best", "last"]
+PrecisionName = Literal["auto", "float32", "bfloat16"]
 
 CONTENT_LAYERS: Mapping[str, float] = MappingProxyType({"relu4_2": 1.0})
 STYLE_LAYERS: Mapping[str, float] = MappingProxyType(
@@ -77,6 +78,7 @@ class Settings:
     coarse_stages: tuple[tuple[int, int], ...] = ()
     snapshots: tuple[int, ...] = ()
     seed: int = 0
+    precision: PrecisionName = "auto"
 
     def __post_init__(self) -> None:
         for name in ("content_layers", "style_layers"):
@@ -149,6 +151,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "start": get_args(Start),
         "optimiser": get_args(OptimiserName),
         "keep": get_args(KeepName),
+        "precision": get_args(PrecisionName),
     }
 )
 

@@ -16,6 +16,7 @@ from nst.extractor import Extractor
 from nst.images import fit_long_side, fit_short_side, stretch
 from nst.objective import Objective, Parts, Targets, measure_targets
 from nst.optimise import Adam, Lbfgs, Optimiser, Outcome, Plan, optimise
+from nst.precision import DTYPES, choose_precision
 from nst.settings import Settings
 from nst.shapes import Float, Tensor
 from nst.start import start_image
@@ -129,7 +130,8 @@ class _Stage:
 def _prepare(extractor: Extractor, images: Images, cells: Sequence[Settings]) -> Sequence[_Stage]:
     """Measure the targets of cells that share a batch, at each of their sizes."""
     first = cells[0]
-    network = extractor.adapted(first.pooling, first.input)
+    precision = choose_precision(first.precision, next(extractor.parameters()).device)
+    network = extractor.adapted(first.pooling, first.input, DTYPES[precision])
     stages = []
     for size, steps in (*first.coarse_stages, (first.image_size, first.iterations)):
         content, style, start = _tensors(images, first, size, network)

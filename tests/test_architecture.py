@@ -22,7 +22,7 @@ SOURCES = [*MODULES.values(), ROOT / "nst" / "__init__.py", *SCRIPTS]
 ORDER = (
     *("errors", "files", "architecture", "settings", "catalogue", "names", "pictures"),
     *("presets", "variants", "config", "images"),
-    *("shapes", "tensors", "spectrum", "extractor", "kmeans", "vgg", "provision"),
+    *("shapes", "tensors", "spectrum", "precision", "extractor", "kmeans", "vgg", "provision"),
     *("losses", "objective", "start", "optimise", "transfer", "measure"),
     *("cell", "store", "device", "pair"),
     *("lettering", "layout", "grids", "strips", "compare", "summary"),

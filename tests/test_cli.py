@@ -129,8 +129,10 @@ def test_a_picture_is_made_and_says_how(capsys, monkeypatch):
     assert "out/a b.png: 64x48 px, content loss " in err
     assert load_image(Path("out/a b.png")).size == (64, 48)
     record = read_record(Path("out/a b.png"))
+    precision = record["settings"]["precision"]
+    assert precision in ("float32", "bfloat16"), "not auto, but what it came to"
     assert Settings.from_mapping(record["settings"]) == Settings.from_mapping(
-        {"alpha": 1, "beta": 100, "image_size": 64, "iterations": 2}
+        {"alpha": 1, "beta": 100, "image_size": 64, "iterations": 2, "precision": precision}
     )
     assert record["ratio"] == "1e-2"
     assert record["content"]["name"] == "photo"

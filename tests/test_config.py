@@ -76,6 +76,7 @@ def config(**changes: object) -> dict[str, object]:
         "snapshots": [0, 20],
         "tv_weight": 2,
         "seed": 3,
+        "precision": "float32",
         "device": "cpu",
         "mirror": "https://example.org/nst",
         "kmeans": {"images": ["kitten", "rocket"]},

@@ -52,6 +52,40 @@ def test_gram_does_not_depend_on_the_size_of_a_repeated_pattern():
     )
 
 
+def test_the_gradient_of_a_gram_matrix_is_that_of_its_definition():
+    one = features(0, 2, 3, 4, 5).requires_grad_()
+    assert torch.autograd.gradcheck(lambda value: gram_matrix(value).matrix, one)
+
+
+def test_a_gram_matrix_that_is_not_symmetric_in_its_gradient_is_right_too():
+    one = features(0, 1, 3, 2, 5).requires_grad_()
+    weights = features(1, 1, 3, 3)
+    (found,) = torch.autograd.grad((gram_matrix(one).matrix * weights).sum(), one)
+    flat = one.flatten(2)
+    plain = flat @ flat.transpose(1, 2) / flat.shape[2]
+    (expected,) = torch.autograd.grad((plain * weights).sum(), one)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("places", [(3, 1), (7, 13), (16, 32)])
+def test_a_gram_matrix_of_bfloat16_features_is_summed_more_precisely(places: tuple[int, int]):
+    rounded = features(0, 2, 6, *places).relu().bfloat16()
+    found = gram_matrix(rounded).matrix
+    exact = gram_matrix(rounded.double()).matrix
+    assert found.dtype is torch.float32
+    error = (found - exact).norm() / exact.norm()
+    assert error < 2**-9  # of one rounding to bfloat16
+
+
+def test_gram_matrices_of_bfloat16_features_err_less_than_one_product_would():
+    rounded = features(0, 1, 32, 64, 64).relu().bfloat16()
+    flat = rounded.flatten(2)
+    exact = gram_matrix(rounded.double()).matrix
+    at_once = (flat @ flat.transpose(1, 2)).double() / flat.shape[2]
+    error = (gram_matrix(rounded).matrix - exact).norm()
+    assert error < 0.6 * (at_once - exact).norm()
+
+
 CONTENT = [relative_content_loss, half_sum_content_loss, mean_content_loss]
 STYLE = [
     relative_style_loss,

@@ -443,7 +443,13 @@ def test_the_first_ten_steps_of_a_recipe_are_those_of_its_optimiser(name):
     width, height = images[0].size
     sides = {"exact": [width, height], "short_side": height, "long_side": width}
     size = sides[PRESETS[name].settings.get("size", "long_side")]
-    cell = settings_of(name, image_size=size, iterations=10, snapshots=list(range(11)))
+    cell = settings_of(
+        name,
+        image_size=size,
+        iterations=10,
+        snapshots=list(range(11)),
+        precision="float32",
+    )
     (result,) = transfer(as_extractor(vgg), Images(*images), [cell])
 
     for step, values in enumerate(path):
