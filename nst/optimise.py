@@ -148,17 +148,21 @@ class Lbfgs:
         del self._pairs[:-HISTORY]
 
     def _apply_inverse_hessian(self, gradient: Tensor) -> Tensor:
-        """Run the two-loop recursion over the remembered pairs."""
+        """Run the two-loop recursion over the remembered pairs.
+
+        As it is written. With the inner products kept, each loop is a small triangular system
+        between two products with the whole history; on a CPU that took twice the time.
+        """
         result = gradient
         projections = []
         for step, change, curvature in reversed(self._pairs):
             projections.append(curvature * _dot(step, result))
-            result = result - projections[-1] * change
+            result = torch.addcmul(result, projections[-1], change, value=-1)
         result = self._initial_inverse_hessian(result)
         for (step, change, curvature), projection in zip(
             self._pairs, reversed(projections), strict=True
         ):
-            result = result + (projection - curvature * _dot(change, result)) * step
+            result = torch.addcmul(result, projection - curvature * _dot(change, result), step)
         return result
 
     def _initial_inverse_hessian(self, gradient: Tensor) -> Tensor:

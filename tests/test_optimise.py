@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from conftest import random_image
 
 from nst.objective import Parts
-from nst.optimise import LARGEST_STEP, Adam, Lbfgs, Plan, optimise
+from nst.optimise import HISTORY, LARGEST_STEP, Adam, Lbfgs, Plan, optimise
+from nst.spectrum import favour_low_frequencies
 
 
 def bowl(targets: torch.Tensor, scales: torch.Tensor):
@@ -62,6 +65,64 @@ def test_a_row_whose_loss_is_not_a_number_is_told_and_leaves_the_others_alone():
     assert outcome.images.isfinite().all()
     healthy = [0, 2]
     torch.testing.assert_close(outcome.images[healthy], TARGETS[healthy], atol=5e-3, rtol=0)
+
+
+def two_loops(pairs: list[tuple[torch.Tensor, torch.Tensor]], gradient: torch.Tensor):
+    """The direction by Nocedal and Wright's algorithm 7.4 as written, for one row."""
+    result, factors = gradient, []
+    for step, change in reversed(pairs):
+        factors.append((step * result).sum() / (step * change).sum())
+        result = result - factors[-1] * change
+    step, change = pairs[-1]
+    smooth = favour_low_frequencies(change)
+    result = favour_low_frequencies(result) * (step * change).sum() / (change * smooth).sum()
+    for (step, change), factor in zip(pairs, reversed(factors), strict=True):
+        result = result + (factor - (change * result).sum() / (step * change).sum()) * step
+    return -result
+
+
+def test_lbfgs_takes_the_direction_of_the_two_loops_as_written():
+    curvature = torch.logspace(0, 2, 8 * 8 * 3).view(1, 3, 8, 8).double()
+    optimiser = Lbfgs(caution=1e-3)  # so short that no bound on a step hides a direction
+    images = START.double()
+    met: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for number in range(3 * HISTORY):
+        gradient = curvature * (images - TARGETS.double())
+        following = optimiser.step(images, gradient)
+        met.append((images, gradient))
+        if number:
+            for row in range(3):
+                one = slice(row, row + 1)
+                pairs = [
+                    (after[0][one] - before[0][one], after[1][one] - before[1][one])
+                    for before, after in itertools.pairwise(met[-HISTORY - 1 :])
+                ]
+                expected = two_loops(pairs, gradient[one])
+                found = following[one] - images[one]
+                ratio = (found * expected).sum() / expected.square().sum()
+                torch.testing.assert_close(found, ratio * expected, rtol=1e-6, atol=1e-12)
+        images = following
+
+
+def test_lbfgs_leaves_out_the_pairs_without_positive_curvature_row_by_row():
+    def along(sign: list[float]) -> torch.Tensor:
+        """The last of a path's pictures, of which the third pair bends by ``sign``."""
+        optimiser, images = Lbfgs(), START
+        gradient = START - TARGETS
+        signs = torch.tensor(sign).view(3, 1, 1, 1)
+        for number in range(6):
+            following = optimiser.step(images, gradient)
+            moved = following - images
+            gradient = gradient + (signs * moved if number == 2 else moved)
+            images = following
+        return images
+
+    bent = along([1.0, -1.0, 1.0])
+    straight = along([1.0, 1.0, 1.0])
+    assert bent.isfinite().all()
+    for row in (0, 2):
+        torch.testing.assert_close(bent[row], straight[row], atol=1e-6, rtol=0)
+    assert (bent[1] - straight[1]).abs().max() > 1e-3
 
 
 def test_no_step_is_longer_than_the_bound():
