@@ -116,6 +116,37 @@ def stylize(
 
 
 @app.command()
+def plan(
+    config: Annotated[Path, typer.Argument(help="The configuration of a run.")] = Path(
+        "config/config.yaml"
+    ),
+) -> None:
+    """Tell what a run of CONFIG will take: cells, time, memory and disk.
+
+    Measures a few evaluations on this machine first, which takes some seconds. Cells that are in
+    results/ already are left out.
+    """
+    from nst.catalogue import read_catalogue  # noqa: PLC0415
+    from nst.config import read_file, read_run  # noqa: PLC0415
+    from nst.plan import plan_run  # noqa: PLC0415
+
+    run = read_run(read_file(config), read_catalogue())
+    with console.status("measuring a few evaluations"):
+        estimate = plan_run(run)
+    calibration = estimate.calibration
+    lines = [
+        f"cells   {estimate.cells}: {len(run.contents)} contents × {len(run.styles)} styles × "
+        f"{len(run.variants)} variants",
+        f"to do   {estimate.cells - estimate.made}, in {estimate.jobs} jobs",
+        f"time    about {_duration(estimate.seconds)} on {calibration.device} "
+        f"in {calibration.precision}, one job after the other",
+        f"memory  {estimate.memory / 2**30:.1f} GiB a job",
+        f"disk    {estimate.disk / 2**20:.0f} MiB for the pictures and the store",
+    ]
+    typer.echo("\n".join(lines))
+
+
+@app.command()
 def show(
     files: Annotated[list[Path], typer.Argument(help="Pictures that nst made.")],
 ) -> None:
@@ -195,6 +226,14 @@ def _stylize(
         f"style loss {cell.losses['style']:.3f}, {cell.seconds:.0f} s on {cell.device}"
     )
     console.print(Text(told), soft_wrap=True)  # as Text, so that no file name is read as markup
+
+
+def _duration(seconds: float) -> str:
+    """Put a time into words, no more precise than it is known."""
+    minutes, hours = seconds / 60, seconds / 3600
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes:.1f} min" if minutes < 100 else f"{hours:.1f} h"
 
 
 def _bar() -> Progress:

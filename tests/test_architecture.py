@@ -26,7 +26,7 @@ ORDER = (
     *("losses", "objective", "start", "optimise", "transfer", "measure"),
     *("cell", "store", "device", "pair"),
     *("lettering", "layout", "grids", "strips", "compare", "summary"),
-    *("job", "cli"),
+    *("job", "probe", "plan", "cli"),
 )
 LONGEST_BODY = 40
 LONGEST_SCRIPT = 30

@@ -1,0 +1,135 @@
+"""What the benchmarks share: networks, pictures, facts of the machine, JSON and plots."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results" / "benchmarks" / "reports"
+sys.path.insert(0, str(ROOT))
+
+from nst.architecture import VGG19, Architecture  # noqa: E402
+from nst.catalogue import fetch, read_catalogue  # noqa: E402
+from nst.device import describe_device  # noqa: E402
+from nst.extractor import Extractor  # noqa: E402
+from nst.images import load_image  # noqa: E402
+from nst.provision import provide_extractor  # noqa: E402
+from nst.transfer import Images  # noqa: E402
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def random_vgg19(seed: int = 0) -> Extractor:
+    """Return VGG-19 with He's random weights: as fast as the real one, and needs no download."""
+    extractor = Extractor(VGG19).eval()
+    generator = torch.Generator().manual_seed(seed)
+    for convolution in extractor.convolutions.values():
+        deviation = (2 / convolution.weight[0].numel()) ** 0.5
+        noise = torch.randn(convolution.weight.shape, generator=generator)
+        convolution.weight.copy_(noise * deviation)
+        convolution.bias.zero_()
+    return extractor
+
+
+def widened(extractor: Extractor, factor: int = 4) -> Extractor:
+    """Return a network that sees exactly the same with every channel ``factor`` times.
+
+    The distilled VGG-19 has a quarter of VGG-19's channels; repeated four times, it costs what
+    VGG-19 costs and has a trained network's losses, which relative losses do not scale.
+    """
+    small = extractor.architecture
+    widths = tuple(tuple(width * factor for width in block) for block in small.widths)
+    large = Extractor(
+        Architecture(small.name, widths, small.padding, small.pooling, small.origin)
+    ).eval()
+    large.input.load_state_dict(extractor.input.state_dict())
+    for place, (name, convolution) in enumerate(extractor.convolutions.items()):
+        weight = convolution.weight.repeat_interleave(factor, 0)
+        if place:
+            weight = weight.repeat_interleave(factor, 1) / factor
+        large.convolutions[name].weight.copy_(weight)
+        large.convolutions[name].bias.copy_(convolution.bias.repeat_interleave(factor, 0))
+    return large
+
+
+def trained_vgg19_sized() -> Extractor:
+    """Return the distilled VGG-19 at VGG-19's size; it is fetched, or read from NST_MIRROR."""
+    mirror = os.environ.get("NST_MIRROR")
+    path = RESULTS / "inputs" / "vgg19_16x.pth"
+    if not path.exists():
+        fetch(read_catalogue()["vgg19_16x"], path, mirror)
+    return widened(provide_extractor("vgg19_16x", weights=path))
+
+
+def as_sequential(extractor: Extractor) -> tuple[nn.Sequential, Mapping[str, int]]:
+    """Return the network as a plain list of modules, channels first, and where its layers are."""
+    modules: list[nn.Module] = [extractor.input]
+    places = {}
+    pool = nn.MaxPool2d if extractor.architecture.pooling == "max" else nn.AvgPool2d
+    for name, convolution in extractor.convolutions.items():
+        if name.endswith("_1") and name != "conv1_1":
+            modules.append(pool(2))
+        modules += [convolution, nn.ReLU()]
+        places[name.replace("conv", "relu")] = len(modules) - 1
+    return nn.Sequential(*modules).to(memory_format=torch.contiguous_format), places
+
+
+def default_pictures() -> Images:
+    """Return a photograph and a painting that the project has itself."""
+    catalogue = read_catalogue()
+    folder = RESULTS / "inputs"
+    loaded = []
+    for name in ("rocket", "starry_night_study"):
+        path = folder / catalogue[name].file
+        if not path.exists():
+            fetch(catalogue[name], path)
+        loaded.append(load_image(path))
+    return Images(*loaded)
+
+
+def machine() -> dict[str, Any]:
+    """Return what a figure depends on."""
+    return {
+        "device": describe_device(DEVICE),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def save_report(name: str, facts: Mapping[str, Any]) -> Path:
+    """Write the figures as JSON, and print them."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    text = json.dumps({"benchmark": name, "machine": machine(), **facts}, indent=1)
+    path.write_text(f"{text}\n", encoding="utf-8")
+    print(text)
+    print(f"{path.relative_to(ROOT)} is written", file=sys.stderr)
+    return path
+
+
+def synchronise() -> None:
+    """Wait for a GPU to finish, so that a clock can be read."""
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _processor() -> str:
+    """Return the processor's model where the system says it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

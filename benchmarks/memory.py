@@ -1,0 +1,57 @@
+"""The most memory that a job takes, by size of the picture and by batch, with VGG-19.
+
+Each case is a process of its own. On a CPU the peak is of all its memory, Python, torch and
+weights with it; on a GPU of what torch has allocated there.
+
+    python benchmarks/memory.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+
+import torch
+from common import DEVICE, default_pictures, random_vgg19, save_report
+
+from nst.settings import Settings
+from nst.transfer import transfer
+
+CASES = [(256, 1), (256, 6), (512, 1), (1024, 1), (2048, 1)]  # px on the long side, cells
+EVALUATIONS = 12  # enough for L-BFGS to have its whole history
+
+
+def main() -> None:
+    """Measure every case."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", nargs=2, type=int, help="one size and batch, in this process")
+    chosen = parser.parse_args()
+    if chosen.case:
+        print(json.dumps(peak(*chosen.case)))
+        return
+    cases = []
+    for size, batch in CASES:
+        command = [sys.executable, __file__, "--case", str(size), str(batch)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        cases.append({"size": size, "batch": batch, "GiB": float(done.stdout)})
+    save_report("memory", {"settings": {"evaluations": EVALUATIONS}, "peak": cases})
+
+
+def peak(size: int, batch: int) -> float:
+    """Return the peak in GiB of a batch of square pictures."""
+    extractor = random_vgg19().to(DEVICE).to(memory_format=torch.channels_last)
+    images = default_pictures()
+    shared = {"image_size": [size, size], "size": "exact", "iterations": EVALUATIONS}
+    cells = [Settings.from_mapping({**shared, "beta": 10.0 + place}) for place in range(batch)]
+    list(transfer(extractor, images, cells, batch_size=batch))
+    if DEVICE.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+if __name__ == "__main__":
+    main()

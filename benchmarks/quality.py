@@ -1,0 +1,179 @@
+"""How long until a picture is as good as a plain loop's: time to a loss, judged in float32.
+
+The plain loop runs 300 evaluations, of L-BFGS and of Adam; then ``nst`` runs as many. Every few
+evaluations the picture is set aside, and judged afterwards by one evaluator: the relative losses
+in float32 on the picture clamped to [0, 1]. Setting aside and judging take no part in the times.
+
+    python benchmarks/quality.py            needs vgg19_16x.pth: fetched, or from NST_MIRROR
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from common import (
+    DEVICE,
+    as_sequential,
+    default_pictures,
+    save_report,
+    synchronise,
+    trained_vgg19_sized,
+)
+from plain import plain_transfer
+
+from nst.extractor import Extractor
+from nst.images import fit_long_side, load_image
+from nst.objective import Objective, measure_targets
+from nst.precision import choose_precision
+from nst.settings import Settings
+from nst.tensors import to_tensor
+from nst.transfer import Images, transfer
+
+EVERY = 5  # evaluations between two pictures that are judged
+Curve = list[tuple[float, float]]  # seconds, loss
+
+
+class Clock:
+    """Counts seconds, and stands still while a picture is set aside."""
+
+    def __init__(self) -> None:
+        self.pictures: list[tuple[float, torch.Tensor]] = []
+        synchronise()
+        self._started = time.perf_counter()
+
+    def set_aside(self, number: int, image: torch.Tensor) -> None:
+        """Keep the picture after some evaluations."""
+        if number % EVERY:
+            return
+        synchronise()
+        now = time.perf_counter()
+        self.pictures.append((now - self._started, image.clamp(0, 1).to("cpu", copy=True)))
+        self._started += time.perf_counter() - now
+
+
+def judge(extractor: Extractor, images: Images, settings: Settings) -> Callable[..., float]:
+    """Return a function from pictures to the total loss, in float32."""
+    content = to_tensor(fit_long_side(images.content, settings.image_size)).to(DEVICE)
+    style = to_tensor(fit_long_side(images.style, max(content.shape[-2:]))).to(DEVICE)
+    objective = Objective(
+        extractor, measure_targets(extractor, content, style, [settings]), [settings]
+    )
+
+    def total(image: torch.Tensor) -> float:
+        with torch.no_grad():
+            return objective(image.to(DEVICE)).total.item()
+
+    return total
+
+
+def main() -> None:
+    """Run all three, and find where the curves cross."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--evaluations", type=int, default=300)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--beta", type=float, default=100.0)
+    parser.add_argument("--content", type=Path)
+    parser.add_argument("--style", type=Path)
+    chosen = parser.parse_args()
+    images = default_pictures()
+    if chosen.content:
+        images = Images(load_image(chosen.content), load_image(chosen.style))
+    extractor = trained_vgg19_sized().to(DEVICE).to(memory_format=torch.channels_last)
+    settings = Settings.from_mapping(
+        {
+            "beta": chosen.beta,
+            "image_size": chosen.size,
+            "iterations": chosen.evaluations,
+            "extractor": "vgg19_16x",
+        }
+    )
+    evaluate = judge(extractor, images, settings)
+    curves = {
+        "nst": ours(extractor, images, settings, evaluate),
+        "plain L-BFGS": plain(extractor, images, settings, evaluate, "lbfgs"),
+        "plain Adam": plain(extractor, images, settings, evaluate, "adam"),
+    }
+    facts = {
+        "settings": {"size": chosen.size, "beta": chosen.beta, "evaluations": chosen.evaluations},
+        "precision": choose_precision("auto", DEVICE),
+        "gain": {name: gain(curves["nst"], curves[name]) for name in list(curves)[1:]},
+        "final loss": {name: min(loss for _, loss in curve) for name, curve in curves.items()},
+        "curves": curves,
+    }
+    save_report("quality", facts)
+
+
+def ours(
+    extractor: Extractor, images: Images, settings: Settings, evaluate: Callable[..., float]
+) -> Curve:
+    """Run nst, and judge what it had on the way."""
+    clock = Clock()
+    step = Optimised(clock)
+    with step:
+        list(transfer(extractor, images, [settings]))
+    return [(seconds, evaluate(image)) for seconds, image in clock.pictures]
+
+
+class Optimised:
+    """Lets the clock see each picture that nst evaluates."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._real = Objective.__call__
+        self._count = 0
+
+    def __enter__(self) -> None:
+        def call(objective: Objective, images: torch.Tensor) -> object:
+            parts = self._real(objective, images)
+            self._clock.set_aside(self._count, images.detach())
+            self._count += 1
+            return parts
+
+        Objective.__call__ = call  # type: ignore[assignment, method-assign]
+
+    def __exit__(self, *_: object) -> None:
+        Objective.__call__ = self._real  # type: ignore[method-assign]
+
+
+def plain(
+    extractor: Extractor,
+    images: Images,
+    settings: Settings,
+    evaluate: Callable[..., float],
+    optimiser: str,
+) -> Curve:
+    """Run the plain loop on the same network, and judge what it had on the way."""
+    network, places = as_sequential(extractor)
+    content = to_tensor(fit_long_side(images.content, settings.image_size)).to(DEVICE)
+    style = to_tensor(fit_long_side(images.style, max(content.shape[-2:]))).to(DEVICE)
+    clock = Clock()
+    plain_transfer(
+        network,
+        places,
+        content,
+        style,
+        alpha=settings.alpha,
+        beta=settings.beta,
+        evaluations=settings.iterations,
+        optimiser=optimiser,
+        report=clock.set_aside,
+    )
+    network.to(memory_format=torch.channels_last)
+    return [(seconds, evaluate(image)) for seconds, image in clock.pictures]
+
+
+def gain(ours: Curve, other: Curve) -> float | None:
+    """Return how many times sooner ``ours`` has the best loss of ``other``; None if never."""
+    best_time, best = other[-1][0], min(loss for _, loss in other)
+    for seconds, loss in ours:
+        if loss <= best:
+            return best_time / max(seconds, 1e-9)
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""What a grid costs beside the optimisation, and whether a cell costs the same in a large one.
+
+python benchmarks/scaling.py            12 to 480 small cells, then 48 cells of VGG-19
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from common import save_report
+from grid import Times, grid_config, run_grid
+
+
+def main() -> None:
+    """Run grids of growing size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--evaluations", type=int, default=100, help="of VGG-19")
+    parser.add_argument("--largest", type=int, default=480, help="cells")
+    chosen = parser.parse_args()
+    facts = {}
+    with tempfile.TemporaryDirectory(prefix="nst-benchmark-") as name:
+        folder = Path(name)
+        small = {"image_size": 160, "iterations": 30}
+        sizes = [(1, 1), (2, 2), (4, 4), (5, 8)]  # pairs of 12 cells
+        facts["cells"] = [
+            as_facts(run_grid(folder, grid_config(contents, styles, 3, weightings=4, **small)))
+            for contents, styles in sizes
+            if contents * styles * 12 <= chosen.largest
+        ]
+        large = {"image_size": 256, "iterations": chosen.evaluations, "extractor": "vgg19"}
+        facts["48 cells of VGG-19"] = as_facts(run_grid(folder, grid_config(2, 4, 3, **large)))
+    save_report("scaling", {"settings": {"small": small, "large": large}, **facts})
+
+
+def as_facts(times: Times) -> dict[str, float]:
+    """Return the figures of a run."""
+    return {
+        "cells": times.cells,
+        "seconds": times.wall,
+        "seconds per cell": times.wall / times.cells,
+        "share that is not optimisation": 1 - times.optimising / times.wall,
+    }
+
+
+if __name__ == "__main__":
+    main()

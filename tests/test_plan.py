@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from conftest import paint
+
+from nst import plan as plan_module
+from nst.catalogue import read_catalogue
+from nst.cli import main
+from nst.config import read_run
+from nst.errors import ConfigError
+from nst.images import load_image
+from nst.plan import plan_run
+from nst.probe import Calibration, Cost, calibrate
+from nst.settings import Settings
+from nst.transfer import picture_size
+
+LAYERS = {
+    "all": {"content": {"relu4_2": 1}, "style": {"relu1_1": 1, "relu5_1": 1}},
+    "fine": {"content": {"relu2_1": 1}, "style": {"relu1_1": 1}},
+}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paint(Path("wide.png"), size=(96, 64))
+    paint(Path("tall.png"), size=(64, 128))
+    paint(Path("style.png"), size=(64, 64))
+
+    def make(**changes):
+        config = {
+            "contents": ["wide.png", "tall.png"],
+            "styles": ["style.png"],
+            "ratios": ["1e0", "1e-1"],
+            "layers": LAYERS,
+            "image_size": 64,
+            "iterations": 10,
+            "device": "cpu",
+        }
+        return read_run(config | changes, read_catalogue())
+
+    return make
+
+
+@pytest.fixture
+def priced(monkeypatch):
+    """Every evaluation costs a microsecond per pixel, and starts cost nothing."""
+    asked = []
+
+    def cost(side):
+        pixels = side * side
+        return Cost(pixels, 1e-6 * pixels, 0.5, 0.0, 1_000_000 + 100 * pixels)
+
+    def pretend(run, variants, largest):
+        asked.append(largest)
+        costs = [[cost(32), cost(64)] for _ in plan_module._kinds(variants)]
+        return Calibration(costs, "cpu", "float32")
+
+    monkeypatch.setattr(plan_module, "_calibrate", pretend)
+    monkeypatch.setattr(plan_module, "_seconds_around", lambda *_: 0.0)
+    return asked
+
+
+def test_the_cells_and_jobs_of_a_run_are_counted(run, priced):
+    estimate = plan_run(run())
+    assert (estimate.cells, estimate.made, estimate.jobs) == (8, 0, 2)
+
+
+def test_cells_that_are_there_are_left_out_of_the_time_and_the_disk(run, priced):
+    before = plan_run(run())
+    for layers in LAYERS:
+        for ratio in ("1e0", "1e-1"):
+            paint(Path(f"results/cells/tall/style/{layers}/{ratio}.png"))
+    after = plan_run(run())
+    assert (after.cells, after.made, after.jobs) == (8, 4, 1)
+    # Long sides of 64: wide has 64 x 43 px, tall 32 x 64.
+    assert after.seconds == pytest.approx(4 * (10e-6 * 64 * 64 / 1.5 + 0.5))
+    assert before.seconds - after.seconds == pytest.approx(4 * (10e-6 * 32 * 64 + 0.5))
+    assert after.disk < before.disk
+
+
+def test_the_time_grows_with_the_steps_of_all_stages(run, priced):
+    once = plan_run(run(iterations=100)).seconds
+    twice = plan_run(run(iterations=200)).seconds
+    assert twice - once == pytest.approx(4 * 100e-6 * (64 * 64 / 1.5 + 32 * 64))
+    staged = plan_run(run(iterations=100, coarse_stages=[[32, 40]])).seconds
+    assert staged - once == pytest.approx(4 * 40e-6 * (32 * 32 / 1.5 + 16 * 32))
+
+
+def test_the_memory_is_that_of_the_largest_picture(run, priced):
+    estimate = plan_run(run(image_size=640))
+    assert priced[-1] == pytest.approx(640 * 640 / 1.5)
+    assert estimate.memory == pytest.approx(1_000_000 + 100 * 640 * 640 / 1.5, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"image_size": 90},
+        {"image_size": 90, "size": "short_side"},
+        {"image_size": [70, 50], "size": "exact"},
+    ],
+)
+@pytest.mark.parametrize("name", ["wide.png", "tall.png"])
+def test_the_pixels_are_those_of_the_picture_that_will_be_made(run, settings, name):
+    run()
+    picture = load_image(Path(name))
+    made = Settings.from_mapping(settings)
+    width, height = picture_size(picture, made)
+    found = plan_module._pixels(made, made.image_size, picture.width / picture.height)
+    assert found == pytest.approx(width * height, rel=0.02)
+
+
+def test_a_cost_is_read_off_the_line_through_two_and_never_falls():
+    rising = [Cost(100, 1.0, 0.0, 0.0, 10), Cost(400, 4.0, 0.0, 0.0, 40)]
+    assert plan_module._at(rising, 1000.0, "evaluation") == pytest.approx(10)
+    falling = [Cost(100, 2.0, 0.0, 0.0, 10), Cost(400, 1.0, 0.0, 0.0, 40)]
+    assert plan_module._at(falling, 1000.0, "evaluation") == 1.0
+
+
+def test_a_content_that_is_yet_to_be_fetched_has_the_usual_shape(run, priced):
+    plan_run(run(contents=["chelsea"], image_size=300))
+    assert priced[-1] == pytest.approx(300 * 300 / 1.5)
+
+
+def test_a_calibration_measures_each_kind_at_each_size():
+    kind = Settings.from_mapping({"precision": "float32"})
+    shallow = dataclasses.replace(
+        kind, content_layers={"relu1_1": 1.0}, style_layers={"relu1_1": 1.0}
+    )
+    found = calibrate([kind.to_dict(), shallow.to_dict()], [32, 64], 1, "cpu", 1)
+    assert (found.device.startswith("cpu"), found.precision) == (True, "float32")
+    for costs in found.costs:
+        assert [cost.pixels for cost in costs] == [32**2, 64**2]
+        assert all(cost.evaluation > 0 and cost.peak > 50e6 for cost in costs)
+    deep, few = (costs[1].evaluation for costs in found.costs)
+    assert few < deep, "fewer layers take less time"
+
+
+def test_the_command_measures_this_machine_and_says_what_a_run_takes(run, capsys):
+    run()
+    Path("my.yaml").write_text(
+        "contents: [wide.png]\nstyles: [style.png]\nratios: [1e0]\nimage_size: 64\niterations: 5\n"
+        "layers: {all: {content: {relu2_1: 1}, style: {relu1_1: 1}}}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(SystemExit) as left:
+        main(["plan", "my.yaml"])
+    assert not left.value.code
+    out = capsys.readouterr().out
+    assert "cells   1: 1 contents × 1 styles × 1 variants" in out
+    for line in ("to do   1, in 1 jobs", "time    about ", " s on cpu", "GiB a job", "MiB for the"):
+        assert line in out
+
+
+def test_a_device_that_is_not_there_is_a_line_from_the_calibration_too(run):
+    with pytest.raises(ConfigError, match="cuda:99 is not there"):
+        plan_run(run(device="cuda:99"))
