@@ -88,8 +88,7 @@ def read_run(config: Mapping[str, Any], catalogue: Mapping[str, Entry]) -> Run:
     config = {**_defaults(), **config}
     contents = read_pictures("contents", config["contents"], catalogue)
     styles = read_pictures("styles", config["styles"], catalogue)
-    read_variants = expand_recipes if "formulations" in config else expand_grid
-    variants = read_variants(config, read_presets())
+    variants = read_variants(config)
     start_file = config["start_file"]
     if any(variant.settings.start == "file" for variant in variants):
         if start_file is None:
@@ -111,6 +110,16 @@ def read_run(config: Mapping[str, Any], catalogue: Mapping[str, Entry]) -> Run:
         weights={name: config[name].get("weights") for name in ("vgg19", "vgg16")},
         overview=_overview(config["overview"], variants),
     )
+
+
+def read_variants(config: Mapping[str, Any]) -> list[Variant]:
+    """Expand a checked configuration into its variants, without looking at its images.
+
+    Raises:
+        ConfigError: as ``read_run``.
+    """
+    expand = expand_recipes if "formulations" in config else expand_grid
+    return expand({**_defaults(), **config}, read_presets())
 
 
 def read_file(path: Path) -> dict[Any, Any]:

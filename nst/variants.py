@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -51,6 +53,12 @@ class Variant:
     ratio: str
     formulation: str
     settings: Settings
+
+
+def variants_digest(variants: Iterable[Variant]) -> str:
+    """Return the sha256 of the variants' names and settings, in their order."""
+    values = [[one.layers, one.ratio, one.formulation, one.settings.to_dict()] for one in variants]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def expand_grid(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> list[Variant]:

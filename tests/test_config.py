@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from nst import settings as settings_module
 from nst.catalogue import read_catalogue
-from nst.config import load_schema, read_file, read_run
+from nst.config import load_schema, read_file, read_run, read_variants
 from nst.errors import ConfigError
 from nst.pictures import IMAGE_SUFFIXES
 from nst.settings import CHOICES, RANGES, WHOLE, Settings
-from nst.variants import Ratio
+from nst.variants import Ratio, variants_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = read_catalogue()
@@ -152,6 +152,37 @@ def test_a_mirror_in_the_environment_serves_where_the_configuration_names_none(m
     monkeypatch.setenv("NST_MIRROR", "/mnt/mirror")
     assert read_run(least(), CATALOGUE).mirror == "/mnt/mirror"
     assert read_run(config(), CATALOGUE).mirror == "https://example.org/nst"
+
+
+def test_a_job_reads_the_same_variants_as_the_plan_and_needs_no_image():
+    for values in (config(), least(), least(iterations_scale=0.5)):
+        plan = read_run(values, CATALOGUE)
+        assert read_variants(values | {"contents": ["gone.png"], "styles": []}) == plan.variants
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 7},
+        {"iterations_scale": 0.5},
+        {"ratios": [0.5]},
+        {"ratios": [{"alpha": 3, "beta": 9}]},
+        {"layers": {"renamed": {"content": {"relu4_2": 1}, "style": {"relu1_1": 1}}}},
+        {"formulation": "udacity"},
+    ],
+)
+def test_whatever_changes_the_variants_changes_their_digest(changes):
+    before, after = (read_variants(values) for values in (least(), least(**changes)))
+    assert before != after
+    assert variants_digest(before) != variants_digest(after)
+
+
+def test_the_digest_knows_the_order_and_not_the_spelling():
+    variants = read_variants(config())
+    assert variants_digest(variants) == variants_digest(read_variants(config()))
+    assert variants_digest(variants) != variants_digest(reversed(variants))
+    spelt = [read_variants(least(ratios=ratios)) for ratios in (["1e-2"], [0.01])]
+    assert variants_digest(spelt[0]) == variants_digest(spelt[1])
 
 
 def test_a_cell_has_its_variant_s_weights_and_the_run_s_settings():

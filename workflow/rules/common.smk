@@ -13,6 +13,7 @@ from nst.config import read_run
 from nst.errors import UserError
 from nst.job import share_package_with_jobs
 from nst.settings import ALGORITHM_VERSION
+from nst.variants import variants_digest
 
 share_package_with_jobs(workflow.basedir)
 

@@ -25,8 +25,9 @@ rule stylize:
         mem_mb=4000,
         runtime=120,
     params:
-        variants=[[one.layers, one.ratio, one.formulation] for one in run.variants],
-        cells=[one.settings.to_dict() for one in run.variants],
+        # Snakemake stores the parameters once for each output and reads them all at every start,
+        # so only a digest of the variants is here; the job expands them from the configuration.
+        variants=variants_digest(run.variants),
         names=pair_names,
         algorithm=ALGORITHM_VERSION,
     message:

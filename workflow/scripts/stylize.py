@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
+from nst.config import read_variants
 from nst.device import choose_device
 from nst.job import job
 from nst.pair import Pair, Wanted, stylize_pair
-from nst.settings import Settings
 from nst.store import CellStore
 
 with job(snakemake.log[0]):
@@ -15,12 +15,11 @@ with job(snakemake.log[0]):
     files = {name: Path(snakemake.input[name]) for name in ("content", "style", "extractor")}
     snapshots = iter(snakemake.output.get("snapshots", []))
     wanted = []
-    for names, values, path in zip(
-        snakemake.params.variants, snakemake.params.cells, snakemake.output.pictures, strict=True
-    ):
-        settings = Settings.from_mapping(values)
-        frames = Path(next(snapshots)) if settings.snapshots else None
-        wanted.append(Wanted(*names, settings, Path(path), frames))
+    variants = read_variants(snakemake.config)
+    for one, path in zip(variants, snakemake.output.pictures, strict=True):
+        frames = Path(next(snapshots)) if one.settings.snapshots else None
+        names = (one.layers, one.ratio, one.formulation)
+        wanted.append(Wanted(*names, one.settings, Path(path), frames))
     start = snakemake.input.get("start")
     pair = Pair(**files, **snakemake.params.names, start=Path(start) if start else None)
     store = CellStore(Path("results/store"))
