@@ -19,6 +19,7 @@ rule all:
     default_target: True
     input:
         cell_files(),
+        details_files(run.contents, run.styles),
         grid_files(),
         "results/summary.csv",
         "results/complete",

@@ -1,7 +1,8 @@
-"""A finished cell on disk: a picture that carries what made it, and a JSON file beside it.
+"""A finished cell on disk: a picture that carries what made it, and a place in its pair's details.
 
 The PNG's text holds everything that is the same whenever the cell is made again, so that equal
-cells are equal files. The JSON beside it adds the loss trace, and when and how fast it was made.
+cells are equal files. The details, one JSON file for all the cells of a pair, add the loss trace,
+and how fast it was made.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from typing import Any, Literal
 from PIL import Image, ImageDraw
 
 from nst import __version__
-from nst.errors import ImageError
+from nst.errors import CellError, ImageError
 from nst.files import write_atomically
 from nst.images import read_png_text, save_png
 from nst.settings import ALGORITHM_VERSION, Settings
@@ -40,7 +42,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Cell:
-    """What is known of a finished cell; ``record`` and ``details`` are what its two files hold.
+    """What is known of a finished cell; its PNG holds its ``record``, a JSON file its ``details``.
 
     ``layers`` and ``ratio`` are the names of its variant. ``losses`` are those of the picture
     before rounding to 8 bits. A cell whose losses stopped being numbers has the status ``failed``
@@ -102,7 +104,7 @@ class Cell:
         }
 
     def details(self) -> dict[str, Any]:
-        """Return what the JSON beside the PNG holds: the record, the trace and the run's facts."""
+        """Return all that is known: the record, the trace and the run's facts."""
         return {
             **self.record(),
             "seconds": round(self.seconds, 3),
@@ -140,41 +142,57 @@ def fingerprint(
 
 
 def write_cell(cell: Cell, image: Image.Image, path: Path) -> None:
-    """Write ``path``, a PNG, and the JSON beside it."""
+    """Write ``path``, a PNG that carries the cell's record."""
     text = json.dumps(cell.record(), ensure_ascii=False, sort_keys=True)
     save_png(image, path, {TEXT_KEY: text, "Software": f"nst {__version__}"})
-    write_details(cell, path)
 
 
-def write_details(cell: Cell, path: Path) -> None:
-    """Write the JSON that belongs beside ``path``."""
-    text = json.dumps(cell.details(), ensure_ascii=False, indent=1, sort_keys=True)
-    write_atomically(details_path(path), f"{text}\n".encode())
+def write_details(cells: Mapping[Path, Cell], path: Path) -> None:
+    """Write the details of a pair's cells, given by the paths of their pictures.
+
+    A JSON list, one cell to a line, in the order of ``cells``. Beside its details, each says under
+    ``picture`` where its picture lies, as seen from this file, so that the two may move together.
+    """
+    lines = [
+        json.dumps(
+            {**cell.details(), "picture": Path(os.path.relpath(picture, path.parent)).as_posix()},
+            ensure_ascii=False,
+            sort_keys=True,
+        )
+        for picture, cell in cells.items()
+    ]
+    write_atomically(path, "[\n{}\n]\n".format(",\n".join(lines)).encode())
 
 
-def details_path(path: Path) -> Path:
-    """Return the path of the JSON beside a cell's picture."""
-    return path.with_suffix(".json")
+def read_details(path: Path) -> dict[Path, Cell]:
+    """Return the cells of a details file by the paths of their pictures, in the file's order.
 
-
-def read_cell(path: Path) -> Cell:
-    """Read the JSON beside a cell's picture.
+    The paths are relative to the working directory if ``path`` is. The pictures are not looked at.
 
     Raises:
-        ImageError: it is missing or damaged.
+        CellError: the file is missing or damaged.
     """
-    details = details_path(path)
+    cells = {}
     try:
-        return Cell.from_details(json.loads(details.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ImageError(
-            f"{details} cannot be read ({type(error).__name__}: {error}). Delete {path}; the next "
-            "run makes both again."
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(listed, list) or not listed:
+            raise TypeError("not a list of cells")
+        for details in listed:
+            picture = Path(os.path.normpath(path.parent / details.pop("picture")))
+            cells[picture] = Cell.from_details(details)
+    except FileNotFoundError as error:
+        raise CellError(f"{path} is missing; run snakemake without a target to make it") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CellError(
+            f"{path} cannot be read ({reason}). Delete it; the next run makes it again, and takes "
+            "the cells that are finished from the store."
         ) from error
+    return cells
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return what a cell's PNG says about itself, without the JSON beside it.
+    """Return what a cell's PNG says about itself.
 
     Raises:
         ImageError: it is not a PNG, or not one that nst made.

@@ -21,5 +21,9 @@ class ExtractorError(UserError):
     """An extractor's file, layer or input size does not fit."""
 
 
+class CellError(UserError):
+    """What is known of finished cells cannot be read, or a picture of theirs is missing."""
+
+
 class FetchError(UserError):
     """A file could not be fetched, or is not the file that was asked for."""

@@ -72,9 +72,10 @@ def stylize_pair(
 ) -> list[Cell]:
     """Make every wanted cell of a pair, taking from the store what is there.
 
-    Writes each cell's picture and JSON as soon as it is finished. A cell that fails is written as
-    a crossed-out field and returned with the status ``failed``; the others are not touched by it.
-    Without ``on_evaluation``, a line about the progress is logged every ten seconds.
+    Writes each cell's picture as soon as it is finished, and returns the cells in the order of
+    ``wanted``. A cell that fails is written as a crossed-out field and returned with the status
+    ``failed``; the others are not touched by it. Without ``on_evaluation``, a line about the
+    progress is logged every ten seconds.
 
     Raises:
         UserError: a file cannot be read, or the images are too small for a layer.
@@ -83,12 +84,12 @@ def stylize_pair(
     start = load_image(pair.start) if pair.start else None
     images = Images(load_image(pair.content), load_image(pair.style), start)
     drafts = _draft_cells(pair, wanted, images, device)
-    cells: list[Cell] = []
+    cells: dict[Path, Cell] = {}
     missing: list[tuple[Wanted, Cell]] = []
     for one, draft in zip(wanted, drafts, strict=True):
         stored = store.find(draft.fingerprint) if store else None
         if store and stored:
-            cells.append(store.restore(stored, draft, one.path, one.snapshots))
+            cells[one.path] = store.restore(stored, draft, one.path, one.snapshots)
         else:
             missing.append((one, draft))
     if cells:
@@ -97,10 +98,10 @@ def stylize_pair(
         report = on_evaluation or _Reporter(str(pair), missing)
         for one, finished in _make(pair.extractor, missing, images, device, report):
             _write(finished, one, store)
-            cells.append(finished.cell)
-        seconds = sum(cell.seconds for cell in cells if not cell.reused)
+            cells[one.path] = finished.cell
+        seconds = sum(cell.seconds for cell in cells.values() if not cell.reused)
         logger.info("%s: %d cells made in %.0f s", pair, len(missing), seconds)
-    return cells
+    return [cells[one.path] for one in wanted]
 
 
 def _with_precision(wanted: Wanted, device: torch.device) -> Wanted:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from nst.cell import Cell, details_path, write_cell, write_details
+from nst.cell import Cell, write_cell
 from nst.files import write_atomically
 from nst.images import save_png
 
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 PICTURE = "cell.png"
+DETAILS = "cell.json"
 SNAPSHOTS = "snapshots.png"
 
 
@@ -45,6 +46,8 @@ class CellStore:
         part = entry.parent / f".{entry.name[:16]}-{secrets.token_hex(4)}.part"
         try:
             write_cell(cell, image, part / PICTURE)
+            details = json.dumps(cell.details(), ensure_ascii=False, sort_keys=True)
+            write_atomically(part / DETAILS, f"{details}\n".encode())
             if snapshots is not None:
                 save_png(snapshots, part / SNAPSHOTS)
             write_atomically(part / "cell.sha256", _digest(part, cell).encode())
@@ -64,7 +67,7 @@ class CellStore:
         if not entry.is_dir():
             return None
         try:
-            details = details_path(entry / PICTURE).read_text(encoding="utf-8")
+            details = (entry / DETAILS).read_text(encoding="utf-8")
             cell = Cell.from_details(json.loads(details))
             intact = _digest(entry, cell) == (entry / "cell.sha256").read_text()
         except (OSError, ValueError, KeyError, TypeError):
@@ -100,7 +103,6 @@ class CellStore:
         )
         if renamed.record() == stored.record():
             write_atomically(path, source.read_bytes())
-            write_details(renamed, path)
         else:
             with Image.open(source) as image:  # load_image would refuse a narrow result
                 write_cell(renamed, image.convert("RGB"), path)

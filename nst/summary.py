@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nst.cell import Cell, read_cell
+from nst.cell import Cell, read_details
 from nst.errors import UserError
 from nst.files import write_atomically
 
@@ -41,12 +41,16 @@ COLUMNS = (
 )
 
 
-def summarise(paths: Iterable[Path]) -> pd.DataFrame:
-    """Return a table with a row for each cell's picture in ``paths``, in their order.
+def summarise(details: Iterable[Path]) -> pd.DataFrame:
+    """Return a table with a row for each cell of the pairs' ``details`` files, in their order.
 
     The columns are ``COLUMNS``; results/README.md says what they hold.
+
+    Raises:
+        CellError: a file cannot be read.
     """
-    return pd.DataFrame([_row(read_cell(path), path) for path in paths], columns=list(COLUMNS))
+    rows = [_row(cell, picture) for path in details for picture, cell in read_details(path).items()]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def write_summary(table: pd.DataFrame, path: Path) -> None:
@@ -91,7 +95,7 @@ def report_outcome(path: Path) -> None:
     if len(failed):
         raise UserError(
             f"{len(failed)} of {len(table)} cells failed, the rest is made: "
-            f"{', '.join(failed['path'])}. Each says why in the JSON beside it. To try again, "
-            "change their settings, or delete them and run again."
+            f"{', '.join(failed['path'])}. Each says why: nst show FILE. To try again, change "
+            "their settings, or delete them and run again."
         )
     logger.info("%d cells are finished; see results/grids and %s", len(table), path)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,13 @@ from nst.cell import (
     Cell,
     Source,
     current_versions,
-    details_path,
     draw_failure,
-    read_cell,
+    read_details,
     read_record,
     write_cell,
+    write_details,
 )
-from nst.errors import ImageError
+from nst.errors import CellError, ImageError
 from nst.images import load_image, save_png
 from nst.settings import Settings
 
@@ -83,27 +84,74 @@ def test_the_record_says_what_is_needed_to_make_the_cell_again(written):
     assert record["extractor_digest"] == "e" * 64
 
 
-def test_a_cell_is_read_back_from_its_details(written):
-    again = read_cell(written)
-    assert again.details() == make_cell().details()
-    assert (again.settings, again.content) == (make_cell().settings, make_cell().content)
-    assert again.fingerprint == make_cell().fingerprint
+def pair_of_cells(results: Path) -> dict[Path, Cell]:
+    """Two cells of a pair, given by their pictures, not in alphabetical order."""
+    folder = results / "cells" / "cat" / "night"
+    return {
+        folder / "all" / "1e-2.png": make_cell(),
+        folder / "all" / "1e-1.png": make_cell(ratio="1e-1", losses={"total": 0.5}),
+    }
+
+
+@pytest.fixture
+def details(tmp_path) -> Path:
+    path = tmp_path / "results" / "details" / "cat" / "night.json"
+    write_details(pair_of_cells(tmp_path / "results"), path)
+    return path
+
+
+def test_the_cells_of_a_pair_are_read_back_from_its_details(details, tmp_path):
+    again = read_details(details)
+    expected = pair_of_cells(tmp_path / "results")
+    assert list(again) == list(expected), "in their order"
+    for cell, before in zip(again.values(), expected.values(), strict=True):
+        assert cell.details() == before.details()
+        assert (cell.settings, cell.content) == (before.settings, before.content)
+        assert cell.fingerprint == before.fingerprint
+
+
+def test_details_written_anew_are_the_same_bytes(details):
+    before = details.read_bytes()
+    write_details(read_details(details), details)
+    assert details.read_bytes() == before
+
+
+def test_results_can_be_moved_and_read_from_anywhere(details, tmp_path, monkeypatch):
+    (tmp_path / "results").rename(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    again = read_details(Path("elsewhere/details/cat/night.json"))
+    assert list(again) == [Path(f"elsewhere/cells/cat/night/all/1e-{n}.png") for n in (2, 1)]
 
 
 def test_a_failed_cell_is_read_back_with_its_reason(tmp_path):
     failed = make_cell(status="failed", reason="no finite loss", losses={}, trace={})
     write_cell(failed, draw_failure(64, 48), tmp_path / "cell.png")
-    again = read_cell(tmp_path / "cell.png")
+    write_details({tmp_path / "cell.png": failed}, tmp_path / "pair.json")
+    (again,) = read_details(tmp_path / "pair.json").values()
     assert (again.status, again.reason, again.losses) == ("failed", "no finite loss", {})
     assert read_record(tmp_path / "cell.png")["status"] == "failed"
 
 
-def test_the_details_beside_a_picture_are_for_people_too(written):
-    text = details_path(written).read_text(encoding="utf-8")
-    assert details_path(written) == written.parent / "cell.json"
-    assert "猫" in text
-    assert len(text.splitlines()) > 20
-    assert json.loads(text)["trace"]["evaluation"] == [1, 2, 3]
+def test_the_details_have_a_line_for_each_cell(details):
+    lines = details.read_text(encoding="utf-8").splitlines()
+    assert (lines[0], lines[-1], len(lines)) == ("[", "]", 4)
+    assert "猫" in lines[1]
+    one = json.loads(lines[1].removesuffix(","))
+    assert one["trace"]["evaluation"] == [1, 2, 3]
+    assert one["picture"] == "../../cells/cat/night/all/1e-2.png"
+
+
+@pytest.mark.parametrize("step", ["replace", "fsync"])
+def test_interrupted_details_are_the_old_ones(details, tmp_path, monkeypatch, step):
+    def stop(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = details.read_bytes()
+    monkeypatch.setattr(os, step, stop)
+    with pytest.raises(OSError, match="No space left"):
+        write_details({tmp_path / "cell.png": make_cell()}, details)
+    assert details.read_bytes() == before
+    assert list(details.parent.iterdir()) == [details]
 
 
 def test_the_same_cell_is_the_same_picture_file_however_long_it_took(tmp_path):
@@ -112,11 +160,11 @@ def test_the_same_cell_is_the_same_picture_file_however_long_it_took(tmp_path):
     for cell, path in zip((make_cell(), slow), paths, strict=True):
         write_cell(cell, make_image(), path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert details_path(paths[0]).read_bytes() != details_path(paths[1]).read_bytes()
+    assert make_cell().details() != slow.details()
 
 
 def test_nothing_is_left_beside_a_cell(written):
-    assert sorted(path.name for path in written.parent.iterdir()) == ["cell.json", "cell.png"]
+    assert sorted(path.name for path in written.parent.iterdir()) == ["cell.png"]
 
 
 # ---------------------------------------------------------------- what is no cell
@@ -156,26 +204,29 @@ def test_a_missing_picture_has_no_record(tmp_path):
         lambda text: text[: len(text) // 2],
         lambda text: "",
         lambda text: "[]",
+        lambda text: "[5]",
+        lambda text: "[{}]",
         lambda text: "null",
         lambda text: "{}",
+        lambda text: '"text"',
+        lambda text: text.replace('"picture"', '"image"'),
         lambda text: text.replace('"seconds"', '"minutes"'),
         lambda text: text.replace('"image_size": 64', '"image_size": 6'),
         lambda text: text.replace('"attempts": 1,', ""),
     ],
 )
-def test_damaged_details_are_refused_with_the_remedy(written, damage):
-    details = details_path(written)
+def test_damaged_details_are_refused_with_the_remedy(details, damage):
     text = details.read_text(encoding="utf-8")
     assert damage(text) != text
     details.write_text(damage(text), encoding="utf-8")
-    with pytest.raises(ImageError, match=r"(?s)cell\.json cannot be read .* Delete .*cell\.png"):
-        read_cell(written)
+    with pytest.raises(CellError, match=r"^.*night\.json cannot be read .* Delete it; .*store\.$"):
+        read_details(details)
 
 
-def test_missing_details_are_refused_with_the_remedy(written):
-    details_path(written).unlink()
-    with pytest.raises(ImageError, match=r"cell\.json cannot be read \(FileNotFoundError"):
-        read_cell(written)
+def test_missing_details_are_refused_with_the_remedy(details):
+    details.unlink()
+    with pytest.raises(CellError, match=r"night\.json is missing; run snakemake without a target"):
+        read_details(details)
 
 
 # ---------------------------------------------------------------- the fingerprint

@@ -14,10 +14,10 @@ from PIL import Image
 
 from nst import pair as pair_module
 from nst import transfer as transfer_module
-from nst.cell import details_path, draw_failure, read_cell, read_record
-from nst.compare import cell_rows, cell_tile, input_tile
+from nst.cell import Cell, draw_failure, read_record, write_details
+from nst.compare import Place, cell_rows, input_tile
 from nst.device import choose_device, describe_device
-from nst.errors import ConfigError, ExtractorError, ImageError, UserError
+from nst.errors import CellError, ConfigError, ExtractorError, ImageError, UserError
 from nst.extractor import file_digest
 from nst.images import load_image, pixel_digest
 from nst.pair import Pair, Wanted, stylize_pair
@@ -104,7 +104,6 @@ def test_every_cell_is_written_with_all_that_made_it(pair, wanted):
         assert cell.status == "finished"
         assert pixels(one.path).shape == (24, 32, 3), "the content's shape, 32 px long"
         assert read_record(one.path) == json.loads(json.dumps(cell.record()))
-        assert read_cell(one.path).details() == cell.details()
 
 
 def test_a_cell_knows_its_inputs_by_their_pixels_and_the_extractor_by_its_file(pair, wanted):
@@ -198,7 +197,8 @@ def test_a_new_variant_is_all_that_is_computed(pair, wanted, computed, tmp_path,
     stylize_pair(pair, wanted(1.0, 10.0), CPU, store)
     cells = stylize_pair(pair, wanted(1.0, 5.0, 10.0), CPU, store)
     assert computed == [1.0, 10.0, 5.0]
-    assert {cell.settings.beta: cell.reused for cell in cells} == {1: True, 10: True, 5: False}
+    assert [cell.settings.beta for cell in cells] == [1, 5, 10], "as they were asked for"
+    assert [cell.reused for cell in cells] == [True, False, True]
     assert "cat × night: 2 of 3 cells were finished before" in caplog.text
     assert "cat × night: 1 cells made in" in caplog.text
     assert all(one.path.exists() for one in wanted(1.0, 5.0, 10.0))
@@ -237,9 +237,8 @@ def test_renaming_computes_nothing_and_the_results_carry_the_new_names(
     one = dataclasses.replace(one, layers="balanced", ratio="1e0")
     (cell,) = stylize_pair(renamed, [one], CPU, store)
     assert computed == [1.0]
-    for known in (cell, read_cell(one.path)):
-        assert (known.content.name, known.style.title) == ("tom", "Stars")
-        assert (known.layers, known.ratio) == ("balanced", "1e0")
+    assert (cell.content.name, cell.style.title) == ("tom", "Stars")
+    assert (cell.layers, cell.ratio) == ("balanced", "1e0")
     assert read_record(one.path)["content"]["name"] == "tom"
     first = wanted(1.0, folder="first")[0].path
     assert np.array_equal(pixels(first), pixels(one.path))
@@ -284,9 +283,9 @@ def test_a_failing_cell_leaves_the_others_intact(pair, wanted, computed, tmp_pat
     assert f"cat × night: {by_beta[POISON].reason}" in caplog.text
     failed = all_wanted[1].path
     assert np.array_equal(pixels(failed), np.asarray(draw_failure(32, 24)))
-    assert read_record(failed)["status"] == read_cell(failed).status == "failed"
+    assert read_record(failed)["status"] == "failed"
     for one in (all_wanted[0], all_wanted[2]):
-        assert read_cell(one.path).status == "finished"
+        assert read_record(one.path)["status"] == "finished"
     assert len(list((tmp_path / "store").rglob("cell.png"))) == 2, "failures are not kept"
     stylize_pair(pair, all_wanted, CPU, store)
     assert computed == [1.0, POISON, 10.0, POISON], "only the failed one is tried again"
@@ -350,18 +349,28 @@ def test_the_progress_is_logged_from_time_to_time(pair, wanted, caplog, monkeypa
 # ---------------------------------------------------------------- the summary
 
 
+def described(pair: Pair, wanted: list[Wanted]) -> tuple[Path, dict[Path, Cell]]:
+    """Make a pair's cells; return its details file and the cells by their pictures."""
+    cells = stylize_pair(pair, wanted, CPU)
+    by_picture = dict(zip((one.path for one in wanted), cells, strict=True))
+    path = wanted[0].path.parent / "details.json"
+    write_details(by_picture, path)
+    return path, by_picture
+
+
 @pytest.fixture
-def results(pair, wanted, poisoned) -> list[Path]:
-    stylize_pair(pair, wanted(1.0, POISON), CPU)
-    return [one.path for one in wanted(1.0, POISON)]
+def results(pair, wanted, poisoned) -> tuple[Path, dict[Path, Cell]]:
+    """The details and the cells of a pair: a finished one and a failed one."""
+    return described(pair, wanted(1.0, POISON))
 
 
 def test_the_summary_has_a_row_for_each_cell(results):
-    table = summarise(results)
+    details, cells = results
+    table = summarise([details, details])
     assert tuple(table.columns) == COLUMNS
-    assert list(table["path"]) == [path.as_posix() for path in results]
+    assert list(table["path"]) == [path.as_posix() for path in cells] * 2
     first = table.iloc[0]
-    cell = read_cell(results[0])
+    cell = next(iter(cells.values()))
     assert (first["content"], first["style"]) == ("cat", "night")
     assert (first["alpha"], first["beta"], first["ratio"]) == (1.0, 1.0, "1e+00")
     assert (first["layers"], first["iterations"], first["seed"]) == ("all", 4, 0)
@@ -373,7 +382,7 @@ def test_the_summary_has_a_row_for_each_cell(results):
 
 
 def test_a_failed_cell_has_no_losses_in_the_summary(results, tmp_path):
-    write_summary(summarise(results), tmp_path / "summary.csv")
+    write_summary(summarise([results[0]]), tmp_path / "summary.csv")
     table = pd.read_csv(tmp_path / "summary.csv")
     assert list(table["status"]) == ["finished", "failed"]
     losses = table[[f"{name}_loss" for name in ("content", "style", "tv", "total")]]
@@ -385,8 +394,8 @@ def test_a_failed_cell_has_no_losses_in_the_summary(results, tmp_path):
 
 def test_the_summary_survives_names_that_look_like_something_else(pair, wanted, tmp_path):
     odd = dataclasses.replace(pair, content_name="a, b", style_name='the "best" 猫')
-    stylize_pair(odd, wanted(1.0), CPU)
-    write_summary(summarise([wanted(1.0)[0].path]), tmp_path / "summary.csv")
+    details, _ = described(odd, wanted(1.0))
+    write_summary(summarise([details]), tmp_path / "summary.csv")
     table = pd.read_csv(tmp_path / "summary.csv")
     assert list(table["content"]) == ["a, b"]
     assert list(table["style"]) == ['the "best" 猫']
@@ -398,27 +407,31 @@ def test_a_summary_of_nothing_has_columns_all_the_same():
     assert table.empty
 
 
-def test_a_summary_names_the_cell_that_cannot_be_read(results):
-    details_path(results[0]).write_text("{")
-    with pytest.raises(ImageError, match=r"1\.json cannot be read .* Delete"):
-        summarise(results)
+def test_a_summary_names_the_details_that_cannot_be_read(results):
+    details, _ = results
+    details.write_text("{")
+    with pytest.raises(CellError, match=r"details\.json cannot be read .* Delete"):
+        summarise([details])
 
 
 def test_the_outcome_names_the_cells_that_failed(results, tmp_path):
     path = tmp_path / "summary.csv"
-    write_summary(summarise(results), path)
+    details, (finished, failed) = results
+    write_summary(summarise([details]), path)
     with pytest.raises(UserError) as caught:
         report_outcome(path)
     message = str(caught.value)
     assert message.startswith("1 of 2 cells failed, the rest is made: ")
-    assert results[1].as_posix() in message
-    assert results[0].as_posix() not in message
+    assert failed.as_posix() in message
+    assert finished.as_posix() not in message
+    assert "nst show" in message
     assert message.splitlines() == [message]
 
 
-def test_the_outcome_of_a_run_without_failures_is_a_line_in_the_log(results, tmp_path, caplog):
+def test_the_outcome_of_a_run_without_failures_is_a_line_in_the_log(pair, wanted, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    write_summary(summarise(results[:1]), tmp_path / "summary.csv")
+    details, _ = described(pair, wanted(1.0))
+    write_summary(summarise([details]), tmp_path / "summary.csv")
     report_outcome(tmp_path / "summary.csv")
     assert "1 cells are finished" in caplog.text
 
@@ -426,17 +439,56 @@ def test_the_outcome_of_a_run_without_failures_is_a_line_in_the_log(results, tmp
 # ---------------------------------------------------------------- tiles for the grids
 
 
-def test_cells_are_arranged_row_by_row(results):
-    rows = cell_rows([str(path) for path in [*results, *results, results[0]]], 2)
-    assert [len(row) for row in rows] == [2, 2, 1]
-    assert rows[0][0].picture == results[0]
-    assert rows[1] == rows[0]
+def place(ratio: str, style: str = "night") -> Place:
+    return ("cat", style, "all", ratio)
+
+
+def test_cells_are_arranged_by_their_names_whatever_their_order_on_disk(pair, wanted):
+    ones = wanted(1.0, 10.0)
+    other = dataclasses.replace(pair, style_name="day")
+    files = [
+        str(described(pair, list(reversed(ones)))[0]),
+        str(described(other, others := wanted(10.0, 1.0, folder="other"))[0]),
+    ]
+    rows = [
+        [place("1e+00"), place("1e+00", "day")],
+        [place("1e-01"), place("1e-01", "day")],
+        [place("1e-01", "day")],
+    ]
+    pictures = [[tile.picture for tile in row] for row in cell_rows(files, rows)]
+    assert pictures == [
+        [ones[0].path, others[1].path],
+        [ones[1].path, others[0].path],
+        [others[0].path],
+    ]
 
 
 def test_a_failed_cell_has_a_tile_that_says_so(results):
-    tile = cell_tile(str(results[1]))
-    assert "failed" in tile.note
-    assert tile.picture is None
+    details, cells = results
+    ((finished, failed),) = cell_rows([str(details)], [[place("1e+00"), place("1e-12")]])
+    assert finished.picture == next(iter(cells))
+    assert "failed" in failed.note
+    assert failed.picture is None
+
+
+def test_a_cell_that_no_details_have_is_named_with_the_remedy(results):
+    with pytest.raises(CellError, match=r"lacks 2 of .* such as cat × night × all × 5e0\. Delete"):
+        cell_rows([str(results[0])], [[place("1e+00"), place("5e0"), place("6e0")]])
+
+
+def test_a_missing_picture_is_named_with_the_remedy(results):
+    details, (finished, failed) = results
+    for picture, ratio in ((finished, "1e+00"), (failed, "1e-12")):
+        picture.unlink()
+        with pytest.raises(CellError, match=r"png is missing; run snakemake without a target"):
+            cell_rows([str(details)], [[place(ratio)]])
+
+
+def test_the_picture_of_a_cell_that_a_grid_does_not_show_may_be_missing(results):
+    details, (_, failed) = results
+    failed.unlink()
+    ((tile,),) = cell_rows([str(details)], [[place("1e+00")]])
+    assert tile.picture is not None
 
 
 def test_an_input_has_a_tile_with_its_title(pair):

@@ -6,7 +6,6 @@ optimisers are written down once more, in float64, from the table of formulation
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from torch.nn import functional
 
 from nst.architecture import Architecture
 from nst.catalogue import read_catalogue
+from nst.cell import read_record
 from nst.config import read_run
 from nst.errors import ConfigError
 from nst.extractor import Extractor, save_extractor
@@ -970,7 +970,7 @@ def test_the_measures_are_the_relative_losses_whatever_the_cell_s_own(tmp_path):
     for cell in cells:
         assert cell.losses["relative_content"] == pytest.approx(expected.content.item(), rel=1e-5)
         assert cell.losses["relative_style"] == pytest.approx(expected.style.item() / 10, rel=1e-5)
-        record = json.loads((tmp_path / f"{cell.formulation}.json").read_text(encoding="utf-8"))
+        record = read_record(tmp_path / f"{cell.formulation}.png")
         assert record["losses"]["relative_style"] == cell.losses["relative_style"]
     totals = {float(f"{cell.losses['total']:.4g}") for cell in cells}
     assert len(totals) == len(PRESETS), "no two recipes are the same"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import threading
 import time
@@ -12,7 +11,7 @@ import pytest
 from PIL import Image
 from test_cell import make_cell, make_image
 
-from nst.cell import Source, details_path, read_cell, read_record
+from nst.cell import Source, read_record
 from nst.store import CellStore
 
 CELL, IMAGE = make_cell(), make_image()
@@ -89,9 +88,8 @@ def test_a_restored_picture_is_the_stored_one_to_the_last_byte(store, tmp_path):
     returned = restored(store, CELL, path)
     assert path.read_bytes() == (entry_of(tmp_path) / "cell.png").read_bytes()
     assert returned.reused
-    details = json.loads(details_path(path).read_text(encoding="utf-8"))
-    assert details["reused"] is True
-    assert {**details, "reused": False} == CELL.details()
+    assert {**returned.details(), "reused": False} == CELL.details()
+    assert list(path.parent.iterdir()) == [path], "the details are the pair's"
 
 
 def test_a_restored_picture_is_as_new(store, tmp_path):
@@ -103,7 +101,6 @@ def test_a_restored_picture_is_as_new(store, tmp_path):
     before = time.time() - 5
     restored(store, CELL, path)
     assert path.stat().st_mtime > before
-    assert details_path(path).stat().st_mtime > before
     assert not path.samefile(source), "a copy: who changes the result leaves the store alone"
 
 
@@ -111,14 +108,14 @@ def test_a_restored_cell_has_the_names_of_this_run(store, tmp_path):
     store.add(CELL, IMAGE)
     path = tmp_path / "cell.png"
     returned = restored(store, RENAMED, path)
-    for record in (read_record(path), read_cell(path).record(), returned.record()):
+    for record in (read_record(path), returned.record()):
         assert record["content"]["name"] == "tom"
         assert record["style"]["title"] == "Stars"
         assert (record["layers"], record["ratio"]) == ("balanced", "1.5e-2")
         assert record["losses"] == CELL.losses, "what was measured stays"
         assert record["fingerprint"] == CELL.fingerprint
     assert np.array_equal(np.asarray(Image.open(path)), np.asarray(IMAGE))
-    assert read_cell(path).details()["trace"] == CELL.details()["trace"]
+    assert returned.details()["trace"] == CELL.details()["trace"]
 
 
 def test_restoring_under_other_names_leaves_the_store_as_it_is(store, tmp_path):
@@ -145,8 +142,7 @@ def test_a_narrow_result_can_be_restored_under_other_names(store, tmp_path, size
 def test_the_trace_of_a_long_optimisation_keeps_its_numbers(store, tmp_path):
     long = make_cell(trace={"total": [float(1000 - place) for place in range(1000)]})
     store.add(long, IMAGE)
-    restored(store, CELL, tmp_path / "cell.png")
-    trace = json.loads((tmp_path / "cell.json").read_text(encoding="utf-8"))["trace"]
+    trace = restored(store, CELL, tmp_path / "cell.png").details()["trace"]
     assert trace == long.details()["trace"]
     assert trace["evaluation"][-1] == 1000
 

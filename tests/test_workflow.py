@@ -17,6 +17,7 @@ import yaml
 from conftest import paint
 from PIL import Image
 
+from nst.cell import Cell, read_details, read_record
 from nst.summary import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,12 +64,13 @@ def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def details(folder: Path) -> dict[str, dict]:
-    """Return every cell's JSON by its path below results/cells, without the suffix."""
-    cells = folder / "results" / "cells"
+def details(folder: Path) -> dict[str, Cell]:
+    """Return every cell by the path of its picture below results/cells, without the suffix."""
+    results = folder / "results"
     return {
-        path.relative_to(cells).with_suffix("").as_posix(): json.loads(path.read_text("utf-8"))
-        for path in sorted(cells.rglob("*.json"))
+        picture.relative_to(results / "cells").with_suffix("").as_posix(): cell
+        for path in sorted(results.glob("details/*/*.json"))
+        for picture, cell in read_details(path).items()
     }
 
 
@@ -99,6 +101,10 @@ def test_every_cell_and_grid_is_made(finished: Path):
         for layers in LAYERS
         for ratio in ("1e0", "1e-2")
     }
+    pictures = finished.glob("results/cells/*/*/*/*")
+    assert {str(path.relative_to(finished / "results/cells")) for path in pictures} == {
+        f"{name}.png" for name in details(finished)
+    }, "the pictures, and nothing beside them"
     grids = finished / "results" / "grids"
     assert {path.relative_to(grids).as_posix() for path in grids.rglob("*.png")} == {
         "overview.png",
@@ -138,11 +144,33 @@ def test_a_title_may_have_braces_and_lost_details_come_back(grid: Path):
     config = small_config()
     config["contents"][0]["title"] = "A {cat} {2020}"
     write_config(grid, config)
-    lost = grid / "results/cells/a cat/great_wave_study/fine/1e0.json"
+    lost = grid / "results/details/a cat/great_wave_study.json"
     lost.unlink()
     run = snakemake(grid)
     assert run.returncode == 0, run.stdout
-    assert json.loads(lost.read_text("utf-8"))["content"]["title"] == "A {cat} {2020}"
+    assert {cell.content.title for cell in read_details(lost).values()} == {"A {cat} {2020}"}
+
+
+def test_details_have_the_cells_of_a_pair_as_the_config_lists_them(finished: Path):
+    for path in finished.glob("results/details/*/*.json"):
+        cells = read_details(path)
+        assert [(cell.layers, cell.ratio) for cell in cells.values()] == [
+            (layers, ratio) for layers in LAYERS for ratio in ("1e0", "1e-2")
+        ]
+        for picture, cell in cells.items():
+            assert read_record(picture)["fingerprint"] == cell.fingerprint
+            assert read_record(picture)["losses"] == cell.losses
+
+
+def test_lost_details_come_back_without_computing_a_cell(grid: Path):
+    lost = grid / "results/details/über/nuit étoilée.json"
+    before = read_details(lost)
+    lost.unlink()
+    run = snakemake(grid)
+    assert run.returncode == 0, run.stdout
+    assert list(read_details(lost)) == list(before)
+    assert all(cell.reused for cell in read_details(lost).values())
+    assert "Nothing to be done" in snakemake(grid).stdout
 
 
 def test_a_new_ratio_computes_only_the_new_cells(grid: Path):
@@ -151,8 +179,9 @@ def test_a_new_ratio_computes_only_the_new_cells(grid: Path):
     write_config(grid, config)
     run = snakemake(grid)
     assert run.returncode == 0, run.stdout
-    reused = {name: cell["reused"] for name, cell in details(grid).items()}
+    reused = {name: cell.reused for name, cell in details(grid).items()}
     assert len(reused) == 24
+    assert list(pd.read_csv(grid / "results/summary.csv")["ratio"]) == [1, 0.01, 0.1] * 8
     assert {name for name, again in reused.items() if not again} == {
         name for name in reused if name.endswith("/1e-1")
     }
@@ -180,7 +209,23 @@ def test_a_deleted_cell_comes_back_from_the_store(grid: Path):
     run = snakemake(grid)
     assert run.returncode == 0, run.stdout
     assert cell.read_bytes() == before
-    assert details(grid)["a cat/great_wave_study/fine/1e0"]["reused"]
+    assert details(grid)["a cat/great_wave_study/fine/1e0"].reused
+
+
+def test_a_picture_that_a_grid_cannot_open_is_named_in_one_line(grid: Path):
+    broken = Path("results/cells/a cat/great_wave_study/fine/1e0.png")
+    (grid / broken).write_bytes((grid / broken).read_bytes()[:100])
+    (grid / "results/grids/pairs/a cat/great_wave_study.png").unlink()
+    run = snakemake(grid)
+    assert run.returncode != 0
+    assert f"{broken} cannot be read" in run.stdout
+    assert "Delete it; the next run makes it again" in run.stdout
+    assert "Traceback" not in run.stdout
+    (grid / broken).unlink()
+    run = snakemake(grid)
+    assert run.returncode == 0, run.stdout
+    with Image.open(grid / broken) as image:
+        image.load()
 
 
 def test_the_same_config_gives_the_same_bytes(grid: Path):
@@ -218,7 +263,7 @@ def test_a_killed_run_keeps_its_finished_cells(grid: Path):
         run = snakemake(grid)
     assert run.returncode == 0, run.stdout
     reused = [
-        cell["reused"]
+        cell.reused
         for name, cell in details(grid).items()
         if name.startswith("über/great_wave_study")
     ]
@@ -292,6 +337,50 @@ def test_a_broken_image_is_named_before_any_long_job_and_costs_nothing(grid: Pat
     assert "Traceback" not in run.stdout
     assert "rule stylize" not in run.stdout
     assert sorted(grid.glob("results/cells/**/*.png")) == before
+
+
+def records(folder: Path) -> dict[str, list[tuple[int, int, int]]]:
+    """Return inputs, outputs and bytes of the record for every job that was run, by its rule.
+
+    Snakemake writes a record for each output and reads them all at every start.
+    """
+    jobs: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for path in (folder / ".snakemake" / "metadata").rglob("*"):
+        if path.is_file():
+            record = json.loads(path.read_text("utf-8"))
+            job = (record["rule"], *record["log"])
+            jobs.setdefault(job, []).append((len(record["input"]), path.stat().st_size))
+    found: dict[str, list[tuple[int, int, int]]] = {}
+    for (rule, _), of_job in sorted(jobs.items()):
+        inputs, size = max(of_job)
+        found.setdefault(rule, []).append((inputs, len(of_job), size))
+    return found
+
+
+def test_what_is_gathered_depends_on_the_pairs_and_not_on_their_cells(grid: Path):
+    """A plan's time goes into the files that the jobs name."""
+    config = small_config()
+    config["ratios"] = [f"1e-{n}" for n in range(6)]
+    write_config(grid, config)
+    shutil.rmtree(grid / ".snakemake")
+    run = snakemake(grid)
+    assert run.returncode == 0, run.stdout
+    named = {
+        rule: {(inputs, outputs) for inputs, outputs, _ in jobs}
+        for rule, jobs in records(grid).items()
+    }
+    pairs, variants = 4, 12
+    assert named["stylize"] == {(3, variants + 1)}, "the pictures, and one file for what they held"
+    assert named["pair_grid"] == {(3, 1)}
+    assert named["content_grid"] == {(1 + 2 + 2, 1)}, "the content, two styles and their pairs"
+    assert named["overview_grid"] == {(4 + pairs, 1)}
+    assert named["summarise"] == {(pairs, 1)}
+
+
+def test_the_record_of_a_job_does_not_grow_with_its_variants(finished: Path):
+    sizes = [size for jobs in records(finished).values() for *_, size in jobs]
+    assert len(sizes) > 10
+    assert max(sizes) < 4000
 
 
 def test_the_plan_is_made_without_torch(tmp_path: Path):

@@ -34,6 +34,7 @@ wildcard_constraints:
 
 
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
+DETAILS = "results/details/{content}/{style}.json"
 SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
 STRIP = "results/strips/{content}/{style}/{layers}/{ratio}"
 EXTRACTOR = f"results/extractors/{run.settings.extractor}.safetensors"
@@ -50,14 +51,14 @@ def of_variants(pattern, variants, content=("{content}",), style=("{style}",)):
     ]
 
 
-def overview_variant():
-    """List the variant that stands for a pair in the overview."""
-    return [one for one in run.variants if (one.layers, one.ratio) == run.overview]
-
-
 def cell_files():
     """List the pictures of all the cells."""
     return of_variants(CELL, run.variants, run.contents, run.styles)
+
+
+def details_files(contents, styles):
+    """List the details of pairs, all that is gathered from their cells depends on."""
+    return [DETAILS.format(content=c, style=s) for c in contents for s in styles]
 
 
 def grid_files():

@@ -11,7 +11,7 @@ rule pair_grid:
     input:
         content="results/inputs/content/{content}.png",
         style="results/inputs/style/{style}.png",
-        pictures=VARIANT_CELLS,
+        details=DETAILS,
     output:
         "results/grids/pairs/{content}/{style}.png",
     log:
@@ -33,11 +33,7 @@ rule content_grid:
     input:
         content="results/inputs/content/{content}.png",
         styles=[prepared("style", name) for name in run.styles],
-        pictures=[
-            f"results/cells/{{content}}/{style}/{{layers}}/{ratio}.png"
-            for style in run.styles
-            for ratio in RATIOS
-        ],
+        details=details_files(["{content}"], run.styles),
     output:
         "results/grids/contents/{content}/{layers}.png",
     log:
@@ -46,6 +42,7 @@ rule content_grid:
         "../envs/nst.yaml"
     params:
         title=content_title,
+        styles=list(run.styles),
         style_titles=style_titles,
         ratios=RATIOS,
         subtitle=f"layer weights {{layers}}, {SUBTITLE}",
@@ -59,7 +56,7 @@ rule overview_grid:
     input:
         contents=[prepared("content", name) for name in run.contents],
         styles=[prepared("style", name) for name in run.styles],
-        pictures=of_variants(CELL, overview_variant(), run.contents, run.styles),
+        details=details_files(run.contents, run.styles),
     output:
         "results/grids/overview.png",
     log:
@@ -67,6 +64,9 @@ rule overview_grid:
     conda:
         "../envs/nst.yaml"
     params:
+        contents=list(run.contents),
+        styles=list(run.styles),
+        variant=run.overview,
         content_titles=content_titles,
         style_titles=style_titles,
         subtitle=f"layer weights {run.overview[0]}, α/β = {run.overview[1]}, {SUBTITLE}",
@@ -82,11 +82,7 @@ rule formulation_grid:
             prepared("content", name) for name in run.contents for _ in run.styles
         ],
         styles=[prepared("style", name) for _ in run.contents for name in run.styles],
-        pictures=[
-            path
-            for one in run.variants
-            for path in of_variants(CELL, [one], run.contents, run.styles)
-        ],
+        details=details_files(run.contents, run.styles),
     output:
         "results/grids/formulations.png",
     log:
@@ -94,6 +90,8 @@ rule formulation_grid:
     conda:
         "../envs/nst.yaml"
     params:
+        pairs=[(content, style) for content in run.contents for style in run.styles],
+        variants=[(one.layers, one.ratio) for one in run.variants],
         formulations=formulation_titles,
         subtitle=f"{run.settings.extractor}, each at its own balance of content and style",
     message:
@@ -124,8 +122,7 @@ rule strip:
 
 rule summarise:
     input:
-        pictures=cell_files(),
-        details=[path.replace(".png", ".json") for path in cell_files()],
+        details_files(run.contents, run.styles),
     output:
         "results/summary.csv",
     log:

@@ -1,7 +1,5 @@
 """The GPU rule: all variants of a pair of images in one job."""
 
-VARIANT_CELLS = of_variants(CELL, run.variants)
-
 
 rule stylize:
     input:
@@ -10,8 +8,8 @@ rule stylize:
         extractor=EXTRACTOR,
         start=run.start_file or [],
     output:
-        pictures=VARIANT_CELLS,
-        details=[path.replace(".png", ".json") for path in VARIANT_CELLS],
+        pictures=of_variants(CELL, run.variants),
+        details=DETAILS,
         snapshots=of_variants(SNAPSHOTS, WITH_SNAPSHOTS),
     log:
         "results/logs/stylize/{content}/{style}.log",

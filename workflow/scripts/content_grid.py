@@ -7,11 +7,14 @@ from nst.grids import content_grid, draw_grid, save_grid
 from nst.job import job
 
 with job(snakemake.log[0]):
+    content, layers = snakemake.wildcards.content, snakemake.wildcards.layers
+    ratios, styles = snakemake.params.ratios, snakemake.params.styles
+    rows = [[(content, style, layers, ratio) for ratio in ratios] for style in styles]
     grid = content_grid(
         input_tile(snakemake.input.content, snakemake.params.title),
         list(map(input_tile, snakemake.input.styles, snakemake.params.style_titles)),
-        snakemake.params.ratios,
-        cell_rows(snakemake.input.pictures, len(snakemake.params.ratios)),
+        ratios,
+        cell_rows(snakemake.input.details, rows),
         subtitle=snakemake.params.subtitle,
     )
     save_grid(draw_grid(grid), Path(snakemake.output[0]))

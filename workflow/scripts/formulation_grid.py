@@ -7,11 +7,13 @@ from nst.grids import draw_grid, formulation_grid, save_grid
 from nst.job import job
 
 with job(snakemake.log[0]):
-    pairs = list(zip(snakemake.input.contents, snakemake.input.styles, strict=True))
+    inputs = zip(snakemake.input.contents, snakemake.input.styles, strict=True)
+    pairs, variants = snakemake.params.pairs, snakemake.params.variants
+    rows = [[(*pair, *variant) for pair in pairs] for variant in variants]
     grid = formulation_grid(
-        [(Path(content), Path(style)) for content, style in pairs],
+        [(Path(content), Path(style)) for content, style in inputs],
         snakemake.params.formulations,
-        cell_rows(snakemake.input.pictures, len(pairs)),
+        cell_rows(snakemake.input.details, rows),
         subtitle=snakemake.params.subtitle,
     )
     save_grid(draw_grid(grid), Path(snakemake.output[0]))

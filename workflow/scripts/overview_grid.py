@@ -7,10 +7,14 @@ from nst.grids import draw_grid, overview_grid, save_grid
 from nst.job import job
 
 with job(snakemake.log[0]):
+    contents, styles = snakemake.params.contents, snakemake.params.styles
+    rows = [
+        [(content, style, *snakemake.params.variant) for style in styles] for content in contents
+    ]
     grid = overview_grid(
         list(map(input_tile, snakemake.input.contents, snakemake.params.content_titles)),
         list(map(input_tile, snakemake.input.styles, snakemake.params.style_titles)),
-        cell_rows(snakemake.input.pictures, len(snakemake.input.styles)),
+        cell_rows(snakemake.input.details, rows),
         subtitle=snakemake.params.subtitle,
     )
     save_grid(draw_grid(grid), Path(snakemake.output[0]))

@@ -7,13 +7,15 @@ from nst.grids import draw_grid, pair_grid, save_grid
 from nst.job import job
 
 with job(snakemake.log[0]):
-    titles = snakemake.params.titles
+    titles, ratios = snakemake.params.titles, snakemake.params.ratios
+    pair = (snakemake.wildcards.content, snakemake.wildcards.style)
+    rows = [[(*pair, layers, ratio) for ratio in ratios] for layers in snakemake.params.layers]
     grid = pair_grid(
         input_tile(snakemake.input.content, titles["content"]),
         input_tile(snakemake.input.style, titles["style"]),
         snakemake.params.layers,
-        snakemake.params.ratios,
-        cell_rows(snakemake.input.pictures, len(snakemake.params.ratios)),
+        ratios,
+        cell_rows([snakemake.input.details], rows),
         subtitle=snakemake.params.subtitle,
     )
     save_grid(draw_grid(grid), Path(snakemake.output[0]))

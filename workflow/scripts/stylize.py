@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from nst.cell import write_details
 from nst.config import read_variants
 from nst.device import choose_device
 from nst.job import job
@@ -23,4 +24,6 @@ with job(snakemake.log[0]):
     start = snakemake.input.get("start")
     pair = Pair(**files, **snakemake.params.names, start=Path(start) if start else None)
     store = CellStore(Path("results/store"))
-    stylize_pair(pair, wanted, choose_device(snakemake.config.get("device", "auto")), store)
+    cells = stylize_pair(pair, wanted, choose_device(snakemake.config.get("device", "auto")), store)
+    by_picture = dict(zip((one.path for one in wanted), cells, strict=True))
+    write_details(by_picture, Path(snakemake.output.details))
