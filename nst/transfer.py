@@ -263,6 +263,10 @@ def _attempt(
         return list(_solve(stages, batch, progress))
     except torch.OutOfMemoryError:
         return None
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error):  # how torch says it of a CPU
+            return None
+        raise
 
 
 def _halved(size: int) -> int:

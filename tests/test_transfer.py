@@ -165,6 +165,24 @@ def test_a_picture_that_does_not_fit_alone_is_refused_with_the_remedy(tiny, smal
         run(tiny, [small()])
 
 
+def test_a_cpu_s_way_of_saying_that_memory_is_full_is_understood_too(tiny, small, monkeypatch):
+    def full(*_):
+        torch.empty(2**60)
+
+    monkeypatch.setattr(Objective, "__call__", full)
+    with pytest.raises(UserError, match=r"does not fit into the .* memory; lower image_size"):
+        run(tiny, [small()])
+
+
+def test_another_error_of_torch_s_is_not_taken_for_full_memory(tiny, small, monkeypatch):
+    def wrong(*_):
+        torch.zeros(2) @ torch.zeros(3)
+
+    monkeypatch.setattr(Objective, "__call__", wrong)
+    with pytest.raises(RuntimeError, match="size"):
+        run(tiny, [small()])
+
+
 def test_cells_of_different_recipes_are_made_in_batches_of_their_own(tiny, small):
     cells = [small(), small(iterations=5, optimiser="adam"), small(beta=3.0)]
     together = run(tiny, cells, batch_size=3)
