@@ -184,11 +184,10 @@ def _finish(draft: Cell, result: Transfer, measure: Measure) -> _Finished:
     """Fill in a draft with what came out."""
     cell = replace(draft, trace=result.trace, seconds=result.seconds, attempts=result.attempts)
     if result.image is not None:
-        losses = {**result.losses, **measure(result.image)}
+        picture = to_image(result.image)
+        losses = {**result.losses, **measure(picture)}
         frames = [to_image(frame) for _, frame in sorted(result.snapshots.items())]
-        return _Finished(
-            replace(cell, losses=losses), to_image(result.image), stack(frames) if frames else None
-        )
+        return _Finished(replace(cell, losses=losses), picture, stack(frames) if frames else None)
     reason = (
         f"the loss of {cell.layers}, {cell.ratio} stopped being a finite number, twice. "
         "Try other weights, optimiser: adam, or a smaller image_size."

@@ -14,6 +14,14 @@ from nst.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
+MEASURES = (
+    "relative_content",
+    "relative_style",
+    "content_distance",
+    "style_distance",
+    "ssim",
+    "colour_distance",
+)
 COLUMNS = (
     "content",
     "style",
@@ -30,8 +38,7 @@ COLUMNS = (
     "style_loss",
     "tv_loss",
     "total_loss",
-    "relative_content",
-    "relative_style",
+    *MEASURES,
     "seconds",
     "device",
     "seed",
@@ -74,7 +81,7 @@ def _row(cell: Cell, path: Path) -> dict[str, object]:
         "height": cell.height,
         "iterations": settings.iterations,
         **{f"{name}_loss": cell.losses.get(name) for name in ("content", "style", "tv", "total")},
-        **{name: cell.losses.get(name) for name in ("relative_content", "relative_style")},
+        **{name: cell.losses.get(name) for name in MEASURES},
         "seconds": cell.seconds,
         "device": cell.device,
         "seed": settings.seed,

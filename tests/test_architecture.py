@@ -23,7 +23,7 @@ ORDER = (
     *("errors", "files", "architecture", "settings", "catalogue", "names", "pictures"),
     *("presets", "variants", "config", "images"),
     *("shapes", "tensors", "spectrum", "precision", "extractor", "kmeans", "vgg", "provision"),
-    *("losses", "objective", "start", "optimise", "transfer", "measure"),
+    *("losses", "objective", "start", "optimise", "transfer", "metrics", "measure"),
     *("cell", "store", "device", "pair"),
     *("lettering", "layout", "grids", "strips", "compare", "summary"),
     *("job", "probe", "plan", "cli"),

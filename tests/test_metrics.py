@@ -1,0 +1,361 @@
+"""The measures that no cell optimises: values worked out by hand, and what must not matter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import paint, random_image
+from PIL import Image, ImageFilter, ImageOps
+from scipy.stats import wasserstein_distance
+from skimage.color import rgb2lab
+
+from nst.architecture import Architecture
+from nst.errors import ImageError
+from nst.extractor import Extractor
+from nst.images import fit_long_side, load_image
+from nst.kmeans import fit_kmeans
+from nst.measure import Measure
+from nst.metrics import (
+    COLOUR_DIRECTIONS,
+    LEVELS,
+    PLACES,
+    colour_quantiles,
+    directions,
+    feature_distance,
+    feature_quantiles,
+    quantiles,
+    relative_wasserstein,
+    sampled,
+    sliced_wasserstein,
+    structural_similarity,
+    unit_features,
+)
+from nst.summary import MEASURES
+from nst.tensors import to_image, to_tensor
+
+ALONG = directions(1, 1)
+
+
+def picture(seed: int, width: int = 64, height: int = 48) -> Image.Image:
+    return to_image(random_image(seed, height, width))
+
+
+def points(*values: float) -> torch.Tensor:
+    return torch.tensor(values)[:, None]
+
+
+def shuffled(image: Image.Image, seed: int = 0) -> Image.Image:
+    values = np.asarray(image).reshape(-1, 3)
+    order = np.random.default_rng(seed).permutation(len(values))
+    return Image.fromarray(values[order].reshape(image.height, image.width, 3))
+
+
+def colour_distance(one: Image.Image, other: Image.Image) -> float:
+    return sliced_wasserstein(colour_quantiles(one), colour_quantiles(other)).item()
+
+
+# ---------------------------------------------------------------- structure
+
+
+def reference_ssim(one: Image.Image, other: Image.Image) -> float:
+    """Wang et al. (2004), equation 13, window by window, as the paper has it."""
+    x, y = (np.asarray(image.convert("L"), np.float64) for image in (one, other))
+    steps = np.arange(-5, 6)
+    weights = np.exp(-(steps**2) / (2 * 1.5**2))
+    window = np.outer(weights, weights) / weights.sum() ** 2
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    values = []
+    for top in range(x.shape[0] - 10):
+        for left in range(x.shape[1] - 10):
+            a, b = (v[top : top + 11, left : left + 11] for v in (x, y))
+            mean_a, mean_b = (window * a).sum(), (window * b).sum()
+            var_a, var_b = (window * (a - mean_a) ** 2).sum(), (window * (b - mean_b) ** 2).sum()
+            both = (window * (a - mean_a) * (b - mean_b)).sum()
+            values.append(
+                (2 * mean_a * mean_b + c1)
+                * (2 * both + c2)
+                / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+            )
+    return float(np.mean(values))
+
+
+@pytest.mark.parametrize("size", [(64, 48), (11, 40), (33, 12)])
+def test_ssim_is_the_paper_s(size):
+    one, other = picture(1, *size), picture(2, *size)
+    assert structural_similarity(one, other) == pytest.approx(reference_ssim(one, other), abs=1e-6)
+
+
+def test_ssim_is_1_for_the_same_picture_and_negative_for_its_negative():
+    one = picture(1)
+    assert structural_similarity(one, one) == pytest.approx(1)
+    assert structural_similarity(one, ImageOps.invert(one)) < 0
+
+
+def test_the_more_blur_the_lower_ssim():
+    one = picture(1).filter(ImageFilter.EDGE_ENHANCE_MORE)
+    blurred = [one.filter(ImageFilter.GaussianBlur(radius)) for radius in (0, 0.5, 1, 2, 4, 8)]
+    values = [structural_similarity(each, one) for each in blurred]
+    assert values == sorted(values, reverse=True)
+    assert len(set(values)) == len(values)
+
+
+def test_ssim_does_not_see_colour():
+    grey = picture(1).convert("L").convert("RGB")
+    red = Image.merge("RGB", [grey.getchannel(0), *[Image.new("L", grey.size)] * 2])
+    luma = red.convert("L").convert("RGB")
+    assert structural_similarity(red, grey) == structural_similarity(luma, grey)
+
+
+def test_a_picture_smaller_than_the_window_has_no_ssim():
+    assert structural_similarity(picture(1, 40, 10), picture(2, 40, 10)) is None
+
+
+def test_ssim_of_two_sizes_is_refused():
+    with pytest.raises(ImageError, match=r"of one size; got \(64, 48\) and \(48, 64\) px. Stretch"):
+        structural_similarity(picture(1), picture(1, 48, 64))
+
+
+# ---------------------------------------------------------------- features at a place
+
+
+def test_the_feature_distance_is_worked_out_by_hand():
+    # Two places: (3, 4) against (4, 3), and (0, 2) against (5, 0), at right angles.
+    generated = torch.tensor([[[[3.0, 0.0]], [[4.0, 2.0]]]])
+    target = torch.tensor([[[[4.0, 5.0]], [[3.0, 0.0]]]])
+    first = (0.6 - 0.8) ** 2 + (0.8 - 0.6) ** 2
+    expected = (first + 2) / 2
+    assert feature_distance(generated, unit_features(target)).item() == pytest.approx(expected)
+
+
+def test_only_the_mixture_of_features_counts():
+    one, two = torch.rand(2, 1, 5, 6, 7, generator=torch.Generator().manual_seed(0)).unbind()
+    expected = feature_distance(one, unit_features(two)).item()
+    assert feature_distance(9 * one, unit_features(two / 3)).item() == pytest.approx(expected)
+    assert 0 < expected < 2
+
+
+def test_places_without_features_are_compared_too():
+    nothing = torch.zeros(1, 3, 2, 2)
+    something = torch.ones(1, 3, 2, 2)
+    assert feature_distance(nothing, unit_features(nothing)).item() == 0
+    assert feature_distance(nothing, unit_features(something)).item() == pytest.approx(1)
+
+
+# ---------------------------------------------------------------- distributions
+
+
+def test_the_directions_are_fixed_and_orthonormal_as_far_as_they_go():
+    for dimensions, count in ((3, 12), (64, 16), (5, 7), (1, 4)):
+        along = directions(dimensions, count)
+        assert along.shape == (count, dimensions)
+        torch.testing.assert_close(along.norm(dim=1), torch.ones(count))
+        first = along[:dimensions]
+        torch.testing.assert_close(first @ first.T, torch.eye(len(first)), atol=1e-6, rtol=0)
+    directions.cache_clear()
+    again = directions(64, 16)
+    directions.cache_clear()
+    assert torch.equal(again, directions(64, 16))
+
+
+def test_the_distance_of_two_distributions_is_worked_out_by_hand():
+    # Sorted pairs: (0, 1), (1, 1), (4, 6), 2000 of each, so that interpolation hardly counts.
+    one = points(4.0, 0.0, 1.0).repeat(2000, 1)
+    other = points(1.0, 1.0, 6.0).repeat(2000, 1)
+    distance = sliced_wasserstein(quantiles(one, ALONG), quantiles(other, ALONG)).item()
+    assert distance == pytest.approx(((1 + 0 + 4) / 3) ** 0.5, rel=0.01)
+
+
+def test_the_distance_agrees_with_scipy_s_for_one_dimension():
+    random = np.random.default_rng(0)
+    one, other = random.normal(0, 1, 3000), random.gamma(2, 2, 1234) + 3
+    below, above = (
+        quantiles(torch.tensor(values)[:, None], ALONG.double()) for values in (one, other)
+    )
+    # SciPy has the 1-Wasserstein distance only.
+    ours = (below - above).abs().mean().item()
+    assert ours == pytest.approx(wasserstein_distance(one, other), rel=0.01)
+
+
+@pytest.mark.parametrize("shift", [(1.0, 0, 0), (0, -2.0, 0), (1, 2, 3)])
+def test_a_shift_is_found_in_full_whatever_its_direction(shift):
+    one = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
+    along = directions(3, COLOUR_DIRECTIONS)
+    other = one + torch.tensor(shift)
+    distance = sliced_wasserstein(quantiles(one, along), quantiles(other, along))
+    assert distance.item() * 3**0.5 == pytest.approx(np.linalg.norm(shift), rel=1e-4)
+
+
+def test_the_order_and_the_number_of_points_do_not_matter():
+    one = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
+    along = directions(8, 16)
+    order = torch.randperm(400, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(quantiles(one[order], along), quantiles(one, along))
+    twice = quantiles(one.repeat(2, 1), along)
+    assert relative_wasserstein(twice, quantiles(one, along)).item() < 0.01
+    assert quantiles(one[:1], along).shape == (16, LEVELS)
+
+
+def test_shuffled_places_have_the_same_style():
+    features = torch.rand(1, 6, 12, 10, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(120, generator=torch.Generator().manual_seed(1))
+    moved = features.flatten(2)[:, :, order].reshape(1, 6, 10, 12)
+    one, other = feature_quantiles(features), feature_quantiles(moved)
+    assert relative_wasserstein(other, one).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_relative_distance_is_1_for_a_picture_without_features_and_has_no_unit():
+    features = torch.rand(1, 6, 12, 10, generator=torch.Generator().manual_seed(0))
+    target = feature_quantiles(features)
+    nothing = feature_quantiles(torch.zeros_like(features))
+    assert relative_wasserstein(nothing, target).item() == pytest.approx(1)
+    other = torch.rand(1, 6, 5, 5, generator=torch.Generator().manual_seed(1))
+    expected = relative_wasserstein(feature_quantiles(other), target).item()
+    scaled = relative_wasserstein(feature_quantiles(7 * other), feature_quantiles(7 * features))
+    assert 0 < expected == pytest.approx(scaled.item())
+
+
+def test_a_style_without_features_leaves_the_distance_a_number():
+    nothing = feature_quantiles(torch.zeros(1, 4, 3, 3))
+    assert relative_wasserstein(nothing, nothing).item() == 0
+    assert relative_wasserstein(nothing + 1, nothing).isfinite()
+
+
+def test_of_many_places_the_same_ones_are_drawn_each_time():
+    many = torch.arange(PLACES + 1000)[:, None].float()
+    few = sampled(many)
+    assert len(few) == len(few.unique()) == PLACES
+    assert torch.equal(few, sampled(many))
+    assert few.mean().item() == pytest.approx(many.mean().item(), rel=0.02)
+    assert torch.equal(sampled(many[:PLACES]), many[:PLACES])
+
+
+# ---------------------------------------------------------------- colours
+
+
+def flat(*colour: int) -> Image.Image:
+    return Image.new("RGB", (40, 32), colour)
+
+
+def test_black_and_white_are_100_apart():
+    assert colour_distance(flat(0, 0, 0), flat(255, 255, 255)) == pytest.approx(100, abs=0.1)
+
+
+def test_two_flat_colours_are_as_far_apart_as_in_cielab():
+    one, other = (220, 40, 90), (30, 160, 200)
+    lab = rgb2lab(np.array([one, other]) / 255)
+    expected = np.linalg.norm(lab[0] - lab[1])
+    assert colour_distance(flat(*one), flat(*other)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_colours_are_compared_wherever_they_are_and_whatever_the_size():
+    one = picture(1, 90, 60)
+    assert colour_distance(shuffled(one), one) == pytest.approx(0, abs=1e-4)
+    larger = one.resize((180, 120), Image.Resampling.NEAREST)
+    assert colour_distance(larger, one) < 0.5
+
+
+def test_the_more_it_is_recoloured_the_larger_the_colour_distance():
+    one = picture(1)
+    blue = flat(0, 0, 255).resize(one.size)
+    values = [colour_distance(Image.blend(one, blue, t), one) for t in (0, 0.1, 0.3, 0.6, 1)]
+    assert values == sorted(values)
+    assert values[0] == 0
+    assert values[1] > 1
+
+
+# ---------------------------------------------------------------- a pair's results
+
+
+@pytest.fixture(scope="module")
+def network() -> Extractor:
+    """A network with all five blocks, fitted to two pictures."""
+    architecture = Architecture(
+        name="small",
+        widths=((4, 4), (6, 6), (8, 8), (8, 8), (8,)),
+        padding="reflect",
+        pooling="average",
+        origin="for tests",
+    )
+    images = [random_image(seed, 64, 64) for seed in (1, 2)]
+    with torch.no_grad():
+        return fit_kmeans(images, 0, architecture, patches=400)
+
+
+NAMES = set(MEASURES)
+
+
+def test_the_content_keeps_the_content_and_the_style_is_the_style(network):
+    content, style = picture(1, 96, 64), picture(2, 96, 64)
+    measure = Measure(network, content, style)
+    kept, taken = measure(content), measure(style)
+    assert set(kept) == set(taken) == NAMES
+    assert kept["content_distance"] == pytest.approx(0, abs=1e-10)
+    assert kept["ssim"] == pytest.approx(1)
+    assert taken["style_distance"] == taken["colour_distance"] == 0
+    assert taken["content_distance"] > 0.1
+    assert kept["style_distance"] > 0.1
+    assert kept["colour_distance"] > 1
+
+
+def test_between_content_and_style_the_measures_go_one_way(network):
+    content, style = picture(1, 96, 64), picture(2, 96, 64)
+    measure = Measure(network, content, style)
+    way = [measure(Image.blend(content, style, t)) for t in (0, 0.25, 0.5, 0.75, 1)]
+    values = {name: [one[name] for one in way] for name in NAMES}
+    assert values["content_distance"] == sorted(values["content_distance"])
+    for name in ("colour_distance", "ssim"):
+        assert values[name] == sorted(values[name], reverse=True), name
+    # A blend is flatter than either picture, and so may be further from the style than both.
+    mixed = values["style_distance"][2:]
+    assert mixed == sorted(mixed, reverse=True)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (32, 20), (34, 8), (8, 34), (32, 2), (97, 33)])
+@pytest.mark.parametrize("style_size", [(50, 50), (64, 4)])
+def test_small_and_narrow_pictures_are_measured_by_the_layers_they_have(network, size, style_size):
+    content, style = picture(1, 64, 48), picture(2, *style_size)
+    values = Measure(network, content, style)(picture(3, *size))
+    assert set(values) == NAMES - ({"ssim"} if min(size) < 11 else set())
+    assert all(np.isfinite(value) for value in values.values())
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_grey_and_flat_pictures_have_measures(network, level):
+    grey = picture(1).convert("L").convert("RGB")
+    even = Image.new("RGB", (64, 48), (level,) * 3)
+    for content, style, result in ((grey, even, even), (even, grey, grey), (even, even, grey)):
+        values = Measure(network, content, style)(result)
+        assert set(values) == NAMES
+        assert all(np.isfinite(value) for value in values.values())
+    assert Measure(network, grey, even)(even)["style_distance"] == 0
+
+
+def test_an_extractor_without_the_usual_layers_is_measured_by_what_it_has(tiny):
+    values = Measure(tiny, picture(1), picture(2))(picture(3))
+    assert set(values) == NAMES
+
+
+def test_the_measures_do_not_depend_on_what_was_measured_before(network, tmp_path):
+    content, style = (load_image(paint(tmp_path / f"{seed}.png", seed)) for seed in (1, 2))
+    measure = Measure(network, content, style)
+    results = [fit_long_side(picture(3), 64), fit_long_side(picture(4), 40)]
+    first = [measure(one) for one in results]
+    assert [measure(one) for one in reversed(results)] == first[::-1]
+    assert Measure(network, content, style)(results[1]) == first[1]
+
+
+def test_the_features_are_those_of_the_8_bit_picture(network):
+    result = picture(3)
+    measure = Measure(network, picture(1), picture(2))
+    assert measure(to_image(to_tensor(result))) == measure(result)
+
+
+def test_optimising_loads_no_library_of_the_measures():
+    """A machine with a GPU may have little more than torch."""
+    code = "import nst.transfer, nst.pair, sys; print(*sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"skimage", "scipy", "matplotlib", "pyarrow"} & set(run.stdout.split())
