@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from nst.cell import Cell, read_details
 from nst.errors import UserError
 from nst.files import write_atomically
+from nst.ranking import RANKING, rank_cells
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,13 @@ COLUMNS = (
     "fingerprint",
     "path",
     "status",
+    *RANKING,
 )
+TRACE_TYPES = {
+    **dict.fromkeys(("content", "style", "layers", "ratio", "fingerprint"), "str"),
+    "evaluation": "int64",
+    **dict.fromkeys(("content_loss", "style_loss", "tv_loss", "total_loss"), "float64"),
+}
 
 
 def summarise(details: Iterable[Path]) -> pd.DataFrame:
@@ -56,13 +64,52 @@ def summarise(details: Iterable[Path]) -> pd.DataFrame:
     Raises:
         CellError: a file cannot be read.
     """
-    rows = [_row(cell, picture) for path in details for picture, cell in read_details(path).items()]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    cells = [one for path in details for one in read_details(path).items()]
+    columns = [column for column in COLUMNS if column not in RANKING]
+    return rank_cells(pd.DataFrame([_row(cell, path) for path, cell in cells], columns=columns))
+
+
+def gather_traces(details: Iterable[Path]) -> pd.DataFrame:
+    """Return the losses on the way to each cell of ``details``, a row for each evaluation kept.
+
+    The columns are those of ``TRACE_TYPES``. Of a long optimisation ``nst.cell.TRACE_POINTS`` rows
+    were kept.
+
+    Raises:
+        CellError: a file cannot be read.
+    """
+    traces = [_trace(cell) for path in details for cell in read_details(path).values()]
+    empty = pd.DataFrame(columns=list(TRACE_TYPES))
+    return pd.concat([empty, *traces], ignore_index=True).astype(TRACE_TYPES)
 
 
 def write_summary(table: pd.DataFrame, path: Path) -> None:
     """Write the table as CSV, whole or not at all."""
     write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write the table as Parquet, which keeps the types, whole or not at all."""
+    encoded = io.BytesIO()
+    table.to_parquet(encoded, index=False)
+    write_atomically(path, encoded.getvalue())
+
+
+def _trace(cell: Cell) -> pd.DataFrame:
+    """Lay out one cell's trace, each row with the names of its cell."""
+    losses = {f"{name}_loss": cell.trace.get(name) for name in ("content", "style", "tv", "total")}
+    return pd.DataFrame(
+        {
+            "content": cell.content.name,
+            "style": cell.style.name,
+            "layers": cell.layers,
+            "ratio": cell.ratio,
+            "fingerprint": cell.fingerprint,
+            "evaluation": cell.trace.get("evaluation"),
+            **losses,
+        },
+        index=range(len(cell.trace.get("evaluation", []))),
+    )
 
 
 def _row(cell: Cell, path: Path) -> dict[str, object]:

@@ -22,7 +22,16 @@ from nst.extractor import file_digest
 from nst.images import load_image, pixel_digest
 from nst.pair import Pair, Wanted, stylize_pair
 from nst.store import CellStore
-from nst.summary import COLUMNS, report_outcome, summarise, write_summary
+from nst.summary import (
+    COLUMNS,
+    MEASURES,
+    TRACE_TYPES,
+    gather_traces,
+    report_outcome,
+    summarise,
+    write_parquet,
+    write_summary,
+)
 
 CPU = torch.device("cpu")
 POISON = 1e12  # a weight that `poisoned` turns into NaN
@@ -399,6 +408,43 @@ def test_the_summary_survives_names_that_look_like_something_else(pair, wanted, 
     table = pd.read_csv(tmp_path / "summary.csv")
     assert list(table["content"]) == ["a, b"]
     assert list(table["style"]) == ['the "best" 猫']
+
+
+def test_the_summary_ranks_the_finished_cells(results):
+    table = summarise(results)
+    assert list(table["rank"].isna()) == [False, True]
+    assert list(table["suggested"]) == [True, False]
+    assert table[list(MEASURES)].notna().all(axis=1).tolist() == [True, False]
+
+
+def test_parquet_holds_what_the_csv_does_with_its_types(results, tmp_path):
+    table = summarise(results)
+    write_parquet(table, tmp_path / "new" / "summary.parquet")
+    back = pd.read_parquet(tmp_path / "new" / "summary.parquet")
+    pd.testing.assert_frame_equal(back, table)
+    assert back["ratio"].tolist()[0] == "1e+00", "a label, not a number"
+    assert back["pareto"].dtype == bool
+    write_parquet(table, tmp_path / "again.parquet")
+    first = (tmp_path / "new" / "summary.parquet").read_bytes()
+    assert (tmp_path / "again.parquet").read_bytes() == first
+
+
+def test_the_traces_have_a_row_for_each_evaluation(results):
+    traces = gather_traces(results)
+    assert dict(traces.dtypes.astype(str)) | TRACE_TYPES == dict(traces.dtypes.astype(str))
+    cell = read_cell(results[0])
+    own = traces[traces["fingerprint"] == cell.fingerprint]
+    assert list(own["evaluation"]) == [1, 2, 3, 4]
+    assert list(own["style_loss"]) == cell.trace["style"]
+    assert list(own["total_loss"]) == cell.trace["total"]
+    assert set(own["content"]) == {"cat"}
+    assert set(traces["ratio"]) == {"1e+00"}, "a failed cell has none"
+
+
+def test_the_traces_of_nothing_have_the_same_types():
+    assert gather_traces([]).empty
+    assert gather_traces([]).dtypes["evaluation"] == "int64"
+    assert gather_traces([]).dtypes["tv_loss"] == "float64"
 
 
 def test_a_summary_of_nothing_has_columns_all_the_same():

@@ -18,7 +18,7 @@ from conftest import paint
 from PIL import Image
 
 from nst.cell import Cell, read_details, read_record
-from nst.summary import COLUMNS
+from nst.summary import COLUMNS, MEASURES, TRACE_TYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = {
@@ -125,7 +125,17 @@ def test_the_summary_has_a_documented_row_for_each_cell(finished: Path):
     assert table["total_loss"].notna().all()
     assert all((finished / path).is_file() for path in table["path"])
     documented = (ROOT / "results" / "README.md").read_text("utf-8")
-    assert all(f"`{column}`" in documented for column in COLUMNS)
+    assert all(f"`{column}`" in documented for column in (*COLUMNS, *TRACE_TYPES))
+
+
+def test_each_pair_has_a_suggestion_and_every_cell_a_trace(finished: Path):
+    table = pd.read_parquet(finished / "results" / "summary.parquet")
+    assert list(table.columns) == list(COLUMNS)
+    assert table.groupby(["content", "style"])["suggested"].sum().tolist() == [1] * 4
+    assert table[list(MEASURES)].notna().all(axis=None)
+    traces = pd.read_parquet(finished / "results" / "traces.parquet")
+    assert set(traces["fingerprint"]) == set(table["fingerprint"])
+    assert len(traces) == 3 * 16
 
 
 def test_a_second_run_has_nothing_to_do(grid: Path):

@@ -124,7 +124,9 @@ rule summarise:
     input:
         details_files(run.contents, run.styles),
     output:
-        "results/summary.csv",
+        summary="results/summary.csv",
+        table="results/summary.parquet",
+        traces="results/traces.parquet",
     log:
         "results/logs/summarise.log",
     conda:

@@ -1,0 +1,146 @@
+"""Which cell of a pair to look at first: an order, and the reason for it.
+
+Keeping content and taking style are two aims, so within a pair the cells are compared by
+``content_distance`` and ``style_distance``, neither of which any recipe optimises, in three steps:
+
+1. A cell *beats* another if it is no worse in either distance and better in one (Pareto dominance).
+   The cells that none beats are the pair's front; without them, the next ones are the second front,
+   and so on (non-dominated sorting, Deb et al. 2002). An earlier front ranks first.
+2. Within a front, the nearer to the ideal point ranks first: the least of each distance that any
+   cell has. Both are scaled by their range on the first front (compromise programming, Zeleny
+   1973), so that neither the unit nor a cell gone wrong decides.
+3. What is still equal is ranked by ``style_distance``, and then by its order in the table.
+
+The first is suggested. Distances of different pairs are not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+PAIR = ("content", "style")
+AIMS = ("content_distance", "style_distance")
+RANKING = ("rank", "pareto", "suggested", "reason")
+
+
+def rank_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a summary table with the columns of ``RANKING``.
+
+    ``rank`` counts from 1 within each pair of ``PAIR`` and is missing for a cell that failed or
+    was not measured. ``pareto`` says that no cell of the pair beats it, ``suggested`` that it is
+    the pair's first, and ``reason`` tells why, in a sentence.
+    """
+    ranked = table.reset_index(drop=True)
+    ranked["rank"] = pd.array([pd.NA] * len(ranked), dtype="Int64")
+    ranked["pareto"] = False
+    ranked["suggested"] = False
+    ranked["reason"] = [_no_rank(status) for status in ranked["status"]]
+    # With dtype object, an empty table has no numbers to look at.
+    measured = ranked[list(AIMS)].astype(float).notna().all(axis=1)
+    candidates = ranked[(ranked["status"] == "finished") & measured]
+    for _, cells in candidates.groupby(list(PAIR), sort=False):
+        points = cells[list(AIMS)].to_numpy(float)
+        names = [
+            f"{layers}/{ratio}" for layers, ratio in zip(cells.layers, cells.ratio, strict=True)
+        ]
+        front = fronts(points)
+        order = preference(points, front)
+        rank = np.argsort(order) + 1
+        ranked.loc[cells.index, "rank"] = rank
+        ranked.loc[cells.index, "pareto"] = front == 1
+        ranked.loc[cells.index, "suggested"] = rank == 1
+        ranked.loc[cells.index, "reason"] = _reasons(points, front, order, names)
+    return ranked
+
+
+def beats(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return, for n points of which less is better, an n × n table: row beats column."""
+    one, other = points[:, None], points[None]
+    nowhere_worse: NDArray[np.bool_] = np.all(one <= other, axis=2)
+    somewhere_better: NDArray[np.bool_] = np.any(one < other, axis=2)
+    return nowhere_worse & somewhere_better
+
+
+def fronts(points: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the number of each point's front; 1 is that of the points that none beats."""
+    beaten = beats(points)
+    number = np.zeros(len(points), np.int64)
+    while not number.all():
+        left = number == 0
+        number[left & ~beaten[left].any(axis=0)] = number.max() + 1
+    return number
+
+
+def preference(points: NDArray[np.float64], front: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the places of the points in the order of their rank, the best one first."""
+    best = points[front == 1]
+    ideal = best.min(axis=0)
+    span = best.max(axis=0) - ideal
+    # A front of one point has no range; then that of all the points serves.
+    span = np.where(span > 0, span, np.ptp(points, axis=0))
+    distance = np.hypot(*((points - ideal) / np.where(span > 0, span, 1)).T)
+    return np.lexsort((points[:, 1], distance.round(9), front))
+
+
+def _reasons(
+    points: NDArray[np.float64],
+    front: NDArray[np.int64],
+    order: NDArray[np.int64],
+    names: Sequence[str],
+) -> list[str]:
+    """Say in a sentence for each point why it stands where it does."""
+    beaten = beats(points)
+    first = order[0]
+    reasons = []
+    for place in range(len(points)):
+        if place == first:
+            reason = _why_first(int((front == 1).sum()), len(points))
+        elif front[place] == 1:
+            reason = _why_not_first(points[place], points[first], names[first])
+        else:
+            better = next(one for one in order if beaten[one, place])
+            reason = f"{names[better]} {_advantage(points[better], points[place])}."
+        reasons.append(reason)
+    return reasons
+
+
+def _why_first(rivals: int, cells: int) -> str:
+    """Say why the suggested cell is."""
+    if cells == 1:
+        return "The only finished cell of its pair."
+    if rivals == 1:
+        return "No other cell keeps as much content, and none takes as much style."
+    return (
+        f"Of the {rivals} cells that no other beats in both content and style, this one is nearest "
+        "to the best of both."
+    )
+
+
+def _why_not_first(point: NDArray[np.float64], first: NDArray[np.float64], name: str) -> str:
+    """Compare a point of the front with the first one, which it neither beats nor is beaten by."""
+    if np.array_equal(point, first):
+        return f"No better and no worse than {name}, which comes first in the table."
+    kept, taken = ("more", "less") if point[0] < first[0] else ("less", "more")
+    return (
+        f"Keeps {kept} content and takes {taken} style than {name}, "
+        "which is nearer to the best of both."
+    )
+
+
+def _advantage(better: NDArray[np.float64], point: NDArray[np.float64]) -> str:
+    """Say in what one point beats another."""
+    content, style = better < point
+    kept = f"keeps {'more' if content else 'as much'} content"
+    taken = f"takes {'more' if style else 'as much'} style"
+    return f"{kept} and {taken}"
+
+
+def _no_rank(status: str) -> str:
+    """Say why a cell has no rank; those that have one get another reason."""
+    if status == "failed":
+        return "Failed, so there is nothing to rank."
+    return "Not measured, so it cannot be ranked."

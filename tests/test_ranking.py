@@ -1,0 +1,211 @@
+"""The order of a pair's cells, and the reasons for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nst.ranking import RANKING, beats, fronts, preference, rank_cells
+
+NAN = float("nan")
+POINTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=14)
+
+
+def table(
+    *points: tuple[float, float], style: str = "night", status: str = "finished"
+) -> pd.DataFrame:
+    """Build a summary with a cell for each (content_distance, style_distance)."""
+    return pd.DataFrame(
+        [
+            {
+                "content": "cat",
+                "style": style,
+                "layers": "all",
+                "ratio": f"1e{place}",
+                "content_distance": content,
+                "style_distance": style_distance,
+                "status": status,
+            }
+            for place, (content, style_distance) in enumerate(points)
+        ]
+    )
+
+
+def ranks(*points: tuple[float, float]) -> list[int]:
+    return list(rank_cells(table(*points))["rank"])
+
+
+def array(points) -> np.ndarray:
+    return np.array(points, float)
+
+
+# ---------------------------------------------------------------- the order
+
+
+def test_a_cell_beats_another_if_it_is_better_in_one_and_worse_in_none():
+    points = array([(1, 1), (1, 2), (2, 2), (0, 3), (1, 1)])
+    expected = np.zeros((5, 5), bool)
+    expected[[0, 4], 1] = expected[[0, 4], 2] = expected[1, 2] = True
+    assert np.array_equal(beats(points), expected)
+
+
+def test_the_cells_are_peeled_off_front_by_front():
+    points = array([(0, 4), (1, 1), (4, 0), (1, 4), (2, 2), (3, 3), (1, 1)])
+    assert fronts(points).tolist() == [1, 1, 1, 2, 2, 3, 1]
+
+
+def test_within_a_front_the_nearest_to_the_best_of_both_is_first():
+    # Scaled by the front's range: (0, 1), (0.2, 0.2), (1, 0) and (0.5, 0.1).
+    assert ranks((0, 10), (2, 2), (10, 0), (5, 1)) == [4, 1, 3, 2]
+
+
+def test_an_earlier_front_comes_first_however_far_from_the_best_of_both():
+    assert ranks((0, 10), (1, 1), (10, 0), (1.1, 1.1)) == [3, 1, 2, 4]
+
+
+def test_the_unit_of_a_distance_does_not_matter():
+    points = [(0.0, 3.0), (0.3, 1.0), (0.5, 0.9), (2.0, 0.1), (2.1, 0.4), (1.0, 2.0)]
+    scaled = [(1000 * content + 5, style / 7) for content, style in points]
+    assert ranks(*points) == ranks(*scaled)
+
+
+def test_a_cell_gone_wrong_does_not_change_the_order_of_the_others():
+    good = [(0.0, 3.0), (0.3, 1.0), (0.5, 0.9), (2.0, 0.1)]
+    assert ranks(*good, (1e6, 1e6)) == [*ranks(*good), 5]
+
+
+def test_of_equals_the_one_with_more_style_is_first_and_then_the_earlier():
+    assert ranks((0, 1), (1, 0)) == [2, 1]
+    assert ranks((1, 1), (1, 1), (1, 1)) == [1, 2, 3]
+
+
+@given(POINTS)
+def test_every_order_is_one_that_the_rules_allow(points):
+    ranked = rank_cells(table(*points))
+    values = array(points)
+    assert sorted(ranked["rank"]) == list(range(1, len(points) + 1))
+    beaten = beats(values)
+    assert ranked["pareto"].tolist() == [not beaten[:, i].any() for i in range(len(points))]
+    assert ranked["suggested"].sum() == 1
+    assert ranked.loc[ranked["suggested"], ["rank", "pareto"]].values.tolist() == [[1, True]]
+    order = ranked["rank"].to_numpy(int)
+    for one, other in zip(*np.nonzero(beaten), strict=True):
+        assert order[one] < order[other], "what beats another ranks before it"
+
+
+@given(POINTS, st.randoms())
+def test_the_order_of_the_table_only_decides_between_equals(points, random):
+    unique = sorted(set(points))
+    shuffled = random.sample(unique, len(unique))
+    one, other = (dict(zip(order, ranks(*order), strict=True)) for order in (unique, shuffled))
+    assert one == other
+
+
+def test_a_front_of_one_is_scaled_by_all_the_cells():
+    values = array([(0, 0), (1, 100), (1, 200), (2, 100)])
+    assert preference(values, fronts(values)).tolist() == [0, 1, 3, 2]
+    same = array([(3, 3)])
+    assert preference(same, fronts(same)).tolist() == [0]
+
+
+# ---------------------------------------------------------------- the columns
+
+
+def test_pairs_are_ranked_each_for_itself():
+    both = pd.concat([table((1, 1), (0, 0)), table((9, 8), (8, 9), style="wave")])
+    ranked = rank_cells(both)
+    assert list(ranked["rank"]) == [2, 1, 1, 2]
+    assert list(ranked["suggested"]) == [False, True, True, False]
+    assert list(ranked["style"]) == ["night", "night", "wave", "wave"], "the order stays"
+
+
+def test_failed_and_unmeasured_cells_have_no_rank():
+    failed = table((0, 0), (NAN, NAN), status="failed")
+    ranked = rank_cells(pd.concat([failed, table((1, 2), (NAN, 1), (2, 1))]))
+    assert list(ranked["rank"].isna()) == [True, True, False, True, False]
+    assert list(ranked["pareto"]) == [False, False, True, False, True]
+    assert list(ranked["reason"][[0, 3]]) == [
+        "Failed, so there is nothing to rank.",
+        "Not measured, so it cannot be ranked.",
+    ]
+
+
+def test_a_pair_of_failed_cells_has_no_suggestion():
+    ranked = rank_cells(table((NAN, NAN), status="failed"))
+    assert not ranked["suggested"].any()
+
+
+def test_the_table_given_is_left_as_it_was():
+    before = table((1, 1), (0, 0))
+    kept = before.copy()
+    rank_cells(before)
+    pd.testing.assert_frame_equal(before, kept)
+
+
+def test_an_empty_table_gets_the_columns_too():
+    ranked = rank_cells(table((0, 0)).iloc[:0])
+    assert tuple(ranked.columns[-4:]) == RANKING
+    assert ranked.empty
+
+
+# ---------------------------------------------------------------- the reasons
+
+
+@pytest.mark.parametrize(
+    ("points", "reasons"),
+    [
+        ([(1, 1)], ["The only finished cell of its pair."]),
+        (
+            [(1, 1), (2, 1), (1, 2), (2, 2)],
+            [
+                "No other cell keeps as much content, and none takes as much style.",
+                "all/1e0 keeps more content and takes as much style.",
+                "all/1e0 keeps as much content and takes more style.",
+                "all/1e0 keeps more content and takes more style.",
+            ],
+        ),
+        (
+            [(0, 10), (2, 2), (10, 0)],
+            [
+                "Keeps more content and takes less style than all/1e1, which is nearer to the best "
+                "of both.",
+                "Of the 3 cells that no other beats in both content and style, this one is nearest "
+                "to the best of both.",
+                "Keeps less content and takes more style than all/1e1, which is nearer to the best "
+                "of both.",
+            ],
+        ),
+        (
+            [(1, 1), (1, 1)],
+            [
+                "Of the 2 cells that no other beats in both content and style, this one is nearest "
+                "to the best of both.",
+                "No better and no worse than all/1e0, which comes first in the table.",
+            ],
+        ),
+    ],
+    ids=["alone", "best in both", "front", "equal"],
+)
+def test_each_cell_has_a_reason(points, reasons):
+    assert list(rank_cells(table(*points))["reason"]) == reasons
+
+
+@given(POINTS)
+def test_a_reason_says_what_is_true(points):
+    ranked = rank_cells(table(*points))
+    for row in ranked.itertuples():
+        if row.suggested:
+            continue
+        name = next(word for word in row.reason.split() if "/" in word).strip(",")
+        other = ranked[ranked["layers"] + "/" + ranked["ratio"] == name].iloc[0]
+        assert other["rank"] < row.rank
+        nearer = other["content_distance"] < row.content_distance
+        # In "A keeps more than B", A is the other cell if it is named first.
+        more_kept = "eeps more content" in row.reason
+        if row.reason.startswith(name):
+            assert more_kept == nearer
+        elif "eeps" in row.reason:
+            assert more_kept == (other["content_distance"] > row.content_distance)
