@@ -14,7 +14,7 @@ from PIL import Image
 
 from nst import pair as pair_module
 from nst import transfer as transfer_module
-from nst.cell import Cell, draw_failure, read_record, write_details
+from nst.cell import Cell, draw_failure, read_details, read_record, write_details
 from nst.compare import Place, cell_rows, input_tile
 from nst.device import choose_device, describe_device
 from nst.errors import CellError, ConfigError, ExtractorError, ImageError, UserError
@@ -411,14 +411,16 @@ def test_the_summary_survives_names_that_look_like_something_else(pair, wanted, 
 
 
 def test_the_summary_ranks_the_finished_cells(results):
-    table = summarise(results)
+    details, _ = results
+    table = summarise([details])
     assert list(table["rank"].isna()) == [False, True]
     assert list(table["suggested"]) == [True, False]
     assert table[list(MEASURES)].notna().all(axis=1).tolist() == [True, False]
 
 
 def test_parquet_holds_what_the_csv_does_with_its_types(results, tmp_path):
-    table = summarise(results)
+    details, _ = results
+    table = summarise([details])
     write_parquet(table, tmp_path / "new" / "summary.parquet")
     back = pd.read_parquet(tmp_path / "new" / "summary.parquet")
     pd.testing.assert_frame_equal(back, table)
@@ -430,9 +432,10 @@ def test_parquet_holds_what_the_csv_does_with_its_types(results, tmp_path):
 
 
 def test_the_traces_have_a_row_for_each_evaluation(results):
-    traces = gather_traces(results)
+    details, (picture, _) = results
+    traces = gather_traces([details])
+    cell = read_details(details)[picture]
     assert dict(traces.dtypes.astype(str)) | TRACE_TYPES == dict(traces.dtypes.astype(str))
-    cell = read_cell(results[0])
     own = traces[traces["fingerprint"] == cell.fingerprint]
     assert list(own["evaluation"]) == [1, 2, 3, 4]
     assert list(own["style_loss"]) == cell.trace["style"]
