@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         image = read_image(str(path), ImageReadMode.RGB)[None] / 255
         scale = chosen.size / max(image.shape[-2:])
         size = [max(1, round(side * scale)) for side in image.shape[-2:]]
-        return functional.resize(image, size, antialias=True).to(device)
+        return functional.resize(image, size, antialias=True).contiguous().to(device)
 
     started = time.perf_counter()
     result = plain_transfer(
