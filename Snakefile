@@ -12,6 +12,7 @@ if not workflow.overwrite_configfiles:  # else Snakemake would merge the two gri
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/stylize.smk"
+include: "workflow/rules/plots.smk"
 include: "workflow/rules/compare.smk"
 
 
@@ -21,5 +22,6 @@ rule all:
         cell_files(),
         details_files(run.contents, run.styles),
         grid_files(),
+        plot_files(),
         "results/summary.csv",
         "results/complete",

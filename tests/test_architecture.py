@@ -25,7 +25,7 @@ ORDER = (
     *("shapes", "tensors", "spectrum", "precision", "extractor", "kmeans", "vgg", "provision"),
     *("losses", "objective", "start", "optimise", "transfer", "metrics", "measure"),
     *("cell", "store", "device", "pair"),
-    *("lettering", "layout", "grids", "strips", "compare", "ranking", "summary"),
+    *("lettering", "layout", "grids", "strips", "compare", "ranking", "summary", "plots"),
     *("job", "probe", "plan", "cli"),
 )
 LONGEST_BODY = 40

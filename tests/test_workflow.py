@@ -128,6 +128,19 @@ def test_the_summary_has_a_documented_row_for_each_cell(finished: Path):
     assert all(f"`{column}`" in documented for column in (*COLUMNS, *TRACE_TYPES))
 
 
+def test_the_tables_are_plotted(finished: Path):
+    plots = finished / "results" / "plots"
+    names = {f"{c}/{s}" for c in ("a cat", "über") for s in ("nuit étoilée", "great_wave_study")}
+    wanted = {
+        "ratios",
+        "layers",
+        *(f"{kind}/{name}" for kind in ("pairs", "losses") for name in names),
+    }
+    for suffix in (".png", ".svg"):
+        found = plots.rglob(f"*{suffix}")
+        assert {one.relative_to(plots).with_suffix("").as_posix() for one in found} == wanted
+
+
 def test_each_pair_has_a_suggestion_and_every_cell_a_trace(finished: Path):
     table = pd.read_parquet(finished / "results" / "summary.parquet")
     assert list(table.columns) == list(COLUMNS)

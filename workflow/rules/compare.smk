@@ -140,6 +140,7 @@ rule summarise:
 rule confirm:
     input:
         grid_files(),
+        plot_files(),
         summary="results/summary.csv",
     output:
         touch("results/complete"),

@@ -1,0 +1,355 @@
+"""The plots: what they show, and that no name, number or failure breaks them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import paint
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cbook import is_math_text
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, TextArea
+from matplotlib.text import Text
+from PIL import Image
+
+from nst.plots import (
+    MOST_PICTURES,
+    MOST_TICKS,
+    literal,
+    plot_layers,
+    plot_losses,
+    plot_pair,
+    plot_ratios,
+    read_pair,
+    read_table,
+    save_plot,
+    spread_out,
+    title_of,
+)
+from nst.ranking import rank_cells
+
+SIGNS = "Costs $5, $6: a_b^c <b>&amp; \\frac{1}{2} %s {x}"
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Make a summary of pairs with so many ratios and layers, some of them failed."""
+    picture = paint(tmp_path / "cell.png", size=(64, 48))
+
+    def make(
+        ratios: int = 4,
+        layers: tuple[str, ...] = ("all", "fine"),
+        styles: tuple[str, ...] = ("night",),
+        failed: tuple[int, ...] = (),
+    ) -> pd.DataFrame:
+        random = np.random.default_rng(0)
+        rows = [
+            {
+                "content": "cat",
+                "style": style,
+                "layers": name,
+                "ratio": f"1e{power}",
+                "alpha": 1.0,
+                "beta": 10.0**-power,
+                "content_distance": 2 - power / ratios + random.normal(0, 0.1),
+                "style_distance": 0.2 + power / ratios + random.normal(0, 0.1),
+                "status": "finished",
+                "path": str(picture),
+            }
+            for style in styles
+            for name in layers
+            for power in range(ratios)
+        ]
+        cells = pd.DataFrame(rows)
+        cells.loc[list(failed), ["content_distance", "style_distance"]] = np.nan
+        cells.loc[list(failed), "status"] = "failed"
+        return rank_cells(cells)
+
+    return make
+
+
+def traces_of(table: pd.DataFrame) -> pd.DataFrame:
+    finished = table[table["status"] == "finished"]
+    return pd.DataFrame(
+        [
+            {
+                **{name: row[name] for name in ("content", "style", "layers", "ratio")},
+                "evaluation": evaluation,
+                "content_loss": place + 1 / evaluation,
+                "style_loss": place / 7 + 1 / evaluation,
+            }
+            for place, (_, row) in enumerate(finished.iterrows())
+            for evaluation in range(1, 6)
+        ],
+        columns=["content", "style", "layers", "ratio", "evaluation", "content_loss", "style_loss"],
+    )
+
+
+def drawn(figure: Figure) -> Figure:
+    """Draw the figure, since much only goes wrong then; warnings are errors."""
+    FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def boxes(figure: Figure) -> list[AnnotationBbox]:
+    return [one for one in figure.axes[0].artists if isinstance(one, AnnotationBbox)]
+
+
+def words(figure: Figure) -> list[str]:
+    return [one.get_text() for one in figure.findobj(Text)]
+
+
+def line(figure: Figure, name: str):
+    return next(one for one in figure.axes[0].lines if one.get_gid() == name)
+
+
+def label(box: AnnotationBbox) -> str:
+    (area,) = box.findobj(TextArea)
+    return area.get_text()
+
+
+# ---------------------------------------------------------------- a pair's cells
+
+
+def test_the_front_goes_through_the_cells_that_none_beats(table):
+    cells = table()
+    front = line(drawn(plot_pair(cells, "Cat × Night")), "front").get_xydata()
+    best = [
+        (row.content_distance, row.style_distance)
+        for row in cells.itertuples()
+        if not any(
+            other.content_distance < row.content_distance
+            and other.style_distance < row.style_distance
+            for other in cells.itertuples()
+        )
+    ]
+    assert 1 < len(best) < len(cells)
+    assert front.tolist() == [list(one) for one in sorted(best)]
+
+
+def test_every_cell_has_its_picture_and_ratio_and_the_suggested_one_stands_out(table):
+    cells = table()
+    figure = drawn(plot_pair(cells, "Cat × Night"))
+    by_place = {box.xy: box for box in boxes(figure)}
+    assert len(by_place) == len(cells)
+    for row in cells.itertuples():
+        box = by_place[row.content_distance, row.style_distance]
+        expected = f"{row.ratio} suggested" if row.suggested else row.ratio
+        assert label(box) == expected
+    (suggested,) = [box for box in by_place.values() if box.get_gid() == "suggested"]
+    others = [box for box in by_place.values() if box is not suggested]
+    assert suggested.patch.get_linewidth() > max(box.patch.get_linewidth() for box in others)
+    assert suggested.zorder > max(box.zorder for box in others)
+    assert {"Pareto front", "all", "fine", "labels: α/β", "Cat × Night"} <= set(words(figure))
+
+
+def test_the_pictures_stay_inside_the_figure_and_hardly_cover_each_other(table):
+    figure = drawn(plot_pair(table(ratios=6), "Cat × Night"))
+    extents = [box.patch.get_window_extent() for box in boxes(figure)]
+    whole = figure.bbox
+    for one in extents:
+        assert whole.x0 <= one.x0 <= one.x1 <= whole.x1
+        assert whole.y0 <= one.y0 <= one.y1 <= whole.y1
+    covered = 0.0
+    for place, one in enumerate(extents):
+        for other in extents[place + 1 :]:
+            width = min(one.x1, other.x1) - max(one.x0, other.x0)
+            height = min(one.y1, other.y1) - max(one.y0, other.y0)
+            covered += max(width, 0) * max(height, 0)
+    assert covered < 0.1 * sum(one.width * one.height for one in extents)
+
+
+def test_failed_cells_are_counted_and_not_shown(table):
+    figure = drawn(plot_pair(table(failed=(0, 3)), "Cat"))
+    assert len(boxes(figure)) == 6
+    assert "2 failed, not shown" in words(figure)
+
+
+def test_a_pair_without_a_finished_cell_has_a_plot_that_says_so(table):
+    figure = drawn(plot_pair(table(ratios=1, layers=("all",), failed=(0,)), "Cat"))
+    assert boxes(figure) == []
+    assert "1 failed, not shown" in words(figure)
+
+
+def test_of_sixty_cells_the_first_have_pictures_and_all_have_points(table):
+    cells = table(ratios=12, layers=("a", "b", "c", "d", "e"))
+    figure = drawn(plot_pair(cells, "Cat"))
+    shown = {box.xy for box in boxes(figure)}
+    first = cells[cells["rank"] <= MOST_PICTURES]
+    assert shown == set(zip(first["content_distance"], first["style_distance"], strict=True))
+    (points,) = [one for one in figure.axes[0].collections if one.get_gid() == "cells"]
+    assert len(points.get_offsets()) == 60
+
+
+def test_cells_in_the_same_place_are_drawn_beside_each_other(table):
+    cells = table(ratios=3, layers=("all",))
+    cells["content_distance"] = cells["style_distance"] = 0.5
+    figure = drawn(plot_pair(rank_cells(cells), "Cat"))
+    assert len({tuple(np.round(box.xybox, 1)) for box in boxes(figure)}) == 3
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 100), st.floats(0, 100), st.floats(1, 12), st.floats(1, 12)),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_boxes_are_moved_apart_and_stay_in_the_room(values):
+    numbers = np.array(values)
+    places, sizes, room = numbers[:, :2], numbers[:, 2:], np.array([100.0, 100.0])
+    moved = spread_out(places, sizes, room)
+    assert (moved >= sizes / 2).all()
+    assert (moved <= room - sizes / 2).all()
+    overlap = (sizes[:, None] + sizes[None]) / 2 - np.abs(moved[:, None] - moved[None])
+    assert not np.triu((overlap > 1).all(axis=2), 1).any()
+
+
+def test_boxes_with_room_stay_where_they_are():
+    places = np.array([[20.0, 20], [60, 60]])
+    assert np.array_equal(spread_out(places, np.full((2, 2), 10.0), np.full(2, 100.0)), places)
+
+
+# ---------------------------------------------------------------- the losses
+
+
+def test_every_cell_has_a_curve_of_each_loss(table):
+    cells = table(failed=(2,))
+    traces = traces_of(cells)
+    figure = drawn(plot_losses(cells, traces, "Cat × Night"))
+    upper, lower = figure.axes
+    assert len(upper.lines) == len(lower.lines) == 7
+    for axes, name in ((upper, "content_loss"), (lower, "style_loss")):
+        curves = {tuple(one.get_ydata()) for one in axes.lines}
+        assert curves == set(traces.groupby(["layers", "ratio"])[name].apply(tuple))
+    colours = {tuple(one.get_color()) for one in upper.lines}
+    assert len(colours) == 4, "one for each ratio"
+    assert {one.get_linestyle() for one in upper.lines} == {"-", "--"}
+
+
+def test_losses_of_zero_and_no_losses_at_all_are_no_mistake(table):
+    cells = table(ratios=1)
+    traces = traces_of(cells)
+    traces["style_loss"] = 0.0
+    drawn(plot_losses(cells, traces, "Cat"))
+    drawn(plot_losses(cells, traces.iloc[:0], "Cat"))
+
+
+# ---------------------------------------------------------------- the effects
+
+
+def test_the_ratios_are_ordered_by_their_value_and_their_medians_drawn(table):
+    cells = table(styles=("night", "wave", "nude"))
+    shuffled = cells.sample(frac=1, random_state=1).reset_index(drop=True)
+    figure = drawn(plot_ratios(shuffled))
+    for axes, aim in zip(figure.axes, ("content_distance", "style_distance"), strict=True):
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1e0", "1e1", "1e2", "1e3"]
+        thick = [one for one in axes.lines if one.get_linewidth() == 2]
+        medians = cells.groupby(["layers", "ratio"])[aim].median().unstack()
+        assert {tuple(one.get_ydata()) for one in thick} == {
+            tuple(row) for row in medians.to_numpy()
+        }
+        assert len(axes.lines) == 2 * (3 + 1)
+
+
+def test_the_layers_have_a_median_each(table):
+    cells = table(styles=("night", "wave"), failed=(1,))
+    figure = drawn(plot_layers(cells))
+    for axes, aim in zip(figure.axes, ("content_distance", "style_distance"), strict=True):
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["all", "fine"]
+        (bars,) = axes.collections
+        heights = [segment[0, 1] for segment in bars.get_segments()]
+        assert heights == list(cells.groupby("layers")[aim].median())
+
+
+@pytest.mark.parametrize("plot", [plot_ratios, plot_layers])
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"ratios": 1, "layers": ("all",)},
+        {"ratios": 1, "layers": ("all",), "failed": (0,)},
+        {"ratios": 40, "layers": tuple(f"weights number {one}" for one in range(20))},
+        {"styles": tuple(f"style {one}" for one in range(30))},
+    ],
+    ids=["one cell", "one failed cell", "800 cells", "30 pairs"],
+)
+def test_grids_of_any_size_have_plots(table, plot, size):
+    figure = drawn(plot(table(**size)))
+    for axes in figure.axes:
+        assert len(axes.get_xticks()) <= MOST_TICKS
+        assert axes.bbox.width > 0.2 * figure.bbox.width, "names leave room for the plot"
+        assert axes.bbox.height > 0.3 * figure.bbox.height
+
+
+def test_alpha_or_beta_may_be_zero(table):
+    cells = table()
+    cells.loc[cells["ratio"] == "1e0", "beta"] = 0.0
+    figure = drawn(plot_ratios(cells))
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()][-1] == "1e0"
+
+
+# ---------------------------------------------------------------- names and files
+
+
+@pytest.mark.parametrize("text", [SIGNS, "$x$", "_hidden", "$", "\\$", "a $ b $ c $ d"])
+def test_names_and_titles_are_shown_as_they_are(table, text):
+    text = text[:24]  # a longer name is cut
+    cells = table(layers=(text, "_other"))
+    for figure in (
+        plot_pair(cells, text),
+        plot_losses(cells, traces_of(cells), text),
+        plot_ratios(cells),
+        plot_layers(cells),
+    ):
+        shown = words(drawn(figure))
+        assert {literal(text), "_other"} <= set(shown)
+
+
+@pytest.mark.parametrize("text", [SIGNS, "$x$", "_hidden", "$", "\\$", "a $ b $ c $ d"])
+def test_what_is_literal_is_no_mathematics(text):
+    assert not is_math_text(literal(text))
+    assert literal(text).replace(r"\$", "$") == text, "which is what matplotlib does to it"
+
+
+def test_signs_that_the_font_lacks_are_replaced_rather_than_warned_about(table):
+    figure = drawn(plot_pair(table(layers=("猫",)), "猫 🐈 ≤ é"))
+    assert "� � ≤ é" in words(figure)
+
+
+def test_a_long_title_is_cut_after_two_lines():
+    lines = title_of("word " * 60, 30).splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 30
+    assert lines[1].endswith("…")
+    assert title_of("", 30) == ""
+
+
+def test_the_same_table_gives_the_same_bytes_without_a_date(table, tmp_path):
+    for folder in ("first", "second"):
+        paths = [tmp_path / folder / f"plot.{kind}" for kind in ("png", "svg")]
+        save_plot(plot_pair(table(), "Cat × Night"), *paths)
+    for kind in ("png", "svg"):
+        first, second = (tmp_path / one / f"plot.{kind}" for one in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
+    svg = (tmp_path / "first" / "plot.svg").read_text(encoding="utf-8")
+    assert not re.search(r"<dc:date>|Matplotlib v", svg)
+    with Image.open(tmp_path / "first" / "plot.png") as image:
+        assert image.width == round(3.5 * 300)
+        assert "Software" not in image.info
+
+
+def test_a_pair_is_read_from_the_table_of_all(table, tmp_path):
+    cells = table(styles=("night", "wave"))
+    path = Path(tmp_path / "summary.parquet")
+    cells.to_parquet(path, index=False)
+    assert len(read_table(path)) == 16
+    pair = read_pair(path, "cat", "wave")
+    assert len(pair) == 8
+    assert set(pair["style"]) == {"wave"}
+    assert read_pair(path, "dog", "wave").empty
