@@ -14,6 +14,7 @@ include: "workflow/rules/inputs.smk"
 include: "workflow/rules/stylize.smk"
 include: "workflow/rules/plots.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/gallery.smk"
 
 
 rule all:
@@ -24,4 +25,5 @@ rule all:
         grid_files(),
         plot_files(),
         "results/summary.csv",
+        "results/gallery/index.html",
         "results/complete",

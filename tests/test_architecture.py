@@ -26,6 +26,7 @@ ORDER = (
     *("losses", "objective", "start", "optimise", "transfer", "metrics", "measure"),
     *("cell", "store", "device", "pair"),
     *("lettering", "layout", "grids", "strips", "compare", "ranking", "summary", "plots"),
+    *("gallery_entries", "gallery_previews", "gallery"),
     *("job", "probe", "plan", "cli"),
 )
 LONGEST_BODY = 40

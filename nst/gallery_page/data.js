@@ -1,0 +1,101 @@
+// ---------------------------------------------------------------- the cells
+
+const data = JSON.parse(byId("data").textContent);
+const contents = new Map(data.contents.map((one) => [one.name, one]));
+const styles = new Map(data.styles.map((one) => [one.name, one]));
+const metrics = new Map(data.metrics.map((one) => [one.name, one]));
+const cells = data.cells.map(prepare);
+const byKey = new Map(cells.map((cell) => [cell.key, cell]));
+const pairs = Map.groupBy ? Map.groupBy(cells, pairOf) : grouped(cells, pairOf);
+const LAYERS = unique(cells.map((cell) => cell.layers));
+const RATIOS = unique(cells.map((cell) => cell.ratio));
+const RANKED = cells.some((cell) => cell.rank !== null);
+
+function prepare(cell, place) {
+  const content = contents.get(cell.content);
+  const style = styles.get(cell.style);
+  const words = [
+    content.title, cell.content, style.title, cell.style,
+    cell.layers, cell.ratio, cell.formulation, cell.status,
+  ];
+  return {
+    ...cell,
+    place,
+    key: [cell.content, cell.style, cell.layers, cell.ratio].join("/"),
+    failed: cell.status === "failed",
+    words: plain(words.join(" ")),
+  };
+}
+
+function unique(values) {
+  return [...new Set(values)];
+}
+
+function grouped(items, nameOf) {
+  const groups = new Map();
+  for (const item of items) {
+    const name = nameOf(item);
+    if (!groups.has(name)) groups.set(name, []);
+    groups.get(name).push(item);
+  }
+  return groups;
+}
+
+function pairOf(cell) {
+  return JSON.stringify([cell.content, cell.style]);
+}
+
+// For searching: no case, no accents.
+function plain(text) {
+  return text.normalize("NFKD").replace(/\p{Mark}/gu, "").toLowerCase();
+}
+
+// The alternative text of a cell's picture: what is to be seen, in one sentence.
+function describe(cell) {
+  const subject = contents.get(cell.content).title;
+  const manner = styles.get(cell.style).title;
+  const variant = `layers ${cell.layers}, alpha/beta ${cell.ratio}`;
+  if (cell.failed) return `Failed: ${subject} in the style of ${manner}, ${variant}`;
+  return `${subject} redrawn in the style of ${manner}, ${variant}`;
+}
+
+const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+
+// α/β as it is printed, 10⁻¹, with its label, 1e-1, for those who listen.
+function ratioText(label) {
+  const parts = /^([\d.]+)e(-?\d+)$/.exec(label);
+  if (!parts) return own(label);
+  const [, digits, exponent] = parts;
+  if (exponent === "0") return el("span", {}, digits);
+  const power = `10${[...exponent].map((one) => RAISED[one]).join("")}`;
+  const shown = digits === "1" ? power : `${digits} × ${power}`;
+  return el("span", {}, el("span", { "aria-hidden": "true" }, shown), unseen(label));
+}
+
+function variantText(cell) {
+  return el("span", {}, own(cell.layers), " · α/β ", ratioText(cell.ratio));
+}
+
+// Three digits are what the eye can compare.
+function number(value) {
+  if (value === null || value === undefined) return "–";
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e6) return value.toLocaleString("en");
+  if (size >= 1e6 || (size < 1e-3 && size > 0)) return value.toExponential(1);
+  if (size >= 1000) return Math.round(value).toLocaleString("en");
+  return value.toPrecision(3);
+}
+
+function ordinal(count) {
+  const tens = count % 100;
+  const ending = tens > 10 && tens < 14 ? "th" : ["th", "st", "nd", "rd"][count % 10] || "th";
+  return `${count}${ending}`;
+}
+
+function plural(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+// The two measures that say most, for captions.
+const HEADLINE = [["content_distance", "style_distance"], ["relative_content", "relative_style"]]
+  .find((names) => names.every((name) => metrics.has(name))) || data.metrics.slice(0, 2).map((one) => one.name);

@@ -1,0 +1,632 @@
+"""The gallery in a real browser, opened from disk: everything a reader can do with it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from gallery_samples import HOSTILE, TITLES, make_entry, make_grid
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from nst.gallery import write_gallery
+
+ROOT = Path(__file__).resolve().parents[1]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# As root there is no sandbox; the others keep the browser itself from asking the network.
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+FIRST = "cat/wave/all/1e0"
+SECOND = "cat/wave/all/1e-1"
+FAILED = "cat/wave/fine/1e0"
+
+Open = Callable[..., Page]
+
+
+def unavailable(reason: str) -> None:
+    """Skip, but fail in CI, where these tests are to run."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        unavailable(f"needs one of the browsers {', '.join(BROWSERS)}; apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    path = Path(os.environ.get("AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
+    if not path.is_file():
+        unavailable(f"needs axe-core at {path}; npm install axe-core, or name the file in AXE")
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of 24 cells, in a folder whose name needs care in addresses."""
+    folder = tmp_path_factory.mktemp("run") / "mes résultats #1 100%"
+    write_gallery(
+        make_grid(folder), folder / "gallery", title="2 pictures in 2 styles", subtitle="kmeans"
+    )
+    return folder / "gallery" / "index.html"
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    """Open a page from disk. Whatever it logs, throws, or asks of the network fails the test."""
+    mistakes: list[str] = []
+    contexts = []
+
+    def start(path: Path, state: str = "", script: str = "", **options: object) -> Page:
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+        contexts.append(context)
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page = context.new_page()
+        page.on("console", lambda one: mistakes.append(f"{one.type}: {one.text}"))
+        page.on("pageerror", lambda error: mistakes.append(str(error)))
+        page.on("dialog", lambda one: mistakes.append(f"dialog: {one.message}"))
+        page.on("request", lambda one: mistakes.extend(outside(one.url)))
+        if script:
+            page.add_init_script(script)
+        page.goto(path.as_uri() + state)
+        return page
+
+    def outside(url: str) -> list[str]:
+        return [] if url.startswith(("file:", "blob:")) else [f"request: {url}"]
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert mistakes == []
+
+
+@pytest.fixture
+def show(visit: Open, gallery: Path) -> Open:
+    def start(state: str = "", **options: object) -> Page:
+        return visit(gallery, state, **options)
+
+    return start
+
+
+def cell(key: str) -> str:
+    return f"cell={quote(key)}"
+
+
+def keys(page: Page) -> list[str]:
+    return page.eval_on_selector_all("main .plate", "all => all.map(one => one.dataset.key)")
+
+
+def plate(page: Page, key: str):
+    return page.locator(f"main [data-key={json.dumps(key)}]")
+
+
+def address(page: Page) -> str:
+    return page.evaluate("decodeURIComponent(location.hash)")
+
+
+def focused(page: Page) -> str:
+    return page.evaluate(
+        "document.activeElement.getAttribute('aria-label') || document.activeElement.innerText"
+    )
+
+
+# ---------------------------------------------------------------- matrix
+
+
+def test_the_matrix_shows_a_pair_by_layers_and_ratios(show: Open):
+    page = show()
+    expect(page.get_by_role("heading", level=1)).to_have_text("2 pictures in 2 styles")
+    expect(page.get_by_role("heading", level=2).first).to_contain_text("Chelsea the cat")
+    assert keys(page) == [
+        f"cat/wave/{la}/{r}" for la in ("all", "fine") for r in ("1e0", "1e-1", "1e-2")
+    ]
+    assert page.locator("th[scope=row]").all_inner_texts() == ["all", "fine"]
+    picture = plate(page, SECOND).locator("img")
+    expect(picture).to_have_attribute(
+        "alt", "Chelsea the cat redrawn in the style of Great Wave, layers all, alpha/beta 1e-1"
+    )
+    for image in page.locator(".matrix img").all():
+        expect(image).to_have_js_property("complete", True)
+        assert image.evaluate("one => one.naturalWidth")
+
+
+def test_the_suggested_and_pareto_cells_are_marked_in_words(show: Open):
+    page = show()
+    expect(plate(page, SECOND)).to_contain_text("Suggested")
+    expect(plate(page, SECOND)).to_contain_text("Pareto front")
+    expect(plate(page, FIRST)).not_to_contain_text("Suggested")
+
+
+def test_a_failed_cell_is_shown_as_failed(show: Open):
+    page = show()
+    expect(plate(page, FAILED).get_by_role("img")).to_have_accessible_name(re.compile("^Failed: "))
+    expect(plate(page, FAILED)).to_contain_text("no finite loss")
+    plate(page, FAILED).get_by_role("link").click()
+    expect(page.get_by_role("dialog")).to_contain_text("no finite loss")
+
+
+def test_another_pair_is_picked_by_mouse_and_by_keyboard(show: Open):
+    page = show()
+    page.locator("input[name=style][value=night]").click()
+    assert {key.split("/")[1] for key in keys(page)} == {"night"}
+    page.keyboard.press("ArrowLeft")
+    assert {key.split("/")[1] for key in keys(page)} == {"wave"}
+    assert page.evaluate("document.activeElement.name") == "style"
+    page.get_by_role("navigation", name="Other pairs").get_by_role("link").last.click()
+    assert {key.split("/")[1] for key in keys(page)} == {"night"}
+
+
+def test_recipes_with_a_balance_each_are_shown_as_a_list(visit: Open, tmp_path: Path):
+    entries = [
+        make_entry(tmp_path, i, layers=name, ratio=f"{i + 1}e-3", formulation=name)
+        for i, name in enumerate(("gatys2016", "udacity", "tensorflow"))
+    ]
+    page = visit(write_gallery(entries, tmp_path / "gallery", title="Recipes"))
+    expect(page.locator(".matrix")).to_have_count(0)
+    assert len(keys(page)) == 3
+
+
+# ---------------------------------------------------------------- all cells
+
+
+def test_words_filter_without_case_or_accents(show: Open):
+    page = show("#view=all")
+    expect(page.locator("#count")).to_have_text("24 cells")
+    page.get_by_label("Find").fill("CHELSEA Gréat 1e-1")
+    expect(page.locator("#count")).to_have_text("2 of 24 cells")
+    assert keys(page) == ["cat/wave/all/1e-1", "cat/wave/fine/1e-1"]
+    expect(page.locator("#live")).to_have_text("2 of 24 cells")
+    assert "q=CHELSEA Gréat 1e-1" in address(page)
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.locator("#count")).to_have_text("24 cells")
+
+
+def test_ranges_and_marks_filter(show: Open):
+    page = show("#view=all")
+    page.get_by_text("Filters", exact=True).click()
+    page.get_by_label("Structure kept (SSIM), at least").fill("0.7")
+    expect(page.locator("#count")).to_have_text("20 of 24 cells")
+    page.get_by_label("Content distance, at most").fill("0.5")
+    expect(page.locator("#count")).to_have_text("5 of 24 cells")
+    page.get_by_role("combobox", name="Show", exact=True).select_option("suggested")
+    assert keys(page) == [SECOND]
+    page.get_by_role("combobox", name="Show", exact=True).select_option("failed")
+    expect(page.get_by_text("No cell has all of this.")).to_be_visible()
+    page.get_by_role("button", name="Clear all").click()
+    page.get_by_role("combobox", name="Show", exact=True).select_option("failed")
+    assert keys(page) == [FAILED]
+
+
+def test_a_limit_that_is_no_number_is_marked_and_ignored(show: Open):
+    page = show("#view=all&min.ssim=abc")
+    expect(page.locator("#count")).to_have_text("24 cells")
+    field = page.get_by_label("Structure kept (SSIM), at least")
+    field.fill("0,7")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#count")).to_have_text("24 cells")
+
+
+@pytest.mark.parametrize(
+    ("metric", "first", "last"),
+    [("ssim", 0, 23), ("content_distance", 0, 23), ("sharpness", 0, 23), ("rank", 0, 5)],
+)
+def test_sorting_puts_the_best_first_and_what_has_no_number_last(
+    show: Open, metric: str, first: int, last: int
+):
+    page = show("#view=all")
+    order = keys(page)
+    page.get_by_label("Sort by").select_option(metric)
+    sorted_ = keys(page)
+    assert sorted_[0] == order[first]
+    assert sorted_[-1] == FAILED
+    page.get_by_label("reversed").check()
+    assert keys(page)[-1] == FAILED
+    assert keys(page)[0] == order[last]
+
+
+# ---------------------------------------------------------------- the full view
+
+
+def test_the_full_view_opens_walks_and_returns_focus(show: Open):
+    page = show()
+    plate(page, FIRST).get_by_role("link").focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    assert FIRST in address(page)
+    expect(dialog.get_by_role("heading", level=2)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    assert SECOND in address(page)
+    expect(page.locator("#full-live")).to_have_text(re.compile("alpha/beta 1e-1"))
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert "fine/1e-2" in address(page), "from the first to the last"
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(plate(page, "cat/wave/fine/1e-2").get_by_role("link")).to_be_focused()
+
+
+def test_focus_stays_inside_the_full_view(show: Open):
+    page = show(f"#{cell(FIRST)}")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        inside = page.evaluate(
+            "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+        )
+        assert inside
+
+
+def test_back_closes_the_full_view_and_forward_opens_it(show: Open):
+    page = show()
+    page.get_by_role("link", name="All cells").click()
+    plate(page, SECOND).get_by_role("link").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    page.go_back()
+    expect(dialog).to_be_hidden()
+    assert "view=all" in address(page)
+    page.go_forward()
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    page.go_back()
+    expect(page.locator(".matrix")).to_be_visible()
+
+
+def test_an_address_brings_everything_back(show: Open):
+    filters = "sort=ssim&reverse=1&only.style=wave&max.rank=3"
+    page = show(f"#view=all&{filters}&{cell(SECOND)}&with={quote(FIRST)}")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("10⁻¹")
+    expect(dialog.locator(".place")).to_have_text("5 / 6")
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Sort by")).to_have_value("ssim")
+    expect(page.get_by_label("reversed")).to_be_checked()
+    expect(page.get_by_label("Rank in its pair, at most")).to_have_value("3")
+    expect(page.locator("#tray")).to_be_visible()
+
+
+def test_an_address_of_what_is_not_there_is_said(show: Open):
+    page = show("#view=nowhere&content=nobody&cell=no/such/cell/here&with=none&__proto__=x")
+    expect(page.locator("#notice")).to_have_text(
+        "This gallery has no cell named no/such/cell/here."
+    )
+    expect(page.locator(".matrix")).to_be_visible()
+
+
+def test_the_slider_lays_the_content_over_the_result(show: Open):
+    page = show(f"#{cell(FIRST)}")
+    slider = page.get_by_role("slider")
+    before = page.locator(".before")
+    expect(before).to_have_css(
+        "clip-path", re.compile(r"inset\(0px 100% 0px 0px\)|calc\(100% - 0%\)")
+    )
+    slider.focus()
+    page.keyboard.press("End")
+    expect(slider).to_have_attribute("aria-valuetext", "100 % content")
+    assert FIRST in address(page), "arrows move the slider, not to the next cell"
+    page.keyboard.press("ArrowLeft")
+    expect(slider).to_have_attribute("aria-valuetext", "99 % content")
+    box = page.locator(".canvas").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 5, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 50, steps=4)
+    page.mouse.up()
+    assert abs(int(slider.input_value()) - 25) <= 1
+    page.keyboard.press("Tab")
+    page.keyboard.press("b")
+    expect(slider).to_have_value("100")
+
+
+def test_the_picture_zooms_pans_and_fits(show: Open):
+    page = show(f"#{cell(FIRST)}")
+    canvas = page.locator("#full-stage .canvas")
+    fitted = canvas.bounding_box()
+    assert fitted
+    page.get_by_role("button", name="Zoom in").click()
+    for _ in range(4):
+        page.keyboard.press("+")
+    closer = canvas.bounding_box()
+    assert closer
+    assert closer["width"] == pytest.approx(fitted["width"] * 4, rel=0.01), "no closer than this"
+    stage = page.locator("#full-stage").bounding_box()
+    assert stage
+    x, y = stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y + 10, steps=3)
+    page.mouse.up()
+    moved = canvas.bounding_box()
+    assert moved
+    assert moved["x"] == pytest.approx(closer["x"] + 40, abs=1)
+    page.keyboard.press("Shift+ArrowRight")
+    pushed = canvas.bounding_box()
+    assert pushed
+    assert pushed["x"] == pytest.approx(moved["x"] - 60, abs=1)
+    page.keyboard.press("0")
+    assert canvas.bounding_box() == fitted
+    page.mouse.wheel(0, -300)
+    zoomed = canvas.bounding_box()
+    assert zoomed
+    assert zoomed["width"] > fitted["width"] * 1.5
+    page.mouse.dblclick(x, y)
+    assert canvas.bounding_box() == fitted
+
+
+def test_the_full_view_tells_settings_measures_and_losses(show: Open):
+    page = show(f"#{cell(SECOND)}")
+    label = page.get_by_role("region", name="About this picture")
+    expect(label).to_contain_text("Keeps the most at half of the style.")
+    expect(label.get_by_role("row", name="Structure kept (SSIM)")).to_contain_text("0.890")
+    curve = label.get_by_role(
+        "img", name=re.compile("^Losses over 3 evaluations: total from 9 to 2.50")
+    )
+    assert curve.locator("path.line").count() == 3
+    label.get_by_text("All settings").click()
+    expect(label).to_contain_text("relu1_1: 1")
+    expect(label).to_contain_text("iterations")
+
+
+def test_the_picture_itself_is_shown_where_it_is_and_a_copy_where_not(
+    show: Open, browser: Browser, gallery: Path, tmp_path: Path
+):
+    page = show(f"#{cell(FIRST)}")
+    picture = page.locator("#full-stage img:not(.before)")
+    expect(picture).to_have_attribute("data-source", "full")
+    assert "/cells/" in picture.evaluate("one => one.src")
+    alone = shutil.copytree(gallery.parent, tmp_path / "alone")
+    page = browser.new_page()  # it logs that the picture is not there
+    page.goto((alone / "index.html").as_uri() + f"#{cell(FIRST)}")
+    picture = page.locator("#full-stage img:not(.before)")
+    expect(picture).to_have_attribute("data-source", "preview")
+    assert picture.evaluate("one => one.complete && one.naturalWidth > 0")
+    expect(page.get_by_text("the full picture is not beside this folder")).to_be_visible()
+    page.close()
+
+
+# ---------------------------------------------------------------- stars
+
+
+def test_stars_stay_and_are_listed(show: Open):
+    page = show()
+    star = plate(page, FIRST).get_by_role("button", name=re.compile("^Star"))
+    star.click()
+    expect(star).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#live")).to_have_text(re.compile("^Starred: Chelsea"))
+    plate(page, SECOND).get_by_role("button", name=re.compile("^Star")).press("Enter")
+    page.reload()
+    expect(star).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("link", name="Starred 2").click()
+    assert keys(page) == [FIRST, SECOND]
+    plate(page, FIRST).get_by_role("button", name=re.compile("^Star")).click()
+    assert keys(page) == [SECOND]
+
+
+def test_starred_cells_are_saved_and_copied(show: Open, gallery: Path):
+    hostile = f"{HOSTILE}/night/all/1e0"
+    page = show("#view=all")
+    for key in (SECOND, hostile):
+        plate(page, key).get_by_role("button", name=re.compile("^Star")).click()
+    page.get_by_role("link", name="Starred").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as JSON").click()
+    assert saved.value.suggested_filename == "starred.json"
+    rows = json.loads(Path(saved.value.path()).read_text("utf-8"))
+    assert [(row["content"], row["style"], row["ratio"]) for row in rows] == [
+        ("cat", "wave", "1e-1"),
+        (HOSTILE, "night", "1e0"),
+    ]
+    assert rows[0]["ssim"] == 0.89
+    assert (gallery.parent.parent / rows[0]["path"]).is_file()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as CSV").click()
+    with Path(saved.value.path()).open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["path"] for row in table] == [row["path"] for row in rows]
+    page.get_by_role("button", name="Copy the paths").click()
+    expect(page.locator("#live")).to_have_text("Paths copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.split("\n") == [row["path"] for row in rows]
+
+
+def test_a_text_that_a_spreadsheet_would_run_is_saved_as_text(visit: Open, tmp_path: Path):
+    path = write_gallery([make_entry(tmp_path, 0, layers='=1+"1"')], tmp_path / "g", title="T")
+    page = visit(path)
+    page.get_by_role("button", name=re.compile("^Star")).click()
+    page.get_by_role("link", name="Starred").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as CSV").click()
+    with Path(saved.value.path()).open(encoding="utf-8", newline="") as file:
+        assert next(csv.DictReader(file))["layers"] == '\'=1+"1"'
+
+
+def test_without_storage_stars_work_and_the_reader_is_told(show: Open):
+    refuse = "Storage.prototype.setItem = () => { throw new DOMException('full'); };"
+    page = show(script=refuse)
+    star = plate(page, FIRST).get_by_role("button", name=re.compile("^Star"))
+    star.click()
+    expect(star).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#notice")).to_contain_text("stars last until the page is closed")
+
+
+# ---------------------------------------------------------------- compare
+
+
+def test_up_to_four_cells_stand_side_by_side(show: Open):
+    page = show()
+    chosen = keys(page)[:3] + keys(page)[4:6]
+    for key in chosen:
+        plate(page, key).get_by_role("button", name=re.compile("^Compare")).click()
+    expect(page.locator("#live")).to_have_text(re.compile("Four cells can be compared at once"))
+    page.get_by_role("link", name="Compare 4").last.click()
+    sides = page.locator(".side")
+    expect(sides).to_have_count(4)
+    page.get_by_role("button", name="Zoom in").click()
+    scales = page.locator(".side .canvas").evaluate_all(
+        "all => all.map(one => one.style.transform.match(/scale\\((.*)\\)/)[1])"
+    )
+    assert set(scales) == {"1.5"}
+    row = page.get_by_role("row", name="Structure kept (SSIM)")
+    expect(row.locator(".best")).to_have_count(1)
+    expect(row.locator(".best")).to_contain_text("0.900")
+    expect(page.get_by_role("row", name="beta")).to_contain_text("50")
+    page.get_by_role("button", name=re.compile("^Remove")).first.click()
+    expect(sides).to_have_count(3)
+    page.reload()
+    expect(sides).to_have_count(3)
+
+
+# ---------------------------------------------------------------- hostile names
+
+
+def test_hostile_names_are_text(show: Open):
+    page = show(f"#content={quote(HOSTILE)}&style=night")
+    heading = page.locator("#pair-title")
+    expect(heading).to_contain_text(TITLES[HOSTILE])
+    expect(heading).to_contain_text("ليلة النجوم")
+    assert page.locator("main script, img[onerror]").count() == 0
+    plate(page, f"{HOSTILE}/night/fine/1e-1").get_by_role("link").click()
+    expect(page.get_by_role("dialog").get_by_role("heading", level=2)).to_contain_text(
+        TITLES[HOSTILE]
+    )
+    page.reload()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+# ---------------------------------------------------------------- looks and paper
+
+
+def test_dark_follows_the_system_and_the_button(show: Open):
+    page = show(color_scheme="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(ground)
+    page.get_by_role("button", name="Change to light colours").click()
+    light = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(ground) == light
+    page = show()
+    assert page.evaluate(ground) == light
+    page.get_by_role("button", name="Change to dark colours").click()
+    assert page.evaluate(ground) == dark
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "",
+        "#view=all&only.mark=pareto",
+        f"#{cell(SECOND)}",
+        f"#view=compare&with={FIRST}&with={SECOND}",
+    ],
+)
+def test_a_phone_needs_no_sideways_scrolling(show: Open, state: str):
+    page = show(state, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    expect(page.locator("main h2").first).to_be_attached()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    small = page.evaluate(
+        """[...document.querySelectorAll('button, a[href]:not(.skip, .subject, #full-original)')]
+        .filter(one => one.checkVisibility())
+        .map(one => [one.getBoundingClientRect(), one.outerHTML.slice(0, 120)])
+        .filter(([box]) => box.width && (box.width < 24 || box.height < 24))
+        .map(([, text]) => text)"""
+    )
+    assert small == []
+
+
+def test_paper_has_the_matrix_with_captions_and_no_controls(show: Open):
+    page = show(color_scheme="dark")
+    page.emulate_media(media="print")
+    for hidden in ("#tabs", "#theme", ".actions", ".options", ".pair-walk", ".colophon"):
+        assert not page.locator(hidden).first.is_visible(), hidden
+    expect(plate(page, SECOND).locator("figcaption")).to_contain_text("all · α/β 10⁻¹")
+    assert plate(page, SECOND).locator(".only-print").is_visible()
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    pdf = page.pdf(format="A4", prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
+
+
+# ---------------------------------------------------------------- a thousand cells
+
+
+@pytest.fixture(scope="module")
+def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("thousand")
+    entries = (
+        make_entry(
+            folder, i, layers=f"w{i // 40}", ratio=f"{i % 40 + 1}e-2", size=(40, 32), rank=i + 1
+        )
+        for i in range(1000)
+    )
+    return write_gallery(entries, folder / "gallery", title="A thousand")
+
+
+def test_a_thousand_cells_are_drawn_and_loaded_as_they_are_looked_at(visit: Open, thousand: Path):
+    page = visit(thousand, "#view=all")
+    expect(page.locator("#count")).to_have_text("1,000 cells")
+    page.wait_for_load_state("networkidle")
+    assert len(keys(page)) < 200
+    assert page.evaluate("document.querySelectorAll('*').length") < 4000
+    images = page.locator("main img")
+    loaded = images.evaluate_all("all => all.filter(one => one.naturalWidth).length")
+    assert 0 < loaded < 100
+    page.get_by_label("Find").fill("w24")
+    expect(page.locator("#count")).to_have_text("40 of 1,000 cells")
+    page.get_by_label("Find").fill("")
+    before = len(keys(page))
+    page.locator(".plate").last.scroll_into_view_if_needed()
+    expect(page.locator("main .plate").nth(before)).to_be_attached()
+    plate(page, keys(page)[0]).get_by_role("link").click()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("dialog")).to_contain_text("1,000 / 1,000")
+
+
+# ---------------------------------------------------------------- accessibility
+
+STATES = {
+    "matrix": "",
+    "all": "#view=all&min.ssim=0.1",
+    "nothing found": "#view=all&q=nothing",
+    "full view": f"#{cell(SECOND)}",
+    "failed": f"#{cell(FAILED)}",
+    "starred": "#view=starred",
+    "compare": f"#view=compare&with={FIRST}&with={SECOND}&with={FAILED}",
+    "tray": f"#with={FIRST}&with={SECOND}",
+    "hostile": f"#content={quote(HOSTILE)}&style=night",
+}
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES)
+def test_axe_finds_nothing_serious(show: Open, axe: str, state: str, colours: str, width: int):
+    page = show(state, color_scheme=colours, viewport={"width": width, "height": 800})
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    page.evaluate(axe)
+    result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert result["passes"], "it looked at something"
+    found = {
+        f"{one['id']}: {node['html'][:160]}: {node['failureSummary'][:200]}"
+        for one in result["violations"]
+        for node in one["nodes"]
+        if one["impact"] in ("serious", "critical")
+    }
+    assert found == set()
