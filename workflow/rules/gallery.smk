@@ -4,12 +4,12 @@ TITLE = " in ".join(
     f"{len(names)} {noun}{'s' if len(names) > 1 else ''}"
     for names, noun in ((run.contents, "picture"), (run.styles, "style"))
 )
+OF_RECIPES = f"{run.settings.extractor}, each recipe at its own balance"
 
 
 rule gallery:
     input:
-        pictures=cell_files(),
-        details=[path.replace(".png", ".json") for path in cell_files()],
+        details=details_files(run.contents, run.styles),
         summary="results/summary.csv",
         contents=[prepared("content", name) for name in run.contents],
         styles=[prepared("style", name) for name in run.styles],
@@ -21,7 +21,7 @@ rule gallery:
         "../envs/nst.yaml"
     params:
         title=TITLE,
-        subtitle=SUBTITLE,
+        subtitle=OF_RECIPES if run.formulations else SUBTITLE,
     message:
         "Write the gallery"
     script:

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from nst.cell import read_cell
+from nst.cell import read_details
 from nst.gallery import write_gallery
 from nst.gallery_entries import gallery_entries, read_table
 from nst.job import job
 
 with job(snakemake.log[0]):
-    pictures = map(Path, snakemake.input.pictures)
+    details = map(read_details, map(Path, snakemake.input.details))
     entries = gallery_entries(
-        ((read_cell(picture), picture) for picture in pictures),
+        ((cell, picture) for pair in details for picture, cell in pair.items()),
         read_table(Path(snakemake.input.summary)),
         Path("results/inputs"),
     )
