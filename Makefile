@@ -35,7 +35,7 @@ format: $(VENV)/.installed-test
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/snakefmt Snakefile workflow
 
-images: run
+images: $(VENV)/.installed-test run
 	$(VENV)/bin/python docs/make_images.py
 
 clean:

@@ -1,6 +1,7 @@
 """What is drawn from the tables: a pair's cells and losses, and what the settings do."""
 
-PLOT = "results/plots/{kind}/{{content}}/{{style}}.{format}"
+FORMATS = ["png", "svg"]
+PLOT = "results/plots/{kind}/{{content}}/{style}.{format}"
 
 
 def plot_files():
@@ -11,41 +12,49 @@ def plot_files():
             kind=["pairs", "losses"],
             c=run.contents,
             s=run.styles,
-            format=["png", "svg"],
+            format=FORMATS,
         ),
         *expand(
             "results/plots/{kind}.{format}",
             kind=["ratios", "layers"],
-            format=["png", "svg"],
+            format=FORMATS,
         ),
     ]
 
 
-rule pair_plot:
+def titles_of_pairs(wildcards):
+    """List the titles of a content's pairs."""
+    content = run.contents[wildcards.content].title
+    return [f"{content} × {style.title}" for style in run.styles.values()]
+
+
+# One job for all the pairs of a content: most of a job's time is its start.
+rule pair_plots:
     input:
         summary="results/summary.parquet",
         traces="results/traces.parquet",
     output:
-        pair=expand(PLOT, kind="pairs", format=["png", "svg"]),
-        losses=expand(PLOT, kind="losses", format=["png", "svg"]),
+        pairs=expand(PLOT, kind="pairs", style=run.styles, format=FORMATS),
+        losses=expand(PLOT, kind="losses", style=run.styles, format=FORMATS),
     log:
-        "results/logs/pair_plot/{content}/{style}.log",
+        "results/logs/pair_plots/{content}.log",
     conda:
         "../envs/nst.yaml"
     params:
-        titles=pair_titles,
+        styles=list(run.styles),
+        titles=titles_of_pairs,
     message:
-        "Plot the cells of {wildcards.content} × {wildcards.style}"
+        "Plot the cells of {wildcards.content}"
     script:
-        "../scripts/pair_plot.py"
+        "../scripts/pair_plots.py"
 
 
 rule effect_plots:
     input:
         "results/summary.parquet",
     output:
-        ratios=expand("results/plots/ratios.{format}", format=["png", "svg"]),
-        layers=expand("results/plots/layers.{format}", format=["png", "svg"]),
+        ratios=expand("results/plots/ratios.{format}", format=FORMATS),
+        layers=expand("results/plots/layers.{format}", format=FORMATS),
     log:
         "results/logs/effect_plots.log",
     conda:

@@ -1,0 +1,16 @@
+"""Plot the cells of a content's pairs, and the losses on the way to them."""
+
+from pathlib import Path
+
+from nst.job import job
+from nst.plots import plot_losses, plot_pair, read_pair, save_plot
+
+with job(snakemake.log[0]):
+    params = snakemake.params
+    pairs, losses = (map(Path, snakemake.output[name]) for name in ("pairs", "losses"))
+    for style, title in zip(params.styles, params.titles, strict=True):
+        pair = snakemake.wildcards.content, style
+        table = read_pair(Path(snakemake.input.summary), *pair)
+        traces = read_pair(Path(snakemake.input.traces), *pair)
+        save_plot(plot_pair(table, title), next(pairs), next(pairs))
+        save_plot(plot_losses(table, traces, title), next(losses), next(losses))
