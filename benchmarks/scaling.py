@@ -22,7 +22,7 @@ def main() -> None:
     facts = {}
     with tempfile.TemporaryDirectory(prefix="nst-benchmark-") as name:
         folder = Path(name)
-        small = {"image_size": 160, "iterations": 30}
+        small = {"image_size": 96, "iterations": 20}
         sizes = [(1, 1), (2, 2), (4, 4), (5, 8)]  # pairs of 12 cells
         facts["cells"] = [
             as_facts(run_grid(folder, grid_config(contents, styles, 3, weightings=4, **small)))
