@@ -48,9 +48,7 @@ def widened(extractor: Extractor, factor: int = 4) -> Extractor:
     """
     small = extractor.architecture
     widths = tuple(tuple(width * factor for width in block) for block in small.widths)
-    large = Extractor(
-        Architecture(small.name, widths, small.padding, small.pooling, small.origin)
-    ).eval()
+    large = Extractor(Architecture(small.name, widths, "zeros", small.pooling, small.origin)).eval()
     large.input.load_state_dict(extractor.input.state_dict())
     for place, (name, convolution) in enumerate(extractor.convolutions.items()):
         weight = convolution.weight.repeat_interleave(factor, 0)

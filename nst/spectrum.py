@@ -7,8 +7,10 @@ import torch
 from nst.shapes import Float, Tensor
 
 
-def favour_low_frequencies(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """Divide the Fourier coefficients by their frequency, in periods per pixel.
+def favour_low_frequencies(
+    images: Float[Tensor, "b 3 h w"], power: float = 1.0
+) -> Float[Tensor, "b 3 h w"]:
+    """Divide the Fourier coefficients by a power of their frequency, in periods per pixel.
 
     A symmetric positive map. The mean counts as one period per image.
     """
@@ -16,6 +18,6 @@ def favour_low_frequencies(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b
     down = torch.fft.fftfreq(height, device=images.device)[:, None]
     across = torch.fft.rfftfreq(width, device=images.device)[None]
     frequency = (down.square() + across.square()).sqrt().clamp(min=1 / max(height, width))
-    coefficients = torch.fft.rfft2(images) / frequency
+    coefficients = torch.fft.rfft2(images) / frequency**power
     smooth: Tensor = torch.fft.irfft2(coefficients, s=(height, width))
     return smooth

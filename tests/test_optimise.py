@@ -7,7 +7,7 @@ import torch
 from conftest import random_image
 
 from nst.objective import Parts
-from nst.optimise import HISTORY, LARGEST_STEP, Adam, Lbfgs, Plan, optimise
+from nst.optimise import HISTORY, LARGEST_STEP, PREFERENCE, Adam, Lbfgs, Plan, optimise
 from nst.spectrum import favour_low_frequencies
 
 
@@ -74,8 +74,10 @@ def two_loops(pairs: list[tuple[torch.Tensor, torch.Tensor]], gradient: torch.Te
         factors.append((step * result).sum() / (step * change).sum())
         result = result - factors[-1] * change
     step, change = pairs[-1]
-    smooth = favour_low_frequencies(change)
-    result = favour_low_frequencies(result) * (step * change).sum() / (change * smooth).sum()
+    smooth = favour_low_frequencies(change, PREFERENCE)
+    result = (
+        favour_low_frequencies(result, PREFERENCE) * (step * change).sum() / (change * smooth).sum()
+    )
     for (step, change), factor in zip(pairs, reversed(factors), strict=True):
         result = result + (factor - (change * result).sum() / (step * change).sum()) * step
     return -result
