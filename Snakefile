@@ -12,8 +12,8 @@ if not workflow.overwrite_configfiles:  # else Snakemake would merge the two gri
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/stylize.smk"
-include: "workflow/rules/plots.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/plots.smk"
 include: "workflow/rules/gallery.smk"
 
 

@@ -74,6 +74,24 @@ def grid_files():
     ]
 
 
+def plot_files():
+    """List the plots: of every pair, and of the grid as a whole."""
+    return [
+        *expand(
+            "results/plots/{kind}/{c}/{s}.{format}",
+            kind=["pairs", "losses"],
+            c=run.contents,
+            s=run.styles,
+            format=["png", "svg"],
+        ),
+        *expand(
+            "results/plots/{kind}.{format}",
+            kind=["ratios", "layers"],
+            format=["png", "svg"],
+        ),
+    ]
+
+
 def image_source(picture):
     """Return where a picture of the run comes from: the user's own file, or the catalogue's."""
     if picture.path is not None:

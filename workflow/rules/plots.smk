@@ -4,24 +4,6 @@ FORMATS = ["png", "svg"]
 PLOT = "results/plots/{kind}/{{content}}/{style}.{format}"
 
 
-def plot_files():
-    """List the plots: of every pair, and of the grid as a whole."""
-    return [
-        *expand(
-            "results/plots/{kind}/{c}/{s}.{format}",
-            kind=["pairs", "losses"],
-            c=run.contents,
-            s=run.styles,
-            format=FORMATS,
-        ),
-        *expand(
-            "results/plots/{kind}.{format}",
-            kind=["ratios", "layers"],
-            format=FORMATS,
-        ),
-    ]
-
-
 def titles_of_pairs(wildcards):
     """List the titles of a content's pairs."""
     content = run.contents[wildcards.content].title
