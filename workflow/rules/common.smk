@@ -76,6 +76,8 @@ def grid_files():
 
 def plot_files():
     """List the plots: of every pair, and of the grid as a whole."""
+    # Each recipe has an α/β of its own, so there is nothing to plot against it.
+    effects = ["layers"] if run.formulations else ["ratios", "layers"]
     return [
         *expand(
             "results/plots/{kind}/{c}/{s}.{format}",
@@ -86,7 +88,7 @@ def plot_files():
         ),
         *expand(
             "results/plots/{kind}.{format}",
-            kind=["ratios", "layers"],
+            kind=effects,
             format=["png", "svg"],
         ),
     ]
@@ -135,6 +137,12 @@ def pair_titles(wildcards):
         "content": run.contents[wildcards.content].title,
         "style": run.styles[wildcards.style].title,
     }
+
+
+def titles_of_pairs(wildcards):
+    """List the titles of a content's pairs."""
+    content = run.contents[wildcards.content].title
+    return [f"{content} × {style.title}" for style in run.styles.values()]
 
 
 def content_title(wildcards):

@@ -141,6 +141,8 @@ rule confirm:
     input:
         grid_files(),
         plot_files(),
+        "results/gallery/index.html",
+        plot_files(),
         summary="results/summary.csv",
     output:
         touch("results/complete"),

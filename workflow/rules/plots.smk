@@ -4,12 +4,6 @@ FORMATS = ["png", "svg"]
 PLOT = "results/plots/{kind}/{{content}}/{style}.{format}"
 
 
-def titles_of_pairs(wildcards):
-    """List the titles of a content's pairs."""
-    content = run.contents[wildcards.content].title
-    return [f"{content} × {style.title}" for style in run.styles.values()]
-
-
 # One job for all the pairs of a content: most of a job's time is its start.
 rule pair_plots:
     input:
