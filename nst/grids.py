@@ -17,7 +17,9 @@ from PIL import Image, ImageDraw
 from nst.errors import ImageError
 from nst.files import write_atomically
 from nst.images import FORMATS
-from nst.layout import (
+from nst.layout import arrange
+from nst.lettering import extent, face, overhang
+from nst.sheet import (
     GREY,
     Arrow,
     Axis,
@@ -31,9 +33,7 @@ from nst.layout import (
     Shape,
     Text,
     Tile,
-    arrange,
 )
-from nst.lettering import extent, face, overhang
 
 __all__ = [
     "Axis",

@@ -25,7 +25,7 @@ ORDER = (
     *("shapes", "tensors", "spectrum", "precision", "extractor", "kmeans", "vgg", "provision"),
     *("losses", "objective", "start", "optimise", "transfer", "metrics", "measure"),
     *("cell", "store", "device", "pair"),
-    *("lettering", "layout", "grids", "strips", "compare", "ranking", "summary", "plots"),
+    *("lettering", "sheet", "layout", "grids", "strips", "compare", "ranking", "summary", "plots"),
     *("gallery_entries", "gallery_previews", "gallery"),
     *("job", "probe", "plan", "cli"),
 )

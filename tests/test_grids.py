@@ -28,8 +28,9 @@ from nst.grids import (
     ratio_title,
     save_grid,
 )
-from nst.layout import Box, Card, Layout, Picture, Text, arrange
+from nst.layout import arrange
 from nst.lettering import Hand, extent, face, fit, fit_alike, wrap
+from nst.sheet import Box, Card, Layout, Picture, Text
 
 LONG = (
     "Der Wanderer über dem Nebelmeer, after Caspar David Friedrich, oil on canvas, 1818, "
