@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
+from math import sqrt
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -47,12 +48,17 @@ __all__ = [
     "pair_grid",
     "ratio_title",
     "save_grid",
+    "save_preview",
 ]
 
 PAPER: Colour = (255, 255, 255)
 CARD: Colour = (248, 248, 248)
 HATCH: Colour = (218, 218, 221)
 RULE: Colour = (196, 196, 200)
+
+PATCH = 5.0  # mm; a tile below this shows colours at best
+PREVIEW_WIDTH = 1400  # px
+PREVIEW_QUALITY = 80
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FEW_COLUMNS = 6  # up to here each column repeats "α/β ="; beyond, the axis says it once
@@ -143,7 +149,7 @@ def formulation_grid(
     title: str = "Formulations",
     subtitle: str = "",
 ) -> Grid:
-    """Return the grid of recipes: a row for each, a column per pair; the first two rows show it.
+    """Return the grid of recipes: a row for each, a column per pair; the two head rows show it.
 
     `pairs` are the files of contents and styles; `tiles[formulation][pair]`.
     """
@@ -156,6 +162,7 @@ def formulation_grid(
         row_titles=["content", "style", *formulations],
         row_axis="",
         column_titles=[""] * len(pairs),
+        head_rows=2,
     )
 
 
@@ -205,18 +212,38 @@ def _labelled(tile: Tile, label: str) -> Tile:
 def draw_grid(grid: Grid, page: Page | None = None) -> Image.Image:
     """Draw a grid on white paper; the same files give the same pixels.
 
-    The picture is RGB; `info["dpi"]` is the page's. Raises `ImageError` for a file that is no
+    The picture is RGB, has at most `page.most_pixels`, and `info["dpi"]` says how large it prints.
+    Raises `ImageError` for a file that is no
     picture; a picture known to be missing is a `Tile` with a note.
     """
-    page = page or Page()
-    layout = arrange(grid, page, _shapes(grid))
+    layout, page = _bounded(grid, page or Page(), read_shapes(grid))
     canvas = Image.new("RGB", (layout.width, layout.height), PAPER)
     _paint(canvas, layout, stroke=page.mm(0.13))
     canvas.info["dpi"] = (page.dpi, page.dpi)
     return canvas
 
 
-def _shapes(grid: Grid) -> Mapping[Path, Shape]:
+def _bounded(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> tuple[Layout, Page]:
+    """Arrange a grid within the page's limit on pixels, and return the page that it took.
+
+    A grid too large has smaller tiles, and only when these would be no more than patches of colour,
+    smaller lettering too.
+    """
+    layout = arrange(grid, page, shapes)
+    while (excess := layout.width * layout.height / page.most_pixels) > 1:
+        shrink = 0.98 / sqrt(excess)
+        if page.smallest_tile_mm > PATCH:
+            smaller = max(PATCH, shrink * page.smallest_tile_mm)
+            page = replace(page, smallest_tile_mm=smaller)
+        elif page.dpi > 1:
+            page = replace(page, dpi=max(1, int(shrink * page.dpi)))
+        else:
+            return layout, page
+        layout = arrange(grid, page, shapes)
+    return layout, page
+
+
+def read_shapes(grid: Grid) -> Mapping[Path, Shape]:
     """Read the shape of every picture from its header."""
     paths = {tile.shown for tile in grid.every_tile if tile.shown is not None}
     return {path: _shape(path) for path in paths}
@@ -314,4 +341,13 @@ def save_grid(image: Image.Image, path: Path, *, width: int | None = None) -> No
         image = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
     encoded = BytesIO()
     image.save(encoded, format="PNG", dpi=(dpi, dpi))
+    write_atomically(path, encoded.getvalue())
+
+
+def save_preview(image: Image.Image, path: Path) -> None:
+    """Write a grid as a JPEG of at most `PREVIEW_WIDTH` px across and twice that down."""
+    reduced = image.copy()
+    reduced.thumbnail((PREVIEW_WIDTH, 2 * PREVIEW_WIDTH), Image.Resampling.LANCZOS)
+    encoded = BytesIO()
+    reduced.save(encoded, format="JPEG", quality=PREVIEW_QUALITY, optimize=True, progressive=True)
     write_atomically(path, encoded.getvalue())

@@ -44,6 +44,7 @@ WIDE = 6.0  # between the blocks of the page
 ROW_TITLE = 36.0  # the widest a row's title gets
 INPUT = 32.0  # the narrowest an input in the margin gets
 NARROWEST = 90.0  # the narrowest page, so that its title has room
+NARROW_TILE = 20.0  # too narrow for most titles in four lines
 ARROW = 3.0  # the shortest arrow worth drawing
 
 # Limits on height, in widths. A picture gets the height at which the widest of its kind fills its
@@ -64,6 +65,11 @@ def arrange(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> Layout:
     inputs, inputs_bottom = _inputs(plan, tiles_top)
     height = max(rows_bottom, inputs_bottom) + page.mm(MARGIN)
     return Layout(plan.width, height, (*marks, *header, *rows, *inputs))
+
+
+def width(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> int:
+    """Return how wide `arrange` makes a page, in px, without placing anything."""
+    return _Plan(grid, page, shapes).width
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,11 @@ class _Plan:
     def title_hand(self, lines: int) -> Hand:
         """How the titles of rows and columns are lettered."""
         return self.page.hand(self.page.text_pt, lines, bold=True)
+
+    @property
+    def title_lines(self) -> int:
+        """The most lines of a column's title: more over narrow tiles, where a line is a word."""
+        return 4 if self.tile >= self.mm(NARROW_TILE) else 8
 
     @cached_property
     def tile(self) -> int:
@@ -243,7 +254,7 @@ def _centred(lettering: Lettering, left: int, width: int, top: int, colour: Colo
 def _column_heads(plan: _Plan, top: int) -> tuple[list[Mark], int]:
     """Place what stands above the tiles; return it and where the tiles start."""
     marks, top = _axis(plan, top)
-    titles = fit_alike(plan.grid.column_titles, plan.tile, plan.title_hand(4))
+    titles = fit_alike(plan.grid.column_titles, plan.tile, plan.title_hand(plan.title_lines))
     axis = fit(plan.grid.row_axis, plan.title_width, plan.axis_hand)
     labels = [_label(plan, tile) for tile in plan.grid.inputs]
     base = top + max(lettering.height for lettering in (*titles, *labels, axis))

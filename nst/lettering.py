@@ -52,11 +52,15 @@ def _font_folder() -> Path:
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
 
+def font_file(bold: bool = False) -> Path:
+    """Return the file of DejaVu Sans."""
+    return _font_folder() / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
+
+
 @cache
 def face(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Return DejaVu Sans at a size in px."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(_font_folder() / name, size, layout_engine=ImageFont.Layout.BASIC)
+    return ImageFont.truetype(font_file(bold), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def clean(text: str) -> str:
@@ -149,6 +153,7 @@ def _cut(lines: Sequence[str], font: ImageFont.FreeTypeFont, width: int, most: i
     if len(lines) <= most:
         return list(lines)
     rest = " ".join(lines[most - 1 :])
+    rest = rest[: _longest_start(rest, font, width)]  # else a very long text is measured a lot
     while rest and extent(rest + ELLIPSIS, font) > width:
         rest = rest[:-1]
     words, _, stump = rest.rpartition(" ")

@@ -25,6 +25,7 @@ class Page:
     dpi: int = 200
     smallest_tile_mm: float = 12.2  # 96 px at 200 dpi
     largest_tile_mm: float = 53.4  # 420 px at 200 dpi
+    most_pixels: int = 40_000_000  # of the whole; 120 MB while it is painted
     title_pt: float = 13.0
     text_pt: float = 9.0
     small_pt: float = 8.0
@@ -76,8 +77,9 @@ class Grid:
     """What a comparison grid shows. `tiles[row][column]` has a title per row and per column.
 
     `inputs` stand in the left margin; `row_inputs` and `column_inputs` at the heads of the rows and
-    columns, one each, their captions left out in favour of the titles. Raises `ValueError` where
-    the counts disagree.
+    columns, one each, their captions left out in favour of the titles. The first
+    `head_rows` rows say what the columns are, and return on every page that the grid is split into.
+    Raises `ValueError` where the counts disagree.
     """
 
     title: str
@@ -90,6 +92,7 @@ class Grid:
     inputs: Sequence[Tile] = ()
     row_inputs: Sequence[Tile] = ()
     column_inputs: Sequence[Tile] = ()
+    head_rows: int = 0
 
     def __post_init__(self) -> None:
         rows, columns = len(self.row_titles), len(self.column_titles)

@@ -25,8 +25,8 @@ ORDER = (
     *("shapes", "tensors", "spectrum", "precision", "extractor", "kmeans", "vgg", "provision"),
     *("losses", "objective", "start", "optimise", "transfer", "metrics", "measure"),
     *("cell", "store", "device", "pair"),
-    *("lettering", "sheet", "layout", "grids", "strips", "compare", "ranking", "summary", "plots"),
-    *("gallery_entries", "gallery_previews", "gallery"),
+    *("lettering", "sheet", "layout", "grids", "pages", "strips", "compare"),
+    *("ranking", "summary", "plots", "gallery_entries", "gallery_previews", "gallery"),
     *("job", "probe", "plan", "cli"),
 )
 LONGEST_BODY = 40

@@ -517,6 +517,25 @@ def test_three_hundred_tiles_are_opened_one_at_a_time(tmp_path, monkeypatch):
     assert max(most) <= 2
 
 
+@pytest.mark.parametrize("limit", [5_000_000, 300_000])
+def test_a_grid_too_large_has_smaller_tiles_first_and_smaller_lettering_last(tmp_path, limit):
+    path = paint(tmp_path, "one", (10, 80, 40), (256, 170))
+    names = [f"number {at}" for at in range(30)]
+    grid = Grid("A title", [[Tile(path)] * 30] * 30, names, names)
+    free = draw_grid(grid, Page(most_pixels=10**9))
+    assert free.width * free.height > limit
+    bounded = draw_grid(grid, Page(most_pixels=limit))
+    assert 0.5 * limit < bounded.width * bounded.height <= limit
+    assert bounded.info["dpi"] == (200, 200) if limit > 10**6 else bounded.info["dpi"] < (200, 200)
+
+
+def test_a_title_over_a_narrow_tile_keeps_its_words():
+    grid, shapes = plain(1, 30)
+    grid = replace(grid, column_titles=[f"Study after The Starry Night {at}" for at in range(30)])
+    texts = [mark for mark in arrange(grid, Page(), shapes).marks if isinstance(mark, Text)]
+    assert {" ".join(text.lettering.lines) for text in texts} == set(grid.column_titles)
+
+
 # Saving
 
 

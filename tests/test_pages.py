@@ -1,0 +1,241 @@
+"""Grids as PDF: how they are split, what is embedded, whether the text is text."""
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pypdf import PdfReader
+from test_grids import FOREIGN, LONG, UNBROKEN, fake, paint
+
+from nst.errors import ImageError
+from nst.grids import Axis, Grid, Tile, formulation_grid, overview_grid, pair_grid, read_shapes
+from nst.pages import (
+    DPI,
+    LANDSCAPE,
+    PORTRAIT,
+    SMALLEST_TILE,
+    paginate,
+    publish_grid,
+    save_pages,
+    split_grid,
+)
+from nst.sheet import Picture, Text
+
+
+def named(rows: int, columns: int, shape: tuple[int, int] = (400, 300)) -> tuple[Grid, dict]:
+    """A grid with a title for every row and column, and the shapes of its pictures."""
+    tiles, shapes = fake(rows, columns, shape)
+    heads = [f"row {row}" for row in range(rows)], [f"column {at}" for at in range(columns)]
+    return Grid("A title", tiles, *heads, subtitle="a subtitle"), shapes
+
+
+def words(layout) -> list[str]:
+    """All that is lettered on a page, a text for each mark."""
+    return [" ".join(mark.lettering.lines) for mark in layout.marks if isinstance(mark, Text)]
+
+
+def shown(layout) -> list[Picture]:
+    return [mark for mark in layout.marks if isinstance(mark, Picture)]
+
+
+def filters(image) -> list[str]:
+    """How an embedded picture is encoded."""
+    found = image.indirect_reference.get_object()["/Filter"]
+    return [found] if isinstance(found, str) else list(found)
+
+
+def starts(page) -> list[tuple[float, float]]:
+    """Where each piece of a page's text starts, in points."""
+    found: list[tuple[float, float]] = []
+
+    def note(text, matrix, place, *_):
+        if text.strip():
+            across = place[4] * matrix[0] + matrix[4]
+            found.append((across, place[5] * matrix[3] + matrix[5]))
+
+    page.extract_text(visitor_text=note)
+    return found
+
+
+# Splitting
+
+
+@given(st.integers(1, 18), st.integers(1, 18), st.sampled_from([(400, 300), (300, 400), (9, 1)]))
+@settings(max_examples=6, deadline=None)
+def test_every_tile_is_on_one_page_readable_and_within_the_paper(rows, columns, shape):
+    grid, shapes = named(rows, columns, shape)
+    paper, layouts = paginate(grid, shapes)
+    pictures = [mark for layout in layouts for mark in shown(layout)]
+    assert sorted(mark.path for mark in pictures) == sorted(shapes)
+    assert all(paper.holds(layout) for layout in layouts)
+    smallest = SMALLEST_TILE * DPI / 25.4
+    allowed = 2.0 * smallest  # px down; a portrait may be narrower than its tile, not lower
+    for mark in pictures:
+        assert mark.box.width >= int(smallest) or mark.box.height >= int(0.9 * allowed)
+
+
+def test_a_page_has_the_titles_of_its_own_rows_and_columns():
+    grid, shapes = named(14, 8)
+    _, layouts = paginate(grid, shapes)
+    assert len(layouts) > 1
+    for number, layout in enumerate(layouts, start=1):
+        places = {tuple(map(int, mark.path.name.split())) for mark in shown(layout)}
+        rows, columns = {row for row, _ in places}, {column for _, column in places}
+        assert len(places) == len(rows) * len(columns)
+        assert set(words(layout)) == {
+            "A title",
+            f"a subtitle, page {number} of {len(layouts)}",
+            *(f"row {row}" for row in rows),
+            *(f"column {column}" for column in columns),
+        }
+
+
+def test_a_grid_that_fits_one_page_is_not_split_and_not_numbered():
+    grid, shapes = named(3, 4)
+    _, (layout,) = paginate(grid, shapes)
+    assert "a subtitle" in words(layout)
+
+
+def test_the_paper_lies_the_way_the_grid_does():
+    assert paginate(*named(2, 9))[0] == LANDSCAPE
+    assert paginate(*named(9, 2))[0] == PORTRAIT
+
+
+def test_parts_are_about_equally_large():
+    parts = split_grid(named(10, 7)[0], rows=4, columns=6)
+    assert [(len(part.tiles), len(part.column_titles)) for part in parts] == [
+        *((4, 4), (4, 3)),
+        *((4, 4), (4, 3)),
+        *((2, 4), (2, 3)),
+    ]
+
+
+def test_the_heads_of_rows_and_columns_go_with_them():
+    tiles, _ = fake(5, 4)
+    contents = [Tile(Path(f"content {row}"), f"c{row}") for row in range(5)]
+    styles = [Tile(Path(f"style {column}"), f"s{column}") for column in range(4)]
+    last = split_grid(overview_grid(contents, styles, tiles), rows=3, columns=2)[-1]
+    assert (last.row_inputs, last.column_inputs) == (contents[3:], styles[2:])
+    assert [[tile.picture for tile in row] for row in last.tiles] == [
+        [tiles[row][column].picture for column in (2, 3)] for row in (3, 4)
+    ]
+
+
+def test_recipes_have_their_content_and_style_on_every_page():
+    tiles, _ = fake(30, 3)
+    pairs = [(Path(f"content {at}"), Path(f"style {at}")) for at in range(3)]
+    grid = formulation_grid(pairs, [f"recipe {row}" for row in range(30)], tiles)
+    parts = split_grid(grid, rows=8, columns=9)
+    assert len(parts) == 4
+    for part in parts:
+        assert part.row_titles[:2] == ["content", "style"]
+        assert [tile.picture for tile in part.tiles[1]] == [style for _, style in pairs]
+    recipes = [title for part in parts for title in part.row_titles[2:]]
+    assert recipes == [f"recipe {row}" for row in range(30)]
+
+
+def test_the_inputs_stand_on_every_page(tmp_path):
+    red = paint(tmp_path, "red", (255, 0, 0))
+    tiles, shapes = fake(16, 3)
+    ratios = ["1e0", "1e-1", "1e-2"]
+    grid = pair_grid(Tile(red, "A"), Tile(red, "B"), [str(at) for at in range(16)], ratios, tiles)
+    _, layouts = paginate(grid, shapes | {red: (80, 60)})
+    assert len(layouts) > 1
+    for layout in layouts:
+        assert [mark.path for mark in shown(layout)].count(red) == 2
+        assert {"more content", "more style", "A", "B"} <= set(words(layout))
+
+
+# Writing
+
+
+@pytest.fixture
+def small_grid(tmp_path) -> Grid:
+    red = paint(tmp_path, "red", (255, 0, 0))
+    blue = paint(tmp_path, "blue", (0, 0, 255), (1600, 1200))
+    tiles = [[Tile(red), Tile(blue)], [Tile(None, note="failed: no finite loss"), Tile(red)]]
+    title = 'Über <b>&"x"</b> (富)'
+    axis = Axis("α/β", "more content", "more style")
+    return Grid(title, tiles, ["all", "fine"], ["10⁻¹", "10⁻²"], column_axis=axis)
+
+
+def test_text_is_text_in_embedded_fonts(small_grid, tmp_path):
+    save_pages(small_grid, tmp_path / "a.pdf")
+    reader = PdfReader(tmp_path / "a.pdf")
+    text = reader.pages[0].extract_text()
+    for wanted in ('Über <b>&"x"</b>', "10⁻²", "α/β", "more style", "failed: no", "fine"):
+        assert wanted in text
+    fonts = reader.pages[0]["/Resources"]["/Font"].get_object().values()
+    used = [font.get_object() for font in fonts]
+    assert {font["/BaseFont"].split("+")[1] for font in used} == {"DejaVuSans", "DejaVuSans-Bold"}
+    assert all("/FontFile2" in font["/FontDescriptor"] for font in used)
+
+
+def test_pictures_are_jpeg_at_300_dpi_or_as_large_as_they_are(small_grid, tmp_path):
+    save_pages(small_grid, tmp_path / "a.pdf")
+    images = list(PdfReader(tmp_path / "a.pdf").pages[0].images)
+    assert all(filters(image) == ["/DCTDecode"] for image in images)
+    _, (layout,) = paginate(small_grid, read_shapes(small_grid))
+    blue = next(mark.box for mark in shown(layout) if mark.path.stem == "blue")
+    sizes = sorted(image.image.size for image in images)
+    assert sizes == [(80, 60), (blue.width, blue.height)], "a picture shown twice is embedded once"
+    red = next(image.image for image in images if image.image.size == (80, 60))
+    assert red.getpixel((5, 5))[0] > 250
+
+
+def test_the_page_is_a4_and_knows_its_title(small_grid, tmp_path):
+    save_pages(small_grid, tmp_path / "a.pdf")
+    reader = PdfReader(tmp_path / "a.pdf")
+    sides = sorted(float(side) / 72 * 25.4 for side in reader.pages[0].mediabox[2:])
+    assert sides == pytest.approx([210, 297], abs=0.01)
+    assert reader.metadata.title == small_grid.title
+
+
+def test_the_same_grid_gives_the_same_bytes(small_grid, tmp_path):
+    for name in ("a.pdf", "b.pdf"):
+        save_pages(small_grid, tmp_path / name)
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+    save_pages(replace(small_grid, title="Another"), tmp_path / "b.pdf")
+    assert (tmp_path / "a.pdf").read_bytes() != (tmp_path / "b.pdf").read_bytes()
+
+
+@pytest.mark.parametrize("text", [LONG * 3, UNBROKEN * 2, FOREIGN, ""])
+def test_any_text_is_written_within_the_page(text, tmp_path):
+    red = paint(tmp_path, "red", (255, 0, 0), (300, 2000))
+    grid = Grid(
+        text,
+        [[Tile(red, caption=text), Tile(None, note=text)]],
+        [text],
+        [text, text],
+        subtitle=text,
+        row_axis=text,
+        column_axis=Axis(text, text, text),
+        inputs=[Tile(red, text, label=text)] * 3,
+    )
+    save_pages(grid, tmp_path / "a.pdf")
+    for page in PdfReader(tmp_path / "a.pdf").pages:
+        width, height = (float(side) for side in page.mediabox[2:])
+        for left, base in starts(page):
+            assert 0 <= left <= width
+            assert 0 <= base <= height
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_nothing_is_written(tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"broken\.png cannot be read"):
+        save_pages(Grid("", [[Tile(broken)]], [""], [""]), tmp_path / "a.pdf")
+    assert not list(tmp_path.glob("*.pdf"))
+
+
+def test_a_grid_is_published_in_three_forms(small_grid, tmp_path):
+    paths = [tmp_path / "out" / f"grid.{form}" for form in ("png", "pdf", "jpg")]
+    publish_grid(small_grid, *paths)
+    assert [path.read_bytes()[:4] for path in paths] == [b"\x89PNG", b"%PDF", b"\xff\xd8\xff\xe0"]
+    with Image.open(paths[0]) as full, Image.open(BytesIO(paths[2].read_bytes())) as preview:
+        assert preview.width <= min(1400, full.width)
+        assert preview.width / preview.height == pytest.approx(full.width / full.height, rel=0.01)
