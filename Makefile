@@ -1,5 +1,6 @@
 # make run    sets everything up and makes the default grid
 # make test   sets everything up and runs the tests
+# make report the run's results in one file to pass on: results/report.zip
 # make images the pictures of the README, from the default grid
 # make check  everything a maintainer needs before a commit
 
@@ -12,11 +13,16 @@ CONFIG ?= config/config.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check lint format images clean
+.PHONY: run report test check lint format images clean
 
 run: $(VENV)/.installed
 	@test -f "$(CONFIG)" || { echo "There is no file $(CONFIG). Try: make run CONFIG=config/config.yaml"; exit 1; }
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) --configfile "$(CONFIG)"
+
+report: run
+	$(VENV)/bin/snakemake --report results/report.zip --configfile "$(CONFIG)" \
+	  --report-stylesheet workflow/report/style.css
+	@echo "Unpack results/report.zip and open report/report.html in a browser."
 
 test: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest

@@ -9,6 +9,9 @@ if not workflow.overwrite_configfiles:  # else Snakemake would merge the two gri
     configfile: f"{workflow.basedir}/config/config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/stylize.smk"
@@ -26,4 +29,6 @@ rule all:
         plot_files(),
         "results/summary.csv",
         "results/gallery/index.html",
+        "results/report/table.html",
+        "results/report/made_with.html",
         "results/complete",

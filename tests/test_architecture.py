@@ -26,7 +26,7 @@ ORDER = (
     *("losses", "objective", "start", "optimise", "transfer", "metrics", "measure"),
     *("cell", "store", "device", "pair"),
     *("lettering", "sheet", "layout", "grids", "pages", "strips", "compare"),
-    *("ranking", "summary", "plots", "gallery_entries", "gallery_previews", "gallery"),
+    *("ranking", "summary", "report", "plots", "gallery_entries", "gallery_previews", "gallery"),
     *("job", "probe", "plan", "cli"),
 )
 LONGEST_BODY = 40

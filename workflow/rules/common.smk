@@ -62,16 +62,17 @@ def details_files(contents, styles):
 
 
 def grid_files():
-    """List the comparison grids, and the strips of the cells that have snapshots."""
+    """List the comparison grids in all their forms, and the strips of the cells that have snapshots."""
     strips = of_variants(f"{STRIP}.png", WITH_SNAPSHOTS, run.contents, run.styles)
     if run.formulations:
-        return ["results/grids/formulations.png", *strips]
-    return [
-        "results/grids/overview.png",
-        *expand("results/grids/pairs/{c}/{s}.png", c=run.contents, s=run.styles),
-        *expand("results/grids/contents/{c}/{l}.png", c=run.contents, l=run.layers),
-        *strips,
-    ]
+        grids = ["formulations"]
+    else:
+        grids = [
+            "overview",
+            *expand("pairs/{c}/{s}", c=run.contents, s=run.styles),
+            *expand("contents/{c}/{l}", c=run.contents, l=run.layers),
+        ]
+    return [*expand("results/grids/{g}.{f}", g=grids, f=["png", "pdf", "jpg"]), *strips]
 
 
 def plot_files():
@@ -176,3 +177,21 @@ def content_titles(wildcards):
 def formulation_titles(wildcards):
     """List the recipes' titles."""
     return list(run.formulations.values())
+
+
+def report_label(text):
+    """Return text as the report can take it: no wildcards, and nothing that ends its script."""
+    return text.replace("{", "(").replace("}", ")").replace("</", "<\N{WORD JOINER}/")
+
+
+def pair_labels(wildcards):
+    """Return what the report lists a pair under."""
+    return {role: report_label(title) for role, title in pair_titles(wildcards).items()}
+
+
+def content_labels(wildcards):
+    """Return what the report lists the grid of a content under."""
+    return {
+        "content": report_label(content_title(wildcards)),
+        "layers": wildcards.layers,
+    }

@@ -13,7 +13,15 @@ rule pair_grid:
         style="results/inputs/style/{style}.png",
         details=DETAILS,
     output:
-        "results/grids/pairs/{content}/{style}.png",
+        picture="results/grids/pairs/{content}/{style}.png",
+        pages="results/grids/pairs/{content}/{style}.pdf",
+        preview=report(
+            "results/grids/pairs/{content}/{style}.jpg",
+            caption="../report/pair_grid.rst",
+            category="Grids",
+            subcategory="Pairs",
+            labels=pair_labels,
+        ),
     log:
         "results/logs/pair_grid/{content}/{style}.log",
     conda:
@@ -35,7 +43,15 @@ rule content_grid:
         styles=[prepared("style", name) for name in run.styles],
         details=details_files(["{content}"], run.styles),
     output:
-        "results/grids/contents/{content}/{layers}.png",
+        picture="results/grids/contents/{content}/{layers}.png",
+        pages="results/grids/contents/{content}/{layers}.pdf",
+        preview=report(
+            "results/grids/contents/{content}/{layers}.jpg",
+            caption="../report/content_grid.rst",
+            category="Grids",
+            subcategory="Contents",
+            labels=content_labels,
+        ),
     log:
         "results/logs/content_grid/{content}/{layers}.log",
     conda:
@@ -58,7 +74,15 @@ rule overview_grid:
         styles=[prepared("style", name) for name in run.styles],
         details=details_files(run.contents, run.styles),
     output:
-        "results/grids/overview.png",
+        picture="results/grids/overview.png",
+        pages="results/grids/overview.pdf",
+        preview=report(
+            "results/grids/overview.jpg",
+            caption="../report/overview_grid.rst",
+            category="Grids",
+            subcategory="Overview",
+            labels={"grid": "contents × styles"},
+        ),
     log:
         "results/logs/overview_grid.log",
     conda:
@@ -84,7 +108,15 @@ rule formulation_grid:
         styles=[prepared("style", name) for _ in run.contents for name in run.styles],
         details=details_files(run.contents, run.styles),
     output:
-        "results/grids/formulations.png",
+        picture="results/grids/formulations.png",
+        pages="results/grids/formulations.pdf",
+        preview=report(
+            "results/grids/formulations.jpg",
+            caption="../report/formulation_grid.rst",
+            category="Grids",
+            subcategory="Formulations",
+            labels={"grid": "recipes × pairs"},
+        ),
     log:
         "results/logs/formulation_grid.log",
     conda:
@@ -135,6 +167,33 @@ rule summarise:
         "Gather the summary table"
     script:
         "../scripts/summarise.py"
+
+
+rule report_pages:
+    input:
+        summary="results/summary.csv",
+        details=details_files(run.contents, run.styles),
+    output:
+        table=report(
+            "results/report/table.html",
+            caption="../report/table.rst",
+            category="Table",
+            labels={"page": "all cells"},
+        ),
+        made_with=report(
+            "results/report/made_with.html",
+            caption="../report/made_with.rst",
+            category="Settings",
+            labels={"page": "settings, versions and devices"},
+        ),
+    log:
+        "results/logs/report_pages.log",
+    conda:
+        "../envs/nst.yaml"
+    message:
+        "Write the pages of the report"
+    script:
+        "../scripts/report_pages.py"
 
 
 rule confirm:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from nst.compare import cell_rows
-from nst.grids import draw_grid, formulation_grid, save_grid
+from nst.grids import formulation_grid
 from nst.job import job
+from nst.pages import publish_grid
 
 with job(snakemake.log[0]):
     inputs = zip(snakemake.input.contents, snakemake.input.styles, strict=True)
@@ -16,4 +17,4 @@ with job(snakemake.log[0]):
         cell_rows(snakemake.input.details, rows),
         subtitle=snakemake.params.subtitle,
     )
-    save_grid(draw_grid(grid), Path(snakemake.output[0]))
+    publish_grid(grid, *map(Path, snakemake.output))

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from nst.compare import cell_rows, input_tile
-from nst.grids import draw_grid, pair_grid, save_grid
+from nst.grids import pair_grid
 from nst.job import job
+from nst.pages import publish_grid
 
 with job(snakemake.log[0]):
     titles, ratios = snakemake.params.titles, snakemake.params.ratios
@@ -18,4 +19,4 @@ with job(snakemake.log[0]):
         cell_rows([snakemake.input.details], rows),
         subtitle=snakemake.params.subtitle,
     )
-    save_grid(draw_grid(grid), Path(snakemake.output[0]))
+    publish_grid(grid, *map(Path, snakemake.output))

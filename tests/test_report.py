@@ -1,0 +1,214 @@
+"""The report: its pages, and the whole of it from a finished run."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import paint
+from PIL import Image
+
+from nst.report import write_table_page
+
+ROOT = Path(__file__).resolve().parents[1]
+TITLE = '<b>&"x"</b> {or} *y*'
+STYLES = {"wave": "The wave", "night": TITLE}
+
+
+class Page(HTMLParser):
+    """The text of a page's fields by row, and the addresses that the page names."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.addresses: list[str] = []
+        self.inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+        if tag == "tr":
+            self.rows.append([])
+        self.inside = tag in ("td", "th", "button")
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        if self.inside:
+            self.rows[-1][-1] += data
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+
+# ---------------------------------------------------------------- the table
+
+
+@pytest.fixture
+def summary(tmp_path: Path) -> Path:
+    path = tmp_path / "summary.csv"
+    table = {
+        "content": ["cat", '<b>&"x"', "cat"],
+        "ratio": ["1e-1", "1e-1", "1e-1"],
+        "total_loss": [0.123456, None, 12.0],
+        "pareto": [True, False, False],
+        "fingerprint": ["abc", "def", "ghi"],
+    }
+    pd.DataFrame(table).to_csv(path, index=False)
+    return path
+
+
+def test_a_table_shows_its_rows_rounded_and_sorts_them_as_they_are(summary, tmp_path):
+    write_table_page(summary, tmp_path / "table.html")
+    text = (tmp_path / "table.html").read_text("utf-8")
+    assert Page(text).rows == [
+        ["content", "total_loss", "pareto"],
+        ["cat", "0.1235", "yes"],
+        ['<b>&"x"', "", "no"],
+        ["cat", "12", "no"],
+    ]
+    assert 'data-value="0.123456"' in text
+
+
+def test_what_all_rows_share_stands_above_the_table(summary, tmp_path):
+    write_table_page(summary, tmp_path / "table.html")
+    text = (tmp_path / "table.html").read_text("utf-8")
+    assert "The same for all cells: ratio 1e-1." in text
+    assert "fingerprint" not in text
+
+
+def test_text_in_a_table_stays_text(summary, tmp_path):
+    write_table_page(summary, tmp_path / "table.html")
+    text = (tmp_path / "table.html").read_text("utf-8")
+    assert "<b>" not in text
+    assert "&lt;b&gt;&amp;&quot;x&quot;" in text
+
+
+# ---------------------------------------------------------------- the whole
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with a report, in a folder whose name has a space."""
+    folder = tmp_path_factory.mktemp("report") / "my run"
+    paint(folder / "a cat.png", 1, (64, 48))
+    paint(folder / "wave.png", 2, (90, 60))
+    paint(folder / "night.png", 3, (60, 60))
+    config = {
+        "contents": [{"path": "a cat.png", "title": "A cat"}],
+        "styles": [{"path": f"{name}.png", "title": title} for name, title in STYLES.items()],
+        "ratios": ["1e0", "1e-2"],
+        "layers": {"all": {"content": {"relu3_1": 1}, "style": {"relu1_1": 1}}},
+        "image_size": 48,
+        "iterations": 2,
+    }
+    text = yaml.safe_dump(config, allow_unicode=True)
+    (folder / "my.yaml").write_text(text, encoding="utf-8")
+    style = str(ROOT / "workflow" / "report" / "style.css")
+    for options in ([], ["--report", "results/report.zip", "--report-stylesheet", style]):
+        command = [
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+            *("--directory", str(folder), "--configfile", str(folder / "my.yaml")),
+            *("--cores", "1", *options),
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(folder / "results" / "report.zip") as packed:
+        packed.extractall(folder / "unpacked")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(run: Path) -> str:
+    return (run / "unpacked" / "report" / "report.html").read_text("utf-8")
+
+
+def data(report: str, name: str) -> dict:
+    """A value that the report's script is given."""
+    found = re.search(rf"^\s*var {name} = (.*);$", report, re.MULTILINE)
+    assert found, name
+    return json.loads(found[1])
+
+
+def test_the_report_has_each_grid_once_under_its_labels(run, report):
+    results = data(report, "results")
+    labels = {path: result["labels"] for path, result in results.items()}
+    assert labels == {
+        "results/grids/overview.jpg": {"grid": "contents × styles"},
+        "results/grids/contents/a cat/all.jpg": {"content": "A cat", "layers": "all"},
+        "results/grids/pairs/a cat/wave.jpg": {"content": "A cat", "style": "The wave"},
+        "results/grids/pairs/a cat/night.jpg": {
+            "content": "A cat",
+            "style": TITLE.replace("{", "(").replace("}", ")").replace("</", "<\u2060/"),
+        },
+        "results/report/table.html": {"page": "all cells"},
+        "results/report/made_with.html": {"page": "settings, versions and devices"},
+    }
+    for path, result in results.items():
+        packed = run / "unpacked" / "report" / result["data_uri"]
+        assert packed.read_bytes() == (run / path).read_bytes()
+        assert "<p>" in result["caption"], "a caption"
+        assert "system-message" not in result["caption"], "docutils could read it"
+
+
+def test_a_grid_of_the_report_is_a_small_picture(run, report):
+    for path in data(report, "results"):
+        if path.endswith(".jpg"):
+            with Image.open(run / path) as picture:
+                assert picture.width <= 1400
+
+
+def test_the_categories_are_few(report):
+    categories = data(report, "categories")
+    assert set(categories) == {"Grids", "Table", "Settings"}
+    assert set(categories["Grids"]) == {"Overview", "Contents", "Pairs"}
+
+
+def test_the_start_page_has_the_configuration_as_text(report):
+    text = data(report, "workflow_desc")
+    assert "Neural style transfer" in text
+    assert "iterations: 2" in text
+    assert "title: &lt;b&gt;&amp;&quot;x&quot;&lt;/b&gt; {or} *y*" in text
+    assert "<b>" not in text
+    assert "system-message" not in text
+
+
+def test_the_pages_say_what_the_cells_are_and_were_made_with(run):
+    pages = run / "results" / "report"
+    table = Page((pages / "table.html").read_text("utf-8"))
+    assert len(table.rows) == 1 + 4
+    made_with = Page((pages / "made_with.html").read_text("utf-8"))
+    facts = dict(row for row in made_with.rows if len(row) == 2)
+    assert facts["iterations"] == "2"
+    assert facts["extractor"] == "kmeans"
+    assert any("torch " in value and key == "4 cells" for key, value in made_with.rows)
+    assert not table.addresses
+    assert not made_with.addresses
+
+
+def test_the_report_asks_nothing_of_the_network(report):
+    page = Page(re.sub(r"<script[^>]*>.*?</script>", "", report, flags=re.DOTALL))
+    assert not [one for one in page.addresses if re.match(r"(https?:)?//", str(one))]
+    assert not re.search(r"<script[^>]+src=", report)
+
+
+def test_the_report_is_small_beside_the_run(run, report):
+    """Most of this one is Snakemake's own scripts; the run's part is what grows."""
+    own = len(report.encode())
+    packed = run / "results" / "report.zip"
+    assert packed.stat().st_size < 3_000_000
+    pictures = sum(path.stat().st_size for path in (run / "unpacked").rglob("*.jpg"))
+    grids = sum(path.stat().st_size for path in (run / "results" / "grids").rglob("*.png"))
+    assert pictures < grids / 3
+    assert packed.stat().st_size < own + pictures
+    assert not list((run / "unpacked").rglob("*.png"))

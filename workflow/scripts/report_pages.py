@@ -1,0 +1,10 @@
+"""Write the pages of the report that are no pictures."""
+
+from pathlib import Path
+
+from nst.job import job
+from nst.report import write_made_with_page, write_table_page
+
+with job(snakemake.log[0]):
+    write_table_page(Path(snakemake.input.summary), Path(snakemake.output.table))
+    write_made_with_page(map(Path, snakemake.input.details), Path(snakemake.output.made_with))
