@@ -20,7 +20,8 @@ run: $(VENV)/.installed
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) --configfile "$(CONFIG)"
 
 report: run
-	$(VENV)/bin/snakemake --report results/report.zip --configfile "$(CONFIG)" \
+	$(VENV)/bin/snakemake --cores $(CORES) --configfile "$(CONFIG)" all results/report/gallery
+	$(VENV)/bin/snakemake --report results/report.zip --configfile "$(CONFIG)" all results/report/gallery \
 	  --report-stylesheet workflow/report/style.css
 	@echo "Unpack results/report.zip and open report/report.html in a browser."
 

@@ -189,6 +189,31 @@ def pair_labels(wildcards):
     return {role: report_label(title) for role, title in pair_titles(wildcards).items()}
 
 
+def plot_labels(style, shows):
+    """Return a function of what the report lists a plot of a content and this style under."""
+
+    def labels(wildcards):
+        return {
+            "content": report_label(content_title(wildcards)),
+            "style": report_label(run.styles[style].title),
+            "shows": shows,
+        }
+
+    return labels
+
+
+def pair_plot_files(kind, shows):
+    """List the plots of a content's pairs, PNG and SVG by turns; the report has the PNGs."""
+    files = []
+    for style in run.styles:
+        path = f"results/plots/{kind}/{{content}}/{style}"
+        caption = f"../report/plot_{kind}.rst"
+        labels = plot_labels(style, shows)
+        reported = {"caption": caption, "category": "Plots", "labels": labels}
+        files += [report(f"{path}.png", **reported), f"{path}.svg"]
+    return files
+
+
 def content_labels(wildcards):
     """Return what the report lists the grid of a content under."""
     return {

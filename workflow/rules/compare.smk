@@ -201,7 +201,6 @@ rule confirm:
         grid_files(),
         plot_files(),
         "results/gallery/index.html",
-        plot_files(),
         summary="results/summary.csv",
     output:
         touch("results/complete"),

@@ -26,3 +26,25 @@ rule gallery:
         "Write the gallery"
     script:
         "../scripts/gallery.py"
+
+
+# In the report alone: a copy, since Snakemake takes a page with its pictures as a folder.
+rule report_gallery:
+    input:
+        "results/gallery/index.html",
+    output:
+        report(
+            directory("results/report/gallery"),
+            htmlindex="index.html",
+            caption="../report/gallery.rst",
+            category="Gallery",
+            labels={"page": "all pictures"},
+        ),
+    log:
+        "results/logs/report_gallery.log",
+    conda:
+        "../envs/nst.yaml"
+    message:
+        "Copy the gallery for the report"
+    shell:
+        "cp -r results/gallery {output} > {log} 2>&1"

@@ -1,8 +1,5 @@
 """What is drawn from the tables: a pair's cells and losses, and what the settings do."""
 
-FORMATS = ["png", "svg"]
-PLOT = "results/plots/{kind}/{{content}}/{style}.{format}"
-
 
 # One job for all the pairs of a content: most of a job's time is its start.
 rule pair_plots:
@@ -10,8 +7,8 @@ rule pair_plots:
         summary="results/summary.parquet",
         traces="results/traces.parquet",
     output:
-        pairs=expand(PLOT, kind="pairs", style=run.styles, format=FORMATS),
-        losses=expand(PLOT, kind="losses", style=run.styles, format=FORMATS),
+        pairs=pair_plot_files("pairs", "cells"),
+        losses=pair_plot_files("losses", "losses"),
     log:
         "results/logs/pair_plots/{content}.log",
     conda:
@@ -29,8 +26,28 @@ rule effect_plots:
     input:
         "results/summary.parquet",
     output:
-        ratios=expand("results/plots/ratios.{format}", format=FORMATS),
-        layers=expand("results/plots/layers.{format}", format=FORMATS),
+        ratios=[
+            report(
+                "results/plots/ratios.png",
+                caption="../report/plot_ratios.rst",
+                category="Plots",
+                labels={"content": "all", "style": "all", "shows": "effect of α/β"},
+            ),
+            "results/plots/ratios.svg",
+        ],
+        layers=[
+            report(
+                "results/plots/layers.png",
+                caption="../report/plot_layers.rst",
+                category="Plots",
+                labels={
+                    "content": "all",
+                    "style": "all",
+                    "shows": "effect of layer weights",
+                },
+            ),
+            "results/plots/layers.svg",
+        ],
     log:
         "results/logs/effect_plots.log",
     conda:
