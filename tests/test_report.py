@@ -135,7 +135,7 @@ def report(run: Path) -> str:
 
 def data(report: str, name: str) -> dict:
     """A value that the report's script is given."""
-    found = re.search(rf"^\s*var {name} = (.*);$", report, re.MULTILINE)
+    found = re.search(rf"^\s*var {name} = ([{{\"].*);$", report, re.MULTILINE)
     assert found, name
     return json.loads(found[1])
 
