@@ -113,7 +113,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = yaml.safe_dump(config, allow_unicode=True)
     (folder / "my.yaml").write_text(text, encoding="utf-8")
     style = str(ROOT / "workflow" / "report" / "style.css")
-    for options in ([], ["--report", "results/report.zip", "--report-stylesheet", style]):
+    targets = ["all", "results/report/gallery"]
+    packing = ["--report", "results/report.zip", "--report-stylesheet", style]
+    for options in (targets, [*targets, *packing]):
         command = [
             *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
             *("--directory", str(folder), "--configfile", str(folder / "my.yaml")),
@@ -140,16 +142,34 @@ def data(report: str, name: str) -> dict:
     return json.loads(found[1])
 
 
-def test_the_report_has_each_grid_once_under_its_labels(run, report):
+def test_the_report_has_each_grid_plot_and_page_once_under_its_labels(run, report):
     results = data(report, "results")
     labels = {path: result["labels"] for path, result in results.items()}
+    styles = {
+        "wave": "The wave",
+        "night": TITLE.replace("{", "(").replace("}", ")").replace("</", "<\u2060/"),
+    }
+    plots = {
+        f"results/plots/{kind}/a cat/{name}.png": {
+            "content": "A cat",
+            "style": title,
+            "shows": shows,
+        }
+        for name, title in styles.items()
+        for kind, shows in (("pairs", "cells"), ("losses", "losses"))
+    }
+    of_all = {"content": "all", "style": "all"}
     assert labels == {
+        **plots,
+        "results/plots/ratios.png": {**of_all, "shows": "effect of α/β"},
+        "results/plots/layers.png": {**of_all, "shows": "effect of layer weights"},
+        "results/report/gallery/index.html": {"page": "all pictures"},
         "results/grids/overview.jpg": {"grid": "contents × styles"},
         "results/grids/contents/a cat/all.jpg": {"content": "A cat", "layers": "all"},
         "results/grids/pairs/a cat/wave.jpg": {"content": "A cat", "style": "The wave"},
         "results/grids/pairs/a cat/night.jpg": {
             "content": "A cat",
-            "style": TITLE.replace("{", "(").replace("}", ")").replace("</", "<\u2060/"),
+            "style": styles["night"],
         },
         "results/report/table.html": {"page": "all cells"},
         "results/report/made_with.html": {"page": "settings, versions and devices"},
@@ -170,7 +190,7 @@ def test_a_grid_of_the_report_is_a_small_picture(run, report):
 
 def test_the_categories_are_few(report):
     categories = data(report, "categories")
-    assert set(categories) == {"Grids", "Table", "Settings"}
+    assert set(categories) == {"Grids", "Plots", "Gallery", "Table", "Settings"}
     assert set(categories["Grids"]) == {"Overview", "Contents", "Pairs"}
 
 
@@ -210,5 +230,14 @@ def test_the_report_is_small_beside_the_run(run, report):
     pictures = sum(path.stat().st_size for path in (run / "unpacked").rglob("*.jpg"))
     grids = sum(path.stat().st_size for path in (run / "results" / "grids").rglob("*.png"))
     assert pictures < grids / 3
-    assert packed.stat().st_size < own + pictures
-    assert not list((run / "unpacked").rglob("*.png"))
+    plots = list((run / "unpacked").rglob("*.png"))
+    assert len(plots) == 6, "the plots, and neither grids nor cells in full"
+    shown = pictures + sum(path.stat().st_size for path in plots)
+    assert packed.stat().st_size < own + shown
+
+
+def test_the_gallery_of_the_report_has_its_pictures_beside_it(run, report):
+    page = data(report, "results")["results/report/gallery/index.html"]["data_uri"]
+    beside = (run / "unpacked" / "report" / page).parent / "pictures"
+    made = run / "results" / "gallery" / "pictures"
+    assert {one.name for one in beside.iterdir()} == {one.name for one in made.iterdir()}
