@@ -100,7 +100,10 @@ def main() -> None:
     facts = {
         "settings": {"size": chosen.size, "beta": chosen.beta, "evaluations": chosen.evaluations},
         "precision": choose_precision("auto", DEVICE),
-        "gain": {name: gain(curves["nst"], curves[name]) for name in list(curves)[1:]},
+        "gain at the end": {name: gain(curves["nst"], curves[name]) for name in list(curves)[1:]},
+        "gain by evaluations": {
+            name: gains(curves["nst"], curves[name]) for name in list(curves)[1:]
+        },
         "final loss": {name: min(loss for _, loss in curve) for name, curve in curves.items()},
         "curves": curves,
     }
@@ -166,8 +169,16 @@ def plain(
     return [(seconds, evaluate(image)) for seconds, image in clock.pictures]
 
 
+def gains(ours: Curve, other: Curve) -> dict[int, float | None]:
+    """Return how many times sooner ``ours`` is as good as ``other`` was after so many evaluations.
+
+    As good as its best picture until then; None if it never is.
+    """
+    return {EVERY * place: gain(ours, other[: place + 1]) for place in range(10, len(other), 10)}
+
+
 def gain(ours: Curve, other: Curve) -> float | None:
-    """Return how many times sooner ``ours`` has the best loss of ``other``; None if never."""
+    """Return how many times sooner ``ours`` is as good as the best of ``other``; None if never."""
     best_time, best = other[-1][0], min(loss for _, loss in other)
     for seconds, loss in ours:
         if loss <= best:
