@@ -58,7 +58,8 @@ def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture
     if isinstance(item, Mapping):
         path = existing(key, item["path"])
         name = checked_name(key, item["name"]) if "name" in item else _name_of(key, path)
-        return [Picture(name, item.get("title", item.get("name", _stem(path))), path=path)]
+        title = _checked_title(key, item.get("title", item.get("name", _stem(path))))
+        return [Picture(name, title, path=path)]
     entry = catalogue.get(item)
     if entry is not None and entry.file.lower().endswith(IMAGE_SUFFIXES):
         return [Picture(item, entry.title, entry=entry)]
@@ -111,3 +112,10 @@ def _name_of(key: str, path: str) -> str:
 def _stem(path: str) -> str:
     """Return a file's name without its suffix; some systems spell its accents as signs apart."""
     return unicodedata.normalize("NFC", Path(path).stem)
+
+
+def _checked_title(key: str, title: str) -> str:
+    """Refuse the one text that Snakemake's report would not keep a text."""
+    if "</script" in title.lower():
+        raise ConfigError(f"{key}: a title must not contain </script; got {title!r}. Reword it.")
+    return title

@@ -685,6 +685,12 @@ def test_the_choices_are_those_of_the_types():
     assert dict(CHOICES) == literals
 
 
+def test_a_title_that_would_end_the_report_s_script_is_refused():
+    contents = [{"path": "photos/cat.png", "title": "A </SCRIPT > cat"}]
+    message = refusal(least(contents=contents))
+    assert "contents: a title must not contain </script; got 'A </SCRIPT > cat'" in message
+
+
 def test_every_key_of_the_schema_does_something():
     """A key that the schema allows but nothing reads would be ignored without a word."""
     keys = set(load_schema()["properties"])
