@@ -19,10 +19,11 @@ run: $(VENV)/.installed
 	@test -f "$(CONFIG)" || { echo "There is no file $(CONFIG). Try: make run CONFIG=config/config.yaml"; exit 1; }
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) --configfile "$(CONFIG)"
 
+REPORTED := all results/report/gallery
 report: run
-	$(VENV)/bin/snakemake --cores $(CORES) --configfile "$(CONFIG)" all results/report/gallery
-	$(VENV)/bin/snakemake --report results/report.zip --configfile "$(CONFIG)" all results/report/gallery \
-	  --report-stylesheet workflow/report/style.css
+	$(VENV)/bin/snakemake $(REPORTED) --cores $(CORES) --configfile "$(CONFIG)"
+	$(VENV)/bin/snakemake $(REPORTED) --configfile "$(CONFIG)" \
+	  --report results/report.zip --report-stylesheet workflow/report/style.css
 	@echo "Unpack results/report.zip and open report/report.html in a browser."
 
 test: $(VENV)/.installed-test
