@@ -181,9 +181,9 @@ def _seconds_around(run: Run, jobs: int, calibration: Calibration) -> float:
 def _light_jobs(run: Run) -> int:
     """Count the jobs that prepare pictures, draw and gather."""
     images = len(run.contents) + len(run.styles)
-    grids = len(run.contents) * (len(run.styles) + len(run.layers))
+    grids = len(run.contents) * (len(run.styles) + len(run.layers) + 1)  # and a job of plots
     strips = sum(bool(one.settings.snapshots) for one in run.variants)
-    return images + grids + strips * len(run.contents) * len(run.styles) + 5
+    return images + grids + strips * len(run.contents) * len(run.styles) + 6
 
 
 def _start_seconds(program: str) -> float:
