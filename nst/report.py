@@ -36,6 +36,7 @@ th button {{ font: inherit; font-weight: 600; border: 0; padding: 0; }}
 th button {{ background: none; cursor: pointer; }}
 th[aria-sort=ascending] button::after {{ content: " ▲"; }}
 th[aria-sort=descending] button::after {{ content: " ▼"; }}
+thead ~ tbody td {{ white-space: nowrap; }}  /* a sentence in one column would make rows tall */
 tbody tr:hover {{ background: #f4f4f6; }}
 </style>
 <h1>{title}</h1>
