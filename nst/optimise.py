@@ -22,7 +22,9 @@ Progress = Callable[[int, Parts], None]
 
 HISTORY = 10  # pairs; 20 or 40 gained 1 %
 FIRST_STEP = 0.01  # largest change of a pixel in the first step, on the [0, 1] scale
-PREFERENCE = 0.5  # power of 1/frequency; 1 needs a third more evaluations, 0.25 about as many
+# Power of 1/frequency. With 1 the loss after 50 evaluations was 4 to 47 % higher, on three pairs
+# and two extractors; 0.25 did about as well.
+PREFERENCE = 0.5
 LARGEST_STEP = 0.1  # and in any later one: without a line search, an unbounded step can diverge
 
 

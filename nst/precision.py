@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 Precision = Literal["float32", "bfloat16"]
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-WORTHWHILE = 1.2  # how much faster bfloat16 must be; 1.9 to 2.3 where it is native, 0.1 to 0.8 else
-CHANNELS, SIDE = 64, 96  # of the convolution that is timed: some 10 ms a time on one core
+WORTHWHILE = 1.2  # how much faster bfloat16 must be to be worth its rounding; 2 is usual
+CHANNELS, SIDE = 64, 96  # of the convolution that is timed; a few ms a time
 REPEATS = 5
 
 
