@@ -7,71 +7,17 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from conftest import paint
 from PIL import Image
+from workflow_runs import LAYERS, ROOT, command, details, small_config, snakemake, write_config
 
-from nst.cell import Cell, read_details, read_record
+from nst.cell import read_details, read_record
 from nst.summary import COLUMNS, MEASURES, TRACE_TYPES
-
-ROOT = Path(__file__).resolve().parents[1]
-LAYERS = {
-    "all": {"content": {"relu3_1": 1}, "style": {"relu1_1": 1, "relu2_1": 1, "relu3_1": 1}},
-    "fine": {"content": {"relu3_1": 1}, "style": {"relu1_1": 1}},
-}
-
-
-def small_config() -> dict:
-    return {
-        "contents": [{"path": "photos/a cat.png", "title": "A cat"}, "photos/über.jpg"],
-        "styles": ["paintings/nuit étoilée.png", "great_wave_study"],
-        "ratios": ["1e0", "1e-2"],
-        "layers": LAYERS,
-        "image_size": 48,
-        "iterations": 3,
-        "kmeans": {"images": ["a cat", "great_wave_study"]},
-    }
-
-
-def write_config(folder: Path, config: dict) -> None:
-    text = yaml.safe_dump(config, allow_unicode=True)
-    (folder / "my config.yaml").write_text(text, encoding="utf-8")
-
-
-def command(folder: Path, *options: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
-        *("--directory", str(folder), "--configfile", str(folder / "my config.yaml")),
-        *("--cores", "1", "--resources", "gpu=1", *options),
-    ]
-
-
-def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(folder, *options),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
-
-
-def details(folder: Path) -> dict[str, Cell]:
-    """Return every cell by the path of its picture below results/cells, without the suffix."""
-    results = folder / "results"
-    return {
-        picture.relative_to(results / "cells").with_suffix("").as_posix(): cell
-        for path in sorted(results.glob("details/*/*.json"))
-        for picture, cell in read_details(path).items()
-    }
 
 
 @pytest.fixture(scope="module")
