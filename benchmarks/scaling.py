@@ -1,6 +1,6 @@
 """What a grid costs beside the optimisation, and whether a cell costs the same in a large one.
 
-python benchmarks/scaling.py            12 to 480 small cells, then 48 cells of VGG-19
+python benchmarks/scaling.py            48 cells of VGG-19, then 12 to 480 small ones
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ def main() -> None:
     """Run grids of growing size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--evaluations", type=int, default=100, help="of VGG-19")
-    parser.add_argument("--largest", type=int, default=480, help="cells")
+    parser.add_argument("--part", choices=["all", "vgg19", "cells"], default="all")
     chosen = parser.parse_args()
-    facts = {}
+    small = {"image_size": 96, "iterations": 20}
+    large = {"image_size": 256, "iterations": chosen.evaluations, "extractor": "vgg19"}
     with tempfile.TemporaryDirectory(prefix="nst-benchmark-") as name:
         folder = Path(name)
-        small = {"image_size": 96, "iterations": 20}
-        sizes = [(1, 1), (2, 2), (4, 4), (5, 8)]  # pairs of 12 cells
-        facts["cells"] = [
-            as_facts(run_grid(folder, grid_config(contents, styles, 3, weightings=4, **small)))
-            for contents, styles in sizes
-            if contents * styles * 12 <= chosen.largest
-        ]
-        large = {"image_size": 256, "iterations": chosen.evaluations, "extractor": "vgg19"}
-        facts["48 cells of VGG-19"] = as_facts(run_grid(folder, grid_config(2, 4, 3, **large)))
-    save_report("scaling", {"settings": {"small": small, "large": large}, **facts})
+        if chosen.part != "cells":
+            times = run_grid(folder, grid_config(2, 4, 3, **large))
+            save_report("overhead", {"settings": large, **as_facts(times)})
+        if chosen.part != "vgg19":
+            rows = []
+            for contents, styles in [(1, 1), (2, 2), (4, 4), (5, 8)]:  # pairs of 12 cells
+                config = grid_config(contents, styles, 3, weightings=4, **small)
+                rows.append(as_facts(run_grid(folder, config)))
+                save_report("scaling", {"settings": small, "cells": rows})  # each takes minutes
 
 
 def as_facts(times: Times) -> dict[str, float]:
