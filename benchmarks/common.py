@@ -23,7 +23,7 @@ from nst.device import describe_device  # noqa: E402
 from nst.extractor import Extractor  # noqa: E402
 from nst.images import load_image  # noqa: E402
 from nst.provision import provide_extractor  # noqa: E402
-from nst.transfer import Images  # noqa: E402
+from nst.stages import Images  # noqa: E402
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -30,8 +30,9 @@ from nst.images import fit_long_side, load_image
 from nst.objective import Objective, measure_targets
 from nst.precision import choose_precision
 from nst.settings import Settings
+from nst.stages import Images
 from nst.tensors import to_tensor
-from nst.transfer import Images, transfer
+from nst.transfer import transfer
 
 EVERY = 5  # evaluations between two pictures that are judged
 Curve = list[tuple[float, float]]  # seconds, loss

@@ -19,9 +19,10 @@ from nst.measure import Measure
 from nst.objective import Parts
 from nst.precision import choose_precision
 from nst.settings import Settings
+from nst.stages import Images, picture_size
 from nst.store import CellStore
 from nst.tensors import to_image
-from nst.transfer import Images, Progress, Transfer, picture_size, transfer
+from nst.transfer import Progress, Transfer, transfer
 
 logger = logging.getLogger(__name__)
 

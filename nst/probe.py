@@ -20,13 +20,13 @@ import torch
 from PIL import Image
 
 from nst.architecture import ARCHITECTURES
+from nst.batches import best_batch_size
 from nst.device import choose_device, describe_device
 from nst.extractor import Extractor, save_extractor
 from nst.pair import Pair, Wanted, stylize_pair
 from nst.precision import choose_precision
 from nst.settings import Settings
 from nst.store import CellStore
-from nst.transfer import best_batch_size
 
 EVALUATIONS = 14  # L-BFGS has its whole history after ten
 COUNTED = 4  # the last of them

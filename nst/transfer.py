@@ -8,19 +8,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from PIL import Image
 from torch.nn import functional
 
+from nst.batches import best_batch_size, group_cells
 from nst.errors import UserError
 from nst.extractor import Extractor
-from nst.images import fit_long_side, fit_short_side, stretch
-from nst.objective import Objective, Parts, Targets, measure_targets
-from nst.optimise import Adam, Lbfgs, Optimiser, Outcome, Plan, optimise
-from nst.precision import DTYPES, choose_precision
+from nst.objective import Objective, Parts
+from nst.optimise import Outcome, optimise
+from nst.optimisers import Adam, Lbfgs, Optimiser
 from nst.settings import Settings
 from nst.shapes import Float, Tensor
+from nst.stages import Images, Stage, prepare_stages
 from nst.start import start_image
-from nst.tensors import to_tensor
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +33,6 @@ OPTIMISERS: Mapping[str, Callable[[Settings, float], Optimiser]] = {
 }
 CAUTION = 0.1  # how much smaller the steps are when a cell is tried again
 SUMS = ("content", "style", "tv", "total")
-VARIED = frozenset(
-    {
-        *("alpha", "beta", "tv_weight", "content_layers", "style_layers"),
-        *("start", "start_noise", "seed"),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -61,15 +54,6 @@ class Transfer:
     attempts: int = 1
 
 
-@dataclass(frozen=True)
-class Images:
-    """The pictures of a pair, of mode RGB; ``start`` is for cells that start from a file."""
-
-    content: Image.Image
-    style: Image.Image
-    start: Image.Image | None = None
-
-
 def transfer(
     extractor: Extractor,
     images: Images,
@@ -82,15 +66,15 @@ def transfer(
 
     The cells are optimised on the extractor's device, side by side, ``batch_size`` at a time, each
     as if it were alone, and yielded as they are finished. Only cells that differ in no more than
-    ``VARIED`` share a batch. A batch that does not fit into the device's memory is halved.
+    ``nst.batches.VARIED`` share a batch. One that does not fit into the device's memory is halved.
 
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.
         UserError: not even one cell fits into the memory.
     """
     size = batch_size or best_batch_size(next(extractor.parameters()).device)
-    for waiting in _groups(cells):
-        stages = _prepare(extractor, images, [settings for _, settings in waiting])
+    for waiting in group_cells(cells):
+        stages = prepare_stages(extractor, images, [settings for _, settings in waiting])
         while waiting:
             batch = waiting[:size]
             results = _attempt(stages, batch, progress)
@@ -101,50 +85,8 @@ def transfer(
                 del waiting[: len(batch)]
 
 
-def best_batch_size(device: torch.device) -> int:
-    """Choose how many cells to optimise side by side.
-
-    A GPU is only filled by many pictures at once. A CPU is filled by one: batches of 2 and 6
-    brought nothing there, take more memory, and finish nothing until the end.
-    """
-    return 1 if device.type == "cpu" else 16
-
-
-def picture_size(content: Image.Image, settings: Settings) -> tuple[int, int]:
-    """Return the width and height in px of the result for a content."""
-    return _resize(content, settings, settings.image_size).size
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """One size of a pair of pictures: the tensors, what they are compared with, how far to go."""
-
-    network: Extractor
-    content: Float[Tensor, "1 3 h w"]
-    style: Float[Tensor, "1 3 _H _W"]
-    start: Float[Tensor, "1 3 h w"] | None
-    targets: Targets
-    plan: Plan
-
-
-def _prepare(extractor: Extractor, images: Images, cells: Sequence[Settings]) -> Sequence[_Stage]:
-    """Measure the targets of cells that share a batch, at each of their sizes."""
-    first = cells[0]
-    precision = choose_precision(first.precision, next(extractor.parameters()).device)
-    network = extractor.adapted(first.pooling, first.input, DTYPES[precision])
-    stages = []
-    for size, steps in (*first.coarse_stages, (first.image_size, first.iterations)):
-        content, style, start = _tensors(images, first, size, network)
-        targets = measure_targets(network, content, style, cells)
-        plan = Plan(steps, first.keep, first.clamp)
-        stages.append(_Stage(network, content, style, start, targets, plan))
-    final = stages[-1]
-    stages[-1] = replace(final, plan=replace(final.plan, snapshots=first.snapshots))
-    return stages
-
-
 def _solve(
-    stages: Sequence[_Stage], batch: Sequence[tuple[int, Settings]], progress: Progress | None
+    stages: Sequence[Stage], batch: Sequence[tuple[int, Settings]], progress: Progress | None
 ) -> Iterator[Transfer]:
     """Optimise a batch, and once more, with smaller steps, the cells that went astray."""
     started = time.monotonic()
@@ -167,7 +109,7 @@ def _solve(
 
 
 def _optimise(
-    stages: Sequence[_Stage],
+    stages: Sequence[Stage],
     batch: Sequence[tuple[int, Settings]],
     caution: float,
     progress: Progress | None,
@@ -195,32 +137,6 @@ def _optimise(
     return _joined(outcomes)
 
 
-def _tensors(
-    images: Images, settings: Settings, size: int | tuple[int, int], network: Extractor
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Bring the pictures to the sizes at which they are compared, and onto the device."""
-    device = next(network.parameters()).device
-    content = _resize(images.content, settings, size)
-    if settings.style_fit == "content":
-        style = stretch(images.style, content.size)
-    else:
-        style = fit_long_side(images.style, max(1, round(max(content.size) * settings.style_scale)))
-    start = None if images.start is None else to_tensor(stretch(images.start, content.size))
-    return (
-        to_tensor(content).to(device),
-        to_tensor(style).to(device),
-        None if start is None else start.to(device),
-    )
-
-
-def _resize(picture: Image.Image, settings: Settings, size: int | tuple[int, int]) -> Image.Image:
-    """Bring a content to a size as the settings define it."""
-    if isinstance(size, tuple):
-        return stretch(picture, size)
-    fit = fit_short_side if settings.size == "short_side" else fit_long_side
-    return fit(picture, size)
-
-
 def _adam(settings: Settings, caution: float, *, keras: bool) -> Adam:
     """Build Adam as the settings ask for it."""
     betas = (settings.adam_beta1, settings.adam_beta2)
@@ -234,26 +150,8 @@ def _joined(outcomes: Sequence[Outcome]) -> Outcome:
     return replace(outcomes[-1], trace=trace, finite=finite)
 
 
-def _shared(settings: Settings) -> Mapping[str, object]:
-    """Return the settings that the cells of a batch have in common."""
-    return {name: value for name, value in settings.to_dict().items() if name not in VARIED}
-
-
-def _groups(cells: Sequence[Settings]) -> list[list[tuple[int, Settings]]]:
-    """Number the cells, and put those together that can share a batch."""
-    groups: list[list[tuple[int, Settings]]] = []
-    for place, cell in enumerate(cells):
-        for group in groups:
-            if _shared(group[0][1]) == _shared(cell):
-                group.append((place, cell))
-                break
-        else:
-            groups.append([(place, cell)])
-    return groups
-
-
 def _attempt(
-    stages: Sequence[_Stage], batch: Sequence[tuple[int, Settings]], progress: Progress | None
+    stages: Sequence[Stage], batch: Sequence[tuple[int, Settings]], progress: Progress | None
 ) -> list[Transfer] | None:
     """Solve a batch, or return None if it does not fit into the memory.
 

@@ -7,7 +7,8 @@ import torch
 from conftest import random_image
 
 from nst.objective import Parts
-from nst.optimise import HISTORY, LARGEST_STEP, PREFERENCE, Adam, Lbfgs, Plan, optimise
+from nst.optimise import Plan, optimise
+from nst.optimisers import HISTORY, LARGEST_STEP, PREFERENCE, Adam, Lbfgs
 from nst.spectrum import favour_low_frequencies
 
 

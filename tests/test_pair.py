@@ -13,6 +13,7 @@ from conftest import paint
 from PIL import Image
 
 from nst import pair as pair_module
+from nst import stages as stages_module
 from nst import transfer as transfer_module
 from nst.cell import Cell, draw_failure, read_details, read_record, write_details
 from nst.compare import Place, cell_rows, input_tile
@@ -156,13 +157,13 @@ def test_content_and_style_may_differ_in_size_and_shape(pair, wanted, content, s
 
 def test_the_style_scale_sets_the_size_at_which_the_style_is_looked_at(pair, wanted, monkeypatch):
     sizes = []
-    real = transfer_module.measure_targets
+    real = stages_module.measure_targets
 
     def measured(extractor, content, style, cells):
         sizes.append((max(content.shape[-2:]), max(style.shape[-2:])))
         return real(extractor, content, style, cells)
 
-    monkeypatch.setattr(transfer_module, "measure_targets", measured)
+    monkeypatch.setattr(stages_module, "measure_targets", measured)
     for scale in (0.5, 1, 2.5):
         stylize_pair(pair, wanted(1.0, style_scale=scale), CPU)
     assert sizes == [(32, 16), (32, 32), (32, 80)]

@@ -15,7 +15,7 @@ from nst.images import load_image
 from nst.plan import plan_run
 from nst.probe import Calibration, Cost, calibrate
 from nst.settings import Settings
-from nst.transfer import picture_size
+from nst.stages import picture_size
 
 LAYERS = {
     "all": {"content": {"relu4_2": 1}, "style": {"relu1_1": 1, "relu5_1": 1}},

@@ -16,8 +16,9 @@ from nst.images import load_image
 from nst.objective import Objective, measure_targets
 from nst.pair import Pair, Wanted, stylize_pair
 from nst.precision import REPEATS, choose_precision
+from nst.stages import Images
 from nst.tensors import to_image
-from nst.transfer import Images, transfer
+from nst.transfer import transfer
 
 CPU = torch.device("cpu")
 CPUINFO = Path("/proc/cpuinfo")

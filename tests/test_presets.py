@@ -32,7 +32,8 @@ from nst.pair import Pair, Wanted, stylize_pair
 from nst.presets import FOLDER, read_presets
 from nst.provision import provide_extractor
 from nst.settings import Settings
-from nst.transfer import Images, picture_size, transfer
+from nst.stages import Images, picture_size
+from nst.transfer import transfer
 
 PRESETS = read_presets()
 CATALOGUE = read_catalogue()

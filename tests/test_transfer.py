@@ -9,10 +9,11 @@ from conftest import random_image
 from nst import transfer as transfer_module
 from nst.errors import UserError
 from nst.objective import Objective, measure_targets
-from nst.optimise import Lbfgs
+from nst.optimisers import Lbfgs
+from nst.stages import Images, picture_size
 from nst.start import recolour, start_image
 from nst.tensors import to_image
-from nst.transfer import Images, picture_size, transfer
+from nst.transfer import transfer
 
 CONTENT = random_image(1, 32, 40)
 STYLE = random_image(2, 36, 28)
