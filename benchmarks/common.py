@@ -22,6 +22,7 @@ from nst.catalogue import fetch, read_catalogue  # noqa: E402
 from nst.device import describe_device  # noqa: E402
 from nst.extractor import Extractor  # noqa: E402
 from nst.images import load_image  # noqa: E402
+from nst.machine import processor  # noqa: E402
 from nst.provision import provide_extractor  # noqa: E402
 from nst.stages import Images  # noqa: E402
 
@@ -98,7 +99,7 @@ def machine() -> dict[str, Any]:
     """Return what a figure depends on."""
     return {
         "device": describe_device(DEVICE),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
@@ -121,13 +122,3 @@ def synchronise() -> None:
     """Wait for a GPU to finish, so that a clock can be read."""
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
-
-
-def _processor() -> str:
-    """Return the processor's model where the system says it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

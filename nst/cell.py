@@ -1,8 +1,8 @@
 """A finished cell on disk: a picture that carries what made it, and a place in its pair's details.
 
-The PNG's text holds everything that is the same whenever the cell is made again, so that equal
-cells are equal files. The details, one JSON file for all the cells of a pair, add the loss trace,
-and how fast it was made.
+The PNG's text holds everything that is the same whenever the cell is made again on its machine, so
+that equal cells are equal files; ``nst.verify`` makes the cell again from it. The details, one JSON
+file for all the cells of a pair, add the loss trace, and how fast it was made.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from PIL import Image, ImageDraw
 from nst import __version__
 from nst.errors import CellError, ImageError
 from nst.files import write_atomically
-from nst.images import read_png_text, save_png
+from nst.images import pixel_digest, read_png_text, save_png
 from nst.settings import ALGORITHM_VERSION, Settings
 
 TEXT_KEY = "nst"
+PIXELS = "pixels"  # the record's key for the digest of the picture that it was written into
 PACKAGES = ("torch", "torchvision", "numpy", "pillow")
 TRACE_POINTS = 250  # of a long optimisation; enough for a curve, and the file stays small
 
@@ -45,8 +46,8 @@ class Cell:
     """What is known of a finished cell; its PNG holds its ``record``, a JSON file its ``details``.
 
     ``layers`` and ``ratio`` are the names of its variant. ``losses`` are those of the picture
-    before rounding to 8 bits. A cell whose losses stopped being numbers has the status ``failed``
-    and a reason.
+    before rounding to 8 bits. ``machine`` is what ``nst.machine`` says of where it was computed.
+    A cell whose losses stopped being numbers has the status ``failed`` and a reason.
     """
 
     content: Source
@@ -65,6 +66,7 @@ class Cell:
     trace: Mapping[str, Sequence[int | float]]
     seconds: float
     attempts: int
+    machine: Mapping[str, str] = field(default_factory=dict)
     status: Literal["finished", "failed"] = "finished"
     reason: str = ""
     reused: bool = field(default=False, compare=False)
@@ -101,6 +103,7 @@ class Cell:
             "attempts": self.attempts,
             "device": self.device,
             "versions": dict(self.versions),
+            "machine": dict(self.machine),
         }
 
     def details(self) -> dict[str, Any]:
@@ -120,6 +123,12 @@ class Cell:
         fields["style"] = Source(**fields["style"])
         fields["settings"] = Settings.from_mapping(fields["settings"])
         return cls(**fields)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Cell:
+        """Read back what ``read_record`` returned; there is no trace and no time in it."""
+        known = {key: record[key] for key in record if key != PIXELS}
+        return cls.from_details({**known, "seconds": 0.0, "trace": {}})
 
 
 def fingerprint(
@@ -142,8 +151,13 @@ def fingerprint(
 
 
 def write_cell(cell: Cell, image: Image.Image, path: Path) -> None:
-    """Write ``path``, a PNG that carries the cell's record."""
-    text = json.dumps(cell.record(), ensure_ascii=False, sort_keys=True)
+    """Write ``path``, a PNG that carries the cell's record.
+
+    Under ``PIXELS`` the record also has the digest of the picture, by which one that was changed
+    later is told from one that another machine computed.
+    """
+    record = {**cell.record(), PIXELS: pixel_digest(image)}
+    text = json.dumps(record, ensure_ascii=False, sort_keys=True)
     save_png(image, path, {TEXT_KEY: text, "Software": f"nst {__version__}"})
 
 

@@ -15,6 +15,7 @@ from nst.cell import Cell, Source, current_versions, draw_failure, write_cell
 from nst.device import describe_device
 from nst.extractor import file_digest, load_extractor
 from nst.images import load_image, pixel_digest, save_png, stack
+from nst.machine import describe_machine
 from nst.measure import Measure
 from nst.objective import Parts
 from nst.precision import choose_precision
@@ -173,6 +174,7 @@ def _draft_cells(
             losses={},
             device=describe_device(device),
             versions=current_versions(),
+            machine=describe_machine(device),
             trace={},
             seconds=0.0,
             attempts=0,

@@ -5,7 +5,7 @@ Each is one HTML file with nothing beside it. Everything that a user could have 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nst.cell import Cell, read_details
+from nst.cell import read_details
 from nst.files import write_atomically
 
 HIDDEN = ("fingerprint", "path")  # for programs, not for people
@@ -89,29 +89,33 @@ def write_made_with_page(details: Iterable[Path], path: Path) -> None:
     Raises:
         CellError: a file cannot be read.
     """
-    cells = [cell for file in details for cell in read_details(file).values()]
-    settings = [cell.settings.to_dict() for cell in cells]
-    names = list(settings[0])
-    kinds = {name: Counter(_value(one[name]) for one in settings) for name in names}
+    kinds: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    versions, devices = Counter[str](), Counter[str]()
+    for file in details:  # one by one, since traces are most of a file
+        for cell in read_details(file).values():
+            versions[_listed(cell.versions)] += 1
+            devices["; ".join(filter(None, (cell.device, _listed(cell.machine))))] += 1
+            for name, value in cell.settings.to_dict().items():
+                kinds[name][_value(value)] += 1
     rows = [(name, next(iter(kind))) for name, kind in kinds.items() if len(kind) == 1]
     varied = [name for name, kind in kinds.items() if len(kind) > 1]
-    body = "<h2>Versions</h2>" + _facts(_counted(map(_versions, cells)))
-    body += "<h2>Devices</h2>" + _facts(_counted(cell.device for cell in cells))
+    body = "<h2>Versions</h2>" + _facts(_counted(versions))
+    body += "<h2>Devices</h2>" + _facts(_counted(devices))
     body += "<h2>Settings of all cells</h2>" + _facts(rows)
     if varied:
         body += f"<p>These differ between cells: {escape(', '.join(varied))}.</p>"
     _write(path, "What the cells were made with", body)
 
 
-def _versions(cell: Cell) -> str:
-    """Say which versions a cell was made with."""
-    return ", ".join(f"{name} {version}" for name, version in cell.versions.items())
+def _listed(facts: Mapping[str, str]) -> str:
+    """Say facts in one line, such as versions."""
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
-def _counted(values: Iterable[str]) -> list[tuple[str, str]]:
-    """Return each value, and how many cells have it."""
-    counts = Counter(values).most_common()
-    return [(f"{count} cell{'s' if count > 1 else ''}", value) for value, count in counts]
+def _counted(values: Counter[str]) -> list[tuple[str, str]]:
+    """Return how many cells have each value, and the value."""
+    common = values.most_common()
+    return [(f"{count} cell{'s' if count > 1 else ''}", value) for value, count in common]
 
 
 def _value(value: object) -> str:

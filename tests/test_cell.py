@@ -14,6 +14,7 @@ from PIL import Image
 
 from nst import cell as cell_module
 from nst.cell import (
+    PIXELS,
     TRACE_POINTS,
     Cell,
     Source,
@@ -25,7 +26,7 @@ from nst.cell import (
     write_details,
 )
 from nst.errors import CellError, ImageError
-from nst.images import load_image, save_png
+from nst.images import load_image, pixel_digest, save_png
 from nst.settings import Settings
 
 
@@ -45,6 +46,7 @@ def make_cell(**changes: object) -> Cell:
         "losses": {"content": 0.25, "style": 0.125, "total": 12.75},
         "device": "cpu: x86_64, 1 threads",
         "versions": {"nst": "0.1.0", "torch": "2.6.0"},
+        "machine": {"processor": "EPYC", "threads": "1"},
         "trace": {"total": [3.0, 2.0, 1.5], "style": [1.0, 0.5, 0.25]},
         "seconds": 1.5,
         "attempts": 1,
@@ -68,7 +70,10 @@ def written(tmp_path) -> Path:
 
 
 def test_the_picture_carries_its_record(written):
-    assert read_record(written) == make_cell().record()
+    assert read_record(written) == {
+        **make_cell().record(),
+        PIXELS: pixel_digest(make_image()),
+    }
     assert np.array_equal(load_image(written), make_image())
 
 

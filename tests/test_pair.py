@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -15,12 +16,13 @@ from PIL import Image
 from nst import pair as pair_module
 from nst import stages as stages_module
 from nst import transfer as transfer_module
-from nst.cell import Cell, draw_failure, read_details, read_record, write_details
+from nst.cell import PIXELS, Cell, draw_failure, read_details, read_record, write_details
 from nst.compare import Place, cell_rows, input_tile
 from nst.device import choose_device, describe_device
 from nst.errors import CellError, ConfigError, ExtractorError, ImageError, UserError
 from nst.extractor import file_digest
 from nst.images import load_image, pixel_digest
+from nst.machine import describe_machine
 from nst.pair import Pair, Wanted, stylize_pair
 from nst.store import CellStore
 from nst.summary import (
@@ -113,7 +115,11 @@ def test_every_cell_is_written_with_all_that_made_it(pair, wanted):
     for cell, one in zip(cells, wanted(1.0, 10.0), strict=True):
         assert cell.status == "finished"
         assert pixels(one.path).shape == (24, 32, 3), "the content's shape, 32 px long"
-        assert read_record(one.path) == json.loads(json.dumps(cell.record()))
+        record = read_record(one.path)
+        levels = b"32x24:" + pixels(one.path).tobytes()
+        assert record.pop(PIXELS) == hashlib.sha256(levels).hexdigest()
+        assert record == json.loads(json.dumps(cell.record()))
+        assert record["machine"] == describe_machine(CPU)
 
 
 def test_a_cell_knows_its_inputs_by_their_pixels_and_the_extractor_by_its_file(pair, wanted):
