@@ -155,6 +155,66 @@ def show(
         typer.echo(json.dumps(read_record(path), ensure_ascii=False, indent=2))
 
 
+@app.command("verify")
+def verify_pictures(
+    files: Annotated[
+        list[Path], typer.Argument(help="Pictures that nst made, or folders such as results.")
+    ],
+    content: Annotated[Path | None, typer.Option(help="The content, if not in results.")] = None,
+    style: Annotated[Path | None, typer.Option(help="The style, if not in results.")] = None,
+    extractor: Annotated[
+        Path | None, typer.Option(help="The extractor's .safetensors file, if not in results.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="The picture it started from, if it was a file.")
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="The run's folder, if the picture does not lie in it any more."),
+    ] = None,
+    mirror: Annotated[
+        str | None, typer.Option(envvar="NST_MIRROR", help="A folder that holds the weights.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:1 or mps; recorded is what it was made on, or auto")
+    ] = "recorded",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads on a CPU, if not as many as it was made with")
+    ] = None,
+    sample: Annotated[
+        int, typer.Option(min=1, help="How many pictures of a folder, drawn at random.")
+    ] = 3,
+    every: Annotated[bool, typer.Option("--all", help="All the pictures of a folder.")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Every pixel must be the same, on any machine.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
+    """Make FILES again from what they carry inside, and compare.
+
+    Takes as long as making them. The exit status is 0 if all of them come out the same or within
+    the tolerance for another machine, 1 if one does not, or was changed since it was made, and 2
+    if one could not be made again.
+    """
+    from nst.verify import Given, choose_pictures, describe, exit_status, verify  # noqa: PLC0415
+
+    given = Given(content, style, extractor, start, results, mirror)
+    found = []
+    try:
+        for picture in choose_pictures(files, None if every else sample):
+            with console.status(Text(f"making {picture} again")):
+                found.append(verify(picture, given, device, threads=threads))
+            if not as_json:
+                typer.echo(describe(found[-1]))
+    except UserError as error:
+        _tell(error)
+        raise typer.Exit(2) from error
+    if as_json:
+        told = [one.to_dict() for one in found]
+        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+    raise typer.Exit(exit_status(found, exact=exact))
+
+
 @app.callback(invoke_without_command=True)
 def version(
     show_version: Annotated[
@@ -173,8 +233,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments)
     except (UserError, OSError) as error:
-        console.print(Text.assemble(("nst:", "red"), f" {error}"), soft_wrap=True)
+        _tell(error)
         sys.exit(1)
+
+
+def _tell(error: Exception) -> None:
+    """Print a mistake, in one line."""
+    console.print(Text.assemble(("nst:", "red"), f" {error}"), soft_wrap=True)
 
 
 def _stylize(

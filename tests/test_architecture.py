@@ -25,7 +25,7 @@ ORDER = (
     *("shapes", "tensors", "spectrum", "precision", "extractor", "kmeans", "vgg", "provision"),
     *("losses", "objective", "start", "optimisers", "optimise", "stages", "batches", "transfer"),
     *("metrics", "measure"),
-    *("cell", "store", "device", "machine", "pair"),
+    *("cell", "store", "device", "machine", "pair", "verify"),
     *("lettering", "sheet", "layout", "grids", "pages", "strips", "compare"),
     *("ranking", "summary", "report", "plots", "gallery_entries", "gallery_previews", "gallery"),
     *("job", "probe", "plan", "cli"),

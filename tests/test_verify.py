@@ -1,0 +1,433 @@
+"""A picture is made again from what it carries, and every way it can be another one is told."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, paint
+from PIL import Image, PngImagePlugin
+
+from nst import cli
+from nst import verify as module
+from nst.cell import PIXELS, TEXT_KEY, draw_failure, read_record, write_cell
+from nst.device import choose_device
+from nst.errors import CellError, ConfigError
+from nst.extractor import Extractor, save_extractor
+from nst.images import load_image, pixel_digest, save_png
+from nst.kmeans import fit_kmeans
+from nst.pair import Pair, Wanted, stylize_pair
+from nst.settings import ALGORITHM_VERSION, Settings
+from nst.verify import TOLERANCE, Given, choose_pictures, compare, describe, exit_status, verify
+
+
+@pytest.fixture
+def settings(small: Callable[..., Settings]) -> Callable[..., Settings]:
+    """Settings of pictures large enough to be read as any other picture is."""
+    return partial(small, image_size=48, iterations=6)
+
+
+@pytest.fixture
+def results(tmp_path: Path, tiny: Extractor, settings: Callable[..., Settings]) -> Path:
+    """A run's folder with two cells of one pair, made on this machine, and one input too many."""
+    folder = tmp_path / "results"
+    paint(folder / "inputs/content/other.png", 3)
+    pair = Pair(
+        content=paint(folder / "inputs/content/cat.png", 1),
+        content_name="cat",
+        content_title="Chelsea 猫",
+        style=paint(folder / "inputs/style/night.png", 2, (56, 64)),
+        style_name="night",
+        style_title="The Starry Night",
+        extractor=folder / "extractors/kmeans.safetensors",
+    )
+    save_extractor(tiny, pair.extractor)
+    wanted = [
+        Wanted(
+            "all", name, "relative", settings(beta=beta), folder / f"cells/cat/night/all/{name}.png"
+        )
+        for name, beta in (("1e-1", 10.0), ("1e-2", 100.0))
+    ]
+    stylize_pair(pair, wanted, choose_device("cpu"))
+    return folder
+
+
+@pytest.fixture
+def cell(results: Path) -> Path:
+    return results / "cells/cat/night/all/1e-1.png"
+
+
+def rewrite(path: Path, image: Image.Image | None = None, **changes: object) -> None:
+    """Save a cell as another program would that keeps its text, with changes to picture or text."""
+    record = read_record(path)
+    if image is None:
+        with Image.open(path) as before:
+            image = before.convert("RGB")
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt(TEXT_KEY, json.dumps(record | changes))
+    image.save(path, pnginfo=text, compress_level=1)
+
+
+# ---------------------------------------------------------------- the same again
+
+
+def test_a_cell_comes_out_identical_on_the_machine_that_made_it(cell):
+    before = {path: path.stat().st_mtime_ns for path in cell.parents[4].rglob("*")}
+    found = verify(cell, Given())
+    assert (found.verdict, found.changed) == ("identical", {})
+    assert found.difference.largest == 0
+    assert max(found.difference.losses.values()) == 0
+    assert {path: path.stat().st_mtime_ns for path in cell.parents[4].rglob("*")} == before
+
+
+def test_it_is_made_with_as_many_threads_as_then_and_leaves_them_as_they_were(cell, monkeypatch):
+    record = read_record(cell)
+    assert record["machine"]["threads"] == str(torch.get_num_threads())
+    used = []
+    real = module.stylize_pair
+
+    def watched(*arguments: object) -> list:
+        used.append(torch.get_num_threads())
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "stylize_pair", watched)
+    rewrite(cell, machine=record["machine"] | {"threads": "2"})
+    assert verify(cell, Given()).changed == {}
+    found = verify(cell, Given(), threads=3)
+    assert used == [2, 3]
+    assert found.changed == {"threads": ("2", "3")}
+    assert torch.get_num_threads() == 1
+
+
+def test_a_picture_saved_anew_with_the_same_pixels_is_identical(cell):
+    before = cell.read_bytes()
+    rewrite(cell)
+    assert cell.read_bytes() != before
+    assert verify(cell, Given()).verdict == "identical"
+
+
+def test_the_inputs_are_found_by_what_they_are_and_not_by_their_names(cell, results):
+    (results / "inputs/content/cat.png").rename(results / "inputs/content/zebra.png")
+    paint(results / "inputs/content/cat.png", 9)
+    (results / "extractors/kmeans.safetensors").rename(results / "extractors/old.safetensors")
+    (results / "extractors/kmeans.safetensors").write_bytes(b"another")
+    (results / "inputs/style/broken.png").write_bytes(b"no picture")
+    assert verify(cell, Given()).verdict == "identical"
+
+
+def test_a_picture_that_was_moved_is_verified_with_files_named_by_the_user(cell, results, tmp_path):
+    moved = cell.rename(tmp_path / "best.png")
+    # The same pixels in another format.
+    with Image.open(results / "inputs/content/cat.png") as image:
+        image.save(tmp_path / "cat.tiff")
+    given = Given(
+        content=tmp_path / "cat.tiff",
+        style=results / "inputs/style/night.png",
+        extractor=results / "extractors/kmeans.safetensors",
+    )
+    assert verify(moved, given).verdict == "identical"
+    assert verify(moved, Given(results=results)).verdict == "identical"
+
+
+def test_a_cell_that_starts_from_a_file_needs_that_file(results, settings, tiny_file, tmp_path):
+    start = paint(tmp_path / "start.png", 7)
+    content, style = (results / f"inputs/{name}.png" for name in ("content/cat", "style/night"))
+    pair = Pair(content, "cat", "", style, "night", "", tiny_file, start=start)
+    path = results / "cells/cat/night/all/started.png"
+    wanted = Wanted("all", "1e-1", "relative", settings(start="file"), path)
+    stylize_pair(pair, [wanted], choose_device("cpu"))
+    missing = verify(path, Given())
+    assert missing.verdict == "unchecked"
+    assert "name its file with --start" in missing.message
+    assert verify(path, Given(start=start)).verdict == "identical"
+
+
+# ---------------------------------------------------------------- another machine
+
+
+def test_what_another_machine_rounds_otherwise_is_within_the_tolerance_and_explained(cell):
+    """Rounding is imitated by one level here and there, and by another machine's name."""
+    record = read_record(cell)
+    values = np.asarray(load_image(cell)).astype(np.int16)
+    values[::3, ::2] += 1
+    image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    losses = {name: value * 1.001 for name, value in record["losses"].items()}
+    changed = {
+        "pixels": pixel_digest(image),
+        "losses": losses,
+        "versions": record["versions"] | {"torch": "2.6.0"},
+        "machine": record["machine"] | {"processor": "Loom", "instructions": "AVX2"},
+    }
+    rewrite(cell, image, **changed)
+    found = verify(cell, Given())
+    assert found.verdict == "close"
+    assert found.difference.largest == 1
+    assert found.difference.losses["total"] == pytest.approx(0.001, rel=0.01)
+    assert found.changed["processor"][0] == "Loom"
+    assert set(found.changed) == {"torch", "processor", "instructions"}
+    text = describe(found)
+    assert "within the tolerance" in text
+    assert "torch: 2.6.0 then, " in text
+    assert re.search(r"levels of 255: mean 0\.1\d \(at most [\d.]+\), largest 1, PSNR", text)
+    assert exit_status([found]) == 0
+    assert exit_status([found], exact=True) == 1
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"beta": 20.0}, {"start_noise": 0.3}])
+def test_another_cell_s_picture_is_not_within_the_tolerance(
+    cell, results, settings, tiny_file, change
+):
+    """Its record says that it is this cell, and even its digest of pixels is right."""
+    content, style = (results / f"inputs/{name}.png" for name in ("content/cat", "style/night"))
+    other = results / "other.png"
+    pair = Pair(content, "cat", "", style, "night", "", tiny_file)
+    wanted = Wanted("all", "1e-1", "relative", settings(**change), other)
+    stylize_pair(pair, [wanted], choose_device("cpu"))
+    made = load_image(other)
+    rewrite(cell, made, pixels=pixel_digest(made), losses=read_record(other)["losses"])
+    found = verify(cell, Given())
+    assert found.verdict == "different"
+    assert "DIFFERENT" in describe(found)
+    assert exit_status([found]) == 1
+
+
+def test_losses_that_are_not_those_of_the_picture_are_noticed(cell):
+    losses = read_record(cell)["losses"]
+    rewrite(cell, losses=losses | {"ssim": losses["ssim"] + 0.1})
+    found = verify(cell, Given())
+    assert found.verdict == "different"
+    assert found.message == "its pixels came out the same, but not the losses in its record"
+    assert "furthest off is ssim" in describe(found)
+
+
+def test_the_precision_is_the_recorded_one_whatever_is_fast_here(results, settings, tiny_file):
+    content, style = (results / f"inputs/{name}.png" for name in ("content/cat", "style/night"))
+    pair = Pair(content, "cat", "", style, "night", "", tiny_file)
+    path = results / "cells/half.png"
+    wanted = Wanted("all", "1e-1", "relative", settings(precision="bfloat16", iterations=2), path)
+    stylize_pair(pair, [wanted], choose_device("cpu"))
+    assert verify(path, Given()).verdict == "identical"
+
+
+# ---------------------------------------------------------------- not what nst wrote
+
+
+def test_a_retouched_picture_is_told_from_one_of_another_machine(cell):
+    image = load_image(cell)
+    image.putpixel((5, 5), (255, 0, 255))
+    rewrite(cell, image)
+    found = verify(cell, Given())
+    assert (found.verdict, found.difference) == ("edited", None)
+    assert found.message.startswith("its pixels were changed")
+    assert exit_status([found]) == 1
+
+
+def test_a_resized_picture_is_edited(cell):
+    rewrite(cell, load_image(cell).resize((40, 40)))
+    found = verify(cell, Given())
+    assert found.verdict == "edited"
+    assert "and is 40x40" in found.message
+
+
+def test_a_record_with_other_settings_is_edited(cell):
+    settings = read_record(cell)["settings"]
+    rewrite(cell, settings=settings | {"beta": 11.0})
+    found = verify(cell, Given())
+    assert found.verdict == "edited"
+    assert "its record was changed" in found.message
+
+
+# ---------------------------------------------------------------- what cannot be checked
+
+
+def unchecked(path: Path, given: Given = Given()) -> str:  # noqa: B008  (it is frozen)
+    found = verify(path, given)
+    assert found.verdict == "unchecked"
+    assert found.difference is None
+    assert exit_status([found]) == 2
+    assert "NOT CHECKED" in describe(found)
+    return found.message
+
+
+def test_a_failed_cell_has_nothing_to_verify(cell, tmp_path):
+    record = read_record(cell)
+    made = module.Cell.from_record(record)
+    failed = replace(made, status="failed", reason="The loss was no number.", losses={})
+    write_cell(failed, draw_failure(made.width, made.height), tmp_path / "failed.png")
+    assert "is a failed cell, crossed out: The loss was no number." in unchecked(
+        tmp_path / "failed.png"
+    )
+
+
+def test_a_picture_of_another_program_is_refused(tmp_path):
+    assert "carries no settings of nst" in unchecked(paint(tmp_path / "photo.png"))
+    assert "there is no such file" in unchecked(tmp_path / "nowhere.png")
+
+
+def test_a_picture_cut_short_is_refused(cell):
+    cell.write_bytes(cell.read_bytes()[:-400])
+    assert "image file is truncated" in unchecked(cell)
+
+
+def test_a_cell_of_another_algorithm_names_the_version_that_can(cell):
+    rewrite(cell, algorithm=ALGORITHM_VERSION + 1, versions={"nst": "9.1"})
+    assert f"this nst has {ALGORITHM_VERSION}. Install nst 9.1" in unchecked(cell)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"settings": {"beta": "much"}}, "beta must be a number"),
+        ({"settings": {"colour": 1}}, "unknown setting 'colour'"),
+        ({"content": "cat"}, "has a record that cannot be read"),
+        ({"machine": {"threads": "many"}}, "has a record that cannot be read"),
+        ({"machine": {"threads": "-1"}}, "has a record that cannot be read"),
+    ],
+)
+def test_a_record_that_makes_no_sense_is_refused(cell, change, told):
+    rewrite(cell, **change)
+    assert told in unchecked(cell)
+
+
+def test_an_input_that_is_not_there_is_named(cell, results):
+    (results / "inputs/style/night.png").unlink()
+    message = unchecked(cell)
+    assert f"the style night (pixels' sha256 {read_record(cell)['style']['digest'][:12]}" in message
+    assert "name its file with --style" in message
+
+
+def test_a_file_named_by_the_user_must_be_the_one(cell, results):
+    other = results / "inputs/content/other.png"
+    message = unchecked(cell, Given(content=other))
+    assert f"--content {other} is another file" in message
+    assert pixel_digest(load_image(other))[:12] in message
+    other = results / "extractors/other.safetensors"
+    assert "there is no such file" in unchecked(cell, Given(extractor=other))
+    other.write_bytes(b"another")
+    assert "the sha256 of its bytes" in unchecked(cell, Given(extractor=other))
+    assert "there is no such file" in unchecked(cell, Given(content=results / "nowhere.png"))
+
+
+def test_an_extractor_that_is_gone_is_asked_for(cell, results, monkeypatch):
+    monkeypatch.setattr(module, "provide_extractor", lambda name, **_: Extractor(TINY).eval())
+    (results / "extractors/kmeans.safetensors").unlink()
+    message = unchecked(cell)
+    assert "the extractor kmeans that made it" in message
+    assert "Name its file with --extractor" in message
+
+
+def test_a_device_that_is_named_must_be_there(cell):
+    with pytest.raises(ConfigError, match="device must be auto, cpu"):
+        verify(cell, Given(), "toaster")
+    rewrite(cell, device="cuda: Imaginary 9000")
+    found = verify(cell, Given(), "recorded")
+    if not torch.cuda.is_available():
+        assert found.verdict == "identical", "its pixels are this machine's"
+        assert found.changed["device"] == ("cuda: Imaginary 9000", "cpu: x86_64")
+
+
+# ---------------------------------------------------------------- folders and the command
+
+
+def test_of_a_folder_some_cells_are_drawn_and_nothing_else(results, cell):
+    save_png(load_image(cell), results / "grids/overview.png")
+    with Image.open(cell) as image:
+        image.save(results / "cells/plain.png")
+    store = results / "store/ab/cd/cell.png"
+    store.parent.mkdir(parents=True)
+    store.write_bytes(cell.read_bytes())
+    both = sorted(results.glob("cells/cat/night/all/*.png"))
+    assert choose_pictures([results], None) == both
+    assert choose_pictures([cell.parent], None) == both
+    (one,) = choose_pictures([results], 1)
+    assert one in both
+    assert choose_pictures([results], 9) == both
+    assert choose_pictures([cell, results], None) == [cell, *both]
+    with pytest.raises(CellError, match="holds no pictures that nst made"):
+        choose_pictures([results / "inputs"], None)
+
+
+@pytest.fixture
+def nst(capsys):
+    """Run the command; return exit status, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        return int(left.value.code or 0), output.out, output.err
+
+    return run
+
+
+def test_the_command_tells_what_came_of_every_picture_and_leaves_with_the_worst(nst, results, cell):
+    other = cell.with_name("1e-2.png")
+    assert nst("verify", results, "--all") == (0, f"{cell}: identical\n{other}: identical\n", "")
+    image = load_image(other)
+    image.putpixel((0, 0), (1, 2, 3))
+    rewrite(other, image)
+    status, out, _ = nst("verify", cell, other)
+    assert status == 1
+    assert out.splitlines()[1].startswith(f"{other}: EDITED: its pixels were changed")
+    status, out, _ = nst("verify", "--json", other, cell, results / "nowhere.png")
+    assert status == 2
+    told = json.loads(out)
+    assert [one["verdict"] for one in told] == ["edited", "identical", "unchecked"]
+    assert told[1]["difference"]["largest"] == 0
+    assert told[1]["changed"] == {}
+
+
+def test_a_mistake_in_the_command_is_one_line_and_exit_status_2(nst, results, cell):
+    status, out, err = nst("verify", cell, "--device", "toaster")
+    assert (status, out) == (2, "")
+    assert err.startswith("nst: device must be auto")
+    status, _, err = nst("verify", results / "inputs")
+    assert status == 2
+    assert "holds no pictures that nst made" in err
+
+
+def test_a_picture_made_by_hand_is_verified_with_its_images_alone(nst, tmp_path, monkeypatch):
+    """``nst stylize`` keeps no extractor: it is fitted to the two images again."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("nst.provision.fit_kmeans", partial(fit_kmeans, patches=1500))
+    photo, painting = paint(tmp_path / "photo.png", 1), paint(tmp_path / "painting.jpg", 2)
+    assert nst("stylize", photo, painting, "-s", 48, "-n", 2, "-o", "out.png")[0] == 0
+    named = ("--content", photo, "--style", painting)
+    assert nst("verify", "out.png", *named) == (0, "out.png: identical\n", "")
+    status, out, _ = nst("verify", "out.png", "--content", photo)
+    assert status == 2
+    assert "name its file with --style" in out
+
+
+# ---------------------------------------------------------------- the measures
+
+
+def test_the_difference_of_two_pictures_is_worked_out_by_hand():
+    one = Image.new("RGB", (20, 20), (100, 100, 100))
+    other = one.copy()
+    other.paste((110, 100, 100), (0, 0, 20, 10))  # half the pixels, a third of their channels
+    found = compare(one, other, {"total": 2.0, "old": 1.0}, {"total": 1.0, "new": 1.0})
+    assert found.largest == 10
+    assert found.mean == pytest.approx(10 / 6)
+    assert found.psnr == pytest.approx(10 * np.log10(255**2 / (100 / 6)))
+    assert found.losses == {"total": 0.5}
+    assert not found.within(TOLERANCE)
+    same = compare(one, one, {"total": 1.0}, {"total": 1.0})
+    assert (same.largest, same.psnr, same.ssim) == (0, None, 1.0)
+    assert same.within(TOLERANCE)
+
+
+def test_a_picture_too_small_for_ssim_is_compared_without_it():
+    one = Image.new("RGB", (8, 8))
+    assert compare(one, one, {}, {}).ssim is None
+
+
+def test_the_record_in_the_picture_has_its_digest(cell):
+    assert read_record(cell)[PIXELS] == pixel_digest(load_image(cell))
