@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 # The package beside this workflow is used, installed or not.
 sys.path.insert(0, workflow.basedir)
 
+from nst.allocation import allocate_fit, allocate_pair
 from nst.catalogue import read_catalogue
 from nst.config import read_run
 from nst.errors import UserError
@@ -39,6 +40,17 @@ SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
 STRIP = "results/strips/{content}/{style}/{layers}/{ratio}"
 EXTRACTOR = f"results/extractors/{run.settings.extractor}.safetensors"
 WITH_SNAPSHOTS = [one for one in run.variants if one.settings.snapshots]
+OF_PAIR = allocate_pair([one.settings for one in run.variants], run.device)
+OF_FIT = allocate_fit(len(run.kmeans_images))
+
+
+def growing(least):
+    """Return a function of what a job asks for: at first ``least``, and that again at each retry."""
+
+    def asked(wildcards, attempt):
+        return least * attempt
+
+    return asked
 
 
 def of_variants(pattern, variants, content=("{content}",), style=("{style}",)):

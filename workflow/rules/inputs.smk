@@ -7,6 +7,8 @@ rule fetch:
     log:
         "results/logs/fetch/{file}.log",
     priority: 10
+    # On a cluster it runs where Snakemake does: compute nodes often have no internet.
+    localrule: True
     conda:
         "../envs/nst.yaml"
     message:
@@ -43,8 +45,8 @@ rule make_extractor:
         "../envs/nst.yaml"
     threads: 8
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(OF_FIT.mem_mb),
+        runtime=growing(OF_FIT.runtime),
     params:
         seed=run.settings.seed,
         algorithm=ALGORITHM_VERSION,

@@ -20,8 +20,8 @@ rule stylize:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(OF_PAIR.mem_mb),
+        runtime=growing(OF_PAIR.runtime),
     params:
         # Snakemake stores the parameters once for each output and reads them all at every start,
         # so only a digest of the variants is here; the job expands them from the configuration.

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nst import allocation
+from nst.allocation import Allocation, allocate_fit, allocate_pair
+from nst.settings import Settings
+
+
+@pytest.fixture
+def vgg19() -> Settings:
+    return Settings.from_mapping({"extractor": "vgg19", "image_size": 512, "iterations": 300})
+
+
+def test_vgg19_to_conv5_1_takes_its_18_giga_multiply_adds(vgg19):
+    """At 224 x 224; the figure that is published for the whole network, 19.6, less three layers."""
+    used = allocation._used(vgg19)
+    assert used == 13
+    assert sum(allocation._multiply_adds(used, vgg19)) * 224**2 == pytest.approx(18.12e9, rel=1e-3)
+
+
+def test_an_evaluation_at_256_px_takes_94_gflop(vgg19):
+    """A rate measured with a clock is in the README's unit, so the two can be compared."""
+    once = replace(vgg19, image_size=256, iterations=1)
+    twice = replace(once, iterations=2)
+    operations = allocation._operations(twice) - allocation._operations(once)
+    assert operations == pytest.approx(94.7e9, rel=1e-2)
+
+
+def test_the_time_grows_with_cells_steps_and_pixels(vgg19):
+    def minutes(*settings: Settings) -> int:
+        return allocate_pair(settings, "cpu").runtime - allocation.START
+
+    once = minutes(vgg19)
+    assert minutes(*[vgg19] * 12) == pytest.approx(12 * once, rel=0.05)
+    assert minutes(replace(vgg19, image_size=1024)) == pytest.approx(4 * once, rel=0.05)
+    longer = replace(vgg19, iterations=600)
+    assert minutes(longer) == pytest.approx(2 * once, rel=0.1)
+    staged = replace(vgg19, coarse_stages=((256, 300),))
+    assert minutes(staged) == pytest.approx(1.25 * once, rel=0.1)
+
+
+def test_a_gpu_takes_less_time_and_no_less_memory(vgg19):
+    processor, gpu = (allocate_pair([vgg19] * 12, device) for device in ("cpu", "auto"))
+    assert gpu.runtime < processor.runtime / 5
+    assert gpu.mem_mb == processor.mem_mb
+
+
+def test_the_memory_is_that_of_the_largest_cell(vgg19):
+    small = allocate_pair([vgg19], "auto").mem_mb
+    assert allocate_pair([vgg19] * 50, "auto").mem_mb == small, "one after another"
+    large = allocate_pair([vgg19, replace(vgg19, image_size=1024)], "auto").mem_mb
+    assert large - allocation.BASE == pytest.approx(4 * (small - allocation.BASE), rel=0.01)
+    styled = allocate_pair([replace(vgg19, style_scale=4.0)], "auto").mem_mb
+    assert styled - allocation.BASE == pytest.approx(8 * (small - allocation.BASE), rel=0.01), (
+        "a style larger than the content"
+    )
+
+
+def test_only_the_layers_that_are_used_count(vgg19):
+    shallow = replace(
+        vgg19, content_layers={"relu1_1": 1.0, "relu5_1": 0.0}, style_layers={"conv1_2": 1.0}
+    )
+    assert allocation._used(shallow) == 2
+    assert sum(allocation._multiply_adds(2, shallow)) == 9 * (3 * 64 + 64 * 64)
+    assert allocate_pair([shallow], "cpu").runtime < allocate_pair([vgg19], "cpu").runtime
+
+
+def test_a_short_side_and_both_sides_are_taken_as_they_are_meant(vgg19):
+    exact = replace(vgg19, image_size=(512, 256), size="exact")
+    assert allocation._content_pixels(exact, exact.image_size) == 512 * 256
+    short = replace(vgg19, size="short_side")
+    assert allocation._content_pixels(short, 512) == 2 * 512**2, "a content twice as wide as high"
+
+
+@pytest.mark.parametrize(("side", "peak"), [(256, 918), (512, 1457)])
+def test_more_is_asked_for_than_was_measured_but_not_much(vgg19, side, peak):
+    """The peak of a process on a CPU, in float32 and with its measures, in MB."""
+    asked = allocate_pair([replace(vgg19, image_size=side)], "cpu").mem_mb
+    assert 1.5 * peak < asked < 2 * peak + allocation.BASE
+
+
+def test_fitting_grows_with_the_images():
+    assert allocate_fit(2) == Allocation(allocation.BASE + 50, allocation.START + 1)
+    many = allocate_fit(1000)
+    assert many.mem_mb > 25_000
+    assert many.runtime == allocation.START + 100
