@@ -21,7 +21,7 @@ SOURCES = [*MODULES.values(), ROOT / "nst" / "__init__.py", *SCRIPTS]
 # A module imports only from those above it. A new module goes where that stays true.
 ORDER = (
     *("errors", "files", "architecture", "settings", "catalogue", "names", "pictures"),
-    *("presets", "variants", "config", "allocation", "images"),
+    *("presets", "variants", "config", "allocation", "quoting", "images"),
     *("shapes", "tensors", "spectrum", "precision", "extractor", "kmeans", "vgg", "provision"),
     *("losses", "objective", "start", "optimisers", "optimise", "stages", "batches", "transfer"),
     *("metrics", "measure"),
@@ -117,7 +117,7 @@ def heavy(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["allocation", "catalogue", "config", "errors", "files", "job", "settings"]
+    "name", ["allocation", "catalogue", "config", "errors", "files", "job", "quoting", "settings"]
 )
 def test_what_the_rules_need_is_quick_to_load(name):
     assert not heavy(MODULES[name]) & {"torch", "torchvision", "numpy", "pandas", "skimage", "PIL"}

@@ -13,6 +13,7 @@ from nst.catalogue import read_catalogue
 from nst.config import read_run
 from nst.errors import UserError
 from nst.job import share_package_with_jobs
+from nst.quoting import refuse_unquotable
 from nst.settings import ALGORITHM_VERSION
 from nst.variants import variants_digest
 
@@ -20,6 +21,7 @@ share_package_with_jobs(workflow.basedir)
 
 try:
     run = read_run(config, read_catalogue())
+    refuse_unquotable(run)
 except UserError as error:
     raise WorkflowError(f"The configuration cannot be used. {error}") from None
 
