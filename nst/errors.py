@@ -4,9 +4,21 @@ Libraries raise these; only the entry points (the command line, the workflow's s
 into one printed line and an exit status.
 """
 
+from __future__ import annotations
+
+import unicodedata
+
+LONGEST = 1500  # signs of a message: a screenful, which leaves room for every list of choices
+
 
 class UserError(ValueError):
-    """A mistake outside the program. The message states the rule, the value and the remedy."""
+    """A mistake outside the program. The message states the rule, the value and the remedy.
+
+    Whatever a message quotes, it is one printable line of bounded length.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class ConfigError(UserError):
@@ -27,3 +39,24 @@ class CellError(UserError):
 
 class FetchError(UserError):
     """A file could not be fetched, or is not the file that was asked for."""
+
+
+def one_line(text: str) -> str:
+    r"""Return text as one line that is safe to print and to log, at most ``LONGEST`` signs long.
+
+    Line breaks become spaces. Control characters and halves of surrogate pairs, which a file name
+    may hold, are spelt as ``\x1b``: a terminal would obey the first and no encoding has the
+    second. A longer text loses its middle, for its end is the remedy.
+    """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 + 3 :]}"
+    return "".join(map(_printable, " ".join(text.splitlines()))).strip()
+
+
+def _printable(sign: str) -> str:
+    """Return a sign, or how Python spells one that does not show."""
+    if sign.isprintable():
+        return sign
+    if unicodedata.category(sign) == "Zs":
+        return " "
+    return sign.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -9,28 +9,56 @@ from collections.abc import Iterable
 from nst.errors import ConfigError
 
 NAME = re.compile(r"\w(?:[\w .-]{0,78}\w)?")
-RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
+# A part of a path may have 255 bytes on the usual file systems; this leaves room for what is added
+# to a name there, such as `.png` or the random part of a temporary file.
+LONGEST = 200
+RESERVED = {
+    *("con", "prn", "aux", "nul"),
+    *(f"{device}{number}" for device in ("com", "lpt") for number in range(1, 10)),
+}
 
 
 def checked_name(key: str, name: object) -> str:
-    """Require a name that is safe as part of a path on every system."""
+    """Require a name that is safe as part of a path on every system; return it composed (NFC).
+
+    Raises:
+        ConfigError: it is not text, too long, has signs that some system or shell gives a meaning
+            to, or is a device's name on Windows.
+    """
     if not isinstance(name, str):
         raise ConfigError(f"{key}: a name must be text; got {name!r}. Put it in quotes.")
     normal = unicodedata.normalize("NFC", name)
-    if not NAME.fullmatch(normal) or normal.lower().split(".")[0] in RESERVED:
+    if not NAME.fullmatch(normal) or _is_reserved(normal) or len(normal.encode()) > LONGEST:
         raise ConfigError(
             f"{key}: {name!r} cannot name a file; use up to 80 letters, digits, spaces, '_', '-' "
-            "and '.', with a letter, digit or '_' at both ends, as {name: cat, path: …}."
+            f"and '.' ({LONGEST} bytes), with a letter, digit or '_' at both ends, and no name "
+            "of a device such as NUL, as {name: cat, path: …}."
         )
     return normal
 
 
 def refuse_collisions(key: str, names: Iterable[str]) -> None:
-    """Refuse names that some file systems cannot tell apart."""
+    """Refuse names that some file systems cannot tell apart: in case, or in how accents are spelt.
+
+    Raises:
+        ConfigError: two names are the same for them.
+    """
     seen: dict[str, str] = {}
     for name in names:
-        if name.casefold() in seen:
+        folded = _folded(name)
+        if folded in seen:
             raise ConfigError(
-                f"{key}: {seen[name.casefold()]!r} and {name!r} differ only in case; rename one"
+                f"{key}: {seen[folded]!r} and {name!r} differ only in case; rename one"
             )
-        seen[name.casefold()] = name
+        seen[folded] = name
+
+
+def _is_reserved(name: str) -> bool:
+    """Tell whether Windows takes a name for a device, which it does whatever follows a dot."""
+    stem = unicodedata.normalize("NFKC", name).split(".")[0]  # COM¹ is COM1
+    return stem.strip().lower() in RESERVED
+
+
+def _folded(name: str) -> str:
+    """Return what all names have in common that differ only in case (Unicode 3.13, D145)."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
