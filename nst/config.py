@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
+from nst.addresses import checked_mirror
 from nst.catalogue import Entry
+from nst.documents import LONGEST_NUMBER, read_document
 from nst.errors import ConfigError
 from nst.pictures import Picture, existing, read_pictures, resolve
 from nst.presets import read_presets
 from nst.settings import Settings
 from nst.variants import Ratio, Variant, expand_grid, expand_recipes
 
+MOST_VALUES = 100_000  # of a configuration, every alias counted as often as it is used
+MOST_DEEP = 8  # levels of lists and keys; the schema has four
+LONGEST_TEXT = 4096  # signs: the longest path of Linux
+LONGEST_SHOWN = 200  # signs of a value in a message
+MOST_MISTAKES = 1000  # looked at for the most telling one
+MOST_CELLS = 1_000_000  # of a run: planning takes 5 s and 60 MB for 10,000
 SCHEMA = Path(__file__).resolve().parents[1] / "workflow" / "schemas" / "config.schema.yaml"
 
 
@@ -89,11 +99,12 @@ def read_run(config: Mapping[str, Any], catalogue: Mapping[str, Entry]) -> Run:
     contents = read_pictures("contents", config["contents"], catalogue)
     styles = read_pictures("styles", config["styles"], catalogue)
     variants = read_variants(config)
+    _check_size(contents, styles, variants)
     start_file = config["start_file"]
     if any(variant.settings.start == "file" for variant in variants):
         if start_file is None:
             raise ConfigError("start: file needs start_file, the path of an image to start from")
-        existing("start_file", start_file)
+        start_file = existing("start_file", start_file)
     return Run(
         contents=contents,
         styles=styles,
@@ -104,10 +115,10 @@ def read_run(config: Mapping[str, Any], catalogue: Mapping[str, Entry]) -> Run:
             if "formulations" in config
         },
         device=config["device"],
-        mirror=config["mirror"] or os.environ.get("NST_MIRROR") or None,
+        mirror=checked_mirror(config["mirror"] or os.environ.get("NST_MIRROR") or None),
         start_file=start_file,
         kmeans_images=_kmeans_images(config["kmeans"].get("images"), contents, styles, catalogue),
-        weights={name: config[name].get("weights") for name in ("vgg19", "vgg16")},
+        weights={name: _weights(config, name, variants) for name in ("vgg19", "vgg16")},
         overview=_overview(config["overview"], variants),
     )
 
@@ -123,23 +134,18 @@ def read_variants(config: Mapping[str, Any]) -> list[Variant]:
 
 
 def read_file(path: Path) -> dict[Any, Any]:
-    """Read a YAML configuration file.
+    """Read a configuration file, of YAML or JSON.
 
     Raises:
-        ConfigError: the file is missing or not YAML.
+        ConfigError: it cannot be read, see ``read_document``, or holds no keys and values.
     """
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, ValueError) as error:  # PyYAML lets a date's own error through
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not valid YAML: {reason}") from error
+    config = read_document(path)
     if not isinstance(config, dict):
         raise ConfigError(f"{path} must hold keys and values; see config/README.md")
     return config
 
 
+@cache
 def load_schema() -> dict[str, Any]:
     """Return the JSON schema of the configuration."""
     schema: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
@@ -151,7 +157,9 @@ def _validate(config: Mapping[Any, Any]) -> None:
     import jsonschema  # noqa: PLC0415 - half of this module's import time
 
     schema = load_schema()
-    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(dict(config)))
+    _Census(schema).count(dict(config), ())
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = list(islice(validator.iter_errors(dict(config)), MOST_MISTAKES))
     if not errors:
         return
     # A misspelt key explains the missing one, so it goes first.
@@ -164,10 +172,71 @@ def _validate(config: Mapping[Any, Any]) -> None:
     raise ConfigError(_explain(errors[0], schema))
 
 
+@dataclass
+class _Census:
+    """Counts the values of a configuration, and refuses what only YAML has.
+
+    Snakemake reads YAML in a way that makes tuples, complex numbers and functions, too. Whatever
+    has passed here is a tree of a size that can be searched, with numbers that can be compared
+    and printed.
+    """
+
+    schema: Mapping[str, Any]
+    sizes: dict[int, int] = field(default_factory=dict)
+    """The size of each list and mapping by its ``id``; 0 while it is being counted."""
+
+    def count(self, value: Any, path: tuple[str, ...]) -> int:
+        """Return how many values there are in ``value``, which stands at ``path``."""
+        if not isinstance(value, dict | list):
+            self._check(value, path)
+            return 1
+        if self.sizes.get(id(value)) == 0:
+            self._refuse(path, "something that contains itself")
+        if len(path) > MOST_DEEP:
+            self._refuse(path[:MOST_DEEP], f"something nested more than {MOST_DEEP} deep")
+        if id(value) not in self.sizes:
+            self.sizes[id(value)] = 0
+            self.sizes[id(value)] = self._count_inner(value, path)
+        return self.sizes[id(value)]
+
+    def _count_inner(self, value: dict[Any, Any] | list[Any], path: tuple[str, ...]) -> int:
+        if isinstance(value, dict):
+            for key in value:
+                self._check(key, path)
+        size = 1
+        for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            size += self.count(inner, (*path, str(step)))
+            if size > MOST_VALUES:
+                place = ".".join(path) or "the configuration"
+                raise ConfigError(
+                    f"{place} may hold at most {MOST_VALUES} values; got more. Name many images "
+                    "by a pattern, as photos/*.jpg, or split the run."
+                )
+        return size
+
+    def _check(self, value: object, path: tuple[str, ...]) -> None:
+        """Refuse a text, a number or a key that nothing can be done with."""
+        if isinstance(value, str):
+            if len(value) > LONGEST_TEXT:
+                self._refuse(path, f"a text of {len(value)} signs, which is too long")
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                self._refuse(path, f"{value}, which is not finite")
+        elif isinstance(value, int):
+            if value.bit_length() > LONGEST_NUMBER * math.log2(10):
+                self._refuse(path, f"a number of {value.bit_length()} bits, which is too large")
+        elif value is not None:
+            self._refuse(path, f"a {type(value).__name__}, as YAML reads it: put it in quotes")
+
+    def _refuse(self, path: Sequence[str], got: str) -> NoReturn:
+        place = ".".join(path) or "the configuration"
+        raise ConfigError(f"{place} must be {_rule(self.schema, path)}; got {got}.")
+
+
 def _explain(error: Any, schema: Mapping[str, Any]) -> str:
     """Say what is wrong in the words of the schema's own descriptions."""
     path = [str(step) for step in error.absolute_path]
-    place = " ".join(".".join(path).split()) or "the configuration"
+    place = ".".join(path) or "the configuration"
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = list(error.schema["properties"])
         unknown = next(key for key in error.instance if key not in known)
@@ -188,7 +257,7 @@ def _shown(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except (TypeError, ValueError):  # YAML has keys and loops that JSON has not
         text = repr(value)
-    return " ".join(text.splitlines())[:200]
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def _rule(schema: Mapping[str, Any], path: Sequence[str]) -> str:
@@ -221,6 +290,25 @@ def _defaults() -> dict[str, Any]:
         "vgg16": {},
         "overview": {},
     }
+
+
+def _check_size(
+    contents: Mapping[str, Picture], styles: Mapping[str, Picture], variants: Sequence[Variant]
+) -> None:
+    """Refuse a grid that could not even be planned."""
+    cells = len(contents) * len(styles) * len(variants)
+    if cells > MOST_CELLS:
+        raise ConfigError(
+            f"contents × styles × variants may be at most {MOST_CELLS} cells; got {len(contents)} "
+            f"× {len(styles)} × {len(variants)} = {cells}. Split the run."
+        )
+
+
+def _weights(config: Mapping[str, Any], name: str, variants: Sequence[Variant]) -> str | None:
+    """Return the path of a network's weights; it must be there if the network is used."""
+    path: str | None = config[name].get("weights")
+    used = any(variant.settings.extractor == name for variant in variants)
+    return existing(f"{name}.weights", path) if path is not None and used else path
 
 
 def _kmeans_images(

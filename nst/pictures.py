@@ -8,7 +8,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from glob import glob
 from os.path import isfile
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,13 @@ from typing import Any
 from nst.catalogue import Entry
 from nst.errors import ConfigError
 from nst.names import checked_name, refuse_collisions
+from nst.patterns import find_files, is_pattern
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
     *(".gif", ".bmp", ".ppm", ".jp2", ".avif"),
 )
+LONGEST_TITLE = 200  # signs: two lines over a grid
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,13 @@ def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture
     entry = catalogue.get(item)
     if entry is not None and entry.file.lower().endswith(IMAGE_SUFFIXES):
         return [Picture(item, entry.title, entry=entry)]
-    if any(sign in item for sign in "*?"):
-        paths = _matching(item)
+    if is_pattern(item):
+        paths = _matching(key, item)
         if not paths:
-            raise ConfigError(f"{key}: no image matches {item!r} in {Path.cwd()}")
+            raise ConfigError(
+                f"{key}: no image matches {item!r} in {Path.cwd()}; check the pattern, and that "
+                f"the images end in one of {', '.join(IMAGE_SUFFIXES)}"
+            )
     elif "." in item or "/" in item or os.path.exists(item):
         paths = [existing(key, item)]
     else:
@@ -77,30 +81,43 @@ def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture
             f"{key}: {item!r} is neither a file nor in the catalogue; {hint} has "
             f"{', '.join(images)}."
         )
-    return [Picture(_name_of(key, path), _stem(path), path=path) for path in paths]
-
-
-def _matching(pattern: str) -> list[str]:
-    """List the image files that match a pattern, in alphabetical order."""
-    try:
-        found = sorted(
-            str(Path(path))
-            for path in glob(os.path.expanduser(pattern).replace("[", "[[]"), recursive=True)
-        )
-    except ValueError:  # a NUL
-        return []
-    return [path for path in found if path.lower().endswith(IMAGE_SUFFIXES) and isfile(path)]
+    return [
+        Picture(_name_of(key, path), _checked_title(key, _stem(path)), path=path) for path in paths
+    ]
 
 
 def existing(key: str, path: str) -> str:
-    """Require a file at ``path``; ``~`` is the user's home."""
-    path = os.path.expanduser(path)
+    """Require a file at ``path``; ``~`` is the user's home.
+
+    Raises:
+        ConfigError: there is none, or its path cannot be printed.
+    """
+    path = _home(path)
     if not isfile(path):  # unlike pathlib's, never an OSError
         what = "is not a file" if os.path.exists(path) else "does not exist"
         raise ConfigError(
             f"{key}: {path!r} {what}; paths are relative to the working directory, {Path.cwd()}."
         )
+    _refuse_signs(key, "a path", path, "Rename the file.")
     return path
+
+
+def _matching(key: str, pattern: str) -> list[str]:
+    """List the image files that match a pattern, in alphabetical order."""
+    try:
+        found = find_files(_home(pattern))
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from error
+    images = [path for path in found if path.lower().endswith(IMAGE_SUFFIXES) and isfile(path)]
+    return [existing(key, path) for path in images]
+
+
+def _home(path: str) -> str:
+    """Put the user's home in the place of ``~``."""
+    try:
+        return os.path.expanduser(path)
+    except ValueError:  # a NUL, or half of a surrogate pair, in what would be a user's name
+        return path
 
 
 def _name_of(key: str, path: str) -> str:
@@ -115,7 +132,20 @@ def _stem(path: str) -> str:
 
 
 def _checked_title(key: str, title: str) -> str:
-    """Refuse the one text that Snakemake's report would not keep a text."""
+    """Refuse a title that cannot be drawn, or that would not stay a text in Snakemake's report."""
+    if len(title) > LONGEST_TITLE:
+        raise ConfigError(
+            f"{key}: a title may have up to {LONGEST_TITLE} signs; got {len(title)}, "
+            f"{title[:40]!r}…. Shorten it."
+        )
     if "</script" in title.lower():
         raise ConfigError(f"{key}: a title must not contain </script; got {title!r}. Reword it.")
+    _refuse_signs(key, "a title", title, "Reword it.")
     return title
+
+
+def _refuse_signs(key: str, what: str, text: str, remedy: str) -> None:
+    """Refuse what is no text: line breaks, control characters, bytes that are not UTF-8."""
+    for sign in text:
+        if unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp"):
+            raise ConfigError(f"{key}: {what} must not contain {sign!r}; got {text!r}. {remedy}")

@@ -17,6 +17,9 @@ from nst.names import checked_name, refuse_collisions
 from nst.presets import Preset
 from nst.settings import Settings
 
+MOST_VARIANTS = 10_000  # of a pair; all of them are one job
+MOST_SNAPSHOTS = 100  # megapixels of a cell; 400 MB of memory
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -70,6 +73,7 @@ def expand_grid(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> lis
         for name, value in config.get("layers", {recipe.name: {}}).items()
     }
     refuse_collisions("layers", weightings)
+    _check_number(len(weightings) * len(config.get("ratios", [1])))
     ratios = _read_ratios(config.get("ratios", [{key: base[key] for key in ("alpha", "beta")}]))
     variants = []
     for name, weights in weightings.items():
@@ -86,6 +90,7 @@ def expand_recipes(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> 
     for key in ("ratios", "layers", "formulation"):
         if config.get(key, "relative") != "relative":
             raise ConfigError(f"{key}: leave it out; each of formulations brings its own")
+    _check_number(len(config["formulations"]))
     variants: dict[str, Variant] = {}
     for item in config["formulations"]:
         own = dict(item) if isinstance(item, Mapping) else {"formulation": item}
@@ -101,6 +106,28 @@ def expand_recipes(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> 
     return list(variants.values())
 
 
+def _check_number(variants: int) -> None:
+    """Refuse more variants than one job can hold."""
+    if variants > MOST_VARIANTS:
+        raise ConfigError(
+            f"layers × ratios, or formulations, may be at most {MOST_VARIANTS} variants of a pair; "
+            f"got {variants}. Split the run."
+        )
+
+
+def _check_snapshots(settings: Settings) -> None:
+    """Refuse more pictures on the way than fit into the memory: they are kept in one file."""
+    sides = settings.image_size
+    width, height = (sides, sides) if isinstance(sides, int) else sides
+    megapixels = len(settings.snapshots) * width * height / 1e6
+    if megapixels > MOST_SNAPSHOTS:
+        raise ConfigError(
+            f"snapshots may have up to {MOST_SNAPSHOTS} megapixels together; got "
+            f"{len(settings.snapshots)} of up to {width}x{height} px ({megapixels:.0f}). Give "
+            "fewer, as {every: 100}."
+        )
+
+
 def _settings(place: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> Settings:
     """Build a variant's settings; a layer that the extractor lacks is found here, not in a job."""
     try:
@@ -114,6 +141,7 @@ def _settings(place: str, values: Mapping[str, Any], config: Mapping[str, Any]) 
         architecture.check(used, side)
         if settings.style_fit == "own":
             architecture.check(settings.style_layers, round(side * settings.style_scale))
+        _check_snapshots(settings)
     except (ConfigError, ExtractorError) as error:
         raise ConfigError(f"{place}: {error}") from error
     return settings

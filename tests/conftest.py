@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bounds import CI
 from hypothesis import settings as hypothesis_settings
 from PIL import Image
 
@@ -19,7 +20,9 @@ from nst.settings import Settings
 torch.set_num_threads(1)
 # A shared machine can be slow for a moment; that is not what the tests are about.
 hypothesis_settings.register_profile("patient", deadline=None)
-hypothesis_settings.load_profile("patient")
+# How many cases the fuzz tests try in CI is in bounds.py; how to repeat one that fails is printed.
+hypothesis_settings.register_profile("ci", deadline=None, print_blob=True)
+hypothesis_settings.load_profile("ci" if CI else "patient")
 
 TINY = Architecture(
     name="tiny",

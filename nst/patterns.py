@@ -1,0 +1,109 @@
+"""File names by pattern, as ``glob`` finds them, but in bounded time.
+
+``/**/*.jpg`` would have ``glob`` read every folder of the machine, and links between folders lead
+it round in circles.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+
+from nst.errors import ConfigError
+
+MOST_LOOKED_AT = 100_000  # names: 0.2 s on a disk
+LONGEST_LOOK = 10  # seconds: over a network
+
+
+def is_pattern(text: str) -> bool:
+    """Tell whether a text is a pattern rather than a path."""
+    return "*" in text or "?" in text
+
+
+def find_files(pattern: str) -> list[str]:
+    """List the paths that match: ``*`` and ``?`` within a name, ``**`` any number of folders.
+
+    Hidden names match only a part that begins with a dot, as in a shell. Folders that cannot be
+    read have nothing in them. Each folder below a ``**`` is entered once, by whatever link.
+
+    Raises:
+        ConfigError: there are more names to look at than ``MOST_LOOKED_AT``, or than can be read in
+            ``LONGEST_LOOK`` seconds.
+    """
+    search = _Search(pattern)
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    places = ["/" if pattern.startswith("/") else ""]
+    for number, part in enumerate(parts, start=1):
+        places = list(search.expand(places, part, last=number == len(parts)))
+    return sorted(set(places))
+
+
+class _Search:
+    """One look for a pattern, which counts what it looks at."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._looked_at = 0
+        self._until = time.monotonic() + LONGEST_LOOK
+
+    def expand(self, places: Iterable[str], part: str, *, last: bool) -> Iterator[str]:
+        """Yield what matches one part of the pattern in the places that the parts before match."""
+        wanted = re.compile(fnmatch.translate(part.replace("[", "[[]")))
+        for place in places:
+            if part == "**":
+                yield from self._below(place, files=last)
+            elif is_pattern(part):
+                for entry in self._scan(place):
+                    hidden = entry.name.startswith(".") and not part.startswith(".")
+                    if not hidden and wanted.match(entry.name):
+                        yield os.path.join(place, entry.name)
+            elif os.path.lexists(path := os.path.join(place, part)):
+                yield path
+
+    def _below(self, place: str, *, files: bool) -> Iterator[str]:
+        """Yield a folder, all folders below it and, if asked for, their files."""
+        yield place
+        entered: set[tuple[int, int]] = set()
+        waiting = [place]
+        while waiting:
+            here = waiting.pop()
+            for entry in self._scan(here):
+                if entry.name.startswith("."):
+                    continue
+                path = os.path.join(here, entry.name)
+                folder = _identity_of_folder(entry)
+                if folder and folder not in entered:
+                    entered.add(folder)
+                    waiting.append(path)
+                    yield path
+                elif files and not folder:
+                    yield path
+
+    def _scan(self, place: str) -> Iterator[os.DirEntry[str]]:
+        """Yield what is in a folder."""
+        try:
+            with os.scandir(place or ".") as entries:
+                for entry in entries:
+                    self._looked_at += 1
+                    if self._looked_at > MOST_LOOKED_AT or time.monotonic() > self._until:
+                        raise ConfigError(
+                            f"the pattern {self._pattern!r} has too many files and folders to look "
+                            f"at, over {MOST_LOOKED_AT} or {LONGEST_LOOK} s; name a deeper folder"
+                        )
+                    yield entry
+        except OSError:  # no folder, or one that may not be read
+            return
+
+
+def _identity_of_folder(entry: os.DirEntry[str]) -> tuple[int, int] | None:
+    """Return what tells a folder from all others; None if it is none."""
+    try:
+        if not entry.is_dir():
+            return None
+        found = entry.stat()
+    except OSError:  # a link that leads nowhere, or in a circle
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,43 @@
+"""Limits for what is done to hostile input: time and memory, on the process that does it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+GIB = 2**30
+CI = os.environ.get("CI") == "true"
+
+
+def cases(number: int) -> int:
+    """How many cases to try: all of them in CI, a tenth at a developer's desk."""
+    return number if CI else max(1, number // 10)
+
+
+class OutOfTimeError(BaseException):
+    """Passes through every ``except Exception``, so that nothing can swallow it."""
+
+
+@contextmanager
+def bounded(seconds: int = 60, memory: int = GIB) -> Iterator[None]:
+    """Fail what takes longer than so many seconds or allocates more than so many bytes on top."""
+
+    def stop(number: int, frame: object) -> None:
+        raise OutOfTimeError(f"still at it after {seconds} s")
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = pages * resource.getpagesize() + memory
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -1,0 +1,528 @@
+"""Configurations as no one should write them: each is used, or refused in one clear line."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import functools
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from glob import glob
+from pathlib import Path
+
+import pytest
+import yaml
+from bounds import bounded, cases
+from conftest import paint
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from test_config import config, places, replaced
+from workflow_runs import ROOT, snakemake
+
+from nst.catalogue import read_catalogue
+from nst.config import load_schema, read_file, read_run
+from nst.documents import MOST_BYTES
+from nst.errors import LONGEST, ConfigError
+from nst.inspection import inspect_run
+from nst.names import checked_name
+from nst.patterns import find_files
+
+CATALOGUE = read_catalogue()
+KEYS = "|".join(load_schema()["properties"])
+FORM = re.compile(
+    rf"(the configuration|the pattern|({KEYS})\b|start: file|unknown setting|style '|content ')"
+)
+# A rule says what must be, or what is missing or twice; the remedy what to do. Where the rule is
+# what to write, as in "seed must be a whole number of at least 0", it is the remedy as well.
+RULE = re.compile(
+    r"\b(must|may|needs?|is missing|unknown|twice|again|is there|cannot|all weights are 0|neither|"
+    r"does not exist|is not a|is not valid|is nested|has too many|has no|no image matches|"
+    r"differ only|leave it out|both 0|give both|too narrow)\b"
+)
+REMEDY = re.compile(
+    r"\b(must be|give|use|rename|correct|write|save|remove|check|split|shorten|reword|raise|leave|"
+    r"the keys are|did you mean|paths are relative|it has|the presets are|it is|put it in|name a|"
+    r"layers are|needs start_file)\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A working directory with a few photographs."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    for number, name in enumerate(["photos/cat.png", "photos/dog.jpg", "other/cat.png"]):
+        paint(folder / name, seed=number)
+    before = Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+def refusal(read: Callable[[], object]) -> str:
+    """What a reader says against its input, or nothing; anything but a ConfigError fails."""
+    with bounded():
+        try:
+            read()
+        except ConfigError as error:
+            return str(error)
+    return ""
+
+
+def check_form(message: str, start: re.Pattern[str] = FORM) -> None:
+    """One printable line of bounded length, with its place, rule and remedy."""
+    assert message == message.strip()
+    assert message.isprintable(), repr(message)
+    assert len(message) <= LONGEST + 100
+    assert start.match(message), message
+    assert RULE.search(message), message
+    assert REMEDY.search(message), message
+
+
+# ---------------------------------------------------------------- values in the wrong places
+
+HOSTILE = [
+    *("", " ", "~", "null", "yes", "No", "1e-3", "1_000", "0x1F", "1:30:00", "2020-01-01", "<<"),
+    *("../x", "/etc/passwd", "..", ".", "-rf", "--help", "$(touch canary)", "`id`", "a;b", "a|b"),
+    *('a"b', "a'b", "a\nb", "a\rb", "a\tb", "a\0b", "a\x1b[2Jb", "\u202eabc", "\ud800", "~\ud800"),
+    *("🎨", "é", "e\u0301", "\ufb01", "CON", "nul.txt", "com¹", "con .x", "a.", "a ", "LPT9"),
+    *("{content}", "{{}}", "{", "}", "%s", "%(x)s", "*", "**", "?", "[a]", "**/*", "a" * 300),
+    *("</script>", "<b>", "$x^2$", "=1+1", "@cmd", "x" * 5000, "𠀀" * 80, "~root/x.png", "~\0"),
+    *("chelsea", "relu4_2", "conv1_1", "vgg19", "kmeans", "tensorflow", "photos/cat.png", "cuda:9"),
+    *("http://example.org/x", "https://example.org/x", "ftp://x", "http://[x", "file:///etc"),
+]
+NUMBERS = [
+    *(0, -1, 1, 31, 32, 8192, 8193, 10**6, 2**63, 2**64, -(2**63), 10**400, True, False),
+    *(0.0, -0.0, 5e-324, 1e-13, 1e-12, 1e12, 1e13, 1e308, float("nan"), float("inf"), 0.1, 64.0),
+]
+ONLY_YAML: list[object] = [
+    *(datetime.date(2020, 1, 1), datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), b"bytes"),
+    *((1, 2), 1 + 2j, {1, 2}, os.system, Decimal("NaN"), Path("x"), range(3), object()),
+]
+scalars = (
+    st.sampled_from(HOSTILE)
+    | st.sampled_from(NUMBERS)
+    | st.sampled_from(ONLY_YAML)
+    | st.none()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.text(st.characters(categories=["Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Mn"]), max_size=5)
+)
+keys = st.sampled_from([*HOSTILE, *KEYS.split("|"), "path", "name", "title", "alpha", "every"])
+nested = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(keys | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+def deep(depth: int) -> object:
+    """Lists in lists."""
+    value: object = "chelsea"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def laughs(levels: int, width: int = 10) -> object:
+    """Lists that hold the same list many times: few objects, many values."""
+    value: object = ["chelsea"]
+    for _ in range(levels):
+        value = [value] * width
+    return value
+
+
+def loop() -> object:
+    """A list that holds itself."""
+    value: list[object] = []
+    value += [value] * 10
+    return value
+
+
+WEIGHTS = {"content": {"relu4_2": 1}, "style": {"relu1_1": 1}}
+LARGE: dict[str, object] = {
+    "20 deep": deep(20),
+    "900 deep": deep(900),
+    "a thousand values": laughs(2),
+    "ten million values": laughs(6),
+    "more values than atoms": laughs(60, 30),
+    "a number of 5,000 digits": 10**5000,
+    "a loop": loop(),
+    "a loop below a key": {"a": loop()},
+    "a thousand names": ["chelsea"] * 1000,
+    "many numbers": list(range(5000)),
+    "many keys": {f"k{number}": 1 for number in range(5000)},
+    "many empty lists": [[]] * 3000,
+    "many empty mappings": [{}] * 3000,
+    "much text": ["x" * 4000] * 2000,
+    "too many numbers": [1e-3] * 200_000,
+    "many ratios": [f"1.{number}" for number in range(1000, 9000)],
+    "many images": [{"path": "photos/cat.png", "name": f"n{number}"} for number in range(500)],
+    "many weightings": {f"w{number}": WEIGHTS for number in range(200)},
+}
+
+
+@dataclass(frozen=True)
+class Large:
+    """Stands for one of ``LARGE``, since Hypothesis would write it out."""
+
+    name: str
+
+
+def filled(value: object) -> object:
+    """Put what is large in its place."""
+    if isinstance(value, Large):
+        return LARGE[value.name]
+    if isinstance(value, dict):
+        return {key: filled(inner) for key, inner in value.items()}
+    return [filled(inner) for inner in value] if isinstance(value, list) else value
+
+
+large = st.sampled_from(sorted(LARGE)).map(Large)
+anything = nested | large
+PLACES = places(config())
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> dict[object, object]:
+    """A valid configuration to which one to three things were done."""
+    changed: object = config()
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(PLACES))
+        try:
+            changed = draw(st.sampled_from(WAYS))(draw, changed, path)
+        except (LookupError, TypeError, AttributeError):  # an earlier change took the place away
+            continue
+    assert isinstance(changed, dict)
+    return changed
+
+
+def _put(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
+    return replaced(value, path, draw(anything))
+
+
+def _rename(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
+    """Call a key something else."""
+    changed = copy.deepcopy(value)
+    inner = functools.reduce(lambda one, step: one[step], path[:-1], changed)  # type: ignore[index]
+    if isinstance(inner, dict):
+        inner[draw(keys | scalars.filter(lambda one: one.__hash__ is not None))] = inner.pop(
+            path[-1]
+        )
+    return changed
+
+
+def _drop(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
+    changed = copy.deepcopy(value)
+    del functools.reduce(lambda one, step: one[step], path[:-1], changed)[path[-1]]  # type: ignore
+    return changed
+
+
+def _again(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
+    """Put a list's item, or the value of a key, there more than once."""
+    inner = functools.reduce(lambda one, step: one[step], path, value)  # type: ignore[index]
+    times = draw(st.sampled_from([2, 3, 300]))
+    return replaced(value, path, inner * times if isinstance(inner, list) else [inner] * times)
+
+
+def _move(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
+    """Put what stands elsewhere."""
+    other = draw(st.sampled_from(PLACES))
+    moved = functools.reduce(lambda one, step: one[step], other, value)  # type: ignore[index]
+    return replaced(value, path, moved)
+
+
+WAYS = [_put, _put, _put, _rename, _drop, _again, _move]
+
+
+@settings(
+    max_examples=cases(1500),
+    deadline=datetime.timedelta(seconds=20),
+    suppress_health_check=list(HealthCheck),
+)
+@given(mutations())
+@example(config(iterations_scale=float("nan")))
+@example(config(style_scale=1 + 2j))
+@example(config(seed=Large("a number of 5,000 digits")))
+@example(config(ratios=[Large("a number of 5,000 digits")]))
+@example(config(contents=["~\ud800/x.png"]))
+@example(config(contents=["~\0.png"]))
+@example(config(snapshots={"every": 1}, iterations=100_000))
+@example(config(contents=Large("more values than atoms")))
+@example(config(contents=Large("a loop")))
+@example(config(mirror="http://[x"))
+def test_any_configuration_is_used_or_refused_in_one_clear_line(changed):
+    values = filled(changed)
+    assert isinstance(values, dict)
+    message = refusal(lambda: read_run(values, CATALOGUE))
+    if message:
+        check_form(message)
+
+
+# ---------------------------------------------------------------- files
+
+FRAGMENTS = [
+    *("&a ", "*a", "<<: *a", "<<: [*a, *a]", "!!python/object/apply:os.system [touch canary]"),
+    *(
+        "!!python/name:os.system",
+        "!!python/tuple [1]",
+        "!!binary x",
+        "!!set {a}",
+        "!!float .",
+        "!x",
+    ),
+    *(
+        "---\n",
+        "...\n",
+        "%YAML 9.9\n",
+        "%TAG ! x\n",
+        "? ",
+        ": ",
+        "- ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "|",
+        ">",
+    ),
+    *("\t", "\r\n", "\0", "\x85", "\u2028", "\ufeff", "'", '"', '"\\ud800"', "#", "!!timestamp x"),
+    *("__use_yte__: true\n", "?open('canary', 'w')\n", "2020-13-45", "1e-3", ".nan", "0o9", "1:99"),
+    *("seed: 1\nseed: 2\n", "0x" + "f" * 3000, "[" * 200, "{a: " * 200, "a" * 5000, "- " * 300),
+]
+DUMPED = yaml.safe_dump(config(), allow_unicode=True)
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> bytes:
+    """The text of a valid configuration into which something was put, or something left out."""
+    text = DUMPED
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, len(text)))
+        cut = draw(st.sampled_from([0, 0, 0, 1, 10]))
+        put = draw(st.sampled_from(FRAGMENTS) | st.text(max_size=5))
+        text = text[:place] + put + text[place + cut :]
+    content = bytearray(text.encode("utf-8", "surrogatepass"))
+    for place in draw(st.lists(st.integers(0, len(content) - 1), max_size=2)):
+        content[place] = draw(st.integers(0, 255))
+    return bytes(content)
+
+
+@settings(
+    max_examples=cases(500),
+    deadline=datetime.timedelta(seconds=20),
+    suppress_health_check=list(HealthCheck),
+)
+@given(texts())
+def test_any_file_is_used_or_refused_in_one_clear_line(folder, content):
+    path = folder / "any.yaml"
+    path.write_bytes(content)
+    message = refusal(lambda: read_run(read_file(path), CATALOGUE))
+    if message:
+        check_form(message, re.compile(rf"{re.escape(str(path))}|{FORM.pattern}"))
+    assert not (folder / "canary").exists(), "nothing in a file is run"
+
+
+def many_aliases(level: str) -> str:
+    """Nine levels that each hold the one before nine times."""
+    lines = [f"a: &a {level.format('x')}"]
+    for before, name in zip("abcdefghi", "bcdefghij", strict=True):
+        lines.append(f"{name}: &{name} {level.format(', '.join([f'*{before}'] * 9))}")
+    return "\n".join(lines)
+
+
+BOMBS = {
+    "aliases of aliases": many_aliases("[{}]"),
+    "merges of merges": "a: &a {k: 1}\n" + many_aliases("{{<<: [{}]}}").split("\n", 1)[1],
+    "one mapping merged often": (
+        f"a: &a {{{', '.join(f'k{i}: 1' for i in range(500))}}}\nb:\n" + "- {<<: *a}\n" * 20_000
+    ),
+    "a mapping merged with itself": "contents: &a {<<: *a}",
+    "a number of many digits": "seed: 0x" + "f" * 400_000,
+    "a number to the base of 60": "seed: 1" + ":1" * 200_000,
+    "brackets": "contents: " + "[" * 20_000,
+    "brackets of JSON": '{"contents": ' + "[" * 400_000,
+    "empty lists": f"contents: [{'[],' * 100_000}]",
+    "a long text": "contents: " + "a" * (MOST_BYTES - 10),
+    "a long file": "contents: " + "a" * MOST_BYTES,
+    "many keys": "\n".join(f"k{i}: 1" for i in range(30_000)),
+}
+
+
+@pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
+def test_a_file_that_stands_for_much_more_is_refused_in_time(folder, text):
+    path = folder / "bomb.yaml"
+    path.write_text(text)
+    message = refusal(lambda: read_run(read_file(path), CATALOGUE))
+    check_form(message, re.compile(rf"{re.escape(str(path))}|{FORM.pattern}"))
+
+
+@pytest.mark.parametrize("text", ["seed: 1\nseed: 2", '{"seed": 1, "seed": 2}'])
+def test_a_key_given_twice_is_refused_rather_than_forgotten(folder, text):
+    path = folder / "twice.yaml"
+    path.write_text(text)
+    assert "the key 'seed' is given twice; remove one" in refusal(lambda: read_file(path))
+
+
+def test_a_key_that_goes_before_a_merged_one_is_not_twice(folder):
+    path = folder / "merged.yaml"
+    path.write_text("base: &b {x: 1, y: 1}\nown: {<<: *b, x: 2}\nother: {<<: *b}")
+    assert read_file(path)["own"] == {"x": 2, "y": 1}
+
+
+def test_json_with_tabs_is_read_as_snakemake_reads_it(folder):
+    path = folder / "tabs.json"
+    path.write_text('{\n\t"seed": 1e-3\n}')
+    assert read_file(path) == {"seed": 0.001}
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "endless", "a folder"])
+def test_what_is_no_file_is_refused_without_waiting_for_its_end(folder, kind):
+    path = folder / "odd.yaml"
+    if kind == "a pipe":
+        os.mkfifo(path)
+    path = {"endless": Path("/dev/zero"), "a folder": folder}.get(kind, path)
+    message = refusal(lambda: read_file(path))
+    (folder / "odd.yaml").unlink(missing_ok=True)
+    assert message.startswith(f"{path} must be a regular file; save it")
+
+
+# ---------------------------------------------------------------- patterns and names
+
+
+def test_a_pattern_does_not_search_the_whole_machine(folder):
+    message = refusal(lambda: find_files("/**/*.no-such-kind"))
+    assert "has too many files and folders to look at" in message
+    assert "name a deeper folder" in message
+
+
+def test_links_in_a_circle_are_entered_once(folder):
+    (folder / "round/a").mkdir(parents=True)
+    paint(folder / "round/a/one.png")
+    for place, to in (("round/a/up", ".."), ("round/b", "a"), ("round/self", "self")):
+        (folder / place).symlink_to(to)
+    found = find_files("round/**/*.png")
+    assert {Path(one).resolve() for one in found} == {folder / "round/a/one.png"}
+    assert len(found) <= 4
+
+
+def test_patterns_find_what_glob_finds(folder):
+    for name in (".hidden/x.png", "p/.x.png", "p/q/r/x.png", "p/q/[1].png", "p/x.jpg"):
+        paint(folder / name)
+    for pattern in (
+        "p/*",
+        "p/**/*.png",
+        "**/x.*",
+        "p/**",
+        "p/.*",
+        "*/q/*",
+        "p/q/[1].png",
+        "p/?.jpg",
+    ):
+        wanted = {str(Path(one)) for one in glob(pattern.replace("[", "[[]"), recursive=True)}
+        assert {str(Path(one)) for one in find_files(pattern)} == wanted, pattern
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "Z", "M"]), min_size=1, max_size=90))
+def test_a_name_that_is_accepted_fits_into_a_path_everywhere(name):
+    try:
+        normal = checked_name("contents", name)
+    except ConfigError as error:
+        check_form(str(error))
+        return
+    assert len(f".{normal}-12345678.part".encode()) <= 255
+    assert not set(normal) & set('<>:"/\\|?*{}$`;&\n\r\t\0')
+    assert normal[0] not in ".- "
+    assert normal[-1] not in ". "
+
+
+# ---------------------------------------------------------------- as a user meets it
+
+LAYERS = {"all": {"content": {"relu3_1": 1}, "style": {"relu1_1": 1}}}
+BAD = {
+    "an unknown key": ("contents: [chelsea]\nstyles: [rocket]\nsead: 1", "did you mean 'seed'?"),
+    "a key twice": ("contents: [chelsea]\nstyles: [rocket]\nstyles: [coffee]", "line 3: the key"),
+    "a complex number": (
+        "contents: [chelsea]\nstyles: [rocket]\nstyle_scale: !!python/complex 1+2j",
+        "could not determine a constructor",
+    ),
+    "a terminal's commands": ('contents: ["a\\e[2J.png"]\nstyles: [rocket]', r"a\x1b[2J.png"),
+    "no image": ("contents: [notes.png]\nstyles: [rocket]", "notes.png: must be one of PNG"),
+    "a narrow image": (
+        "contents: [narrow.png]\nstyles: [rocket]\nimage_size: 64",
+        "content 'narrow' becomes 64x8 px, which is too narrow: relu4_2 needs at least 16 px",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), BAD.values(), ids=BAD)
+def test_snakemake_tells_a_mistake_in_one_line_and_fails(tmp_path, text, told):
+    (tmp_path / "notes.png").write_text("Dear diary")
+    paint(tmp_path / "narrow.png", size=(512, 64))
+    (tmp_path / "my config.yaml").write_text(text)
+    run = snakemake(tmp_path, "--dry-run")
+    lines = [line for line in run.stdout.splitlines() if "workflow specific profile" not in line]
+    assert run.returncode == 1
+    assert len(lines) == 1, run.stdout
+    assert lines[0].startswith("The configuration cannot be used. ")
+    assert told in lines[0]
+
+
+def test_a_configuration_is_checked_without_running_what_is_in_it(tmp_path):
+    """Snakemake evaluates templates while it reads a configuration; this is how not to."""
+    text = "__use_yte__: true\ncontents: [chelsea]\nstyles:\n- ?open('canary', 'w').name\n"
+    (tmp_path / "strange.yaml").write_text(text)
+    check = [sys.executable, "-m", "nst.cli", "check", "strange.yaml"]
+    run = subprocess.run(
+        check,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith("nst: the configuration: unknown key '__use_yte__'")
+    assert not (tmp_path / "canary").exists()
+
+
+# ---------------------------------------------------------------- too narrow for a layer
+
+
+def narrow_run(folder: Path, **changes: object) -> Callable[[], None]:
+    paint(folder / "narrow.png", size=(512, 40))
+    paint(folder / "square.png", size=(100, 100))
+    values = {"contents": ["square.png"], "styles": ["square.png"], "ratios": [1], "layers": LAYERS}
+    return lambda: inspect_run(read_run(values | changes, CATALOGUE))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"contents": ["narrow.png"], "image_size": 48}, "content 'narrow' becomes 48x4 px"),
+        ({"styles": ["narrow.png"], "image_size": 48}, "style 'narrow' becomes 48x4 px"),
+        ({"styles": ["narrow.png"], "image_size": 48, "size": "short_side"}, "becomes 48x4 px"),
+        ({"contents": ["narrow.png"], "coarse_stages": [[48, 2]]}, "becomes 48x4 px"),
+        ({"styles": ["narrow.png"], "image_size": 96, "style_scale": 0.5}, "becomes 48x4 px"),
+        ({"contents": ["narrow.png"], "image_size": 48, "size": "short_side"}, ""),
+        ({"styles": ["narrow.png"], "image_size": 48, "style_fit": "content"}, ""),
+        ({"styles": ["narrow.png"], "image_size": 48, "style_scale": 10}, ""),
+        ({"contents": ["narrow.png"], "image_size": [48, 48], "size": "exact"}, ""),
+        ({"contents": ["narrow.png"], "image_size": 256}, ""),
+    ],
+)
+def test_an_image_too_narrow_for_a_layer_is_found_while_planning(folder, changes, told):
+    layers = {"all": {"content": {"relu3_1": 1}, "style": {"relu3_1": 1}}}
+    message = refusal(narrow_run(folder, **({"layers": layers} | changes)))
+    assert (told in message) if told else not message
+    if told:
+        assert "relu3_1 needs at least 8 px per side; got 4" in message
+        check_form(message)
