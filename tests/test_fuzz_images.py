@@ -1,0 +1,441 @@
+"""Image files as no camera writes them: each gives a picture, or is refused in one clear line.
+
+Damage to sound files is in ``test_images.py``, too; here are more formats, and what is meant to do
+harm: files that stand for much more than they hold, and things that are no files.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from bounds import CI, GIB, bounded, cases
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+from test_images import chunk, encoded, orientation_exif, picture, png_header, rgb_profile
+from workflow_runs import ROOT
+
+from nst import images
+from nst.errors import ImageError
+from nst.images import MAX_MEGAPIXELS, MAX_MEGAPIXELS_OF, load_image, read_png_text, read_size
+
+Image.init()
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+RULE = re.compile(r"\b(must|may|needs at least|cannot)\b")
+REMEDY = re.compile(
+    r"(Export it|Fetch or export it again|Scale it down|Use a larger one|Crop it|Check the path|"
+    r"Name a file in it|Save it first|Make the file readable|Rescale them)"
+)
+
+
+def refusal(use: Callable[[Path], object], path: Path) -> str:
+    """What a reader says against a file, or nothing; anything but an ImageError fails."""
+    with bounded():
+        try:
+            use(path)
+        except ImageError as error:
+            return str(error)
+    return ""
+
+
+def check_form(message: str, path: Path) -> None:
+    """One printable line that begins with the file and ends with what to do."""
+    assert message.startswith(f"{path}: ")
+    assert message.isprintable()
+    assert RULE.search(message), message
+    assert REMEDY.search(message), message
+
+
+# ---------------------------------------------------------------- damage
+
+RGBA = Image.merge("RGBA", [*picture().split(), picture().getchannel("R")])
+FRAMES: dict[str, object] = {
+    "save_all": True,
+    "append_images": [picture().rotate(90 * i) for i in range(3)],
+}
+SOUND = {
+    "PNG": encoded(RGBA, "PNG", icc_profile=SRGB, exif=orientation_exif(6)),
+    "palette PNG": encoded(picture().quantize(16), "PNG", transparency=3),
+    "16-bit PNG": encoded(Image.fromarray(np.arange(1920, dtype=np.uint16).reshape(40, 48)), "PNG"),
+    "animated PNG": encoded(picture(), "PNG", **FRAMES),
+    "JPEG": encoded(picture(), "JPEG", icc_profile=SRGB, exif=orientation_exif(6)),
+    "progressive JPEG": encoded(picture(), "JPEG", progressive=True),
+    "CMYK JPEG": encoded(picture().convert("CMYK"), "JPEG"),
+    "WebP": encoded(RGBA, "WEBP", icc_profile=SRGB, exif=orientation_exif(6)),
+    "lossless WebP": encoded(picture(), "WEBP", lossless=True),
+    "animated WebP": encoded(picture(), "WEBP", **FRAMES),
+    "TIFF": encoded(RGBA, "TIFF", icc_profile=SRGB, exif=orientation_exif(6)),
+    "LZW TIFF": encoded(picture(), "TIFF", compression="tiff_lzw"),
+    "deflated TIFF": encoded(picture(), "TIFF", compression="tiff_adobe_deflate"),
+    "JPEG TIFF": encoded(picture(), "TIFF", compression="jpeg"),
+    "pages of TIFF": encoded(picture(), "TIFF", **FRAMES),
+    "float TIFF": encoded(picture().convert("F").point(lambda level: level / 255), "TIFF"),
+    "GIF": encoded(picture(), "GIF", **FRAMES),
+    "BMP": encoded(picture(), "BMP"),
+    "PPM": encoded(picture(), "PPM"),
+    "JPEG 2000": encoded(picture(), "JPEG2000"),
+    **({"AVIF": encoded(picture(), "AVIF", speed=10)} if "AVIF" in Image.SAVE else {}),
+}
+MARKS = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\xff\xd8\xff\xda"]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A sound file with bytes changed, cut out, put in, repeated, or taken from another file."""
+    content = bytearray(SOUND[draw(st.sampled_from(sorted(SOUND)))])
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, 200) | st.integers(0, len(content)))
+        length = draw(st.sampled_from([1, 2, 4, 4, 30]))
+        other = SOUND[draw(st.sampled_from(sorted(SOUND)))]
+        put = draw(
+            st.binary(min_size=1, max_size=length)
+            | st.sampled_from([*MARKS, b"", other[place : place + 30], bytes(content[:200])])
+        )
+        content[place : place + length] = put
+    return bytes(content[: draw(st.just(len(content)) | st.integers(0, len(content)))])
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("images") / "strange.img"
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_the_files_to_be_damaged_are_sound(path: Path, kind: str):
+    path.write_bytes(SOUND[kind])
+    assert sorted(load_image(path).size) == sorted(read_size(path)) == [40, 48]
+
+
+@settings(
+    max_examples=cases(1500),
+    deadline=datetime.timedelta(seconds=20),
+    suppress_health_check=list(HealthCheck),
+)
+@given(damaged())
+def test_a_damaged_file_gives_a_picture_or_one_clear_line(path: Path, content: bytes):
+    path.write_bytes(content)
+    with mock.patch.object(images, "MAX_MEGAPIXELS", 4):  # so that a forged size takes no time
+        for use in (load_image, read_size, read_png_text):
+            message = refusal(use, path)
+            if message:
+                check_form(message, path)
+
+
+@settings(max_examples=cases(300), suppress_health_check=list(HealthCheck))
+@given(st.binary(max_size=300), st.sampled_from(sorted(SOUND)), st.integers(0, 24))
+def test_noise_after_a_sound_beginning_gives_one_clear_line(
+    path: Path, noise: bytes, kind: str, kept: int
+):
+    path.write_bytes(SOUND[kind][:kept] + noise)
+    with mock.patch.object(images, "MAX_MEGAPIXELS", 4):
+        message = refusal(load_image, path)
+    if message:
+        check_form(message, path)
+
+
+# ---------------------------------------------------------------- sizes and kinds
+
+
+@pytest.mark.parametrize(
+    ("size", "rule"),
+    [
+        ((1, 1), "needs at least 32 px per side; got 1x1. Use a larger one."),
+        ((1, 10_000), "needs at least 32 px per side; got 1x10000."),
+        ((10_000, 1), "needs at least 32 px per side; got 10000x1."),
+        ((32, 10_000), "may be at most 16 times as long as wide; got 32x10000. Crop it."),
+    ],
+)
+@pytest.mark.parametrize("use", [load_image, read_size])
+def test_a_strange_size_is_refused(path: Path, size, rule, use):
+    path.write_bytes(encoded(Image.new("RGB", size), "PNG"))
+    assert refusal(use, path).startswith(f"{path}: {rule}")
+
+
+FOREIGN = {
+    "SVG": (
+        b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+        "SVG",
+    ),
+    "bare SVG": (b'\n <svg width="9"/>', "SVG"),
+    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+    "HEIF": (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
+    "PSD": (b"8BPS\0\x01" + b"\0" * 100, "PSD"),
+    "JPEG XL": (b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0" * 50, "JPEG XL"),
+    "bare JPEG XL": (b"\xff\x0a" + b"\x55" * 50, "JPEG XL"),
+    "a film": (b"\0\0\0\x18ftypisom\0\0\0\0", "a film"),
+    "an archive": (b"PK\x03\x04" + b"\0" * 50, "an archive"),
+    "a page": (b"<!DOCTYPE html><html><svg></svg>", "a web page"),
+    "PDF": (b"%PDF-1.7\n" + b"\0" * 50, "a document"),
+}
+
+
+@pytest.mark.parametrize(("content", "kind"), FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.heic", "drawing.svg"])
+def test_another_kind_of_file_is_refused_by_its_name(tmp_path, content, kind, name):
+    path = tmp_path / name
+    path.write_bytes(content)
+    message = refusal(load_image, path)
+    check_form(message, path)
+    assert f"it is {kind}" in message
+    assert "Export it as PNG." in message
+
+
+# ---------------------------------------------------------------- what is no file
+
+
+def test_a_socket_a_device_a_loop_and_a_dangling_link_are_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path may not be long
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("listening.png")
+        os.mkfifo("pipe.png")
+        os.symlink("loop.png", "loop.png")
+        os.symlink("nowhere", "dangling.png")
+        os.symlink("/dev/zero", "endless.png")
+        os.symlink("pipe.png", "to a pipe.png")
+        os.mkdir("folder.png")
+        for name in (*sorted(os.listdir()), "/dev/zero", "/proc/self/mem", "a\0b", "x" * 5000):
+            path = Path(name)
+            for use in (load_image, read_size, read_png_text):
+                message = refusal(use, path)
+                assert message.isprintable()
+                assert REMEDY.search(message), message
+
+
+def test_a_name_cannot_give_orders_to_the_terminal(tmp_path, caplog):
+    path = tmp_path / "a\x1b[2J\nb.gif"
+    path.write_bytes(SOUND["GIF"])
+    load_image(path)
+    assert r"a\x1b[2J b.gif: has several frames" in caplog.text
+    path.write_bytes(b"nothing")
+    assert r"a\x1b[2J b.gif: must be one of" in refusal(load_image, path)
+
+
+def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+    path = tmp_path / "secret.png"
+    path.write_bytes(SOUND["PNG"])
+    path.chmod(0)
+    if os.geteuid() == 0:  # root may read everything; another user, in another process, may not
+        tmp_path.chmod(0o755)
+        for parent in tmp_path.parents:
+            if not parent.stat().st_mode & 0o001:
+                pytest.fail("unreachable for others") if CI else pytest.skip("unreachable")
+    told = read_elsewhere(path, user=65534 if os.geteuid() == 0 else None)
+    assert told.startswith(f"{path}: cannot be opened (Permission denied). Make the file readable.")
+
+
+# ---------------------------------------------------------------- bombs
+
+READ = """
+import resource, sys
+from pathlib import Path
+from nst.errors import ImageError
+from nst.images import load_image, save_png
+try:
+    save_png(load_image(Path(sys.argv[1])), Path(sys.argv[1] + ".prepared"))
+    print("read")
+except ImageError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, file=sys.stderr)
+"""
+
+
+def read_elsewhere(path: Path, user: int | None = None) -> str:
+    """Prepare an image as the workflow does, in a process of its own; return what it said."""
+    run = subprocess.run(
+        [sys.executable, "-c", READ, str(path)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        user=user,
+    )
+    assert run.returncode == 0, run.stderr
+    assert int(run.stderr.splitlines()[-1]) < GIB, "took more than 1 GiB"
+    return run.stdout.strip()
+
+
+def blank_png(width: int, height: int, colour_type: int = 2, *extra: bytes) -> bytes:
+    """A whole PNG of one colour, grey in 1 bit or RGB or RGBA; its rows are never held."""
+    bits = {0: 1, 2: 24, 6: 32}[colour_type]
+    squeeze = zlib.compressobj(1)
+    row = b"\0" * (1 + (width * bits + 7) // 8)
+    rows = b"".join(squeeze.compress(row) for _ in range(height)) + squeeze.flush()
+    head = struct.pack(">IIBBBBB", width, height, min(bits, 8), colour_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", head), *extra, chunk(b"IDAT", rows), chunk(b"IEND", b"")]
+    )
+
+
+def squeezed(length: int) -> bytes:
+    """So many zeros, compressed."""
+    squeeze = zlib.compressobj(9)
+    block = b"\0" * 2**20
+    return b"".join(squeeze.compress(block) for _ in range(length // 2**20)) + squeeze.flush()
+
+
+def scans_of_jpeg(count: int) -> bytes:
+    """A progressive JPEG, grey, 79 megapixels, with so many scans that change nothing."""
+
+    def segment(mark: int, content: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, mark, len(content) + 2) + content
+
+    side = 8896
+    blocks = (side // 8) ** 2
+    steps, frame = b"\0" + b"\1" * 64, struct.pack(">BHHB", 8, side, side, 1) + b"\1\x11\0"
+    no_change = b"\0" + b"\1" + b"\0" * 16  # one code, of one bit
+    run_of_ends = b"\x10" + b"\1" + b"\0" * 15 + b"\xe0"  # and of 16,384 blocks, with 14 more
+    start = segment(0xDB, steps) + segment(0xC2, frame)
+    tables = segment(0xC4, no_change) + segment(0xC4, run_of_ends)
+    first = segment(0xDA, b"\1\1\0\0\0\0") + b"\0" * (blocks // 8 + 1)
+    scan = segment(0xDA, b"\1\1\0\1\1\0") + b"\0" * (blocks // 16384 * 15 // 8 + 3)
+    return b"\xff\xd8" + start + tables + first + scan * count + b"\xff\xd9"
+
+
+def frames_of_gif(count: int) -> bytes:
+    """A GIF whose second frame comes again and again."""
+    one = encoded(picture(), "GIF", **FRAMES)
+    end = one.rindex(b"\x21\xf9\x04")
+    return one[:end] + one[end:-1] * count + b";"
+
+
+def pages_of_tiff(count: int) -> bytes:
+    """A TIFF of one picture with so many directories, each pointing to the next."""
+    content = bytearray(encoded(picture(), "TIFF"))
+    order = "<" if content[:2] == b"II" else ">"
+    (first,) = struct.unpack(f"{order}I", content[4:8])
+    (entries,) = struct.unpack(f"{order}H", content[first : first + 2])
+    length = 2 + 12 * entries + 4
+    body = bytes(content[first : first + length - 4])
+    at = first + length - 4
+    for _ in range(count):
+        content[at : at + 4] = struct.pack(f"{order}I", len(content))
+        content += body + b"\0\0\0\0"
+        at = len(content) - 4
+    return bytes(content)
+
+
+def looping_tiff() -> bytes:
+    """A TIFF whose first directory says that it comes next, too."""
+    content = bytearray(encoded(picture(), "TIFF"))
+    order = "<" if content[:2] == b"II" else ">"
+    (first,) = struct.unpack(f"{order}I", content[4:8])
+    (entries,) = struct.unpack(f"{order}H", content[first : first + 2])
+    content[first + 2 + 12 * entries : first + 6 + 12 * entries] = content[4:8]
+    return bytes(content)
+
+
+def tiff_of_strips(count: int) -> bytes:
+    """A TIFF that lists so many strips of a picture that has 40 rows."""
+    tags = [
+        *((256, 3, 1, 48), (257, 3, 1, 40), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)),
+        *((273, 4, count, 200), (277, 3, 1, 1), (278, 3, 1, 1), (279, 4, count, 200)),
+    ]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    head = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + b"\0\0\0\0"
+    return head.ljust(200, b"\0") + struct.pack("<I", 200) * count
+
+
+EXIF_OF_MANY = (
+    b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 65535) + b"\x0e\x01\2\0\1\0\0\0x\0\0\0" * 65535
+)
+KIND = "must be one of"
+BROKEN = "cannot be read as an image"
+LARGE = "may have at most"
+BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "a declared size": (lambda: png_header(2**31 - 1, 2**31 - 1), f"{LARGE} {MAX_MEGAPIXELS}"),
+    "one colour, 2,500 megapixels": (lambda: blank_png(50_000, 50_000, 0), f"{LARGE} 80 megapix"),
+    "a zipped profile": (
+        lambda: blank_png(64, 64, 2, chunk(b"iCCP", b"x\0\0" + squeezed(GIB // 4))),
+        f"{BROKEN} (Decompressed",
+    ),
+    "a zipped text": (
+        lambda: blank_png(64, 64, 2, chunk(b"zTXt", b"x\0\0" + squeezed(GIB // 4))),
+        f"{BROKEN} (Decompressed",
+    ),
+    "many texts": (
+        lambda: blank_png(64, 64, 2, *[chunk(b"zTXt", b"x\0\0" + squeezed(2**20))] * 200),
+        BROKEN,
+    ),
+    "large EXIF": (
+        lambda: blank_png(64, 64, 2, chunk(b"eXIf", b"II*\0" + b"\0" * 2**27)),
+        LARGE.replace("have", "carry"),
+    ),
+    "many EXIF tags": (lambda: encoded(picture(), "PNG", exif=EXIF_OF_MANY[6:]), "read"),
+    "JPEG of a few scans": (lambda: scans_of_jpeg(5), "read"),
+    "JPEG of 100,000 scans": (lambda: scans_of_jpeg(100_000), "at most 1000 scans; got 100001"),
+    "GIF of 5,000 frames": (lambda: frames_of_gif(5000), "read"),
+    "TIFF of 50,000 pages": (lambda: pages_of_tiff(50_000), "read"),
+    "TIFF that loops": (looping_tiff, "read"),
+    "TIFF of a million strips": (lambda: tiff_of_strips(10**6), ""),
+    "TIFF of 40 million strips": (lambda: tiff_of_strips(4 * 10**7), ""),
+    "a long GIF comment": (
+        lambda: (
+            encoded(picture(), "GIF")[:-1] + b"\x21\xfe" + (b"\xff" + b"x" * 255) * 400_000 + b"\0;"
+        ),
+        "",
+    ),
+    "GIF comment first": (
+        lambda: (
+            b"GIF89a\x30\0\x28\0\0\0\0" + b"\x21\xfe" + (b"\xff" + b"x" * 255) * 400_000 + b"\0;"
+        ),
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "told"), BOMBS.values(), ids=BOMBS)
+def test_a_bomb_does_no_harm(tmp_path, make, told):
+    path = tmp_path / "bomb.img"
+    path.write_bytes(make())
+    said = read_elsewhere(path)
+    assert told in said, said
+    if said != "read":
+        check_form(said, path)
+
+
+# ---------------------------------------------------------------- the largest that are read
+
+
+def largest(kind: str, mode: str, **options: object) -> bytes:
+    """A blank picture of as many megapixels as a format may have."""
+    most = MAX_MEGAPIXELS_OF.get(kind, MAX_MEGAPIXELS)
+    side = int((most * 1e6) ** 0.5)
+    return encoded(
+        Image.new(mode, (side, side), 77 if mode == "L" else (90, 80, 70, 60)[: len(mode)]),
+        kind,
+        **options,
+    )
+
+
+def turned_png() -> bytes:
+    """A PNG with opacity, a profile and an orientation, so that all has to be done."""
+    profile = chunk(b"iCCP", b"x\0\0" + zlib.compress(rgb_profile(1.0)))
+    return blank_png(8900, 8900, 6, profile, chunk(b"eXIf", orientation_exif(6).tobytes()[6:]))
+
+
+LARGEST: dict[str, Callable[[], bytes]] = {
+    "PNG": turned_png,
+    "progressive JPEG": lambda: largest("JPEG", "CMYK", progressive=True, quality=5),
+    "WebP": lambda: largest("WEBP", "RGBA", method=0, quality=5),
+    "JPEG 2000": lambda: largest("JPEG2000", "RGBA"),
+}
+
+
+@pytest.mark.parametrize("make", LARGEST.values(), ids=LARGEST)
+def test_the_largest_pictures_are_prepared_in_less_than_a_gibibyte(tmp_path, make):
+    path = tmp_path / "large.img"
+    path.write_bytes(make())
+    assert read_elsewhere(path) == "read"
