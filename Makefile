@@ -3,9 +3,11 @@
 # make report the run's results in one file to pass on: results/report.zip
 # make images the pictures of the README, from the default grid
 # make check  everything a maintainer needs before a commit
+# make audit  look for known flaws in the pinned packages; needs the network
 
 PYTHON ?= python3
 VENV := .venv
+AUDIT := .venv-audit
 CONSTRAINTS := workflow/envs/constraints.txt
 CORES ?= all
 GPUS ?= 1
@@ -13,10 +15,11 @@ CONFIG ?= config/config.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run report test check lint format images clean
+.PHONY: run report test check lint format images audit clean
 
 run: $(VENV)/.installed
 	@test -f "$(CONFIG)" || { echo "There is no file $(CONFIG). Try: make run CONFIG=config/config.yaml"; exit 1; }
+	$(VENV)/bin/nst check "$(CONFIG)"
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) --configfile "$(CONFIG)"
 
 REPORTED := all results/report/gallery
@@ -46,8 +49,17 @@ format: $(VENV)/.installed-test
 images: $(VENV)/.installed-test run
 	$(VENV)/bin/python docs/make_images.py
 
+# Strict: without the network pip-audit finds no package, and would call that no flaw.
+audit: $(AUDIT)/.installed
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement $(CONSTRAINTS)
+
+$(AUDIT)/.installed:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet pip-audit==2.10.1
+	touch $@
+
 clean:
-	rm -rf $(VENV) .snakemake
+	rm -rf $(VENV) $(AUDIT) .snakemake
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -16,6 +16,7 @@ from rich.progress import Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from nst import __version__
+from nst.addresses import checked_mirror
 from nst.cell import read_record
 from nst.errors import UserError
 from nst.files import write_atomically
@@ -103,6 +104,7 @@ def stylize(
             "precision": precision,
         }
     )
+    mirror = checked_mirror(mirror)
     if output.suffix.lower() != ".png":
         raise UserError(f"the result is a PNG file, so its name must end in .png; got {output}")
     if output.is_dir():
@@ -113,6 +115,30 @@ def stylize(
         if path.resolve() == output.resolve():
             raise UserError(f"{output} is an input too, and would be lost; choose another name")
     _stylize(content, style, output, balance.label, settings, weights, mirror, device)
+
+
+@app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="The configuration of a run.")] = Path(
+        "config/config.yaml"
+    ),
+) -> None:
+    """Check CONFIG and its images, and start nothing.
+
+    Unlike Snakemake, which evaluates templates in a configuration, this runs nothing that is
+    written in it.
+    """
+    from nst.catalogue import read_catalogue  # noqa: PLC0415
+    from nst.config import read_file, read_run  # noqa: PLC0415
+    from nst.inspection import inspect_run  # noqa: PLC0415
+
+    run = read_run(read_file(config), read_catalogue())
+    inspect_run(run)
+    contents, styles, variants = map(len, (run.contents, run.styles, run.variants))
+    typer.echo(
+        f"{config} is in order: {contents} contents × {styles} styles × {variants} variants = "
+        f"{contents * styles * variants} cells"
+    )
 
 
 @app.command()

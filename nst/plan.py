@@ -192,7 +192,7 @@ def _start_seconds(program: str) -> float:
     paths = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
     for _ in range(2):
         started = time.perf_counter()
-        subprocess.run(
+        subprocess.run(  # noqa: S603 - this Python, and a program from this file
             [sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": paths}
         )
         seconds = time.perf_counter() - started

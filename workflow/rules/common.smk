@@ -2,16 +2,18 @@
 
 import re
 import sys
+from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 # The package beside this workflow is used, installed or not.
 sys.path.insert(0, workflow.basedir)
 
 from nst.allocation import allocate_fit, allocate_pair
 from nst.catalogue import read_catalogue
-from nst.config import read_run
+from nst.config import read_file, read_run
 from nst.errors import UserError
+from nst.inspection import inspect_run
 from nst.job import share_package_with_jobs
 from nst.quoting import refuse_unquotable
 from nst.settings import ALGORITHM_VERSION
@@ -20,10 +22,17 @@ from nst.variants import variants_digest
 share_package_with_jobs(workflow.basedir)
 
 try:
+    if workflow.is_main_process:  # and not each job again
+        for path in workflow.configfiles:
+            read_file(Path(path))  # more strictly than Snakemake, which takes a key twice
     run = read_run(config, read_catalogue())
     refuse_unquotable(run)
+    if workflow.is_main_process:
+        inspect_run(run)
 except UserError as error:
-    raise WorkflowError(f"The configuration cannot be used. {error}") from None
+    # An exception would be shown with the lines of this file, which are not to blame.
+    logger.error(f"The configuration cannot be used. {error}")
+    sys.exit(1)
 
 
 wildcard_constraints:

@@ -47,4 +47,4 @@ rule report_gallery:
     message:
         "Copy the gallery for the report"
     shell:
-        "cp -r results/gallery {output} > {log} 2>&1"
+        "cp -r results/gallery {output:q} > {log:q} 2>&1"

@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+from nst.config import read_variants
 from nst.images import load_image, save_png
+from nst.inspection import check_sizes
 from nst.job import job
 
 with job(snakemake.log[0]):
-    save_png(load_image(Path(snakemake.input[0])), Path(snakemake.output[0]))
+    picture = load_image(Path(snakemake.input[0]))
+    role, name = snakemake.wildcards.role, snakemake.wildcards.name
+    check_sizes(read_variants(snakemake.config), **{f"{role}s": {name: picture.size}})
+    save_png(picture, Path(snakemake.output[0]))

@@ -1,0 +1,170 @@
+"""A run whose folder, files and titles are written to be taken for commands or for markup."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pypdf
+import pytest
+from conftest import paint
+from workflow_runs import snakemake, write_config
+
+FOLDER = """it's "my" $(touch canary) ; `touch canary` & é {content} 🎨"""
+PHOTO = "photos/$(touch canary);`touch canary`&'q' \"d\" {style} | > 🎨.png"
+DASHED = "-rf --help.png"
+STYLE = "paintings/{{name}} %(x)s %d \\n ~.png"
+START = "photos/{wildcards.content} {.png"
+TITLES = {
+    "content": """<img src=x onerror=alert(1)> $x^2$ {braces} "q" 'a' & \\frac{1}{2} =1+1""",
+    "dashed": "=HYPERLINK(A1) </b></td> <!-- %s {0} {{}} $ unbalanced",
+    "style": "--> <svg/onload=alert(2)> <para>x</para> <a href='javascript:1'>",
+}
+LAYERS = "fine - ø.1 _"
+
+
+def all_files(folder: Path) -> dict[str, str]:
+    """The digests of all the files below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The folder of a finished run, and what was in it before; the user's home is in it, too."""
+    folder = tmp_path_factory.mktemp("hostile") / FOLDER
+    for seed, name in enumerate((PHOTO, DASHED, STYLE, START)):
+        paint(folder / name, seed)
+    (folder / "home").mkdir()
+    (folder / "tmp").mkdir()
+    weights = {"content": {"relu3_1": 1}, "style": {"relu1_1": 1, "relu2_1": 1}}
+    config = {
+        "contents": [
+            {"path": PHOTO, "title": TITLES["content"]},
+            {"path": DASHED, "name": "naïve 雪.v2", "title": TITLES["dashed"]},
+        ],
+        "styles": [{"path": STYLE, "title": TITLES["style"]}],
+        "layers": {LAYERS: weights},
+        "ratios": ["1e0", "1e-2"],
+        "image_size": 48,
+        "iterations": 2,
+        "snapshots": [0, 2],
+        "start": "file",
+        "start_file": START,
+        "device": "cpu",
+        "precision": "float32",
+    }
+    write_config(folder, config)
+    before = all_files(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder / "home"))
+        patch.setenv("TMPDIR", str(folder / "tmp"))
+        for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR"):
+            patch.delenv(name, raising=False)
+        done = snakemake(folder)
+    assert done.returncode == 0, done.stdout
+    return folder, before
+
+
+def test_no_name_was_taken_for_a_command(run):
+    folder, _ = run
+    assert not [path for path in folder.parent.rglob("*") if path.name.startswith("canary")]
+    assert not list(Path.cwd().glob("canary*"))
+    assert (folder / "results/complete").exists()
+
+
+def test_nothing_is_written_outside_the_results(run):
+    """Beside Snakemake's own folder, and the caches of libraries in the user's home."""
+    folder, before = run
+    after = all_files(folder)
+    assert {name: after.get(name) for name in before} == before, "what was there is as it was"
+    new = set(after) - set(before)
+    outside = {name for name in new if not name.startswith(("results/", ".snakemake/"))}
+    assert {name for name in outside if not name.startswith("home/.cache/")} == set()
+    assert sorted(os.listdir(folder.parent)) == [FOLDER], "nor beside the folder"
+
+
+def test_names_are_made_of_what_every_system_can_store(run):
+    folder, _ = run
+    cells = [
+        path.relative_to(folder / "results/cells") for path in folder.glob("results/cells/*/*/*/*")
+    ]
+    assert len(cells) == 4
+    for path in cells:
+        assert all(re.fullmatch(r"\w[\w .-]*", part) for part in path.parts), path
+    assert {path.parts[2] for path in cells} == {LAYERS}
+
+
+class Tags(HTMLParser):
+    """The elements of a page, with their attributes, and its text outside scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.scripts = 0
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.attributes += attrs
+
+
+@pytest.mark.parametrize(
+    "page", ["gallery/index.html", "report/table.html", "report/made_with.html"]
+)
+def test_no_title_becomes_markup(run, page):
+    folder, _ = run
+    tags = Tags((folder / "results" / page).read_text("utf-8"))
+    assert not [name for name, _ in tags.attributes if name.startswith("on")]
+    assert not [value for _, value in tags.attributes if value and "javascript:" in value]
+    assert not {"a", "para", "svg"} & set(tags.elements) - template_elements(page)
+    assert "alert(1)" not in json.dumps(tags.attributes)
+
+
+def template_elements(page: str) -> set[str]:
+    """The elements that a page has by itself."""
+    if not page.startswith("gallery"):
+        return set()
+    template = Path(__file__).resolve().parents[1] / "nst/gallery_page/page.html"
+    return set(Tags(template.read_text("utf-8")).elements)
+
+
+def test_titles_are_text_in_the_grids_on_paper(run):
+    folder, _ = run
+    pages = sorted(folder.glob("results/grids/**/*.pdf"))
+    assert len(pages) >= 5
+    for path in pages:
+        reader = pypdf.PdfReader(path)
+        for page in reader.pages:
+            assert "/Annots" not in page, "no links"
+    overview = pypdf.PdfReader(folder / "results/grids/overview.pdf").pages[0].extract_text()
+    written = "".join(overview.split())
+    for title in TITLES.values():
+        assert "".join(title.split())[:12] in written
+
+
+def test_the_table_has_no_formulas(run):
+    """A spreadsheet takes a text for one that begins with =, +, - or @."""
+    folder, _ = run
+    with (folder / "results/summary.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for value in row.values():
+                assert re.match(r"\w|$", value) or float(value) < 0, value
+
+
+def test_no_log_holds_anything_but_lines_of_text(run):
+    folder, _ = run
+    logs = sorted(folder.glob("results/logs/**/*.log"))
+    assert len(logs) > 10
+    for path in logs:
+        for line in path.read_text("utf-8").split("\n"):
+            assert line.replace("\t", " ").isprintable(), f"{path.name}: {line!r}"

@@ -1,0 +1,277 @@
+"""What SECURITY.md promises, as far as it can be held by tests."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from torchvision.models import VGG16_Weights, VGG19_Weights
+from workflow_runs import ROOT
+
+from nst.addresses import checked_mirror
+from nst.catalogue import read_catalogue
+from nst.errors import ConfigError, UserError
+from nst.extractor import load_extractor
+from nst.vgg import fetch_vgg19, vgg19_16x_from_file
+
+PACKAGE = sorted((ROOT / "nst").glob("*.py"))
+RULES = [ROOT / "Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk"))]
+CONSTRAINTS = ROOT / "workflow/envs/constraints.txt"
+
+# ---------------------------------------------------------------- weights
+
+
+class Command:
+    """An object whose pickle makes a file when it is loaded."""
+
+    def __init__(self, canary: Path) -> None:
+        self._canary = canary
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch '{self._canary}'",)
+
+
+def plain_pickle(canary: Path) -> bytes:
+    return pickle.dumps({"model": Command(canary)})
+
+
+def old_checkpoint(canary: Path) -> bytes:
+    """As torch wrote them before version 1.6: pickles one after the other."""
+    content = io.BytesIO()
+    torch.save({"model": Command(canary)}, content, _use_new_zipfile_serialization=False)
+    return content.getvalue()
+
+
+def new_checkpoint(canary: Path) -> bytes:
+    """As torch writes them today: an archive with a pickle in it."""
+    content = io.BytesIO()
+    torch.save({"model": Command(canary), "x": torch.zeros(3)}, content)
+    return content.getvalue()
+
+
+def archive_of_code(canary: Path) -> bytes:
+    """What looks like TorchScript."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(Command(canary)))
+        archive.writestr("archive/constants.pkl", pickle.dumps(Command(canary)))
+        archive.writestr("archive/code/__torch__.py", "import os\n")
+        archive.writestr("archive/version", "6\n")
+    return content.getvalue()
+
+
+MALICIOUS = [plain_pickle, old_checkpoint, new_checkpoint, archive_of_code]
+
+
+@pytest.mark.parametrize("make", MALICIOUS)
+@pytest.mark.parametrize("read", [vgg19_16x_from_file, fetch_vgg19, load_extractor])
+@pytest.mark.parametrize("name", ["weights.pth", "extractor.safetensors"])
+def test_code_in_a_weights_file_is_not_run(tmp_path, make, read, name):
+    canary = tmp_path / "canary"
+    (tmp_path / name).write_bytes(make(canary))
+    with pytest.raises(UserError):
+        read(tmp_path / name)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("make", MALICIOUS[:3])
+def test_these_files_would_run_code_if_they_were_trusted(tmp_path, make):
+    """The test above would hold for anything if they did not."""
+    canary = tmp_path / "canary"
+    content = io.BytesIO(make(canary))
+    if make is plain_pickle:
+        pickle.load(content)
+    else:
+        torch.load(content, weights_only=False)
+    assert canary.exists()
+
+
+# ---------------------------------------------------------------- downloads
+
+
+def test_everything_is_fetched_over_tls_and_held_to_a_digest():
+    entries = read_catalogue().values()
+    assert entries
+    for entry in entries:
+        assert entry.source.startswith(("https://", "scikit-image:", "resources:")), entry.name
+        assert re.fullmatch("[0-9a-f]{64}", entry.sha256), entry.name
+        assert re.fullmatch(r"\w+\.(jpg|png|pth)", entry.file), "no way out of a folder"
+    for weights in (VGG19_Weights.IMAGENET1K_V1, VGG16_Weights.IMAGENET1K_V1):
+        assert re.fullmatch(r"https://.+-[0-9a-f]{8}\.pth", weights.url)
+
+
+@pytest.mark.parametrize(
+    "mirror",
+    [None, "folder", "/mnt/nst", "https://example.org", "http://localhost:8000", "http://[::1]/x"],
+)
+def test_a_mirror_is_a_folder_or_reached_over_tls_or_on_this_machine(mirror):
+    assert checked_mirror(mirror) == mirror
+
+
+@pytest.mark.parametrize(
+    "mirror",
+    [
+        *("http://example.org", "HTTP://example.org", "ftp://example.org", "file:///etc"),
+        *("http://localhost.example.org", "http://localhost@example.org", "http://[x", "://"),
+    ],
+)
+def test_any_other_mirror_is_refused(mirror):
+    with pytest.raises(ConfigError, match=r"mirror must be a folder or an https:// address; got"):
+        checked_mirror(mirror)
+
+
+# ---------------------------------------------------------------- code
+
+FORBIDDEN_MODULES = {
+    *("pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "code", "codeop", "runpy"),
+    *("tarfile", "zipfile", "zipimport", "gzip", "bz2", "lzma", "ctypes", "cffi", "pty", "xml"),
+    *("telnetlib", "ftplib", "socketserver", "http.server", "xmlrpc"),
+}
+FORBIDDEN_CALLS = re.compile(
+    r"(eval|exec|compile|__import__|breakpoint|os\.(system|popen|exec\w*|spawn\w*)|"
+    r"subprocess\.(getoutput|getstatusoutput)|shutil\.(unpack_archive|make_archive)|"
+    r"yaml\.(unsafe_|full_)?load(_all)?|np\.load|torch\.jit\.load|torch\.hub\.load|"
+    r"importlib\.import_module|pd\.(read_pickle|eval)|joblib\.load|.*\.unpack)$"
+)
+ALLOWED_CALLS = {
+    ("documents.py", "yaml.load"),  # with a SafeLoader; see below
+    ("bombs.py", "struct.unpack"),  # numbers
+}
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: path.name)
+def test_the_package_runs_no_text_unpacks_no_archive_and_starts_no_shell(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+        names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+        for name in names:
+            assert not {name, name.split(".")[0]} & FORBIDDEN_MODULES, name
+    for name, call in calls(path):
+        assert (path.name, name) in ALLOWED_CALLS or not FORBIDDEN_CALLS.match(name), name
+        given = {one.arg: ast.unparse(one.value) for one in call.keywords}
+        assert given.get("shell", "False") == "False", name
+        if name == "torch.load":
+            assert given["weights_only"] == "True"
+        if name == "yaml.load":
+            assert ast.unparse(call.args[1]) == "_Loader"
+        if name.startswith("subprocess."):
+            assert isinstance(call.args[0], ast.List), "a list needs no quoting"
+
+
+def test_the_loader_of_yaml_is_a_safe_one():
+    from nst.documents import _Loader  # noqa: PLC0415 - private, and looked at only here
+
+    assert issubclass(_Loader, yaml.SafeLoader)
+    assert not issubclass(_Loader, yaml.FullLoader | yaml.UnsafeLoader)
+    kinds = {str(kind) for kind in (*_Loader.yaml_constructors, *_Loader.yaml_multi_constructors)}
+    assert not [kind for kind in kinds if "python" in kind]
+
+
+def test_the_calls_are_found():
+    """The tests above would hold for everything if nothing were found."""
+    found = {name for path in PACKAGE for name, _ in calls(path)}
+    assert {"torch.load", "yaml.load", "yaml.safe_load", "subprocess.run"} <= found
+    assert FORBIDDEN_CALLS.match("os.system")
+    assert FORBIDDEN_CALLS.match("tarfile.TarFile.unpack")
+    assert not FORBIDDEN_CALLS.match("json.load")
+
+
+def shell_commands(text: str) -> list[str]:
+    """The commands of a file of rules, each as the strings that stand after ``shell:``."""
+    blocks = re.findall(r"^ +shell:\n((?: {8,}.*\n)+)", text, re.MULTILINE)
+    return ["".join(re.findall(r'"((?:[^"\\]|\\.)*)"', block)) for block in blocks]
+
+
+def test_what_a_rule_hands_to_a_shell_is_quoted():
+    commands = [one for path in RULES for one in shell_commands(path.read_text("utf-8"))]
+    assert commands, "or the pattern is wrong"
+    for command in commands:
+        for name in re.findall(r"(?<!\{)\{([^{}]+)\}", command):
+            assert name.endswith(":q"), command
+    text = "".join(path.read_text("utf-8") for path in RULES)
+    assert len(re.findall(r"\bshell\b", text)) == len(commands), "in no other way"
+
+
+# ---------------------------------------------------------------- dependencies
+
+
+def pinned() -> dict[str, str]:
+    """The version of each package in the constraints."""
+    lines = CONSTRAINTS.read_text("utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def required(start: str) -> set[str]:
+    """Everything that has to be installed for a package to be, here and on this Python."""
+    from importlib.metadata import PackageNotFoundError, requires  # noqa: PLC0415
+
+    found: set[str] = set()
+    waiting = [Requirement(start)]
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        one = waiting.pop()
+        for extra in ("", *one.extras):
+            if (one.name, extra) in seen:
+                continue
+            seen.add((one.name, extra))
+            try:
+                inner = [Requirement(text) for text in requires(one.name) or []]
+            except PackageNotFoundError:  # of another system
+                continue
+            found.add(canonicalize_name(one.name))
+            waiting += [
+                each for each in inner if not each.marker or each.marker.evaluate({"extra": extra})
+            ]
+    return found
+
+
+def project_requirements() -> list[str]:
+    import tomllib  # noqa: PLC0415
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return [*project["dependencies"], *project["optional-dependencies"]["test"]]
+
+
+def test_every_package_that_is_installed_is_pinned():
+    wanted = set().union(*map(required, project_requirements()))
+    assert len(wanted) > 80, "or nothing was found"
+    # torch brings its own CUDA packages, each pinned by torch to a version.
+    missing = {
+        name for name in wanted - set(pinned()) if not re.match(r"(nvidia|cuda|triton)", name)
+    }
+    assert missing <= {"setuptools"}, "which comes with torch, and is the installer's own"
+    assert all(re.fullmatch(r"[0-9][\w.!+]*", version) for version in pinned().values())
+
+
+# ---------------------------------------------------------------- CI
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=str)
+def test_ci_may_read_the_repository_and_no_more(path):
+    workflow = yaml.safe_load(path.read_text("utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    for job in workflow["jobs"].values():
+        assert set(job.get("permissions", {}).values()) <= {"read"}
+        for step in job["steps"]:
+            # What a pull request is called must not become a command.
+            assert "${{" not in step.get("run", "")
+            if "checkout" in step.get("uses", ""):
+                assert step["with"]["persist-credentials"] is False
