@@ -35,25 +35,28 @@ def rank_cells(table: pd.DataFrame) -> pd.DataFrame:
     the pair's first, and ``reason`` tells why, in a sentence.
     """
     ranked = table.reset_index(drop=True)
-    ranked["rank"] = pd.array([pd.NA] * len(ranked), dtype="Int64")
-    ranked["pareto"] = False
-    ranked["suggested"] = False
-    ranked["reason"] = [_no_rank(status) for status in ranked["status"]]
+    rank = np.zeros(len(ranked), np.int64)  # 0 for none
+    pareto = np.zeros(len(ranked), bool)
+    reasons = [_no_rank(status) for status in ranked["status"]]
     # With dtype object, an empty table has no numbers to look at.
-    measured = ranked[list(AIMS)].astype(float).notna().all(axis=1)
-    candidates = ranked[(ranked["status"] == "finished") & measured]
-    for _, cells in candidates.groupby(list(PAIR), sort=False):
-        points = cells[list(AIMS)].to_numpy(float)
-        names = [
-            f"{layers}/{ratio}" for layers, ratio in zip(cells.layers, cells.ratio, strict=True)
-        ]
-        front = fronts(points)
-        order = preference(points, front)
-        rank = np.argsort(order) + 1
-        ranked.loc[cells.index, "rank"] = rank
-        ranked.loc[cells.index, "pareto"] = front == 1
-        ranked.loc[cells.index, "suggested"] = rank == 1
-        ranked.loc[cells.index, "reason"] = _reasons(points, front, order, names)
+    aims = ranked[list(AIMS)].astype(float)
+    candidates = ranked[(ranked["status"] == "finished") & aims.notna().all(axis=1)]
+    names = [f"{one}/{two}" for one, two in zip(ranked["layers"], ranked["ratio"], strict=True)]
+    points = aims.to_numpy()
+    for places in candidates.groupby(list(PAIR), sort=False).indices.values():
+        cells = candidates.index.to_numpy()[places]
+        front = fronts(points[cells])
+        order = preference(points[cells], front)
+        rank[cells] = np.argsort(order) + 1
+        pareto[cells] = front == 1
+        told = _reasons(points[cells], front, order, [names[cell] for cell in cells])
+        for cell, reason in zip(cells, told, strict=True):
+            reasons[cell] = reason
+    ranked["rank"] = pd.array(rank, dtype="Int64")
+    ranked.loc[rank == 0, "rank"] = pd.NA
+    ranked["pareto"] = pareto
+    ranked["suggested"] = rank == 1
+    ranked["reason"] = reasons
     return ranked
 
 
