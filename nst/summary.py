@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterable
+from math import nan
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from nst.cell import Cell, read_details
 from nst.errors import UserError
@@ -54,19 +58,21 @@ TRACE_TYPES = {
     "evaluation": "int64",
     **dict.fromkeys(("content_loss", "style_loss", "tv_loss", "total_loss"), "float64"),
 }
+ROWS_TOGETHER = 20_000  # of the traces; some MB, and few enough groups for millions of rows
 
 
 def summarise(details: Iterable[Path]) -> pd.DataFrame:
     """Return a table with a row for each cell of the pairs' ``details`` files, in their order.
 
-    The columns are ``COLUMNS``; results/README.md says what they hold.
+    The columns are ``COLUMNS``; results/README.md says what they hold. The files are read one by
+    one, since traces are most of them, and not kept.
 
     Raises:
         CellError: a file cannot be read.
     """
-    cells = [one for path in details for one in read_details(path).items()]
+    rows = [_row(cell, path) for file in details for path, cell in read_details(file).items()]
     columns = [column for column in COLUMNS if column not in RANKING]
-    return rank_cells(pd.DataFrame([_row(cell, path) for path, cell in cells], columns=columns))
+    return rank_cells(pd.DataFrame(rows, columns=columns))
 
 
 def gather_traces(details: Iterable[Path]) -> pd.DataFrame:
@@ -78,9 +84,41 @@ def gather_traces(details: Iterable[Path]) -> pd.DataFrame:
     Raises:
         CellError: a file cannot be read.
     """
-    traces = [_trace(cell) for path in details for cell in read_details(path).values()]
-    empty = pd.DataFrame(columns=list(TRACE_TYPES))
-    return pd.concat([empty, *traces], ignore_index=True).astype(TRACE_TYPES)
+    columns: dict[str, list[Any]] = {name: [] for name in TRACE_TYPES}
+    for path in details:
+        for cell in read_details(path).values():
+            for name, values in _trace(cell).items():
+                columns[name] += values
+    return pd.DataFrame(columns).astype(TRACE_TYPES)
+
+
+def write_traces(details: Iterable[Path], path: Path) -> None:
+    """Write what ``gather_traces`` returns as Parquet, whole or not at all.
+
+    At most ``ROWS_TOGETHER`` rows and one file's are in memory at a time. They are a row group, so
+    that a reader of one pair finds its rows without reading the others.
+
+    Raises:
+        CellError: a file cannot be read.
+    """
+    encoded = io.BytesIO()
+    schema = pa.Schema.from_pandas(gather_traces([]), preserve_index=False)
+    with pq.ParquetWriter(encoded, schema) as writer:
+        waiting: list[pd.DataFrame] = []
+        for file in details:
+            waiting.append(gather_traces([file]))
+            if sum(map(len, waiting)) >= ROWS_TOGETHER:
+                _write_rows(writer, waiting)
+        _write_rows(writer, waiting)
+    write_atomically(path, encoded.getvalue())
+
+
+def _write_rows(writer: pq.ParquetWriter, waiting: list[pd.DataFrame]) -> None:
+    """Write the tables that wait as one row group, and forget them."""
+    if waiting:
+        rows = pd.concat(waiting, ignore_index=True)
+        writer.write_table(pa.Table.from_pandas(rows, writer.schema, preserve_index=False))
+        waiting.clear()
 
 
 def write_summary(table: pd.DataFrame, path: Path) -> None:
@@ -95,21 +133,24 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     write_atomically(path, encoded.getvalue())
 
 
-def _trace(cell: Cell) -> pd.DataFrame:
-    """Lay out one cell's trace, each row with the names of its cell."""
-    losses = {f"{name}_loss": cell.trace.get(name) for name in ("content", "style", "tv", "total")}
-    return pd.DataFrame(
-        {
-            "content": cell.content.name,
-            "style": cell.style.name,
-            "layers": cell.layers,
-            "ratio": cell.ratio,
-            "fingerprint": cell.fingerprint,
-            "evaluation": cell.trace.get("evaluation"),
-            **losses,
+def _trace(cell: Cell) -> dict[str, list[Any]]:
+    """Lay out one cell's trace by columns, each row with the names of its cell."""
+    steps = list(cell.trace.get("evaluation", []))
+    names = {
+        "content": cell.content.name,
+        "style": cell.style.name,
+        "layers": cell.layers,
+        "ratio": cell.ratio,
+        "fingerprint": cell.fingerprint,
+    }
+    return {
+        **{name: [value] * len(steps) for name, value in names.items()},
+        "evaluation": steps,
+        **{
+            f"{name}_loss": list(cell.trace.get(name, [nan] * len(steps)))
+            for name in ("content", "style", "tv", "total")
         },
-        index=range(len(cell.trace.get("evaluation", []))),
-    )
+    }
 
 
 def _row(cell: Cell, path: Path) -> dict[str, object]:
