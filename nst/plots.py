@@ -66,6 +66,7 @@ LINE = 68  # signs of a legend across the column
 MOST_PICTURES = 16  # of a plot; the other cells are points
 MOST_TICKS = 16  # of an axis of names
 MOST_ENTRIES = 8  # of a legend; the rest is not named
+MOST_LINES = 600  # thin ones of a plot; more are a blot, and a file that no viewer opens
 AXIS_TITLES = {
     "content_distance": "content distance\n(lower keeps more)",
     "style_distance": "style distance\n(lower takes more)",
@@ -303,7 +304,8 @@ def _legend_of_variants(figure: Figure, shades: dict[str, Any], dashes: dict[str
 def plot_ratios(table: pd.DataFrame) -> Figure:
     """Plot the effect of α/β: both distances over all pairs.
 
-    A thin line is a pair with one choice of layer weights, a thick one the median of the pairs.
+    A thin line is a pair with one choice of layer weights, a thick one the median of the pairs. Of
+    many pairs some are drawn, evenly, and all counted in the median.
     """
     with _figure(PAGE, 2.6) as figure:
         ratios = _ratios(table)
@@ -314,7 +316,8 @@ def plot_ratios(table: pd.DataFrame) -> Figure:
                     index="ratio", columns=["content", "style"], values=aim
                 ).reindex(ratios)
                 ink = inks[str(layers)]
-                axes.plot(values.to_numpy(), color=ink, lw=0.5, alpha=0.35)
+                lines = _some_columns(values, MOST_LINES // len(inks))
+                axes.plot(lines, color=ink, lw=0.5, alpha=0.35)
                 axes.plot(values.median(axis=1).to_numpy(), color=ink, lw=2, marker="o", ms=4)
             _name_places(axes, ratios, "α/β", aim)
         handles = [Line2D([], [], color=ink, lw=2) for ink in list(inks.values())[:MOST_ENTRIES]]
@@ -326,6 +329,7 @@ def plot_layers(table: pd.DataFrame) -> Figure:
     """Plot the effect of the layer weights: both distances over all pairs.
 
     A thin line joins the cells of a pair that have the same α/β, its colour; a bar is the median.
+    Of many pairs some are drawn, evenly, and all counted in the median.
     """
     with _figure(PAGE, 2.6) as figure:
         names = list(table["layers"].drop_duplicates())
@@ -335,7 +339,8 @@ def plot_layers(table: pd.DataFrame) -> Figure:
                 values = cells.pivot_table(
                     index="layers", columns=["content", "style"], values=aim
                 ).reindex(names)
-                axes.plot(values.to_numpy(), color=shades[str(ratio)], lw=0.6, marker="o", ms=2.5)
+                lines = _some_columns(values, MOST_LINES // len(shades))
+                axes.plot(lines, color=shades[str(ratio)], lw=0.6, marker="o", ms=2.5)
             medians = table.groupby("layers")[aim].median().reindex(names)
             width = 0.25
             places = np.arange(len(names))
@@ -418,6 +423,13 @@ def _dashes(layers: pd.Series) -> dict[str, str]:
     """Give each choice of layer weights a kind of line."""
     names = layers.drop_duplicates()
     return {name: DASHES[place % len(DASHES)] for place, name in enumerate(names)}
+
+
+def _some_columns(values: pd.DataFrame, most: int) -> NDArray[np.float64]:
+    """Choose at most so many columns, at least one, evenly."""
+    count = min(values.shape[1], max(1, most))
+    places = np.linspace(0, values.shape[1] - 1, count).round().astype(int)
+    return values.to_numpy(float)[:, places]
 
 
 def _some(names: list[str]) -> list[str]:

@@ -287,6 +287,24 @@ def test_grids_of_any_size_have_plots(table, plot, size):
         assert axes.bbox.height > 0.3 * figure.bbox.height
 
 
+@pytest.mark.parametrize("plot", [plot_ratios, plot_layers])
+def test_of_very_many_pairs_some_lines_are_drawn_and_all_counted(table, plot, monkeypatch):
+    cells = table(styles=tuple(f"style {one}" for one in range(30)))
+    whole = drawn(plot(cells))
+    monkeypatch.setattr("nst.plots.MOST_LINES", 20)
+    some = drawn(plot(cells))
+    for before, after in zip(whole.axes, some.axes, strict=True):
+        thin = [one for one in after.lines if one.get_linewidth() < 1]
+        assert 10 <= len(thin) <= 20
+        assert len([one for one in before.lines if one.get_linewidth() < 1]) >= 60
+        medians = [
+            [tuple(one.get_ydata()) for one in axes.lines if one.get_linewidth() == 2]
+            + [segment.tolist() for bars in axes.collections for segment in bars.get_segments()]
+            for axes in (before, after)
+        ]
+        assert medians[0] == medians[1] != []
+
+
 def test_alpha_or_beta_may_be_zero(table):
     cells = table()
     cells.loc[cells["ratio"] == "1e0", "beta"] = 0.0
