@@ -1,0 +1,161 @@
+"""Thousands of cells: what is planned and gathered grows with them slowly, or not at all.
+
+Peaks of memory are those of real processes, and what is held to a limit is their growth from 500
+cells to 2,000, so that neither imports nor another version of a library count.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from conftest import paint
+from test_cell import make_cell
+from workflow_runs import ROOT, snakemake, write_config
+
+from nst.cell import TRACE_POINTS, Source, write_details
+from nst.plots import read_pair
+from nst.summary import gather_traces, write_traces
+
+VARIANTS = 100
+FEW, MANY = 5, 20  # pairs
+STEPS = {
+    "tables": """
+from nst.summary import summarise, write_parquet, write_summary, write_traces
+table = summarise(details)
+write_summary(table, folder / "summary.csv")
+write_parquet(table, folder / "summary.parquet")
+write_traces(details, folder / "traces.parquet")
+""",
+    "made with": """
+from nst.report import write_made_with_page
+write_made_with_page(details, folder / "made_with.html")
+""",
+    "gallery": """
+from nst.cell import read_details
+from nst.gallery import write_gallery
+from nst.gallery_entries import gallery_entries, read_table
+pairs = map(read_details, details)
+cells = ((cell, picture) for pair in pairs for picture, cell in pair.items())
+entries = gallery_entries(cells, read_table(folder / "summary.csv"), folder / "inputs")
+write_gallery(entries, folder / "gallery", title="many")
+""",
+}
+PROGRAM = """
+import resource, sys
+from pathlib import Path
+folder = Path(sys.argv[1])
+details = sorted(folder.glob("details/*/*.json"))
+{step}
+unit = 1 if sys.platform == "darwin" else 1024
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+"""
+# kB of memory for each cell more. A cell's own trace takes 60 kB while it is read.
+LIMITS = {"tables": 16, "made with": 4, "gallery": 16}
+
+
+def make_results(folder: Path, pairs: int) -> Path:
+    """Write the details of so many pairs, with traces as long as they get; one picture for all."""
+    picture = paint(folder / "cells" / "one.png", 1, (32, 32))
+    steps = range(1, TRACE_POINTS + 1)
+    for number in range(pairs):
+        cells = {}
+        for place in range(VARIANTS):
+            share = (number * VARIANTS + place) / (pairs * VARIANTS)
+            losses = {
+                "content": 0.1 + share,
+                "style": 1.3 - share,
+                "total": 1.0 + share,
+                "content_distance": 0.1 + share * (1 - share),
+                "style_distance": 0.9 - share,
+            }
+            trace = {
+                "evaluation": steps,
+                **{name: [losses[name] + 1 / step for step in steps] for name in list(losses)[:3]},
+            }
+            path = folder / "cells" / f"{number}-{place}.png"
+            path.hardlink_to(picture)
+            cells[path] = make_cell(
+                content=Source("cat", "Cat", "c" * 64),
+                style=Source(f"style{number}", f"Style {number}", "5" * 64),
+                ratio=f"1e-{place}",
+                losses=losses,
+                trace=trace,
+                width=32,
+                height=32,
+            )
+        write_details(cells, folder / "details" / "cat" / f"style{number:03}.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def peaks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int]]:
+    """Peak of memory of each step at both sizes, in bytes."""
+    folders = [make_results(tmp_path_factory.mktemp("results"), pairs) for pairs in (FEW, MANY)]
+    return {name: tuple(peak(step, folder) for folder in folders) for name, step in STEPS.items()}
+
+
+def peak(step: str, folder: Path) -> int:
+    """Run a step in a process of its own; return the most memory it took, in bytes."""
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(step=step), str(folder)],
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return int(run.stdout)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_gathering_takes_little_more_memory_for_each_cell(peaks, step):
+    few, many = peaks[step]
+    growth = (many - few) / ((MANY - FEW) * VARIANTS) / 1000
+    assert growth < LIMITS[step], f"{few / 2**20:.0f} MiB, then {many / 2**20:.0f} MiB"
+
+
+def test_the_traces_of_many_pairs_are_read_for_one_of_them_alone(tmp_path: Path):
+    """Groups of rows are found by the names in them, and few small ones are put together."""
+    results = make_results(tmp_path, 3)
+    details = sorted(results.glob("details/*/*.json"))
+    write_traces(details, tmp_path / "traces.parquet")
+    file = pq.ParquetFile(tmp_path / "traces.parquet")
+    assert file.metadata.num_rows == 3 * VARIANTS * TRACE_POINTS
+    assert file.num_row_groups == 3
+    one = read_pair(tmp_path / "traces.parquet", "cat", "style1")
+    whole = pd.read_parquet(tmp_path / "traces.parquet")
+    pd.testing.assert_frame_equal(whole, gather_traces(details))
+    expected = whole[whole["style"] == "style1"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(one, expected)
+
+
+def test_ten_thousand_cells_are_planned_as_a_job_for_each_pair(tmp_path: Path):
+    for number in range(10):
+        paint(tmp_path / f"contents/content{number}.png", number)
+        paint(tmp_path / f"styles/style{number}.png", 10 + number)
+    weights = {"content": {"relu3_1": 1}, "style": {"relu1_1": 1}}
+    config = {
+        "contents": ["contents/*.png"],
+        "styles": ["styles/*.png"],
+        "ratios": [f"1e-{number}" for number in range(10)],
+        "layers": {
+            f"weights{place}": weights | {"style": {"relu1_1": 1, "relu2_1": place + 1}}
+            for place in range(10)
+        },
+        "image_size": 48,
+        "iterations": 1,
+    }
+    write_config(tmp_path, config)
+    run = snakemake(tmp_path, "--dry-run", "--quiet", "rules")
+    assert run.returncode == 0, run.stdout
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout, re.MULTILINE))
+    assert planned["stylize"] == "100"
+    assert planned["pair_grid"] == "100"
+    images, grids, plots, once = 20 + 1, 100 + 100, 10, 7
+    assert int(planned["total"]) == images + 100 + grids + plots + once
