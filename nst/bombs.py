@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from nst.errors import ImageError
 
 MOST_VALUES = 150_000  # of a TIFF's tag: four planes of the longest picture, a strip for each row
-MOST_SCANS = 1000  # of a JPEG: 10 are usual, each is a pass over the whole picture
+MOST_SCANS = 1000  # of a JPEG: 10 are usual
 BLOCK = 2**20  # bytes
 BYTES = (1, 2, 6, 7)  # the types of a TIFF's tag that Pillow keeps as they are
 
 
-def refuse_bombs(path: Path) -> None:
-    """Refuse a TIFF whose lists, or a JPEG whose passes, have no proportion to a picture.
+def refuse_lists(path: Path) -> None:
+    """Refuse a TIFF, of the usual kind or BigTIFF, whose first directory has too long a list.
 
-    A megabyte of either can keep Pillow busy for minutes: it makes an object of every number in a
-    list of strips, and goes over all the pixels for each scan.
+    Pillow makes an object of every number in a list of strips: ten million take minutes.
 
     Raises:
         ImageError: the file is such a one.
@@ -26,40 +26,44 @@ def refuse_bombs(path: Path) -> None:
     """
     with path.open("rb") as file:
         head = file.read(16)
-        if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            _check_tags(path, file, head)
-        elif head[:3] == b"\xff\xd8\xff":
-            _check_scans(path, file)
+        if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return
+        for tag, kind, count in _directory(file, head):
+            if kind not in BYTES and count > MOST_VALUES:
+                raise ImageError(
+                    f"{path}: may have at most {MOST_VALUES} values in a tag; got {count} in tag "
+                    f"{tag}. Export it with larger strips, or as PNG."
+                )
 
 
-def _check_tags(path: Path, file: BinaryIO, head: bytes) -> None:
-    """Look through a TIFF's first directory, of the usual kind or of BigTIFF's."""
-    order = "<" if head.startswith(b"I") else ">"
-    big = b"+" in head[:4]
-    (place,) = (
-        struct.unpack(f"{order}Q", head[8:]) if big else struct.unpack(f"{order}I", head[4:8])
-    )
-    file.seek(place)
-    (entries,) = struct.unpack(f"{order}{'Q' if big else 'H'}", file.read(8 if big else 2))
-    entry = struct.Struct(f"{order}{'HHQ8x' if big else 'HHI4x'}")
-    directory = file.read(min(entries, 65535) * entry.size)
-    for tag, kind, count in entry.iter_unpack(
-        directory[: len(directory) // entry.size * entry.size]
-    ):
-        if kind not in BYTES and count > MOST_VALUES:
-            raise ImageError(
-                f"{path}: may have at most {MOST_VALUES} values in a tag; got {count} in tag "
-                f"{tag}. Export it with larger strips, or as PNG."
-            )
+def refuse_scans(path: Path) -> None:
+    """Refuse a JPEG with too many scans: each is a pass over the whole picture.
 
+    Reads the file. What begins a scan counts in a thumbnail, too.
 
-def _check_scans(path: Path, file: BinaryIO) -> None:
-    """Count what begins a scan of a JPEG; a thumbnail's count too."""
+    Raises:
+        ImageError: the file is such a one.
+        OSError: it cannot be read.
+    """
     scans = 0
-    while block := file.read(BLOCK):
-        scans += block.count(b"\xff\xda")
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            scans += block.count(b"\xff\xda")
     if scans > MOST_SCANS:
         raise ImageError(
             f"{path}: may have at most {MOST_SCANS} scans; got {scans}. Export it again, not "
             "progressive."
         )
+
+
+def _directory(file: BinaryIO, head: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield tag, type and number of values of each entry in a TIFF's first directory."""
+    order = "<" if head.startswith(b"I") else ">"
+    big = b"+" in head[:4]
+    place, number, entry = ("Q", "Q", "HHQ8x") if big else ("I", "H", "HHI4x")
+    (start,) = struct.unpack_from(f"{order}{place}", head, 8 if big else 4)
+    file.seek(start)
+    (entries,) = struct.unpack(f"{order}{number}", file.read(8 if big else 2))
+    kind = struct.Struct(f"{order}{entry}")
+    content = file.read(min(entries, 65535) * kind.size)
+    yield from kind.iter_unpack(content[: len(content) // kind.size * kind.size])

@@ -215,7 +215,7 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(read_png_text(path)[TEXT_KEY])
         if not isinstance(record, dict):
             raise KeyError(TEXT_KEY)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         if isinstance(error, ImageError):
             raise
         raise ImageError(

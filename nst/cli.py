@@ -178,7 +178,9 @@ def show(
 ) -> None:
     """Print the settings, versions and losses that FILES carry inside, as JSON."""
     for path in files:
-        typer.echo(json.dumps(read_record(path), ensure_ascii=False, indent=2))
+        text = json.dumps(read_record(path), ensure_ascii=False, indent=2)
+        # Half of a surrogate pair, which JSON can spell, cannot be printed.
+        typer.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 @app.command("verify")

@@ -157,7 +157,11 @@ def _validate(config: Mapping[Any, Any]) -> None:
     import jsonschema  # noqa: PLC0415 - half of this module's import time
 
     schema = load_schema()
-    _Census(schema).count(dict(config), ())
+    census = _Census(schema)
+    census.check_keys(config, ())
+    if any(key not in schema["properties"] for key in config):
+        raise ConfigError(_unknown("the configuration", config, list(schema["properties"])))
+    census.count(dict(config), ())
     validator = jsonschema.Draft202012Validator(schema)
     errors = list(islice(validator.iter_errors(dict(config)), MOST_MISTAKES))
     if not errors:
@@ -199,10 +203,14 @@ class _Census:
             self.sizes[id(value)] = self._count_inner(value, path)
         return self.sizes[id(value)]
 
+    def check_keys(self, value: Mapping[Any, Any], path: tuple[str, ...]) -> None:
+        """Refuse a key that cannot even be printed."""
+        for key in value:
+            self._check(key, path)
+
     def _count_inner(self, value: dict[Any, Any] | list[Any], path: tuple[str, ...]) -> int:
         if isinstance(value, dict):
-            for key in value:
-                self._check(key, path)
+            self.check_keys(value, path)
         size = 1
         for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
             size += self.count(inner, (*path, str(step)))
@@ -238,17 +246,21 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
     path = [str(step) for step in error.absolute_path]
     place = ".".join(path) or "the configuration"
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
-        known = list(error.schema["properties"])
-        unknown = next(key for key in error.instance if key not in known)
-        close = difflib.get_close_matches(str(unknown), known, n=1)
-        hint = f"did you mean {close[0]!r}? The" if close else "the"
-        return f"{place}: unknown key {unknown!r}; {hint} keys are {', '.join(known)}."
+        return _unknown(place, error.instance, list(error.schema["properties"]))
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
         rule = error.schema["properties"][missing].get("description", "required")
         return f"{place}: the key {missing!r} is missing; it is {rule}."
     rule = error.schema.get("description") or _rule(schema, path)
     return f"{place} must be {rule}; got {_shown(error.instance)}."
+
+
+def _unknown(place: str, mapping: Mapping[Any, Any], known: Sequence[str]) -> str:
+    """Say that a key is unknown, and which it may have been meant to be."""
+    unknown = next(key for key in mapping if key not in known)
+    close = difflib.get_close_matches(str(unknown), known, n=1)
+    hint = f"did you mean {close[0]!r}? The" if close else "the"
+    return f"{place}: unknown key {unknown!r}; {hint} keys are {', '.join(known)}."
 
 
 def _shown(value: object) -> str:

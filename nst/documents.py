@@ -106,7 +106,7 @@ class _Loader(yaml.SafeLoader):
         super().flatten_mapping(node)
         self._merged += len(node.value) if merges else 0
         if self._merged > MOST_MERGED:
-            _refuse(node, f"<< brings in more than {MOST_MERGED} keys; write them out")
+            _refuse(node, f"<< may bring in {MOST_MERGED} keys at most; write them out")
 
     def construct_number(self, node: yaml.ScalarNode) -> int | float:
         """Read a number that is not too long: the time to read one grows with its square."""

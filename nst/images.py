@@ -29,7 +29,7 @@ from PIL import (
     UnidentifiedImageError,
 )
 
-from nst.bombs import refuse_bombs
+from nst.bombs import refuse_lists, refuse_scans
 from nst.errors import ImageError, one_line
 from nst.files import write_atomically
 from nst.geometry import fit_long, fit_short
@@ -91,6 +91,8 @@ def load_image(path: Path) -> Image.Image:
         _check_header(path, image)
         if image.format != "MPO" and getattr(image, "is_animated", False):
             logger.warning("%s: has several frames; only the first is used.", _shown(path))
+        if image.format in ("JPEG", "MPO"):
+            refuse_scans(path)
         image.load()
         upright = _upright(path, image)
         if upright is not image:
@@ -205,7 +207,7 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFil
         try:
             _check_file(path)
             with suppress(struct.error):  # cut off; Pillow will say so
-                refuse_bombs(path)
+                refuse_lists(path)
             with path.open("rb") as file, Image.open(file, formats=readable) as image:
                 yield image
         except ImageError:

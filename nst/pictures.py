@@ -90,7 +90,7 @@ def existing(key: str, path: str) -> str:
     """Require a file at ``path``; ``~`` is the user's home.
 
     Raises:
-        ConfigError: there is none, or its path cannot be printed.
+        ConfigError: there is none, or its path cannot be printed or handed to Snakemake.
     """
     path = _home(path)
     if not isfile(path):  # unlike pathlib's, never an OSError
@@ -99,6 +99,11 @@ def existing(key: str, path: str) -> str:
             f"{key}: {path!r} {what}; paths are relative to the working directory, {Path.cwd()}."
         )
     _refuse_signs(key, "a path", path, "Rename the file.")
+    if set(path) & set("{}<>"):
+        raise ConfigError(
+            f"{key}: a path must not contain {{, }}, < or >, in which Snakemake puts other texts; "
+            f"got {path!r}. Rename the file."
+        )
     return path
 
 

@@ -208,11 +208,14 @@ def _check_together(settings: Settings) -> None:
             f"size: {settings.size}, image_size: {settings.image_size}"
         )
     if settings.size == "exact" and settings.coarse_stages:
-        raise ConfigError("coarse_stages need size: long_side or short_side; got exact")
+        raise ConfigError(
+            "coarse_stages need size: long_side or short_side; got exact. Remove one."
+        )
     late = [one for one in settings.snapshots if one > settings.iterations]
     if late:
         raise ConfigError(
-            f"snapshots must not lie beyond iterations, {settings.iterations}; got {late[0]}"
+            f"snapshots must not lie beyond iterations, {settings.iterations}; got {late[0]}. "
+            "Raise iterations, or remove it."
         )
 
 

@@ -34,6 +34,8 @@ def folder(tmp_path, monkeypatch):
     """A working directory with photographs, as a user has it."""
     for number, name in enumerate(["photos/cat.png", "photos/dog.jpg", "other/cat.png"]):
         paint(tmp_path / name, seed=number)
+    for name in ("{name}.png", "<name>.png", "two\nlines.png"):
+        paint(tmp_path / "strange" / name)
     (tmp_path / "photos/notes.txt").write_text("not a picture")
     (tmp_path / "photos/album.png").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -422,6 +424,25 @@ MISTAKES = {
     "a weight beyond the range": (
         {"layers": {"fine": {"content": {"relu4_2": 1e13}, "style": {"relu1_1": 1}}}},
         ("layers.fine:", "the weight of relu4_2 must be a number from 0 to 1e+12"),
+    ),
+    "a path with a wildcard's sign": (
+        {"contents": [{"path": "strange/{name}.png"}]},
+        (
+            "contents: a path must not contain {, }, < or >",
+            "got 'strange/{name}.png'. Rename the file.",
+        ),
+    ),
+    "a start with a wildcard's sign": (
+        {"start": "file", "start_file": "strange/{name}.png"},
+        ("start_file: a path must not contain {, }, < or >", "Rename the file."),
+    ),
+    "a path with the sign of a variable of Snakemake's": (
+        {"contents": ["strange/<name>.png"]},
+        ("contents: a path must not contain", "got 'strange/<name>.png'. Rename the file."),
+    ),
+    "a file with a line break": (
+        {"contents": [{"path": "strange/two\nlines.png", "name": "two"}]},
+        ("contents: a path must not contain '\\n'", "Rename the file."),
     ),
     "a title that draws over others": (
         {"contents": [{"path": "photos/cat.png", "title": "a\nb"}]},

@@ -21,6 +21,7 @@ from bounds import bounded, cases
 from conftest import paint
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from test_config import config, places, replaced
 from workflow_runs import ROOT, snakemake
 
@@ -28,9 +29,12 @@ from nst.catalogue import read_catalogue
 from nst.config import load_schema, read_file, read_run
 from nst.documents import MOST_BYTES
 from nst.errors import LONGEST, ConfigError
+from nst.geometry import content_size
 from nst.inspection import inspect_run
 from nst.names import checked_name
 from nst.patterns import find_files
+from nst.settings import Settings
+from nst.transfer import picture_size
 
 CATALOGUE = read_catalogue()
 KEYS = "|".join(load_schema()["properties"])
@@ -40,9 +44,9 @@ FORM = re.compile(
 # A rule says what must be, or what is missing or twice; the remedy what to do. Where the rule is
 # what to write, as in "seed must be a whole number of at least 0", it is the remedy as well.
 RULE = re.compile(
-    r"\b(must|may|needs?|is missing|unknown|twice|again|is there|cannot|all weights are 0|neither|"
-    r"does not exist|is not a|is not valid|is nested|has too many|has no|no image matches|"
-    r"differ only|leave it out|both 0|give both|too narrow)\b"
+    r"\b(must|may|needs?|are named|is missing|unknown|twice|again|is there|cannot|"
+    r"all weights are 0|neither|does not exist|is not a|is not valid|is nested|has too many|has no|"
+    r"no image matches|differ only|leave it out|both 0|give both|too narrow)\b"
 )
 REMEDY = re.compile(
     r"\b(must be|give|use|rename|correct|write|save|remove|check|split|shorten|reword|raise|leave|"
@@ -331,17 +335,17 @@ def test_any_file_is_used_or_refused_in_one_clear_line(folder, content):
     assert not (folder / "canary").exists(), "nothing in a file is run"
 
 
-def many_aliases(level: str) -> str:
-    """Nine levels that each hold the one before nine times."""
-    lines = [f"a: &a {level.format('x')}"]
+def many_aliases(first: str, level: str) -> str:
+    """Ten levels, each of which holds the one before nine times."""
+    lines = [f"- &a {first}"]
     for before, name in zip("abcdefghi", "bcdefghij", strict=True):
-        lines.append(f"{name}: &{name} {level.format(', '.join([f'*{before}'] * 9))}")
-    return "\n".join(lines)
+        lines.append(f"- &{name} {level.format(', '.join([f'*{before}'] * 9))}")
+    return "\n".join(["contents:", *lines])
 
 
 BOMBS = {
-    "aliases of aliases": many_aliases("[{}]"),
-    "merges of merges": "a: &a {k: 1}\n" + many_aliases("{{<<: [{}]}}").split("\n", 1)[1],
+    "aliases of aliases": many_aliases("[x]", "[{}]"),
+    "merges of merges": many_aliases("{k: 1}", "{{<<: [{}]}}"),
     "one mapping merged often": (
         f"a: &a {{{', '.join(f'k{i}: 1' for i in range(500))}}}\nb:\n" + "- {<<: *a}\n" * 20_000
     ),
@@ -526,3 +530,17 @@ def test_an_image_too_narrow_for_a_layer_is_found_while_planning(folder, changes
     if told:
         assert "relu3_1 needs at least 8 px per side; got 4" in message
         check_form(message)
+
+
+@given(
+    content=st.tuples(st.integers(32, 9000), st.integers(32, 9000)),
+    size=st.integers(32, 300),
+    mode=st.sampled_from(["long_side", "short_side"]),
+)
+@settings(max_examples=30)
+def test_sizes_are_foretold_as_they_come_out(content, size, mode):
+    if max(content) > 16 * min(content):
+        return
+    chosen = Settings.from_mapping({"image_size": size, "size": mode})
+    picture = Image.new("1", content)
+    assert content_size(content, chosen, size) == picture_size(picture, chosen)

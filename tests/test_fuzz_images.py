@@ -7,6 +7,7 @@ harm: files that stand for much more than they hold, and things that are no file
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import re
 import socket
@@ -27,9 +28,17 @@ from PIL import Image, ImageCms
 from test_images import chunk, encoded, orientation_exif, picture, png_header, rgb_profile
 from workflow_runs import ROOT
 
-from nst import images
+from nst import cli, images
+from nst.cell import TEXT_KEY, read_record
 from nst.errors import ImageError
-from nst.images import MAX_MEGAPIXELS, MAX_MEGAPIXELS_OF, load_image, read_png_text, read_size
+from nst.images import (
+    MAX_MEGAPIXELS,
+    MAX_MEGAPIXELS_OF,
+    load_image,
+    read_png_text,
+    read_size,
+    save_png,
+)
 
 Image.init()
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -404,6 +413,19 @@ def test_a_bomb_does_no_harm(tmp_path, make, told):
     assert told in said, said
     if said != "read":
         check_form(said, path)
+
+
+def test_the_settings_in_a_strange_picture_do_no_harm_either(tmp_path, capsys):
+    path = tmp_path / "strange.png"
+    save_png(picture(), path, {TEXT_KEY: "[" * 100_000})
+    assert "carries no settings of nst; only pictures that nst made do" in refusal(
+        read_record, path
+    )
+    save_png(picture(), path, {TEXT_KEY: r'{"title": "\ud800 \u001b[2J"}'})
+    with pytest.raises(SystemExit) as left:
+        cli.main(["show", str(path)])
+    assert not left.value.code
+    assert json.loads(capsys.readouterr().out) == {"title": "\ud800 \x1b[2J"}
 
 
 # ---------------------------------------------------------------- the largest that are read

@@ -537,7 +537,7 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
         read(tmp_path, b"")
 
 
-@pytest.mark.parametrize("content", [b"Dear diary", b"\0\1\2", b"BM", b"GIF"])
+@pytest.mark.parametrize("content", [b"Dear diary", b"\0\1\2", b"GIF"])
 def test_what_is_not_an_image_is_refused(tmp_path: Path, content: bytes) -> None:
     rule = r"photo\.jpg: must be one of PNG, JPEG, .*; its content is none, .*\. Export it as PNG\."
     with pytest.raises(ImageError, match=rule):

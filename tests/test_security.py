@@ -146,7 +146,7 @@ FORBIDDEN_CALLS = re.compile(
 )
 ALLOWED_CALLS = {
     ("documents.py", "yaml.load"),  # with a SafeLoader; see below
-    ("bombs.py", "struct.unpack"),  # numbers
+    ("bombs.py", "struct.unpack"),  # of numbers
 }
 
 
