@@ -252,6 +252,17 @@ def test_a_name_is_made_of_the_file_s_own(folder):
     assert sorted(run.contents) == ["a-b -2", "x.y-z_", "Ünïcode 雪"]
 
 
+@pytest.mark.parametrize(
+    "pair",
+    [("cat", "CAT"), ("straße", "STRASSE"), ("Ångström", "a\u030angstro\u0308m"), ("ﬁn", "fin")],
+)
+def test_names_that_some_system_takes_for_one_are_refused(pair):
+    pictures = [{"name": name, "path": "photos/cat.png"} for name in pair]
+    assert "differ only in case; rename one" in refusal(least(contents=pictures))
+    layers = dict.fromkeys(pair, WEIGHTS)
+    assert "differ only in case; rename one" in refusal(least(layers=layers))
+
+
 def test_two_spellings_of_an_accent_are_one_name():
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     pictures = [{"name": name, "path": "photos/cat.png"} for name in (composed, decomposed)]
@@ -538,6 +549,9 @@ def test_a_name_that_some_system_cannot_store_is_refused(name):
         message = refusal(least(**{key: [picture]}))
         assert message.startswith(f"{key}: {name!r} cannot name a file; use up to 80 letters")
     assert refusal(least(layers={name: WEIGHTS})).startswith(f"layers: {name!r} cannot name a file")
+    recipes = [{"formulation": "gatys2016", "name": name}]
+    message = refusal({"contents": ["chelsea"], "styles": ["rocket"], "formulations": recipes})
+    assert message.startswith(f"formulations: {name!r} cannot name a file")
 
 
 @pytest.mark.parametrize("name", ["a" * 80, "cat.v2", "_", "con2", "雪 2", "Ärger"])

@@ -25,6 +25,7 @@ from PIL import Image
 from test_config import config, places, replaced
 from workflow_runs import ROOT, snakemake
 
+from nst import cli
 from nst.catalogue import read_catalogue
 from nst.config import load_schema, read_file, read_run
 from nst.documents import MOST_BYTES
@@ -496,6 +497,16 @@ def test_a_configuration_is_checked_without_running_what_is_in_it(tmp_path):
     assert run.returncode == 1
     assert run.stderr.startswith("nst: the configuration: unknown key '__use_yte__'")
     assert not (tmp_path / "canary").exists()
+
+
+def test_a_sound_configuration_is_checked_without_starting_anything(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        cli.main(["check", str(ROOT / "config/config.yaml")])
+    assert not left.value.code
+    told = "config.yaml is in order: 2 contents × 4 styles × 6 variants = 48 cells"
+    assert told in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 # ---------------------------------------------------------------- too narrow for a layer

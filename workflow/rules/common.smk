@@ -23,8 +23,9 @@ share_package_with_jobs(workflow.basedir)
 
 try:
     if workflow.is_main_process:  # and not each job again
+        # More strictly than Snakemake does, which takes a key twice.
         for path in workflow.configfiles:
-            read_file(Path(path))  # more strictly than Snakemake, which takes a key twice
+            read_file(Path(path))
     run = read_run(config, read_catalogue())
     refuse_unquotable(run)
     if workflow.is_main_process:
