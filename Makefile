@@ -8,6 +8,7 @@
 PYTHON ?= python3
 VENV := .venv
 AUDIT := .venv-audit
+CLUSTERS := .venv-clusters
 CONSTRAINTS := workflow/envs/constraints.txt
 CORES ?= all
 GPUS ?= 1
@@ -15,7 +16,7 @@ CONFIG ?= config/config.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run report test check lint format images audit clean
+.PHONY: run report test check lint format images clusters audit clean
 
 run: $(VENV)/.installed
 	@test -f "$(CONFIG)" || { echo "There is no file $(CONFIG). Try: make run CONFIG=config/config.yaml"; exit 1; }
@@ -58,8 +59,10 @@ $(AUDIT)/.installed:
 	$(AUDIT)/bin/pip install --quiet pip-audit==2.10.1
 	touch $@
 
+clusters: $(CLUSTERS)/.installed
+
 clean:
-	rm -rf $(VENV) $(AUDIT) .snakemake
+	rm -rf $(VENV) $(CLUSTERS) $(AUDIT) .snakemake
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -76,3 +79,14 @@ $(VENV)/.installed-test: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
 	@echo "Installing into $(VENV): about two minutes and 6 GB, most of it torch."
 	$(VENV)/bin/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[test]'
 	touch $(VENV)/.installed $@
+
+# For the tests of the profiles for clusters. An environment of its own on top of the other, since
+# the Slurm plugin, once installed, asks the controller at each start.
+PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+$(CLUSTERS)/.installed: $(VENV)/.installed-test
+	$(VENV)/bin/python -m venv --clear $(CLUSTERS)
+	echo "import site; site.addsitedir('$$($(VENV)/bin/python $(PURELIB))')" \
+	  > "$$($(CLUSTERS)/bin/python $(PURELIB))/beneath.pth"
+	$(CLUSTERS)/bin/pip install --quiet --constraint $(CONSTRAINTS) \
+	  --editable '.[cluster-generic,kubernetes,slurm]'
+	touch $@
