@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from nst.cell import Cell, read_details
@@ -52,6 +54,24 @@ def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         timeout=300,
         check=False,
     )
+
+
+def cluster_python() -> Path:
+    """Return the Python that has the executor plugins: not the tests' own.
+
+    For the Slurm plugin, once installed, asks the controller at each start, of local runs too.
+    """
+    path = ROOT / ".venv-clusters" / "bin" / "python"
+    if not path.exists():
+        unavailable("the executor plugins are not there: make clusters")
+    return path
+
+
+def unavailable(reason: str) -> None:
+    """Skip a test for want of something, but fail where CI runs, which is to have everything."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def details(folder: Path) -> dict[str, Cell]:

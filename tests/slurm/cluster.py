@@ -1,0 +1,263 @@
+"""A real Slurm on this one machine, with two pretended GPUs, for the tests.
+
+    python tests/slurm/cluster.py install   Debian's packages, without starting their services
+    python tests/slurm/cluster.py start     configure, start, wait until the node takes jobs
+    python tests/slurm/cluster.py stop      cancel what runs, stop the daemons, remove the traces
+
+As root. Needs neither systemd nor cgroups nor GPUs, listens on the loopback only where the host's
+name allows it, and leaves a machine alone that has a Slurm of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
+GPUS = 2
+NODE = "nst1"
+# In the usual place, since the plugin takes SLURM_CONF, with all of SLURM_*, out of a job's
+# environment, and the srun inside would then look here.
+CONFIGURATION = Path("/etc/slurm")
+HOME = Path("/run/nst-slurm")  # pid files, sockets, state, logs: all that `stop` removes
+MARK = "# Written by the tests of nst: tests/slurm/cluster.py"
+PATIENCE = 60  # seconds
+
+DAEMONS = ("slurmd", "slurmctld", "munged")  # in the order in which they are stopped
+
+
+class ClusterError(RuntimeError):
+    """The cluster cannot be had on this machine; the message says why, and what to do."""
+
+
+def missing() -> str | None:
+    """Say why no cluster can be started here, or None if it can."""
+    if os.geteuid():
+        return "a Slurm for the tests needs root"
+    for program in ("slurmctld", "slurmd", "sbatch", "munged"):
+        if not shutil.which(program):
+            return f"{program} is not installed; as root: python {Path(__file__)} install"
+    for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
+        path = CONFIGURATION / name
+        if path.exists() and MARK not in path.read_text("utf-8", "replace"):
+            return f"{path} is of another Slurm, which is left alone"
+    return None
+
+
+def install() -> None:
+    """Install the packages; a policy file keeps their services from starting."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    ours = not policy.exists()
+    if ours:
+        policy.write_text("#!/bin/sh\nexit 101\n", encoding="utf-8")
+        policy.chmod(0o755)
+    command = ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *PACKAGES]
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        if subprocess.run(command, env=quiet, check=False).returncode:
+            subprocess.run(["apt-get", "update", "--quiet"], check=True)
+            subprocess.run(command, env=quiet, check=True)
+    finally:
+        if ours:
+            policy.unlink()
+
+
+def start() -> None:
+    """Start the cluster, from nothing, and wait until its node takes jobs.
+
+    Raises:
+        ClusterError: it is not there after a minute; the message has the logs' ends.
+    """
+    if reason := missing():
+        raise ClusterError(reason)
+    stop()
+    for folder in (HOME, HOME / "state", HOME / "spool", HOME / "munge"):
+        folder.mkdir(mode=0o755)
+    _configure()
+    munge = HOME / "munge"
+    _daemon("mungekey", "--create", f"--keyfile={munge / 'key'}")
+    _daemon(
+        "munged",
+        f"--socket={munge / 'socket'}",
+        f"--key-file={munge / 'key'}",
+        f"--seed-file={munge / 'seed'}",
+        f"--log-file={HOME / 'munged.log'}",
+        f"--pid-file={HOME / 'munged.pid'}",
+    )
+    _daemon("slurmctld")
+    _daemon("slurmd", "-N", NODE)
+    _await("the node to become idle", _is_idle)
+
+
+def stop() -> None:
+    """Cancel the jobs and stop the daemons that ``start`` started, and no others."""
+    if _pid("slurmctld") and _pid("slurmd"):
+        # A job outlives its slurmd.
+        running = ask("squeue", "--noheader", "--format=%A").split()
+        if running:
+            ask("scancel", *running)
+            _await("the jobs to end", _has_no_jobs)
+    for name in DAEMONS:
+        if pid := _pid(name):
+            os.kill(pid, signal.SIGTERM)
+            _await(f"{name} to stop", lambda name=name: not _pid(name))
+    shutil.rmtree(HOME, ignore_errors=True)
+    for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
+        path = CONFIGURATION / name
+        if path.exists() and MARK in path.read_text("utf-8", "replace"):
+            path.unlink()
+
+
+def _configure() -> None:
+    """Write Slurm's three files, and the pretended devices."""
+    # Character devices of different names are all that slurmd wants to see of a GPU.
+    for number in range(GPUS):
+        (HOME / f"gpu{number}").symlink_to("/dev/null")
+    _write("slurm.conf", _slurm_conf())
+    _write("gres.conf", f"NodeName={NODE} Name=gpu File={HOME}/gpu[0-{GPUS - 1}]\n")
+    # Nothing here uses cgroups, but slurmd looks for them at its start and dies of what a container
+    # has of them. From 24.05 on it can be told not to; before, a version named is not looked for.
+    plugin = "disabled" if _version() >= (24, 5) else "cgroup/v1"
+    _write("cgroup.conf", f"CgroupPlugin={plugin}\n")
+
+
+def _slurm_conf() -> str:
+    """Return Slurm's configuration."""
+    host = socket.gethostname().split(".")[0]
+    # The daemons bind to what the host's name resolves to; only 127.0.0.1 itself works for srun.
+    local = _address(host) == "127.0.0.1"
+    bound = "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny" if local else ""
+    return f"""
+ClusterName=nst
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort=26817
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={HOME}/munge/socket
+{bound}
+StateSaveLocation={HOME}/state
+SlurmdSpoolDir={HOME}/spool
+SlurmctldPidFile={HOME}/slurmctld.pid
+SlurmdPidFile={HOME}/slurmd.pid
+SlurmctldLogFile={HOME}/slurmctld.log
+SlurmdLogFile={HOME}/slurmd.log
+# Without cgroups
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+# GPUs and memory are shared out, and the node may claim more than the machine has
+GresTypes=gpu
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SlurmdParameters=config_overrides
+# Quick answers
+SchedulerParameters=batch_sched_delay=1,sched_interval=2
+KillWait=5
+ReturnToService=2
+# What is cancelled or lost is Snakemake's to submit again
+JobRequeue=0
+# How long squeue remembers a job: the default, which the profile relies on
+MinJobAge=300
+NodeName=DEFAULT CPUs=64 RealMemory=200000
+NodeName={NODE} NodeHostname={host} NodeAddr=127.0.0.1 Port=26818 Gres=gpu:{GPUS}
+PartitionName=cpu Nodes={NODE} Default=YES MaxTime=2880
+PartitionName=gpu Nodes={NODE} MaxTime=2880
+"""
+
+
+def _write(name: str, text: str) -> None:
+    """Write one of Slurm's files."""
+    CONFIGURATION.mkdir(exist_ok=True)
+    (CONFIGURATION / name).write_text(f"{MARK}\n{text}", encoding="utf-8")
+
+
+def _address(host: str) -> str | None:
+    """Return what a name resolves to."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return None
+
+
+def _version() -> tuple[int, int]:
+    """Return Slurm's version, as (22, 5)."""
+    found = re.search(r"(\d+)\.(\d+)", ask("slurmd", "-V"))
+    if not found:
+        raise ClusterError("slurmd -V does not say its version")
+    return int(found[1]), int(found[2])
+
+
+def ask(*command: str) -> str:
+    """Run one of Slurm's commands, and return what it says."""
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=False
+    ).stdout
+
+
+def _daemon(*command: str) -> None:
+    """Run what puts itself into the background."""
+    log = HOME / "start.log"
+    with log.open("ab") as output:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=PATIENCE,
+            check=False,
+        )
+    if done.returncode:
+        raise ClusterError(f"{command[0]} does not start: {log.read_text('utf-8', 'replace')}")
+
+
+def _pid(name: str) -> int | None:
+    """Return a daemon's process, if it runs: not one that took over its number, nor a dead one."""
+    try:
+        pid = int((HOME / f"{name}.pid").read_text("ascii"))
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
+    except (OSError, ValueError):
+        return None
+    program, state = stat.partition("(")[2].rpartition(") ")[::2]
+    return pid if program == name and state[0] != "Z" else None
+
+
+def _is_idle() -> bool:
+    """Whether the node takes jobs."""
+    return ask("sinfo", "--noheader", "--Node", "--format=%T").split() == ["idle"] * 2
+
+
+def _has_no_jobs() -> bool:
+    """Whether nothing waits or runs."""
+    return not ask("squeue", "--noheader", "--format=%A").strip()
+
+
+def _await(what: str, reached: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not reached():
+        if time.monotonic() > deadline:
+            logs = "".join(
+                f"\n{path.name}:\n{path.read_text('utf-8', 'replace')[-2000:]}"
+                for path in sorted(HOME.glob("*.log"))
+            )
+            raise ClusterError(f"waited {PATIENCE} s for {what}{logs}")
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    actions = {"install": install, "start": start, "stop": stop}
+    if sys.argv[1:] not in [[name] for name in actions]:
+        sys.exit(__doc__)
+    try:
+        actions[sys.argv[1]]()
+    except ClusterError as error:
+        sys.exit(str(error))

@@ -1,0 +1,410 @@
+"""Grids through a real Slurm of one machine, with two pretended GPUs: a cluster for a few minutes.
+
+Each test looks at what Slurm says of the jobs, and at what a user would see.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import cluster
+import pytest
+import yaml
+from conftest import paint
+from workflow_runs import (
+    LAYERS,
+    ROOT,
+    cluster_python,
+    details,
+    snakemake,
+    unavailable,
+    write_config,
+)
+
+from nst.allocation import allocate_pair
+from nst.catalogue import read_catalogue
+from nst.config import read_run
+
+LONGEST = 200  # seconds of a run
+SLURM = ROOT / "profiles" / "slurm"
+DETAILS = "results/details/{}/{}.json"
+TARGET = DETAILS.format("a cat", "wave")
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cluster for the tests of this file. Where CI runs, not having it is a failure."""
+    cluster_python()
+    if reason := cluster.missing():
+        unavailable(reason)
+    with Path("/run/nst-slurm.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.fail("another run of these tests uses the cluster; wait for its end")
+        try:
+            cluster.start()
+            yield
+        finally:
+            cluster.stop()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of Slurm's: which rule it ran, what it asked for, when it ran and how it ended."""
+
+    number: str
+    name: str
+    rule: str
+    state: str
+    gpus: int
+    memory: int
+    """MB"""
+    minutes: int
+    partition: str
+    began: datetime
+    ended: datetime
+
+
+def jobs_of(run: str) -> list[Job]:
+    """List the jobs of a run, in the order in which they were submitted."""
+    return [one for one in all_jobs() if one.name == run]
+
+
+def all_jobs() -> list[Job]:
+    """Read what Slurm knows of its jobs."""
+    listed = cluster.ask("scontrol", "--oneliner", "show", "jobs")
+    known = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in listed.splitlines()]
+    jobs = [as_job(one) for one in known if "JobId" in one]
+    return sorted(jobs, key=lambda one: int(one.number))
+
+
+def as_job(known: Mapping[str, str]) -> Job:
+    """Take from Slurm's words what the tests ask about."""
+    gpus = re.search(r"gpu[:=](\d+)", known.get("TresPerJob", ""))
+    hours, minutes, _ = map(int, known["TimeLimit"].rpartition("-")[2].split(":"))
+    # The Slurm plugin puts the rule into the comment, the generic profile into the name.
+    said = known.get("Comment", known["JobName"])
+    return Job(
+        number=known["JobId"],
+        name=known["JobName"],
+        rule=re.sub(r"^rule_|^nst\.|_wildcards_.*", "", said),
+        state=known["JobState"],
+        gpus=int(gpus[1]) if gpus else 0,
+        memory=megabytes(known["MinMemoryNode"]),
+        minutes=60 * hours + minutes,
+        partition=known["Partition"],
+        began=moment(known["StartTime"]),
+        ended=moment(known["EndTime"]),
+    )
+
+
+def megabytes(text: str) -> int:
+    """Slurm says 4096 MB as 4G, and 4097 as 4097M."""
+    return int(text.removesuffix("M")) if text[-1] != "G" else 1024 * int(text[:-1])
+
+
+def moment(text: str) -> datetime:
+    return datetime.max if text == "Unknown" else datetime.fromisoformat(text)
+
+
+def run_of(output: str) -> str:
+    """Return the name that the plugin gave a run, and all of its jobs."""
+    (name,) = set(re.findall(r"SLURM run ID: (\S+)", output))
+    return name
+
+
+def command(folder: Path, *options: str, profile: Path = SLURM) -> list[str]:
+    """As a user would say it, but sooner to look whether a job has ended, and not for ever."""
+    sooner = ["--slurm-init-seconds-before-status-checks", "2"]
+    return [
+        *("timeout", "--signal=INT", "--kill-after=30", str(LONGEST)),
+        *(str(cluster_python()), "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+        *("--directory", str(folder), "--configfile", str(folder / "my config.yaml")),
+        *("--workflow-profile", str(profile)),
+        *([] if profile.name == "cluster-generic" else sooner),
+        *options,
+    ]
+
+
+def through_slurm(folder: Path, *options: str, **changes: Path) -> tuple[int, str]:
+    """Run to the end, and return the exit status and what was said."""
+    done = subprocess.run(
+        command(folder, *options, **changes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+class Running:
+    """A run that is looked at, and meddled with, from outside."""
+
+    def __init__(self, folder: Path, *options: str, profile: Path = SLURM) -> None:
+        self._said = folder / "said.txt"
+        with self._said.open("wb") as said:
+            self.process = subprocess.Popen(
+                command(folder, *options, profile=profile), stdout=said, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def output(self) -> str:
+        return self._said.read_text("utf-8")
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Those of this run; of the generic profile, which has no name for them, by their rules."""
+        if "SLURM run ID" in self.output:
+            return jobs_of(run_of(self.output))
+        submitted = re.findall(r"Submitted job \d+ with external jobid '(\d+)'", self.output)
+        return [one for one in all_jobs() if one.number in submitted]
+
+    def await_job(self, rule: str, state: str, also: Callable[[], bool] = lambda: True) -> Job:
+        """Wait for a job of this rule to be in this state, and something else to be so as well."""
+        deadline = time.monotonic() + LONGEST
+        while True:
+            found = [one for one in self.jobs if (one.rule, one.state) == (rule, state)]
+            if found and also():
+                return found[0]
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End Snakemake as the kernel would, without a chance to clean up."""
+        # timeout is the parent of Snakemake, and leads a group of both.
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+# The content's file has a name that a shell would run.
+CONTENT = "photos/a $(touch pwned); `touch pwned` cat.png"
+STYLES = ("nuit étoilée", "wave", "nude")
+
+
+def grid(folder: Path) -> Path:
+    """Paint a content and three styles, and write a config of them."""
+    paint(folder / CONTENT, 1, (64, 48))
+    for seed, style in enumerate(STYLES, start=2):
+        paint(folder / f"paintings/{style}.png", seed, (90, 60))
+    configure(folder)
+    return folder
+
+
+def configure(folder: Path, **changes: object) -> None:
+    config = {
+        "contents": [{"path": CONTENT, "name": "a cat"}],
+        "styles": [f"paintings/{style}.png" for style in STYLES],
+        "ratios": ["1e0", "1e-2"],
+        "layers": {"all": LAYERS["all"]},
+        "image_size": 48,
+        "iterations": 3,
+        "kmeans": {"images": ["a cat", "wave"]},
+        "precision": "float32",  # not a race of two
+    }
+    write_config(folder, config | changes)
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of every cell by its name."""
+    cells = folder / "results" / "cells"
+    return {str(one.relative_to(cells)): one.read_bytes() for one in sorted(cells.rglob("*.png"))}
+
+
+def allocation(folder: Path) -> tuple[int, int]:
+    """Return the memory and the minutes that the job of a pair is to ask for at first."""
+    config = yaml.safe_load((folder / "my config.yaml").read_text("utf-8"))
+    config["contents"] = [{**one, "path": str(folder / one["path"])} for one in config["contents"]]
+    config["styles"] = [str(folder / style) for style in config["styles"]]
+    run = read_run(config, read_catalogue())
+    asked = allocate_pair([one.settings for one in run.variants], run.device)
+    return asked.mem_mb, asked.runtime
+
+
+# ---------------------------------------------------------------- a grid without a mishap
+
+
+@dataclass(frozen=True)
+class Finished:
+    folder: Path
+    output: str
+    jobs: list[Job]
+
+
+@pytest.fixture(scope="module")
+def finished(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A grid made through Slurm, in a folder whose name has a space.
+
+    Not all that is drawn from the cells, which would be the same again: a job takes ten seconds of
+    a core.
+    """
+    folder = grid(tmp_path_factory.mktemp("slurm") / "ma grille")
+    status, output = through_slurm(folder, "results/grids/overview.png", "results/summary.csv")
+    assert status == 0, output
+    return Finished(folder, output, jobs_of(run_of(output)))
+
+
+@pytest.fixture
+def prepared(finished: Finished, tmp_path: Path) -> Path:
+    """A copy of the grid with its images and its extractor, and all the cells yet to be made."""
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "ma grille"))
+    for made in ("cells", "details", "store", "grids"):
+        shutil.rmtree(folder / "results" / made)
+    return folder
+
+
+def test_every_step_of_the_grid_is_a_job_of_slurm(finished: Finished):
+    assert Counter(one.rule for one in finished.jobs) == {
+        "prepare_image": 4,
+        "make_extractor": 1,
+        "stylize": 3,
+        "overview_grid": 1,
+        "summarise": 1,
+    }
+    assert {one.state for one in finished.jobs} == {"COMPLETED"}
+    assert len(details(finished.folder)) == 6
+
+
+def test_the_pairs_take_a_gpu_each_and_two_run_at_a_time(finished: Finished):
+    on_gpus = [one for one in finished.jobs if one.gpus]
+    assert {(one.rule, one.gpus) for one in on_gpus} == {("stylize", 1)}
+    at_once = [sum(other.began <= one.began < other.ended for other in on_gpus) for one in on_gpus]
+    assert max(at_once) == 2, on_gpus
+
+
+def test_a_job_asks_for_the_memory_and_the_time_of_its_size(finished: Finished):
+    (asked,) = {(one.memory, one.minutes) for one in finished.jobs if one.rule == "stylize"}
+    assert asked == allocation(finished.folder)
+    (least,) = {(one.memory, one.minutes) for one in finished.jobs if one.rule == "pair_grid"}
+    assert least == (2000, 15)
+
+
+def test_the_pictures_are_those_of_a_local_run_byte_for_byte(finished: Finished, tmp_path: Path):
+    folder = grid(tmp_path / "ici")
+    run = snakemake(folder, "--cores", "all", *[DETAILS.format("a cat", one) for one in STYLES])
+    assert run.returncode == 0, run.stdout
+    assert len(pictures(folder)) == 6
+    assert pictures(folder) == pictures(finished.folder)
+
+
+def test_what_a_shell_would_run_in_a_name_is_not_run(finished: Finished):
+    assert not list(finished.folder.rglob("pwned"))
+    assert not (Path.cwd() / "pwned").exists()
+
+
+# ---------------------------------------------------------------- mishaps
+
+
+def test_a_cancelled_job_is_seen_and_tried_again_with_more(prepared: Path):
+    configure(prepared, iterations=200)
+    store = prepared / "results" / "store"
+    run = Running(prepared, TARGET)
+    first = run.await_job("stylize", "RUNNING", lambda: any(store.glob("*/[!.]*")))
+    cluster.ask("scancel", first.number)
+    assert run.process.wait(LONGEST) == 0, run.output
+    assert f"SLURM-job '{first.number}' failed, SLURM status is: 'CANCELLED'" in run.output
+    cancelled, again = [one for one in run.jobs if one.rule == "stylize"]
+    assert (cancelled.state, again.state) == ("CANCELLED", "COMPLETED")
+    memory, minutes = allocation(prepared)
+    assert (cancelled.memory, cancelled.minutes) == (memory, minutes)
+    assert (again.memory, again.minutes) == (2 * memory, 2 * minutes)
+    reused = [cell.reused for cell in details(prepared).values()]
+    assert sorted(reused) == [False, True], "what was finished before is not made again"
+
+
+def test_a_failing_job_is_reported_with_its_log_and_the_other_pairs_are_made(
+    prepared: Path, tmp_path: Path
+):
+    """With the partitions set as a user sets them, by taking away the comment signs."""
+    whole = (prepared / "paintings" / "nude.png").read_bytes()
+    (prepared / "paintings" / "broken.png").write_bytes(whole[:200])
+    configure(prepared, styles=["paintings/broken.png", "paintings/wave.png"])
+    targets = [DETAILS.format("a cat", "broken"), TARGET]
+    mine = profile_with_partitions(tmp_path / "mine")
+    status, output = through_slurm(prepared, "--retries", "0", *targets, profile=mine)
+    assert status != 0
+    assert "Error in rule prepare_image" in output
+    assert "paintings/broken.png: cannot be read as an image" in output
+    assert "Traceback" not in output
+    jobs = jobs_of(run_of(output))
+    assert {(one.rule, one.state, one.partition) for one in jobs} == {
+        ("prepare_image", "FAILED", "cpu"),
+        ("stylize", "COMPLETED", "gpu"),
+    }
+    assert set(details(prepared)) == {"a cat/wave/all/1e0", "a cat/wave/all/1e-2"}
+
+
+def profile_with_partitions(folder: Path) -> Path:
+    """Write the profile as one would who has partitions to name."""
+    text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text("utf-8")
+    for commented in ("# slurm_partition: cpu ", "# set-resources:", "#   stylize:"):
+        assert text.count(commented) == 1
+        text = text.replace(commented, commented.removeprefix("# ").replace("# ", "", 1))
+    commented = "#     slurm_partition: gpu"
+    assert text.count(commented) == 1
+    text = text.replace(commented, commented.replace("# ", "", 1))
+    folder.mkdir()
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_an_interrupted_run_leaves_no_jobs_and_a_killed_one_can_be_taken_up(prepared: Path):
+    configure(prepared, iterations=200)
+    run = Running(prepared, TARGET)
+    run.await_job("stylize", "RUNNING")
+    run.process.send_signal(signal.SIGINT)  # timeout passes it on
+    assert run.process.wait(60) != 0
+    assert [one.state for one in run.jobs] == ["CANCELLED"]
+
+    killed = Running(prepared, TARGET)
+    killed.await_job("stylize", "RUNNING")
+    killed.kill()
+    # The procedure of docs/clusters.md
+    left = cluster.ask("squeue", "--noheader", "--format=%j").split()
+    assert left == [run_of(killed.output)], "a job outlives Snakemake"
+    cluster.ask("scancel", f"--name={left[0]}")
+    status, output = through_slurm(prepared, "--unlock")
+    assert status == 0, output
+    status, output = through_slurm(prepared, TARGET)
+    assert status == 0, output
+    assert len(pictures(prepared)) == 2
+
+
+# ---------------------------------------------------------------- the profile for any scheduler
+
+
+def test_the_generic_profile_submits_watches_and_retries(prepared: Path):
+    """Through the same Slurm, by its commands alone."""
+    configure(prepared, iterations=200)
+    status_command = f"{ROOT / 'profiles/cluster-generic/status.py'} slurm"
+    run = Running(
+        prepared,
+        *("--seconds-between-status-checks", "1"),
+        *("--cluster-generic-status-cmd", status_command),
+        TARGET,
+        profile=ROOT / "profiles/cluster-generic",
+    )
+    first = run.await_job("stylize", "RUNNING")
+    assert (first.gpus, first.memory, first.minutes) == (1, *allocation(prepared))
+    cluster.ask("scancel", first.number)
+    assert run.process.wait(LONGEST) == 0, run.output
+    cancelled, again = [one for one in run.jobs if one.rule == "stylize"]
+    assert (cancelled.state, again.state) == ("CANCELLED", "COMPLETED")
+    assert again.memory == 2 * cancelled.memory
+    assert len(pictures(prepared)) == 2

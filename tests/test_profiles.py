@@ -1,0 +1,138 @@
+"""The profiles: that Snakemake takes every key of theirs, and what their scripts understand."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from workflow_runs import ROOT, cluster_python
+
+PROFILES = ROOT / "profiles"
+CLUSTERS = ("slurm", "kubernetes", "cluster-generic")
+
+
+def read(name: str) -> dict:
+    return yaml.safe_load((PROFILES / name / "config.yaml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_profile_for_a_cluster_has_what_it_takes_the_place_of(name):
+    """All but the number of GPUs, which the cluster knows."""
+    default = read("default")
+    assert default.pop("resources") == ["gpu=1"]
+    profile = read(name)
+    assert {key: profile[key] for key in default} == default
+    assert "resources" not in profile
+    assert profile["executor"] == name
+    assert profile["retries"] == 2
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_snakemake_plans_the_default_grid_with_each_profile(name, tmp_path):
+    run = plan(PROFILES / name)
+    assert run.returncode == 0, run.stdout
+    assert "stylize" in run.stdout
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_key_that_is_not_one_would_be_noticed(name, tmp_path):
+    """Else the test above would say nothing of the keys."""
+    (tmp_path / "config.yaml").write_text(
+        (PROFILES / name / "config.yaml").read_text("utf-8") + f"\n{name}-bogus-key: 1\n", "utf-8"
+    )
+    run = plan(tmp_path)
+    assert run.returncode != 0
+    assert f"{name}-bogus-key" in run.stdout
+
+
+def plan(profile: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *(str(cluster_python()), "-m", "snakemake", "--dry-run", "--nolock"),
+            *("--workflow-profile", str(profile)),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+# ---------------------------------------------------------------- cluster-generic's status.py
+
+PBS = '{{"Jobs": {{"7.head": {{"job_state": "{}"{}}}}}}}\n'
+ENDED = "qname        gpu.q\nfailed       {}\nexit_status  {}\n"
+
+# System, what its commands say (text and exit status), what Snakemake is told.
+ANSWERS = [
+    ("slurm", {"squeue": ("PENDING\n", 0)}, "running"),
+    ("slurm", {"squeue": ("COMPLETING\n", 0)}, "running"),
+    ("slurm", {"squeue": ("COMPLETED\n", 0)}, "success"),
+    ("slurm", {"squeue": ("CANCELLED\n", 0)}, "failed"),
+    ("slurm", {"squeue": ("OUT_OF_MEMORY\n", 0)}, "failed"),
+    ("slurm", {"squeue": ("slurm_load_jobs error: Invalid job id specified\n", 1)}, "failed"),
+    ("slurm", {"squeue": ("slurm_load_jobs error: Unable to contact controller\n", 1)}, "running"),
+    ("pbs", {"qstat": (PBS.format("R", ""), 0)}, "running"),
+    ("pbs", {"qstat": (PBS.format("F", ', "Exit_status": 0'), 0)}, "success"),
+    ("pbs", {"qstat": (PBS.format("F", ', "Exit_status": 271'), 0)}, "failed"),
+    ("pbs", {"qstat": (PBS.format("F", ""), 0)}, "failed"),
+    ("pbs", {"qstat": ("qstat: Unknown Job Id 7\n", 153)}, "failed"),
+    ("pbs", {"qstat": ("Connection refused\n", 111)}, "running"),
+    ("lsf", {"bjobs": ("PEND\n", 0)}, "running"),
+    ("lsf", {"bjobs": ("UNKWN\n", 0)}, "running"),
+    ("lsf", {"bjobs": ("DONE\n", 0)}, "success"),
+    ("lsf", {"bjobs": ("EXIT\n", 0)}, "failed"),
+    ("lsf", {"bjobs": ("Job <7> is not found\n", 255)}, "failed"),
+    ("sge", {"qstat": ("job_number: 7\n", 0)}, "running"),
+    ("sge", {"qstat": ("Following jobs do not exist: 7\n", 1)} | {"qacct": ("x", 3)}, "running"),
+    (
+        "sge",
+        {"qstat": ("Following jobs do not exist: 7\n", 1), "qacct": (ENDED.format(0, 0), 0)},
+        "success",
+    ),
+    (
+        "sge",
+        {"qstat": ("Following jobs do not exist: 7\n", 1), "qacct": (ENDED.format(0, 137), 0)},
+        "failed",
+    ),
+    (
+        "sge",
+        {"qstat": ("Following jobs do not exist: 7\n", 1), "qacct": (ENDED.format(100, 0), 0)},
+        "failed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("system", "commands", "answer"), ANSWERS)
+def test_what_a_scheduler_says_of_a_job_is_understood(system, commands, answer, tmp_path):
+    """By the words of their manuals: no such scheduler is here, but for Slurm."""
+    for name, (text, status) in commands.items():
+        program = tmp_path / name
+        output = "&1" if status == 0 else "&2"
+        program.write_text(f"#!/bin/sh\ncat >{output} <<'END'\n{text}END\nexit {status}\n", "utf-8")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    said = subprocess.run(
+        [PROFILES / "cluster-generic" / "status.py", system, "7"],
+        env=os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == f"{answer}\n", said.stderr
+
+
+def test_a_system_that_is_none_is_refused_with_those_that_are():
+    said = subprocess.run(
+        [PROFILES / "cluster-generic" / "status.py", "torque", "7"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 1
+    assert "slurm|pbs|lsf|sge" in said.stderr
