@@ -4,6 +4,7 @@
 # make images the pictures of the README, from the default grid
 # make check  everything a maintainer needs before a commit
 # make audit  look for known flaws in the pinned packages; needs the network
+# make clusters  what the tests of the profiles for clusters need beside that
 
 PYTHON ?= python3
 VENV := .venv
