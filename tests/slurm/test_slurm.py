@@ -45,7 +45,7 @@ pytestmark = pytest.mark.slurm
 
 
 @pytest.fixture(scope="module", autouse=True)
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def slurm() -> Iterator[None]:
     """A cluster for the tests of this file. Where CI runs, not having it is a failure."""
     cluster_python()
     if reason := cluster.missing():
