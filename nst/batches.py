@@ -1,18 +1,29 @@
-"""Which cells are optimised side by side, and how many."""
+"""Which cells are optimised side by side, how many, and what if they do not fit into the memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 
+from nst.errors import UserError
 from nst.settings import Settings
+
+logger = logging.getLogger(__name__)
+
 
 VARIED = frozenset(
     {
         *("alpha", "beta", "tv_weight", "content_layers", "style_layers"),
         *("start", "start_noise", "seed"),
     }
+)
+OUT_OF_MEMORY = ("can't allocate memory", "std::bad_alloc")  # torch's words on a CPU
+TOO_LARGE = (
+    "the picture does not fit into the device's memory; lower image_size, choose a smaller "
+    "extractor, or set device to cpu"
 )
 
 
@@ -30,14 +41,42 @@ def _shared(settings: Settings) -> Mapping[str, object]:
     return {name: value for name, value in settings.to_dict().items() if name not in VARIED}
 
 
-def group_cells(cells: Sequence[Settings]) -> list[list[tuple[int, Settings]]]:
-    """Number the cells, and put those together that can share a batch."""
-    groups: list[list[tuple[int, Settings]]] = []
+def group_cells(cells: Sequence[Settings]) -> list[dict[int, Settings]]:
+    """Put the cells that can share a batch together, each under its place in the list."""
+    groups: list[tuple[Mapping[str, object], dict[int, Settings]]] = []
     for place, cell in enumerate(cells):
-        for group in groups:
-            if _shared(group[0][1]) == _shared(cell):
-                group.append((place, cell))
+        shared = _shared(cell)
+        for of_group, group in groups:
+            if of_group == shared:
+                group[place] = cell
                 break
         else:
-            groups.append([(place, cell)])
-    return groups
+            groups.append((shared, {place: cell}))
+    return [group for _, group in groups]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory could not be had, on a GPU or a CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def halved(size: int) -> int:
+    """Return half a batch size, after a batch of ``size`` did not fit into the memory."""
+    if size == 1:
+        raise UserError(TOO_LARGE)
+    logger.warning("%d cells do not fit into the memory; going on with %d", size, size // 2)
+    torch.cuda.empty_cache()
+    return size // 2
+
+
+@contextmanager
+def refused_if_too_large() -> Iterator[None]:
+    """Tell what to do if what a single picture needs does not fit into the memory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise UserError(TOO_LARGE) from error
+        raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +13,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from nst.batches import refused_if_too_large
 from nst.cell import Cell, Source, current_versions, draw_failure, write_cell
+from nst.checkpoint import Checkpoints, remove_forgotten
 from nst.device import describe_device
 from nst.extractor import file_digest, load_extractor
 from nst.images import load_image, pixel_digest, save_png, stack
@@ -71,13 +75,16 @@ def stylize_pair(
     device: torch.device,
     store: CellStore | None = None,
     on_evaluation: Progress | None = None,
+    *,
+    checkpoints: Path | None = None,
 ) -> list[Cell]:
     """Make every wanted cell of a pair, taking from the store what is there.
 
     Writes each cell's picture as soon as it is finished, and returns the cells in the order of
     ``wanted``. A cell that fails is written as a crossed-out field and returned with the status
     ``failed``; the others are not touched by it. Without ``on_evaluation``, a line about the
-    progress is logged every ten seconds.
+    progress is logged every ten seconds. ``checkpoints`` is the folder where all pairs keep the
+    work that is going on; when this pair is made, nothing of it is left there.
 
     Raises:
         UserError: a file cannot be read, or the images are too small for a layer.
@@ -96,13 +103,18 @@ def stylize_pair(
             missing.append((one, draft))
     if cells:
         logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
+    kept = _checkpoints(checkpoints, pair, missing)
     if missing:
         report = on_evaluation or _Reporter(str(pair), missing)
-        for one, finished in _make(pair.extractor, missing, images, device, report):
+        made = _make(
+            pair.extractor, missing, images, device, on_evaluation=report, checkpoints=kept
+        )
+        for one, finished in made:
             _write(finished, one, store)
             cells[one.path] = finished.cell
         seconds = sum(cell.seconds for cell in cells.values() if not cell.reused)
         logger.info("%s: %d cells made in %.0f s", pair, len(missing), seconds)
+    kept.clear()
     return [cells[one.path] for one in wanted]
 
 
@@ -129,15 +141,35 @@ def _make(
     missing: Sequence[tuple[Wanted, Cell]],
     images: Images,
     device: torch.device,
+    *,
     on_evaluation: Progress,
+    checkpoints: Checkpoints,
 ) -> Iterator[tuple[Wanted, _Finished]]:
     """Compute the missing cells, and hand out each as it is finished."""
     extractor = load_extractor(extractor_path).to(device).to(memory_format=torch.channels_last)
     measure = Measure(extractor, images.content, images.style)
     settings = [one.settings for one, _ in missing]
-    for result in transfer(extractor, images, settings, progress=on_evaluation):
+    for result in transfer(
+        extractor, images, settings, progress=on_evaluation, checkpoints=checkpoints
+    ):
         one, draft = missing[result.place]
-        yield one, _finish(draft, result, measure)
+        with refused_if_too_large():
+            finished = _finish(draft, result, measure)
+        yield one, finished
+
+
+def _checkpoints(
+    folder: Path | None, pair: Pair, missing: Sequence[tuple[Wanted, Cell]]
+) -> Checkpoints:
+    """Return the pair's own checkpoints, in a folder named after it, and tidy up those of all."""
+    if folder is None:
+        return Checkpoints(None)
+    remove_forgotten(folder)
+    names = json.dumps([pair.content_name, pair.style_name])
+    own = folder / hashlib.sha256(names.encode()).hexdigest()[:32]
+    drafts = [draft for _, draft in missing]
+    made_by = {**drafts[0].versions, "device": drafts[0].device} if drafts else {}
+    return Checkpoints(own, [draft.fingerprint for draft in drafts], made_by)
 
 
 def _write(finished: _Finished, wanted: Wanted, store: CellStore | None) -> None:
@@ -213,21 +245,23 @@ class _Reporter:
         self._count = len(missing)
         self._all = sum(one.settings.steps for one, _ in missing)
         self._done: dict[int, int] = {}
+        self._before = 0  # steps that another process took
         self._started = self._last = time.monotonic()
 
     def __call__(self, places: Sequence[int], evaluation: int, parts: Parts) -> None:
+        self._before += sum(evaluation - 1 for place in places if place not in self._done)
         self._done.update(dict.fromkeys(places, evaluation))
         if time.monotonic() - self._last < SECONDS_BETWEEN_REPORTS:
             return
         self._last = time.monotonic()
-        done = sum(self._done.values()) / self._all
-        left = (self._last - self._started) * (1 - done) / done
+        done = sum(self._done.values())
+        pace = (self._last - self._started) / max(1, done - self._before)
         logger.info(
             "%s: %.0f %% of %d cells, content %.3g, style %.3g, %.0f s left",
             self._pair,
-            100 * done,
+            100 * done / self._all,
             self._count,
             parts.content.mean(),
             parts.style.mean(),
-            left,
+            pace * (self._all - done),
         )

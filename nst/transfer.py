@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
 
-from nst.batches import best_batch_size, group_cells
-from nst.errors import UserError
+from nst.batches import (
+    best_batch_size,
+    group_cells,
+    halved,
+    is_out_of_memory,
+    refused_if_too_large,
+)
+from nst.checkpoint import Checkpoint, Checkpoints
 from nst.extractor import Extractor
-from nst.objective import Objective, Parts
+from nst.objective import SUMS, Objective, Parts
 from nst.optimise import Outcome, optimise
 from nst.optimisers import Adam, Lbfgs, Optimiser
 from nst.settings import Settings
@@ -31,8 +36,7 @@ OPTIMISERS: Mapping[str, Callable[[Settings, float], Optimiser]] = {
     "adam": lambda settings, caution: _adam(settings, caution, keras=False),
     "keras_adam": lambda settings, caution: _adam(settings, caution, keras=True),
 }
-CAUTION = 0.1  # how much smaller the steps are when a cell is tried again
-SUMS = ("content", "style", "tv", "total")
+CAUTIONS = {1: 1.0, 2: 0.1}  # by attempt: how large the steps are; smaller when one went astray
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def transfer(
     *,
     batch_size: int | None = None,
     progress: Progress | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Iterator[Transfer]:
     """Redraw a content in the style of another picture, once for each of ``cells``.
 
@@ -68,31 +73,63 @@ def transfer(
     as if it were alone, and yielded as they are finished. Only cells that differ in no more than
     ``nst.batches.VARIED`` share a batch. One that does not fit into the device's memory is halved.
 
+    With ``checkpoints``, a batch that a killed process was at goes on where it was. A batch's own
+    is removed when the consumer asks for what comes after it, so by then its cells must be safe.
+
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.
         UserError: not even one cell fits into the memory.
     """
+    checkpoints = checkpoints or Checkpoints(None)
     size = batch_size or best_batch_size(next(extractor.parameters()).device)
-    for waiting in group_cells(cells):
-        stages = prepare_stages(extractor, images, [settings for _, settings in waiting])
-        while waiting:
-            batch = waiting[:size]
-            results = _attempt(stages, batch, progress)
+    for group in group_cells(cells):
+        with refused_if_too_large():
+            stages = prepare_stages(extractor, images, list(group.values()))
+        while group:
+            places = (checkpoints.interrupted(group) or list(group))[:size]
+            batch = {place: group[place] for place in places}
+            results = _attempt(stages, batch, checkpoints, progress)
             if results is None:
-                size = _halved(len(batch))
-            else:
-                yield from results
-                del waiting[: len(batch)]
+                size = halved(len(batch))
+                continue
+            yield from results
+            checkpoints.finish(places)
+            for place in places:
+                del group[place]
+
+
+def _attempt(
+    stages: Sequence[Stage],
+    batch: Mapping[int, Settings],
+    checkpoints: Checkpoints,
+    progress: Progress | None,
+) -> list[Transfer] | None:
+    """Solve a batch, or return None if it does not fit into the memory.
+
+    The memory is only free once the exception, which holds it, is gone.
+    """
+    try:
+        checkpoint = checkpoints.begin(list(batch), stages[0].content.device)
+        results = list(_solve(stages, batch, checkpoint, progress))
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            return None
+        raise
+    if len(batch) > 1:  # killed while they are stored, it would not be the same batch again
+        checkpoint.write()
+    return results
 
 
 def _solve(
-    stages: Sequence[Stage], batch: Sequence[tuple[int, Settings]], progress: Progress | None
+    stages: Sequence[Stage],
+    batch: Mapping[int, Settings],
+    checkpoint: Checkpoint,
+    progress: Progress | None,
 ) -> Iterator[Transfer]:
     """Optimise a batch, and once more, with smaller steps, the cells that went astray."""
-    started = time.monotonic()
-    outcome = _optimise(stages, batch, 1.0, progress)
-    seconds = (time.monotonic() - started) / len(batch)
-    for row, (place, settings) in enumerate(batch):
+    outcome = _optimise(stages, batch, 1, checkpoint, progress)
+    seconds = outcome.seconds / len(batch)
+    for row, (place, settings) in enumerate(batch.items()):
         if bool(outcome.finite[row]):
             yield _as_transfer(place, settings, outcome, row, seconds)
             continue
@@ -100,41 +137,49 @@ def _solve(
             "the loss of cell %d stopped being a finite number; starting it again with steps of "
             "%g the size",
             place + 1,
-            CAUTION,
+            CAUTIONS[2],
         )
-        again = time.monotonic()
-        retry = _optimise(stages, [(place, settings)], CAUTION, progress)
-        total = seconds + time.monotonic() - again
-        yield replace(_as_transfer(place, settings, retry, 0, total), attempts=2)
+        again = _optimise(stages, {place: settings}, 2, checkpoint, progress)
+        finished = _as_transfer(place, settings, again, 0, seconds + again.seconds)
+        yield replace(finished, attempts=2)
 
 
 def _optimise(
     stages: Sequence[Stage],
-    batch: Sequence[tuple[int, Settings]],
-    caution: float,
+    batch: Mapping[int, Settings],
+    attempt: int,
+    checkpoint: Checkpoint,
     progress: Progress | None,
 ) -> Outcome:
     """Start the pictures and minimise the objective, at each size from where the last ended."""
-    places, cells = zip(*batch, strict=True)
+    places, cells = list(batch), list(batch.values())
     outcomes: list[Outcome] = []
-    for stage in stages:
-        if outcomes:
-            shape = stage.content.shape[-2:]
-            image = functional.interpolate(outcomes[-1].images, size=shape, mode="bicubic")
-            start = image.clamp(0, 1)
-        else:
-            pictures = (stage.content, stage.style, stage.start)
-            start = torch.cat([start_image(cell, *pictures) for cell in cells])
-        done = sum(len(outcome.trace) for outcome in outcomes)
+    for number, stage in enumerate(stages):
+        leg = checkpoint.leg(attempt, number, places)
+        finished = leg.outcome()
+        if finished is None:
+            done = sum(len(outcome.trace) for outcome in outcomes)
 
-        def report(number: int, parts: Parts, done: int = done) -> None:
-            if progress is not None:
-                progress(places, done + number, parts)
+            def report(step: int, parts: Parts, done: int = done) -> None:
+                if progress is not None:
+                    progress(places, done + step, parts)
 
-        objective = Objective(stage.network, stage.targets, cells)
-        optimiser = OPTIMISERS[cells[0].optimiser](cells[0], caution)
-        outcomes.append(optimise(objective, start, optimiser, stage.plan, report))
+            start = _start(stage, cells, outcomes[-1].images if outcomes else None)
+            objective = Objective(stage.network, stage.targets, cells)
+            optimiser = OPTIMISERS[cells[0].optimiser](cells[0], CAUTIONS[attempt])
+            finished = optimise(objective, start, optimiser, stage.plan, report, keeper=leg)
+            leg.finish(finished)
+        outcomes.append(finished)
     return _joined(outcomes)
+
+
+def _start(stage: Stage, cells: Sequence[Settings], before: Tensor | None) -> Tensor:
+    """Return the pictures to start from: as the settings ask for, or those of the size before."""
+    if before is None:
+        pictures = (stage.content, stage.style, stage.start)
+        return torch.cat([start_image(cell, *pictures) for cell in cells])
+    shape = stage.content.shape[-2:]
+    return functional.interpolate(before, size=shape, mode="bicubic").clamp(0, 1)
 
 
 def _adam(settings: Settings, caution: float, *, keras: bool) -> Adam:
@@ -147,36 +192,8 @@ def _joined(outcomes: Sequence[Outcome]) -> Outcome:
     """Return the last outcome, with the way there."""
     trace = [parts for outcome in outcomes for parts in outcome.trace]
     finite = torch.stack([outcome.finite for outcome in outcomes]).all(0)
-    return replace(outcomes[-1], trace=trace, finite=finite)
-
-
-def _attempt(
-    stages: Sequence[Stage], batch: Sequence[tuple[int, Settings]], progress: Progress | None
-) -> list[Transfer] | None:
-    """Solve a batch, or return None if it does not fit into the memory.
-
-    The memory is only free once the exception, which holds it, is gone.
-    """
-    try:
-        return list(_solve(stages, batch, progress))
-    except torch.OutOfMemoryError:
-        return None
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error):  # how torch says it of a CPU
-            return None
-        raise
-
-
-def _halved(size: int) -> int:
-    """Return half a batch size, after a batch of ``size`` did not fit into the memory."""
-    if size == 1:
-        raise UserError(
-            "the picture does not fit into the device's memory; lower image_size, choose a smaller "
-            "extractor, or set device to cpu"
-        )
-    logger.warning("%d cells do not fit into the memory; going on with %d", size, size // 2)
-    torch.cuda.empty_cache()
-    return size // 2
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    return replace(outcomes[-1], trace=trace, finite=finite, seconds=seconds)
 
 
 def _as_transfer(

@@ -115,7 +115,7 @@ def test_a_cell_that_goes_astray_is_started_again_with_smaller_steps(tiny, small
 
     monkeypatch.setattr(transfer_module, "OPTIMISERS", {"lbfgs": Wild})
     (result,) = run(tiny, [small()])
-    assert cautions == [1.0, transfer_module.CAUTION]
+    assert cautions == [1.0, transfer_module.CAUTIONS[2]]
     assert result.attempts == 2
     assert result.image is not None
     assert result.image.isfinite().all()

@@ -13,6 +13,7 @@ from nst.store import CellStore
 
 with job(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
+    device = choose_device(snakemake.config.get("device", "auto"))
     files = {name: Path(snakemake.input[name]) for name in ("content", "style", "extractor")}
     snapshots = iter(snakemake.output.get("snapshots", []))
     wanted = []
@@ -24,6 +25,6 @@ with job(snakemake.log[0]):
     start = snakemake.input.get("start")
     pair = Pair(**files, **snakemake.params.names, start=Path(start) if start else None)
     store = CellStore(Path("results/store"))
-    cells = stylize_pair(pair, wanted, choose_device(snakemake.config.get("device", "auto")), store)
+    cells = stylize_pair(pair, wanted, device, store, checkpoints=Path("results/store/checkpoints"))
     by_picture = dict(zip((one.path for one in wanted), cells, strict=True))
     write_details(by_picture, Path(snakemake.output.details))

@@ -1,0 +1,455 @@
+"""What a killed job leaves behind, and how the next one takes it up."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import paint, random_image
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nst import checkpoint as checkpoint_module
+from nst import transfer as transfer_module
+from nst.cell import read_details
+from nst.checkpoint import FORGOTTEN, Checkpoints, remove_forgotten
+from nst.objective import Objective
+from nst.optimisers import Lbfgs
+from nst.pair import Pair, Wanted, stylize_pair
+from nst.stages import Images
+from nst.store import CellStore
+from nst.tensors import to_image
+from nst.transfer import Transfer, transfer
+
+CPU = torch.device("cpu")
+SCRIPT = Path(__file__).with_name("killed_job.py")
+IMAGES = Images(to_image(random_image(1, 32, 40)), to_image(random_image(2, 36, 28)))
+RECIPES: dict[str, dict] = {
+    "L-BFGS": {"iterations": 14, "snapshots": [0, 3, 8, 14]},  # more steps than its history has
+    "Adam": {"iterations": 8, "optimiser": "adam"},
+    "Adam of Keras": {
+        **{"iterations": 8, "optimiser": "keras_adam", "adam_epsilon": 0.1, "adam_beta2": 0.999},
+        **{"keep": "last", "clamp": False, "start": "noise"},
+    },
+    "coarse to fine": {"iterations": 4, "coarse_stages": [[32, 4], [36, 3]], "image_size": 40},
+}
+
+
+class Killed(BaseException):
+    """Stands for a signal, where a process of its own for each would take too long."""
+
+
+@pytest.fixture
+def always_kept(monkeypatch) -> None:
+    """Write a checkpoint after every step."""
+    monkeypatch.setattr(checkpoint_module, "SHORTEST_GAP", 0.0)
+    monkeypatch.setattr(checkpoint_module, "SHARE", float("inf"))
+
+
+# ---------------------------------------------------------------- processes that are killed
+
+
+@pytest.fixture
+def job(tiny_file, tmp_path) -> dict:
+    pair = {
+        **{"content": str(paint(tmp_path / "in" / "cat.png", 1)), "content_name": "cat"},
+        **{"style": str(paint(tmp_path / "in" / "sea.png", 2)), "style_name": "sea"},
+        **{"content_title": "A cat", "style_title": "The sea", "extractor": str(tiny_file)},
+    }
+    return {"pair": pair, "gap": 0.0}
+
+
+def run_jobs(job: dict, folder: Path) -> list[dict]:
+    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(folder / "job.json")],
+        env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def made(folder: Path) -> tuple[dict[str, bytes], list[dict]]:
+    """The bytes of a job's pictures, and its details but for the times."""
+    cells = read_details(folder / "all.json").values()
+    details = [cell.details() | {"seconds": 0, "reused": False} for cell in cells]
+    stored = (folder / "store").rglob("*.png")
+    pictures = [*folder.glob("*.png"), *stored]
+    return {str(one.relative_to(folder)): one.read_bytes() for one in pictures}, details
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_job_that_is_killed_again_and_again_ends_with_the_same_bytes(
+    recipe, job, small, tmp_path
+):
+    settings = [small(beta=beta, **RECIPES[recipe]) for beta in (1.0, 30.0)]
+    steps = settings[0].steps
+    job["settings"] = [one.to_dict() for one in settings]
+    kills = [5, 2, 4, steps, 3]  # the second picture is begun by the fourth
+    whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
+    job["runs"] = [
+        {"folder": whole},
+        *({"folder": broken, "kill_after": kill} for kill in kills),
+        {"folder": broken},
+    ]
+    undisturbed, *killed, last = run_jobs(job, tmp_path)
+    assert [one["status"] for one in killed] == [-9] * len(kills)
+    assert (undisturbed["status"], last["status"]) == (0, 0), last["log"]
+    assert made(tmp_path / "broken") == made(tmp_path / "whole")
+    # Each was killed within its last step, so that step alone is done again.
+    assert int((tmp_path / "whole" / "taken").read_text()) == 2 * steps
+    lasting = sum(kill - 1 for kill in kills)
+    assert int((tmp_path / "broken" / "taken").read_text()) == 2 * steps - lasting
+    assert "cell 1: continuing at step 4" in killed[1]["log"]
+    assert "continuing" not in undisturbed["log"]
+    assert not list((tmp_path / "broken" / "store" / "checkpoints").rglob("*.*")), "tidied up"
+
+
+def test_without_a_checkpoint_yet_the_work_is_done_again(job, small, tmp_path):
+    job["settings"] = [small(iterations=6).to_dict()]
+    job["gap"] = 1000.0
+    folder = str(tmp_path / "out")
+    job["runs"] = [{"folder": folder, "kill_after": 4}, {"folder": folder}]
+    run_jobs(job, tmp_path)
+    assert (tmp_path / "out" / "taken").read_text() == "6"
+
+
+# ---------------------------------------------------------------- batches
+
+
+@pytest.fixture
+def start(tiny, tmp_path) -> Callable[..., Iterator[Transfer]]:
+    """Begin to make cells, in one batch if they fit, with checkpoints in a folder."""
+
+    def begin(cells, size=8, kill_after=None, names=None, made_by=None):
+        names = names or [f"fingerprint {cell.beta:g}" for cell in cells]
+        kept = Checkpoints(tmp_path / "kept", names, made_by or {"torch": "1"})
+        begin.taken = 0
+
+        def count(*_):
+            begin.taken += 1
+            if begin.taken == kill_after:
+                raise Killed
+
+        return transfer(tiny, IMAGES, cells, batch_size=size, progress=count, checkpoints=kept)
+
+    return begin
+
+
+def by_beta(results) -> dict[float, Transfer]:
+    return {one.settings.beta: one for one in results}
+
+
+def assert_same(one: Transfer, other: Transfer) -> None:
+    """Equal in every bit, whatever the time."""
+    assert torch.equal(one.image, other.image)
+    assert (one.losses, one.trace, one.attempts) == (other.losses, other.trace, other.attempts)
+    assert one.snapshots.keys() == other.snapshots.keys()
+    assert all(torch.equal(one.snapshots[n], other.snapshots[n]) for n in one.snapshots)
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_a_batch_goes_on_as_it_was(start, small):
+    cells = [small(beta=beta) for beta in (1.0, 5.0, 30.0)]
+    whole = by_beta(start(cells))
+    with pytest.raises(Killed):
+        list(start(cells, kill_after=7))
+    resumed = by_beta(start(cells))
+    assert start.taken == 6
+    for beta, result in whole.items():
+        assert_same(resumed[beta], result)
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_a_batch_killed_while_it_is_stored_keeps_what_it_had_optimised(start, small):
+    cells = [small(beta=beta) for beta in (1.0, 5.0, 30.0, 31.0)]
+    whole = by_beta(start(cells))
+    interrupted = start(cells)
+    first = next(interrupted)  # this one is stored, then the process dies
+    interrupted.close()
+    rest = [cell for cell in cells if cell.beta != first.settings.beta]
+    resumed = by_beta(start(rest))
+    assert start.taken == 0
+    for cell in rest:
+        assert_same(resumed[cell.beta], whole[cell.beta])
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_the_cells_of_an_interrupted_batch_are_made_first_and_together(start, small, tmp_path):
+    first = [small(beta=beta) for beta in (1.0, 5.0)]
+    with pytest.raises(Killed):
+        list(start(first, kill_after=9))
+    more = [small(beta=beta) for beta in (2.0, 5.0, 3.0, 1.0)]
+    results = list(start(more))
+    assert [one.settings.beta for one in results] == [1, 5, 2, 3]
+    assert start.taken == 4 + 12
+    for one, other in zip(results, start(first, names=["other 1", "other 2"]), strict=False):
+        assert_same(one, other)
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_a_cell_that_was_started_again_goes_on_in_its_second_attempt(start, small, monkeypatch):
+    class Wild(Lbfgs):
+        def __init__(self, _, caution: float) -> None:
+            super().__init__(caution)
+            self.wild = caution == 1.0
+
+        def step(self, images, gradient):
+            return images * torch.nan if self.wild else super().step(images, gradient)
+
+    monkeypatch.setattr(transfer_module, "OPTIMISERS", {"lbfgs": Wild})
+    cells = [small(coarse_stages=[[32, 3]])]
+    (whole,) = start(cells)
+    steps = start.taken
+    assert (whole.attempts, steps) == (2, 30)
+    with pytest.raises(Killed):
+        list(start(cells, kill_after=22))
+    (resumed,) = start(cells)
+    assert start.taken == 9
+    assert_same(resumed, whole)
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_a_batch_that_is_halved_on_its_way_keeps_its_steps(start, small, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    cells = [small(beta=float(beta)) for beta in range(1, 5)]
+    real, seen = Objective.__call__, []
+
+    def crowded(objective, images):
+        seen.append(len(images))
+        if len(images) > 2 and len(seen) > 5:
+            raise torch.OutOfMemoryError
+        return real(objective, images)
+
+    monkeypatch.setattr(Objective, "__call__", crowded)
+    results = by_beta(start(cells))
+    assert "4 cells do not fit into the memory; going on with 2" in caplog.text
+    assert "cells 1, 2: continuing at step 5" in caplog.text
+    assert "cells 3, 4: continuing at step 5" in caplog.text
+    assert start.taken == 5 + 2 * 7
+    monkeypatch.undo()
+    for one in start(cells, names=list("abcd")):
+        close = {"atol": 5e-5, "rtol": 0}  # batches of other sizes round differently
+        torch.testing.assert_close(results[one.settings.beta].image, one.image, **close)
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_the_seconds_of_all_processes_are_added_up(start, small, monkeypatch):
+    clock = [0.0]
+
+    def tick() -> float:
+        clock[0] += 1
+        return clock[0]
+
+    monkeypatch.setattr("nst.optimise.time.monotonic", tick)
+    cells = [small(beta=beta) for beta in (1.0, 2.0)]
+    (whole, _) = start(cells)
+    with pytest.raises(Killed):
+        list(start(cells, kill_after=9))
+    clock[0] = -1000.0  # another process, or machine: its clock began elsewhere
+    (resumed, other) = start(cells)
+    assert resumed.seconds == other.seconds
+    assert resumed.seconds == pytest.approx(whole.seconds, rel=0.4)
+
+
+# ---------------------------------------------------------------- files that are of no use
+
+
+def interrupted(start, cells, tmp_path, at=7) -> Path:
+    with pytest.raises(Killed):
+        list(start(cells, kill_after=at))
+    (file,) = (tmp_path / "kept").iterdir()
+    return file
+
+
+@pytest.mark.usefixtures("always_kept")
+@pytest.mark.parametrize("place", [0, 40, -1000, -1])
+def test_a_damaged_checkpoint_is_told_and_dropped(start, small, tmp_path, caplog, place):
+    cells = [small()]
+    file = interrupted(start, cells, tmp_path)
+    content = bytearray(file.read_bytes())
+    content[place] ^= 0xFF
+    file.write_bytes(content)
+    (result,) = start(cells)
+    assert start.taken == 12
+    assert f"the checkpoint {file} is damaged" in caplog.text
+    assert "its work is done again" in caplog.text
+    (whole,) = start(cells, names=["new"])
+    assert_same(result, whole)
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_what_other_versions_or_devices_left_is_told_and_dropped(start, small, tmp_path, caplog):
+    cells = [small()]
+    file = interrupted(start, cells, tmp_path)
+    results = start(cells, made_by={"torch": "2"})
+    next(results)
+    assert start.taken == 12
+    assert f"{file} was written by other versions or for another device" in caplog.text
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_a_checkpoint_of_other_cells_is_left_alone_until_the_pair_is_made(start, small, tmp_path):
+    file = interrupted(start, [small(beta=1.0)], tmp_path)
+    list(start([small(beta=2.0)]))
+    assert start.taken == 12
+    assert file.exists()
+    Checkpoints(tmp_path / "kept").clear()
+    assert not (tmp_path / "kept").exists()
+
+
+def test_the_forgotten_are_removed_and_told(tmp_path, caplog):
+    old, young, half = (tmp_path / pair / "a.safetensors" for pair in ("old", "young", "half"))
+    for path in (old, young, half):
+        path.parent.mkdir()
+        path.write_bytes(b"")
+    os.utime(old, (0, time.time() - FORGOTTEN - 10))
+    os.utime(half, (0, time.time() + FORGOTTEN))  # the clock was wrong then, or is now
+    remove_forgotten(tmp_path)
+    assert [path.exists() for path in (old, young, half)] == [False, True, True]
+    assert "old/a.safetensors is older than 30 days" in caplog.text
+    remove_forgotten(tmp_path / "not there yet")
+
+
+# ---------------------------------------------------------------- of a pair
+
+
+@pytest.fixture
+def pair(tiny_file, tmp_path) -> Pair:
+    content = paint(tmp_path / "in" / "cat.png", seed=1)
+    style = paint(tmp_path / "in" / "sea.png", seed=2)
+    return Pair(content, "cat", "A cat", style, "sea", "The sea", tiny_file)
+
+
+@pytest.fixture
+def wanted(small, tmp_path) -> list[Wanted]:
+    settings = [small(beta=beta, iterations=6) for beta in (1.0, 2.0)]
+    return [
+        Wanted("all", f"{one.beta:g}", "relative", one, tmp_path / "out" / f"{one.beta:g}.png")
+        for one in settings
+    ]
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_pairs_do_not_touch_each_other_s_checkpoints(pair, wanted, tmp_path, caplog):
+    folder = tmp_path / "checkpoints"
+
+    def kill(places, evaluation, _) -> None:
+        if (places[0], evaluation) == (1, 4):
+            raise Killed
+
+    with pytest.raises(Killed):
+        stylize_pair(pair, wanted, CPU, CellStore(tmp_path / "s"), kill, checkpoints=folder)
+    (file,) = folder.glob("*/*")
+    other = dataclasses.replace(pair, content_name="tom")
+    elsewhere = [dataclasses.replace(one, path=one.path.with_suffix(".b.png")) for one in wanted]
+    stylize_pair(other, elsewhere, CPU, checkpoints=folder)
+    assert list(folder.glob("*/*")) == [file]
+    caplog.set_level(logging.INFO)
+    stylize_pair(pair, wanted, CPU, CellStore(tmp_path / "s"), checkpoints=folder)
+    assert "cell 1: continuing at step 3" in caplog.text, "of those that are still to be made"
+    assert not list(folder.glob("*/*"))
+    for one, again in zip(wanted, elsewhere, strict=True):
+        assert one.path.stat().st_size > 100
+        assert again.path.stat().st_size > 100
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_where_no_checkpoint_can_be_written_the_job_goes_on(pair, wanted, tmp_path, caplog):
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    cells = stylize_pair(pair, wanted, CPU, checkpoints=tmp_path / "checkpoints")
+    assert [cell.status for cell in cells] == ["finished"] * 2
+    assert "the work cannot be kept: " in caplog.text
+    assert "going on without a checkpoint" in caplog.text
+
+
+def test_a_short_job_writes_nothing(pair, wanted, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint_module, "write_tensors", None)
+    stylize_pair(pair, wanted, CPU, checkpoints=tmp_path / "checkpoints")
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_the_time_left_counts_only_the_steps_of_this_process(
+    pair, wanted, tmp_path, monkeypatch, caplog
+):
+    folder = tmp_path / "checkpoints"
+
+    def kill(places, evaluation, _) -> None:
+        if evaluation == 6:
+            raise Killed
+
+    with pytest.raises(Killed):
+        stylize_pair(pair, wanted, CPU, None, kill, checkpoints=folder)
+    monkeypatch.setattr("nst.pair.SECONDS_BETWEEN_REPORTS", 0)
+    clock = iter(range(0, 1000, 5))
+    now = [0.0]
+
+    def read() -> float:
+        return now[0]
+
+    monkeypatch.setattr("nst.pair.time", SimpleNamespace(monotonic=read))
+    real = transfer_module.optimise
+
+    def slow(*arguments, **options):
+        now[0] += next(clock)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(transfer_module, "optimise", slow)
+    caplog.set_level(logging.INFO)
+    stylize_pair(pair, wanted, CPU, None, checkpoints=folder)
+    first, middle, *_, last = [line for line in caplog.messages if "% of 2 cells" in line]
+    # Before: 5 of the 6 steps of the first. Here: its last at 0 s, and six of the other at 5 s.
+    assert first.startswith("cat × sea: 50 % of 2 cells")
+    assert middle.startswith("cat × sea: 58 % of 2 cells")
+    assert middle.endswith(f" {5 / 2 * 5:.0f} s left")
+    assert last.startswith("cat × sea: 100 % of 2 cells")
+    assert last.endswith(" 0 s left")
+
+
+# ---------------------------------------------------------------- how much is lost
+
+
+def lost(step: float, cost: float, steps: int, monkeypatch) -> tuple[float, float]:
+    """The most work that a kill would lose, and the share of time that writing takes."""
+    now = [100.0]
+    monkeypatch.setattr(checkpoint_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    clock = checkpoint_module._Clock()
+    unkept = worst = writing = 0.0
+    for _ in range(steps):
+        now[0] += step
+        unkept += step
+        worst = max(worst, unkept)  # killed before it is written, or while it is
+        if clock.is_due():
+            now[0] += cost
+            writing += cost
+            unkept = 0.0
+            clock.restart(cost=cost)
+    return worst, writing / (now[0] - 100.0)
+
+
+@given(step=st.floats(1e-3, 200), cost=st.floats(0, 100), steps=st.integers(1, 3000))
+def test_at_most_a_minute_of_work_is_lost_or_one_step_that_is_longer(step, cost, steps):
+    with pytest.MonkeyPatch.context() as patch:
+        worst, _ = lost(step, cost, steps, patch)
+    assert worst <= max(60.0, step * 1.001)
+
+
+@pytest.mark.parametrize("cost", [0.02, 0.5, 0.9, 1.5])
+def test_writing_takes_no_more_than_its_share(cost, monkeypatch):
+    _, share = lost(0.3, cost, 20000, monkeypatch)
+    assert share <= 0.035
