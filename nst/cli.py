@@ -282,13 +282,16 @@ def _stylize(
 ) -> None:
     """Make one cell, by way of the function that the workflow calls for a pair."""
     # Here, since torch takes a second to load and --help should not.
-    from nst.device import choose_device  # noqa: PLC0415
+    from nst.device import reserve_device  # noqa: PLC0415
     from nst.extractor import save_extractor  # noqa: PLC0415
     from nst.pair import Pair, Wanted, stylize_pair  # noqa: PLC0415
     from nst.provision import provide_extractor  # noqa: PLC0415
 
-    chosen = choose_device(device)
-    with tempfile.TemporaryDirectory(prefix="nst-") as folder, _bar() as bar:
+    with (
+        reserve_device(device) as chosen,
+        tempfile.TemporaryDirectory(prefix="nst-") as folder,
+        _bar() as bar,
+    ):
         task = bar.add_task(f"preparing {settings.extractor}", total=None)
         network = Path(folder) / "extractor.safetensors"
         save_extractor(

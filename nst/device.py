@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
+from nst.device_lock import hold_one
 from nst.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def reserve_device(name: str = "auto") -> Iterator[torch.device]:
+    """Have the device called ``name`` for one job alone, until the end of the block.
+
+    Of several GPUs, ``auto`` and ``cuda`` take one that no other job of this machine has, among
+    those that are visible: all, or those in ``CUDA_VISIBLE_DEVICES``. ``cuda:1`` is the second of
+    these. Waits, and says so in the log, while they are all taken. A CPU is shared.
+
+    Raises:
+        ConfigError: the device is not there.
+        UserError: it cannot be locked.
+    """
+    device = choose_device(name)
+    if device.type != "cuda":
+        yield device
+        return
+    wanted = range(torch.cuda.device_count()) if device.index is None else [device.index]
+    devices = {f"cuda:{index}": _identify(index) for index in wanted}
+    with hold_one(devices) as held:
+        torch.cuda.set_device(held)  # so that nothing is put on the first one by default
+        logger.info("computing on %s, %s, %s", held, torch.cuda.get_device_name(), devices[held])
+        yield torch.device(held)
+
+
+def _identify(index: int) -> str:
+    """Return what a visible GPU, or a part of one, is called on the whole machine."""
+    uuid = str(torch.cuda.get_device_properties(index).uuid)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    # Of a GPU that is parted, CUDA may give the identity of the whole.
+    part = visible[index].strip() if index < len(visible) else ""
+    return f"{uuid} {part}" if part.startswith("MIG-") else uuid
 
 
 def choose_device(name: str = "auto") -> torch.device:

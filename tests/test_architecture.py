@@ -28,7 +28,7 @@ ORDER = (
     *("extractor", "kmeans", "vgg", "provision"),
     *("losses", "objective", "start", "optimisers", "optimise", "checkpoint", "stages"),
     *("batches", "transfer", "metrics", "measure"),
-    *("cell", "store", "device", "machine", "pair", "verify"),
+    *("cell", "store", "device_lock", "device", "machine", "pair", "verify"),
     *("lettering", "sheet", "layout", "grids", "pages", "strips", "compare"),
     *("ranking", "summary", "report", "plots", "gallery_entries", "gallery_previews", "gallery"),
     *("job", "probe", "plan", "cli"),

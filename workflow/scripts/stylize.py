@@ -6,14 +6,13 @@ import torch
 
 from nst.cell import write_details
 from nst.config import read_variants
-from nst.device import choose_device
+from nst.device import reserve_device
 from nst.job import job
 from nst.pair import Pair, Wanted, stylize_pair
 from nst.store import CellStore
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0]), reserve_device(snakemake.config.get("device", "auto")) as device:
     torch.set_num_threads(snakemake.threads)
-    device = choose_device(snakemake.config.get("device", "auto"))
     files = {name: Path(snakemake.input[name]) for name in ("content", "style", "extractor")}
     snapshots = iter(snakemake.output.get("snapshots", []))
     wanted = []
@@ -25,6 +24,7 @@ with job(snakemake.log[0]):
     start = snakemake.input.get("start")
     pair = Pair(**files, **snakemake.params.names, start=Path(start) if start else None)
     store = CellStore(Path("results/store"))
-    cells = stylize_pair(pair, wanted, device, store, checkpoints=Path("results/store/checkpoints"))
+    kept = Path("results/store/checkpoints")
+    cells = stylize_pair(pair, wanted, device, store, checkpoints=kept)
     by_picture = dict(zip((one.path for one in wanted), cells, strict=True))
     write_details(by_picture, Path(snakemake.output.details))

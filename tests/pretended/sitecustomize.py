@@ -1,0 +1,119 @@
+"""Has every process that finds this folder on its path see a world that is not there.
+
+``PRETENDED_DEVICES`` lists the UUIDs of the machine's GPUs, as the driver numbers them. What is
+visible of them is decided as torch decides it from ``CUDA_VISIBLE_DEVICES``; what is done on them
+is done on the CPU. ``PRETENDED_LOCKS`` is the folder of their locks. With ``PRETENDED_MEETING``, a
+folder and a number as ``FOLDER:4``, a job that has its device waits until so many have theirs.
+
+``PRETENDED_GAP`` is how many seconds lie between two checkpoints. ``PRETENDED_CLOCK`` is after how
+many seconds of a process the wall clock goes back by a day.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+
+class Pretender(MetaPathFinder):
+    """Steps in before a module is imported; processes that do without it stay as quick."""
+
+    def __init__(self, module: str, pretend: Callable[[], None]) -> None:
+        self._module = module
+        self._pretend = pretend
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None):
+        if name == self._module:
+            sys.meta_path.remove(self)
+            self._pretend()
+
+
+def pretend_devices() -> None:
+    """Put pretended devices in the place of CUDA's."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+    from torch.utils._pytree import tree_map
+
+    from nst import device_lock
+
+    class OnTheCpu(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None) -> Any:
+            def moved(value: Any) -> Any:
+                on_gpu = isinstance(value, torch.device) and value.type == "cuda"
+                return torch.device("cpu") if on_gpu else value
+
+            return func(*tree_map(moved, args), **tree_map(moved, kwargs or {}))
+
+    physical = os.environ["PRETENDED_DEVICES"].split(",")
+
+    def visible() -> list[str]:
+        named = torch.cuda._parse_visible_devices()
+        if named and isinstance(named[0], str):
+            if named[0].startswith("MIG-"):
+                return [named[0].removeprefix("MIG-")]  # CUDA shows one part to a process
+            named = torch.cuda._transform_uuid_to_ordinals(named, physical)
+        shown = []
+        for number in named:
+            if not 0 <= number < len(physical):
+                break
+            shown.append(physical[number].removeprefix("GPU-"))
+        return shown
+
+    def set_device(name: str) -> None:
+        current[0] = int(name.removeprefix("cuda:"))
+        if "PRETENDED_MEETING" in os.environ:
+            meet(visible()[current[0]])
+
+    current = [0]
+    torch.cuda.device_count = lambda: len(visible())
+    torch.cuda.is_available = lambda: bool(visible())
+    torch.cuda.get_device_properties = lambda index: SimpleNamespace(uuid=visible()[index])
+    torch.cuda.get_device_name = lambda *_: "Pretended GPU"
+    torch.cuda.is_bf16_supported = lambda **_: False
+    torch.cuda.set_device = set_device
+    device_lock.FOLDER = Path(os.environ["PRETENDED_LOCKS"])
+    OnTheCpu().__enter__()
+
+
+def meet(device: str) -> None:
+    """Wait until as many devices as are to meet are held at the same time."""
+    folder, _, count = os.environ["PRETENDED_MEETING"].rpartition(":")
+    (Path(folder) / device).touch(exist_ok=False)
+    deadline = time.monotonic() + 100
+    while len(list(Path(folder).iterdir())) < int(count):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{device} waited for the others in vain")
+        time.sleep(0.05)
+
+
+def pretend_haste() -> None:
+    """Write checkpoints more often than anybody would."""
+    from nst import checkpoint
+
+    checkpoint.SHORTEST_GAP, checkpoint.SHARE = float(os.environ["PRETENDED_GAP"]), float("inf")
+
+
+def turn_back_the_clock() -> None:
+    """Put the wall clock right once, backwards by a day."""
+    seconds, nanoseconds, begin = time.time, time.time_ns, time.monotonic()
+
+    def back() -> int:
+        late = time.monotonic() - begin > float(os.environ["PRETENDED_CLOCK"])
+        return 86400 if late else 0
+
+    time.time = lambda: seconds() - back()
+    time.time_ns = lambda: nanoseconds() - back() * 10**9
+
+
+if "PRETENDED_DEVICES" in os.environ:
+    sys.meta_path.insert(0, Pretender("nst.device", pretend_devices))
+if "PRETENDED_GAP" in os.environ:
+    sys.meta_path.insert(0, Pretender("nst.pair", pretend_haste))
+if "PRETENDED_CLOCK" in os.environ:
+    turn_back_the_clock()

@@ -1,0 +1,181 @@
+"""Several devices, a killed run and a wrong clock, through Snakemake as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import paint
+from workflow_runs import ROOT, command, details, small_config, snakemake, write_config
+
+UUIDS = [f"GPU-{digit * 8}-0000-4000-8000-{digit * 12}" for digit in "abcd"]
+MADE = "results/details"
+
+
+@pytest.fixture
+def pretended(monkeypatch) -> pytest.MonkeyPatch:
+    """Let the processes started from here pretend what their environment says."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "pretended"))
+    return monkeypatch
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    """A folder with two contents and two styles, and nothing made of them."""
+    paint(tmp_path / "photos" / "a cat.png", 1, (64, 48))
+    paint(tmp_path / "photos" / "über.jpg", 2, (50, 70))
+    paint(tmp_path / "paintings" / "nuit étoilée.png", 3, (90, 60))
+    write_config(tmp_path, small_config())
+    return tmp_path
+
+
+def pairs(folder: Path) -> list[str]:
+    return [
+        f"{MADE}/{content}/{style}.json"
+        for content in ("a cat", "über")
+        for style in ("nuit étoilée", "great_wave_study")
+    ]
+
+
+def test_four_pairs_are_made_at_the_same_time_on_four_devices(grid: Path, pretended):
+    (grid / "locks").mkdir()
+    (grid / "meeting").mkdir()
+    pretended.setenv("PRETENDED_DEVICES", ",".join(UUIDS))
+    pretended.setenv("PRETENDED_LOCKS", str(grid / "locks"))
+    pretended.setenv("PRETENDED_MEETING", f"{grid / 'meeting'}:4")
+    pretended.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    run = snakemake(
+        *(grid, "--cores", "4", "--resources", "gpu=4", "--set-threads", "stylize=1", "--"),
+        *pairs(grid),
+    )
+    assert run.returncode == 0, run.stdout
+    logs = [path.read_text("utf-8") for path in grid.glob("results/logs/stylize/*/*.log")]
+    told = [re.search(r"computing on cuda:(\d), Pretended GPU, (\S+)", log) for log in logs]
+    assert sorted(one[1] for one in told) == ["0", "1", "2", "3"]
+    assert {f"GPU-{one[2]}" for one in told} == set(UUIDS)
+    assert {cell.device for cell in details(grid).values()} == {"cuda: Pretended GPU"}
+
+
+def test_more_jobs_than_devices_wait_for_each_other_and_say_so(grid: Path, pretended):
+    (grid / "locks").mkdir()
+    pretended.setenv("PRETENDED_DEVICES", ",".join(UUIDS))
+    pretended.setenv("PRETENDED_LOCKS", str(grid / "locks"))
+    pretended.setenv("CUDA_VISIBLE_DEVICES", UUIDS[2])
+    run = snakemake(
+        *(grid, "--cores", "2", "--resources", "gpu=2", "--set-threads", "stylize=1", "--"),
+        *pairs(grid)[:2],
+    )
+    assert run.returncode == 0, run.stdout
+    logs = [path.read_text("utf-8") for path in grid.glob("results/logs/stylize/*/*.log")]
+    assert all("computing on cuda:0, Pretended GPU, cccccccc" in log for log in logs)
+    waited = [log for log in logs if "waiting for a device: cuda:0 is held by process" in log]
+    assert len(waited) == 1
+    assert "waiting for a device" in run.stdout, "where the user sees it"
+
+
+# ---------------------------------------------------------------- killed
+
+
+@pytest.fixture
+def long_grid(grid: Path) -> Path:
+    """A pair of one cell that takes a while."""
+    config = small_config() | {"contents": ["photos/über.jpg"], "styles": ["great_wave_study"]}
+    config |= {"ratios": ["1e0"], "iterations": 400, "kmeans": {"images": ["great_wave_study"]}}
+    config["layers"] = {"all": config["layers"]["all"]}
+    write_config(grid, config)
+    return grid
+
+
+def wait_for_a_checkpoint(process: subprocess.Popen, folder: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not list((folder / "results/store/checkpoints").glob("*/*.safetensors")):
+        assert process.poll() is None, "the run ended before it wrote a checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_killed_run_goes_on_within_a_cell_and_ends_with_the_same_bytes(
+    long_grid: Path, tmp_path_factory, pretended
+):
+    target = ("--", f"{MADE}/über/great_wave_study.json")
+    whole = Path(shutil.copytree(long_grid, tmp_path_factory.mktemp("whole") / "grid"))
+    assert snakemake(whole, *target).returncode == 0
+    pretended.setenv("PRETENDED_GAP", "0.3")
+    process = subprocess.Popen(
+        command(long_grid, *target),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_for_a_checkpoint(process, long_grid)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    run = snakemake(long_grid, "--rerun-incomplete", *target)
+    if "Error: Directory cannot be locked" in run.stdout:
+        assert snakemake(long_grid, "--unlock").returncode == 0
+        run = snakemake(long_grid, "--rerun-incomplete", *target)
+    assert run.returncode == 0, run.stdout
+    (log,) = long_grid.glob("results/logs/stylize/*/*.log")
+    assert re.search(r"cell 1: continuing at step [1-9]\d*", log.read_text("utf-8"))
+    name = "results/cells/über/great_wave_study/all/1e0.png"
+    assert (long_grid / name).read_bytes() == (whole / name).read_bytes()
+    assert not list((long_grid / "results/store/checkpoints").glob("*/*"))
+
+
+# ---------------------------------------------------------------- a clock that is put right
+
+
+@pytest.fixture
+def small_grid(long_grid: Path) -> Iterator[Path]:
+    """A pair of two cells that is finished."""
+    config = small_config() | {"contents": ["photos/über.jpg"], "styles": ["great_wave_study"]}
+    config |= {"kmeans": {"images": ["great_wave_study"]}}
+    config["layers"] = {"all": config["layers"]["all"]}
+    write_config(long_grid, config)
+    assert snakemake(long_grid).returncode == 0
+    return long_grid
+
+
+def cells(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.glob("results/cells/*/*/*/*")}
+
+
+def test_a_clock_that_goes_back_during_every_job_changes_nothing(small_grid: Path, pretended):
+    before = cells(small_grid)
+    shutil.rmtree(small_grid / "results")
+    shutil.rmtree(small_grid / ".snakemake")
+    pretended.setenv("PRETENDED_CLOCK", "1.5")
+    run = snakemake(small_grid)
+    assert run.returncode == 0, run.stdout
+    assert cells(small_grid) == before
+    assert all(0 < cell.seconds < 60 for cell in details(small_grid).values())
+    assert (small_grid / "results/complete").exists()
+
+
+def test_files_from_before_the_clock_was_put_back_cost_at_most_a_rerun(small_grid: Path):
+    """What was made while the clock was a day ahead is newer than all that is made from now on."""
+    before = cells(small_grid)
+    tomorrow = time.time() + 86400
+    for kind in ("inputs", "extractors", "details"):
+        for path in (small_grid / "results" / kind).rglob("*"):
+            os.utime(path, (tomorrow, tomorrow))
+    lost = next(iter(before))
+    os.unlink(lost)
+    for _ in range(2):
+        run = snakemake(small_grid)
+        assert run.returncode == 0, run.stdout
+        assert cells(small_grid) == before
+        assert all(cell.reused for cell in details(small_grid).values()), "nothing is computed"
+    now = time.time()
+    for path in (small_grid / "results").rglob("*"):
+        if path.stat().st_mtime > now:
+            os.utime(path, (now - 3600, now - 3600))  # the day is over
+    snakemake(small_grid)
+    assert "Nothing to be done" in snakemake(small_grid).stdout
