@@ -68,6 +68,76 @@ def test_a_row_whose_loss_is_not_a_number_is_told_and_leaves_the_others_alone():
     torch.testing.assert_close(outcome.images[healthy], TARGETS[healthy], atol=5e-3, rtol=0)
 
 
+class Steep(torch.autograd.Function):
+    """A sum of squares whose gradient overflows in the second row, though its value does not."""
+
+    @staticmethod
+    def forward(context, images):
+        return images.square().sum((1, 2, 3))
+
+    @staticmethod
+    def backward(context, slopes):
+        infinite = torch.tensor([0.0, torch.inf, 0.0]).view(3, 1, 1, 1)
+        return (slopes.view(3, 1, 1, 1) + infinite).expand(3, 3, 8, 8)
+
+
+def test_a_gradient_that_is_not_finite_counts_too():
+    def steep(images: torch.Tensor) -> Parts:
+        loss = Steep.apply(images)
+        return Parts(content=loss, style=loss, tv=loss, total=loss, layers={})
+
+    outcome = optimise(steep, START, Adam(), Plan(5, keep="last"))
+    assert outcome.finite.tolist() == [True, False, True]
+    assert torch.equal(outcome.images[1], START[1]), "stands still"
+    assert (outcome.images[[0, 2]] != START[[0, 2]]).all()
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_an_image_that_no_step_has_looked_at_is_no_result_if_its_loss_is_not_a_number(keep):
+    def cliff(images: torch.Tensor) -> Parts:
+        parts = bowl(TARGETS, EVEN)(images)
+        fallen = (images[:, 0, 0, 0] - START[:, 0, 0, 0]).abs() > 0.1  # two steps of 0.05 or so
+        total = torch.where(fallen, torch.nan, parts.total)
+        return Parts(content=total, style=total, tv=total, total=total, layers={})
+
+    steps = next(n for n in range(1, 9) if not cliff_free(cliff, n))
+    outcome = optimise(cliff, START, Adam(0.05), Plan(steps, keep=keep))
+    assert all(parts.total.isfinite().all() for parts in outcome.trace)
+    assert outcome.finite.all() == (keep == "best")
+    assert outcome.finite.equal(outcome.parts.total.isfinite())
+
+
+def cliff_free(evaluate, steps: int) -> bool:
+    """Whether the last of so many steps leads to images whose losses are numbers."""
+    outcome = optimise(evaluate, START, Adam(0.05), Plan(steps, keep="last"))
+    return bool(outcome.parts.total.isfinite().all())
+
+
+@pytest.mark.parametrize("make", [Lbfgs, Adam, lambda: Adam(keras=True)])
+@pytest.mark.parametrize("taken", [1, 2, HISTORY + 3])
+def test_an_optimiser_goes_on_in_another_from_its_state(make, taken):
+    scales = torch.tensor([1.0, 50.0, 0.02]).view(3, 1, 1, 1)
+
+    def walk(optimiser, images, steps):
+        for _ in range(steps):
+            gradient = 2 * scales * (images - TARGETS)
+            images = optimiser.step(images, gradient)
+        return images
+
+    first, other = make(), make()
+    halfway = walk(first, START, taken)
+    other.load({name: tensor.clone() for name, tensor in first.state().items()})
+    assert torch.equal(walk(other, halfway, 4), walk(first, halfway, 4))
+
+
+@pytest.mark.parametrize("make", [Lbfgs, Adam])
+def test_a_new_optimiser_s_state_is_that_of_a_new_one(make):
+    used, fresh = make(), make()
+    used.step(START, START - TARGETS)
+    used.load(make().state())
+    assert torch.equal(used.step(START, START - TARGETS), fresh.step(START, START - TARGETS))
+
+
 def two_loops(pairs: list[tuple[torch.Tensor, torch.Tensor]], gradient: torch.Tensor):
     """The direction by Nocedal and Wright's algorithm 7.4 as written, for one row."""
     result, factors = gradient, []

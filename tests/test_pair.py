@@ -20,7 +20,7 @@ from nst.cell import PIXELS, Cell, draw_failure, read_details, read_record, writ
 from nst.compare import Place, cell_rows, input_tile
 from nst.device import choose_device, describe_device
 from nst.errors import CellError, ConfigError, ExtractorError, ImageError, UserError
-from nst.extractor import file_digest
+from nst.extractor import file_digest, save_extractor
 from nst.images import load_image, pixel_digest
 from nst.machine import describe_machine
 from nst.pair import Pair, Wanted, stylize_pair
@@ -305,6 +305,33 @@ def test_a_failing_cell_leaves_the_others_intact(pair, wanted, computed, tmp_pat
     assert len(list((tmp_path / "store").rglob("cell.png"))) == 2, "failures are not kept"
     stylize_pair(pair, all_wanted, CPU, store)
     assert computed == [1.0, POISON, 10.0, POISON], "only the failed one is tried again"
+
+
+def test_a_loss_that_really_overflows_is_tried_again_and_then_crossed_out(
+    pair, wanted, tmp_path, caplog
+):
+    """Steps of 1000 times the range of colours, in the sums of squares of squares of features."""
+    changes = {"optimiser": "adam", "learning_rate": 1000.0, "clamp": False, "input": "caffe"}
+    wild = wanted(1e12, style_loss="sum_gram", **changes)
+    gentle = wanted(1.0, folder="gentle")
+    cells = stylize_pair(pair, [*wild, *gentle], CPU, CellStore(tmp_path / "store"))
+    assert [cell.status for cell in cells] == ["failed", "finished"]
+    assert [cell.attempts for cell in cells] == [2, 1]
+    assert "starting it again with steps of 0.1 the size" in caplog.text
+    assert "stopped being a finite number, twice. Try other weights, optimiser: adam" in caplog.text
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_network_with_a_weight_that_is_no_number_fails_its_cells_and_nothing_else(
+    pair, wanted, tiny, value
+):
+    tiny.convolutions["conv1_2"].weight[0, 0, 0, 0] = value
+    save_extractor(tiny, pair.extractor)
+    cells = stylize_pair(pair, wanted(1.0, 2.0), CPU)
+    assert [cell.status for cell in cells] == ["failed", "failed"]
+    assert all("stopped being a finite number, twice" in cell.reason for cell in cells)
+    for one in wanted(1.0, 2.0):
+        assert np.array_equal(pixels(one.path), np.asarray(draw_failure(32, 24)))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -174,6 +179,72 @@ def test_a_cpu_s_way_of_saying_that_memory_is_full_is_understood_too(tiny, small
     monkeypatch.setattr(Objective, "__call__", full)
     with pytest.raises(UserError, match=r"does not fit into the .* memory; lower image_size"):
         run(tiny, [small()])
+
+
+MEMORY = """
+import json, logging, resource, sys
+import torch
+from nst.architecture import Architecture
+from nst.errors import UserError
+from nst.extractor import Extractor
+from nst.settings import Settings
+from nst.stages import Images
+from nst.tensors import to_image
+from nst.transfer import transfer
+
+torch.set_num_threads(1)
+told = []
+logging.getLogger().addHandler(logging.Handler())
+logging.getLogger().handlers[0].emit = lambda record: told.append(record.getMessage())
+generator = torch.Generator().manual_seed(0)
+network = Extractor(Architecture("wide", ((64, 64), (64,)), "reflect", "average", "random")).eval()
+for parameter in network.convolutions.parameters():
+    parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+colours = torch.rand(2, 3, 5, 5, generator=generator)
+pictures = torch.nn.functional.interpolate(colours, size=(120, 160), mode="bicubic").clamp(0, 1)
+images = Images(*map(to_image, pictures))
+
+def make(count, size):
+    fixed = {"image_size": size, "iterations": 1, "precision": "float32", "keep": "last"}
+    layers = {"content_layers": {"relu2_1": 1}, "style_layers": {"relu1_1": 1}}
+    cells = [Settings.from_mapping({**fixed, **layers, "beta": n + 1.0}) for n in range(count)]
+    return list(transfer(network, images, cells, batch_size=8))
+
+def limit(room):
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + room, resource.RLIM_INFINITY))
+
+whole = make(8, 160)
+limit(60_000_000)
+split = make(8, 160)
+gap = max(float((a.image - b.image).abs().max()) for a, b in zip(whole, split))
+limit(20_000_000)
+try:
+    make(1, 480)
+    refused = ""
+except UserError as error:
+    refused = str(error)
+print(json.dumps({"told": told, "places": [one.place for one in split], "gap": gap,
+                  "refused": refused}))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory so")
+def test_when_memory_really_runs_out_the_batch_is_halved_and_nothing_is_lost():
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY],
+        cwd=Path(__file__).resolve().parents[1],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found["told"][0] == "8 cells do not fit into the memory; going on with 4"
+    assert found["places"] == list(range(8))
+    assert found["gap"] < BATCH_TOLERANCE
+    assert "does not fit into the device's memory; lower image_size" in found["refused"]
 
 
 def test_another_error_of_torch_s_is_not_taken_for_full_memory(tiny, small, monkeypatch):
