@@ -101,6 +101,8 @@ class Checkpoints:
         """Return the checkpoint of a batch, with what is kept of the batch's cells."""
         if self._folder is None:
             return Checkpoint(None, {}, {}, [])
+        for part in self._folder.glob(".*.part"):  # of a process that was killed while it wrote
+            _remove(part)
         cells = {place: self._cells[place] for place in places}
         legs: list[_Kept] = []
         for path, facts in self._files():
@@ -177,8 +179,11 @@ class Checkpoint:
 
     def add(self, leg: _Kept) -> None:
         """Remember a leg that is finished, to be written with what comes."""
-        # No state of a leg on its way is remembered, or its old tensors would stay in memory.
-        self._legs = [*(one for one in self._legs if one.finished), leg]
+        self._legs.append(leg)
+
+    def forget_unfinished(self) -> None:
+        """Let go of a state that was taken up; its tensors would stay in the memory."""
+        self._legs = [leg for leg in self._legs if leg.finished]
 
     def is_due(self) -> bool:
         """Tell whether it is time to write; asked once after each step."""
@@ -236,6 +241,7 @@ class Leg:
         memory = [name for name in kept.tensors if name.startswith(MEMORY)]
         optimiser.load({name.removeprefix(MEMORY): kept.tensors[name] for name in memory})
         logger.info("%s: continuing at step %d", self, kept.steps)
+        self.checkpoint.forget_unfinished()
         return State.from_tensors(kept.tensors, kept.seconds)
 
     def offer(self, state: State, optimiser: Optimiser) -> None:

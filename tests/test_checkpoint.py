@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -147,6 +148,7 @@ def start(tiny, tmp_path) -> Callable[..., Iterator[Transfer]]:
 
         return transfer(tiny, IMAGES, cells, batch_size=size, progress=count, checkpoints=kept)
 
+    begin.network = tiny
     return begin
 
 
@@ -290,6 +292,37 @@ def test_a_damaged_checkpoint_is_told_and_dropped(start, small, tmp_path, caplog
     assert "its work is done again" in caplog.text
     (whole,) = start(cells, names=["new"])
     assert_same(result, whole)
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_what_was_being_written_when_the_process_was_killed_is_removed(start, small, tmp_path):
+    file = interrupted(start, [small()], tmp_path)
+    half = file.with_name(f".{file.name}-0123abcd.part")
+    half.write_bytes(file.read_bytes()[:1000])
+    next(start([small()]))
+    assert start.taken == 6
+    assert not half.exists()
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_what_was_taken_up_does_not_stay_in_memory(start, small, tmp_path, monkeypatch):
+    interrupted(start, [small()], tmp_path)
+    read, alive = [], []
+    real = checkpoint_module.read_tensors
+
+    def watched(*arguments):
+        tensors = real(*arguments)
+        read.extend(weakref.ref(one) for name, one in tensors.items() if name[2:] == "images")
+        return tensors
+
+    def look(*_):
+        alive.append([one() is not None for one in read])
+
+    monkeypatch.setattr(checkpoint_module, "read_tensors", watched)
+    kept = Checkpoints(tmp_path / "kept", ["fingerprint 10"], {"torch": "1"})
+    list(transfer(start.network, IMAGES, [small()], progress=look, checkpoints=kept))
+    assert len(alive) == 6
+    assert alive[-1] == [False]
 
 
 @pytest.mark.usefixtures("always_kept")

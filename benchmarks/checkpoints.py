@@ -1,0 +1,83 @@
+"""What it costs to keep the work that is going on: the writing of checkpoints against the steps.
+
+A cell of VGG-19 with a full history of L-BFGS, which is what there is most to write of.
+
+    python benchmarks/checkpoints.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from common import DEVICE, RESULTS, default_pictures, random_vgg19, save_report, synchronise
+
+from nst import checkpoint
+from nst.checkpoint import Checkpoints
+from nst.images import fit_long_side
+from nst.optimisers import HISTORY
+from nst.settings import Settings
+from nst.stages import Images
+from nst.transfer import transfer
+
+WRITINGS = 3  # of a full history
+
+
+def measure(size: int) -> dict[str, Any]:
+    """Write a checkpoint after every step of a cell of this size, and time both."""
+    extractor = random_vgg19().to(DEVICE)
+    pictures = default_pictures()
+    images = Images(*(fit_long_side(one, size) for one in (pictures.content, pictures.style)))
+    settings = replace(Settings(), image_size=size, iterations=HISTORY + 1 + WRITINGS)
+    steps, writings, sizes, ended = [], [], [], [0.0]
+    real = checkpoint.write_tensors
+
+    def timed(path: Path, *arguments: Any) -> None:
+        started = time.perf_counter()
+        real(path, *arguments)
+        ended[0] = time.perf_counter()
+        writings.append(ended[0] - started)
+        sizes.append(path.stat().st_size)
+
+    def tick(*_: object) -> None:
+        synchronise()
+        steps.append(time.perf_counter() - ended[0])
+
+    checkpoint.write_tensors = timed  # type: ignore[assignment]
+    checkpoint.SHORTEST_GAP, checkpoint.SHARE = 0.0, float("inf")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=RESULTS))  # on the disk that results are on
+    try:
+        kept = Checkpoints(folder, ["a cell"])
+        list(transfer(extractor, images, [settings], progress=tick, checkpoints=kept))
+    finally:
+        shutil.rmtree(folder)
+        checkpoint.write_tensors = real
+    writing, step = statistics.median(writings[-WRITINGS:]), statistics.median(steps[-WRITINGS:])
+    return {"size": size, "bytes": sizes[-1], "writing": writing, "step": step}
+
+
+def main() -> None:
+    """Measure every size, and say what share of the time is spent on writing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 1024])
+    chosen = parser.parse_args()
+    wanted, shortest = checkpoint.SHARE, checkpoint.SHORTEST_GAP
+    rows = []
+    for size in chosen.sizes:
+        row = measure(size)
+        gap = min(max(shortest, row["writing"] / wanted), checkpoint.LONGEST_GAP)
+        gap = max(gap, row["step"])
+        share = row["writing"] / (row["writing"] + gap)
+        rows.append({**row, "seconds between writings": gap, "share of the time": share})
+    save_report("checkpoints", {"settings": vars(chosen), "checkpoints": rows})
+
+
+if __name__ == "__main__":
+    main()
