@@ -22,12 +22,13 @@ from torch.nn import functional
 
 from nst.architecture import Architecture
 from nst.errors import ExtractorError
+from nst.files import write_atomically
 from nst.shapes import Float, Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of RGB in [0, 1]
-FILE_FORMAT = "nst-extractor-1"
+FILE_FORMAT = "nst-extractor-2"
 
 
 class Extractor(nn.Module):
@@ -132,12 +133,17 @@ class Extractor(nn.Module):
 
 
 def save_extractor(extractor: Extractor, path: Path) -> None:
-    """Write the weights and the architecture to ``path``; the same weights give the same bytes."""
-    header = json.dumps({"format": FILE_FORMAT, **asdict(extractor.architecture)}, sort_keys=True)
+    """Write the weights and the architecture to ``path``, whole or not at all.
+
+    The same weights give the same bytes. The header has a digest of it all, since a flipped bit
+    in the weights would change every picture a little, and nobody would notice.
+    """
     tensors = {name: tensor.contiguous().cpu() for name, tensor in extractor.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    header = {"format": FILE_FORMAT, **asdict(extractor.architecture)}
+    header["sha256"] = _digest(header, tensors)
     # One metadata entry: the order of several is not kept by safetensors.
-    safetensors.torch.save_file(tensors, path, metadata={"nst": header})
+    metadata = {"nst": json.dumps(header, sort_keys=True)}
+    write_atomically(path, safetensors.torch.save(tensors, metadata))
 
 
 def load_extractor(path: Path) -> Extractor:
@@ -150,10 +156,13 @@ def load_extractor(path: Path) -> Extractor:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["nst"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header.pop("sha256") != _digest(header, tensors):
+            raise ValueError("it does not hold what was written")
         extractor = Extractor(_architecture(header))
         extractor.load_state_dict(tensors)
     except (
         OSError,
+        AttributeError,
         KeyError,
         TypeError,
         ValueError,
@@ -174,6 +183,14 @@ def _architecture(header: Mapping[str, object]) -> Architecture:
         raise KeyError("format")
     fields["widths"] = tuple(tuple(block) for block in fields["widths"])  # type: ignore[attr-defined]
     return Architecture(**fields)  # type: ignore[arg-type]
+
+
+def _digest(header: Mapping[str, object], tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of a file's header and of its weights, in the order of their names."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(tensors[name].numpy().data)
+    return digest.hexdigest()
 
 
 def file_digest(path: Path) -> str:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from nst.cell import Cell, write_cell
-from nst.files import write_atomically
+from nst.files import part_folder, part_of, sync_folder, write_atomically
 from nst.images import save_png
 
 logger = logging.getLogger(__name__)
@@ -27,6 +26,7 @@ logger = logging.getLogger(__name__)
 PICTURE = "cell.png"
 DETAILS = "cell.json"
 SNAPSHOTS = "snapshots.png"
+DIGESTS = "cell.sha256"
 
 
 class CellStore:
@@ -42,24 +42,20 @@ class CellStore:
     def add(self, cell: Cell, image: Image.Image, snapshots: Image.Image | None = None) -> None:
         """Keep a finished cell, with its pictures on the way if it has any."""
         entry = self._entry(cell.fingerprint)
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        part = entry.parent / f".{entry.name[:16]}-{secrets.token_hex(4)}.part"
-        try:
+        with part_folder(entry) as part:
             write_cell(cell, image, part / PICTURE)
             details = json.dumps(cell.details(), ensure_ascii=False, sort_keys=True)
             write_atomically(part / DETAILS, f"{details}\n".encode())
             if snapshots is not None:
                 save_png(snapshots, part / SNAPSHOTS)
-            write_atomically(part / "cell.sha256", _digest(part, cell).encode())
-            os.rename(part, entry)
-        except FileExistsError:
-            pass
-        except OSError:
-            # A folder cannot be renamed onto one with files in it: another job was first.
-            if not entry.is_dir():
-                raise
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+            write_atomically(part / DIGESTS, _digests(part, cell).encode())
+            try:
+                os.rename(part, entry)
+            except OSError:
+                # A folder cannot be renamed onto one with files in it: another job was first.
+                if not entry.is_dir():
+                    raise
+        sync_folder(entry.parent)
 
     def find(self, fingerprint: str) -> Cell | None:
         """Return the cell of this fingerprint if it is here; drop it if it is damaged."""
@@ -69,13 +65,13 @@ class CellStore:
         try:
             details = (entry / DETAILS).read_text(encoding="utf-8")
             cell = Cell.from_details(json.loads(details))
-            intact = _digest(entry, cell) == (entry / "cell.sha256").read_text()
+            intact = _digests(entry, cell) == (entry / DIGESTS).read_text()
         except (OSError, ValueError, KeyError, TypeError):
             intact = False
         if intact and cell.fingerprint == fingerprint:
             return cell
         logger.warning("the stored cell %s is damaged; making it again", entry)
-        shutil.rmtree(entry, ignore_errors=True)
+        _drop(entry)
         return None
 
     def restore(
@@ -113,7 +109,19 @@ class CellStore:
         return self._folder / fingerprint[:2] / fingerprint
 
 
-def _digest(entry: Path, cell: Cell) -> str:
-    """Return the sha256 of an entry's pictures."""
-    names = [PICTURE, SNAPSHOTS] if cell.settings.snapshots else [PICTURE]
-    return hashlib.sha256(b"".join((entry / name).read_bytes() for name in names)).hexdigest()
+def _digests(entry: Path, cell: Cell) -> str:
+    """Return the sha256 of each of an entry's files, as ``sha256sum --check`` reads them."""
+    names = [DETAILS, PICTURE, *([SNAPSHOTS] if cell.settings.snapshots else [])]
+    return "".join(
+        f"{hashlib.sha256((entry / name).read_bytes()).hexdigest()}  {name}\n" for name in names
+    )
+
+
+def _drop(entry: Path) -> None:
+    """Remove an entry so that no reader finds half of it, if it can be removed at all."""
+    part = part_of(entry)
+    try:
+        os.rename(entry, part)
+    except OSError:
+        part = entry
+    shutil.rmtree(part, ignore_errors=True)

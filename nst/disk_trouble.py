@@ -1,0 +1,34 @@
+"""What to say of the disk: full, read-only, not to be written. No defect of the program."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from types import MappingProxyType
+
+FORBIDDEN = "Get the right to read and write there, or work in another folder"
+REMEDIES: Mapping[int, str] = MappingProxyType(
+    {
+        errno.ENOSPC: "Free some space on that disk",
+        errno.EDQUOT: "Delete some of your files, or ask for a larger quota",
+        errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
+        errno.EROFS: "Mount that file system for writing, or work in another folder",
+        errno.EACCES: FORBIDDEN,
+        errno.EPERM: FORBIDDEN,
+        errno.EIO: "The disk or its connection is failing: save what you can, see the system's log",
+    }
+)
+
+
+def explain_disk_trouble(error: BaseException | None) -> str | None:
+    """Say in one line which file, what and what to do; None if the error is something else."""
+    if not isinstance(error, OSError):
+        return None
+    remedy = REMEDIES.get(error.errno or 0)
+    if remedy is None:
+        return None
+    file = " ".join(str(error.filename or "a temporary file").splitlines())
+    return (
+        f"{file}: {error.strerror}. {remedy}, and run the same command again; the cells that are "
+        "finished are kept."
+    )

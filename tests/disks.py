@@ -1,0 +1,60 @@
+"""Small real disks that can be filled up and write-protected, for the tests of faults."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A file system in memory, mounted at ``folder``."""
+
+    folder: Path
+
+    def fill(self, leave: int = 0) -> None:
+        """Fill it up with one file, but for ``leave`` bytes (in pages of 4 KiB)."""
+        filler = self.folder / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        os.truncate(filler, max(0, filler.stat().st_size - leave))
+
+    def free(self) -> None:
+        """Give the space back."""
+        (self.folder / "filler").unlink()
+
+    def protect(self, on: bool = True) -> None:
+        """Make it read-only, or let it be written again."""
+        mount("-o", "remount,ro" if on else "remount,rw", str(self.folder))
+
+
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True, capture_output=True)
+
+
+def give_up(reason: str) -> None:
+    """Skip on somebody's own machine; on the one that decides, what is missing is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, size: str) -> Iterator[Disk]:
+    """Mount an empty disk of ``size``, such as ``1m``, at a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
+    except (OSError, subprocess.CalledProcessError):
+        give_up("a disk can only be mounted by root, with the right to")
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)

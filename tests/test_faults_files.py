@@ -1,0 +1,367 @@
+"""Power cuts, kills and full disks while a file or a store entry is being written."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from disks import Disk, give_up, mounted
+from test_cell import make_cell, make_image
+from workflow_runs import ROOT
+
+from nst.disk_trouble import explain_disk_trouble
+from nst.errors import ImageError
+from nst.files import part_folder, part_of, remove_parts, write_atomically
+from nst.store import CellStore
+
+SECONDS_TO_START = 60
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[Disk]:
+    with mounted(tmp_path / "disk", "256k") as disk:
+        yield disk
+
+
+def run(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start Python on some code that uses the package."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+# ---------------------------------------------------------------- power cuts
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list[tuple[str, str]]:
+    """What the system was asked for, in order: the call and the name of its file or folder.
+
+    A power cut can be stood only if nothing gets its final name before its content is on the disk.
+    """
+    asked: list[tuple[str, str]] = []
+
+    def recorded(name: str) -> Callable[..., object]:
+        real = getattr(os, name)
+
+        def call(subject, *others):
+            path = os.readlink(f"/proc/self/fd/{subject}") if name == "fsync" else others[0]
+            asked.append((name, os.path.basename(path)))
+            return real(subject, *others)
+
+        return call
+
+    for name in ("fsync", "replace", "rename"):
+        monkeypatch.setattr(os, name, recorded(name))
+    return asked
+
+
+def kind(name: str) -> str:
+    return "part" if name.endswith(".part") else name
+
+
+def test_a_file_is_on_the_disk_before_its_name_and_its_name_before_the_call_ends(calls, tmp_path):
+    (tmp_path / "out").mkdir()
+    write_atomically(tmp_path / "out" / "cell.png", b"x")
+    assert [(call, kind(name)) for call, name in calls] == [
+        ("fsync", "part"),
+        ("replace", "cell.png"),
+        ("fsync", "out"),
+    ]
+
+
+def test_new_folders_are_on_the_disk_before_what_is_in_them(calls, tmp_path):
+    (tmp_path / "a").mkdir()
+    write_atomically(tmp_path / "a" / "b" / "c" / "cell.png", b"x")
+    assert {("fsync", "a"), ("fsync", "b")} <= set(calls[:2])
+    assert calls[-1] == ("fsync", "c")
+
+
+def test_every_file_of_a_store_entry_is_on_the_disk_before_the_entry_has_its_name(calls, tmp_path):
+    cell = make_cell()
+    CellStore(tmp_path).add(cell, make_image())
+    renamed = calls.index(("rename", cell.fingerprint))
+    before = calls[:renamed]
+    for name in ("cell.png", "cell.json", "cell.sha256"):
+        place = before.index(("replace", name))
+        assert before[place - 1][0] == "fsync", "the file"
+        assert before[place + 1][0] == "fsync", "its name"
+    assert calls[renamed + 1 :] == [("fsync", cell.fingerprint[:2])]
+
+
+# ---------------------------------------------------------------- kills
+
+WRITER = """
+import sys
+from pathlib import Path
+from nst.files import write_atomically
+path = Path(sys.argv[1])
+print("ready", flush=True)
+for number in range(1_000_000):
+    write_atomically(path, bytes([number % 251]) * (200_000 + 1000 * (number % 17)))
+"""
+STORER = """
+import dataclasses, itertools, json, sys
+from pathlib import Path
+from PIL import Image
+from nst.cell import Cell
+from nst.store import CellStore
+store, cell = CellStore(Path(sys.argv[1])), Cell.from_details(json.loads(sys.argv[2]))
+image = Image.effect_noise((300, 200), 50).convert("RGB")
+print("ready", flush=True)
+for number in itertools.count(int(sys.argv[3])):
+    store.add(dataclasses.replace(cell, extractor_digest=f"{number:064x}"), image)
+"""
+
+
+def kill_soon(process: subprocess.Popen[str], seconds: float) -> None:
+    """Kill a process some time after it has begun its work."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
+    path = tmp_path / "out" / "cell.png"
+    moments = random.Random(0)
+    seen, left = set(), 0
+    for _ in range(12):
+        kill_soon(run(WRITER, path), moments.uniform(0.005, 0.06))
+        if path.exists():
+            content = path.read_bytes()
+            assert len(set(content)) == 1
+            assert (len(content) - 200_000) / 1000 in range(17)
+            seen.add(content)
+        left += len(remove_parts(tmp_path))
+        assert names_in(tmp_path) <= {"out/cell.png"}, "nothing but the file is left"
+    assert len(seen) > 3, "the writers got somewhere"
+    assert left > 0, "and some were killed in the middle"
+
+
+def test_a_reader_never_sees_half_a_file_while_writers_come_and_go(tmp_path):
+    path = tmp_path / "cell.png"
+    write_atomically(path, bytes(1000))
+    writers = [run(WRITER, path) for _ in range(2)]
+    looks = 0
+    try:
+        deadline = time.monotonic() + SECONDS_TO_START
+        while looks < 300 and time.monotonic() < deadline:
+            content = path.read_bytes()
+            assert len(set(content)) == 1
+            looks += len(content) > 1000
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+    assert looks == 300
+
+
+def test_a_store_whose_writer_is_killed_at_any_moment_has_only_whole_entries(tmp_path, caplog):
+    moments = random.Random(1)
+    left = []
+    for place in range(5):
+        details = json.dumps(make_cell().details())
+        kill_soon(run(STORER, tmp_path / "store", details, 1000 * place), moments.uniform(0.1, 0.3))
+        left += (tmp_path / "store").glob("*/.*.part")
+    store = CellStore(tmp_path / "store")
+    fingerprints = [path.name for path in (tmp_path / "store").glob("*/*") if path.name[0] != "."]
+    assert len(fingerprints) > 5
+    assert all(store.find(fingerprint) for fingerprint in fingerprints)
+    assert not caplog.records, "none was damaged"
+    assert len(left) > 0, "some were killed in the middle"
+    assert set(remove_parts(tmp_path)) == set(left)
+    assert names_in(tmp_path) == {
+        f"store/{one[:2]}/{one}/{name}"
+        for one, name in itertools.product(fingerprints, ("cell.png", "cell.json", "cell.sha256"))
+    }
+
+
+# ---------------------------------------------------------------- what they leave
+
+
+def part_of_another(path: Path, process: int) -> Path:
+    """The part that another process of this machine would write."""
+    part = part_of(path)
+    return part.with_name(part.name.replace(f"-{os.getpid()}-", f"-{process}-"))
+
+
+def age(path: Path, days: float) -> None:
+    then = time.time() - days * 24 * 3600
+    os.utime(path, (then, then))
+
+
+def test_the_part_of_a_process_that_lives_is_left_alone(tmp_path):
+    other = run("import time; print(1, flush=True); time.sleep(60)")
+    try:
+        mine, theirs = part_of(tmp_path / "a"), part_of_another(tmp_path / "b", other.pid)
+        for part in (mine, theirs):
+            part.write_bytes(b"half")
+            age(part, 30)
+        assert remove_parts(tmp_path) == []
+    finally:
+        other.kill()
+        other.communicate()
+    assert remove_parts(tmp_path) == [theirs]
+    assert list(tmp_path.iterdir()) == [mine]
+
+
+@pytest.mark.parametrize("name", [".a-00000000-1-12345678.part", ".a-12345678.part"])
+def test_the_part_of_another_machine_is_left_alone_for_a_day(tmp_path, name):
+    part = tmp_path / name
+    part.write_bytes(b"half")
+    age(part, 0.9)
+    assert remove_parts(tmp_path) == []
+    age(part, 1.1)
+    assert remove_parts(tmp_path) == [part]
+
+
+def test_a_folder_that_was_being_filled_goes_with_all_that_is_in_it(tmp_path):
+    gone = run("pass")
+    gone.communicate()
+    part = part_of_another(tmp_path / "deep" / "entry", gone.pid)
+    write_atomically(part / "inside" / "cell.png", b"x")
+    with part_folder(tmp_path / "deep" / "other") as mine:
+        assert remove_parts(tmp_path) == [part]
+        assert mine.is_dir()
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_nothing_but_parts_is_removed(tmp_path):
+    kept = ["cell.png", ".part", "a.part", ".hidden", "some.part/inside", ".x.part.txt"]
+    for name in kept:
+        write_atomically(tmp_path / name, b"x")
+        age(tmp_path / name, 9)
+    outside = tmp_path.with_name("outside")
+    write_atomically(outside / ".a-00000000-1-12345678.part", b"x")
+    age(outside / ".a-00000000-1-12345678.part", 9)
+    (tmp_path / "link").symlink_to(outside)
+    remove_parts(tmp_path)
+    assert {name for name in kept if (tmp_path / name).exists()} >= {*kept} - {".part"}
+    assert names_in(outside)
+
+
+# ---------------------------------------------------------------- full and forbidden disks
+
+
+def test_on_a_full_disk_the_old_file_stays_and_the_new_one_is_named(disk):
+    path = disk.folder / "cell.png"
+    write_atomically(path, b"old")
+    disk.fill()
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(path, bytes(100_000))
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == b"old"
+    assert names_in(disk.folder) == {"cell.png", "filler"}
+    disk.free()
+    write_atomically(path, bytes(100_000))
+    assert path.read_bytes() == bytes(100_000)
+
+
+@pytest.mark.parametrize("leave", [0, 4096, 12288, 16384])
+def test_on_a_full_disk_the_store_has_no_half_entry(disk, leave):
+    store = CellStore(disk.folder / "store")
+    store.add(make_cell(), make_image())
+    before = names_in(disk.folder)
+    disk.fill(leave)
+    other = make_cell(extractor_digest="0" * 64)
+    with pytest.raises((OSError, ImageError), match="No space left"):
+        store.add(other, make_image(seed=1))
+    assert names_in(disk.folder) == before | {"filler"}
+    assert store.find(make_cell().fingerprint), "what is finished is kept"
+    disk.free()
+    store.add(other, make_image(seed=1))
+    assert store.find(other.fingerprint)
+
+
+def test_on_a_read_only_disk_the_file_is_named(disk):
+    write_atomically(disk.folder / "old", b"x")
+    disk.protect()
+    with pytest.raises(OSError, match="Read-only file system") as caught:
+        write_atomically(disk.folder / "deep" / "cell.png", b"x")
+    assert caught.value.filename == f"{disk.folder}/deep/cell.png"
+    assert remove_parts(disk.folder) == []
+
+
+def test_what_another_user_may_not_write_is_named():
+    if os.geteuid() != 0:
+        give_up("only root can become another user")
+    with tempfile.TemporaryDirectory() as outside:  # pytest's own folders are closed to others
+        folder = Path(outside) / "results"
+        folder.mkdir()
+        for one in (folder.parent, folder):
+            one.chmod(0o755)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(PermissionError) as caught:
+                write_atomically(folder / "cell.png", b"x")
+        finally:
+            os.seteuid(0)
+        assert caught.value.errno == errno.EACCES
+        assert caught.value.filename == f"{folder}/cell.png"
+        assert names_in(folder) == set()
+
+
+def test_a_limit_on_the_size_of_files_is_like_a_full_disk(tmp_path):
+    """Needs no root: a file may have 50 kB, and more is an error of its own."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+        with pytest.raises(OSError, match="File too large") as caught:
+            write_atomically(tmp_path / "cell.png", bytes(100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert names_in(tmp_path) == set()
+    assert "Raise the limit on the size of files" in str(explain_disk_trouble(caught.value))
+
+
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO]
+)
+def test_trouble_with_the_disk_is_told_with_file_and_remedy(number):
+    told = explain_disk_trouble(OSError(number, os.strerror(number), "results/a b\n.png"))
+    assert told is not None
+    assert told.startswith(f"results/a b .png: {os.strerror(number)}. ")
+    assert "run the same command again; the cells that are finished are kept" in told
+
+
+@pytest.mark.parametrize(
+    "error",
+    [FileNotFoundError(errno.ENOENT, "No such file"), OSError("no number"), ValueError(), None],
+)
+def test_what_is_no_trouble_with_the_disk_is_not_told_as_such(error):
+    assert explain_disk_trouble(error) is None
+
+
+def test_a_store_entry_can_be_checked_with_sha256sum(tmp_path):
+    CellStore(tmp_path).add(make_cell(), make_image())
+    (entry,) = tmp_path.glob("*/*")
+    lines = (entry / "cell.sha256").read_text().splitlines()
+    assert {line.split("  ")[1] for line in lines} == {"cell.png", "cell.json"}
+    for line in lines:
+        digest, name = line.split("  ")
+        assert digest == hashlib.sha256((entry / name).read_bytes()).hexdigest()
