@@ -9,15 +9,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import importlib.resources
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from nst.download import download, reason
 from nst.errors import ConfigError, FetchError
+from nst.files import part_folder, place
 
 RESOURCES = Path(__file__).resolve().parents[1] / "resources"
 RETRIES = 3
@@ -63,9 +63,8 @@ def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:
     Raises:
         FetchError: the file cannot be had, or its digest is not the recorded one.
     """
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".fetch-") as folder:
-        arrived = Path(folder) / entry.file
+    with part_folder(destination) as folder:
+        arrived = folder / entry.file
         kind, _, rest = entry.source.partition(":")
         if kind == "resources":
             _copy(RESOURCES / rest, arrived, entry)
@@ -77,19 +76,32 @@ def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:
             _download(
                 f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.source, arrived, entry
             )
-        os.replace(arrived, destination)
+        place(arrived, destination)
+
+
+def is_intact(entry: Entry, path: Path) -> bool:
+    """Whether a file is the entry's to the last bit. Raises ``OSError`` if it cannot be read."""
+    return _digest(path) == entry.sha256
+
+
+def _digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _copy(source: Path, arrived: Path, entry: Entry) -> None:
     """Copy a local file and check its digest."""
     try:
-        shutil.copyfile(source, arrived)
+        with source.open("rb") as file:
+            content = file.read()
     except OSError as error:
         raise FetchError(
             f"{entry.name}: {source} cannot be read ({error.strerror}). "
             f"Put {entry.file} there, or change the mirror setting."
         ) from error
-    digest = hashlib.sha256(arrived.read_bytes()).hexdigest()
+    arrived.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
     if digest != entry.sha256:
         raise FetchError(
             f"{entry.name}: {source} has sha256 {digest[:12]}…, but the catalogue says "
@@ -110,15 +122,20 @@ def _download(url: str, arrived: Path, entry: Entry) -> None:
         retry_if_failed=RETRIES,
     )
     try:
-        file = downloads.fetch(entry.file, downloader=pooch.HTTPDownloader(timeout=30))
+        file = downloads.fetch(entry.file, downloader=_to_file)
         shutil.copyfile(file, arrived)  # only the owner can read what pooch makes
     except requests.RequestException as error:
         raise FetchError(
-            f"{entry.name}: {url} cannot be reached ({type(error).__name__}). Check the network, "
+            f"{entry.name}: {url} cannot be fetched ({reason(error)}). Check the network, "
             f"or set mirror to a folder that holds {entry.file}."
-        ) from error
+        ) from None
     except ValueError as error:  # pooch's word for a wrong digest
         raise FetchError(
             f"{entry.name}: {url} did not send the catalogue's file (sha256 "
             f"{entry.sha256[:12]}…), in {RETRIES + 1} tries. Set mirror to a folder that holds it."
         ) from error
+
+
+def _to_file(url: str, file: str, _pooch: object) -> None:
+    """Download as pooch asks for it."""
+    download(url, Path(file))

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from nst.catalogue import fetch, read_catalogue
+from nst.catalogue import Entry, fetch, is_intact, read_catalogue
+from nst.errors import FetchError
 from nst.extractor import Extractor
+from nst.files import remove_parts
 from nst.images import fit_long_side, load_image
 from nst.kmeans import fit_kmeans
 from nst.settings import ExtractorName
@@ -49,12 +51,34 @@ def provide_extractor(
         return fetch_vgg19(weights, mirror)
     if name == "vgg16":
         return fetch_vgg16(weights, mirror)
+    entry = read_catalogue()["vgg19_16x"]
     if weights is None:
-        entry = read_catalogue()["vgg19_16x"]
         weights = (cache or user_cache()) / entry.file
-        if not weights.exists():
-            fetch(entry, weights, mirror)
+        _ensure(entry, weights, mirror)
+    elif weights.name == entry.file and not _is_intact(entry, weights):
+        raise FetchError(
+            f"{weights} is not the catalogue's {entry.file} (sha256 {entry.sha256[:12]}…). It is "
+            "damaged or another file: fetch it again, or give another file another name."
+        )
     return vgg19_16x_from_file(weights)
+
+
+def _ensure(entry: Entry, path: Path, mirror: str | None) -> None:
+    """Have an entry's file in the user's cache; what is damaged there is fetched again."""
+    if path.exists():
+        if _is_intact(entry, path):
+            return
+        logger.warning("%s is damaged; fetching it again", path)
+    remove_parts(path.parent)
+    fetch(entry, path, mirror)
+
+
+def _is_intact(entry: Entry, path: Path) -> bool:
+    """Whether a file is the entry's. Raises ``FetchError`` if it cannot be read."""
+    try:
+        return is_intact(entry, path)
+    except OSError as error:
+        raise FetchError(f"{path} cannot be read ({error.strerror}); check the path") from error
 
 
 def _fit_size(picture: Image.Image) -> Image.Image:

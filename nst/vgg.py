@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import time
 from collections.abc import Mapping
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,10 @@ import torch
 from torch import nn
 
 from nst.architecture import VGG16, VGG19, VGG19_16X, Architecture
+from nst.download import download, reason
 from nst.errors import ExtractorError, FetchError
-from nst.extractor import Extractor
+from nst.extractor import Extractor, file_digest
+from nst.files import part_folder, place, remove_parts
 from nst.shapes import Tensor
 
 logger = logging.getLogger(__name__)
@@ -57,30 +57,48 @@ def _fetch(
         url = f"{mirror.rstrip('/')}/{name}"
     if weights is None:
         weights = Path(torch.hub.get_dir()) / "checkpoints" / name
-        if not weights.exists():
-            _download(url, weights)
-    # Also what is found in torch's cache, which torch itself trusts.
-    _check_published_digest(weights, name)
+        _ensure(url, weights)
+    else:
+        _check_published_digest(weights, name)
     return vgg_from_state_dict(architecture, _load_state_dict(weights), str(weights))
 
 
+def _ensure(url: str, weights: Path) -> None:
+    """Have the published weights in torch's cache; what is damaged there is fetched again."""
+    if weights.exists():
+        if _digest(weights, weights.name).startswith(_published_digest(weights.name)):
+            return
+        logger.warning("%s is damaged; fetching it again", weights)
+    _download(url, weights)
+
+
 def _download(url: str, weights: Path) -> None:
-    """Download the published weights, with retries; torch checks the digest in their name."""
+    """Download the published weights, with retries, and check the digest in their name."""
+    import requests  # noqa: PLC0415 - only a run that downloads needs it
+
     network = weights.name.split("-")[0]
-    reason = ""
+    remove_parts(weights.parent)
     for pause in (*PAUSES, None):
         try:
-            weights.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(weights), _published_digest(weights.name))
-        except (OSError, HTTPException, RuntimeError) as error:
-            reason = " ".join(str(error).split())
+            with part_folder(weights) as folder:
+                arrived = folder / weights.name
+                download(url, arrived)
+                digest = _digest(arrived, weights.name)
+                if not digest.startswith(_published_digest(weights.name)):
+                    raise requests.RequestException(f"it sent another file, sha256 {digest[:12]}…")
+                place(arrived, weights)
+        except requests.RequestException as error:
+            told = reason(error)
+        except OSError as error:
+            told = f"{error.filename or weights}: {error.strerror}"
+            break  # the disk, which will not be better in a second
         else:
             return
         if pause is not None:
-            logger.warning("%s: %s failed (%s); trying again", network, url, reason)
+            logger.warning("%s: %s failed (%s); trying again", network, url, told)
             time.sleep(pause)
     raise FetchError(
-        f"{network}: {url} cannot be fetched ({reason}). Download {weights.name} elsewhere and "
+        f"{network}: {url} cannot be fetched ({told}). Download {weights.name} elsewhere and "
         f"set {network}.weights to it; {OFFLINE}."
     )
 
@@ -133,21 +151,25 @@ def _published_digest(name: str) -> str:
 
 def _check_published_digest(path: Path, name: str) -> None:
     """Compare a file with the digest that torchvision puts into its published name."""
-    expected = _published_digest(name)
+    expected, digest = _published_digest(name), _digest(path, name)
     network = name.split("-", maxsplit=1)[0]
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FetchError(
-            f"{network}: {path} cannot be read ({error.strerror}). Set {network}.weights to "
-            f"{name}, or to null to download it; {OFFLINE}."
-        ) from error
     if not digest.startswith(expected):
         raise FetchError(
             f"{network}: {path} has sha256 {digest[:12]}…, but torchvision's weights begin with "
             f"{expected}. It is damaged or another file; delete it and fetch {name} again."
         )
+
+
+def _digest(path: Path, name: str) -> str:
+    """Return the sha256 of what should be the published file ``name``."""
+    network = name.split("-", maxsplit=1)[0]
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise FetchError(
+            f"{network}: {path} cannot be read ({error.strerror}). Set {network}.weights to "
+            f"{name}, or to null to download it; {OFFLINE}."
+        ) from error
 
 
 def _fill(

@@ -1,0 +1,92 @@
+"""A download that comes to an end: whole, or with an error, but never with a hang.
+
+What arrives is held to its digest by whoever asked for it, so the connection need not be trusted;
+yet an address that begins with ``https:`` is never left for one that does not.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+CONNECT = 15.0  # seconds to be answered in
+SILENCE = 30.0  # seconds without a byte
+GRACE = 60.0  # seconds before the rate counts
+LEAST_RATE = 10_000  # bytes/s on average; slower, and the largest file would take a day
+MOST = 2_000_000_000  # bytes; the largest file there is has 575 MB
+CHUNK = 1 << 16
+WHO = re.compile(r"^(<.*>|HTTPS?Connection(Pool)?\([^)]*\)): ")  # of urllib3's, before what it says
+
+
+def download(url: str, path: Path) -> None:
+    """Write what ``url`` sends to ``path``, in one attempt.
+
+    Raises:
+        requests.RequestException: it cannot be reached, answers with an error, falls silent, is
+            too slow, breaks off, sends too much, or leads away from ``https:``.
+        OSError: the file cannot be written.
+    """
+    import requests  # noqa: PLC0415 - only a run that downloads needs it
+
+    with requests.Session() as session:
+        if url.startswith("https:"):
+            session.mount("http://", _refuser())
+        with session.get(url, stream=True, timeout=(CONNECT, SILENCE)) as answer:
+            answer.raise_for_status()
+            _receive(answer, path)
+
+
+def _receive(answer: Any, path: Path) -> None:
+    """Write the body of an answer to a file while it comes fast enough."""
+    import requests  # noqa: PLC0415
+    import urllib3  # noqa: PLC0415
+
+    started, arrived = time.monotonic(), 0
+    with path.open("wb") as file:
+        try:
+            # Not iter_content: it waits until a whole chunk is there, however slowly it drips in.
+            while chunk := answer.raw.read1(CHUNK, decode_content=True):
+                arrived += len(chunk)
+                seconds = time.monotonic() - started
+                if arrived > MOST:
+                    raise requests.RequestException(f"it sends more than {MOST} bytes")
+                if seconds > GRACE + arrived / LEAST_RATE:
+                    raise requests.Timeout(f"only {arrived} bytes came in {seconds:.0f} s")
+                file.write(chunk)
+        except urllib3.exceptions.HTTPError as error:
+            raise requests.ConnectionError(error) from error
+    promised = answer.headers.get("Content-Length")
+    if promised and not answer.headers.get("Content-Encoding") and arrived < int(promised):
+        raise requests.ConnectionError(f"it broke off after {arrived} of {promised} bytes")
+
+
+def _refuser() -> Any:
+    """Return an adapter that refuses to leave ``https:``."""
+    import requests  # noqa: PLC0415
+
+    class Refuser(requests.adapters.BaseAdapter):
+        """Refuses every request."""
+
+        def send(self, request: Any, *_arguments: Any, **_options: Any) -> Any:
+            """Refuse."""
+            raise requests.exceptions.SSLError(f"it redirects to {request.url}, which is not https")
+
+        def close(self) -> None:
+            """Do nothing: nothing was opened."""
+
+    return Refuser()
+
+
+def reason(error: Exception) -> str:
+    """Return why a download failed, in a few words: the innermost reason is the telling one."""
+    innermost: Any = error
+    while inner := getattr(innermost, "reason", None) or next(
+        (one for one in innermost.args if isinstance(one, Exception)), None
+    ):
+        if not isinstance(inner, Exception):
+            break
+        innermost = inner
+    said = WHO.sub("", " ".join(str(innermost).split()))
+    return said or type(innermost).__name__

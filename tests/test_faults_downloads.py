@@ -1,0 +1,354 @@
+"""Servers that are slow, silent, wrong, cut off or gone; and what was fetched, damaged later."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+from disks import give_up, mounted
+from test_catalogue import CONTENT, direct, entry_at, pauses, refusal, unused_address
+from test_vgg import checkpoint, distilled, state, waits, weights, world
+from workflow_runs import ROOT
+
+import nst.download
+from nst import provision
+from nst.catalogue import fetch
+from nst.download import download
+from nst.errors import FetchError
+from nst.files import remove_parts
+from nst.provision import provide_extractor
+from nst.vgg import fetch_vgg19
+
+__all__ = ["checkpoint", "direct", "distilled", "pauses", "state", "waits", "weights", "world"]
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+Behaviour = Callable[[BaseHTTPRequestHandler], None]
+BRIEF = 0.4  # seconds, instead of half a minute
+
+
+@pytest.fixture
+def impatient(monkeypatch) -> None:
+    """Give up within a second."""
+    for name in ("CONNECT", "SILENCE", "GRACE"):
+        monkeypatch.setattr(nst.download, name, BRIEF)
+
+
+@contextmanager
+def server(behave: Behaviour, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """A server on this machine that does what a test says; give its address."""
+    ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with suppress(BrokenPipeError, ConnectionResetError):  # who asked has given up
+                behave(self)
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    Handler.ended = ended
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    listening.daemon_threads = True
+    if context:
+        listening.socket = context.wrap_socket(listening.socket, server_side=True)
+    thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        scheme = "https" if context else "http"
+        yield f"{scheme}://127.0.0.1:{listening.server_address[1]}"
+    finally:
+        ended.set()
+        listening.shutdown()
+        thread.join()
+        listening.server_close()
+        gc.collect()
+
+
+def begin(handler: BaseHTTPRequestHandler, length: int | None = len(CONTENT)) -> None:
+    handler.send_response(200)
+    if length is not None:
+        handler.send_header("Content-Length", str(length))
+    handler.end_headers()
+
+
+def silent_from_the_start(handler: BaseHTTPRequestHandler) -> None:
+    handler.ended.wait(20)
+
+
+def silent_half_way(handler: BaseHTTPRequestHandler) -> None:
+    begin(handler)
+    handler.wfile.write(CONTENT[:1000])
+    handler.ended.wait(20)
+
+
+def dripping(handler: BaseHTTPRequestHandler) -> None:
+    """Never silent for long, and never done."""
+    begin(handler)
+    while not handler.ended.wait(0.02):
+        handler.wfile.write(b"x")
+
+
+def endless(handler: BaseHTTPRequestHandler) -> None:
+    begin(handler, None)
+    while not handler.ended.is_set():
+        handler.wfile.write(CONTENT)
+
+
+def cut_off(handler: BaseHTTPRequestHandler) -> None:
+    begin(handler)
+    handler.wfile.write(CONTENT[:5000])
+
+
+def whole(handler: BaseHTTPRequestHandler) -> None:
+    begin(handler)
+    handler.wfile.write(CONTENT)
+
+
+def slow_but_steady(handler: BaseHTTPRequestHandler) -> None:
+    begin(handler)
+    for start in range(0, len(CONTENT), 10_000):
+        handler.wfile.write(CONTENT[start : start + 10_000])
+        time.sleep(0.1)
+
+
+# ---------------------------------------------------------------- one attempt
+
+
+@pytest.mark.parametrize(
+    ("behave", "told"),
+    [
+        (silent_from_the_start, "Read timed out"),
+        (silent_half_way, "Read timed out"),
+        (dripping, r"only \d+ bytes came in"),
+        (cut_off, "IncompleteRead|broke off|5000 bytes"),
+    ],
+)
+@pytest.mark.usefixtures("impatient")
+def test_an_attempt_comes_to_an_end(tmp_path, behave, told):
+    with server(behave) as address:
+        began = time.monotonic()
+        with pytest.raises(requests.RequestException, match=told):
+            download(address, tmp_path / "file")
+        assert time.monotonic() - began < 10 * BRIEF
+
+
+def test_a_server_that_never_stops_does_not_fill_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(nst.download, "MOST", 1_000_000)
+    with server(endless) as address, pytest.raises(requests.RequestException, match="sends more"):
+        download(address, tmp_path / "file")
+    assert (tmp_path / "file").stat().st_size <= 1_000_000
+
+
+def test_slow_but_steady_is_fast_enough(tmp_path, monkeypatch):
+    """It takes longer than the grace; what counts is the rate."""
+    monkeypatch.setattr(nst.download, "GRACE", BRIEF)
+    with server(slow_but_steady) as address:
+        download(address, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_full_disk_is_not_the_server_s_fault(tmp_path):
+    with (
+        server(whole) as address,
+        mounted(tmp_path / "disk", "64k") as disk,
+        pytest.raises(OSError, match="No space left") as caught,
+    ):
+        fetch(entry_at(address), disk.folder / "photo.jpg")
+    assert not isinstance(caught.value, requests.RequestException)
+    assert "photo.jpg" in str(caught.value), "the file is named"
+
+
+@pytest.fixture
+def certificate(tmp_path, monkeypatch) -> ssl.SSLContext:
+    """A certificate for this machine, which requests is told to trust."""
+    if not shutil.which("openssl"):
+        give_up("a certificate can only be made by openssl")
+    key, made = tmp_path / "key.pem", tmp_path / "made.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+    subprocess.run(
+        [*command.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", made],
+        check=True,
+        capture_output=True,
+    )
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(made))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made, key)
+    return context
+
+
+def test_a_secure_address_is_never_left_for_one_that_is_not(tmp_path, certificate):
+    asked = []
+
+    def plain(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        whole(handler)
+
+    with server(plain) as insecure:
+
+        def redirect(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(302)
+            handler.send_header("Location", f"{insecure}/elsewhere")
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+
+        with server(redirect, certificate) as secure:
+            with pytest.raises(requests.RequestException, match=r"redirects to .* not https"):
+                download(f"{secure}/file", tmp_path / "file")
+            assert asked == [], "not even asked"
+        with server(whole, certificate) as secure:
+            download(f"{secure}/file", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path, certificate, monkeypatch):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    with server(whole, certificate) as secure, pytest.raises(requests.exceptions.SSLError):
+        download(f"{secure}/file", tmp_path / "file")
+    assert not (tmp_path / "file").exists()
+
+
+# ---------------------------------------------------------------- a file of the catalogue
+
+
+@pytest.mark.usefixtures("impatient", "pauses")
+@pytest.mark.parametrize("behave", [silent_half_way, dripping])
+def test_a_slow_server_is_told_with_the_remedy_after_a_few_attempts(tmp_path, behave):
+    asked = []
+
+    def counted(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(1)
+        behave(handler)
+
+    with server(counted) as address:
+        message = refusal(entry_at(f"{address}/photo.jpg"), tmp_path / "out" / "photo.jpg")
+    assert f"{address}/photo.jpg cannot be fetched (" in message
+    assert "timed out" in message or "bytes came in" in message
+    assert "Check the network, or set mirror to a folder that holds photo.jpg" in message
+    assert len(asked) == 4
+
+
+FETCHER = """
+import json, sys
+from pathlib import Path
+from nst.catalogue import Entry, fetch
+fetch(Entry(**json.loads(sys.argv[1])), Path(sys.argv[2]))
+"""
+
+
+def fetcher(address: str, path: Path) -> subprocess.Popen[bytes]:
+    entry = json.dumps(asdict(entry_at(address)))
+    return subprocess.Popen(
+        [sys.executable, "-c", FETCHER, entry, str(path)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_many_processes_that_fetch_one_file_do_no_harm(tmp_path):
+    path = tmp_path / "cache" / "photo.jpg"
+    with server(slow_but_steady) as address:
+        processes = [fetcher(address, path) for _ in range(3)]
+        assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert path.read_bytes() == CONTENT
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_fetch_that_is_killed_leaves_a_part_that_a_later_run_removes(tmp_path):
+    path = tmp_path / "cache" / "photo.jpg"
+    asked = threading.Event()
+
+    def hold(handler: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        silent_half_way(handler)
+
+    with server(hold) as address:
+        process = fetcher(address, path)
+        assert asked.wait(60)
+        process.kill()
+        process.wait()
+    assert not path.exists()
+    assert len(remove_parts(tmp_path)) == 1
+    assert list(path.parent.iterdir()) == []
+    with server(whole) as address:
+        fetch(entry_at(address), path)
+    assert path.read_bytes() == CONTENT
+
+
+# ---------------------------------------------------------------- weights, damaged later
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x10
+    path.write_bytes(content)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_vgg_s_weights_from_a_slow_server_are_told_with_the_remedy(world):
+    with server(dripping) as address:
+        world.publish(f"{address}/vgg19-dcbb9e9d.pth")
+        with pytest.raises(FetchError, match=r"cannot be fetched \(only \d+ bytes came in"):
+            fetch_vgg19()
+    assert list(world.cache.iterdir()) == []
+
+
+def test_the_small_network_in_the_user_s_cache_is_fetched_again_if_it_is_damaged(
+    checkpoint, tmp_path, monkeypatch, caplog
+):
+    entry = entry_at("resources:x", checkpoint.read_bytes(), "vgg19_16x.pth")
+    monkeypatch.setattr(provision, "read_catalogue", lambda: {"vgg19_16x": entry})
+    cached = tmp_path / "cache" / "vgg19_16x.pth"
+    cached.parent.mkdir()
+    shutil.copy(checkpoint, cached)
+    provide_extractor("vgg19_16x", cache=cached.parent, mirror=str(tmp_path / "nowhere"))
+    assert not caplog.records, "what is whole is taken without asking anybody"
+    flip(cached, -5000)
+    monkeypatch.setattr(
+        provision, "fetch", lambda _entry, path, _mirror: shutil.copy(checkpoint, path)
+    )
+    provide_extractor("vgg19_16x", cache=cached.parent)
+    assert f"{cached} is damaged; fetching it again" in caplog.text
+    assert cached.read_bytes() == checkpoint.read_bytes()
+
+
+def test_damaged_weights_under_the_catalogue_s_name_are_refused(checkpoint):
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    named = checkpoint.rename(checkpoint.with_name("vgg19_16x.pth"))
+    with pytest.raises(FetchError, match=r"vgg19_16x.pth is not the catalogue's vgg19_16x.pth"):
+        provide_extractor("vgg19_16x", weights=named)
+    assert hashlib.sha256(named.read_bytes()).hexdigest() == digest, "and left as they are"
+
+
+def test_a_port_at_which_nothing_listens_is_told_at_once(tmp_path):
+    began = time.monotonic()
+    with pytest.raises(requests.ConnectionError):
+        download(unused_address(), tmp_path / "file")
+    assert time.monotonic() - began < 5
+
+
+def test_a_machine_that_never_answers_is_given_up(tmp_path, monkeypatch):
+    """A socket that listens, whose queue is full, and that accepts nobody."""
+    monkeypatch.setattr(nst.download, "CONNECT", BRIEF)
+    monkeypatch.setattr(nst.download, "SILENCE", BRIEF)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(requests.RequestException, match="timed out"):
+            download(address, tmp_path / "file")
