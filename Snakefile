@@ -20,6 +20,19 @@ include: "workflow/rules/plots.smk"
 include: "workflow/rules/gallery.smk"
 
 
+# Not in a dry run, nor in the processes of the jobs.
+onstart:
+    start_run()
+
+
+onsuccess:
+    end_run()
+
+
+onerror:
+    end_run()
+
+
 rule all:
     default_target: True
     input:

@@ -37,6 +37,10 @@ class CellError(UserError):
     """What is known of finished cells cannot be read, or a picture of theirs is missing."""
 
 
+class RunError(UserError):
+    """Another run is at work in the same folder."""
+
+
 class FetchError(UserError):
     """A file could not be fetched, or is not the file that was asked for."""
 

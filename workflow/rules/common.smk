@@ -16,6 +16,7 @@ from nst.errors import UserError
 from nst.inspection import inspect_run
 from nst.job import share_package_with_jobs
 from nst.quoting import refuse_unquotable
+from nst.run_lock import begin_run, end_run
 from nst.settings import ALGORITHM_VERSION
 from nst.variants import variants_digest
 
@@ -34,6 +35,14 @@ except UserError as error:
     # An exception would be shown with the lines of this file, which are not to blame.
     logger.error(f"The configuration cannot be used. {error}")
     sys.exit(1)
+
+
+def start_run():
+    """Take the lock of the run, or end it in one line."""
+    try:
+        begin_run(logger.info)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 wildcard_constraints:
