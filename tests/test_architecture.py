@@ -20,7 +20,8 @@ SOURCES = [*MODULES.values(), ROOT / "nst" / "__init__.py", *SCRIPTS]
 
 # A module imports only from those above it. A new module goes where that stays true.
 ORDER = (
-    *("errors", "files", "documents", "patterns", "addresses"),
+    *("errors", "disk_trouble", "files", "run_lock", "download"),
+    *("documents", "patterns", "addresses"),
     *("architecture", "settings", "catalogue", "names", "pictures"),
     *("geometry", "presets", "variants", "config", "allocation", "quoting"),
     *("bombs", "images", "inspection"),
@@ -31,7 +32,7 @@ ORDER = (
     *("cell", "store", "device_lock", "device", "machine", "pair", "verify"),
     *("lettering", "sheet", "layout", "grids", "pages", "strips", "compare"),
     *("ranking", "summary", "report", "plots", "gallery_entries", "gallery_previews", "gallery"),
-    *("job", "probe", "plan", "cli"),
+    *("damage", "job", "probe", "plan", "cli"),
 )
 LONGEST_BODY = 40
 LONGEST_SCRIPT = 30

@@ -7,7 +7,7 @@ from nst.grids import content_grid
 from nst.job import job
 from nst.pages import publish_grid
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     content, layers = snakemake.wildcards.content, snakemake.wildcards.layers
     ratios, styles = snakemake.params.ratios, snakemake.params.styles
     rows = [[(content, style, layers, ratio) for ratio in ratios] for style in styles]

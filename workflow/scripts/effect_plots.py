@@ -5,7 +5,7 @@ from pathlib import Path
 from nst.job import job
 from nst.plots import plot_layers, plot_ratios, read_table, save_plot
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     table = read_table(Path(snakemake.input[0]))
     save_plot(plot_ratios(table), *map(Path, snakemake.output.ratios))
     save_plot(plot_layers(table), *map(Path, snakemake.output.layers))

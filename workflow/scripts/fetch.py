@@ -5,7 +5,7 @@ from pathlib import Path
 from nst.catalogue import fetch, read_catalogue
 from nst.job import find_mirror, job
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     entries = {entry.file: entry for entry in read_catalogue().values()}
     fetch(
         entries[snakemake.wildcards.file], Path(snakemake.output[0]), find_mirror(snakemake.config)

@@ -7,7 +7,7 @@ from nst.grids import formulation_grid
 from nst.job import job
 from nst.pages import publish_grid
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     inputs = zip(snakemake.input.contents, snakemake.input.styles, strict=True)
     pairs, variants = snakemake.params.pairs, snakemake.params.variants
     rows = [[(*pair, *variant) for pair in pairs] for variant in variants]

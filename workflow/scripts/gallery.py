@@ -7,7 +7,7 @@ from nst.gallery import write_gallery
 from nst.gallery_entries import gallery_entries, read_table
 from nst.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     details = map(read_details, map(Path, snakemake.input.details))
     entries = gallery_entries(
         ((cell, picture) for pair in details for picture, cell in pair.items()),

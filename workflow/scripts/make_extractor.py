@@ -8,7 +8,7 @@ from nst.extractor import save_extractor
 from nst.job import find_mirror, job
 from nst.provision import provide_extractor
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     torch.set_num_threads(snakemake.threads)
     files = [Path(path) for path in snakemake.input]
     name = snakemake.wildcards.extractor

@@ -7,7 +7,7 @@ from nst.grids import overview_grid
 from nst.job import job
 from nst.pages import publish_grid
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     contents, styles = snakemake.params.contents, snakemake.params.styles
     rows = [
         [(content, style, *snakemake.params.variant) for style in styles] for content in contents

@@ -7,7 +7,7 @@ from nst.grids import pair_grid
 from nst.job import job
 from nst.pages import publish_grid
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     titles, ratios = snakemake.params.titles, snakemake.params.ratios
     pair = (snakemake.wildcards.content, snakemake.wildcards.style)
     rows = [[(*pair, layers, ratio) for ratio in ratios] for layers in snakemake.params.layers]

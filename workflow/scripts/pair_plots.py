@@ -5,7 +5,7 @@ from pathlib import Path
 from nst.job import job
 from nst.plots import plot_losses, plot_pair, read_pair, save_plot
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     params = snakemake.params
     pairs, losses = (map(Path, snakemake.output[name]) for name in ("pairs", "losses"))
     for style, title in zip(params.styles, params.titles, strict=True):

@@ -7,7 +7,7 @@ from nst.images import load_image, save_png
 from nst.inspection import check_sizes
 from nst.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     picture = load_image(Path(snakemake.input[0]))
     role, name = snakemake.wildcards.role, snakemake.wildcards.name
     check_sizes(read_variants(snakemake.config), **{f"{role}s": {name: picture.size}})

@@ -5,6 +5,6 @@ from pathlib import Path
 from nst.job import job
 from nst.report import write_made_with_page, write_table_page
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     write_table_page(Path(snakemake.input.summary), Path(snakemake.output.table))
     write_made_with_page(map(Path, snakemake.input.details), Path(snakemake.output.made_with))

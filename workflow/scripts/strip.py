@@ -6,7 +6,7 @@ from nst.grids import save_grid
 from nst.job import job
 from nst.strips import draw_strip, save_animation
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     titles = snakemake.params.titles
     snapshots, steps = Path(snakemake.input[0]), snakemake.params.steps
     title = f"{titles['content']} × {titles['style']}"

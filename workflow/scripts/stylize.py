@@ -11,7 +11,10 @@ from nst.job import job
 from nst.pair import Pair, Wanted, stylize_pair
 from nst.store import CellStore
 
-with job(snakemake.log[0]), reserve_device(snakemake.config.get("device", "auto")) as device:
+with (
+    job(snakemake.log[0], snakemake.input),
+    reserve_device(snakemake.config.get("device", "auto")) as device,
+):
     torch.set_num_threads(snakemake.threads)
     files = {name: Path(snakemake.input[name]) for name in ("content", "style", "extractor")}
     snapshots = iter(snakemake.output.get("snapshots", []))

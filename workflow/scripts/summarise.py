@@ -5,7 +5,7 @@ from pathlib import Path
 from nst.job import job
 from nst.summary import summarise, write_parquet, write_summary, write_traces
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.input):
     details = [Path(path) for path in snakemake.input]
     table = summarise(details)
     write_summary(table, Path(snakemake.output.summary))

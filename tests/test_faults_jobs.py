@@ -1,0 +1,442 @@
+"""What a job does about full disks, damaged inputs, changing inputs, and its own defects."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import paint
+from disks import Disk, mounted
+from gallery_samples import make_entry
+from test_cell import make_cell, make_image
+from workflow_runs import ROOT
+
+from nst.cell import read_details, write_cell, write_details
+from nst.errors import ConfigError
+from nst.extractor import load_extractor, save_extractor
+from nst.files import write_atomically
+from nst.gallery import write_gallery
+from nst.grids import Grid, Tile, overview_grid
+from nst.images import load_image, save_png
+from nst.job import job
+from nst.pages import publish_grid
+from nst.run_lock import FOLDER, HOLDER, begin_run, end_run
+from nst.summary import summarise, write_parquet, write_summary
+
+LOG = "results/logs/job.log"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A working directory of its own, and logging as it was before."""
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield tmp_path
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+
+
+def fails(body: Callable[[], object], inputs: list[str] | None = None, log: str = LOG) -> int:
+    """Run a job's body that ends the process; return its exit status."""
+    with pytest.raises(SystemExit) as caught, job(log, inputs or []):
+        body()
+    return caught.value.code
+
+
+def told(capsys) -> str:
+    """What a job said on the terminal."""
+    return capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- full and read-only disks
+
+
+def grid_of(folder: Path) -> Grid:
+    picture = paint(folder / "cell.png", 1)
+    row = [[Tile(picture)]]
+    return overview_grid([Tile(picture)], [Tile(picture)], row, subtitle="small")
+
+
+def save_cell(out: Path, _sources: Path) -> None:
+    write_cell(make_cell(), make_image(), out / "cell.png")
+
+
+def save_details(out: Path, _sources: Path) -> None:
+    trace = {"total": [float(number) for number in range(1000)]}
+    cells = {out / f"{number}.png": make_cell(trace=trace) for number in range(5)}
+    write_details(cells, out / "details.json")
+
+
+def save_grid(out: Path, sources: Path) -> None:
+    publish_grid(grid_of(sources), *(out / f"grid.{suffix}" for suffix in ("png", "pdf", "jpg")))
+
+
+def save_summary(out: Path, sources: Path) -> None:
+    write_details({sources / "cell.png": make_cell()}, sources / "details.json")
+    table = summarise([sources / "details.json"])
+    write_summary(table, out / "summary.csv")
+    write_parquet(table, out / "summary.parquet")
+
+
+def save_gallery(out: Path, sources: Path) -> None:
+    write_gallery([make_entry(sources, 0)], out / "gallery", title="one")
+
+
+SAVED = (save_cell, save_details, save_grid, save_summary, save_gallery)
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[Disk]:
+    with mounted(tmp_path / "results", "2m") as disk:
+        yield disk
+
+
+@pytest.mark.parametrize("save", SAVED, ids=lambda save: save.__name__)
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_a_disk_that_takes_nothing_is_told_in_one_line_and_mended_by_the_same_command(
+    disk, tmp_path, capsys, save, trouble
+):
+    out, sources, log = Path("results/out"), tmp_path / "sources", str(tmp_path / "job.log")
+    write_atomically(out / "old", b"finished before")
+    disk.fill() if trouble == "full" else disk.protect()
+    assert fails(lambda: save(out, sources), log=log) == 1
+    said = told(capsys)
+    reason = "No space left on device" if trouble == "full" else "Read-only file system"
+    assert said.count(reason) == 1
+    (line,) = [line for line in said.splitlines() if reason in line]
+    assert line.startswith("results/out/"), "the file"
+    assert "run the same command again; the cells that are finished are kept" in line
+    assert "Traceback" not in said
+    assert [path.name for path in out.rglob("*") if path.is_file()] == ["old"]
+    disk.free() if trouble == "full" else disk.protect(False)
+    with job(log):
+        save(out, sources)
+    assert (out / "old").read_bytes() == b"finished before"
+    assert len(list(out.rglob("*"))) > 1
+
+
+def test_a_log_that_cannot_be_written_hides_nothing(disk, capsys):
+    Path(LOG).parent.mkdir(parents=True)
+    disk.fill()
+
+    def body() -> None:
+        logging.getLogger("nst").info("half done")
+        raise ConfigError("the mistake itself")
+
+    assert fails(body) == 1
+    said = told(capsys)
+    assert said.splitlines() == ["half done", "the mistake itself"]
+
+
+def test_a_log_that_cannot_even_be_begun_is_told_in_one_line(disk, capsys):
+    Path(LOG).parent.mkdir(parents=True)
+    disk.protect()
+    assert fails(lambda: pytest.fail("the body ran")) == 1
+    (line,) = told(capsys).splitlines()
+    assert line.startswith(f"{LOG}: Read-only file system. Mount that file system for writing")
+
+
+def test_a_defect_is_a_traceback_even_if_it_is_the_system_s_word(capsys):
+    """A file that is not there is the program's own mistake, and not trouble with the disk."""
+    with pytest.raises(FileNotFoundError), job(LOG):
+        Path("results/nowhere").read_bytes()
+    said = told(capsys)
+    assert "this is a defect of the program" in said
+    assert "Traceback" in said
+    assert "Traceback" in Path(LOG).read_text("utf-8")
+
+
+# ---------------------------------------------------------------- damaged inputs
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x10
+    path.write_bytes(content)
+
+
+def prepared(_tiny) -> tuple[Path, Callable[[Path], object]]:
+    path = Path("results/inputs/content/cat.png")
+    save_png(make_image(), path)
+    return path, load_image
+
+
+def details(_tiny) -> tuple[Path, Callable[[Path], object]]:
+    path = Path("results/details/cat/night.json")
+    write_details({Path("results/cells/cat/night/all/1e0.png"): make_cell()}, path)
+    return path, read_details
+
+
+def extractor(tiny) -> tuple[Path, Callable[[Path], object]]:
+    path = Path("results/extractors/tiny.safetensors")
+    save_extractor(tiny, path)
+    return path, load_extractor
+
+
+@pytest.mark.parametrize(
+    ("make", "damage"),
+    [
+        (prepared, cut),
+        (prepared, lambda path: flip(path, 5)),
+        (prepared, lambda path: flip(path, -60)),
+        (extractor, cut),
+        (extractor, lambda path: flip(path, 5)),
+        (extractor, lambda path: flip(path, -60)),
+        (details, cut),  # JSON has no digest: a changed digit is a digit
+    ],
+)
+def test_a_damaged_file_of_the_workflow_s_is_deleted_to_be_made_again(tiny, capsys, make, damage):
+    path, read = make(tiny)
+    before = path.read_bytes()
+    with job(LOG, [str(path)]):
+        read(path)
+    damage(path)
+    assert fails(lambda: read(path), [str(path)]) == 1
+    assert f"{path} was damaged (" in told(capsys)
+    assert not path.exists()
+    make(tiny)
+    assert path.read_bytes() == before
+
+
+def test_all_the_damaged_files_are_found_at_once_and_the_others_are_kept(tiny, capsys):
+    paths = [make(tiny)[0] for make in (prepared, details, extractor)]
+    for path in paths[:2]:
+        cut(path)
+    assert fails(lambda: load_image(paths[0]), [str(path) for path in paths]) == 1
+    assert told(capsys).count("was damaged (") == 2
+    assert [path.exists() for path in paths] == [False, False, True]
+
+
+def test_a_flipped_bit_in_the_weights_is_noticed_wherever_it_is(tiny):
+    path, _ = extractor(tiny)
+    before = path.read_bytes()
+    for place in range(8, len(before), 97):
+        flip(path, place)
+        assert fails(lambda: load_extractor(path), [str(path)]) == 1, place
+        assert not path.exists()
+        path.write_bytes(before)
+
+
+def test_what_was_fetched_is_looked_at_before_it_is_used(capsys):
+    path = Path("results/inputs/catalogue/great_wave_study.jpg")
+    path.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "resources" / "studies" / path.name, path)
+    with job(LOG, [str(path)]):
+        pass
+    path.write_bytes(path.read_bytes() + b"\0")  # any program would still read it
+    assert fails(lambda: pytest.fail("the body ran"), [str(path)]) == 1
+    assert "was damaged (its sha256 is not the catalogue's) and is deleted" in told(capsys)
+    assert not path.exists()
+
+
+def test_a_file_of_the_user_s_is_never_deleted(capsys):
+    mine = paint(Path("photos/cat.png"))
+    cut(mine)
+    assert fails(lambda: load_image(mine), [str(mine)]) == 1
+    assert "photos/cat.png: cannot be read as an image" in told(capsys)
+    assert mine.exists()
+
+
+def test_a_mistake_that_has_nothing_to_do_with_the_inputs_deletes_none(tiny):
+    paths = [make(tiny)[0] for make in (prepared, details, extractor)]
+
+    def body() -> None:
+        raise ConfigError("another mistake")
+
+    assert fails(body, [str(path) for path in paths]) == 1
+    assert all(path.exists() for path in paths)
+
+
+# ---------------------------------------------------------------- inputs that change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"),
+        lambda path: os.replace(paint(path.with_name("new.png"), 2), path),
+        lambda path: path.unlink(),
+    ],
+    ids=["written in place", "replaced", "deleted"],
+)
+def test_an_input_that_changes_while_it_is_used_fails_the_job(capsys, change):
+    """Snakemake looks at an input after the job, and would take what came of it for up to date."""
+    mine = paint(Path("photos/cat.png"), 1)
+    assert fails(lambda: change(mine), [str(mine)]) == 1
+    assert "photos/cat.png changed while it was read" in told(capsys)
+    assert "run the same command again" in Path(LOG).read_text("utf-8")
+
+
+def test_an_input_that_stays_is_fine_whatever_the_clock_does():
+    mine = paint(Path("photos/cat.png"), 1)
+    os.utime(mine, (time.time() + 9e6, time.time() + 9e6))  # in the future
+    with job(LOG, [str(mine)]):
+        load_image(mine)
+
+
+# ---------------------------------------------------------------- one process at a job, one run
+
+
+HOLD = """
+import sys, time
+from nst.job import job
+with job(sys.argv[1]):
+    print("ready", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    while (line := process.stdout.readline()) != "ready\n":
+        assert line, "it ended"
+    return process
+
+
+def test_a_second_process_of_a_job_waits_for_the_first_and_says_so(capsys):
+    FOLDER.mkdir()
+    first = start(HOLD, LOG, 1.5)
+    with job(LOG):
+        assert first.wait(5) == 0, "the first one has ended"
+    said = told(capsys)
+    assert f"left this job at work in process {first.pid} (to stop it: kill {first.pid})" in said
+    assert "that process has ended" in said
+    first.communicate()
+
+
+def test_a_process_that_is_killed_is_not_waited_for(capsys):
+    FOLDER.mkdir()
+    first = start(HOLD, LOG, 60)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    with job(LOG):
+        pass
+    assert "waiting" not in told(capsys)
+
+
+def test_other_jobs_do_not_wait(capsys):
+    FOLDER.mkdir()
+    first = start(HOLD, LOG, 60)
+    with job("results/logs/other.log"):
+        assert first.poll() is None
+    assert "waiting" not in told(capsys)
+    first.kill()
+    first.communicate()
+
+
+RUN = """
+import sys, time
+from nst.run_lock import begin_run, end_run
+begin_run(print)
+print("ready", flush=True)
+time.sleep(float(sys.argv[1]))
+end_run()
+"""
+
+
+def begin(lines: list[str]) -> subprocess.CompletedProcess[str]:
+    """Begin a run in a process of its own, which then ends."""
+    found = subprocess.run(
+        [sys.executable, "-c", RUN, "0"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines += found.stdout.splitlines()
+    return found
+
+
+def test_a_second_run_in_a_folder_is_refused_with_the_remedy_and_the_first_goes_on():
+    FOLDER.mkdir()
+    first = start(RUN, 60)
+    second = begin([])
+    assert second.returncode != 0
+    message = second.stderr.splitlines()[-1]
+    assert "Only one run may be at work in a folder; another is in " in message
+    assert f"process {first.pid} on " in message
+    assert f"Wait for its end, or stop it: kill -INT {first.pid}" in message
+    assert first.poll() is None
+    first.kill()
+    first.communicate()
+
+
+def test_a_run_after_a_killed_one_goes_on_and_says_so():
+    FOLDER.mkdir()
+    first = start(RUN, 60)
+    first.kill()
+    first.communicate()
+    gone = Path(f"results/cells/{'a' * 8}.png")
+    part = write_part_of(first.pid, gone)
+    lines: list[str] = []
+    assert begin(lines).returncode == 0
+    assert "was killed. This one takes up where it was" in lines[0]
+    assert lines[1] == "Removed 1 files that killed processes left half written."
+    assert not part.exists()
+    lines.clear()
+    assert begin(lines).returncode == 0
+    assert lines == ["ready"], "the last run ended by itself"
+
+
+def write_part_of(process: int, path: Path) -> Path:
+    """Leave what a process of this machine would have left of ``path``."""
+    from nst.files import part_of  # noqa: PLC0415
+
+    part = part_of(path)
+    part = part.with_name(part.name.replace(f"-{os.getpid()}-", f"-{process}-"))
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(b"half")
+    return part
+
+
+def test_a_run_that_was_begun_on_another_machine_is_not_taken_over_unasked():
+    """Whether this file system's locks reach that machine cannot be known."""
+    FOLDER.mkdir()
+    write_atomically(
+        HOLDER, b'{"process": 7, "machine": "node12", "place": "00000000", "since": "yesterday"}'
+    )
+    found = begin([])
+    assert found.returncode != 0
+    message = found.stderr.splitlines()[-1]
+    assert "one was begun on node12 (process 7, yesterday)" in message
+    assert f"delete {Path.cwd() / HOLDER} and run again" in message
+    HOLDER.unlink()
+    assert begin([]).returncode == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+def test_a_damaged_note_of_the_last_run_stops_nobody(content):
+    FOLDER.mkdir()
+    HOLDER.write_bytes(content)
+    assert begin([]).returncode == 0
+    assert not HOLDER.exists()
+
+
+def test_a_run_of_this_process_can_be_ended_twice():
+    FOLDER.mkdir()
+    begin_run(lambda _line: None)
+    end_run()
+    end_run()
+    assert not HOLDER.exists()
