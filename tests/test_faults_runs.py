@@ -1,0 +1,321 @@
+"""Whole runs that are killed, doubled, starved of space or fed damaged files, and run again.
+
+After each fault the same command finishes with the pictures and the table of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import paint
+from disks import mounted
+from workflow_runs import LAYERS, command, details, snakemake, write_config
+
+from nst.images import load_image, pixel_digest
+from nst.run_lock import HOLDER
+
+TABLE = "results/summary.csv"
+TARGET = ("--nocolor", TABLE)  # an option of its own before it, or it would be taken for a resource
+PAIR = "cat/night"
+SECONDS = 120
+
+
+def config() -> dict:
+    return {
+        "contents": ["photos/cat.png"],
+        "styles": ["paintings/night.png"],
+        "ratios": ["1e0", "1e-1", "1e-2"],
+        "layers": {"all": LAYERS["all"]},
+        "image_size": 64,
+        "iterations": 40,
+        "precision": "float32",
+        "kmeans": {"images": ["night"]},  # fitted anew takes longer than all the rest
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run up to the table, which nothing disturbed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    paint(folder / "photos" / "cat.png", 1, (64, 48))
+    paint(folder / "paintings" / "night.png", 3, (90, 60))
+    write_config(folder, config())
+    run = snakemake(folder, *TARGET)
+    assert run.returncode == 0, run.stdout
+    return folder
+
+
+@pytest.fixture
+def prepared(undisturbed: Path, tmp_path: Path) -> Path:
+    """The same run with everything before the pictures made, and none of them."""
+    folder = Path(shutil.copytree(undisturbed, tmp_path / "run"))
+    for name in ("cells", "details", "store", "summary.csv", "summary.parquet", "traces.parquet"):
+        path = folder / "results" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return folder
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+    """Start a run in the background, in a process group of its own; end it in the end."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(folder: Path) -> subprocess.Popen[str]:
+        with (folder / "said.txt").open("w") as said:
+            process = subprocess.Popen(
+                command(folder, *TARGET),
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        process.wait()
+
+
+def cells_in(folder: Path) -> dict[str, bytes]:
+    cells = folder / "results" / "cells"
+    return {str(path.relative_to(cells)): path.read_bytes() for path in cells.rglob("*.png")}
+
+
+def table_of(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / TABLE).drop(columns="seconds")
+
+
+def assert_as_undisturbed(folder: Path, undisturbed: Path) -> None:
+    assert cells_in(folder) == cells_in(undisturbed)
+    pd.testing.assert_frame_equal(table_of(folder), table_of(undisturbed))
+    assert not list((folder / "results").rglob(".*.part")), "nothing half written is left"
+    assert not (folder / HOLDER).exists()
+
+
+def until(there: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait for something, closely."""
+    deadline = time.monotonic() + SECONDS
+    while not there():
+        assert process.poll() is None, "the run ended before"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def stored(folder: Path) -> list[Path]:
+    return [path for path in (folder / "results/store").glob("*/*") if path.name[0] != "."]
+
+
+def job_of(folder: Path) -> int:
+    """The process that makes the pictures: the holder of the log of the pair's job."""
+    log = (folder / f"results/logs/stylize/{PAIR}.log").resolve()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(os.readlink(handle) == str(log) for handle in (process / "fd").iterdir()):
+                return int(process.name)
+        except OSError:
+            continue
+    raise AssertionError("nobody is at the job")
+
+
+# ---------------------------------------------------------------- kills
+
+
+def test_after_a_kill_of_everything_in_the_middle_of_a_write_the_same_command_finishes(
+    prepared, undisturbed, started
+):
+    run = started(prepared)
+    until(lambda: stored(prepared), run)
+    until(lambda: list((prepared / "results").rglob(".*.part")), run)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    before = len(stored(prepared))
+    again = snakemake(prepared, *TARGET)
+    assert again.returncode == 0, again.stdout
+    assert re.search(r"The run of .* was killed\. This one takes up where it was", again.stdout)
+    assert f"{before} of 3 cells were finished before" in again.stdout
+    assert_as_undisturbed(prepared, undisturbed)
+
+
+def test_after_a_kill_of_a_job_the_run_fails_and_the_same_command_finishes(
+    prepared, undisturbed, started
+):
+    run = started(prepared)
+    until(lambda: stored(prepared), run)
+    os.kill(job_of(prepared), signal.SIGKILL)
+    assert run.wait(SECONDS) != 0
+    assert "Error in rule stylize" in (prepared / "said.txt").read_text()
+    before = len(stored(prepared))
+    assert before >= 1
+    again = snakemake(prepared, *TARGET)
+    assert again.returncode == 0, again.stdout
+    assert "was killed" not in again.stdout, "the run itself was not"
+    assert sum(cell.reused for cell in details(prepared).values()) >= 1
+    assert_as_undisturbed(prepared, undisturbed)
+
+
+def test_after_a_kill_of_snakemake_the_next_run_waits_for_the_job_that_goes_on(
+    prepared, undisturbed, started
+):
+    run = started(prepared)
+    until(lambda: stored(prepared), run)
+    orphan = job_of(prepared)
+    os.kill(orphan, signal.SIGSTOP)  # so that it is surely still there when the next run comes
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    second = started(prepared)
+    waiting = f"left this job at work in process {orphan}"
+    until(lambda: waiting in (prepared / "said.txt").read_text(), second)
+    os.kill(orphan, signal.SIGCONT)
+    assert second.wait(SECONDS) == 0, (prepared / "said.txt").read_text()
+    said = (prepared / "said.txt").read_text()
+    assert "that process has ended" in said
+    assert "3 of 3 cells were finished before" in said, "the job's work was not for nothing"
+    assert_as_undisturbed(prepared, undisturbed)
+    assert "Nothing to be done" in snakemake(prepared, *TARGET).stdout
+
+
+def test_a_second_run_in_the_folder_is_refused_and_the_first_is_not_disturbed(
+    prepared, undisturbed, started
+):
+    first = started(prepared)
+    until((prepared / HOLDER).exists, first)
+    os.killpg(first.pid, signal.SIGSTOP)  # so that it is surely still there
+    second = snakemake(prepared, *TARGET)
+    assert second.returncode != 0
+    assert "Only one run may be at work in a folder" in second.stdout
+    assert f"Wait for its end, or stop it: kill -INT {first.pid}" in second.stdout
+    assert "Traceback" not in second.stdout
+    planned = snakemake(prepared, *TARGET, "--dry-run")
+    assert planned.returncode == 0, "a plan needs no lock"
+    os.killpg(first.pid, signal.SIGCONT)
+    assert first.wait(SECONDS) == 0
+    assert_as_undisturbed(prepared, undisturbed)
+
+
+# ---------------------------------------------------------------- disks
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_a_disk_that_takes_nothing_ends_the_run_and_the_same_command_finishes(
+    prepared, undisturbed, trouble
+):
+    results = prepared / "results"
+    kept = results.rename(prepared / "kept")
+    with mounted(results, "4m") as disk:
+        shutil.copytree(kept, results, dirs_exist_ok=True)
+        if trouble == "full":
+            disk.fill(leave=48 * 1024)  # room for a cell, and not for three
+        else:
+            disk.protect()
+        run = snakemake(prepared, *TARGET)
+        print(run.stdout)
+        assert run.returncode != 0
+        reason = "No space left on device" if trouble == "full" else "Read-only file system"
+        assert reason in run.stdout
+        finished = stored(prepared)
+        disk.free() if trouble == "full" else disk.protect(False)
+        again = snakemake(prepared, *TARGET)
+        assert again.returncode == 0, again.stdout
+        assert all(path.is_dir() for path in finished)
+        assert sum(cell.reused for cell in details(prepared).values()) == len(finished)
+        assert_as_undisturbed(prepared, undisturbed)
+    if trouble == "full":
+        assert "Traceback" not in run.stdout
+        assert "Free some space on that disk, and run the same command again" in run.stdout
+
+
+# ---------------------------------------------------------------- damage
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x10
+    path.write_bytes(content)
+
+
+def test_damaged_inputs_of_a_job_are_told_all_at_once_and_made_again(prepared, undisturbed):
+    damaged = [
+        prepared / "results/inputs/content/cat.png",
+        prepared / "results/extractors/kmeans.safetensors",
+    ]
+    before = [path.read_bytes() for path in damaged]
+    cut(damaged[0])
+    flip(damaged[1], -4)
+    run = snakemake(prepared, *TARGET)
+    assert run.returncode != 0
+    for path in damaged:
+        assert f"{path.relative_to(prepared)} was damaged (" in run.stdout
+    again = snakemake(prepared, *TARGET)
+    assert again.returncode == 0, again.stdout
+    assert [path.read_bytes() for path in damaged] == before
+    assert_as_undisturbed(prepared, undisturbed)
+
+
+def test_damaged_cells_of_the_store_are_told_and_made_again(undisturbed, tmp_path):
+    folder = Path(shutil.copytree(undisturbed, tmp_path / "run"))
+    entries = sorted(stored(folder))
+    digit = re.search(rb"\d\.\d", (entries[0] / "cell.json").read_bytes())
+    assert digit
+    flip(entries[0] / "cell.json", digit.end() - 1)  # 0x10: a digit becomes a sign
+    content = (entries[1] / "cell.json").read_bytes()
+    (entries[1] / "cell.json").write_bytes(content.replace(b'"attempts": 1', b'"attempts": 2'))
+    for name in (f"results/details/{PAIR}.json", TABLE):
+        (folder / name).unlink()
+    run = snakemake(folder, *TARGET)
+    assert run.returncode == 0, run.stdout
+    assert run.stdout.count("is damaged; making it again") == 2
+    assert "1 of 3 cells were finished before" in run.stdout
+    assert_as_undisturbed(folder, undisturbed)
+
+
+def test_damaged_details_are_told_and_made_again(undisturbed, tmp_path):
+    folder = Path(shutil.copytree(undisturbed, tmp_path / "run"))
+    cut(folder / f"results/details/{PAIR}.json")
+    (folder / TABLE).unlink()
+    run = snakemake(folder, *TARGET)
+    assert run.returncode != 0
+    assert f"results/details/{PAIR}.json was damaged (" in run.stdout
+    again = snakemake(folder, *TARGET)
+    assert again.returncode == 0, again.stdout
+    assert "3 of 3 cells were finished before" in again.stdout
+    assert_as_undisturbed(folder, undisturbed)
+
+
+# ---------------------------------------------------------------- inputs that change
+
+
+def test_an_image_that_changes_during_the_run_is_used_as_it_was_and_redone_by_the_next(
+    prepared, started
+):
+    photo, ready = prepared / "photos/cat.png", prepared / "results/inputs/content/cat.png"
+    old = pixel_digest(load_image(photo))
+    run = started(prepared)
+    until(lambda: stored(prepared), run)
+    paint(photo, 7, (64, 48))
+    assert run.wait(SECONDS) == 0, (prepared / "said.txt").read_text()
+    assert {cell.content.digest for cell in details(prepared).values()} == {old}
+    assert pixel_digest(load_image(ready)) == old, "the cells name the pixels that they are made of"
+    again = snakemake(prepared, *TARGET)
+    assert again.returncode == 0, again.stdout
+    new = pixel_digest(load_image(photo))
+    assert new != old
+    assert {cell.content.digest for cell in details(prepared).values()} == {new}
