@@ -24,8 +24,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nst.disk_trouble import explain_disk_trouble
 from nst.errors import RunError
-from nst.files import place_name, remove_parts, write_atomically
+from nst.files import part_folder, place_name, remove_parts, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ LOCKS = FOLDER / "nst.lock"
 HOLDER = FOLDER / "nst.run.json"
 BUSY = (errno.EACCES, errno.EAGAIN)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+RESULTS = Path("results")
 RUN = 0  # the byte that is the run's
 
 
@@ -43,9 +45,9 @@ def begin_run(tell: Callable[[str], object]) -> None:
     ``tell`` gets a line for each thing that is worth knowing.
 
     Raises:
-        RunError: another run is at work in this folder, or may be.
+        RunError: another run is at work in this folder, or may be; or nothing can be written.
     """
-    handle = _open()
+    handle = _open()  # closed by the end of the process alone: that would give up the lock
     try:
         alone = _take(handle, RUN)
     except OSError as error:
@@ -59,12 +61,12 @@ def begin_run(tell: Callable[[str], object]) -> None:
     if before is not None:
         _check_gone(before)
         tell(
-            f"The run of {before['since']} was killed. This one takes up where it was; finished "
+            f"The run of {before['since']} was cut off. This one takes up where it was; finished "
             "cells come from results/store."
         )
-    # Only ever closed by the end of the process: closing it would give up the lock.
+    _check_writable(RESULTS)
     _write_holder()
-    if removed := remove_parts(Path("results")):
+    if removed := remove_parts(RESULTS):
         tell(f"Removed {len(removed)} files that killed processes left half written.")
 
 
@@ -172,6 +174,16 @@ def _refusal(holder: dict[str, str] | None) -> str:
         f"Only one run may be at work in a folder; another is in {Path.cwd()} ({who}). "
         f"Wait for its end{stop}. A run in another folder: --directory FOLDER."
     )
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse to begin where nothing can be written: Snakemake would end with a traceback."""
+    try:
+        with part_folder(folder / "run"):
+            pass
+    except OSError as error:
+        error.filename = str(folder)
+        raise RunError(explain_disk_trouble(error) or str(error)) from error
 
 
 def _check_gone(holder: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from nst.cell import Cell, write_cell
+from nst.errors import ImageError
 from nst.files import part_folder, part_of, sync_folder, write_atomically
 from nst.images import save_png
 
@@ -43,11 +44,14 @@ class CellStore:
         """Keep a finished cell, with its pictures on the way if it has any."""
         entry = self._entry(cell.fingerprint)
         with part_folder(entry) as part:
-            write_cell(cell, image, part / PICTURE)
+            try:
+                write_cell(cell, image, part / PICTURE)
+                if snapshots is not None:
+                    save_png(snapshots, part / SNAPSHOTS)
+            except ImageError as error:  # names the part, which is gone when it is read
+                raise error.__cause__ or error from None
             details = json.dumps(cell.details(), ensure_ascii=False, sort_keys=True)
             write_atomically(part / DETAILS, f"{details}\n".encode())
-            if snapshots is not None:
-                save_png(snapshots, part / SNAPSHOTS)
             write_atomically(part / DIGESTS, _digests(part, cell).encode())
             try:
                 os.rename(part, entry)

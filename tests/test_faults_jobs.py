@@ -392,7 +392,7 @@ def test_a_run_after_a_killed_one_goes_on_and_says_so():
     part = write_part_of(first.pid, gone)
     lines: list[str] = []
     assert begin(lines).returncode == 0
-    assert "was killed. This one takes up where it was" in lines[0]
+    assert "was cut off. This one takes up where it was" in lines[0]
     assert lines[1] == "Removed 1 files that killed processes left half written."
     assert not part.exists()
     lines.clear()
