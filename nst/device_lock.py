@@ -23,7 +23,7 @@ from nst.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-FOLDER = Path("/tmp")  # not TMPDIR, which may be another one for each user or job
+FOLDER = Path("/tmp")  # noqa: S108 - not TMPDIR, which may be another one for each user or job
 SECONDS_BETWEEN_TRIES = 1.0
 SECONDS_BETWEEN_REPORTS = 60.0
 # In a folder that everybody may write to, a name may be somebody's trap: no link is followed, and
