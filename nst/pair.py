@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from nst.stages import Images, picture_size
 from nst.store import CellStore
 from nst.tensors import to_image
 from nst.transfer import Progress, Transfer, transfer
+from nst.variants import Variant
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,22 @@ class Pair:
 
     def __str__(self) -> str:
         return f"{self.content_name} × {self.style_name}"
+
+
+def want_cells(
+    variants: Iterable[Variant], pictures: Iterable[str], snapshots: Iterable[str] = ()
+) -> list[Wanted]:
+    """Say what to make of each variant, and under which of the paths.
+
+    There is a path in ``pictures`` for each, and one in ``snapshots`` for each that asks for them.
+    """
+    stacks = iter(snapshots)
+    wanted = []
+    for one, picture in zip(variants, pictures, strict=True):
+        stack_path = Path(next(stacks)) if one.settings.snapshots else None
+        names = (one.layers, one.ratio, one.formulation)
+        wanted.append(Wanted(*names, one.settings, Path(picture), stack_path))
+    return wanted
 
 
 def stylize_pair(

@@ -8,7 +8,7 @@ from nst.cell import write_details
 from nst.config import read_variants
 from nst.device import reserve_device
 from nst.job import job
-from nst.pair import Pair, Wanted, stylize_pair
+from nst.pair import Pair, stylize_pair, want_cells
 from nst.store import CellStore
 
 with (
@@ -17,13 +17,8 @@ with (
 ):
     torch.set_num_threads(snakemake.threads)
     files = {name: Path(snakemake.input[name]) for name in ("content", "style", "extractor")}
-    snapshots = iter(snakemake.output.get("snapshots", []))
-    wanted = []
-    variants = read_variants(snakemake.config)
-    for one, path in zip(variants, snakemake.output.pictures, strict=True):
-        frames = Path(next(snapshots)) if one.settings.snapshots else None
-        names = (one.layers, one.ratio, one.formulation)
-        wanted.append(Wanted(*names, one.settings, Path(path), frames))
+    snapshots = snakemake.output.get("snapshots", [])
+    wanted = want_cells(read_variants(snakemake.config), snakemake.output.pictures, snapshots)
     start = snakemake.input.get("start")
     pair = Pair(**files, **snakemake.params.names, start=Path(start) if start else None)
     store = CellStore(Path("results/store"))
