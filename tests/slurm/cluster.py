@@ -104,7 +104,7 @@ def stop() -> None:
         running = ask("squeue", "--noheader", "--format=%A").split()
         if running:
             ask("scancel", *running)
-            _await("the jobs to end", _has_no_jobs)
+            await_end()
     for name in DAEMONS:
         if pid := _pid(name):
             os.kill(pid, signal.SIGTERM)
@@ -114,6 +114,11 @@ def stop() -> None:
         path = CONFIGURATION / name
         if path.exists() and MARK in path.read_text("utf-8", "replace"):
             path.unlink()
+
+
+def await_end() -> None:
+    """Wait until nothing waits or runs, nor is on its way out."""
+    _await("the jobs to end", _has_no_jobs)
 
 
 def _configure() -> None:

@@ -36,7 +36,7 @@ from nst.allocation import allocate_pair
 from nst.catalogue import read_catalogue
 from nst.config import read_run
 
-LONGEST = 200  # seconds of a run
+LONGEST = 300  # seconds of a run: several times what it takes on two idle cores
 SLURM = ROOT / "profiles" / "slurm"
 DETAILS = "results/details/{}/{}.json"
 TARGET = DETAILS.format("a cat", "wave")
@@ -385,6 +385,7 @@ def test_an_interrupted_run_leaves_no_jobs_and_a_killed_one_can_be_taken_up(prep
         run.await_job("stylize", "RUNNING")
         run.process.send_signal(signal.SIGINT)  # timeout passes it on
         assert run.process.wait(60) != 0
+        cluster.await_end()
         assert [one.state for one in run.jobs] == ["CANCELLED"]
 
     with Running(prepared, TARGET) as killed:
