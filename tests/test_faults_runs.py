@@ -225,7 +225,7 @@ def test_a_disk_that_takes_nothing_ends_the_run_and_the_same_command_finishes(
         assert run.returncode != 0
         assert "Traceback" not in run.stdout
         said = {
-            "full": r"results/(cells|store)/.*\.png: No space left on device. Free some space",
+            "full": "results/(cells|store)/.*: No space left on device. Free some space",
             "read-only": "results: Read-only file system. Mount that file system for writing",
         }
         assert re.search(rf"^{said[trouble]}", run.stdout, re.MULTILINE)
