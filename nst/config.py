@@ -88,7 +88,7 @@ class Run:
         return self.variants[0].settings
 
 
-def read_run(config: Mapping[str, Any], catalogue: Mapping[str, Entry]) -> Run:
+def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
     """Check a configuration and resolve its names.
 
     Raises:
@@ -212,14 +212,15 @@ class _Census:
         if isinstance(value, dict):
             self.check_keys(value, path)
         size = 1
-        for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for step, inner in items if len(value) < MOST_VALUES else ():
             size += self.count(inner, (*path, str(step)))
-            if size > MOST_VALUES:
-                place = ".".join(path) or "the configuration"
-                raise ConfigError(
-                    f"{place} may hold at most {MOST_VALUES} values; got more. Name many images "
-                    "by a pattern, as photos/*.jpg, or split the run."
-                )
+        if max(size, len(value)) >= MOST_VALUES:
+            place = ".".join(path) or "the configuration"
+            raise ConfigError(
+                f"{place} may hold at most {MOST_VALUES} values; got more. Name many images by a "
+                "pattern, as photos/*.jpg, or split the run."
+            )
         return size
 
     def _check(self, value: object, path: tuple[str, ...]) -> None:

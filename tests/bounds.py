@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hypothesis import Phase
+
 GIB = 2**30
+# Making a large example small can take longer than CI has; here a failure is told as it was found.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 CI = os.environ.get("CI") == "true"
 
 
