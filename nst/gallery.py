@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ logger = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "gallery_page"
 SCRIPTS = ("dom", "data", "state", "viewer", "cards", "charts", "views", "compare", "full", "main")
 CURVE_POINTS = 48  # of a loss curve, which is drawn 300 px wide
+LEAST_CURVE_POINTS = 12
+ALL_CURVE_POINTS = 200_000  # of all the curves: half the page of thousands of cells is curves
+CURVES = ("total", "content", "style")  # those that are drawn
+LISTED = 500  # cells listed for readers without JavaScript
 LARGEST_BEFORE = 2048  # px: of a content to lay over its cells
 
 
@@ -74,13 +79,49 @@ def render(data: Mapping[str, Any]) -> str:
     # tojson escapes <, >, & and '; what is not ASCII, among it U+2028 and U+2029, is escaped too.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment.get_template("page.html").render(
-        data=data,
+        data={**data, "cells": pack(data["cells"])},
+        listed=data["cells"][:LISTED],
         style=Markup(style),  # noqa: S704 - this project's own file
         script=Markup(script),  # noqa: S704 - as above
         style_hash=_hash(style),
         script_hash=_hash(script),
         version=__version__,
     )
+
+
+def pack(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Write cells by columns: thousands of them take a third of the place, and no longer to read.
+
+    ``columns`` have a ``path``, such as ["metrics", "ssim"], and either ``each`` value, or the
+    different ``values`` and each cell's ``places`` among them. The page's script unpacks them; a
+    null in ``metrics`` or ``trace`` is not there.
+    """
+    flat = [dict(_paths(cell)) for cell in cells]
+    paths = dict.fromkeys(path for one in flat for path in one)
+    columns = [{"path": path, **_column([one.get(path) for one in flat])} for path in paths]
+    return {"count": len(cells), "columns": columns}
+
+
+def _paths(cell: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield a cell's values by their paths; only these two have values of their own for each."""
+    for name, value in cell.items():
+        if name in ("metrics", "trace"):
+            yield from (((name, part), one) for part, one in value.items())
+        else:
+            yield (name,), value
+
+
+def _column(values: Sequence[Any]) -> dict[str, Any]:
+    """Write a column, equal values once if there are enough of them."""
+    texts = [json.dumps(value) for value in values]
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    if 4 * len(numbers) > len(values):
+        return {"each": values}
+    different = dict(zip(texts, values, strict=True))
+    return {
+        "values": [different[text] for text in numbers],
+        "places": [numbers[text] for text in texts],
+    }
 
 
 @dataclass
@@ -107,6 +148,10 @@ class _Page:
     def data(self, title: str, subtitle: str) -> dict[str, Any]:
         """Return everything that the page's script reads."""
         cells = list(self.cells.values())
+        points = max(LEAST_CURVE_POINTS, ALL_CURVE_POINTS // len(cells))
+        if points < CURVE_POINTS:
+            for cell in cells:
+                cell["trace"] = curve(cell["trace"], points)
         present = dict.fromkeys(name for cell in cells for name in cell["metrics"])
         return {
             "title": title,
@@ -165,14 +210,17 @@ class _Page:
         }
 
 
-def curve(trace: Mapping[str, Sequence[int | float]]) -> dict[str, list[int | float | None]]:
-    """Thin a trace to evenly spaced points, its first and last among them, of four digits.
+def curve(
+    trace: Mapping[str, Sequence[int | float | None]], most: int = CURVE_POINTS
+) -> dict[str, list[int | float | None]]:
+    """Thin ``CURVES`` to ``most`` evenly spaced points, first and last among them, of four digits.
 
     A value that is not a finite number becomes None, a gap in the curve. A trace without
     ``evaluation`` counts from 1.
     """
+    trace = {name: trace[name] for name in ("evaluation", *CURVES) if name in trace}
     length = min((len(values) for values in trace.values()), default=0)
-    points = min(length, CURVE_POINTS)
+    points = min(length, most)
     places = [round(i * (length - 1) / max(points - 1, 1)) for i in range(points)]
     numbered = {"evaluation": range(1, length + 1), **trace}
     return {
@@ -180,9 +228,9 @@ def curve(trace: Mapping[str, Sequence[int | float]]) -> dict[str, list[int | fl
     }
 
 
-def _rounded(value: int | float, digits: int) -> int | float | None:
+def _rounded(value: int | float | None, digits: int) -> int | float | None:
     """Round to significant digits, for a smaller page; None if it is not a finite number."""
-    if isinstance(value, int):
+    if value is None or isinstance(value, int):
         return value
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 

@@ -34,7 +34,22 @@ def page_data(folder: Path) -> dict:
     (found,) = re.findall(
         r'<script type="application/json" id="data">(.*?)</script>', page_text(folder), re.DOTALL
     )
-    return json.loads(found)
+    data = json.loads(found)
+    return {**data, "cells": unpacked(**data["cells"])}
+
+
+def unpacked(count: int, columns: list[dict]) -> list[dict]:
+    """Read the cells back as the page's script does."""
+    cells: list[dict] = [{"metrics": {}, "trace": {}} for _ in range(count)]
+    for column in columns:
+        path = column["path"]
+        values = column.get("each") or [column["values"][place] for place in column["places"]]
+        for cell, value in zip(cells, values, strict=True):
+            if len(path) == 1:
+                cell[path[0]] = value
+            elif value is not None:
+                cell[path[0]][path[1]] = value
+    return cells
 
 
 def copies(folder: Path) -> dict[str, int]:

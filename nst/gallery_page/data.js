@@ -4,12 +4,25 @@ const data = JSON.parse(byId("data").textContent);
 const contents = new Map(data.contents.map((one) => [one.name, one]));
 const styles = new Map(data.styles.map((one) => [one.name, one]));
 const metrics = new Map(data.metrics.map((one) => [one.name, one]));
-const cells = data.cells.map(prepare);
+const cells = unpack(data.cells).map(prepare);
 const byKey = new Map(cells.map((cell) => [cell.key, cell]));
 const pairs = Map.groupBy ? Map.groupBy(cells, pairOf) : grouped(cells, pairOf);
 const LAYERS = unique(cells.map((cell) => cell.layers));
 const RATIOS = unique(cells.map((cell) => cell.ratio));
 const RANKED = cells.some((cell) => cell.rank !== null);
+
+// The page holds them by columns, and equal values once.
+function unpack({ count, columns }) {
+  const items = Array.from({ length: count }, () => ({ metrics: {}, trace: {} }));
+  for (const { path: [name, part], each, values, places } of columns) {
+    items.forEach((item, i) => {
+      const value = each ? each[i] : values[places[i]];
+      if (part === undefined) item[name] = value;
+      else if (value !== null) item[name][part] = value;
+    });
+  }
+  return items;
+}
 
 function prepare(cell, place) {
   const content = contents.get(cell.content);

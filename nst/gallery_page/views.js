@@ -218,7 +218,12 @@ function rangeField({ name, label, of }) {
     placeholder: number(edge).replace(",", ""), autocomplete: "off",
   });
   return el("fieldset", { class: "range" }, el("legend", {}, label),
-    side("min", "at least", Math.min(...values)), el("span", { "aria-hidden": "true" }, "to"), side("max", "at most", Math.max(...values)));
+    side("min", "at least", extreme(Math.min, values)), el("span", { "aria-hidden": "true" }, "to"), side("max", "at most", extreme(Math.max, values)));
+}
+
+// Spread out as arguments, a hundred thousand values would be too many.
+function extreme(of, values) {
+  return values.reduce((one, other) => of(one, other));
 }
 
 const FILTER_NAMES = () => ["q", ...FILTERS.map(([name]) => name), ...RANGES.flatMap(({ name }) => [`min.${name}`, `max.${name}`])];
