@@ -37,8 +37,8 @@ from nst.catalogue import read_catalogue
 from nst.cell import TRACE_POINTS, Cell, Source, read_details, write_cell, write_details
 from nst.config import Run, read_run
 
-# Contents, styles, ratios, weightings: of one shape at two sizes, and of many pairs.
-SHAPES = {"1,000": (2, 5, 10, 10), "10,000": (10, 10, 10, 10), "10,000 pairs": (100, 100, 1, 1)}
+# Contents, styles, ratios, weightings.
+SHAPES = {"1,000": (2, 5, 10, 10), "10,000": (10, 10, 10, 10)}
 MADE = 3  # pairs really made
 STEPS = {
     "summary": ["results/summary.csv"],
@@ -96,8 +96,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="nst-benchmark-") as name:
         folder = chosen.folder or Path(name)
         facts = {
-            one: measure(folder / one.replace(" ", "-").replace(",", ""), one, chosen.steps)
-            for one in chosen.shapes
+            one: measure(folder / one.replace(",", ""), one, chosen.steps) for one in chosen.shapes
         }
     save_report("large_grid", {"settings": {"trace": TRACE_POINTS, "px": 48}, "grids": facts})
 
@@ -145,7 +144,7 @@ def make_in_part(folder: Path, variants: int) -> dict[str, Any]:
         start_new_session=True,
     )
     store = folder / "results" / "store"
-    while len(stored(store)) < max(1, MADE * variants // 2):
+    while len(stored(store)) < MADE * variants // 2:
         assert process.poll() is None, "the run ended before it was killed"
         time.sleep(SAMPLED)
     os.killpg(process.pid, signal.SIGKILL)
