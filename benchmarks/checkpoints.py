@@ -1,6 +1,7 @@
 """What it costs to keep the work that is going on: the writing of checkpoints against the steps.
 
-A cell of VGG-19 with a full history of L-BFGS, which is what there is most to write of.
+A cell with a full history of L-BFGS, which is what there is most to write of. The network decides
+no more than how long a step takes; it is the default one, with random weights.
 
     python benchmarks/checkpoints.py
 """
@@ -16,10 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import DEVICE, RESULTS, default_pictures, random_vgg19, save_report, synchronise
+from common import DEVICE, RESULTS, default_pictures, save_report, synchronise
 
 from nst import checkpoint
+from nst.architecture import ARCHITECTURES
 from nst.checkpoint import Checkpoints
+from nst.extractor import Extractor
 from nst.images import fit_long_side
 from nst.optimisers import HISTORY
 from nst.settings import Settings
@@ -31,7 +34,7 @@ WRITINGS = 3  # of a full history
 
 def measure(size: int) -> dict[str, Any]:
     """Write a checkpoint after every step of a cell of this size, and time both."""
-    extractor = random_vgg19().to(DEVICE)
+    extractor = Extractor(ARCHITECTURES["kmeans"]).eval().to(DEVICE)
     pictures = default_pictures()
     images = Images(*(fit_long_side(one, size) for one in (pictures.content, pictures.style)))
     settings = replace(Settings(), image_size=size, iterations=HISTORY + 1 + WRITINGS)

@@ -31,7 +31,8 @@ def make(job: dict[str, Any], run: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     checkpoint.SHORTEST_GAP, checkpoint.SHARE = job["gap"], float("inf")
     folder = Path(run["folder"])
-    logging.basicConfig(level=logging.INFO, filename=folder / "log.txt", format="%(message)s")
+    log = folder / "log.txt"
+    logging.basicConfig(level=logging.INFO, filename=log, format="%(message)s", force=True)
     files = {one.name for one in fields(Pair) if one.type in {"Path", "Path | None"}}
     pair = Pair(**{name: Path(one) if name in files else one for name, one in job["pair"].items()})
     wanted = [

@@ -8,15 +8,19 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import paint
 from workflow_runs import ROOT, command, details, small_config, snakemake, write_config
 
+from nst import device_lock
+from nst.device_lock import hold_one
+
 UUIDS = [f"GPU-{digit * 8}-0000-4000-8000-{digit * 12}" for digit in "abcd"]
 MADE = "results/details"
+TABLE = ("--", "results/summary.csv")
 
 
 @pytest.fixture
@@ -34,6 +38,27 @@ def grid(tmp_path: Path) -> Path:
     paint(tmp_path / "paintings" / "nuit étoilée.png", 3, (90, 60))
     write_config(tmp_path, small_config())
     return tmp_path
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """Start Snakemake, with its jobs in a group of their own."""
+    return subprocess.Popen(
+        command(folder, *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+
+
+def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait for something that a run is to do."""
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def pairs(folder: Path) -> list[str]:
@@ -63,21 +88,23 @@ def test_four_pairs_are_made_at_the_same_time_on_four_devices(grid: Path, preten
     assert {cell.device for cell in details(grid).values()} == {"cuda: Pretended GPU"}
 
 
-def test_more_jobs_than_devices_wait_for_each_other_and_say_so(grid: Path, pretended):
-    (grid / "locks").mkdir()
+def test_a_job_waits_for_the_device_that_another_has_and_says_so(grid: Path, pretended):
+    locks = grid / "locks"
+    locks.mkdir()
+    pretended.setattr(device_lock, "FOLDER", locks)
     pretended.setenv("PRETENDED_DEVICES", ",".join(UUIDS))
-    pretended.setenv("PRETENDED_LOCKS", str(grid / "locks"))
+    pretended.setenv("PRETENDED_LOCKS", str(locks))
     pretended.setenv("CUDA_VISIBLE_DEVICES", UUIDS[2])
-    run = snakemake(
-        *(grid, "--cores", "2", "--resources", "gpu=2", "--set-threads", "stylize=1", "--"),
-        *pairs(grid)[:2],
-    )
-    assert run.returncode == 0, run.stdout
-    logs = [path.read_text("utf-8") for path in grid.glob("results/logs/stylize/*/*.log")]
-    assert all("computing on cuda:0, Pretended GPU, cccccccc" in log for log in logs)
-    waited = [log for log in logs if "waiting for a device: cuda:0 is held by process" in log]
-    assert len(waited) == 1
-    assert "waiting for a device" in run.stdout, "where the user sees it"
+    log = grid / "results/logs/stylize/über/great_wave_study.log"
+    told = f"waiting for a device: cuda:0 is held by process {os.getpid()}"
+    with hold_one({"of this process": UUIDS[2].removeprefix("GPU-")}):
+        run = start(grid, "--", f"{MADE}/über/great_wave_study.json")
+        wait_until(lambda: log.exists() and told in log.read_text("utf-8"), run)
+        assert not list(grid.glob("results/cells/*/*/*/*"))
+    out, _ = run.communicate(timeout=120)
+    assert run.returncode == 0, out
+    assert told in out, "where the user sees it"
+    assert "computing on cuda:0, Pretended GPU, cccccccc" in log.read_text("utf-8")
 
 
 # ---------------------------------------------------------------- killed
@@ -87,18 +114,15 @@ def test_more_jobs_than_devices_wait_for_each_other_and_say_so(grid: Path, prete
 def long_grid(grid: Path) -> Path:
     """A pair of one cell that takes a while."""
     config = small_config() | {"contents": ["photos/über.jpg"], "styles": ["great_wave_study"]}
-    config |= {"ratios": ["1e0"], "iterations": 400, "kmeans": {"images": ["great_wave_study"]}}
+    config |= {
+        "ratios": ["1e0"],
+        "iterations": 400,
+        "precision": "float32",
+        "kmeans": {"images": ["great_wave_study"]},
+    }
     config["layers"] = {"all": config["layers"]["all"]}
     write_config(grid, config)
     return grid
-
-
-def wait_for_a_checkpoint(process: subprocess.Popen, folder: Path) -> None:
-    deadline = time.monotonic() + 120
-    while not list((folder / "results/store/checkpoints").glob("*/*.safetensors")):
-        assert process.poll() is None, "the run ended before it wrote a checkpoint"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_killed_run_goes_on_within_a_cell_and_ends_with_the_same_bytes(
@@ -108,15 +132,11 @@ def test_a_killed_run_goes_on_within_a_cell_and_ends_with_the_same_bytes(
     whole = Path(shutil.copytree(long_grid, tmp_path_factory.mktemp("whole") / "grid"))
     assert snakemake(whole, *target).returncode == 0
     pretended.setenv("PRETENDED_GAP", "0.3")
-    process = subprocess.Popen(
-        command(long_grid, *target),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    wait_for_a_checkpoint(process, long_grid)
+    process = start(long_grid, *target)
+    kept = long_grid / "results/store/checkpoints"
+    wait_until(lambda: bool(list(kept.glob("*/*.safetensors"))), process)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     run = snakemake(long_grid, *target)
     assert run.returncode == 0, run.stdout
     (log,) = long_grid.glob("results/logs/stylize/*/*.log")
@@ -129,19 +149,29 @@ def test_a_killed_run_goes_on_within_a_cell_and_ends_with_the_same_bytes(
 # ---------------------------------------------------------------- a clock that is put right
 
 
-@pytest.fixture
-def small_grid(long_grid: Path) -> Iterator[Path]:
-    """A pair of two cells that is finished."""
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The table of a pair of two cells, and all that it is made of."""
+    folder = tmp_path_factory.mktemp("clock") / "grid"
+    paint(folder / "photos" / "über.jpg", 2, (50, 70))
     config = small_config() | {"contents": ["photos/über.jpg"], "styles": ["great_wave_study"]}
-    config |= {"kmeans": {"images": ["great_wave_study"]}}
+    config |= {"kmeans": {"images": ["great_wave_study"]}, "precision": "float32"}
     config["layers"] = {"all": config["layers"]["all"]}
-    write_config(long_grid, config)
-    assert snakemake(long_grid).returncode == 0
-    return long_grid
+    write_config(folder, config)
+    run = snakemake(folder, *TABLE)
+    assert run.returncode == 0, run.stdout
+    return folder
+
+
+@pytest.fixture
+def small_grid(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished pair, time stamps and all."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
 
 
 def cells(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in folder.glob("results/cells/*/*/*/*")}
+    found = folder.glob("results/cells/*/*/*/*")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def test_a_clock_that_goes_back_during_every_job_changes_nothing(small_grid: Path, pretended):
@@ -149,30 +179,28 @@ def test_a_clock_that_goes_back_during_every_job_changes_nothing(small_grid: Pat
     shutil.rmtree(small_grid / "results")
     shutil.rmtree(small_grid / ".snakemake")
     pretended.setenv("PRETENDED_CLOCK", "1.5")
-    run = snakemake(small_grid)
+    run = snakemake(small_grid, *TABLE)
     assert run.returncode == 0, run.stdout
     assert cells(small_grid) == before
     assert all(0 < cell.seconds < 60 for cell in details(small_grid).values())
-    assert (small_grid / "results/complete").exists()
 
 
 def test_files_from_before_the_clock_was_put_back_cost_at_most_a_rerun(small_grid: Path):
     """What was made while the clock was a day ahead is newer than all that is made from now on."""
     before = cells(small_grid)
     tomorrow = time.time() + 86400
-    for kind in ("inputs", "extractors", "details"):
+    for kind in ("inputs", "extractors"):
         for path in (small_grid / "results" / kind).rglob("*"):
             os.utime(path, (tomorrow, tomorrow))
-    lost = next(iter(before))
-    os.unlink(lost)
-    for _ in range(2):
-        run = snakemake(small_grid)
-        assert run.returncode == 0, run.stdout
-        assert cells(small_grid) == before
-        assert all(cell.reused for cell in details(small_grid).values()), "nothing is computed"
+    (small_grid / next(iter(before))).unlink()
+    run = snakemake(small_grid, *TABLE)
+    assert run.returncode == 0, run.stdout
+    assert cells(small_grid) == before
+    assert all(cell.reused for cell in details(small_grid).values()), "nothing is computed again"
     now = time.time()
     for path in (small_grid / "results").rglob("*"):
         if path.stat().st_mtime > now:
             os.utime(path, (now - 3600, now - 3600))  # the day is over
-    snakemake(small_grid)
-    assert "Nothing to be done" in snakemake(small_grid).stdout
+    assert snakemake(small_grid, *TABLE).returncode == 0
+    assert cells(small_grid) == before
+    assert "Nothing to be done" in snakemake(small_grid, *TABLE).stdout
