@@ -35,7 +35,7 @@ SHORTEST_GAP = 30.0
 # 1024 px, 2 to 3 %. benchmarks/checkpoints.py measures it.
 SHARE = 0.03
 FORGOTTEN = 30 * 24 * 3600.0  # s after which a file that no job has claimed is removed
-FORMAT = "nst-checkpoint-1"
+FORMAT = "nst-checkpoint-1"  # raised by whoever changes what is kept
 SUFFIX = ".safetensors"
 MEMORY = "optimiser "  # begins the names of the optimiser's own tensors
 
