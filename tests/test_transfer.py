@@ -194,8 +194,9 @@ from nst.transfer import transfer
 
 torch.set_num_threads(1)
 told = []
-logging.getLogger().addHandler(logging.Handler())
-logging.getLogger().handlers[0].emit = lambda record: told.append(record.getMessage())
+handler = logging.Handler()
+handler.emit = lambda record: told.append(record.getMessage())
+logging.getLogger().addHandler(handler)
 generator = torch.Generator().manual_seed(0)
 network = Extractor(Architecture("wide", ((64, 64), (64,)), "reflect", "average", "random")).eval()
 for parameter in network.convolutions.parameters():
