@@ -20,7 +20,9 @@ VARIED = frozenset(
         *("start", "start_noise", "seed"),
     }
 )
-OUT_OF_MEMORY = ("can't allocate memory", "std::bad_alloc")  # torch's words on a CPU
+# Torch's words on a CPU; the last are oneDNN's, which knows every convolution here and then only
+# lacks memory for its code and scratch.
+OUT_OF_MEMORY = ("can't allocate memory", "std::bad_alloc", "could not create a primitive")
 TOO_LARGE = (
     "the picture does not fit into the device's memory; lower image_size, choose a smaller "
     "extractor, or set device to cpu"
