@@ -20,7 +20,7 @@ SOURCES = [*MODULES.values(), ROOT / "nst" / "__init__.py", *SCRIPTS]
 
 # A module imports only from those above it. A new module goes where that stays true.
 ORDER = (
-    *("errors", "disk_trouble", "files", "run_lock", "download"),
+    *("errors", "disk_trouble", "clock", "files", "run_lock", "download"),
     *("documents", "patterns", "addresses"),
     *("architecture", "settings", "catalogue", "names", "pictures"),
     *("geometry", "presets", "variants", "config", "allocation", "quoting"),

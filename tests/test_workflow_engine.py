@@ -189,18 +189,14 @@ def test_files_from_before_the_clock_was_put_back_cost_at_most_a_rerun(small_gri
     """What was made while the clock was a day ahead is newer than all that is made from now on."""
     before = cells(small_grid)
     tomorrow = time.time() + 86400
-    for kind in ("inputs", "extractors"):
-        for path in (small_grid / "results" / kind).rglob("*"):
+    made = [path for path in (small_grid / "results").rglob("*") if path.is_file()]
+    for path in made:
+        if "store" not in path.parts and path.name != "summary.csv":
             os.utime(path, (tomorrow, tomorrow))
     (small_grid / next(iter(before))).unlink()
     run = snakemake(small_grid, *TABLE)
     assert run.returncode == 0, run.stdout
+    assert "The clock was put back" in run.stdout
     assert cells(small_grid) == before
     assert all(cell.reused for cell in details(small_grid).values()), "nothing is computed again"
-    now = time.time()
-    for path in (small_grid / "results").rglob("*"):
-        if path.stat().st_mtime > now:
-            os.utime(path, (now - 3600, now - 3600))  # the day is over
-    assert snakemake(small_grid, *TABLE).returncode == 0
-    assert cells(small_grid) == before
     assert "Nothing to be done" in snakemake(small_grid, *TABLE).stdout

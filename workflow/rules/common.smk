@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 # The package beside this workflow is used, installed or not.
@@ -11,6 +12,7 @@ sys.path.insert(0, workflow.basedir)
 
 from nst.allocation import allocate_fit, allocate_pair
 from nst.catalogue import read_catalogue
+from nst.clock import bring_to_the_present
 from nst.config import read_file, read_run
 from nst.errors import UserError
 from nst.inspection import inspect_run
@@ -43,6 +45,14 @@ def start_run():
         begin_run(logger.info)
     except UserError as error:
         raise WorkflowError(str(error)) from None
+
+
+# Before Snakemake looks at the dates.
+if workflow.is_main_process and (late := bring_to_the_present(Path("results"))):
+    logger.warning(
+        f"The clock was put back: {len(late)} files in results/, such as {late[0]}, "
+        "were newer than now and are dated as of now."
+    )
 
 
 wildcard_constraints:
