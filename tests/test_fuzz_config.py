@@ -35,7 +35,7 @@ from nst.inspection import inspect_run
 from nst.names import checked_name
 from nst.patterns import find_files
 from nst.settings import Settings
-from nst.transfer import picture_size
+from nst.stages import picture_size
 
 CATALOGUE = read_catalogue()
 KEYS = "|".join(load_schema()["properties"])
