@@ -41,9 +41,9 @@ logger = logging.getLogger(__name__)
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF")
 # Reading an image is to take less than 1 GiB. Pillow has 4 bytes for a pixel of colour, and two
 # pictures are there at a time: as it was, and in sRGB. Some decoders need more, by measurement.
-MAX_MEGAPIXELS = 80
-MAX_MEGAPIXELS_OF = {"WEBP": 60, "AVIF": 60, "JPEG2000": 35}
-MAX_BYTES = 400 * 2**20  # of a file: 80 megapixels, 4 channels, 8 bits, not compressed
+MAX_MEGAPIXELS = 75
+MAX_MEGAPIXELS_OF = {"WEBP": 50, "AVIF": 50, "JPEG2000": 35}
+MAX_BYTES = 400 * 2**20  # of a file: 75 megapixels, 4 channels, 8 bits, not compressed, and more
 MAX_METADATA = 64 * 2**20  # bytes
 BAND = 2**20  # px that are brought to sRGB at a time
 MIN_SIDE = 32  # px: VGG-19 halves the picture four times before relu5_1
