@@ -77,7 +77,7 @@ def test_four_pairs_are_made_at_the_same_time_on_four_devices(grid: Path, preten
     pretended.setenv("PRETENDED_MEETING", f"{grid / 'meeting'}:4")
     pretended.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     run = snakemake(
-        *(grid, "--cores", "4", "--resources", "gpu=4", "--set-threads", "stylize=1", "--"),
+        *(grid, "--cores", "4", "--resources", "gpu=4", "--"),
         *pairs(grid),
     )
     assert run.returncode == 0, run.stdout

@@ -75,6 +75,15 @@ OF_PAIR = allocate_pair([one.settings for one in run.variants], run.device)
 OF_FIT = allocate_fit(len(run.kmeans_images))
 
 
+def share_of_cores(most):
+    """Share this machine's cores out among the pairs that may be made at once, ``most`` for each."""
+    cores, gpus = (
+        getattr(one, "value", one)
+        for one in map(workflow.global_resources.get, ("_cores", "gpu"))
+    )
+    return min(most, max(1, (cores or most) // (gpus or 1)))
+
+
 def growing(least):
     """Return a function of what a job asks for: at first ``least``, and that again at each retry."""
 

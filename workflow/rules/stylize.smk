@@ -17,7 +17,7 @@ rule stylize:
         "results/benchmarks/stylize/{content}/{style}.tsv"
     conda:
         "../envs/nst.yaml"
-    threads: 8
+    threads: share_of_cores(8)
     resources:
         gpu=1,
         mem_mb=growing(OF_PAIR.mem_mb),
