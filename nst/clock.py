@@ -1,4 +1,8 @@
-"""What to do about files from the future, as are left when a clock that was ahead is put right."""
+"""What to do about files from the future, as are left when a clock that was ahead is put right.
+
+Snakemake fails a job whose output is older than its input, and so everything that is made of them,
+until the clock gets to where it was.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import os
 import time
 from pathlib import Path
 
+from nst.errors import ImageError
+
 KEPT = ("store", "cells")  # that no job is made from, so their dates do no harm
 SKEW = 5  # seconds by which the machines of a cluster may disagree
 
@@ -14,8 +20,7 @@ SKEW = 5  # seconds by which the machines of a cluster may disagree
 def bring_to_the_present(folder: Path) -> list[Path]:
     """Date the files below ``folder`` that are newer than now as of now, and return them.
 
-    Snakemake fails a job whose output is older than its input, so that everything would fail until
-    the clock gets to where it was. All get the same date, so none is newer than another by it.
+    All get the same date, so none is newer than another by it.
     """
     now = time.time_ns()
     late = []
@@ -29,3 +34,17 @@ def bring_to_the_present(folder: Path) -> list[Path]:
                     os.utime(path, ns=(now, now), follow_symlinks=False)
                     late.append(path)
     return late
+
+
+def refuse_future(path: Path) -> None:
+    """Refuse a file of the user's that is newer than now; it is not ours to date.
+
+    Raises:
+        ImageError: it is; OSError: it is not there.
+    """
+    ahead = path.stat().st_mtime - time.time()
+    if ahead > SKEW:
+        raise ImageError(
+            f"{path}: an image may not be newer than now, or what is made of it counts as out of "
+            f"date; got {ahead:.0f} s from now. Set the clock right, or touch the file."
+        )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nst.architecture import ARCHITECTURES
 from nst.catalogue import RESOURCES
+from nst.clock import refuse_future
 from nst.config import Run
 from nst.errors import ConfigError, ExtractorError
 from nst.geometry import Size, content_size, style_size
@@ -28,22 +29,26 @@ def inspect_run(run: Run) -> None:
     The user's own are; the catalogue's are if the project brings them or they were fetched before.
 
     Raises:
-        ImageError: one cannot be used.
+        ImageError: one cannot be used, or is newer than now.
         ConfigError: one is too narrow for a layer.
     """
     from nst.images import read_size  # noqa: PLC0415 - Pillow, which the workflow's jobs need not load
 
     if run.start_file is not None:
         read_size(Path(run.start_file))
+        refuse_future(Path(run.start_file))
     sizes: dict[str, dict[str, Size]] = {"content": {}, "style": {}}
     for role, pictures in (("content", run.contents), ("style", run.styles)):
         for name, picture in pictures.items():
             file = _at_hand(picture)
             if file is not None:
                 sizes[role][name] = read_size(file)
+                if picture.path is not None:
+                    refuse_future(file)
     for picture in run.kmeans_images:
         if picture.path is not None and picture not in run.pictures.values():
             read_size(Path(picture.path))
+            refuse_future(Path(picture.path))
     check_sizes(run.variants, sizes["content"], sizes["style"])
 
 

@@ -4,7 +4,14 @@ import os
 import time
 from pathlib import Path
 
-from nst.clock import bring_to_the_present
+import pytest
+from conftest import paint
+
+from nst.catalogue import read_catalogue
+from nst.clock import bring_to_the_present, refuse_future
+from nst.config import read_run
+from nst.errors import ImageError
+from nst.inspection import inspect_run
 
 
 def write(path: Path, ahead: float) -> Path:
@@ -40,3 +47,19 @@ def test_links_are_not_followed_and_nothing_to_look_at_is_fine(tmp_path):
     assert bring_to_the_present(tmp_path / "results") == []
     assert outside.stat().st_mtime_ns == before
     assert bring_to_the_present(tmp_path / "not there") == []
+
+
+def test_a_picture_of_the_user_s_from_the_future_is_refused_with_the_remedy(tmp_path):
+    with pytest.raises(ImageError, match=r"photo.png: .* touch the file"):
+        refuse_future(write(tmp_path / "photo.png", 3600))
+    refuse_future(write(tmp_path / "now.png", 1))  # machines of a cluster disagree by as much
+
+
+def test_a_run_with_such_a_picture_is_refused_while_planning(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photo = paint(tmp_path / "photo.png", 1, (64, 64))
+    run = read_run({"contents": ["photo.png"], "styles": ["great_wave_study"]}, read_catalogue())
+    inspect_run(run)
+    os.utime(photo, (time.time() + 3600, time.time() + 3600))
+    with pytest.raises(ImageError, match="newer than now"):
+        inspect_run(run)

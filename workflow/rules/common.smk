@@ -76,12 +76,15 @@ OF_FIT = allocate_fit(len(run.kmeans_images))
 
 
 def share_of_cores(most):
-    """Share this machine's cores out among the pairs that may be made at once, ``most`` for each."""
+    """Share the cores out among the pairs that run at once, ``most`` at most for each.
+
+    How many those are, the resource ``gpu`` says; a cluster's run has none, and each may have most.
+    """
     cores, gpus = (
         getattr(one, "value", one)
         for one in map(workflow.global_resources.get, ("_cores", "gpu"))
     )
-    return min(most, max(1, (cores or most) // (gpus or 1)))
+    return min(most, max(1, cores // gpus)) if cores and gpus else most
 
 
 def growing(least):
