@@ -166,7 +166,19 @@ def _lives(process: int) -> bool:
         return False
     except PermissionError:
         pass  # somebody else's
-    return True
+    return not _is_zombie(process)
+
+
+def _is_zombie(process: int) -> bool:
+    """Whether a process is dead, and only its number is kept for a parent to ask.
+
+    When a run is killed with its jobs, the system is their parent, and may take seconds to ask.
+    """
+    try:
+        facts = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # gone by now, or not Linux
+        return False
+    return facts.rpartition(")")[2].split()[0] in ("Z", "X")
 
 
 def _remove(part: Path) -> None:

@@ -228,6 +228,18 @@ def test_the_part_of_a_process_that_lives_is_left_alone(tmp_path):
     assert list(tmp_path.iterdir()) == [mine]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="told by /proc")
+def test_the_part_of_a_process_that_is_dead_but_not_buried_is_removed(tmp_path):
+    other = run("import time; print(1, flush=True); time.sleep(60)")
+    part = part_of_another(tmp_path / "a", other.pid)
+    part.write_bytes(b"half")
+    other.kill()
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # and let nobody ask how it ended
+    os.kill(other.pid, 0)
+    assert remove_parts(tmp_path) == [part]
+    other.communicate()
+
+
 @pytest.mark.parametrize("name", [".a-00000000-1-12345678.part", ".a-12345678.part"])
 def test_the_part_of_another_machine_is_left_alone_for_a_day(tmp_path, name):
     part = tmp_path / name
