@@ -16,9 +16,9 @@ from conftest import paint
 from workflow_runs import snakemake, write_config
 
 FOLDER = """it's "my" $(touch canary) ; `touch canary` & é {content} 🎨"""
-PHOTO = "photos/$(touch canary);`touch canary`&'q' \"d\" [style] | ! 🎨.png"
+PHOTO = "photos/$(touch canary);`touch canary`& \"d\" [style] | ! 🎨.png"
 DASHED = "-rf --help.png"
-STYLE = "paintings/%(x)s %d \\n ~ #.png"
+STYLE = "paintings/%(x)s %d it's; touch canary ~ #.png"
 START = "photos/ [start] *?.png"
 TITLES = {
     "content": """<img src=x onerror=alert(1)> $x^2$ {braces} "q" 'a' & \\frac{1}{2} =1+1""",
