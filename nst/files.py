@@ -50,6 +50,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
         sync_folder(path.parent)
     except OSError as error:
+        if error.errno is None:  # not of the system
+            raise
         # A full disk names no file, and a failed rename the part: neither helps who reads it.
         raise _about(error, path) from error
 

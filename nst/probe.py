@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from nst.architecture import ARCHITECTURES
 from nst.batches import best_batch_size
 from nst.device import choose_device, describe_device
 from nst.extractor import Extractor, save_extractor
+from nst.machine import peak_memory
 from nst.pair import Pair, Wanted, stylize_pair
 from nst.precision import choose_precision
 from nst.settings import Settings
@@ -136,7 +136,4 @@ def _peak_memory(device: torch.device) -> int:
     """Return the most memory taken so far, in bytes: the GPU's, or else the process's own."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    import resource  # noqa: PLC0415 - not on Windows, where Snakemake does not run either
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak_memory()

@@ -16,7 +16,7 @@ from conftest import paint
 from workflow_runs import snakemake, write_config
 
 FOLDER = """it's "my" $(touch canary) ; `touch canary` & é {content} 🎨"""
-PHOTO = "photos/$(touch canary);`touch canary`& \"d\" [style] | ! 🎨.png"
+PHOTO = 'photos/$(touch canary);`touch canary`& "d" [style] | ! 🎨.png'
 DASHED = "-rf --help.png"
 STYLE = "paintings/%(x)s %d it's; touch canary ~ #.png"
 START = "photos/ [start] *?.png"

@@ -864,7 +864,7 @@ def test_the_new_file_is_whole_and_beside_the_old_one_before_the_rename(tmp_path
     assert target == path
     assert part.parent == path.parent
     assert pixel_digest(load_image(part)) == pixel_digest(picture())
-    assert fsync.call_count == 1
+    assert fsync.call_count == 2, "the file, and the name that it has in its folder"
 
 
 def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:

@@ -47,16 +47,16 @@ write_gallery(entries, folder / "gallery", title="many")
 """,
 }
 PROGRAM = """
-import resource, sys
+import re, sys
 from pathlib import Path
 folder = Path(sys.argv[1])
 details = sorted(folder.glob("details/*/*.json"))
 {step}
-unit = 1 if sys.platform == "darwin" else 1024
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+# Not getrusage, which counts what the process that started this one had.
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)
 """
 # kB of memory for each cell more. A cell's own trace takes 60 kB while it is read.
-LIMITS = {"tables": 16, "made with": 4, "gallery": 16}
+LIMITS = {"tables": 32, "made with": 8, "gallery": 32}
 
 
 def make_results(folder: Path, pairs: int) -> Path:

@@ -73,7 +73,9 @@ def pretend_devices() -> None:
     current = [0]
     torch.cuda.device_count = lambda: len(visible())
     torch.cuda.is_available = lambda: bool(visible())
-    torch.cuda.get_device_properties = lambda index: SimpleNamespace(uuid=visible()[index])
+    torch.cuda.get_device_properties = lambda index: SimpleNamespace(
+        uuid=visible()[index], major=8, minor=0
+    )
     torch.cuda.get_device_name = lambda *_: "Pretended GPU"
     torch.cuda.is_bf16_supported = lambda **_: False
     torch.cuda.set_device = set_device
