@@ -87,7 +87,7 @@ def meet(device: str) -> None:
     """Wait until as many devices as are to meet are held at the same time."""
     folder, _, count = os.environ["PRETENDED_MEETING"].rpartition(":")
     (Path(folder) / device).touch(exist_ok=False)
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 250
     while len(list(Path(folder).iterdir())) < int(count):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{device} waited for the others in vain")
