@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import resource
 import signal
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypothesis import Phase
+from hypothesis import HealthCheck, Phase, settings
 
 GIB = 2**30
 # Making a large example small can take longer than CI has; here a failure is told as it was found.
@@ -20,6 +21,16 @@ CI = os.environ.get("CI") == "true"
 def cases(number: int) -> int:
     """How many cases to try: all of them in CI, a tenth at a developer's desk."""
     return number if CI else max(1, number // 10)
+
+
+def fuzzed(number: int) -> settings:
+    """Try so many cases in CI, none of them for long."""
+    return settings(
+        max_examples=cases(number),
+        deadline=datetime.timedelta(seconds=20),
+        suppress_health_check=list(HealthCheck),
+        phases=PHASES,
+    )
 
 
 class OutOfTimeError(BaseException):

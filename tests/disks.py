@@ -1,4 +1,4 @@
-"""Small real disks that can be filled up and write-protected, for the tests of faults."""
+"""Small real disks to fill up and write-protect, and files to damage, for the tests of faults."""
 
 from __future__ import annotations
 
@@ -58,3 +58,16 @@ def mounted(folder: Path, size: str) -> Iterator[Disk]:
         yield Disk(folder)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
+
+def cut(path: Path) -> None:
+    """Leave half of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def flip(path: Path, place: int) -> None:
+    """Turn over a bit of a file's byte."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x10
+    path.write_bytes(content)

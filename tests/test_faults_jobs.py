@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import paint
-from disks import Disk, mounted
+from disks import Disk, cut, flip, mounted
 from gallery_samples import make_entry
 from test_cell import make_cell, make_image
 from workflow_runs import ROOT
@@ -157,17 +157,6 @@ def test_a_defect_is_a_traceback_even_if_it_is_the_system_s_word(capsys):
 
 
 # ---------------------------------------------------------------- damaged inputs
-
-
-def cut(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def flip(path: Path, place: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[place] ^= 0x10
-    path.write_bytes(content)
 
 
 def prepared(_tiny) -> tuple[Path, Callable[[Path], object]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import paint
-from disks import mounted
+from disks import cut, flip, mounted
 from workflow_runs import LAYERS, command, details, snakemake, write_config
 
 from nst.images import load_image, pixel_digest
@@ -240,17 +240,6 @@ def test_a_disk_that_takes_nothing_ends_the_run_and_the_same_command_finishes(
 
 
 # ---------------------------------------------------------------- damage
-
-
-def cut(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def flip(path: Path, place: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[place] ^= 0x10
-    path.write_bytes(content)
 
 
 def test_damaged_inputs_of_a_job_are_told_all_at_once_and_made_again(prepared, undisturbed):

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bounds import PHASES, bounded, cases
+from bounds import bounded, fuzzed
 from conftest import paint
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from test_config import config, places, replaced
@@ -248,12 +248,7 @@ def _move(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
 WAYS = [_put, _put, _put, _rename, _drop, _again, _move]
 
 
-@settings(
-    max_examples=cases(1500),
-    deadline=datetime.timedelta(seconds=20),
-    suppress_health_check=list(HealthCheck),
-    phases=PHASES,
-)
+@fuzzed(1500)
 @given(mutations())
 @example(config(iterations_scale=float("nan")))
 @example(config(style_scale=1 + 2j))
@@ -322,12 +317,7 @@ def texts(draw: st.DrawFn) -> bytes:
     return bytes(content)
 
 
-@settings(
-    max_examples=cases(500),
-    deadline=datetime.timedelta(seconds=20),
-    suppress_health_check=list(HealthCheck),
-    phases=PHASES,
-)
+@fuzzed(500)
 @given(texts())
 def test_any_file_is_used_or_refused_in_one_clear_line(folder, content):
     path = folder / "any.yaml"

@@ -6,7 +6,6 @@ harm: files that stand for much more than they hold, and things that are no file
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import re
@@ -21,8 +20,8 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from bounds import GIB, PHASES, bounded, cases
-from hypothesis import HealthCheck, given, settings
+from bounds import GIB, bounded, fuzzed
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from test_images import chunk, encoded, orientation_exif, picture, png_header, rgb_profile
@@ -127,12 +126,7 @@ def test_the_files_to_be_damaged_are_sound(path: Path, kind: str):
     assert sorted(load_image(path).size) == sorted(read_size(path)) == [40, 48]
 
 
-@settings(
-    max_examples=cases(1500),
-    deadline=datetime.timedelta(seconds=20),
-    suppress_health_check=list(HealthCheck),
-    phases=PHASES,
-)
+@fuzzed(1500)
 @given(damaged())
 def test_a_damaged_file_gives_a_picture_or_one_clear_line(path: Path, content: bytes):
     path.write_bytes(content)
@@ -143,7 +137,7 @@ def test_a_damaged_file_gives_a_picture_or_one_clear_line(path: Path, content: b
                 check_form(message, path)
 
 
-@settings(max_examples=cases(300), suppress_health_check=list(HealthCheck), phases=PHASES)
+@fuzzed(300)
 @given(st.binary(max_size=300), st.sampled_from(sorted(SOUND)), st.integers(0, 24))
 def test_noise_after_a_sound_beginning_gives_one_clear_line(
     path: Path, noise: bytes, kind: str, kept: int
