@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from nst.files import remove_parts
 from nst.optimise import Outcome, State
 from nst.optimisers import Optimiser
 from nst.shapes import Tensor
@@ -104,8 +105,7 @@ class Checkpoints:
         """Return the checkpoint of a batch, with what is kept of the batch's cells."""
         if self._folder is None:
             return Checkpoint(None, {}, {}, [])
-        for part in self._folder.glob(".*.part"):  # of a process that was killed while it wrote
-            _remove(part)
+        remove_parts(self._folder)  # of a process that was killed while it wrote
         cells = {place: self._cells[place] for place in places}
         legs: list[_Kept] = []
         for path, facts in self._files():

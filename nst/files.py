@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +29,9 @@ DAY = 24 * 3600
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EISDIR)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, whatever is killed or loses power meanwhile.
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Provide a file to write, which becomes ``path`` in the end: whole, or not at all.
 
     A temporary neighbour is written, brought to the disk, renamed, and the folder brought to the
     disk; until then a reader finds the old file or none. Creates parent folders.
@@ -41,7 +43,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         part = part_of(path)
         try:
             with part.open("xb") as file:  # not tempfile, whose files only the owner can read
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
@@ -54,6 +56,12 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
         # A full disk names no file, and a failed rename the part: neither helps who reads it.
         raise _about(error, path) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; raises and creates folders as ``atomic_file`` does."""
+    with atomic_file(path) as file:
+        file.write(content)
 
 
 def place(part: Path, path: Path) -> None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import secrets
 import struct
 import zlib
 from collections.abc import Mapping
@@ -21,6 +19,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from nst.files import atomic_file
 from nst.shapes import Tensor
 
 DTYPES: Mapping[torch.dtype, str] = {
@@ -46,24 +45,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     as the file system does.
     """
     flat = {name: _in_memory_order(tensor) for name, tensor in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name[:40]}-{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(_header(flat, facts))
-            checksum = 0
-            for tensor in flat.values():
-                content = _bytes(_line(tensor).cpu())
-                checksum = zlib.crc32(content, checksum)
-                file.write(content)
-            file.write(struct.pack("<q", checksum))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        _sync_folder(path.parent)
-    except BaseException:  # an interrupt too
-        part.unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as file:
+        file.write(_header(flat, facts))
+        checksum = 0
+        for tensor in flat.values():
+            content = _bytes(_line(tensor).cpu())
+            checksum = zlib.crc32(content, checksum)
+            file.write(content)
+        file.write(struct.pack("<q", checksum))
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -150,13 +139,3 @@ def _read_header(file: BinaryIO) -> dict[str, Any]:
     if not intact:
         raise TensorFileError("its header does not have its checksum")
     return own
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have a new name in a folder reach the disk, where the system can."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

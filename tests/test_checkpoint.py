@@ -24,6 +24,7 @@ from nst import checkpoint as checkpoint_module
 from nst import transfer as transfer_module
 from nst.cell import read_details
 from nst.checkpoint import FORGOTTEN, Checkpoints, remove_forgotten
+from nst.files import place_name
 from nst.objective import Objective
 from nst.optimisers import Lbfgs
 from nst.pair import Pair, Wanted, stylize_pair
@@ -300,7 +301,8 @@ def test_a_damaged_checkpoint_is_told_and_dropped(start, small, tmp_path, caplog
 @pytest.mark.usefixtures("always_kept")
 def test_what_was_being_written_when_the_process_was_killed_is_removed(start, small, tmp_path):
     file = interrupted(start, [small()], tmp_path)
-    half = file.with_name(f".{file.name}-0123abcd.part")
+    nobody = 2**31 - 1  # above the largest number that a process can have
+    half = file.with_name(f".{file.name[:40]}-{place_name()}-{nobody}-0123abcd.part")
     half.write_bytes(file.read_bytes()[:1000])
     next(start([small()]))
     assert start.taken == 6
