@@ -32,7 +32,7 @@ from PIL import (
 from nst.bombs import refuse_lists, refuse_scans
 from nst.errors import ImageError, one_line
 from nst.files import write_atomically
-from nst.geometry import fit_long, fit_short
+from nst.geometry import fit_long
 
 logger = logging.getLogger(__name__)
 
@@ -119,11 +119,6 @@ def fit_long_side(image: Image.Image, size: int) -> Image.Image:
     if size < 1:
         raise ValueError(f"size must be at least 1 px; got {size}.")
     return image.resize(fit_long(image.size, size), Image.Resampling.LANCZOS)
-
-
-def fit_short_side(image: Image.Image, size: int) -> Image.Image:
-    """Resize (Lanczos) so that the shorter side has ``size`` px; the other is rounded."""
-    return image.resize(fit_short(image.size, size), Image.Resampling.LANCZOS)
 
 
 def stretch(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from nst.extractor import Extractor
-from nst.images import fit_long_side, fit_short_side, stretch
+from nst.geometry import content_size, style_size
+from nst.images import stretch
 from nst.objective import Targets, measure_targets
 from nst.optimise import Plan
 from nst.precision import DTYPES, choose_precision
@@ -58,7 +59,7 @@ def prepare_stages(
 
 def picture_size(content: Image.Image, settings: Settings) -> tuple[int, int]:
     """Return the width and height in px of the result for a content."""
-    return _resize(content, settings, settings.image_size).size
+    return content_size(content.size, settings, settings.image_size)
 
 
 def _tensors(
@@ -66,22 +67,11 @@ def _tensors(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Bring the pictures to the sizes at which they are compared, and onto the device."""
     device = next(network.parameters()).device
-    content = _resize(images.content, settings, size)
-    if settings.style_fit == "content":
-        style = stretch(images.style, content.size)
-    else:
-        style = fit_long_side(images.style, max(1, round(max(content.size) * settings.style_scale)))
+    content = stretch(images.content, content_size(images.content.size, settings, size))
+    style = stretch(images.style, style_size(images.style.size, content.size, settings))
     start = None if images.start is None else to_tensor(stretch(images.start, content.size))
     return (
         to_tensor(content).to(device),
         to_tensor(style).to(device),
         None if start is None else start.to(device),
     )
-
-
-def _resize(picture: Image.Image, settings: Settings, size: int | tuple[int, int]) -> Image.Image:
-    """Bring a content to a size as the settings define it."""
-    if isinstance(size, tuple):
-        return stretch(picture, size)
-    fit = fit_short_side if settings.size == "short_side" else fit_long_side
-    return fit(picture, size)
