@@ -13,7 +13,7 @@ import argparse
 from common import DEVICE, save_report
 from limit import evaluation
 
-from nst.precision import choose_precision
+from nst.network.precision import choose_precision
 
 
 def main() -> None:

@@ -19,15 +19,15 @@ from typing import Any
 
 from common import DEVICE, RESULTS, default_pictures, save_report, synchronise
 
-from nst import checkpoint
-from nst.architecture import ARCHITECTURES
-from nst.checkpoint import Checkpoints
-from nst.extractor import Extractor
-from nst.images import fit_long_side
-from nst.optimisers import HISTORY
-from nst.settings import Settings
-from nst.stages import Images
-from nst.transfer import transfer
+from nst.config.architecture import ARCHITECTURES
+from nst.config.settings import Settings
+from nst.imaging.images import fit_long_side
+from nst.method import checkpoint
+from nst.method.checkpoint import Checkpoints
+from nst.method.optimisers import HISTORY
+from nst.method.stages import Images
+from nst.method.transfer import transfer
+from nst.network.extractor import Extractor
 
 WRITINGS = 3  # of a full history
 

@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "benchmarks" / "reports"
 sys.path.insert(0, str(ROOT))
 
-from nst.architecture import VGG19, Architecture  # noqa: E402
-from nst.catalogue import fetch, read_catalogue  # noqa: E402
-from nst.device import describe_device  # noqa: E402
-from nst.extractor import Extractor  # noqa: E402
-from nst.images import load_image  # noqa: E402
-from nst.machine import processor  # noqa: E402
-from nst.provision import provide_extractor  # noqa: E402
-from nst.stages import Images  # noqa: E402
+from nst.config.architecture import VGG19, Architecture  # noqa: E402
+from nst.config.catalogue import fetch, read_catalogue  # noqa: E402
+from nst.imaging.images import load_image  # noqa: E402
+from nst.method.stages import Images  # noqa: E402
+from nst.network.extractor import Extractor  # noqa: E402
+from nst.network.provision import provide_extractor  # noqa: E402
+from nst.system.device import describe_device  # noqa: E402
+from nst.system.machine import processor  # noqa: E402
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -18,7 +18,7 @@ import yaml
 from common import ROOT, random_vgg19
 from PIL import Image
 
-from nst.extractor import save_extractor
+from nst.network.extractor import save_extractor
 
 WEIGHTINGS = {
     "all": ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"],

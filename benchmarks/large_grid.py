@@ -33,9 +33,9 @@ from common import ROOT, save_report
 from grid import grid_config, paint_pictures
 from PIL import Image
 
-from nst.catalogue import read_catalogue
-from nst.cell import TRACE_POINTS, Cell, Source, read_details, write_cell, write_details
-from nst.config import Run, read_run
+from nst.cells.cell import TRACE_POINTS, Cell, Source, read_details, write_cell, write_details
+from nst.config.catalogue import read_catalogue
+from nst.config.run import Run, read_run
 
 # Contents, styles, ratios, weightings.
 SHAPES = {"1,000": (2, 5, 10, 10), "10,000": (10, 10, 10, 10)}

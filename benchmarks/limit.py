@@ -18,9 +18,9 @@ import torch
 from common import DEVICE, default_pictures, random_vgg19, save_report, synchronise
 from torch.utils.benchmark import Timer
 
-from nst.precision import DTYPES, choose_precision
-from nst.settings import Settings
-from nst.transfer import transfer
+from nst.config.settings import Settings
+from nst.method.transfer import transfer
+from nst.network.precision import DTYPES, choose_precision
 
 
 def main() -> None:

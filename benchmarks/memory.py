@@ -17,8 +17,8 @@ import sys
 import torch
 from common import DEVICE, default_pictures, random_vgg19, save_report
 
-from nst.settings import Settings
-from nst.transfer import transfer
+from nst.config.settings import Settings
+from nst.method.transfer import transfer
 
 CASES = [(256, 1), (256, 6), (512, 1), (1024, 1), (2048, 1)]  # px on the long side, cells
 EVALUATIONS = 12  # enough for L-BFGS to have its whole history

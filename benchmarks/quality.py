@@ -25,14 +25,14 @@ from common import (
 )
 from plain import plain_transfer
 
-from nst.extractor import Extractor
-from nst.images import fit_long_side, load_image
-from nst.objective import Objective, measure_targets
-from nst.precision import choose_precision
-from nst.settings import Settings
-from nst.stages import Images
-from nst.tensors import to_tensor
-from nst.transfer import transfer
+from nst.config.settings import Settings
+from nst.imaging.images import fit_long_side, load_image
+from nst.method.objective import Objective, measure_targets
+from nst.method.stages import Images
+from nst.method.transfer import transfer
+from nst.network.extractor import Extractor
+from nst.network.precision import choose_precision
+from nst.network.tensors import to_tensor
 
 EVERY = 5  # evaluations between two pictures that are judged
 Curve = list[tuple[float, float]]  # seconds, loss

@@ -27,15 +27,15 @@ import torch
 from common import RESULTS, default_pictures, save_report
 from PIL import Image
 
-from nst.catalogue import fetch, read_catalogue
-from nst.extractor import load_extractor, save_extractor
-from nst.kmeans import fit_kmeans
-from nst.measure import Measure
-from nst.provision import provide_extractor
-from nst.settings import Settings
-from nst.tensors import to_image, to_tensor
-from nst.transfer import transfer
-from nst.verify import TOLERANCE, compare
+from nst.cells.measure import Measure
+from nst.cells.verify import TOLERANCE, compare
+from nst.config.catalogue import fetch, read_catalogue
+from nst.config.settings import Settings
+from nst.method.transfer import transfer
+from nst.network.extractor import load_extractor, save_extractor
+from nst.network.kmeans import fit_kmeans
+from nst.network.provision import provide_extractor
+from nst.network.tensors import to_image, to_tensor
 
 EXTRACTORS = ("kmeans", "vgg19_16x")
 OPTIMISERS = ("lbfgs", "adam")

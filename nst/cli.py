@@ -16,12 +16,12 @@ from rich.progress import Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from nst import __version__
-from nst.addresses import checked_mirror
-from nst.cell import read_record
+from nst.cells.cell import read_record
+from nst.config.addresses import checked_mirror
+from nst.config.settings import ExtractorName, PrecisionName, Settings
+from nst.config.variants import Ratio
 from nst.errors import UserError
-from nst.files import write_atomically
-from nst.settings import ExtractorName, PrecisionName, Settings
-from nst.variants import Ratio
+from nst.system.files import write_atomically
 
 app = typer.Typer(
     help="Neural style transfer: redraw a photograph in the style of a painting.",
@@ -128,9 +128,9 @@ def check(
     Unlike Snakemake, which evaluates templates in a configuration, this runs nothing that is
     written in it.
     """
-    from nst.catalogue import read_catalogue  # noqa: PLC0415
-    from nst.config import read_file, read_run  # noqa: PLC0415
-    from nst.inspection import inspect_run  # noqa: PLC0415
+    from nst.config.catalogue import read_catalogue  # noqa: PLC0415
+    from nst.config.run import read_file, read_run  # noqa: PLC0415
+    from nst.imaging.inspection import inspect_run  # noqa: PLC0415
 
     run = read_run(read_file(config), read_catalogue())
     inspect_run(run)
@@ -152,9 +152,9 @@ def plan(
     Measures a few evaluations on this machine first, which takes some seconds. Cells that are in
     results/ already are left out.
     """
-    from nst.catalogue import read_catalogue  # noqa: PLC0415
-    from nst.config import read_file, read_run  # noqa: PLC0415
-    from nst.plan import plan_run  # noqa: PLC0415
+    from nst.commands.plan import plan_run  # noqa: PLC0415
+    from nst.config.catalogue import read_catalogue  # noqa: PLC0415
+    from nst.config.run import read_file, read_run  # noqa: PLC0415
 
     run = read_run(read_file(config), read_catalogue())
     with console.status("measuring a few evaluations"):
@@ -224,7 +224,7 @@ def verify_pictures(
     the tolerance for another machine, 1 if one does not, or was changed since it was made, and 2
     if one could not be made again.
     """
-    from nst.verify import Given, choose_pictures, describe, exit_status, verify  # noqa: PLC0415
+    from nst.cells.verify import Given, choose_pictures, describe, exit_status, verify  # noqa: PLC0415
 
     given = Given(content, style, extractor, start, results, mirror)
     found = []
@@ -282,10 +282,10 @@ def _stylize(
 ) -> None:
     """Make one cell, by way of the function that the workflow calls for a pair."""
     # Here, since torch takes a second to load and --help should not.
-    from nst.device import reserve_device  # noqa: PLC0415
-    from nst.extractor import save_extractor  # noqa: PLC0415
-    from nst.pair import Pair, Wanted, stylize_pair  # noqa: PLC0415
-    from nst.provision import provide_extractor  # noqa: PLC0415
+    from nst.cells.pair import Pair, Wanted, stylize_pair  # noqa: PLC0415
+    from nst.network.extractor import save_extractor  # noqa: PLC0415
+    from nst.network.provision import provide_extractor  # noqa: PLC0415
+    from nst.system.device import reserve_device  # noqa: PLC0415
 
     with (
         reserve_device(device) as chosen,

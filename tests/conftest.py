@@ -13,9 +13,9 @@ from bounds import CI
 from hypothesis import settings as hypothesis_settings
 from PIL import Image
 
-from nst.architecture import Architecture
-from nst.extractor import Extractor, save_extractor
-from nst.settings import Settings
+from nst.config.architecture import Architecture
+from nst.config.settings import Settings
+from nst.network.extractor import Extractor, save_extractor
 
 torch.set_num_threads(1)
 # A shared machine can be slow for a moment; that is not what the tests are about.

@@ -7,7 +7,7 @@ from typing import Any
 
 from conftest import paint
 
-from nst.gallery_entries import Entry, Subject
+from nst.gallery.entries import Entry, Subject
 
 HOSTILE = "<script>alert(1)</script>"
 TITLES = {

@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 
-from nst import checkpoint
-from nst.cell import write_details
-from nst.pair import Pair, Wanted, stylize_pair
-from nst.settings import Settings
-from nst.store import CellStore
+from nst.cells.cell import write_details
+from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.store import CellStore
+from nst.config.settings import Settings
+from nst.method import checkpoint
 
 
 def make(job: dict[str, Any], run: dict[str, Any]) -> None:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from nst import allocation
-from nst.allocation import Allocation, allocate_fit, allocate_pair
-from nst.settings import Settings
+from nst.config import allocation
+from nst.config.allocation import Allocation, allocate_fit, allocate_pair
+from nst.config.settings import Settings
 
 
 @pytest.fixture

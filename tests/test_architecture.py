@@ -10,29 +10,50 @@ from typing import get_args
 
 import pytest
 
-from nst.settings import ExtractorName
+from nst.config.settings import ExtractorName
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = {path.stem: path for path in (ROOT / "nst").glob("*.py") if path.stem != "__init__"}
+PACKAGE = ROOT / "nst"
+FILES = sorted(PACKAGE.rglob("*.py"))
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in FILES
+    if path.stem != "__init__"
+}
 RULES = [ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")]
 SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
-SOURCES = [*MODULES.values(), ROOT / "nst" / "__init__.py", *SCRIPTS]
+SOURCES = [*FILES, *SCRIPTS]
 
-# A module imports only from those above it. A new module goes where that stays true.
+# A module imports only from those above it, and a package only from those above it. A new module
+# goes where that stays true.
+PACKAGES = {
+    "": ("errors",),
+    "system": (
+        *("disk_trouble", "clock", "files", "run_lock", "download"),
+        *("device_lock", "device", "machine"),
+    ),
+    "config": (
+        *("documents", "patterns", "addresses", "architecture", "settings", "catalogue"),
+        *("names", "pictures", "geometry", "presets", "variants", "run", "allocation", "quoting"),
+    ),
+    "imaging": ("bombs", "images", "inspection"),
+    "network": (
+        *("shapes", "tensors", "tensor_file", "precision"),
+        *("extractor", "kmeans", "vgg", "provision"),
+    ),
+    "method": (
+        *("losses", "objective", "spectrum", "start", "optimisers", "optimise"),
+        *("checkpoint", "stages", "batches", "transfer"),
+    ),
+    "cells": ("metrics", "measure", "cell", "store", "pair", "verify"),
+    "figures": ("lettering", "sheet", "layout", "grids", "pages", "strips", "compare"),
+    "reports": ("ranking", "summary", "report", "plots"),
+    "gallery": ("entries", "previews", "page"),
+    "commands": ("damage", "job", "probe", "plan"),
+}
 ORDER = (
-    *("errors", "disk_trouble", "clock", "files", "run_lock", "download"),
-    *("documents", "patterns", "addresses"),
-    *("architecture", "settings", "catalogue", "names", "pictures"),
-    *("geometry", "presets", "variants", "config", "allocation", "quoting"),
-    *("bombs", "images", "inspection"),
-    *("shapes", "tensors", "tensor_file", "spectrum", "precision"),
-    *("extractor", "kmeans", "vgg", "provision"),
-    *("losses", "objective", "start", "optimisers", "optimise", "checkpoint", "stages"),
-    *("batches", "transfer", "metrics", "measure"),
-    *("cell", "store", "device_lock", "device", "machine", "pair", "verify"),
-    *("lettering", "sheet", "layout", "grids", "pages", "strips", "compare"),
-    *("ranking", "summary", "report", "plots", "gallery_entries", "gallery_previews", "gallery"),
-    *("damage", "job", "probe", "plan", "cli"),
+    *(f"{package}.{name}".lstrip(".") for package, names in PACKAGES.items() for name in names),
+    "cli",
 )
 LONGEST_BODY = 40
 LONGEST_SCRIPT = 30
@@ -45,7 +66,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def imported(node: ast.AST) -> set[str]:
-    """Names of all modules that are imported anywhere below a node, with nst's as ``nst.cell``."""
+    """Names of all that is imported anywhere below a node, the package's as ``nst.cells.cell``."""
     names: set[str] = set()
     for one in ast.walk(node):
         if isinstance(one, ast.Import):
@@ -53,17 +74,14 @@ def imported(node: ast.AST) -> set[str]:
         elif isinstance(one, ast.ImportFrom):
             assert not one.level, "imports are absolute"
             names.add(str(one.module))
-            if one.module == "nst":
-                names |= {f"nst.{alias.name}" for alias in one.names}
+            if str(one.module).split(".")[0] == "nst":  # perhaps modules of a package
+                names |= {f"{one.module}.{alias.name}" for alias in one.names}
     return names
 
 
 def siblings(path: Path) -> set[str]:
     """Names of the package's own modules that a file imports."""
-    names = {
-        name.removeprefix("nst.").split(".")[0] for name in imported(tree(path)) if "nst." in name
-    }
-    return names & set(MODULES)
+    return {name.removeprefix("nst.") for name in imported(tree(path))} & set(MODULES)
 
 
 def functions(path: Path) -> Iterator[Function]:
@@ -92,8 +110,8 @@ def test_imports_point_upstream(name):
 
 def test_the_imports_are_found_wherever_they_stand():
     """The check above would hold for everything if nothing were found."""
-    assert {"settings", "errors"} <= siblings(MODULES["config"])
-    assert "pair" in siblings(MODULES["cli"]), "inside a function"
+    assert {"config.settings", "errors"} <= siblings(MODULES["config.run"])
+    assert "cells.pair" in siblings(MODULES["cli"]), "inside a function"
     assert sum(len(siblings(path)) for path in MODULES.values()) > 60
 
 
@@ -102,9 +120,10 @@ def test_the_rules_do_not_import_torch(path):
     """They are not Python to the letter, so their lines are read."""
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"^\s*(import|from) (torch|numpy|pandas|skimage)", text, re.MULTILINE)
-    used = set(re.findall(r"^\s*from nst\.(\w+) import", text, re.MULTILINE))
+    used = set(re.findall(r"^\s*from nst\.([\w.]+) import", text, re.MULTILINE))
     loads_torch = {name for name, module in MODULES.items() if "torch" in heavy(module)}
-    assert {"tensors", "pair", "vgg"} <= loads_torch
+    assert {"network.tensors", "cells.pair", "network.vgg"} <= loads_torch
+    assert used <= set(MODULES)
     assert not used & loads_torch
 
 
@@ -123,8 +142,8 @@ def heavy(path: Path) -> set[str]:
 @pytest.mark.parametrize(
     "name",
     [
-        *("allocation", "catalogue", "config", "errors", "files", "inspection"),
-        *("job", "quoting", "settings"),
+        *("config.allocation", "config.catalogue", "config.quoting", "config.run"),
+        *("config.settings", "errors", "system.files", "imaging.inspection", "commands.job"),
     ],
 )
 def test_what_the_rules_need_is_quick_to_load(name):
@@ -137,7 +156,7 @@ def test_a_script_only_connects_the_package_to_snakemake(path):
     assert not list(functions(path)), "what can be tested is in the package"
     outside = {name for name in imported(tree(path)) if not name.startswith("nst")}
     assert outside <= {"pathlib", "torch"}
-    assert "job" in siblings(path), "so that a mistake is one line, in the log too"
+    assert "commands.job" in siblings(path), "so that a mistake is one line, in the log too"
 
 
 def test_every_script_belongs_to_a_rule():
@@ -188,7 +207,8 @@ def test_everything_is_annotated(path):
 
 
 def test_no_module_is_a_drawer_for_everything():
-    assert not set(MODULES) & {"utils", "util", "misc", "helpers", "helper", "common", "tools"}
+    names = {part for name in MODULES for part in name.split(".")}
+    assert not names & {"utils", "util", "misc", "helpers", "helper", "common", "tools"}
 
 
 @pytest.mark.parametrize("path", MODULES.values(), ids=lambda path: path.name)

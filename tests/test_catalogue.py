@@ -17,10 +17,10 @@ import pooch
 import pytest
 from conftest import paint
 
-from nst.catalogue import RESOURCES, RETRIES, Entry, fetch, read_catalogue
+from nst.config.catalogue import RESOURCES, RETRIES, Entry, fetch, read_catalogue
+from nst.config.pictures import IMAGE_SUFFIXES
 from nst.errors import ConfigError, FetchError
-from nst.images import load_image
-from nst.pictures import IMAGE_SUFFIXES
+from nst.imaging.images import load_image
 
 # requests leaves the closing of a connection that broke to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nst import cell as cell_module
-from nst.cell import (
+from nst.cells import cell as cell_module
+from nst.cells.cell import (
     PIXELS,
     TRACE_POINTS,
     Cell,
@@ -25,9 +25,9 @@ from nst.cell import (
     write_cell,
     write_details,
 )
+from nst.config.settings import Settings
 from nst.errors import CellError, ImageError
-from nst.images import load_image, pixel_digest, save_png
-from nst.settings import Settings
+from nst.imaging.images import load_image, pixel_digest, save_png
 
 
 def make_cell(**changes: object) -> Cell:

@@ -20,18 +20,18 @@ from conftest import paint, random_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nst import checkpoint as checkpoint_module
-from nst import transfer as transfer_module
-from nst.cell import read_details
-from nst.checkpoint import FORGOTTEN, Checkpoints, remove_forgotten
-from nst.files import place_name
-from nst.objective import Objective
-from nst.optimisers import Lbfgs
-from nst.pair import Pair, Wanted, stylize_pair
-from nst.stages import Images
-from nst.store import CellStore
-from nst.tensors import to_image
-from nst.transfer import Transfer, transfer
+from nst.cells.cell import read_details
+from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.store import CellStore
+from nst.method import checkpoint as checkpoint_module
+from nst.method import transfer as transfer_module
+from nst.method.checkpoint import FORGOTTEN, Checkpoints, remove_forgotten
+from nst.method.objective import Objective
+from nst.method.optimisers import Lbfgs
+from nst.method.stages import Images
+from nst.method.transfer import Transfer, transfer
+from nst.network.tensors import to_image
+from nst.system.files import place_name
 
 CPU = torch.device("cpu")
 SCRIPT = Path(__file__).with_name("killed_job.py")
@@ -261,7 +261,7 @@ def test_the_seconds_of_all_processes_are_added_up(start, small, monkeypatch):
         clock[0] += 1
         return clock[0]
 
-    monkeypatch.setattr("nst.optimise.time.monotonic", tick)
+    monkeypatch.setattr("nst.method.optimise.time.monotonic", tick)
     cells = [small(beta=beta) for beta in (1.0, 2.0)]
     (whole, _) = start(cells)
     with pytest.raises(Killed):
@@ -433,14 +433,14 @@ def test_the_time_left_counts_only_the_steps_of_this_process(
 
     with pytest.raises(Killed):
         stylize_pair(pair, wanted, CPU, None, kill, checkpoints=folder)
-    monkeypatch.setattr("nst.pair.SECONDS_BETWEEN_REPORTS", 0)
+    monkeypatch.setattr("nst.cells.pair.SECONDS_BETWEEN_REPORTS", 0)
     clock = iter(range(0, 1000, 5))
     now = [0.0]
 
     def read() -> float:
         return now[0]
 
-    monkeypatch.setattr("nst.pair.time", SimpleNamespace(monotonic=read))
+    monkeypatch.setattr("nst.cells.pair.time", SimpleNamespace(monotonic=read))
     real = transfer_module.optimise
 
     def slow(*arguments, **options):

@@ -14,12 +14,12 @@ from conftest import paint
 from PIL import Image
 
 from nst import __version__, cli
-from nst import pair as pair_module
-from nst.cell import read_record
-from nst.config import Ratio
-from nst.images import load_image, pixel_digest
-from nst.kmeans import fit_kmeans
-from nst.settings import CHOICES, Settings
+from nst.cells import pair as pair_module
+from nst.cells.cell import read_record
+from nst.config.run import Ratio
+from nst.config.settings import CHOICES, Settings
+from nst.imaging.images import load_image, pixel_digest
+from nst.network.kmeans import fit_kmeans
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -121,7 +121,7 @@ def test_the_help_appears_without_loading_torch():
 
 def test_a_picture_is_made_and_says_how(capsys, monkeypatch):
     # The real fit, to fewer patches.
-    monkeypatch.setattr("nst.provision.fit_kmeans", partial(fit_kmeans, patches=1500))
+    monkeypatch.setattr("nst.network.provision.fit_kmeans", partial(fit_kmeans, patches=1500))
     with pytest.raises(SystemExit) as left:
         cli.main([str(argument) for argument in (*STYLIZE, "-o", "out/a b.png", "-r", "0.01")])
     assert not left.value.code
@@ -146,7 +146,7 @@ def test_a_picture_is_made_and_says_how(capsys, monkeypatch):
 @pytest.fixture
 def quick(monkeypatch, tiny):
     """Take the tiny network for kmeans, and layers that it has."""
-    monkeypatch.setattr("nst.provision.fit_kmeans", lambda images, seed: tiny)
+    monkeypatch.setattr("nst.network.provision.fit_kmeans", lambda images, seed: tiny)
     layers = {"content_layers": {"relu2_1": 1.0}, "style_layers": {"relu1_1": 1.0}}
     real = Settings.from_mapping
     monkeypatch.setattr(cli.Settings, "from_mapping", lambda values: real({**layers, **values}))
@@ -291,7 +291,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("arguments", "told"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_one_line_and_exit_status_1(nst, tmp_path, monkeypatch, arguments, told):
-    monkeypatch.setattr("nst.provision.user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("nst.network.provision.user_cache", lambda: tmp_path / "cache")
     before = sorted(path.name for path in tmp_path.iterdir())
     assert told in mistake(nst(*arguments))
     after = sorted(path.name for path in tmp_path.iterdir() if path.name != "cache")
@@ -332,6 +332,6 @@ def test_a_defect_of_the_program_is_not_hidden(monkeypatch):
     def fail(*_arguments: object) -> torch.device:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("nst.device.choose_device", fail)
+    monkeypatch.setattr("nst.system.device.choose_device", fail)
     with pytest.raises(ZeroDivisionError):
         cli.main([str(argument) for argument in STYLIZE])

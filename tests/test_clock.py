@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from conftest import paint
 
-from nst.catalogue import read_catalogue
-from nst.clock import bring_to_the_present, refuse_future
-from nst.config import read_run
+from nst.config.catalogue import read_catalogue
+from nst.config.run import read_run
 from nst.errors import ImageError
-from nst.inspection import inspect_run
+from nst.imaging.inspection import inspect_run
+from nst.system.clock import bring_to_the_present, refuse_future
 
 
 def write(path: Path, ahead: float) -> Path:

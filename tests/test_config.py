@@ -16,13 +16,13 @@ from conftest import paint
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from nst import settings as settings_module
-from nst.catalogue import read_catalogue
-from nst.config import load_schema, read_file, read_run, read_variants
+from nst.config import settings as settings_module
+from nst.config.catalogue import read_catalogue
+from nst.config.pictures import IMAGE_SUFFIXES
+from nst.config.run import load_schema, read_file, read_run, read_variants
+from nst.config.settings import CHOICES, RANGES, WHOLE, Settings
+from nst.config.variants import Ratio, variants_digest
 from nst.errors import ConfigError
-from nst.pictures import IMAGE_SUFFIXES
-from nst.settings import CHOICES, RANGES, WHOLE, Settings
-from nst.variants import Ratio, variants_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = read_catalogue()
@@ -794,8 +794,8 @@ def test_every_rule_of_the_schema_is_described_for_the_reader():
 
 def test_reading_a_configuration_loads_neither_torch_nor_pandas():
     script = (
-        "import json, sys; from nst.catalogue import read_catalogue; import nst.config as c;"
-        "c.read_run(json.loads(sys.argv[1]), read_catalogue());"
+        "import json, sys; from nst.config.catalogue import read_catalogue;"
+        "import nst.config.run as c; c.read_run(json.loads(sys.argv[1]), read_catalogue());"
         "heavy = {'torch', 'torchvision', 'pandas', 'skimage', 'matplotlib'} & set(sys.modules);"
         "sys.exit(' '.join(heavy) or 0)"
     )

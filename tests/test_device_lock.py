@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from nst import device_lock
-from nst.device_lock import hold_one
 from nst.errors import UserError
+from nst.system import device_lock
+from nst.system.device_lock import hold_one
 
 ROOT = Path(__file__).resolve().parents[1]
 ONE = {"cuda:0": "first"}
@@ -39,7 +39,7 @@ def start(folder: Path, devices: dict[str, str], body: str, user: int = 0) -> su
     code = f"""
 import os, sys, time, logging
 from pathlib import Path
-from nst import device_lock
+from nst.system import device_lock
 logging.basicConfig(format="%(message)s")
 device_lock.FOLDER = folder = Path({str(folder)!r})
 device_lock.SECONDS_BETWEEN_TRIES = 0.02
@@ -290,7 +290,8 @@ def seen(tmp_path_factory) -> dict[str, list]:
 import json, os, sys
 from contextlib import ExitStack
 import logging
-from nst import device, device_lock
+from nst.system import device
+from nst.system import device_lock
 from nst.errors import ConfigError
 
 class Waits(Exception): pass

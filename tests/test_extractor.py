@@ -7,7 +7,7 @@ import torch
 from conftest import TINY, random_image
 
 from nst.errors import ExtractorError
-from nst.extractor import Extractor, file_digest, load_extractor, save_extractor
+from nst.network.extractor import Extractor, file_digest, load_extractor, save_extractor
 
 
 def test_a_relu_layer_is_the_conv_layer_without_its_negative_part(tiny: Extractor):

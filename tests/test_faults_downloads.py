@@ -26,14 +26,14 @@ from test_catalogue import CONTENT, direct, entry_at, pauses, refusal, unused_ad
 from test_vgg import checkpoint, distilled, state, waits, weights, world
 from workflow_runs import ROOT
 
-import nst.download
-from nst import provision
-from nst.catalogue import fetch
-from nst.download import download
+import nst.system.download
+from nst.config.catalogue import fetch
 from nst.errors import FetchError
-from nst.files import remove_parts
-from nst.provision import provide_extractor
-from nst.vgg import fetch_vgg19
+from nst.network import provision
+from nst.network.provision import provide_extractor
+from nst.network.vgg import fetch_vgg19
+from nst.system.download import download
+from nst.system.files import remove_parts
 
 __all__ = ["checkpoint", "direct", "distilled", "pauses", "state", "waits", "weights", "world"]
 
@@ -47,7 +47,7 @@ BRIEF = 0.4  # seconds, instead of half a minute
 def impatient(monkeypatch) -> None:
     """Give up within a second."""
     for name in ("CONNECT", "SILENCE", "GRACE"):
-        monkeypatch.setattr(nst.download, name, BRIEF)
+        monkeypatch.setattr(nst.system.download, name, BRIEF)
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def test_an_attempt_comes_to_an_end(tmp_path, behave, told):
 
 
 def test_a_server_that_never_stops_does_not_fill_the_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(nst.download, "MOST", 1_000_000)
+    monkeypatch.setattr(nst.system.download, "MOST", 1_000_000)
     with server(endless) as address, pytest.raises(requests.RequestException, match="sends more"):
         download(address, tmp_path / "file")
     assert (tmp_path / "file").stat().st_size <= 1_000_000
@@ -158,7 +158,7 @@ def test_a_server_that_never_stops_does_not_fill_the_disk(tmp_path, monkeypatch)
 
 def test_slow_but_steady_is_fast_enough(tmp_path, monkeypatch):
     """It takes longer than the grace; what counts is the rate."""
-    monkeypatch.setattr(nst.download, "GRACE", BRIEF)
+    monkeypatch.setattr(nst.system.download, "GRACE", BRIEF)
     with server(slow_but_steady) as address:
         download(address, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
@@ -247,7 +247,7 @@ def test_a_slow_server_is_told_with_the_remedy_after_a_few_attempts(tmp_path, be
 FETCHER = """
 import json, sys
 from pathlib import Path
-from nst.catalogue import Entry, fetch
+from nst.config.catalogue import Entry, fetch
 fetch(Entry(**json.loads(sys.argv[1])), Path(sys.argv[2]))
 """
 
@@ -344,8 +344,8 @@ def test_a_port_at_which_nothing_listens_is_told_at_once(tmp_path):
 
 def test_a_machine_that_never_answers_is_given_up(tmp_path, monkeypatch):
     """A socket that listens, whose queue is full, and that accepts nobody."""
-    monkeypatch.setattr(nst.download, "CONNECT", BRIEF)
-    monkeypatch.setattr(nst.download, "SILENCE", BRIEF)
+    monkeypatch.setattr(nst.system.download, "CONNECT", BRIEF)
+    monkeypatch.setattr(nst.system.download, "SILENCE", BRIEF)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)

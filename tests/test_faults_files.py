@@ -22,10 +22,10 @@ from disks import Disk, give_up, mounted
 from test_cell import make_cell, make_image
 from workflow_runs import ROOT
 
-from nst.disk_trouble import explain_disk_trouble
+from nst.cells.store import CellStore
 from nst.errors import ImageError
-from nst.files import part_folder, part_of, remove_parts, write_atomically
-from nst.store import CellStore
+from nst.system.disk_trouble import explain_disk_trouble
+from nst.system.files import part_folder, part_of, remove_parts, write_atomically
 
 SECONDS_TO_START = 60
 
@@ -114,7 +114,7 @@ def test_every_file_of_a_store_entry_is_on_the_disk_before_the_entry_has_its_nam
 WRITER = """
 import sys
 from pathlib import Path
-from nst.files import write_atomically
+from nst.system.files import write_atomically
 path = Path(sys.argv[1])
 print("ready", flush=True)
 for number in range(1_000_000):
@@ -124,8 +124,8 @@ STORER = """
 import dataclasses, itertools, json, sys
 from pathlib import Path
 from PIL import Image
-from nst.cell import Cell
-from nst.store import CellStore
+from nst.cells.cell import Cell
+from nst.cells.store import CellStore
 store, cell = CellStore(Path(sys.argv[1])), Cell.from_details(json.loads(sys.argv[2]))
 image = Image.effect_noise((300, 200), 50).convert("RGB")
 print("ready", flush=True)

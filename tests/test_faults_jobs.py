@@ -19,17 +19,17 @@ from gallery_samples import make_entry
 from test_cell import make_cell, make_image
 from workflow_runs import ROOT
 
-from nst.cell import read_details, write_cell, write_details
+from nst.cells.cell import read_details, write_cell, write_details
+from nst.commands.job import job
 from nst.errors import ConfigError
-from nst.extractor import load_extractor, save_extractor
-from nst.files import write_atomically
-from nst.gallery import write_gallery
-from nst.grids import Grid, Tile, overview_grid
-from nst.images import load_image, save_png
-from nst.job import job
-from nst.pages import publish_grid
-from nst.run_lock import FOLDER, HOLDER, begin_run, end_run
-from nst.summary import summarise, write_parquet, write_summary
+from nst.figures.grids import Grid, Tile, overview_grid
+from nst.figures.pages import publish_grid
+from nst.gallery.page import write_gallery
+from nst.imaging.images import load_image, save_png
+from nst.network.extractor import load_extractor, save_extractor
+from nst.reports.summary import summarise, write_parquet, write_summary
+from nst.system.files import write_atomically
+from nst.system.run_lock import FOLDER, HOLDER, begin_run, end_run
 
 LOG = "results/logs/job.log"
 
@@ -283,7 +283,7 @@ def test_an_input_that_stays_is_fine_whatever_the_clock_does():
 
 HOLD = """
 import sys, time
-from nst.job import job
+from nst.commands.job import job
 with job(sys.argv[1]):
     print("ready", flush=True)
     time.sleep(float(sys.argv[2]))
@@ -337,7 +337,7 @@ def test_other_jobs_do_not_wait(capsys):
 
 RUN = """
 import sys, time
-from nst.run_lock import begin_run, end_run
+from nst.system.run_lock import begin_run, end_run
 begin_run(print)
 print("ready", flush=True)
 time.sleep(float(sys.argv[1]))
@@ -391,7 +391,7 @@ def test_a_run_after_a_killed_one_goes_on_and_says_so():
 
 def write_part_of(process: int, path: Path) -> Path:
     """Leave what a process of this machine would have left of ``path``."""
-    from nst.files import part_of  # noqa: PLC0415
+    from nst.system.files import part_of  # noqa: PLC0415
 
     part = part_of(path)
     part = part.with_name(part.name.replace(f"-{os.getpid()}-", f"-{process}-"))

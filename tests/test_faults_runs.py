@@ -20,8 +20,8 @@ from conftest import paint
 from disks import cut, flip, mounted
 from workflow_runs import LAYERS, command, details, snakemake, write_config
 
-from nst.images import load_image, pixel_digest
-from nst.run_lock import HOLDER
+from nst.imaging.images import load_image, pixel_digest
+from nst.system.run_lock import HOLDER
 
 TABLE = "results/summary.csv"
 TARGET = ("--nocolor", TABLE)  # an option of its own before it, or it would be taken for a resource

@@ -26,16 +26,16 @@ from test_config import config, places, replaced
 from workflow_runs import ROOT, snakemake
 
 from nst import cli
-from nst.catalogue import read_catalogue
-from nst.config import load_schema, read_file, read_run
-from nst.documents import MOST_BYTES
+from nst.config.catalogue import read_catalogue
+from nst.config.documents import MOST_BYTES
+from nst.config.geometry import content_size
+from nst.config.names import checked_name
+from nst.config.patterns import find_files
+from nst.config.run import load_schema, read_file, read_run
+from nst.config.settings import Settings
 from nst.errors import LONGEST, ConfigError
-from nst.geometry import content_size
-from nst.inspection import inspect_run
-from nst.names import checked_name
-from nst.patterns import find_files
-from nst.settings import Settings
-from nst.stages import picture_size
+from nst.imaging.inspection import inspect_run
+from nst.method.stages import picture_size
 
 CATALOGUE = read_catalogue()
 KEYS = "|".join(load_schema()["properties"])

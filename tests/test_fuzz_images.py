@@ -27,10 +27,11 @@ from PIL import Image, ImageCms
 from test_images import chunk, encoded, orientation_exif, picture, png_header, rgb_profile
 from workflow_runs import ROOT
 
-from nst import cli, images
-from nst.cell import TEXT_KEY, read_record
+from nst import cli
+from nst.cells.cell import TEXT_KEY, read_record
 from nst.errors import ImageError
-from nst.images import (
+from nst.imaging import images
+from nst.imaging.images import (
     MAX_MEGAPIXELS,
     MAX_MEGAPIXELS_OF,
     load_image,
@@ -242,7 +243,7 @@ READ = r"""
 import re, sys
 from pathlib import Path
 from nst.errors import ImageError
-from nst.images import load_image, save_png
+from nst.imaging.images import load_image, save_png
 {before}
 try:
     save_png(load_image(Path(sys.argv[1])), Path(sys.argv[1] + ".prepared"))

@@ -19,9 +19,9 @@ from PIL import Image
 from test_cell import make_cell
 
 from nst.errors import ImageError, UserError
-from nst.gallery import CURVE_POINTS, PAGE, SCRIPTS, curve, write_gallery
-from nst.gallery_entries import METRICS, Entry, Subject, gallery_entries, read_table
-from nst.gallery_previews import PREVIEW, THUMBNAIL, Previews
+from nst.gallery.entries import METRICS, Entry, Subject, gallery_entries, read_table
+from nst.gallery.page import CURVE_POINTS, PAGE, SCRIPTS, curve, write_gallery
+from nst.gallery.previews import PREVIEW, THUMBNAIL, Previews
 
 ROOT = Path(__file__).resolve().parents[1]
 

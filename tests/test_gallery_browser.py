@@ -15,7 +15,7 @@ import pytest
 from gallery_samples import HOSTILE, TITLES, make_entry, make_grid
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from nst.gallery import write_gallery
+from nst.gallery.page import write_gallery
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -14,9 +14,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw
 
-from nst import grids, layout, lettering
 from nst.errors import ImageError
-from nst.grids import (
+from nst.figures import grids, layout, lettering
+from nst.figures.grids import (
     Axis,
     Grid,
     Page,
@@ -28,9 +28,9 @@ from nst.grids import (
     ratio_title,
     save_grid,
 )
-from nst.layout import arrange
-from nst.lettering import Hand, extent, face, fit, fit_alike, wrap
-from nst.sheet import Box, Card, Layout, Picture, Text
+from nst.figures.layout import arrange
+from nst.figures.lettering import Hand, extent, face, fit, fit_alike, wrap
+from nst.figures.sheet import Box, Card, Layout, Picture, Text
 
 LONG = (
     "Der Wanderer über dem Nebelmeer, after Caspar David Friedrich, oil on canvas, 1818, "
@@ -575,7 +575,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_debris(tmp_path, monkeypat
     def fail(_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("nst.files.os.fsync", fail)
+    monkeypatch.setattr("nst.system.files.os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         save_grid(draw_grid(plain_cards(), SMALL), path)
     assert path.read_bytes() == b"old"
@@ -583,6 +583,8 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_debris(tmp_path, monkeypat
 
 
 def test_importing_grids_brings_neither_torch_nor_matplotlib():
-    check = "import sys, nst.grids; print(sorted({'torch', 'matplotlib'} & set(sys.modules)))"
+    check = (
+        "import sys, nst.figures.grids; print(sorted({'torch', 'matplotlib'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -143,7 +143,7 @@ def template_elements(page: str) -> set[str]:
     """The elements that a page has by itself."""
     if not page.startswith("gallery"):
         return set()
-    template = Path(__file__).resolve().parents[1] / "nst/gallery_page/page.html"
+    template = Path(__file__).resolve().parents[1] / "nst/gallery/assets/page.html"
     return set(Tags(template.read_text("utf-8")).elements)
 
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms, ImageDraw, PngImagePlugin
 
-from nst import images, shapes
 from nst.errors import ImageError
-from nst.images import (
+from nst.imaging import images
+from nst.imaging.images import (
     MAX_MEGAPIXELS,
     fit_long_side,
     load_image,
@@ -29,7 +29,8 @@ from nst.images import (
     read_png_text,
     save_png,
 )
-from nst.tensors import to_image, to_tensor
+from nst.network import shapes
+from nst.network.tensors import to_image, to_tensor
 
 WIDTH, HEIGHT = 48, 40
 WHITE, BLACK, RED = (255, 255, 255), (0, 0, 0), (255, 0, 0)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from conftest import random_image
 
-from nst.architecture import Architecture
+from nst.config.architecture import Architecture
 from nst.errors import ExtractorError
-from nst.kmeans import fit_kmeans
+from nst.network.kmeans import fit_kmeans
 
 SMALL = Architecture("kmeans", ((8, 8), (12,)), "reflect", "average", "for tests")
 IMAGES = [random_image(1, 40, 48), random_image(2, 36, 36)]

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nst.losses import (
+from nst.method.losses import (
     Gram,
     absolute_sum_total_variation,
     gram_matrix,

@@ -13,13 +13,8 @@ from PIL import Image, ImageFilter, ImageOps
 from scipy.stats import wasserstein_distance
 from skimage.color import rgb2lab
 
-from nst.architecture import Architecture
-from nst.errors import ImageError
-from nst.extractor import Extractor
-from nst.images import fit_long_side, load_image
-from nst.kmeans import fit_kmeans
-from nst.measure import Measure
-from nst.metrics import (
+from nst.cells.measure import Measure
+from nst.cells.metrics import (
     COLOUR_DIRECTIONS,
     LEVELS,
     PLACES,
@@ -34,8 +29,13 @@ from nst.metrics import (
     structural_similarity,
     unit_features,
 )
-from nst.summary import MEASURES
-from nst.tensors import to_image, to_tensor
+from nst.config.architecture import Architecture
+from nst.errors import ImageError
+from nst.imaging.images import fit_long_side, load_image
+from nst.network.extractor import Extractor
+from nst.network.kmeans import fit_kmeans
+from nst.network.tensors import to_image, to_tensor
+from nst.reports.summary import MEASURES
 
 ALONG = directions(1, 1)
 
@@ -356,6 +356,6 @@ def test_the_features_are_those_of_the_8_bit_picture(network):
 
 def test_optimising_loads_no_library_of_the_measures():
     """A machine with a GPU may have little more than torch."""
-    code = "import nst.transfer, nst.pair, sys; print(*sorted(sys.modules))"
+    code = "import nst.method.transfer, nst.cells.pair, sys; print(*sorted(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"skimage", "scipy", "matplotlib", "pyarrow"} & set(run.stdout.split())

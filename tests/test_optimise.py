@@ -6,10 +6,10 @@ import pytest
 import torch
 from conftest import random_image
 
-from nst.objective import Parts
-from nst.optimise import Plan, optimise
-from nst.optimisers import HISTORY, LARGEST_STEP, PREFERENCE, Adam, Lbfgs
-from nst.spectrum import favour_low_frequencies
+from nst.method.objective import Parts
+from nst.method.optimise import Plan, optimise
+from nst.method.optimisers import HISTORY, LARGEST_STEP, PREFERENCE, Adam, Lbfgs
+from nst.method.spectrum import favour_low_frequencies
 
 
 def bowl(targets: torch.Tensor, scales: torch.Tensor):

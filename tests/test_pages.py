@@ -12,8 +12,16 @@ from pypdf import PdfReader
 from test_grids import FOREIGN, LONG, UNBROKEN, fake, paint
 
 from nst.errors import ImageError
-from nst.grids import Axis, Grid, Tile, formulation_grid, overview_grid, pair_grid, read_shapes
-from nst.pages import (
+from nst.figures.grids import (
+    Axis,
+    Grid,
+    Tile,
+    formulation_grid,
+    overview_grid,
+    pair_grid,
+    read_shapes,
+)
+from nst.figures.pages import (
     DPI,
     LANDSCAPE,
     PORTRAIT,
@@ -23,7 +31,7 @@ from nst.pages import (
     save_pages,
     split_grid,
 )
-from nst.sheet import Picture, Text
+from nst.figures.sheet import Picture, Text
 
 
 def named(rows: int, columns: int, shape: tuple[int, int] = (400, 300)) -> tuple[Grid, dict]:

@@ -13,19 +13,17 @@ import torch
 from conftest import paint
 from PIL import Image
 
-from nst import pair as pair_module
-from nst import stages as stages_module
-from nst import transfer as transfer_module
-from nst.cell import PIXELS, Cell, draw_failure, read_details, read_record, write_details
-from nst.compare import Place, cell_rows, input_tile
-from nst.device import choose_device, describe_device
+from nst.cells import pair as pair_module
+from nst.cells.cell import PIXELS, Cell, draw_failure, read_details, read_record, write_details
+from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.store import CellStore
 from nst.errors import CellError, ConfigError, ExtractorError, ImageError, UserError
-from nst.extractor import file_digest, load_extractor, save_extractor
-from nst.images import load_image, pixel_digest
-from nst.machine import describe_machine
-from nst.pair import Pair, Wanted, stylize_pair
-from nst.store import CellStore
-from nst.summary import (
+from nst.figures.compare import Place, cell_rows, input_tile
+from nst.imaging.images import load_image, pixel_digest
+from nst.method import stages as stages_module
+from nst.method import transfer as transfer_module
+from nst.network.extractor import file_digest, load_extractor, save_extractor
+from nst.reports.summary import (
     COLUMNS,
     MEASURES,
     TRACE_TYPES,
@@ -35,6 +33,8 @@ from nst.summary import (
     write_parquet,
     write_summary,
 )
+from nst.system.device import choose_device, describe_device
+from nst.system.machine import describe_machine
 
 CPU = torch.device("cpu")
 POISON = 1e12  # a weight that `poisoned` turns into NaN

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from conftest import paint
 
-from nst import plan as plan_module
-from nst.catalogue import read_catalogue
 from nst.cli import main
-from nst.config import read_run
+from nst.commands import plan as plan_module
+from nst.commands.plan import plan_run
+from nst.commands.probe import Calibration, Cost, calibrate
+from nst.config.catalogue import read_catalogue
+from nst.config.run import read_run
+from nst.config.settings import Settings
 from nst.errors import ConfigError
-from nst.images import load_image
-from nst.plan import plan_run
-from nst.probe import Calibration, Cost, calibrate
-from nst.settings import Settings
-from nst.stages import picture_size
+from nst.imaging.images import load_image
+from nst.method.stages import picture_size
 
 LAYERS = {
     "all": {"content": {"relu4_2": 1}, "style": {"relu1_1": 1, "relu5_1": 1}},

@@ -18,7 +18,7 @@ from matplotlib.offsetbox import AnnotationBbox, TextArea
 from matplotlib.text import Text
 from PIL import Image
 
-from nst.plots import (
+from nst.reports.plots import (
     MOST_PICTURES,
     MOST_TICKS,
     literal,
@@ -32,7 +32,7 @@ from nst.plots import (
     spread_out,
     title_of,
 )
-from nst.ranking import rank_cells
+from nst.reports.ranking import rank_cells
 
 SIGNS = "Costs $5, $6: a_b^c <b>&amp; \\frac{1}{2} %s {x}"
 
@@ -291,7 +291,7 @@ def test_grids_of_any_size_have_plots(table, plot, size):
 def test_of_very_many_pairs_some_lines_are_drawn_and_all_counted(table, plot, monkeypatch):
     cells = table(styles=tuple(f"style {one}" for one in range(30)))
     whole = drawn(plot(cells))
-    monkeypatch.setattr("nst.plots.MOST_LINES", 20)
+    monkeypatch.setattr("nst.reports.plots.MOST_LINES", 20)
     some = drawn(plot(cells))
     for before, after in zip(whole.axes, some.axes, strict=True):
         thin = [one for one in after.lines if one.get_linewidth() < 1]

@@ -8,14 +8,14 @@ import pytest
 import torch
 from conftest import paint, random_image
 
-from nst import precision as precision_module
-from nst.images import load_image
-from nst.objective import Objective, measure_targets
-from nst.pair import Pair, Wanted, stylize_pair
-from nst.precision import REPEATS, choose_precision
-from nst.stages import Images
-from nst.tensors import to_image
-from nst.transfer import transfer
+from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.imaging.images import load_image
+from nst.method.objective import Objective, measure_targets
+from nst.method.stages import Images
+from nst.method.transfer import transfer
+from nst.network import precision as precision_module
+from nst.network.precision import REPEATS, choose_precision
+from nst.network.tensors import to_image
 
 CPU = torch.device("cpu")
 

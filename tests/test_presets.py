@@ -19,21 +19,21 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nst.architecture import Architecture
-from nst.catalogue import read_catalogue
-from nst.cell import read_record
-from nst.config import read_run
+from nst.cells.cell import read_record
+from nst.cells.measure import Measure
+from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.config.architecture import Architecture
+from nst.config.catalogue import read_catalogue
+from nst.config.presets import FOLDER, read_presets
+from nst.config.run import read_run
+from nst.config.settings import Settings
 from nst.errors import ConfigError
-from nst.extractor import Extractor, save_extractor
-from nst.images import load_image
-from nst.measure import Measure
-from nst.objective import Objective, measure_targets
-from nst.pair import Pair, Wanted, stylize_pair
-from nst.presets import FOLDER, read_presets
-from nst.provision import provide_extractor
-from nst.settings import Settings
-from nst.stages import Images, picture_size
-from nst.transfer import transfer
+from nst.imaging.images import load_image
+from nst.method.objective import Objective, measure_targets
+from nst.method.stages import Images, picture_size
+from nst.method.transfer import transfer
+from nst.network.extractor import Extractor, save_extractor
+from nst.network.provision import provide_extractor
 
 PRESETS = read_presets()
 CATALOGUE = read_catalogue()

@@ -8,10 +8,10 @@ from conftest import paint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nst.catalogue import read_catalogue
-from nst.config import Run, read_run
+from nst.config.catalogue import read_catalogue
+from nst.config.quoting import _survives, refuse_unquotable
+from nst.config.run import Run, read_run
 from nst.errors import ConfigError
-from nst.quoting import _survives, refuse_unquotable
 
 
 def run_of(**changes: object) -> Run:

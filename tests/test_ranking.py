@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nst.ranking import RANKING, beats, fronts, preference, rank_cells
+from nst.reports.ranking import RANKING, beats, fronts, preference, rank_cells
 
 NAN = float("nan")
 POINTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=14)

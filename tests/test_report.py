@@ -16,7 +16,7 @@ import yaml
 from conftest import paint
 from PIL import Image
 
-from nst.report import write_table_page
+from nst.reports.report import write_table_page
 
 ROOT = Path(__file__).resolve().parents[1]
 TITLE = '<b>&"x"</b> {or} *y*'

@@ -18,28 +18,28 @@ from conftest import paint
 from test_cell import make_cell
 from workflow_runs import ROOT, snakemake, write_config
 
-from nst.cell import TRACE_POINTS, Source, write_details
-from nst.plots import read_pair
-from nst.summary import gather_traces, write_traces
+from nst.cells.cell import TRACE_POINTS, Source, write_details
+from nst.reports.plots import read_pair
+from nst.reports.summary import gather_traces, write_traces
 
 VARIANTS = 100
 FEW, MANY = 5, 20  # pairs
 STEPS = {
     "tables": """
-from nst.summary import summarise, write_parquet, write_summary, write_traces
+from nst.reports.summary import summarise, write_parquet, write_summary, write_traces
 table = summarise(details)
 write_summary(table, folder / "summary.csv")
 write_parquet(table, folder / "summary.parquet")
 write_traces(details, folder / "traces.parquet")
 """,
     "made with": """
-from nst.report import write_made_with_page
+from nst.reports.report import write_made_with_page
 write_made_with_page(details, folder / "made_with.html")
 """,
     "gallery": """
-from nst.cell import read_details
-from nst.gallery import write_gallery
-from nst.gallery_entries import gallery_entries, read_table
+from nst.cells.cell import read_details
+from nst.gallery.page import write_gallery
+from nst.gallery.entries import gallery_entries, read_table
 pairs = map(read_details, details)
 cells = ((cell, picture) for pair in pairs for picture, cell in pair.items())
 entries = gallery_entries(cells, read_table(folder / "summary.csv"), folder / "inputs")

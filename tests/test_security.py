@@ -19,13 +19,13 @@ from packaging.utils import canonicalize_name
 from torchvision.models import VGG16_Weights, VGG19_Weights
 from workflow_runs import ROOT
 
-from nst.addresses import checked_mirror
-from nst.catalogue import read_catalogue
+from nst.config.addresses import checked_mirror
+from nst.config.catalogue import read_catalogue
 from nst.errors import ConfigError, UserError
-from nst.extractor import load_extractor
-from nst.vgg import fetch_vgg19, vgg19_16x_from_file
+from nst.network.extractor import load_extractor
+from nst.network.vgg import fetch_vgg19, vgg19_16x_from_file
 
-PACKAGE = sorted((ROOT / "nst").glob("*.py"))
+PACKAGE = sorted((ROOT / "nst").rglob("*.py"))
 RULES = [ROOT / "Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk"))]
 CONSTRAINTS = ROOT / "workflow/envs/constraints.txt"
 
@@ -177,7 +177,7 @@ def test_the_package_runs_no_text_unpacks_no_archive_and_starts_no_shell(path):
 
 
 def test_the_loader_of_yaml_is_a_safe_one():
-    from nst.documents import _Loader  # noqa: PLC0415 - private, and looked at only here
+    from nst.config.documents import _Loader  # noqa: PLC0415 - private, and looked at only here
 
     assert issubclass(_Loader, yaml.SafeLoader)
     assert not issubclass(_Loader, yaml.FullLoader | yaml.UnsafeLoader)

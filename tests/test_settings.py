@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nst.config.settings import CHOICES, LAYER_NAME, RANGES, WHOLE, Settings
 from nst.errors import ConfigError
-from nst.settings import CHOICES, LAYER_NAME, RANGES, WHOLE, Settings
 
 NAMES = [one.name for one in fields(Settings)]
 LAYERS = ("content_layers", "style_layers")

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from test_cell import make_cell, make_image
 
-from nst.cell import Source, read_record
-from nst.store import CellStore
+from nst.cells.cell import Source, read_record
+from nst.cells.store import CellStore
 
 CELL, IMAGE = make_cell(), make_image()
 RENAMED = make_cell(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from nst.tensor_file import TensorFileError, read_facts, read_tensors, write_tensors
+from nst.network.tensor_file import TensorFileError, read_facts, read_tensors, write_tensors
 
 CPU = torch.device("cpu")
 DENSE = {
@@ -109,7 +109,9 @@ def test_another_file_is_refused(tmp_path, content):
 
 def test_a_failed_writing_leaves_the_file_as_it_was(file, monkeypatch):
     before = file.read_bytes()
-    monkeypatch.setattr("nst.files.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "")))
+    monkeypatch.setattr(
+        "nst.system.files.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, ""))
+    )
     with pytest.raises(OSError, match="28"):
         write_tensors(file, {"other": torch.zeros(1)}, {})
     assert file.read_bytes() == before

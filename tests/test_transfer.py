@@ -11,14 +11,14 @@ import pytest
 import torch
 from conftest import random_image
 
-from nst import transfer as transfer_module
 from nst.errors import UserError
-from nst.objective import Objective, measure_targets
-from nst.optimisers import Lbfgs
-from nst.stages import Images, picture_size
-from nst.start import recolour, start_image
-from nst.tensors import to_image
-from nst.transfer import transfer
+from nst.method import transfer as transfer_module
+from nst.method.objective import Objective, measure_targets
+from nst.method.optimisers import Lbfgs
+from nst.method.stages import Images, picture_size
+from nst.method.start import recolour, start_image
+from nst.method.transfer import transfer
+from nst.network.tensors import to_image
 
 CONTENT = random_image(1, 32, 40)
 STYLE = random_image(2, 36, 28)
@@ -184,13 +184,13 @@ def test_a_cpu_s_way_of_saying_that_memory_is_full_is_understood_too(tiny, small
 MEMORY = """
 import json, logging, resource, sys
 import torch
-from nst.architecture import Architecture
+from nst.config.architecture import Architecture
 from nst.errors import UserError
-from nst.extractor import Extractor
-from nst.settings import Settings
-from nst.stages import Images
-from nst.tensors import to_image
-from nst.transfer import transfer
+from nst.network.extractor import Extractor
+from nst.config.settings import Settings
+from nst.method.stages import Images
+from nst.network.tensors import to_image
+from nst.method.transfer import transfer
 
 torch.set_num_threads(1)
 told = []

@@ -16,16 +16,24 @@ from conftest import TINY, paint
 from PIL import Image, PngImagePlugin
 
 from nst import cli
-from nst import verify as module
-from nst.cell import PIXELS, TEXT_KEY, draw_failure, read_record, write_cell
-from nst.device import choose_device
+from nst.cells import verify as module
+from nst.cells.cell import PIXELS, TEXT_KEY, draw_failure, read_record, write_cell
+from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.verify import (
+    TOLERANCE,
+    Given,
+    choose_pictures,
+    compare,
+    describe,
+    exit_status,
+    verify,
+)
+from nst.config.settings import ALGORITHM_VERSION, Settings
 from nst.errors import CellError, ConfigError
-from nst.extractor import Extractor, save_extractor
-from nst.images import load_image, pixel_digest, save_png
-from nst.kmeans import fit_kmeans
-from nst.pair import Pair, Wanted, stylize_pair
-from nst.settings import ALGORITHM_VERSION, Settings
-from nst.verify import TOLERANCE, Given, choose_pictures, compare, describe, exit_status, verify
+from nst.imaging.images import load_image, pixel_digest, save_png
+from nst.network.extractor import Extractor, save_extractor
+from nst.network.kmeans import fit_kmeans
+from nst.system.device import choose_device
 
 
 @pytest.fixture
@@ -397,7 +405,7 @@ def test_a_mistake_in_the_command_is_one_line_and_exit_status_2(nst, results, ce
 def test_a_picture_made_by_hand_is_verified_with_its_images_alone(nst, tmp_path, monkeypatch):
     """``nst stylize`` keeps no extractor: it is fitted to the two images again."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("nst.provision.fit_kmeans", partial(fit_kmeans, patches=1500))
+    monkeypatch.setattr("nst.network.provision.fit_kmeans", partial(fit_kmeans, patches=1500))
     photo, painting = paint(tmp_path / "photo.png", 1), paint(tmp_path / "painting.jpg", 2)
     assert nst("stylize", photo, painting, "-s", 48, "-n", 2, "-o", "out.png")[0] == 0
     named = ("--content", photo, "--style", painting)

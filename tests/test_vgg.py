@@ -15,14 +15,20 @@ from conftest import random_image
 from test_catalogue import Cut, Server, direct, serve, unused_address
 from torchvision.models import VGG19_Weights, vgg19
 
-from nst import provision
-from nst.catalogue import fetch, read_catalogue
+from nst.config.catalogue import fetch, read_catalogue
 from nst.errors import ExtractorError, FetchError
-from nst.extractor import IMAGENET_MEAN, IMAGENET_STD, Extractor, load_extractor, save_extractor
-from nst.images import fit_long_side, load_image
-from nst.provision import provide_extractor, user_cache
-from nst.tensors import to_tensor
-from nst.vgg import (
+from nst.imaging.images import fit_long_side, load_image
+from nst.network import provision
+from nst.network.extractor import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Extractor,
+    load_extractor,
+    save_extractor,
+)
+from nst.network.provision import provide_extractor, user_cache
+from nst.network.tensors import to_tensor
+from nst.network.vgg import (
     VGG19,
     VGG19_16X,
     fetch_vgg19,
@@ -80,7 +86,7 @@ def weights(state, tmp_path_factory) -> Path:
 def waits(monkeypatch) -> list[float]:
     """Record the pauses between attempts instead of making them."""
     made: list[float] = []
-    monkeypatch.setattr("nst.vgg.time", SimpleNamespace(sleep=made.append))
+    monkeypatch.setattr("nst.network.vgg.time", SimpleNamespace(sleep=made.append))
     return made
 
 

@@ -17,8 +17,8 @@ from conftest import paint
 from PIL import Image
 from workflow_runs import LAYERS, ROOT, command, details, small_config, snakemake, write_config
 
-from nst.cell import read_details, read_record
-from nst.summary import COLUMNS, MEASURES, TRACE_TYPES
+from nst.cells.cell import read_details, read_record
+from nst.reports.summary import COLUMNS, MEASURES, TRACE_TYPES
 
 
 @pytest.fixture(scope="module")

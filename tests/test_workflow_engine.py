@@ -15,8 +15,8 @@ import pytest
 from conftest import paint
 from workflow_runs import ROOT, command, details, small_config, snakemake, write_config
 
-from nst import device_lock
-from nst.device_lock import hold_one
+from nst.system import device_lock
+from nst.system.device_lock import hold_one
 
 UUIDS = [f"GPU-{digit * 8}-0000-4000-8000-{digit * 12}" for digit in "abcd"]
 MADE = "results/details"

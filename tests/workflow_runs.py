@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nst.cell import Cell, read_details
+from nst.cells.cell import Cell, read_details
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = {

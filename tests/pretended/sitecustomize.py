@@ -40,7 +40,7 @@ def pretend_devices() -> None:
     from torch.overrides import TorchFunctionMode
     from torch.utils._pytree import tree_map
 
-    from nst import device_lock
+    from nst.system import device_lock
 
     class OnTheCpu(TorchFunctionMode):
         def __torch_function__(self, func, types, args=(), kwargs=None) -> Any:
@@ -96,7 +96,7 @@ def meet(device: str) -> None:
 
 def pretend_haste() -> None:
     """Write checkpoints more often than anybody would."""
-    from nst import checkpoint
+    from nst.method import checkpoint
 
     checkpoint.SHORTEST_GAP, checkpoint.SHARE = float(os.environ["PRETENDED_GAP"]), float("inf")
 
@@ -114,8 +114,8 @@ def turn_back_the_clock() -> None:
 
 
 if "PRETENDED_DEVICES" in os.environ:
-    sys.meta_path.insert(0, Pretender("nst.device", pretend_devices))
+    sys.meta_path.insert(0, Pretender("nst.system.device", pretend_devices))
 if "PRETENDED_GAP" in os.environ:
-    sys.meta_path.insert(0, Pretender("nst.pair", pretend_haste))
+    sys.meta_path.insert(0, Pretender("nst.cells.pair", pretend_haste))
 if "PRETENDED_CLOCK" in os.environ:
     turn_back_the_clock()

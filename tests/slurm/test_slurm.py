@@ -32,9 +32,9 @@ from workflow_runs import (
     write_config,
 )
 
-from nst.allocation import allocate_pair
-from nst.catalogue import read_catalogue
-from nst.config import read_run
+from nst.config.allocation import allocate_pair
+from nst.config.catalogue import read_catalogue
+from nst.config.run import read_run
 
 LONGEST = 300  # seconds of a run: several times what it takes on two idle cores
 SLURM = ROOT / "profiles" / "slurm"

@@ -10,17 +10,17 @@ from snakemake.logging import logger
 # The package beside this workflow is used, installed or not.
 sys.path.insert(0, workflow.basedir)
 
-from nst.allocation import allocate_fit, allocate_pair
-from nst.catalogue import read_catalogue
-from nst.clock import bring_to_the_present
-from nst.config import read_file, read_run
+from nst.commands.job import share_package_with_jobs
+from nst.config.allocation import allocate_fit, allocate_pair
+from nst.config.catalogue import read_catalogue
+from nst.config.quoting import refuse_unquotable
+from nst.config.run import read_file, read_run
+from nst.config.settings import ALGORITHM_VERSION
+from nst.config.variants import variants_digest
 from nst.errors import UserError
-from nst.inspection import inspect_run
-from nst.job import share_package_with_jobs
-from nst.quoting import refuse_unquotable
-from nst.run_lock import begin_run, end_run
-from nst.settings import ALGORITHM_VERSION
-from nst.variants import variants_digest
+from nst.imaging.inspection import inspect_run
+from nst.system.clock import bring_to_the_present
+from nst.system.run_lock import begin_run, end_run
 
 share_package_with_jobs(workflow.basedir)
 

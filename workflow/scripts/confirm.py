@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from nst.job import job
-from nst.summary import report_outcome
+from nst.commands.job import job
+from nst.reports.summary import report_outcome
 
 with job(snakemake.log[0]):
     report_outcome(Path(snakemake.input.summary))

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from nst.job import job
-from nst.plots import plot_layers, plot_ratios, read_table, save_plot
+from nst.commands.job import job
+from nst.reports.plots import plot_layers, plot_ratios, read_table, save_plot
 
 with job(snakemake.log[0], snakemake.input):
     table = read_table(Path(snakemake.input[0]))

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from nst.catalogue import fetch, read_catalogue
-from nst.job import find_mirror, job
+from nst.commands.job import find_mirror, job
+from nst.config.catalogue import fetch, read_catalogue
 
 with job(snakemake.log[0], snakemake.input):
     entries = {entry.file: entry for entry in read_catalogue().values()}

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from nst.cell import read_details
-from nst.gallery import write_gallery
-from nst.gallery_entries import gallery_entries, read_table
-from nst.job import job
+from nst.cells.cell import read_details
+from nst.commands.job import job
+from nst.gallery.entries import gallery_entries, read_table
+from nst.gallery.page import write_gallery
 
 with job(snakemake.log[0], snakemake.input):
     details = map(read_details, map(Path, snakemake.input.details))

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from nst.extractor import save_extractor
-from nst.job import find_mirror, job
-from nst.provision import provide_extractor
+from nst.commands.job import find_mirror, job
+from nst.network.extractor import save_extractor
+from nst.network.provision import provide_extractor
 
 with job(snakemake.log[0], snakemake.input):
     torch.set_num_threads(snakemake.threads)

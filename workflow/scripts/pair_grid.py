@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from nst.compare import cell_rows, input_tile
-from nst.grids import pair_grid
-from nst.job import job
-from nst.pages import publish_grid
+from nst.commands.job import job
+from nst.figures.compare import cell_rows, input_tile
+from nst.figures.grids import pair_grid
+from nst.figures.pages import publish_grid
 
 with job(snakemake.log[0], snakemake.input):
     titles, ratios = snakemake.params.titles, snakemake.params.ratios

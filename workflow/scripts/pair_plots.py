@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from nst.job import job
-from nst.plots import plot_losses, plot_pair, read_pair, save_plot
+from nst.commands.job import job
+from nst.reports.plots import plot_losses, plot_pair, read_pair, save_plot
 
 with job(snakemake.log[0], snakemake.input):
     params = snakemake.params

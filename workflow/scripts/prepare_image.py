@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from nst.config import read_variants
-from nst.images import load_image, save_png
-from nst.inspection import check_sizes
-from nst.job import job
+from nst.commands.job import job
+from nst.config.run import read_variants
+from nst.imaging.images import load_image, save_png
+from nst.imaging.inspection import check_sizes
 
 with job(snakemake.log[0], snakemake.input):
     picture = load_image(Path(snakemake.input[0]))

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from nst.job import job
-from nst.report import write_made_with_page, write_table_page
+from nst.commands.job import job
+from nst.reports.report import write_made_with_page, write_table_page
 
 with job(snakemake.log[0], snakemake.input):
     write_table_page(Path(snakemake.input.summary), Path(snakemake.output.table))

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from nst.grids import save_grid
-from nst.job import job
-from nst.strips import draw_strip, save_animation
+from nst.commands.job import job
+from nst.figures.grids import save_grid
+from nst.figures.strips import draw_strip, save_animation
 
 with job(snakemake.log[0], snakemake.input):
     titles = snakemake.params.titles

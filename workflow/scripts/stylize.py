@@ -4,12 +4,12 @@ from pathlib import Path
 
 import torch
 
-from nst.cell import write_details
-from nst.config import read_variants
-from nst.device import reserve_device
-from nst.job import job
-from nst.pair import Pair, stylize_pair, want_cells
-from nst.store import CellStore
+from nst.cells.cell import write_details
+from nst.cells.pair import Pair, stylize_pair, want_cells
+from nst.cells.store import CellStore
+from nst.commands.job import job
+from nst.config.run import read_variants
+from nst.system.device import reserve_device
 
 with (
     job(snakemake.log[0], snakemake.input),

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from nst.job import job
-from nst.summary import summarise, write_parquet, write_summary, write_traces
+from nst.commands.job import job
+from nst.reports.summary import summarise, write_parquet, write_summary, write_traces
 
 with job(snakemake.log[0], snakemake.input):
     details = [Path(path) for path in snakemake.input]

@@ -1,0 +1,1 @@
+"""Finished cells: measured, kept, and made again."""

@@ -1,0 +1,258 @@
+"""A finished cell on disk: a picture that carries what made it, and a place in its pair's details.
+
+The PNG's text holds everything that is the same whenever the cell is made again on its machine, so
+that equal cells are equal files; ``nst.cells.verify`` makes the cell again from it. The details,
+one JSON file for all the cells of a pair, add the loss trace, and how fast it was made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image, ImageDraw
+
+from nst import __version__
+from nst.config.settings import ALGORITHM_VERSION, Settings
+from nst.errors import CellError, ImageError
+from nst.imaging.images import pixel_digest, read_png_text, save_png
+from nst.system.files import write_atomically
+
+TEXT_KEY = "nst"
+PIXELS = "pixels"  # the record's key for the digest of the picture that it was written into
+PACKAGES = ("torch", "torchvision", "numpy", "pillow")
+TRACE_POINTS = 250  # of a long optimisation; enough for a curve, and the file stays small
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of a cell's two images: its name and title in the run, and its pixels' sha256."""
+
+    name: str
+    title: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is known of a finished cell; its PNG holds its ``record``, a JSON file its ``details``.
+
+    ``layers`` and ``ratio`` are the names of its variant. ``losses`` are those of the picture
+    before rounding to 8 bits. ``machine`` is what ``nst.system.machine`` says of where it was
+    computed.
+    A cell whose losses stopped being numbers has the status ``failed`` and a reason.
+    """
+
+    content: Source
+    style: Source
+    layers: str
+    ratio: str
+    formulation: str
+    settings: Settings
+    extractor_digest: str
+    start_digest: str
+    width: int
+    height: int
+    losses: Mapping[str, float]
+    device: str
+    versions: Mapping[str, str]
+    trace: Mapping[str, Sequence[int | float]]
+    seconds: float
+    attempts: int
+    machine: Mapping[str, str] = field(default_factory=dict)
+    status: Literal["finished", "failed"] = "finished"
+    reason: str = ""
+    reused: bool = field(default=False, compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identify everything that decides the pixels."""
+        return fingerprint(
+            self.settings,
+            content=self.content.digest,
+            style=self.style.digest,
+            extractor=self.extractor_digest,
+            start=self.start_digest,
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return what the PNG's text holds: all that is the same however often it is made."""
+        return {
+            "fingerprint": self.fingerprint,
+            "algorithm": ALGORITHM_VERSION,
+            "status": self.status,
+            "reason": self.reason,
+            "content": dataclasses.asdict(self.content),
+            "style": dataclasses.asdict(self.style),
+            "layers": self.layers,
+            "ratio": self.ratio,
+            "formulation": self.formulation,
+            "settings": self.settings.to_dict(),
+            "extractor_digest": self.extractor_digest,
+            "start_digest": self.start_digest,
+            "width": self.width,
+            "height": self.height,
+            "losses": dict(self.losses),
+            "attempts": self.attempts,
+            "device": self.device,
+            "versions": dict(self.versions),
+            "machine": dict(self.machine),
+        }
+
+    def details(self) -> dict[str, Any]:
+        """Return all that is known: the record, the trace and the run's facts."""
+        return {
+            **self.record(),
+            "seconds": round(self.seconds, 3),
+            "reused": self.reused,
+            "trace": _thinned(self.trace),
+        }
+
+    @classmethod
+    def from_details(cls, details: Mapping[str, Any]) -> Cell:
+        """Read back what ``details`` returned."""
+        fields = {key: details[key] for key in details if key not in ("fingerprint", "algorithm")}
+        fields["content"] = Source(**fields["content"])
+        fields["style"] = Source(**fields["style"])
+        fields["settings"] = Settings.from_mapping(fields["settings"])
+        return cls(**fields)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Cell:
+        """Read back what ``read_record`` returned; there is no trace and no time in it."""
+        known = {key: record[key] for key in record if key != PIXELS}
+        return cls.from_details({**known, "seconds": 0.0, "trace": {}})
+
+
+def fingerprint(
+    settings: Settings, *, content: str, style: str, extractor: str, start: str = ""
+) -> str:
+    """Return the sha256 of all that decides a cell's pixels.
+
+    The images are given by the digests of their pixels, the extractor by that of its file.
+    ``start`` is empty unless the cell starts from a file.
+    """
+    identity = {
+        "algorithm": ALGORITHM_VERSION,
+        "settings": settings.to_dict(),
+        "content": content,
+        "style": style,
+        "extractor": extractor,
+        "start": start,
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def write_cell(cell: Cell, image: Image.Image, path: Path) -> None:
+    """Write ``path``, a PNG that carries the cell's record.
+
+    Under ``PIXELS`` the record also has the digest of the picture, by which one that was changed
+    later is told from one that another machine computed.
+    """
+    record = {**cell.record(), PIXELS: pixel_digest(image)}
+    text = json.dumps(record, ensure_ascii=False, sort_keys=True)
+    save_png(image, path, {TEXT_KEY: text, "Software": f"nst {__version__}"})
+
+
+def write_details(cells: Mapping[Path, Cell], path: Path) -> None:
+    """Write the details of a pair's cells, given by the paths of their pictures.
+
+    A JSON list, one cell to a line, in the order of ``cells``. Beside its details, each says under
+    ``picture`` where its picture lies, as seen from this file, so that the two may move together.
+    """
+    lines = [
+        json.dumps(
+            {**cell.details(), "picture": Path(os.path.relpath(picture, path.parent)).as_posix()},
+            ensure_ascii=False,
+            sort_keys=True,
+        )
+        for picture, cell in cells.items()
+    ]
+    write_atomically(path, "[\n{}\n]\n".format(",\n".join(lines)).encode())
+
+
+def read_details(path: Path) -> dict[Path, Cell]:
+    """Return the cells of a details file by the paths of their pictures, in the file's order.
+
+    The paths are relative to the working directory if ``path`` is. The pictures are not looked at.
+
+    Raises:
+        CellError: the file is missing or damaged.
+    """
+    cells = {}
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(listed, list) or not listed:
+            raise TypeError("not a list of cells")
+        for details in listed:
+            picture = Path(os.path.normpath(path.parent / details.pop("picture")))
+            cells[picture] = Cell.from_details(details)
+    except FileNotFoundError as error:
+        raise CellError(f"{path} is missing; run snakemake without a target to make it") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CellError(
+            f"{path} cannot be read ({reason}). Delete it; the next run makes it again, and takes "
+            "the cells that are finished from the store."
+        ) from error
+    return cells
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what a cell's PNG says about itself.
+
+    Raises:
+        ImageError: it is not a PNG, or not one that nst made.
+    """
+    try:
+        record = json.loads(read_png_text(path)[TEXT_KEY])
+        if not isinstance(record, dict):
+            raise KeyError(TEXT_KEY)
+    except (KeyError, ValueError, RecursionError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(
+            f"{path} carries no settings of nst; only pictures that nst made do, and only until "
+            "another program saves them anew"
+        ) from error
+    return record
+
+
+def draw_failure(width: int, height: int) -> Image.Image:
+    """Draw what stands in the place of a cell that failed: a grey field, crossed out."""
+    image = Image.new("RGB", (width, height), (224, 224, 224))
+    draw = ImageDraw.Draw(image)
+    for start, end in (((0, 0), (width, height)), ((0, height), (width, 0))):
+        draw.line([start, end], fill=(150, 150, 150), width=2)
+    return image
+
+
+def current_versions() -> dict[str, str]:
+    """Return the versions of what computes the pixels."""
+    versions = {"nst": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # a build without metadata
+            versions[package] = "unknown"
+    return versions
+
+
+def _thinned(trace: Mapping[str, Sequence[int | float]]) -> dict[str, list[int | float]]:
+    """Keep evenly spaced points of a trace, its first and last among them, with their numbers.
+
+    A trace that was thinned before has its numbers with it.
+    """
+    length = max((len(values) for values in trace.values()), default=0)
+    points = min(length, TRACE_POINTS)
+    kept = [round(i * (length - 1) / max(points - 1, 1)) for i in range(points)]
+    numbered = {"evaluation": range(1, length + 1), **trace}
+    return {name: [values[place] for place in kept] for name, values in numbered.items()}

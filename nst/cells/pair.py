@@ -1,0 +1,284 @@
+"""One job: all the cells of a pair of images, from files to files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from nst.cells.cell import Cell, Source, current_versions, draw_failure, write_cell
+from nst.cells.measure import Measure
+from nst.cells.store import CellStore
+from nst.config.settings import Settings
+from nst.config.variants import Variant
+from nst.imaging.images import load_image, pixel_digest, save_png, stack
+from nst.method.batches import refused_if_too_large
+from nst.method.checkpoint import Checkpoints, remove_forgotten
+from nst.method.objective import Parts
+from nst.method.stages import Images, picture_size
+from nst.method.transfer import Progress, Transfer, transfer
+from nst.network.extractor import file_digest, load_extractor
+from nst.network.precision import choose_precision
+from nst.network.tensors import to_image
+from nst.system.device import describe_device
+from nst.system.machine import describe_machine
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_REPORTS = 10
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A cell to make: the names of its variant, its settings, and where its picture goes.
+
+    ``snapshots`` is where the pictures on the way go, stacked in one, if the settings ask for any.
+    """
+
+    layers: str
+    ratio: str
+    formulation: str
+    settings: Settings
+    path: Path
+    snapshots: Path | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair of image files with their names and titles, and the extractor's file.
+
+    ``start`` is an image for the cells that start from a file.
+    """
+
+    content: Path
+    content_name: str
+    content_title: str
+    style: Path
+    style_name: str
+    style_title: str
+    extractor: Path
+    start: Path | None = None
+
+    def __str__(self) -> str:
+        return f"{self.content_name} × {self.style_name}"
+
+
+def want_cells(
+    variants: Iterable[Variant], pictures: Iterable[str], snapshots: Iterable[str] = ()
+) -> list[Wanted]:
+    """Say what to make of each variant, and under which of the paths.
+
+    There is a path in ``pictures`` for each, and one in ``snapshots`` for each that asks for them.
+    """
+    stacks = iter(snapshots)
+    wanted = []
+    for one, picture in zip(variants, pictures, strict=True):
+        stack_path = Path(next(stacks)) if one.settings.snapshots else None
+        names = (one.layers, one.ratio, one.formulation)
+        wanted.append(Wanted(*names, one.settings, Path(picture), stack_path))
+    return wanted
+
+
+def stylize_pair(
+    pair: Pair,
+    wanted: Sequence[Wanted],
+    device: torch.device,
+    store: CellStore | None = None,
+    on_evaluation: Progress | None = None,
+    *,
+    checkpoints: Path | None = None,
+) -> list[Cell]:
+    """Make every wanted cell of a pair, taking from the store what is there.
+
+    Writes each cell's picture as soon as it is finished, and returns the cells in the order of
+    ``wanted``. A cell that fails is written as a crossed-out field and returned with the status
+    ``failed``; the others are not touched by it. Without ``on_evaluation``, a line about the
+    progress is logged every ten seconds. ``checkpoints`` is the folder where all pairs keep the
+    work that is going on; when this pair is made, nothing of it is left there.
+
+    Raises:
+        UserError: a file cannot be read, or the images are too small for a layer.
+    """
+    wanted = [_with_precision(one, device) for one in wanted]
+    start = load_image(pair.start) if pair.start else None
+    images = Images(load_image(pair.content), load_image(pair.style), start)
+    drafts = _draft_cells(pair, wanted, images, device)
+    cells: dict[Path, Cell] = {}
+    missing: list[tuple[Wanted, Cell]] = []
+    for one, draft in zip(wanted, drafts, strict=True):
+        stored = store.find(draft.fingerprint) if store else None
+        if store and stored:
+            cells[one.path] = store.restore(stored, draft, one.path, one.snapshots)
+        else:
+            missing.append((one, draft))
+    if cells:
+        logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
+    kept = _checkpoints(checkpoints, pair, missing)
+    if missing:
+        report = on_evaluation or _Reporter(str(pair), missing)
+        made = _make(
+            pair.extractor, missing, images, device, on_evaluation=report, checkpoints=kept
+        )
+        for one, finished in made:
+            _write(finished, one, store)
+            cells[one.path] = finished.cell
+        seconds = sum(cell.seconds for cell in cells.values() if not cell.reused)
+        logger.info("%s: %d cells made in %.0f s", pair, len(missing), seconds)
+    kept.clear()
+    return [cells[one.path] for one in wanted]
+
+
+def _with_precision(wanted: Wanted, device: torch.device) -> Wanted:
+    """Put the precision that this device is to use in the place of ``auto``.
+
+    It decides pixels, so the cell's record and fingerprint must have it.
+    """
+    precision = choose_precision(wanted.settings.precision, device)
+    return replace(wanted, settings=replace(wanted.settings, precision=precision))
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """What came out: the cell, its picture, and the pictures on the way."""
+
+    cell: Cell
+    image: Image.Image
+    snapshots: Image.Image | None
+
+
+def _make(
+    extractor_path: Path,
+    missing: Sequence[tuple[Wanted, Cell]],
+    images: Images,
+    device: torch.device,
+    *,
+    on_evaluation: Progress,
+    checkpoints: Checkpoints,
+) -> Iterator[tuple[Wanted, _Finished]]:
+    """Compute the missing cells, and hand out each as it is finished."""
+    extractor = load_extractor(extractor_path).to(device).to(memory_format=torch.channels_last)
+    measure = Measure(extractor, images.content, images.style)
+    settings = [one.settings for one, _ in missing]
+    for result in transfer(
+        extractor, images, settings, progress=on_evaluation, checkpoints=checkpoints
+    ):
+        one, draft = missing[result.place]
+        with refused_if_too_large():
+            finished = _finish(draft, result, measure)
+        yield one, finished
+
+
+def _checkpoints(
+    folder: Path | None, pair: Pair, missing: Sequence[tuple[Wanted, Cell]]
+) -> Checkpoints:
+    """Return the pair's own checkpoints, in a folder named after it, and tidy up those of all."""
+    if folder is None:
+        return Checkpoints(None)
+    remove_forgotten(folder)
+    names = json.dumps([pair.content_name, pair.style_name])
+    own = folder / hashlib.sha256(names.encode()).hexdigest()[:32]
+    drafts = [draft for _, draft in missing]
+    made_by = {**drafts[0].versions, "device": drafts[0].device} if drafts else {}
+    return Checkpoints(own, [draft.fingerprint for draft in drafts], made_by)
+
+
+def _write(finished: _Finished, wanted: Wanted, store: CellStore | None) -> None:
+    """Write a cell's files, and keep them if it did not fail."""
+    if finished.snapshots and wanted.snapshots:
+        save_png(finished.snapshots, wanted.snapshots)
+    write_cell(finished.cell, finished.image, wanted.path)
+    if store and finished.cell.status == "finished":
+        store.add(finished.cell, finished.image, finished.snapshots)
+
+
+def _draft_cells(
+    pair: Pair, wanted: Sequence[Wanted], images: Images, device: torch.device
+) -> list[Cell]:
+    """Describe the cells as far as is known before they are made."""
+    content = Source(pair.content_name, pair.content_title, pixel_digest(images.content))
+    style = Source(pair.style_name, pair.style_title, pixel_digest(images.style))
+    start_digest = pixel_digest(images.start) if images.start else ""
+    extractor_digest = file_digest(pair.extractor)
+    drafts = []
+    for one in wanted:
+        width, height = picture_size(images.content, one.settings)
+        draft = Cell(
+            content=content,
+            style=style,
+            layers=one.layers,
+            ratio=one.ratio,
+            formulation=one.formulation,
+            settings=one.settings,
+            extractor_digest=extractor_digest,
+            start_digest=start_digest if one.settings.start == "file" else "",
+            width=width,
+            height=height,
+            losses={},
+            device=describe_device(device),
+            versions=current_versions(),
+            machine=describe_machine(device),
+            trace={},
+            seconds=0.0,
+            attempts=0,
+        )
+        drafts.append(draft)
+    return drafts
+
+
+def _finish(draft: Cell, result: Transfer, measure: Measure) -> _Finished:
+    """Fill in a draft with what came out."""
+    cell = replace(draft, trace=result.trace, seconds=result.seconds, attempts=result.attempts)
+    if result.image is not None:
+        picture = to_image(result.image)
+        losses = {**result.losses, **measure(picture)}
+        frames = [to_image(frame) for _, frame in sorted(result.snapshots.items())]
+        return _Finished(replace(cell, losses=losses), picture, stack(frames) if frames else None)
+    reason = (
+        f"the loss of {cell.layers}, {cell.ratio} stopped being a finite number, twice. "
+        "Try other weights, optimiser: adam, or a smaller image_size."
+    )
+    logger.error("%s × %s: %s", cell.content.name, cell.style.name, reason)
+    failure = draw_failure(cell.width, cell.height)
+    count = len(draft.settings.snapshots)
+    return _Finished(
+        replace(cell, status="failed", reason=reason),
+        failure,
+        stack([failure] * count) if count else None,
+    )
+
+
+class _Reporter:
+    """Turns the optimiser's progress into a line of text every ten seconds."""
+
+    def __init__(self, pair: str, missing: Sequence[tuple[Wanted, Cell]]) -> None:
+        self._pair = pair
+        self._count = len(missing)
+        self._all = sum(one.settings.steps for one, _ in missing)
+        self._done: dict[int, int] = {}
+        self._before = 0  # steps that another process took
+        self._started = self._last = time.monotonic()
+
+    def __call__(self, places: Sequence[int], evaluation: int, parts: Parts) -> None:
+        self._before += sum(evaluation - 1 for place in places if place not in self._done)
+        self._done.update(dict.fromkeys(places, evaluation))
+        if time.monotonic() - self._last < SECONDS_BETWEEN_REPORTS:
+            return
+        self._last = time.monotonic()
+        done = sum(self._done.values())
+        pace = (self._last - self._started) / max(1, done - self._before)
+        logger.info(
+            "%s: %.0f %% of %d cells, content %.3g, style %.3g, %.0f s left",
+            self._pair,
+            100 * done / self._all,
+            self._count,
+            parts.content.mean(),
+            parts.style.mean(),
+            pace * (self._all - done),
+        )

@@ -1,0 +1,131 @@
+"""Finished cells by fingerprint, so that a rerun computes only what is missing.
+
+A job with many outputs loses them all when it fails and makes them all again when one is missing.
+The store keeps each cell from the moment it is finished. It is safe to delete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from nst.cells.cell import Cell, write_cell
+from nst.errors import ImageError
+from nst.imaging.images import save_png
+from nst.system.files import part_folder, part_of, sync_folder, write_atomically
+
+logger = logging.getLogger(__name__)
+
+
+PICTURE = "cell.png"
+DETAILS = "cell.json"
+SNAPSHOTS = "snapshots.png"
+DIGESTS = "cell.sha256"
+
+
+class CellStore:
+    """A folder of finished cells, one sub-folder for each fingerprint.
+
+    An entry is renamed into place when it is complete, so no reader ever sees half of one and two
+    writers of the same cell do no harm.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def add(self, cell: Cell, image: Image.Image, snapshots: Image.Image | None = None) -> None:
+        """Keep a finished cell, with its pictures on the way if it has any."""
+        entry = self._entry(cell.fingerprint)
+        with part_folder(entry) as part:
+            try:
+                write_cell(cell, image, part / PICTURE)
+                if snapshots is not None:
+                    save_png(snapshots, part / SNAPSHOTS)
+            except ImageError as error:  # names the part, which is gone when it is read
+                raise error.__cause__ or error from None
+            details = json.dumps(cell.details(), ensure_ascii=False, sort_keys=True)
+            write_atomically(part / DETAILS, f"{details}\n".encode())
+            write_atomically(part / DIGESTS, _digests(part, cell).encode())
+            try:
+                os.rename(part, entry)
+            except OSError:
+                # A folder cannot be renamed onto one with files in it: another job was first.
+                if not entry.is_dir():
+                    raise
+        sync_folder(entry.parent)
+
+    def find(self, fingerprint: str) -> Cell | None:
+        """Return the cell of this fingerprint if it is here; drop it if it is damaged."""
+        entry = self._entry(fingerprint)
+        if not entry.is_dir():
+            return None
+        try:
+            details = (entry / DETAILS).read_text(encoding="utf-8")
+            cell = Cell.from_details(json.loads(details))
+            intact = _digests(entry, cell) == (entry / DIGESTS).read_text()
+        except (OSError, ValueError, KeyError, TypeError):
+            intact = False
+        if intact and cell.fingerprint == fingerprint:
+            return cell
+        logger.warning("the stored cell %s is damaged; making it again", entry)
+        _drop(entry)
+        return None
+
+    def restore(
+        self, stored: Cell, wanted: Cell, path: Path, snapshots: Path | None = None
+    ) -> Cell:
+        """Write a stored cell to ``path`` under the names that ``wanted`` gives it; return it so.
+
+        Its pictures on the way go to ``snapshots``.
+
+        A copy, not a link: a link would keep the old time stamp, and Snakemake would take the
+        result for out of date.
+        """
+        entry = self._entry(stored.fingerprint)
+        source = entry / PICTURE
+        if snapshots is not None:
+            write_atomically(snapshots, (entry / SNAPSHOTS).read_bytes())
+        renamed = replace(
+            stored,
+            content=wanted.content,
+            style=wanted.style,
+            layers=wanted.layers,
+            ratio=wanted.ratio,
+            formulation=wanted.formulation,
+            reused=True,
+        )
+        if renamed.record() == stored.record():
+            write_atomically(path, source.read_bytes())
+        else:
+            with Image.open(source) as image:  # load_image would refuse a narrow result
+                write_cell(renamed, image.convert("RGB"), path)
+        return renamed
+
+    def _entry(self, fingerprint: str) -> Path:
+        """Return an entry's folder; two levels keep the folders small."""
+        return self._folder / fingerprint[:2] / fingerprint
+
+
+def _digests(entry: Path, cell: Cell) -> str:
+    """Return the sha256 of each of an entry's files, as ``sha256sum --check`` reads them."""
+    names = [DETAILS, PICTURE, *([SNAPSHOTS] if cell.settings.snapshots else [])]
+    return "".join(
+        f"{hashlib.sha256((entry / name).read_bytes()).hexdigest()}  {name}\n" for name in names
+    )
+
+
+def _drop(entry: Path) -> None:
+    """Remove an entry so that no reader finds half of it, if it can be removed at all."""
+    part = part_of(entry)
+    try:
+        os.rename(entry, part)
+    except OSError:
+        part = entry
+    shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""What the jobs and the command line share."""

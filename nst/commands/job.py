@@ -1,0 +1,143 @@
+"""What the workflow's scripts have in common: a log, and mistakes told in one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from nst.commands.damage import MADE, discard_damaged
+from nst.errors import ImageError, UserError
+from nst.system.disk_trouble import explain_disk_trouble
+from nst.system.run_lock import job_lock
+
+logger = logging.getLogger("nst")
+
+Stamp = tuple[int, int, int]
+
+
+@contextmanager
+def job(log: str, inputs: Iterable[str] = ()) -> Iterator[None]:
+    """Run a job's body with its messages going to the file ``log`` and to the terminal.
+
+    A mistake that the user can mend, or trouble with the disk, ends the process with one line;
+    anything else is a defect, and is logged with its traceback. ``inputs`` are the files that the
+    body reads: if one that the workflow made turns out to be damaged, it is deleted, so that the
+    next run makes it anew; if one of the user's changes meanwhile, the job fails.
+    """
+    files = [Path(one) for one in inputs]
+    with _log_to(log), _outcome(files), job_lock(log):
+        if discard_damaged(files, fetched_only=True):
+            sys.exit(1)
+        before = _stamps(files)
+        yield
+        if changed := [path for path, stamp in _stamps(files).items() if stamp != before[path]]:
+            raise ImageError(
+                f"{changed[0]} changed while it was read, so what was made of it may be of "
+                "neither version; run the same command again"
+            )
+
+
+@contextmanager
+def _outcome(inputs: list[Path]) -> Iterator[None]:
+    """Log what the body says and how it ends; leave the process with its exit status."""
+    try:
+        yield
+    except UserError as error:
+        logger.error("%s", explain_disk_trouble(error.__cause__) or error)
+        discard_damaged(inputs)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        logger.error("interrupted; the finished cells are kept")
+        sys.exit(130)
+    except Exception as error:
+        if trouble := explain_disk_trouble(error):
+            logger.error("%s", trouble)
+            sys.exit(1)
+        if discard_damaged(inputs):
+            sys.exit(1)
+        logger.exception("this is a defect of the program")
+        raise
+
+
+@contextmanager
+def _log_to(log: str) -> Iterator[None]:
+    """Send messages and warnings to the terminal and to the file ``log``."""
+    logging.captureWarnings(capture=True)
+    to_terminal = _Terminal(sys.stderr)
+    to_terminal.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[to_terminal], force=True)
+    try:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        to_file = _File(log, mode="w", encoding="utf-8")
+    except OSError as error:
+        error.filename = log  # and not where that is from the root
+        if trouble := explain_disk_trouble(error):
+            logger.error("%s", trouble)
+            sys.exit(1)
+        raise
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger().addHandler(to_file)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(to_file)
+        to_file.close()
+
+
+class _Tolerant(logging.Handler):
+    """Passes messages on as far as it can: on a full disk, a log goes without its last lines.
+
+    The mistake that a job ends with must not be hidden by that of its log.
+    """
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say nothing of trouble with the disk; whoever writes the results will."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close what there is to close."""
+        with suppress(OSError):
+            super().close()
+
+
+class _Terminal(_Tolerant, logging.StreamHandler[Any]):
+    """Messages on the terminal."""
+
+
+class _File(_Tolerant, logging.FileHandler):
+    """Messages in a file."""
+
+
+def _stamps(files: Iterable[Path]) -> dict[Path, Stamp | None]:
+    """Return what tells one version of each of the user's own files from another."""
+    return {path: _stamp(path) for path in files if not path.is_relative_to(MADE)}
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """Return when a file was last written, its size, and which file it is; None if it is gone."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return None
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
+
+
+def find_mirror(config: Mapping[str, Any]) -> str | None:
+    """Return where to look instead of the internet, as the configuration or environment says.
+
+    Asked for by the jobs themselves: were it one of their parameters, another mirror would be a
+    reason to make everything again, though it cannot change a byte.
+    """
+    return config.get("mirror") or os.environ.get("NST_MIRROR") or None
+
+
+def share_package_with_jobs(folder: str) -> None:
+    """Let the processes that Snakemake starts import the package in ``folder``."""
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, inherited]))

@@ -1,0 +1,139 @@
+"""A short calibration: what a cell costs on this machine, measured with a few evaluations.
+
+It runs in a process of its own, so that its memory is that of a job, and with random weights and
+pictures of noise, which take the time that real ones take.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.store import CellStore
+from nst.config.architecture import ARCHITECTURES
+from nst.config.settings import Settings
+from nst.method.batches import best_batch_size
+from nst.network.extractor import Extractor, save_extractor
+from nst.network.precision import choose_precision
+from nst.system.device import choose_device, describe_device
+from nst.system.machine import peak_memory
+
+EVALUATIONS = 14  # L-BFGS has its whole history after ten
+COUNTED = 4  # the last of them
+EXTRACTOR = "extractor.safetensors"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What cells of some settings cost at one size.
+
+    ``evaluation`` and ``finishing`` are seconds per cell, the latter for measuring and writing it;
+    ``beginning`` is seconds per job before the first evaluation. ``peak`` is the most memory that
+    the process had taken by then, in bytes; on a GPU, of the GPU's.
+    """
+
+    pixels: int
+    evaluation: float
+    finishing: float
+    beginning: float
+    peak: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The costs of each of the settings asked for, at each side, and what they were measured on."""
+
+    costs: Sequence[Sequence[Cost]]
+    device: str
+    precision: str
+
+
+def calibrate(
+    kinds: Sequence[Mapping[str, Any]],
+    sides: Sequence[int],
+    cells: int,
+    device_name: str,
+    threads: int,
+) -> Calibration:
+    """Measure jobs of up to ``cells`` cells of each kind at each side, in px, the least one first.
+
+    ``kinds`` are settings as plain values, to be sent to another process; their sizes and numbers
+    of iterations are left out of account. The pictures are square.
+    """
+    settings = [Settings.from_mapping(kind) for kind in kinds]
+    torch.set_num_threads(threads)
+    device = choose_device(device_name)
+    batch = min(cells, best_batch_size(device))
+    precision = choose_precision(settings[0].precision, device)
+    with tempfile.TemporaryDirectory(prefix="nst-plan-") as name:
+        folder = Path(name)
+        extractor = folder / EXTRACTOR
+        save_extractor(Extractor(ARCHITECTURES[settings[0].extractor]), extractor)
+        by_side = [
+            [_measure(folder, kind, side, batch, device) for kind in settings] for side in sides
+        ]
+    costs = [list(one) for one in zip(*by_side, strict=True)]
+    return Calibration(costs, describe_device(device), precision)
+
+
+def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.device) -> Cost:
+    """Run one small job, and take its time apart."""
+    settings = replace(
+        kind,
+        image_size=(side, side),
+        size="exact",
+        iterations=EVALUATIONS,
+        coarse_stages=(),
+        snapshots=(),
+        start="content" if kind.start == "file" else kind.start,
+    )
+    content, style = (_noise(folder / f"{role}.png", side) for role in ("content", "style"))
+    wanted = [
+        Wanted("probe", str(number), "relative", replace(settings, seed=number), picture)
+        for number, picture in enumerate(folder / f"{number}.png" for number in range(batch))
+    ]
+    moments: list[float] = []
+
+    def tick(*_: object) -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        moments.append(time.perf_counter())
+
+    started = time.perf_counter()
+    pair = Pair(content, "content", "Content", style, "style", "Style", folder / EXTRACTOR)
+    store = CellStore(Path(tempfile.mkdtemp(dir=folder)))
+    stylize_pair(pair, wanted, device, store, tick)
+    ended = time.perf_counter()
+    steps = [after - before for before, after in itertools.pairwise(moments)]
+    evaluation = statistics.median(steps[-COUNTED:])
+    return Cost(
+        pixels=side * side,
+        evaluation=evaluation / batch,
+        finishing=max(0.0, ended - moments[-1] - evaluation) / batch,
+        beginning=moments[0] - started - evaluation,
+        peak=_peak_memory(device),
+    )
+
+
+def _noise(path: Path, side: int) -> Path:
+    """Write a picture of coloured noise."""
+    bands = [Image.effect_noise((side, side), sigma) for sigma in (60, 70, 80)]
+    Image.merge("RGB", bands).save(path)
+    return path
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Return the most memory taken so far, in bytes: the GPU's, or else the process's own."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return peak_memory()

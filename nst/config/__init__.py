@@ -1,0 +1,1 @@
+"""The configuration: what a run is to make, and what everything is called."""

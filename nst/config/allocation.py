@@ -1,0 +1,117 @@
+"""What a job asks a cluster for: main memory and run time, from the size of its pictures.
+
+An estimate that needs neither the images nor a measurement, since it is made while the workflow
+plans, on a machine that need not be like the one that computes. It is to be enough on hardware of
+the last ten years; a job that it was not enough for is submitted again and asks for a multiple.
+``nst plan`` measures instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from nst.config.architecture import ARCHITECTURES, Architecture
+from nst.config.settings import Settings
+
+# Multiply-adds count as two, and the gradient to the pixels costs what the features cost.
+OPERATIONS = 4  # per multiply-add of an evaluation
+FLOPS = {"cpu": 1e11, "gpu": 2e12}  # sustained in float32: half of two AVX-512 cores, half of a T4
+FINISHING = 10  # evaluations' worth of measuring and writing a cell
+START = 10  # minutes: Python, torch and the network from a busy file system
+
+FLOAT = 4  # bytes
+BASE = 4000  # MB: Python, torch, the weights: 700 measured on a CPU; CUDA's libraries take more
+COPIES = 4.0  # of the used layers' features, gradients with them: 2.6 to 3.3 measured with VGG-19
+STYLE_SHARE = 0.5  # of a content's memory per pixel: the style's features are not differentiated
+UNKNOWN_STRETCH = 2.0  # longer over shorter side of a content, where that counts
+
+MB_PER_FITTED_IMAGE = 25  # of 256 px: the features of all are held together
+SECONDS_PER_FITTED_IMAGE = 6.0
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Main memory in MB and run time in minutes, of a job's first attempt."""
+
+    mem_mb: int
+    runtime: int
+
+
+def allocate_pair(variants: Iterable[Settings], device: str) -> Allocation:
+    """Estimate the job of a pair: all its cells, one after another.
+
+    ``device`` is as in the configuration; ``auto`` is taken for a GPU, which the job asks for. The
+    memory is what a CPU needs, where it is the greater one.
+    """
+    settings = list(variants)
+    rate = FLOPS["cpu" if device == "cpu" else "gpu"]
+    seconds = sum(_operations(one) for one in settings) / rate
+    memory = max(_memory(one) for one in settings)
+    return Allocation(BASE + math.ceil(memory / 1e6), START + math.ceil(seconds / 60))
+
+
+def allocate_fit(images: int) -> Allocation:
+    """Estimate the job that makes an extractor, fitted to a number of ``images``."""
+    minutes = START + math.ceil(images * SECONDS_PER_FITTED_IMAGE / 60)
+    return Allocation(BASE + images * MB_PER_FITTED_IMAGE, minutes)
+
+
+def _operations(settings: Settings) -> float:
+    """Count the floating-point operations of a cell, through all its stages."""
+    per_pixel = OPERATIONS * sum(_multiply_adds(_used(settings), settings))
+    stages = (*settings.coarse_stages, (settings.image_size, settings.iterations))
+    final = _content_pixels(settings, settings.image_size)
+    evaluated = sum(steps * _content_pixels(settings, size) for size, steps in stages)
+    return per_pixel * (evaluated + FINISHING * final)
+
+
+def _memory(settings: Settings) -> float:
+    """Return the bytes of a cell's features, gradients and workspaces at its final size."""
+    features: float = sum(
+        width / 4**block for block, width in _convolutions(_used(settings), settings)
+    )
+    pixels = _content_pixels(settings, settings.image_size)
+    pixels = max(pixels, STYLE_SHARE * _style_pixels(settings))
+    return COPIES * FLOAT * features * pixels
+
+
+def _used(settings: Settings) -> int:
+    """Return how many convolutions the deepest of the layers needs."""
+    architecture = ARCHITECTURES[settings.extractor]
+    names = [
+        layer.replace("relu", "conv")
+        for weights in (settings.content_layers, settings.style_layers)
+        for layer, weight in weights.items()
+        if weight
+    ]
+    return 1 + max((architecture.convolutions.index(name) for name in names), default=0)
+
+
+def _convolutions(used: int, settings: Settings) -> Sequence[tuple[int, int]]:
+    """List block and width of the first ``used`` convolutions."""
+    architecture: Architecture = ARCHITECTURES[settings.extractor]
+    every = [(block, width) for block, widths in enumerate(architecture.widths) for width in widths]
+    return every[:used]
+
+
+def _multiply_adds(used: int, settings: Settings) -> list[float]:
+    """List the multiply-adds of each convolution, per pixel of the picture."""
+    layers = _convolutions(used, settings)
+    inputs = [3, *(width for _, width in layers[:-1])]
+    pairs = zip(inputs, layers, strict=True)
+    return [9 * before * width / 4**block for before, (block, width) in pairs]
+
+
+def _content_pixels(settings: Settings, size: int | tuple[int, int]) -> float:
+    """Return the pixels of a result, at most: the content's shape is not known here."""
+    if isinstance(size, tuple):
+        return float(size[0] * size[1])
+    return size * size * (UNKNOWN_STRETCH if settings.size == "short_side" else 1.0)
+
+
+def _style_pixels(settings: Settings) -> float:
+    """Return the pixels of the style, at most."""
+    content = _content_pixels(settings, settings.image_size)
+    return content if settings.style_fit == "content" else content * settings.style_scale**2

@@ -1,0 +1,141 @@
+"""The catalogue of images and weights: what they are, where they come from, and their digests.
+
+It names images that the project may not ship, so an entry is fetched when a run first needs it,
+from its pinned source or from a mirror, and is refused unless its bytes are the recorded ones.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.resources
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from nst.errors import ConfigError, FetchError
+from nst.system.download import download, reason
+from nst.system.files import part_folder, place
+
+RESOURCES = Path(__file__).resolve().parents[2] / "resources"
+RETRIES = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the catalogue.
+
+    ``source`` is an ``https:`` address, ``scikit-image:`` and a file that this library ships, or
+    ``resources:`` and a file of this project. ``file`` is its name in a mirror.
+    """
+
+    name: str
+    title: str
+    artist: str
+    year: str
+    licence: str
+    file: str
+    sha256: str
+    source: str
+
+
+def read_catalogue(path: Path = RESOURCES / "catalogue.tsv") -> Mapping[str, Entry]:
+    """Read the catalogue, by name."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            entries = [Entry(**row) for row in csv.DictReader(file, delimiter="\t")]
+    except OSError as error:
+        raise ConfigError(
+            f"the catalogue {path} cannot be read ({error.strerror}); "
+            "run from a checkout of the project"
+        ) from error
+    return MappingProxyType({entry.name: entry for entry in entries})
+
+
+def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:
+    """Bring an entry's file to ``destination``, whole and verified, or not at all.
+
+    ``mirror`` is a folder, or the start of an address, that holds the catalogue's files under
+    their own names; it is used for whatever would otherwise be downloaded.
+
+    Raises:
+        FetchError: the file cannot be had, or its digest is not the recorded one.
+    """
+    with part_folder(destination) as folder:
+        arrived = folder / entry.file
+        kind, _, rest = entry.source.partition(":")
+        if kind == "resources":
+            _copy(RESOURCES / rest, arrived, entry)
+        elif kind == "scikit-image":
+            _copy(Path(str(importlib.resources.files("skimage.data") / rest)), arrived, entry)
+        elif mirror and "://" not in mirror:
+            _copy(Path(mirror) / entry.file, arrived, entry)
+        else:
+            _download(
+                f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.source, arrived, entry
+            )
+        place(arrived, destination)
+
+
+def is_intact(entry: Entry, path: Path) -> bool:
+    """Whether a file is the entry's to the last bit. Raises ``OSError`` if it cannot be read."""
+    return _digest(path) == entry.sha256
+
+
+def _digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _copy(source: Path, arrived: Path, entry: Entry) -> None:
+    """Copy a local file and check its digest."""
+    try:
+        with source.open("rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise FetchError(
+            f"{entry.name}: {source} cannot be read ({error.strerror}). "
+            f"Put {entry.file} there, or change the mirror setting."
+        ) from error
+    arrived.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != entry.sha256:
+        raise FetchError(
+            f"{entry.name}: {source} has sha256 {digest[:12]}…, but the catalogue says "
+            f"{entry.sha256[:12]}…. It is another file; replace it with the catalogue's."
+        )
+
+
+def _download(url: str, arrived: Path, entry: Entry) -> None:
+    """Download with retries; pooch checks the digest before the file appears."""
+    import pooch  # noqa: PLC0415 - only a run that downloads needs it
+    import requests  # noqa: PLC0415
+
+    downloads = pooch.create(
+        path=arrived.parent / "download",
+        base_url="",
+        registry={entry.file: f"sha256:{entry.sha256}"},
+        urls={entry.file: url},
+        retry_if_failed=RETRIES,
+    )
+    try:
+        file = downloads.fetch(entry.file, downloader=_to_file)
+        shutil.copyfile(file, arrived)  # only the owner can read what pooch makes
+    except requests.RequestException as error:
+        raise FetchError(
+            f"{entry.name}: {url} cannot be fetched ({reason(error)}). Check the network, "
+            f"or set mirror to a folder that holds {entry.file}."
+        ) from None
+    except ValueError as error:  # pooch's word for a wrong digest
+        raise FetchError(
+            f"{entry.name}: {url} did not send the catalogue's file (sha256 "
+            f"{entry.sha256[:12]}…), in {RETRIES + 1} tries. Set mirror to a folder that holds it."
+        ) from error
+
+
+def _to_file(url: str, file: str, _pooch: object) -> None:
+    """Download as pooch asks for it."""
+    download(url, Path(file))

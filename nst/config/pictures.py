@@ -1,0 +1,156 @@
+"""The images that a configuration names: the catalogue's, the user's own, or a pattern of them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from os.path import isfile
+from pathlib import Path
+from typing import Any
+
+from nst.config.catalogue import Entry
+from nst.config.names import checked_name, refuse_collisions
+from nst.config.patterns import find_files, is_pattern
+from nst.errors import ConfigError
+
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
+    *(".gif", ".bmp", ".ppm", ".jp2", ".avif"),
+)
+LONGEST_TITLE = 200  # signs: two lines over a grid
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A content or style image of the run: its name in paths, its title, and its file.
+
+    Either ``path`` is the user's own file, or ``entry`` is the catalogue's.
+    """
+
+    name: str
+    title: str
+    path: str | None = None
+    entry: Entry | None = None
+
+
+def read_pictures(
+    key: str, items: Iterable[Any], catalogue: Mapping[str, Entry]
+) -> dict[str, Picture]:
+    """Resolve the list of contents or styles."""
+    pictures: dict[str, Picture] = {}
+    for item in items:
+        for picture in resolve(key, item, catalogue):
+            if picture.name in pictures:
+                raise ConfigError(
+                    f"{key}: two images are named {picture.name!r}; give one of them a name, as "
+                    f"{{name: other, path: {picture.path or picture.name}}}."
+                )
+            pictures[picture.name] = picture
+    refuse_collisions(key, pictures)
+    return pictures
+
+
+def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture]:
+    """Turn one item into pictures: a catalogue's name, a path, a pattern, or a mapping."""
+    if isinstance(item, Mapping):
+        path = existing(key, item["path"])
+        name = checked_name(key, item["name"]) if "name" in item else _name_of(key, path)
+        title = _checked_title(key, item.get("title", item.get("name", _stem(path))))
+        return [Picture(name, title, path=path)]
+    entry = catalogue.get(item)
+    if entry is not None and entry.file.lower().endswith(IMAGE_SUFFIXES):
+        return [Picture(item, entry.title, entry=entry)]
+    if is_pattern(item):
+        paths = _matching(key, item)
+        if not paths:
+            raise ConfigError(
+                f"{key}: no image matches {item!r} in {Path.cwd()}; check the pattern, and that "
+                f"the images end in one of {', '.join(IMAGE_SUFFIXES)}"
+            )
+    elif "." in item or "/" in item or os.path.exists(item):
+        paths = [existing(key, item)]
+    else:
+        images = [name for name, one in catalogue.items() if one.file.endswith(IMAGE_SUFFIXES)]
+        close = difflib.get_close_matches(item, images, n=1)
+        hint = f"did you mean {close[0]!r}? It" if close else "it"
+        raise ConfigError(
+            f"{key}: {item!r} is neither a file nor in the catalogue; {hint} has "
+            f"{', '.join(images)}."
+        )
+    return [
+        Picture(_name_of(key, path), _checked_title(key, _stem(path)), path=path) for path in paths
+    ]
+
+
+def existing(key: str, path: str) -> str:
+    """Require a file at ``path``; ``~`` is the user's home.
+
+    Raises:
+        ConfigError: there is none, or its path cannot be printed or handed to Snakemake.
+    """
+    path = _home(path)
+    if not isfile(path):  # unlike pathlib's, never an OSError
+        what = "is not a file" if os.path.exists(path) else "does not exist"
+        raise ConfigError(
+            f"{key}: {path!r} {what}; paths are relative to the working directory, {Path.cwd()}."
+        )
+    _refuse_signs(key, "a path", path, "Rename the file.")
+    if set(path) & set("{}<>"):
+        raise ConfigError(
+            f"{key}: a path must not contain {{, }}, < or >, in which Snakemake puts other texts; "
+            f"got {path!r}. Rename the file."
+        )
+    return path
+
+
+def _matching(key: str, pattern: str) -> list[str]:
+    """List the image files that match a pattern, in alphabetical order."""
+    try:
+        found = find_files(_home(pattern))
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from error
+    images = [path for path in found if path.lower().endswith(IMAGE_SUFFIXES) and isfile(path)]
+    return [existing(key, path) for path in images]
+
+
+def _home(path: str) -> str:
+    """Put the user's home in the place of ``~``."""
+    try:
+        return os.path.expanduser(path)
+    except ValueError:  # a NUL, or half of a surrogate pair, in what would be a user's name
+        return path
+
+
+def _name_of(key: str, path: str) -> str:
+    """Make a name out of a file's."""
+    stem = _stem(path)
+    return checked_name(key, re.sub(r"[^\w .-]+", "-", stem).strip(" .-") or stem)
+
+
+def _stem(path: str) -> str:
+    """Return a file's name without its suffix; some systems spell its accents as signs apart."""
+    return unicodedata.normalize("NFC", Path(path).stem)
+
+
+def _checked_title(key: str, title: str) -> str:
+    """Refuse a title that cannot be drawn, or that would not stay a text in Snakemake's report."""
+    if len(title) > LONGEST_TITLE:
+        raise ConfigError(
+            f"{key}: a title may have up to {LONGEST_TITLE} signs; got {len(title)}, "
+            f"{title[:40]!r}…. Shorten it."
+        )
+    if "</script" in title.lower():
+        raise ConfigError(f"{key}: a title must not contain </script; got {title!r}. Reword it.")
+    _refuse_signs(key, "a title", title, "Reword it.")
+    return title
+
+
+def _refuse_signs(key: str, what: str, text: str, remedy: str) -> None:
+    """Refuse what is no text: line breaks, control characters, bytes that are not UTF-8."""
+    for sign in text:
+        if unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp"):
+            raise ConfigError(f"{key}: {what} must not contain {sign!r}; got {text!r}. {remedy}")

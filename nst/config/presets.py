@@ -1,0 +1,55 @@
+"""The published recipes: one YAML file each, in config/presets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from nst.config.settings import Settings
+from nst.errors import ConfigError
+
+FOLDER = Path(__file__).resolve().parents[2] / "config" / "presets"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe: its name, its title in grids, where it was published, and its settings."""
+
+    name: str
+    title: str
+    source: str
+    settings: Mapping[str, Any]
+
+
+@cache
+def read_presets(folder: Path = FOLDER) -> Mapping[str, Preset]:
+    """Read all presets, by name.
+
+    Raises:
+        ConfigError: a file is not a preset, or one of its settings is unknown or out of range.
+    """
+    presets = {path.stem: _read(path) for path in sorted(folder.glob("*.yaml"))}
+    if not presets:
+        raise ConfigError(f"there are no presets in {folder}; run from a checkout of the project")
+    return MappingProxyType(presets)
+
+
+def _read(path: Path) -> Preset:
+    """Read one preset and check its settings."""
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        preset = Preset(name=path.stem, **fields)
+        Settings.from_mapping(preset.settings)
+    # PyYAML lets a date's own error through, and text that is not UTF-8 is a ValueError too.
+    except (OSError, TypeError, ValueError, AttributeError, yaml.YAMLError, ConfigError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"{path} is not a preset, with title, source and settings: {reason}"
+        ) from error
+    return preset

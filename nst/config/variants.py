@@ -1,0 +1,225 @@
+"""The variants of a run: layer weightings and balances of one recipe, or one of each recipe."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
+from typing import Any
+
+from nst.config.architecture import ARCHITECTURES
+from nst.config.names import checked_name, refuse_collisions
+from nst.config.presets import Preset
+from nst.config.settings import Settings
+from nst.errors import ConfigError, ExtractorError
+
+MOST_VARIANTS = 10_000  # of a pair; all of them are one job
+MOST_SNAPSHOTS = 100  # megapixels of a cell; 400 MB of memory
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A balance of content and style. ``label`` is the canonical α/β, as ``1e-2``."""
+
+    label: str
+    alpha: float
+    beta: float
+
+    @classmethod
+    def parse(cls, value: object) -> Ratio:
+        """Read α/β from a number, a label in any spelling, or ``{alpha, beta}``.
+
+        A ratio r stands for α = 1 and β = 1/r.
+
+        Raises:
+            ConfigError: it or a weight is not a number from 1e-12 to 1e12.
+        """
+        if isinstance(value, Mapping):
+            if set(value) != {"alpha", "beta"}:
+                raise ConfigError(f"ratios: give both alpha and beta, and no more; got {value!r}")
+            alpha, beta = (_positive(f"ratios: {key}", value[key]) for key in ("alpha", "beta"))
+            _positive("ratios: alpha/beta", float(alpha / beta))
+            return cls(_canonical(alpha / beta), float(alpha), float(beta))
+        ratio = _positive("ratios", value)
+        return cls(_canonical(ratio), 1.0, float(1 / ratio))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to redraw a pair: the names that its paths carry, its recipe and its settings."""
+
+    layers: str
+    ratio: str
+    formulation: str
+    settings: Settings
+
+
+def variants_digest(variants: Iterable[Variant]) -> str:
+    """Return the sha256 of the variants' names and settings, in their order."""
+    values = [[one.layers, one.ratio, one.formulation, one.settings.to_dict()] for one in variants]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def expand_grid(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> list[Variant]:
+    """Expand layer weightings × ratios, under one recipe; it also says what is left out."""
+    recipe = _preset(config["formulation"], presets)
+    base = _overridden(recipe, config)
+    weightings = {
+        checked_name("layers", name): value
+        for name, value in config.get("layers", {recipe.name: {}}).items()
+    }
+    refuse_collisions("layers", weightings)
+    _check_number(len(weightings) * len(config.get("ratios", [1])))
+    ratios = _read_ratios(config.get("ratios", [{key: base[key] for key in ("alpha", "beta")}]))
+    variants = []
+    for name, weights in weightings.items():
+        own = {**base, **{f"{role}_layers": weights[role] for role in weights}}
+        for ratio in ratios.values():
+            values = {**own, "alpha": ratio.alpha, "beta": ratio.beta}
+            settings = _settings(f"layers.{name}", values, config)
+            variants.append(Variant(name, ratio.label, recipe.name, settings))
+    return variants
+
+
+def expand_recipes(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> list[Variant]:
+    """Make one variant of each recipe of ``formulations``, at its own balance and layers."""
+    for key in ("ratios", "layers", "formulation"):
+        if config.get(key, "relative") != "relative":
+            raise ConfigError(f"{key}: leave it out; each of formulations brings its own")
+    _check_number(len(config["formulations"]))
+    variants: dict[str, Variant] = {}
+    for item in config["formulations"]:
+        own = dict(item) if isinstance(item, Mapping) else {"formulation": item}
+        recipe = _preset(own.pop("formulation"), presets)
+        name = checked_name("formulations", own.pop("name", recipe.name))
+        if name in variants:
+            raise ConfigError(f"formulations: {name!r} is there twice; give one of them a name")
+        values = _overridden(recipe, config, own)
+        settings = _settings(f"formulations.{name}", values, config)
+        ratio = Ratio.parse({"alpha": settings.alpha, "beta": settings.beta})
+        variants[name] = Variant(name, ratio.label, recipe.name, settings)
+    refuse_collisions("formulations", variants)
+    return list(variants.values())
+
+
+def _check_number(variants: int) -> None:
+    """Refuse more variants than one job can hold."""
+    if variants > MOST_VARIANTS:
+        raise ConfigError(
+            f"layers × ratios, or formulations, may be at most {MOST_VARIANTS} variants of a pair; "
+            f"got {variants}. Split the run."
+        )
+
+
+def _check_snapshots(settings: Settings) -> None:
+    """Refuse more pictures on the way than fit into the memory: they are kept in one file."""
+    sides = settings.image_size
+    width, height = (sides, sides) if isinstance(sides, int) else sides
+    megapixels = len(settings.snapshots) * width * height / 1e6
+    if megapixels > MOST_SNAPSHOTS:
+        raise ConfigError(
+            f"snapshots may have up to {MOST_SNAPSHOTS} megapixels together; got "
+            f"{len(settings.snapshots)} of up to {width}x{height} px ({megapixels:.0f}). Give "
+            "fewer, as {every: 100}."
+        )
+
+
+def _settings(place: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> Settings:
+    """Build a variant's settings; a layer that the extractor lacks is found here, not in a job."""
+    try:
+        settings = _shortened(
+            Settings.from_mapping(values), config["iterations_scale"], config["iterations_least"]
+        )
+        used = [*settings.content_layers, *settings.style_layers]
+        sides = settings.image_size
+        side = sides if isinstance(sides, int) else min(sides)
+        architecture = ARCHITECTURES[settings.extractor]
+        architecture.check(used, side)
+        if settings.style_fit == "own":
+            architecture.check(settings.style_layers, round(side * settings.style_scale))
+        _check_snapshots(settings)
+    except (ConfigError, ExtractorError) as error:
+        raise ConfigError(f"{place}: {error}") from error
+    return settings
+
+
+def _preset(name: str, presets: Mapping[str, Preset]) -> Preset:
+    """Look up a recipe."""
+    if name not in presets:
+        close = difflib.get_close_matches(name, presets, n=1)
+        hint = f"did you mean {close[0]!r}? The" if close else "the"
+        raise ConfigError(
+            f"formulation: unknown preset {name!r}; {hint} presets are {', '.join(presets)}."
+        )
+    return presets[name]
+
+
+def _overridden(
+    recipe: Preset, config: Mapping[str, Any], own: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return a recipe's settings, with those of the configuration, and its ``own`` before all."""
+    given = {name: config[name] for name in Settings.shared_names() if name in config} | dict(own)
+    if "image_size" in given and "size" not in given:
+        given["size"] = "exact" if isinstance(given["image_size"], list) else "long_side"
+        stages = recipe.settings.get("coarse_stages", [])
+        given.setdefault("coarse_stages", [])
+        if stages:  # one size then does the work of all
+            steps = recipe.settings["iterations"] + sum(steps for _, steps in stages)
+            given.setdefault("iterations", steps)
+    values = {**recipe.settings, **given}
+    if isinstance(values.get("snapshots"), Mapping):
+        iterations = values.get("iterations", Settings().iterations)
+        steps = range(0, iterations, values["snapshots"]["every"])
+        values["snapshots"] = [*steps, iterations]
+    return values
+
+
+def _shortened(settings: Settings, scale: int | float, least: int) -> Settings:
+    """Scale the numbers of steps, of each stage and of the snapshots.
+
+    A stage keeps ``least`` steps, or all it has if these are fewer.
+    """
+
+    def scaled(steps: int) -> int:
+        return max(round(steps * scale), min(steps, least))
+
+    iterations = scaled(settings.iterations)
+    snapshots = {round(step * iterations / settings.iterations) for step in settings.snapshots}
+    return replace(
+        settings,
+        iterations=iterations,
+        coarse_stages=tuple((size, scaled(steps)) for size, steps in settings.coarse_stages),
+        snapshots=tuple(sorted(snapshots)),
+    )
+
+
+def _read_ratios(values: Iterable[object]) -> dict[str, Ratio]:
+    """Read the ratios, refusing two that say the same."""
+    ratios: dict[str, Ratio] = {}
+    for value in values:
+        ratio = Ratio.parse(value)
+        if ratio.label in ratios:
+            raise ConfigError(f"ratios: {value!r} is α/β = {ratio.label} again; remove one")
+        ratios[ratio.label] = ratio
+    return ratios
+
+
+def _positive(key: str, value: object) -> Decimal:
+    """Read a positive number; YAML hands ``1e-3`` over as text."""
+    try:
+        number = Decimal(0) if isinstance(value, bool) else Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal(0)
+    if not (number.is_finite() and Decimal("1e-12") <= number <= Decimal("1e12")):
+        raise ConfigError(f"{key} must be a number from 1e-12 to 1e12, as 1e-2; got {value!r}")
+    return number
+
+
+def _canonical(ratio: Decimal) -> str:
+    """Spell a positive number as ``1e-2`` or ``2.5e-1``, with up to six digits."""
+    digits, exponent = f"{ratio:.5e}".split("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"

@@ -1,0 +1,1 @@
+"""Pictures put side by side: grids, strips, sheets."""

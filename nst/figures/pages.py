@@ -1,0 +1,350 @@
+"""Comparison grids as A4 pages for a paper: text that can be selected, pictures as JPEG.
+
+A grid takes the fewest pages, upright or on their side, on which its tiles stay readable; a part of
+a grid keeps the heads of its rows and columns. The same files give the same bytes.
+
+The pages are written by reportlab: it embeds JPEG files as they are and only the letters in use of
+a font, can repeat its bytes, and needs nothing that is not needed anyway. Matplotlib would unpack
+every picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from io import BytesIO
+from itertools import product
+from operator import attrgetter
+from pathlib import Path
+from typing import Final
+
+from reportlab import rl_config
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
+
+from nst.figures.grids import (
+    CARD,
+    HATCH,
+    RULE,
+    draw_grid,
+    open_reduced,
+    read_shapes,
+    save_grid,
+    save_preview,
+)
+from nst.figures.layout import arrange, width
+from nst.figures.lettering import clean, font_file
+from nst.figures.sheet import (
+    GREY,
+    Arrow,
+    Box,
+    Card,
+    Colour,
+    Grid,
+    Layout,
+    Page,
+    Picture,
+    Shape,
+    Text,
+)
+from nst.system.files import write_atomically
+
+rl_config.useA85 = 0  # else reportlab writes every picture as text, a quarter larger
+
+POINT: Final = 72 / 25.4  # one mm
+MARGIN = 5.0  # mm around the layout, which has a margin of 5 mm itself
+DPI = 300  # the most a picture is embedded at, and the unit in which pages are laid out
+SMALLEST_TILE = 25.0  # mm across; a grid is split rather than drawn smaller
+LARGEST_TILE = 60.0  # mm
+STEP = 0.5  # mm, between the sizes tried
+QUALITY = 90
+STROKE = 0.13  # mm
+FONTS = {False: "DejaVuSans", True: "DejaVuSans-Bold"}
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A sheet, in mm."""
+
+    width: float
+    height: float
+
+    @property
+    def room(self) -> Shape:
+        """What a layout may take of it, in px at `DPI`."""
+        sides = (self.width - 2 * MARGIN, self.height - 2 * MARGIN)
+        return round(sides[0] * DPI / 25.4), round(sides[1] * DPI / 25.4)
+
+    def holds(self, layout: Layout) -> bool:
+        """Tell whether a layout fits."""
+        return layout.width <= self.room[0] and layout.height <= self.room[1]
+
+
+PORTRAIT = Paper(210.0, 297.0)
+LANDSCAPE = Paper(297.0, 210.0)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A grid cut into pages: how many of its rows and columns one page has, and its tiles in mm."""
+
+    paper: Paper
+    tile: float
+    rows: int
+    columns: int
+    pages: int
+    fits: bool  # False where even one row and one column are too large
+
+    @property
+    def cost(self) -> tuple[bool, int, float]:
+        """What is to be least: pages that do not fit, pages, and small tiles."""
+        return not self.fits, self.pages, -self.tile
+
+
+def publish_grid(grid: Grid, picture: Path, pages: Path, preview: Path) -> None:
+    """Write a grid in its three forms: a PNG, a PDF, and a small JPEG for the report.
+
+    Raises `ImageError` for a file that is no picture.
+    """
+    image = draw_grid(grid)
+    save_grid(image, picture)
+    save_preview(image, preview)
+    save_pages(grid, pages)
+
+
+def save_pages(grid: Grid, path: Path) -> None:
+    """Write a grid as a PDF, whole or not at all.
+
+    Raises `ImageError` for a file that is no picture.
+    """
+    shapes = read_shapes(grid)
+    paper, layouts = paginate(grid, shapes)
+    for bold, name in FONTS.items():
+        pdfmetrics.registerFont(TTFont(name, str(font_file(bold))))
+    encoded = BytesIO()
+    # Invariant: no dates, and an identifier that depends on the content alone.
+    size = (paper.width * POINT, paper.height * POINT)
+    canvas = Canvas(encoded, size, invariant=1, initialFontName=FONTS[False])
+    canvas.setTitle(clean(grid.title))
+    for setter in (canvas.setAuthor, canvas.setCreator, canvas.setSubject):
+        setter("")  # else reportlab writes "anonymous" and "unspecified"
+    widest = max(layout.width for layout in layouts)
+    for layout in layouts:
+        _Sheet(canvas, paper, layout, shapes, widest).paint()
+        canvas.showPage()
+    canvas.save()
+    write_atomically(path, encoded.getvalue())
+
+
+def paginate(grid: Grid, shapes: Mapping[Path, Shape]) -> tuple[Paper, list[Layout]]:
+    """Return the paper that suits a grid, and the layouts of its pages, in px at `DPI`.
+
+    Only a layout of one row and one column can be larger than its page, and is painted smaller.
+    """
+    splits = [_split(grid, paper, shapes, SMALLEST_TILE) for paper in (PORTRAIT, LANDSCAPE)]
+    least = min(split.cost[:2] for split in splits)
+    enlarged = (_enlarge(one, grid, shapes) for one in splits if one.cost[:2] == least)
+    best = min(enlarged, key=attrgetter("cost"))
+    page = _page(best.paper, best.tile)
+    return best.paper, [
+        arrange(part, page, shapes) for part in split_grid(grid, best.rows, best.columns)
+    ]
+
+
+def split_grid(grid: Grid, rows: int, columns: int) -> list[Grid]:
+    """Cut a grid into parts of at most so many rows and columns, in reading order.
+
+    A part has the heads of its own rows and columns, the grid's inputs, and its first `head_rows`
+    in addition to `rows`. Its subtitle says which page it is.
+    """
+    heads = range(grid.head_rows)
+    downs = [[*heads, *part] for part in _chunks(range(grid.head_rows, len(grid.tiles)), rows)]
+    acrosses = _chunks(range(len(grid.column_titles)), columns)
+    count = len(downs) * len(acrosses)
+    return [
+        _part(grid, down, across, f"page {number} of {count}" if count > 1 else "")
+        for number, (down, across) in enumerate(product(downs, acrosses), start=1)
+    ]
+
+
+def _part(grid: Grid, down: Sequence[int], across: Sequence[int], note: str) -> Grid:
+    """Return some rows and columns of a grid."""
+    return replace(
+        grid,
+        subtitle=", ".join(filter(None, (grid.subtitle, note))),
+        tiles=[[grid.tiles[row][column] for column in across] for row in down],
+        row_titles=[grid.row_titles[row] for row in down],
+        column_titles=[grid.column_titles[column] for column in across],
+        row_inputs=[grid.row_inputs[row] for row in down] if grid.row_inputs else (),
+        column_inputs=[grid.column_inputs[column] for column in across]
+        if grid.column_inputs
+        else (),
+    )
+
+
+def _chunks(indices: range, most: int) -> list[Sequence[int]]:
+    """Cut indices into the fewest runs of at most `most`, as even as can be."""
+    count = max(1, -(-len(indices) // most))
+    size = -(-len(indices) // count) or 1
+    return [indices[start : start + size] for start in range(0, len(indices), size)] or [[]]
+
+
+def _page(paper: Paper, tile: float) -> Page:
+    """Return the page to lay out on, with tiles of a width (mm)."""
+    across = paper.width - 2 * MARGIN
+    return Page(width_mm=across, dpi=DPI, smallest_tile_mm=tile, largest_tile_mm=tile)
+
+
+def _enlarge(best: Split, grid: Grid, shapes: Mapping[Path, Shape]) -> Split:
+    """Return a split into as many pages whose tiles are as large as can be."""
+    low, high = 0, round((LARGEST_TILE - SMALLEST_TILE) / STEP)
+    while low < high:
+        middle = (low + high + 1) // 2
+        split = _split(grid, best.paper, shapes, SMALLEST_TILE + middle * STEP)
+        if split.cost < best.cost:
+            best, low = split, middle
+        else:
+            high = middle - 1
+    return best
+
+
+def _split(grid: Grid, paper: Paper, shapes: Mapping[Path, Shape], tile: float) -> Split:
+    """Return how many rows and columns of tiles of a width (mm) a page holds."""
+    page = _page(paper, tile)
+    rows, columns = max(1, len(grid.tiles) - grid.head_rows), len(grid.column_titles)
+
+    def is_narrow(across: int) -> bool:
+        parts = split_grid(grid, rows, across)
+        return all(width(part, page, shapes) <= paper.room[0] for part in parts)
+
+    across = _most(columns, is_narrow)
+
+    @cache
+    def fits(down: int) -> bool:
+        parts = split_grid(grid, down, across)
+        return all(paper.holds(arrange(part, page, shapes)) for part in parts)
+
+    down = _most(rows, fits)
+    return Split(paper, tile, down, across, len(split_grid(grid, down, across)), fits(down))
+
+
+def _most(count: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest number up to `count` that fits; 1 if none does."""
+    low, high = 1, count
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """One page while it is painted. PDF counts in points from the lower left corner."""
+
+    canvas: Canvas
+    paper: Paper
+    layout: Layout
+    shapes: Mapping[Path, Shape]
+    widest: int  # of all the pages, so that they start at the same left edge
+
+    def paint(self) -> None:
+        """Paint every mark, the layout at the top of the page and the widest one in its middle."""
+        room, layout, canvas = self.paper.room, self.layout, self.canvas
+        shrink = min(1.0, room[0] / self.widest, room[1] / layout.height)
+        unit = shrink * 72 / DPI
+        canvas.translate((self.paper.width * POINT - self.widest * unit) / 2, 0)
+        canvas.translate(0, (self.paper.height - MARGIN) * POINT)
+        canvas.scale(unit, unit)
+        canvas.setLineWidth(STROKE * DPI / 25.4)
+        for mark in layout.marks:
+            match mark:
+                case Text():
+                    self.text(mark)
+                case Picture():
+                    self.picture(mark)
+                case Card():
+                    self.card(mark)
+                case Arrow():
+                    self.arrow(mark)
+
+    def text(self, text: Text) -> None:
+        """Write the lines of a text, each aligned within its box and no wider than it."""
+        lettering, box = text.lettering, text.box
+        font = FONTS[lettering.bold]
+        share = {"left": 0.0, "centre": 0.5, "right": 1.0}[text.align]
+        for index, line in enumerate(lettering.lines):
+            natural = pdfmetrics.stringWidth(line, font, lettering.size)
+            squeeze = min(1.0, box.width / natural) if natural else 1.0
+            base = box.top + lettering.ascent + index * lettering.pitch
+            left = box.left + share * (box.width - squeeze * natural)
+            written = self.canvas.beginText(left, -base)
+            written.setFont(font, lettering.size)
+            written.setFillColorRGB(*_parts(text.colour))
+            written.setHorizScale(100 * squeeze)
+            written.textOut(line)
+            self.canvas.drawText(written)
+
+    def picture(self, picture: Picture) -> None:
+        """Embed a picture as JPEG, reduced to `DPI` but never enlarged."""
+        box, shape = picture.box, self.shapes[picture.path]
+        shown = shape if shape[0] <= box.width else (box.width, box.height)
+        encoded = BytesIO()
+        open_reduced(picture.path, shown).save(
+            encoded, format="JPEG", quality=QUALITY, subsampling=0, optimize=True
+        )
+        reader = ImageReader(encoded)
+        self.canvas.drawImage(reader, box.left, -box.bottom, box.width, box.height)
+
+    def card(self, card: Card) -> None:
+        """Draw a hatched card and, on a plain plate in its middle, its note."""
+        box, canvas, note = card.box, self.canvas, card.note
+        stroke = STROKE * DPI / 25.4
+        canvas.saveState()
+        self.frame(box, CARD, None)
+        outline = canvas.beginPath()
+        outline.rect(box.left, -box.bottom, box.width, box.height)
+        canvas.clipPath(outline, stroke=0)
+        canvas.setStrokeColorRGB(*_parts(HATCH))
+        for start in range(box.left - box.height, box.right, round(10 * stroke)):
+            canvas.line(start, -box.bottom, start + box.height, -box.top)
+        canvas.restoreState()
+        self.frame(box, None, RULE)
+        left, top = box.left + (box.width - note.width) // 2, box.top
+        place = Box(left, top + (box.height - note.height) // 2, note.width, note.height)
+        if note.lines:
+            pad = round(6 * stroke)
+            plate = (place.left - pad, place.top - pad, note.width + 2 * pad, note.height + 2 * pad)
+            self.frame(Box(*plate), CARD, None)
+            self.text(Text(place, note, GREY, "centre"))
+
+    def frame(self, box: Box, fill: Colour | None, stroke: Colour | None) -> None:
+        """Draw a rectangle, filled or outlined."""
+        if fill:
+            self.canvas.setFillColorRGB(*_parts(fill))
+        if stroke:
+            self.canvas.setStrokeColorRGB(*_parts(stroke))
+        drawn = {"fill": int(fill is not None), "stroke": int(stroke is not None)}
+        self.canvas.rect(box.left, -box.bottom, box.width, box.height, **drawn)
+
+    def arrow(self, arrow: Arrow) -> None:
+        """Draw a thin line that ends in a small triangle."""
+        box, canvas, head = arrow.box, self.canvas, 5 * STROKE * DPI / 25.4
+        middle = -(box.top + box.height / 2)
+        tip, inwards = (box.left, 1) if arrow.points == "left" else (box.right, -1)
+        canvas.setStrokeColorRGB(*_parts(RULE))
+        canvas.setFillColorRGB(*_parts(RULE))
+        canvas.line(box.left, middle, box.right, middle)
+        triangle = canvas.beginPath()
+        triangle.moveTo(tip, middle)
+        triangle.lineTo(tip + inwards * 2 * head, middle - head)
+        triangle.lineTo(tip + inwards * 2 * head, middle + head)
+        triangle.close()
+        canvas.drawPath(triangle, fill=1, stroke=0)
+
+
+def _parts(colour: Colour) -> tuple[float, float, float]:
+    """Return red, green and blue in [0, 1]."""
+    return colour[0] / 255, colour[1] / 255, colour[2] / 255

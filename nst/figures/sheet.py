@@ -1,0 +1,192 @@
+"""The words of a comparison grid: what it shows, the paper, and the marks made on it.
+
+Values only. `nst.figures.layout` turns a `Grid` and a `Page` into a `Layout`; `nst.figures.grids`
+paints that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from nst.figures.lettering import Hand, Lettering
+
+Shape = tuple[int, int]  # width and height of a picture in px, the right way up
+Colour = tuple[int, int, int]
+
+INK: Colour = (28, 28, 30)
+GREY: Colour = (112, 112, 116)
+
+
+@dataclass(frozen=True)
+class Page:
+    """The paper. A few columns leave it narrower than `width_mm`, very many make it wider."""
+
+    width_mm: float = 277.0  # A4 on its side, less 10 mm left and right
+    dpi: int = 200
+    smallest_tile_mm: float = 12.2  # 96 px at 200 dpi
+    largest_tile_mm: float = 53.4  # 420 px at 200 dpi
+    most_pixels: int = 40_000_000  # of the whole; 120 MB while it is painted
+    title_pt: float = 13.0
+    text_pt: float = 9.0
+    small_pt: float = 8.0
+    floor_pt: float = 7.0  # nothing is lettered smaller
+
+    def mm(self, length: float) -> int:
+        """Return a length in px."""
+        return max(1, round(length * self.dpi / 25.4))
+
+    def pt(self, size: float) -> int:
+        """Return a size of lettering in px."""
+        return max(1, -int(-size * self.dpi // 72))
+
+    def hand(self, size: float, lines: int, *, bold: bool = False) -> Hand:
+        """Return how to letter a text of `size` points in at most so many lines."""
+        return Hand(self.pt(max(size, self.floor_pt)), self.pt(self.floor_pt), lines, bold)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One place for a picture, which stays unopened until it is painted.
+
+    Without a picture, or with a `note`, a hatched card carrying the note is drawn instead.
+    `label` stands above in grey ("content") and is drawn for `Grid.inputs` only.
+    """
+
+    picture: Path | None = None
+    caption: str = ""
+    note: str = ""
+    label: str = ""
+
+    @property
+    def shown(self) -> Path | None:
+        """The picture to paint, or None for a card."""
+        return None if self.note else self.picture
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What changes from column to column, and what its two ends mean."""
+
+    name: str = ""
+    start: str = ""
+    end: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a comparison grid shows. `tiles[row][column]` has a title per row and per column.
+
+    `inputs` stand in the left margin; `row_inputs` and `column_inputs` at the heads of the rows and
+    columns, one each, their captions left out in favour of the titles. The first
+    `head_rows` rows say what the columns are, and return on every page that the grid is split into.
+    Raises `ValueError` where the counts disagree.
+    """
+
+    title: str
+    tiles: Sequence[Sequence[Tile]]
+    row_titles: Sequence[str]
+    column_titles: Sequence[str]
+    subtitle: str = ""
+    row_axis: str = ""
+    column_axis: Axis = field(default_factory=Axis)
+    inputs: Sequence[Tile] = ()
+    row_inputs: Sequence[Tile] = ()
+    column_inputs: Sequence[Tile] = ()
+    head_rows: int = 0
+
+    def __post_init__(self) -> None:
+        rows, columns = len(self.row_titles), len(self.column_titles)
+        if not rows or not columns:
+            raise ValueError(f"A grid needs a row and a column; got {rows} by {columns} titles.")
+        lengths = [len(row) for row in self.tiles]
+        if lengths != [columns] * rows:
+            raise ValueError(
+                f"{rows} row and {columns} column titles need {rows} rows of {columns} tiles; "
+                f"got rows of {lengths}. Give a Tile(note=...) where a picture is missing."
+            )
+        for name, given, wanted in (
+            ("row_inputs", len(self.row_inputs), rows),
+            ("column_inputs", len(self.column_inputs), columns),
+        ):
+            if given not in (0, wanted):
+                raise ValueError(
+                    f"{name} has one tile per title, or none; got {given} for {wanted}."
+                )
+
+    @property
+    def every_tile(self) -> list[Tile]:
+        """All tiles, inputs included, in the order they are painted."""
+        results = [tile for row in self.tiles for tile in row]
+        return [*self.inputs, *self.column_inputs, *self.row_inputs, *results]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in px; right and bottom are exclusive."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        """One px past the last column."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        """One px past the last row."""
+        return self.top + self.height
+
+    def contains(self, other: "Box") -> bool:
+        """Tell whether another box lies inside this one."""
+        across = self.left <= other.left and other.right <= self.right
+        return across and self.top <= other.top and other.bottom <= self.bottom
+
+
+@dataclass(frozen=True)
+class Text:
+    """Lettering in its place."""
+
+    box: Box
+    lettering: Lettering
+    colour: Colour = INK
+    align: Literal["left", "centre", "right"] = "left"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to be fitted into a box of its own shape."""
+
+    box: Box
+    path: Path
+
+
+@dataclass(frozen=True)
+class Card:
+    """A hatched card where a picture is missing, and its note."""
+
+    box: Box
+    note: Lettering
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """An arrow along the middle of its box."""
+
+    box: Box
+    points: Literal["left", "right"]
+
+
+Mark = Text | Picture | Card | Arrow
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A page ready to be painted: its size in px and its marks, none of which overlap."""
+
+    width: int
+    height: int
+    marks: tuple[Mark, ...]

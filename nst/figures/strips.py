@@ -1,0 +1,67 @@
+"""The pictures on the way to a result: a strip for print, an animation for the screen."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from nst.figures.grids import Grid, Tile, draw_grid
+from nst.imaging.images import unstack
+from nst.system.files import write_atomically
+
+COLUMNS = 6
+FRAME_MS = 600
+LAST_FRAME_MS = 2400  # the result stays a while before the animation starts again
+
+
+def draw_strip(
+    stacked: Path, steps: Sequence[int], *, title: str = "", subtitle: str = ""
+) -> Image.Image:
+    """Draw the pictures stacked in a file side by side, each with its number of steps."""
+    with tempfile.TemporaryDirectory(prefix="nst-") as folder:
+        tiles = []
+        for frame, step in zip(_frames(stacked, len(steps)), steps, strict=True):
+            path = Path(folder) / f"{step}.png"
+            frame.save(path)
+            tiles.append(Tile(path, caption=_caption(step)))
+        rows = [tiles[first : first + COLUMNS] for first in range(0, len(tiles), COLUMNS)]
+        columns = len(rows[0])
+        paper = Path(folder) / "paper.png"  # what is left of the last row stays white
+        Image.new("RGB", frame.size, "white").save(paper)
+        rows[-1] += [Tile(paper)] * (columns - len(rows[-1]))
+        grid = Grid(title, rows, [""] * len(rows), [""] * columns, subtitle=subtitle)
+        return draw_grid(grid)
+
+
+def save_animation(stacked: Path, steps: Sequence[int], path: Path) -> None:
+    """Write the pictures as an animated WebP that runs for ever."""
+    first, *others = _frames(stacked, len(steps))
+    durations = [FRAME_MS] * len(others) + [LAST_FRAME_MS]
+    encoded = io.BytesIO()
+    first.save(
+        encoded,
+        format="WEBP",
+        save_all=True,
+        append_images=others,
+        duration=durations if others else LAST_FRAME_MS,
+        loop=0,
+        quality=90,
+    )
+    write_atomically(path, encoded.getvalue())
+
+
+def _frames(stacked: Path, count: int) -> list[Image.Image]:
+    """Take the pictures out of the file that holds them below each other."""
+    with Image.open(stacked) as picture:
+        return unstack(picture.convert("RGB"), count)
+
+
+def _caption(step: int) -> str:
+    """Say how far a picture has come."""
+    if step == 0:
+        return "start"
+    return "1 step" if step == 1 else f"{step} steps"

@@ -1,0 +1,1 @@
+"""The gallery: a page of its own for looking through the cells."""

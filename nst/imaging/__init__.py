@@ -1,0 +1,1 @@
+"""Images read with suspicion, and written."""

@@ -1,0 +1,122 @@
+"""A run's images, looked at before anything is made of them: are they images, and large enough?
+
+A long and narrow picture can have too few px across for the deeper layers, which no setting shows
+by itself. Found while planning, or at the latest when the image is prepared, that costs nothing;
+found by the job of a pair, it costs the place in a cluster's queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from nst.config.architecture import ARCHITECTURES
+from nst.config.catalogue import RESOURCES
+from nst.config.geometry import Size, content_size, style_size
+from nst.config.pictures import Picture
+from nst.config.run import Run
+from nst.config.settings import Settings
+from nst.config.variants import Variant
+from nst.errors import ConfigError, ExtractorError
+from nst.system.clock import refuse_future
+
+FETCHED = Path("results/inputs/catalogue")
+
+
+def inspect_run(run: Run) -> None:
+    """Read the headers of the run's images, as far as they are at hand, and check their sizes.
+
+    The user's own are; the catalogue's are if the project brings them or they were fetched before.
+
+    Raises:
+        ImageError: one cannot be used, or is newer than now.
+        ConfigError: one is too narrow for a layer.
+    """
+    from nst.imaging.images import read_size  # noqa: PLC0415 - Pillow, which the workflow's jobs need not load
+
+    if run.start_file is not None:
+        read_size(Path(run.start_file))
+        refuse_future(Path(run.start_file))
+    sizes: dict[str, dict[str, Size]] = {"content": {}, "style": {}}
+    for role, pictures in (("content", run.contents), ("style", run.styles)):
+        for name, picture in pictures.items():
+            file = _at_hand(picture)
+            if file is not None:
+                sizes[role][name] = read_size(file)
+                if picture.path is not None:
+                    refuse_future(file)
+    for picture in run.kmeans_images:
+        if picture.path is not None and picture not in run.pictures.values():
+            read_size(Path(picture.path))
+            refuse_future(Path(picture.path))
+    check_sizes(run.variants, sizes["content"], sizes["style"])
+
+
+def check_sizes(
+    variants: Sequence[Variant],
+    contents: Mapping[str, Size] | None = None,
+    styles: Mapping[str, Size] | None = None,
+) -> None:
+    """Require that images of these sizes are large enough for the layers of all variants.
+
+    Sizes are those of the files, in px. Where the size of a style's picture depends on that of a
+    content, it is checked against the contents that are given.
+
+    Raises:
+        ConfigError: one is too narrow for a layer.
+    """
+    for settings in _distinct(variants):
+        for size in (*(stage for stage, _ in settings.coarse_stages), settings.image_size):
+            results = {
+                name: content_size(one, settings, size) for name, one in (contents or {}).items()
+            }
+            layers = [*settings.content_layers, *settings.style_layers]
+            for name, result in results.items():
+                _check(f"content {name!r}", result, settings, layers)
+            smallest = min(map(max, results.values()), default=None)
+            for name, one in (styles or {}).items() if settings.style_fit == "own" else ():
+                for longest in _longest(settings, size, smallest):
+                    seen = style_size(one, (longest, longest), settings)
+                    _check(f"style {name!r}", seen, settings, list(settings.style_layers))
+
+
+def _at_hand(picture: Picture) -> Path | None:
+    """Return a file with the picture; None if it is still to be fetched."""
+    if picture.path is not None:
+        return Path(picture.path)
+    assert picture.entry is not None
+    kind, _, rest = picture.entry.source.partition(":")
+    file = RESOURCES / rest if kind == "resources" else FETCHED / picture.entry.file
+    return file if file.is_file() else None
+
+
+def _distinct(variants: Sequence[Variant]) -> list[Settings]:
+    """Return settings that stand for those of all the variants, as far as sizes go."""
+    kinds: dict[tuple[object, ...], Settings] = {}
+    for one in variants:
+        settings = one.settings
+        layers = (tuple(settings.content_layers), tuple(settings.style_layers))
+        sizes = (settings.image_size, settings.size, settings.coarse_stages)
+        kinds[*layers, *sizes, settings.style_fit, settings.style_scale] = settings
+    return list(kinds.values())
+
+
+def _longest(settings: Settings, size: int | Size, smallest: int | None) -> Iterator[int]:
+    """Yield the longer side of the smallest result, if it is known."""
+    if isinstance(size, tuple):
+        yield max(size)
+    elif settings.size == "long_side":
+        yield size
+    elif smallest is not None:
+        yield smallest
+
+
+def _check(who: str, size: Size, settings: Settings, layers: Sequence[str]) -> None:
+    """Require that a picture of a size has all the layers."""
+    try:
+        ARCHITECTURES[settings.extractor].check(layers, min(size))
+    except ExtractorError as error:
+        raise ConfigError(
+            f"{who} becomes {size[0]}x{size[1]} px, which is too narrow: {error} Or crop it, or "
+            "use shallower layers."
+        ) from error

@@ -1,0 +1,1 @@
+"""Neural style transfer itself: losses, objective, start, optimiser."""

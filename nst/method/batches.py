@@ -1,0 +1,84 @@
+"""Which cells are optimised side by side, how many, and what if they do not fit into the memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from nst.config.settings import Settings
+from nst.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+VARIED = frozenset(
+    {
+        *("alpha", "beta", "tv_weight", "content_layers", "style_layers"),
+        *("start", "start_noise", "seed"),
+    }
+)
+# Torch's words on a CPU; the last are oneDNN's, which knows every convolution here and then only
+# lacks memory for its code and scratch.
+OUT_OF_MEMORY = ("can't allocate memory", "std::bad_alloc", "could not create a primitive")
+TOO_LARGE = (
+    "the picture does not fit into the device's memory; lower image_size, choose a smaller "
+    "extractor, or set device to cpu"
+)
+
+
+def best_batch_size(device: torch.device) -> int:
+    """Choose how many cells to optimise side by side.
+
+    A GPU is only filled by many pictures at once. A CPU is filled by one: batches of 2 and 6
+    brought nothing there, take more memory, and finish nothing until the end.
+    """
+    return 1 if device.type == "cpu" else 16
+
+
+def _shared(settings: Settings) -> Mapping[str, object]:
+    """Return the settings that the cells of a batch have in common."""
+    return {name: value for name, value in settings.to_dict().items() if name not in VARIED}
+
+
+def group_cells(cells: Sequence[Settings]) -> list[dict[int, Settings]]:
+    """Put the cells that can share a batch together, each under its place in the list."""
+    groups: list[tuple[Mapping[str, object], dict[int, Settings]]] = []
+    for place, cell in enumerate(cells):
+        shared = _shared(cell)
+        for of_group, group in groups:
+            if of_group == shared:
+                group[place] = cell
+                break
+        else:
+            groups.append((shared, {place: cell}))
+    return [group for _, group in groups]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory could not be had, on a GPU or a CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def halved(size: int) -> int:
+    """Return half a batch size, after a batch of ``size`` did not fit into the memory."""
+    if size == 1:
+        raise UserError(TOO_LARGE)
+    logger.warning("%d cells do not fit into the memory; going on with %d", size, size // 2)
+    torch.cuda.empty_cache()
+    return size // 2
+
+
+@contextmanager
+def refused_if_too_large() -> Iterator[None]:
+    """Tell what to do if what a single picture needs does not fit into the memory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise UserError(TOO_LARGE) from error
+        raise

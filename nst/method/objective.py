@@ -1,0 +1,169 @@
+"""What is minimised: the weighted losses of a batch of cells of the same pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from nst.config.settings import Settings
+from nst.method.losses import (
+    CONTENT_LOSSES,
+    LOSSES_OF_SHARES,
+    STYLE_LOSSES,
+    TV_LOSSES,
+    Gram,
+    gram_matrix,
+)
+from nst.network.extractor import Extractor
+from nst.network.shapes import Float, Tensor
+
+SUMS = ("content", "style", "tv", "total")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the features of a result are compared with; measured once for a pair."""
+
+    content: Mapping[str, Float[Tensor, "1 _c _h _w"]]
+    style: Mapping[str, Gram]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The losses of each cell, and what they are made of.
+
+    ``content`` and ``style`` are sums over layers with the layers' weights, before α and β.
+    ``layers`` has the unweighted loss of each layer, as ``content relu4_2`` or ``style relu1_1``.
+    """
+
+    content: Float[Tensor, " b"]
+    style: Float[Tensor, " b"]
+    tv: Float[Tensor, " b"]
+    total: Float[Tensor, " b"]
+    layers: Mapping[str, Float[Tensor, " b"]]
+
+    def named(self) -> dict[str, Float[Tensor, " b"]]:
+        """Return all of them by name, in one mapping."""
+        sums = {name: getattr(self, name) for name in SUMS}
+        return {**sums, **{f"layer {name}": loss for name, loss in self.layers.items()}}
+
+    @classmethod
+    def from_named(cls, losses: Mapping[str, Float[Tensor, " b"]]) -> Parts:
+        """Read back what ``named`` returned."""
+        layers = {name: loss for name, loss in losses.items() if name not in SUMS}
+        return cls(
+            **{name: losses[name] for name in SUMS},
+            layers={name.removeprefix("layer "): loss for name, loss in layers.items()},
+        )
+
+
+def measure_targets(
+    extractor: Extractor,
+    content: Float[Tensor, "1 3 _h _w"],
+    style: Float[Tensor, "1 3 _H _W"],
+    cells: Sequence[Settings],
+) -> Targets:
+    """Measure the content's features and the style's Gram matrices, for all the cells' layers.
+
+    Raises:
+        ExtractorError: a layer is unknown, or an image is too small for one.
+    """
+    with torch.no_grad():
+        content_features = extractor(content, _used(cell.content_layers for cell in cells))
+        style_features = extractor(style, _used(cell.style_layers for cell in cells))
+    # Against a target in float32, the features' error is one in float32 too.
+    at_least = torch.promote_types(extractor.dtype, torch.float32)
+    return Targets(
+        content={layer: features.to(at_least) for layer, features in content_features.items()},
+        style={layer: gram_matrix(features) for layer, features in style_features.items()},
+    )
+
+
+class Objective:
+    """The weighted sum of the losses: α · content + β · style + total variation.
+
+    Gatys et al. (2016), equation 7, for each cell of a batch with its own α, β and layer weights.
+    A layer that one cell leaves out has the weight 0 there, so the cells can share the features.
+    The cells must share the kinds of losses.
+    """
+
+    def __init__(self, extractor: Extractor, targets: Targets, cells: Sequence[Settings]) -> None:
+        self._extractor = extractor
+        self._targets = targets
+        kinds = cells[0]
+        self._content_loss = CONTENT_LOSSES[kinds.content_loss]
+        self._style_loss = STYLE_LOSSES[kinds.style_loss]
+        self._tv_loss = TV_LOSSES[kinds.tv_loss]
+        device = next(extractor.parameters()).device
+
+        def column(values: Iterable[float]) -> Float[Tensor, " b"]:
+            return torch.tensor(list(values), dtype=torch.float32, device=device)
+
+        def columns(
+            weightings: Sequence[Mapping[str, float]], kind: str
+        ) -> dict[str, Float[Tensor, " b"]]:
+            if kind in LOSSES_OF_SHARES:
+                weightings = [_shares(weights) for weights in weightings]
+            return {
+                layer: column(weights.get(layer, 0.0) for weights in weightings)
+                for layer in _used(weightings)
+            }
+
+        self._alpha = column(cell.alpha for cell in cells)
+        self._beta = column(cell.beta for cell in cells)
+        self._tv_weight = column(cell.tv_weight for cell in cells)
+        self._content_weights = columns([cell.content_layers for cell in cells], kinds.content_loss)
+        self._style_weights = columns([cell.style_layers for cell in cells], kinds.style_loss)
+
+    def __call__(self, images: Float[Tensor, "b 3 _h _w"]) -> Parts:
+        """Evaluate the losses of ``images``, RGB in [0, 1], one row per cell."""
+        features = self._extractor(images, {*self._content_weights, *self._style_weights})
+        content = {
+            layer: self._content_loss(features[layer], self._targets.content[layer])
+            for layer in self._content_weights
+        }
+        style = {
+            layer: self._style_loss(gram_matrix(features[layer]), self._targets.style[layer])
+            for layer in self._style_weights
+        }
+        content_sum = _weighted_sum(content, self._content_weights)
+        style_sum = _weighted_sum(style, self._style_weights)
+        tv = self._tv_loss(images)
+        return Parts(
+            content=content_sum,
+            style=style_sum,
+            tv=tv,
+            total=self._alpha * content_sum + self._beta * style_sum + self._tv_weight * tv,
+            layers={
+                **{f"content {layer}": loss for layer, loss in content.items()},
+                **{f"style {layer}": loss for layer, loss in style.items()},
+            },
+        )
+
+
+def _used(weightings: Iterable[Mapping[str, float]]) -> list[str]:
+    """List the layers that have a weight in any of ``weightings``, in a fixed order."""
+    return sorted({layer for weights in weightings for layer, value in weights.items() if value})
+
+
+def _shares(weights: Mapping[str, float]) -> dict[str, float]:
+    """Scale weights to sum to 1."""
+    total = sum(weights.values())
+    return {layer: weight / total for layer, weight in weights.items()}
+
+
+def _weighted_sum(
+    losses: Mapping[str, Tensor], weights: Mapping[str, Tensor]
+) -> Float[Tensor, " b"]:
+    """Add up the layers' losses, each cell with its own weights.
+
+    One after the other, not stacked: a layer of weight 0 then leaves the sum as it was to the last
+    bit, and a cell's result does not depend on the layers that others in its batch use.
+    """
+    terms = [weights[layer] * loss for layer, loss in losses.items()]
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total

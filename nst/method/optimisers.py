@@ -1,0 +1,189 @@
+"""Batched optimisers: every cell of a batch has its own history and step.
+
+``torch.optim.LBFGS`` treats a batch as one problem, so that one cell's curvature bends another's
+step. Here all state has a leading batch axis and nothing is ever summed over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from nst.method.spectrum import favour_low_frequencies
+from nst.network.shapes import Float, Tensor
+
+HISTORY = 10  # pairs; 20 or 40 gained 1 %
+FIRST_STEP = 0.01  # largest change of a pixel in the first step, on the [0, 1] scale
+# Power of 1/frequency. With 1 the loss after 50 evaluations was 4 to 47 % higher, on three pairs
+# and two extractors; 0.25 did about as well.
+PREFERENCE = 0.5
+LAST = ("last images", "last gradient")  # names of what L-BFGS keeps
+PAIR = ("step", "change", "curvature")
+LARGEST_STEP = 0.1  # and in any later one: without a line search, an unbounded step can diverge
+
+
+@runtime_checkable  # the tests check annotations as the program runs
+class Optimiser(Protocol):
+    """Turns gradients into steps, one row per cell."""
+
+    def step(
+        self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
+    ) -> Float[Tensor, "b 3 h w"]:
+        """Return the next images."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return, by name, all that the next step depends on, with a row for each cell."""
+        ...
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from where another optimiser of the same kind was when ``state`` was taken."""
+        ...
+
+
+class Lbfgs:
+    """L-BFGS (Nocedal and Wright, algorithm 7.4) without a line search, row by row.
+
+    The initial inverse Hessian is not a multiple of the identity but a filter that favours low
+    frequencies, as if the image were optimised as weighted Fourier coefficients. A picture's large
+    forms and colours then move as readily as its fine detail. ``caution`` in (0, 1] scales the
+    bounds on a step.
+    """
+
+    def __init__(self, caution: float = 1.0) -> None:
+        self._caution = caution
+        self._pairs: list[tuple[Tensor, Tensor, Tensor]] = []  # (s, y, 1 / s·y)
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def step(
+        self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
+    ) -> Float[Tensor, "b 3 h w"]:
+        """Return the next images, each pixel at most ``LARGEST_STEP`` away.
+
+        The pairs are of the images as they are met, so clamping them in between does no harm; it
+        ends lower than clamping once at the end.
+        """
+        if self._last is not None:
+            self._remember(images - self._last[0], gradient - self._last[1])
+        self._last = (images, gradient)
+        direction = -self._apply_inverse_hessian(gradient)
+        largest = direction.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-30)
+        if self._pairs:
+            length = (self._caution * LARGEST_STEP / largest).clamp(max=1)
+        else:
+            length = self._caution * FIRST_STEP / largest
+        return images + length * direction
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the last images and gradient, and the pairs, the oldest first."""
+        state = {} if self._last is None else dict(zip(LAST, self._last, strict=True))
+        for number, pair in enumerate(self._pairs):
+            state |= {f"{name} {number}": part for name, part in zip(PAIR, pair, strict=True)}
+        return state
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what ``state`` returned."""
+        self._last = (state[LAST[0]], state[LAST[1]]) if LAST[0] in state else None
+        count = sum(name.startswith(f"{PAIR[0]} ") for name in state)
+        step, change, curvature = PAIR
+        self._pairs = [
+            (state[f"{step} {n}"], state[f"{change} {n}"], state[f"{curvature} {n}"])
+            for n in range(count)
+        ]
+
+    def _remember(self, step: Tensor, change: Tensor) -> None:
+        """Keep a pair; for a cell where it shows no positive curvature, one that does nothing."""
+        product = _dot(step, change)
+        # Relative to their lengths, so that the scale of the loss does not matter. At a minimum the
+        # product underflows, and its inverse would not be a number.
+        lengths = _dot(step, step).sqrt() * _dot(change, change).sqrt()
+        usable = product > 1e-8 * lengths + 1e-30
+        self._pairs.append((step, change, torch.where(usable, 1 / product, 0.0)))
+        del self._pairs[:-HISTORY]
+
+    def _apply_inverse_hessian(self, gradient: Tensor) -> Tensor:
+        """Run the two-loop recursion over the remembered pairs.
+
+        As it is written. With the inner products kept, each loop is a small triangular system
+        between two products with the whole history; on a CPU that took twice the time.
+        """
+        result = gradient
+        projections = []
+        for step, change, curvature in reversed(self._pairs):
+            projections.append(curvature * _dot(step, result))
+            result = torch.addcmul(result, projections[-1], change, value=-1)
+        result = self._initial_inverse_hessian(result)
+        for (step, change, curvature), projection in zip(
+            self._pairs, reversed(projections), strict=True
+        ):
+            result = torch.addcmul(result, projection - curvature * _dot(change, result), step)
+        return result
+
+    def _initial_inverse_hessian(self, gradient: Tensor) -> Tensor:
+        """Smooth, and scale by the newest pair's curvature (Nocedal and Wright, 7.20)."""
+        result = favour_low_frequencies(gradient, PREFERENCE)
+        if not self._pairs:
+            return result
+        _, change, curvature = self._pairs[-1]
+        scale = 1 / (curvature * _dot(change, favour_low_frequencies(change, PREFERENCE)))
+        return result * torch.where(scale.isfinite(), scale, 1.0)
+
+
+class Adam:
+    """Adam (Kingma and Ba, 2015), algorithm 1; elementwise, so a row's path is its own.
+
+    ``keras`` moves ε inside the bias correction, to where the paper's section 2 has it as ε̂ and
+    TensorFlow computes it: a large ε then counts for more in the first steps.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.02,
+        betas: tuple[float, float] = (0.9, 0.99),
+        epsilon: float = 1e-8,
+        *,
+        keras: bool = False,
+    ) -> None:
+        self._learning_rate = learning_rate
+        self._betas = betas
+        self._epsilon = epsilon
+        self._keras = keras
+        self._steps = 0
+        self._mean: Tensor | None = None
+        self._square: Tensor | None = None
+
+    def step(
+        self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
+    ) -> Float[Tensor, "b 3 h w"]:
+        """Return the next images."""
+        if self._mean is None or self._square is None:
+            self._mean, self._square = torch.zeros_like(gradient), torch.zeros_like(gradient)
+        self._steps += 1
+        first, second = self._betas
+        self._mean = torch.lerp(gradient, self._mean, first)
+        self._square = torch.lerp(gradient.square(), self._square, second)
+        correction = 1 - first**self._steps
+        second_correction = (1 - second**self._steps) ** 0.5
+        epsilon = self._epsilon / second_correction if self._keras else self._epsilon
+        scale = self._square.sqrt() / second_correction + epsilon
+        moved: Tensor = images - self._learning_rate / correction * self._mean / scale
+        return moved
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the moments, and for each cell the number of steps."""
+        if self._mean is None or self._square is None:
+            return {}
+        steps = torch.full((len(self._mean),), self._steps)
+        return {"mean": self._mean, "square": self._square, "steps": steps}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what ``state`` returned."""
+        self._mean, self._square = state.get("mean"), state.get("square")
+        self._steps = int(state["steps"][0]) if state else 0
+
+
+def _dot(left: Float[Tensor, "b 3 h w"], right: Float[Tensor, "b 3 h w"]) -> Tensor:
+    """Return each row's inner product, shaped to multiply images."""
+    return (left * right).sum(dim=(1, 2, 3), keepdim=True)

@@ -1,0 +1,128 @@
+"""The picture that optimisation starts from."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from nst.config.settings import Settings
+from nst.errors import ConfigError
+from nst.method.spectrum import favour_low_frequencies
+from nst.network.extractor import CAFFE_MEAN
+from nst.network.shapes import Float, Tensor
+
+
+def start_image(
+    settings: Settings,
+    content: Float[Tensor, "1 3 h w"],
+    style: Float[Tensor, "1 3 _h _w"],
+    file: Float[Tensor, "1 3 h w"] | None = None,
+) -> Float[Tensor, "1 3 h w"]:
+    """Return the start that the settings ask for: RGB, of the content's size.
+
+    ``recoloured`` is the content in the style's colours, mixed with ``start_noise`` parts of 1/f
+    noise in these colours: without it, nothing tells the strokes where to begin in a flat sky.
+    ``noise`` is uniform white noise, ``blended_noise`` the content with ``start_noise`` parts of
+    faint white noise, ``style`` the style stretched over the content's shape. ``content`` and
+    ``file`` are these images themselves.
+    """
+    device = content.device
+    # On the CPU, so that a seed gives the same start for every device.
+    content, style = content.cpu(), style.cpu()
+    return _start_on_cpu(settings, content, style, file).to(device)
+
+
+def _start_on_cpu(
+    settings: Settings, content: Tensor, style: Tensor, file: Tensor | None
+) -> Tensor:
+    """Compute the start, of whichever kind."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    match settings.start:
+        case "content":
+            return content.clone()
+        case "file":
+            if file is None:
+                raise ConfigError("start: file needs the path of an image, as start_file")
+            return file.clone()
+        case "style":
+            size = content.shape[-2:]
+            return functional.interpolate(style, size=size, mode="bicubic", antialias=True)
+        case "noise":
+            return torch.rand(content.shape, generator=generator).to(content)
+        case "blended_noise":
+            noise = torch.rand(content.shape, generator=generator).to(content)
+            return blend(content, noise, settings.start_noise)
+        case "recoloured":
+            noise = pink_noise(content.shape[2], content.shape[3], generator).to(content)
+            return recolour(mix(content, noise, settings.start_noise), style)
+
+
+def blend(
+    content: Float[Tensor, "1 3 h w"], noise: Float[Tensor, "1 3 h w"], share: float
+) -> Float[Tensor, "1 3 h w"]:
+    """Blend the content with noise of ±20 levels of 255 around ImageNet's mean colour.
+
+    ``noise`` is uniform in [0, 1]. The start of the Coursera exercise, which does this on
+    mean-subtracted colours from 0 to 255.
+    """
+    mean = torch.tensor(CAFFE_MEAN).to(content).view(1, 3, 1, 1)
+    return mean + share * (2 * noise - 1) * (20 / 255) + (1 - share) * (content - mean)
+
+
+def mix(
+    image: Float[Tensor, "1 3 h w"], noise: Float[Tensor, "1 3 h w"], share: float
+) -> Float[Tensor, "1 3 h w"]:
+    """Replace a share of an image's variance by noise in its own colours.
+
+    ``noise`` has mean 0 and variance 1. The mean and covariance of the colours stay as they are.
+    """
+    mean, covariance = _colour_statistics(image)
+    colours = image.flatten(2)[0].double() - mean
+    grains = _matrix_power(covariance, 0.5) @ noise.flatten(2)[0].double()
+    mixed: Tensor = (1 - share) ** 0.5 * colours + share**0.5 * grains + mean
+    return mixed.view_as(image).to(image.dtype)
+
+
+def pink_noise(height: int, width: int, generator: torch.Generator) -> Float[Tensor, "1 3 h w"]:
+    """Draw noise whose amplitude falls as 1/frequency, with mean 0 and standard deviation 1.
+
+    The spectrum of photographs and paintings, so it has something of every size of stroke.
+    """
+    white = torch.randn(1, 3, height, width, generator=generator)
+    pink = favour_low_frequencies(white)
+    return (pink - pink.mean()) / pink.std()
+
+
+def recolour(
+    content: Float[Tensor, "1 3 h w"], style: Float[Tensor, "1 3 _h _w"]
+) -> Float[Tensor, "1 3 h w"]:
+    """Give the content the style's mean and covariance of colour, then clamp to [0, 1].
+
+    The linear Monge-Kantorovich map of Pitié and Kokaram (2007): of all the linear maps that fit,
+    the one that changes the colours least.
+    """
+    content_mean, content_covariance = _colour_statistics(content)
+    style_mean, style_covariance = _colour_statistics(style)
+    root = _matrix_power(content_covariance, 0.5)
+    inverse_root = _matrix_power(content_covariance, -0.5)
+    transform = inverse_root @ _matrix_power(root @ style_covariance @ root, 0.5) @ inverse_root
+    colours = transform @ (content.flatten(2)[0].double() - content_mean) + style_mean
+    return colours.view_as(content).to(content.dtype).clamp(0, 1)
+
+
+def _colour_statistics(
+    image: Float[Tensor, "1 3 _h _w"],
+) -> tuple[Float[Tensor, "3 1"], Float[Tensor, "3 3"]]:
+    """Return the mean and covariance of the pixels' RGB, in float64."""
+    colours = image.flatten(2)[0].double()
+    mean = colours.mean(1, keepdim=True)
+    centred = colours - mean
+    # The floor lets a grey or one-coloured image have an inverse.
+    return mean, centred @ centred.T / colours.shape[1] + 1e-5 * torch.eye(3).to(colours)
+
+
+def _matrix_power(matrix: Float[Tensor, "3 3"], power: float) -> Float[Tensor, "3 3"]:
+    """Raise a symmetric positive matrix to a real power."""
+    values, vectors = torch.linalg.eigh(matrix)
+    root: Tensor = (vectors * values.clamp(min=1e-12) ** power) @ vectors.T
+    return root

@@ -1,0 +1,1 @@
+"""The networks whose features are compared, and the tensors that go through them."""

@@ -1,0 +1,199 @@
+"""The networks whose features define the losses, behind one interface with named layers.
+
+Every extractor is a stack of 3x3 convolutions in blocks of falling resolution, as VGG-19 is. They
+differ in widths, weights, padding and pooling only, so one class holds them all and one file format
+stores them: a ``safetensors`` file that carries the tensors, and its kind in the header.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+from torch.nn import functional
+
+from nst.config.architecture import Architecture
+from nst.errors import ExtractorError
+from nst.network.shapes import Float, Tensor
+from nst.system.files import write_atomically
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of RGB in [0, 1]
+FILE_FORMAT = "nst-extractor-2"
+
+
+class Extractor(nn.Module):
+    """A convolutional network that returns the features of the layers asked for.
+
+    Pictures are RGB in [0, 1]. A first 1x1 convolution, ``input``, turns them into what the
+    network was made for: ImageNet normalisation, or the Caffe colours of the original VGG.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.input = nn.Conv2d(3, 3, 1)
+        self.convolutions = nn.ModuleDict()
+        channels = 3
+        widths = (width for block in architecture.widths for width in block)
+        for name, width in zip(architecture.convolutions, widths, strict=True):
+            self.convolutions[name] = nn.Conv2d(
+                channels, width, 3, padding=1, padding_mode=architecture.padding
+            )
+            channels = width
+        self.normalise_input(IMAGENET_MEAN, IMAGENET_STD)
+        self.requires_grad_(False)
+
+    def normalise_input(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Make ``input`` compute (x - mean) / std per channel."""
+        scale = 1 / torch.tensor(std)
+        with torch.no_grad():
+            self.input.weight.copy_(torch.diag(scale)[:, :, None, None])
+            self.input.bias.copy_(-torch.tensor(mean) * scale)  # type: ignore[union-attr]
+
+    def adapted(
+        self, pooling: str, input_range: str, dtype: torch.dtype | None = None
+    ) -> Extractor:
+        """Return this network with another pooling, input or precision, sharing what it can.
+
+        ``pooling`` is ``native``, ``max`` or ``average``. ``input_range`` is what the first
+        convolution gets: ``native``, as the network was made for; ``imagenet``, RGB minus the mean
+        over the standard deviation of ImageNet; ``caffe``, BGR in [0, 255] minus its mean; or
+        ``unit``, the recipe that leaves the normalisation out. The latter is defined for every
+        network by what it does to one made for ``imagenet``, which then gets RGB in [0, 1].
+        """
+        changes = {} if pooling == "native" else {"pooling": pooling}
+        other = Extractor(replace(self.architecture, **changes))  # type: ignore[arg-type]
+        other.convolutions = self.convolutions
+        if dtype not in (None, self.dtype):
+            other.convolutions = copy.deepcopy(self.convolutions).to(dtype)
+        other.input.load_state_dict(self.input.state_dict())
+        if input_range == "imagenet":
+            other.normalise_input(IMAGENET_MEAN, IMAGENET_STD)
+        elif input_range == "caffe":
+            other.normalise_input(CAFFE_MEAN, (1 / 255,) * 3)
+            other.input.weight.copy_(other.input.weight.flip(0))
+            other.input.bias.copy_(other.input.bias.flip(0))  # type: ignore[union-attr]
+        elif input_range == "unit":
+            mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+            weight = self.input.weight.cpu()[:, :, 0, 0]
+            other.input.bias.add_((weight @ mean).to(other.input.bias))  # type: ignore[union-attr]
+            other.input.weight.copy_((weight * std)[:, :, None, None])
+        return other.to(next(self.parameters()).device).eval()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the convolutions compute in, and their features are of."""
+        return self.convolutions["conv1_1"].weight.dtype  # type: ignore[return-value]
+
+    def forward(
+        self, images: Float[Tensor, "b 3 h w"], layers: Collection[str]
+    ) -> dict[str, Float[Tensor, "b _c _h _w"]]:
+        """Return the features of ``layers``, computing nothing beyond the last of them.
+
+        Layer ``relu4_2`` is ``conv4_2`` after the ReLU, which is not done in place where the value
+        before it is asked for.
+
+        Raises:
+            ExtractorError: a layer is unknown, or the images are too small for one.
+        """
+        self.architecture.check(layers, min(images.shape[-2:]))
+        features = {}
+        for name, value in self._walk(images, layers):
+            if name in layers:
+                features[name] = value
+            if len(features) == len(set(layers)):
+                break
+        return features
+
+    def _walk(self, images: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """Apply the network, handing out each layer as it is computed."""
+        pool = (
+            functional.max_pool2d if self.architecture.pooling == "max" else functional.avg_pool2d
+        )
+        # The picture's own colours are normalised in its own precision. Channels last is the layout
+        # of the fast kernels; bfloat16 in the other one is slower than float32.
+        value = self.input(images).to(self.dtype, memory_format=torch.channels_last)
+        for name, convolution in self.convolutions.items():
+            if name.endswith("_1") and name != "conv1_1":
+                value = pool(value, 2)
+            value = convolution(value)
+            yield name, value
+            value = functional.relu(value, inplace=name not in layers)
+            yield name.replace("conv", "relu"), value
+
+
+def save_extractor(extractor: Extractor, path: Path) -> None:
+    """Write the weights and the architecture to ``path``, whole or not at all.
+
+    The same weights give the same bytes. The header has a digest of it all, since a flipped bit
+    in the weights would change every picture a little, and nobody would notice.
+    """
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in extractor.state_dict().items()}
+    header = {"format": FILE_FORMAT, **asdict(extractor.architecture)}
+    header["sha256"] = _digest(header, tensors)
+    # One metadata entry: the order of several is not kept by safetensors.
+    metadata = {"nst": json.dumps(header, sort_keys=True)}
+    write_atomically(path, safetensors.torch.save(tensors, metadata))
+
+
+def load_extractor(path: Path) -> Extractor:
+    """Read an extractor that ``save_extractor`` wrote, ready for use on the CPU.
+
+    Raises:
+        ExtractorError: the file is missing, damaged or of another kind.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["nst"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header.pop("sha256") != _digest(header, tensors):
+            raise ValueError("it does not hold what was written")
+        extractor = Extractor(_architecture(header))
+        extractor.load_state_dict(tensors)
+    except (
+        OSError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        safetensors.SafetensorError,
+    ) as error:
+        raise ExtractorError(
+            f"{path} is not an extractor file of this version ({error}). "
+            "Delete it; the next run makes it again."
+        ) from error
+    return extractor.eval()
+
+
+def _architecture(header: Mapping[str, object]) -> Architecture:
+    """Read the architecture back from a file's header."""
+    fields = dict(header)
+    if fields.pop("format") != FILE_FORMAT:
+        raise KeyError("format")
+    fields["widths"] = tuple(tuple(block) for block in fields["widths"])  # type: ignore[attr-defined]
+    return Architecture(**fields)  # type: ignore[arg-type]
+
+
+def _digest(header: Mapping[str, object], tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of a file's header and of its weights, in the order of their names."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(tensors[name].numpy().data)
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,38 @@
+"""Pictures to tensors and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+
+from nst.errors import ImageError
+from nst.imaging.images import check_mode
+from nst.network.shapes import Float, Tensor
+
+
+def to_tensor(image: Image.Image) -> Float[Tensor, "1 3 h w"]:
+    """Turn a picture into a float32 tensor in [0, 1].
+
+    Raises ``ImageError`` for any mode but RGB.
+    """
+    check_mode(image)
+    values = torch.from_numpy(np.array(image))  # h w 3; a copy, as Pillow's own memory is read-only
+    return values.permute(2, 0, 1).unsqueeze(0).contiguous().to(torch.float32) / 255
+
+
+def to_image(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "1 3 h w"]) -> Image.Image:
+    """Turn a tensor in [0, 1], on any device, into a picture: clamped, rounded to 8 bits.
+
+    The exact inverse of ``to_tensor``. Raises ``ImageError`` for NaN, which has no colour.
+    """
+    values = tensor.detach().to("cpu", torch.float32)
+    missing = int(values.isnan().sum())
+    if missing:
+        raise ImageError(
+            f"A picture's values must be numbers; got NaN for {missing} of {values.numel()}. "
+            "Lower the learning rate or the weights."
+        )
+    levels = values.clamp(0, 1).mul(255).round().to(torch.uint8)
+    levels = levels.reshape(3, *levels.shape[-2:]).permute(1, 2, 0)  # h w 3
+    return Image.fromarray(levels.contiguous().numpy())

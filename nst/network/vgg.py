@@ -1,0 +1,205 @@
+"""VGG as an extractor: torchvision's ImageNet weights, and the same network distilled."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nst.config.architecture import VGG16, VGG19, VGG19_16X, Architecture
+from nst.errors import ExtractorError, FetchError
+from nst.network.extractor import Extractor, file_digest
+from nst.network.shapes import Tensor
+from nst.system.download import download, reason
+from nst.system.files import part_folder, place, remove_parts
+
+logger = logging.getLogger(__name__)
+
+PAUSES = (1, 3)  # seconds before each further attempt at a download
+OFFLINE = "extractor kmeans needs no weights, and vgg19_16x only a small file"
+
+
+def fetch_vgg19(weights: Path | None = None, mirror: str | None = None) -> Extractor:
+    """Return VGG-19 with torchvision's ImageNet weights.
+
+    They come from the file ``weights``, or from a mirror folder that holds the published file, or
+    are downloaded once into torch's own cache. The digest in the published name is checked.
+
+    Raises:
+        FetchError: the weights cannot be had, or are not the published ones.
+    """
+    from torchvision.models import VGG19_Weights  # noqa: PLC0415 - takes more than a second
+
+    return _fetch(VGG19, VGG19_Weights.IMAGENET1K_V1.url, weights, mirror)
+
+
+def fetch_vgg16(weights: Path | None = None, mirror: str | None = None) -> Extractor:
+    """Return VGG-16 with torchvision's ImageNet weights, from where ``fetch_vgg19`` looks too."""
+    from torchvision.models import VGG16_Weights  # noqa: PLC0415 - takes more than a second
+
+    return _fetch(VGG16, VGG16_Weights.IMAGENET1K_V1.url, weights, mirror)
+
+
+def _fetch(
+    architecture: Architecture, url: str, weights: Path | None, mirror: str | None
+) -> Extractor:
+    """Find or download a published file, check its digest, and take the convolutions."""
+    name = url.rsplit("/", 1)[-1]
+    if weights is None and mirror and (Path(mirror) / name).is_file():
+        weights = Path(mirror) / name
+    if mirror and "://" in mirror:
+        url = f"{mirror.rstrip('/')}/{name}"
+    if weights is None:
+        weights = Path(torch.hub.get_dir()) / "checkpoints" / name
+        _ensure(url, weights)
+    else:
+        _check_published_digest(weights, name)
+    return vgg_from_state_dict(architecture, _load_state_dict(weights), str(weights))
+
+
+def _ensure(url: str, weights: Path) -> None:
+    """Have the published weights in torch's cache; what is damaged there is fetched again."""
+    if weights.exists():
+        if _digest(weights, weights.name).startswith(_published_digest(weights.name)):
+            return
+        logger.warning("%s is damaged; fetching it again", weights)
+    _download(url, weights)
+
+
+def _download(url: str, weights: Path) -> None:
+    """Download the published weights, with retries, and check the digest in their name."""
+    import requests  # noqa: PLC0415 - only a run that downloads needs it
+
+    network = weights.name.split("-")[0]
+    remove_parts(weights.parent)
+    for pause in (*PAUSES, None):
+        try:
+            with part_folder(weights) as folder:
+                arrived = folder / weights.name
+                download(url, arrived)
+                digest = _digest(arrived, weights.name)
+                if not digest.startswith(_published_digest(weights.name)):
+                    raise requests.RequestException(f"it sent another file, sha256 {digest[:12]}…")
+                place(arrived, weights)
+        except requests.RequestException as error:
+            told = reason(error)
+        except OSError as error:
+            told = f"{error.filename or weights}: {error.strerror}"
+            break  # the disk, which will not be better in a second
+        else:
+            return
+        if pause is not None:
+            logger.warning("%s: %s failed (%s); trying again", network, url, told)
+            time.sleep(pause)
+    raise FetchError(
+        f"{network}: {url} cannot be fetched ({told}). Download {weights.name} elsewhere and "
+        f"set {network}.weights to it; {OFFLINE}."
+    )
+
+
+def vgg_from_state_dict(
+    architecture: Architecture, state: Mapping[str, Tensor], source: str
+) -> Extractor:
+    """Take the convolutions out of a torchvision state dict."""
+    indices = sorted(
+        int(match[1]) for key in state if (match := re.fullmatch(r"features\.(\d+)\.weight", key))
+    )
+    names = [f"features.{index}" for index in indices]
+    return _fill(Extractor(architecture), state, names, source)
+
+
+def vgg19_16x_from_file(path: Path) -> Extractor:
+    """Read the distilled network from its authors' checkpoint.
+
+    Its first layer, a 1x1 convolution, turns RGB in [0, 1] into the Caffe colours of the original.
+    """
+    state = _load_state_dict(path).get("model")
+    if not isinstance(state, Mapping):
+        raise ExtractorError(f"{path} is not the distilled VGG-19; fetch the right file")
+    extractor = Extractor(VGG19_16X)
+    names = [name.replace("_", "") for name in VGG19_16X.convolutions]
+    extractor = _fill(extractor, state, names, str(path))
+    _copy_convolution(extractor.input, state, "conv0", str(path))
+    return extractor
+
+
+def _load_state_dict(path: Path) -> Mapping[str, Any]:
+    """Load tensors without running code that the file may hold."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, Mapping):
+            raise TypeError(type(state).__name__)
+    except OSError as error:
+        raise FetchError(f"{path} cannot be read ({error.strerror}); check the path") from error
+    except Exception as error:  # a damaged pickle raises whatever it likes
+        raise ExtractorError(
+            f"{path} is not a checkpoint of tensors ({type(error).__name__}); fetch it again"
+        ) from error
+    return state
+
+
+def _published_digest(name: str) -> str:
+    """Return the start of the sha256 that torchvision puts into a published name."""
+    return name.rsplit("-", 1)[-1].removesuffix(".pth")
+
+
+def _check_published_digest(path: Path, name: str) -> None:
+    """Compare a file with the digest that torchvision puts into its published name."""
+    expected, digest = _published_digest(name), _digest(path, name)
+    network = name.split("-", maxsplit=1)[0]
+    if not digest.startswith(expected):
+        raise FetchError(
+            f"{network}: {path} has sha256 {digest[:12]}…, but torchvision's weights begin with "
+            f"{expected}. It is damaged or another file; delete it and fetch {name} again."
+        )
+
+
+def _digest(path: Path, name: str) -> str:
+    """Return the sha256 of what should be the published file ``name``."""
+    network = name.split("-", maxsplit=1)[0]
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise FetchError(
+            f"{network}: {path} cannot be read ({error.strerror}). Set {network}.weights to "
+            f"{name}, or to null to download it; {OFFLINE}."
+        ) from error
+
+
+def _fill(
+    extractor: Extractor, state: Mapping[str, Any], names: list[str], source: str
+) -> Extractor:
+    """Copy the convolutions called ``names`` in ``state`` into the extractor, in order."""
+    convolutions = list(extractor.convolutions.values())
+    if len(names) != len(convolutions):
+        raise ExtractorError(
+            f"{source} has {len(names)} convolutions; {extractor.architecture.name} has "
+            f"{len(convolutions)}. It is another network; fetch the right file."
+        )
+    for name, convolution in zip(names, convolutions, strict=True):
+        assert isinstance(convolution, nn.Conv2d)
+        _copy_convolution(convolution, state, name, source)
+    return extractor.eval()
+
+
+def _copy_convolution(
+    convolution: nn.Conv2d, state: Mapping[str, Any], name: str, source: str
+) -> None:
+    """Copy one convolution's weight and bias, insisting on the shape."""
+    for part in ("weight", "bias"):
+        target = getattr(convolution, part)
+        value = state.get(f"{name}.{part}")
+        if not isinstance(value, torch.Tensor) or value.shape != target.shape:
+            got = tuple(value.shape) if isinstance(value, torch.Tensor) else "nothing"
+            raise ExtractorError(
+                f"{source}: {name}.{part} should have shape {tuple(target.shape)}; got {got}. "
+                "It is another network; fetch the right file."
+            )
+        with torch.no_grad():
+            target.copy_(value)

@@ -1,0 +1,1 @@
+"""What a run says of its cells in tables and plots."""

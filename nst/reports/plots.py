@@ -1,0 +1,446 @@
+"""Plots of the tables, for a paper's column: what a pair offers, how it got there, what matters.
+
+One look for all, in ``STYLE``. Colours are Okabe and Ito's for names and cividis for what has an
+order, both legible to the colour-blind. The same table gives the same bytes: no dates, no random
+ids. Names and titles are shown as they are, whatever signs they contain.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage, TextArea, VPacker
+from numpy.typing import NDArray
+from PIL import Image
+
+from nst.figures.lettering import clean
+from nst.reports.ranking import AIMS
+from nst.system.files import write_atomically
+
+COLUMN = 3.5  # inches, of a printed page with two columns
+PAGE = 7.2
+AXES_SIZE = np.array([205.0, 165.0])  # points, about, of the axes of a plot of pictures
+LABEL_HEIGHT = 10  # points, of the line above a picture, and its frame
+STYLE: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.4,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1,
+    "lines.markersize": 3,
+    "legend.frameon": False,
+    "legend.fontsize": 6.5,
+    "legend.title_fontsize": 6.5,
+    "figure.dpi": 300,
+    "savefig.dpi": 300,
+    "svg.hashsalt": "nst",
+}
+INKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES = ("-", "--", ":", "-.")
+QUIET = "#8a8a8a"
+LINE = 68  # signs of a legend across the column
+MOST_PICTURES = 16  # of a plot; the other cells are points
+MOST_TICKS = 16  # of an axis of names
+MOST_ENTRIES = 8  # of a legend; the rest is not named
+MOST_LINES = 600  # thin ones of a plot; more are a blot, and a file that no viewer opens
+AXIS_TITLES = {
+    "content_distance": "content distance\n(lower keeps more)",
+    "style_distance": "style distance\n(lower takes more)",
+}
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table in Parquet."""
+    return pd.read_parquet(path)
+
+
+def read_pair(path: Path, content: str, style: str) -> pd.DataFrame:
+    """Read a pair's rows of a table in Parquet."""
+    table = pd.read_parquet(path, filters=[("content", "==", content), ("style", "==", style)])
+    return table.reset_index(drop=True)
+
+
+def save_plot(figure: Figure, *paths: Path) -> None:
+    """Write a figure in the formats of the paths' suffixes; the same one gives the same bytes."""
+    for path in paths:
+        encoded = io.BytesIO()
+        kind = path.suffix.removeprefix(".")
+        unsaid = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+        with mpl.rc_context(STYLE):
+            figure.savefig(encoded, format=kind, metadata=unsaid.get(kind))
+        write_atomically(path, encoded.getvalue())
+
+
+def literal(text: str) -> str:
+    """Return text that matplotlib draws as it is; a sign that the font lacks becomes �."""
+    known = _signs()
+    drawn = "".join(sign if ord(sign) in known else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    return clean(drawn).replace("$", r"\$")
+
+
+def title_of(text: str, width: int) -> str:
+    """Break a title into at most two lines of about so many signs."""
+    lines = textwrap.wrap(clean(text), width, max_lines=2, placeholder="…") or [""]
+    return "\n".join(literal(line) for line in lines)
+
+
+# ---------------------------------------------------------------- a pair's cells
+
+
+def plot_pair(table: pd.DataFrame, title: str) -> Figure:
+    """Plot a pair's cells by what they keep and what they take, each as a small picture.
+
+    ``table`` has the summary's rows of one pair; pictures are read from its ``path``. The line is
+    the Pareto front: the cells that no other beats in both distances. Colours tell the layer
+    weights apart. Pictures in each other's way are moved aside, with a line to where they belong;
+    of many cells only the first in rank have one. Cells without measures are left out, and counted.
+    """
+    with _figure(COLUMN, 3.4) as figure:
+        axes = figure.subplots()
+        axes.set_title(title_of(title, 52))
+        axes.set_xlabel("content distance (lower keeps more)")
+        axes.set_ylabel("style distance (lower takes more)")
+        cells = table[table["rank"].notna()].sort_values("rank")
+        inks = _inks(table["layers"])
+        if len(cells):
+            _leave_room(axes, cells)
+            _draw_points(axes, cells, inks)
+            _draw_pictures(axes, cells.head(MOST_PICTURES), inks)
+        _legend_of_cells(figure, inks, len(table) - len(cells))
+        return figure
+
+
+def _leave_room(axes: Axes, cells: pd.DataFrame) -> None:
+    """Set the axes' ends so that there is room around all the cells."""
+    for set_ends, aim in ((axes.set_xlim, AIMS[0]), (axes.set_ylim, AIMS[1])):
+        low, high = cells[aim].min(), cells[aim].max()
+        margin = 0.15 * (high - low) or 0.1 * abs(high) or 0.1
+        set_ends(low - margin, high + margin)
+
+
+def _draw_points(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> None:
+    """Draw a point for every cell, and the line through those that none beats."""
+    front = cells[cells["pareto"]].sort_values(list(AIMS))
+    axes.plot(front[AIMS[0]], front[AIMS[1]], color=QUIET, zorder=1.5, gid="front")
+    colours = [inks[layers] for layers in cells["layers"]]
+    # Above the pictures, since those may cover each other's points.
+    look: Any = {"s": 11, "c": colours, "lw": 0.5, "edgecolors": "white", "zorder": 6}
+    axes.scatter(cells[AIMS[0]], cells[AIMS[1]], gid="cells", **look)
+
+
+def _draw_pictures(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> None:
+    """Draw the cells' pictures with their ratios, near their points, the suggested one largest."""
+    side = float(np.clip(100 / len(cells) ** 0.5, 17, 30))  # points, of the longer one
+    rows: list[Any] = list(cells.itertuples())
+    sides = [1.4 * side if row.suggested else side for row in rows]
+    images = [_thumbnail(Path(row.path)) for row in rows]
+    sizes = [
+        np.array(image.size) * points / max(image.size) + (3, LABEL_HEIGHT)
+        for image, points in zip(images, sides, strict=True)
+    ]
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    shares = (cells[list(AIMS)].to_numpy() - (left, bottom)) / (right - left, top - bottom)
+    moved = spread_out(shares * AXES_SIZE, np.array(sizes), AXES_SIZE)
+    for row, image, points, offset in zip(
+        rows, images, sides, moved - shares * AXES_SIZE, strict=True
+    ):
+        _draw_picture(axes, row, _framed(row, image, points), offset, inks[row.layers])
+
+
+def _draw_picture(
+    axes: Axes, row: Any, framed: VPacker, offset: NDArray[np.float64], ink: str
+) -> None:
+    """Draw one picture in its frame, ``offset`` points from the cell's place."""
+    box = AnnotationBbox(
+        framed,
+        (row.content_distance, row.style_distance),
+        (float(offset[0]), float(offset[1])),
+        boxcoords="offset points",
+        pad=0.1,
+        bboxprops={"edgecolor": ink, "linewidth": 2 if row.suggested else 0.8},
+        arrowprops={"arrowstyle": "-", "color": ink, "linewidth": 0.5, "shrinkB": 0},
+        zorder=4 if row.suggested else 3,
+    )
+    box.set_gid("suggested" if row.suggested else "picture")
+    axes.add_artist(box)
+
+
+def _framed(row: Any, image: Image.Image, side: float) -> VPacker:
+    """Put a cell's ratio above its picture, whose longer side takes ``side`` points."""
+    label = f"{row.ratio} suggested" if row.suggested else str(row.ratio)
+    weight = "bold" if row.suggested else "normal"
+    # OffsetImage draws a pixel as a point, and scales it with the figure.
+    zoom = side / max(image.size)
+    return VPacker(
+        children=[
+            TextArea(literal(_short(label)), textprops={"size": 5.5, "weight": weight}),
+            OffsetImage(np.asarray(image), zoom=zoom, interpolation="antialiased"),
+        ],
+        align="center",
+        pad=0,
+        sep=1,
+    )
+
+
+def _thumbnail(path: Path) -> Image.Image:
+    """Read a picture, no larger than print needs."""
+    with Image.open(path) as image:
+        small = image.convert("RGB")
+    small.thumbnail((160, 160), Image.Resampling.LANCZOS)
+    return small
+
+
+def spread_out(
+    places: NDArray[np.float64], sizes: NDArray[np.float64], room: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Move the centres of boxes as little as it takes for none to cover another.
+
+    All are n × 2, in the same unit; the boxes stay within ``room``. Those that overlap are pushed
+    apart by half of what is needed, the shorter way, again and again. If there is no room for all,
+    some overlap in the end.
+    """
+    first, last = sizes / 2, np.maximum(room - sizes / 2, sizes / 2)
+    moved = np.clip(places, first, last)
+    for _ in range(300):
+        apart = moved[:, None] - moved[None]
+        overlap = (sizes[:, None] + sizes[None]) / 2 - np.abs(apart)
+        clash = np.triu((overlap > 1e-6).all(axis=2), 1)
+        if not clash.any():
+            break
+        for one, other in np.argwhere(clash):
+            axis = int(overlap[one, other].argmin())
+            # Of two in the same place, the first goes up.
+            way = 1.0 if apart[one, other, axis] >= 0 else -1.0
+            step = 0.25 * overlap[one, other, axis] * way
+            moved[one, axis] += step
+            moved[other, axis] -= step
+        moved = np.clip(moved, first, last)
+    return moved
+
+
+def _legend_of_cells(figure: Figure, inks: dict[str, str], missing: int) -> None:
+    """Name the colours and the line below the plot, and how many cells have no place in it."""
+    handles = [Line2D([], [], color=QUIET)]
+    names = ["Pareto front"]
+    for layers, ink in list(inks.items())[:MOST_ENTRIES]:
+        handles.append(Line2D([], [], marker="o", ls="", color=ink))
+        names.append(layers)
+    notes = ["labels: α/β", *([f"{missing} failed, not shown"] if missing else [])]
+    handles += [Line2D([], [], ls="") for _ in notes]
+    _legend(figure, handles, names + notes, loc="outside lower center")
+
+
+# ---------------------------------------------------------------- the way there
+
+
+def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure:
+    """Plot a pair's content and style losses against the evaluations, a curve for each cell.
+
+    ``table`` and ``traces`` have the rows of one pair. Colour is α/β, dashes are layer weights.
+    The losses are those that each cell optimised, before weighting.
+    """
+    with _figure(COLUMN, 3.9) as figure:
+        upper, lower = figure.subplots(2, sharex=True)
+        upper.set_title(title_of(title, 52))
+        upper.set_ylabel("content loss")
+        lower.set_ylabel("style loss")
+        lower.set_xlabel("evaluation")
+        shades, dashes = _shades(table), _dashes(table["layers"])
+        for (layers, ratio), trace in traces.groupby(["layers", "ratio"], sort=False):
+            for axes, name in ((upper, "content_loss"), (lower, "style_loss")):
+                axes.plot(
+                    trace["evaluation"],
+                    trace[name].where(trace[name] > 0),  # none on a logarithmic axis
+                    color=shades[str(ratio)],
+                    ls=dashes[str(layers)],
+                    lw=0.8,
+                )
+        for axes, name in ((upper, "content_loss"), (lower, "style_loss")):
+            if (traces[name] > 0).any():
+                axes.set_yscale("log")
+        _legend_of_variants(figure, shades, dashes)
+        return figure
+
+
+def _legend_of_variants(figure: Figure, shades: dict[str, Any], dashes: dict[str, str]) -> None:
+    """Name the colours and, if there is more than one, the dashes."""
+    chosen = _some(list(shades))
+    handles = [Line2D([], [], color=shades[ratio]) for ratio in chosen]
+    names = [f"α/β {ratio}" for ratio in chosen]
+    if len(dashes) > 1:
+        for layers in list(dashes)[:MOST_ENTRIES]:
+            handles.append(Line2D([], [], color=QUIET, ls=dashes[layers]))
+            names.append(layers)
+    _legend(figure, handles, names, loc="outside lower center")
+
+
+# ---------------------------------------------------------------- what matters
+
+
+def plot_ratios(table: pd.DataFrame) -> Figure:
+    """Plot the effect of α/β: both distances over all pairs.
+
+    A thin line is a pair with one choice of layer weights, a thick one the median of the pairs. Of
+    many pairs some are drawn, evenly, and all counted in the median.
+    """
+    with _figure(PAGE, 2.6) as figure:
+        ratios = _ratios(table)
+        inks = _inks(table["layers"])
+        for axes, aim in zip(figure.subplots(1, 2), AIMS, strict=True):
+            for layers, cells in table.groupby("layers", sort=False):
+                values = cells.pivot_table(
+                    index="ratio", columns=["content", "style"], values=aim
+                ).reindex(ratios)
+                ink = inks[str(layers)]
+                lines = _some_columns(values, MOST_LINES // len(inks))
+                axes.plot(lines, color=ink, lw=0.5, alpha=0.35)
+                axes.plot(values.median(axis=1).to_numpy(), color=ink, lw=2, marker="o", ms=4)
+            _name_places(axes, ratios, "α/β", aim)
+        handles = [Line2D([], [], color=ink, lw=2) for ink in list(inks.values())[:MOST_ENTRIES]]
+        _legend(figure, handles, list(inks)[:MOST_ENTRIES], **_BESIDE, title="layers, median")
+        return figure
+
+
+def plot_layers(table: pd.DataFrame) -> Figure:
+    """Plot the effect of the layer weights: both distances over all pairs.
+
+    A thin line joins the cells of a pair that have the same α/β, its colour; a bar is the median.
+    Of many pairs some are drawn, evenly, and all counted in the median.
+    """
+    with _figure(PAGE, 2.6) as figure:
+        names = list(table["layers"].drop_duplicates())
+        shades = _shades(table)
+        for axes, aim in zip(figure.subplots(1, 2), AIMS, strict=True):
+            for ratio, cells in table.groupby("ratio", sort=False):
+                values = cells.pivot_table(
+                    index="layers", columns=["content", "style"], values=aim
+                ).reindex(names)
+                lines = _some_columns(values, MOST_LINES // len(shades))
+                axes.plot(lines, color=shades[str(ratio)], lw=0.6, marker="o", ms=2.5)
+            medians = table.groupby("layers")[aim].median().reindex(names)
+            width = 0.25
+            places = np.arange(len(names))
+            axes.hlines(medians, places - width, places + width, color="black", lw=2, zorder=3)
+            _name_places(axes, names, "layers", aim)
+        chosen = _some(list(shades))
+        handles = [Line2D([], [], color="black", lw=2)]
+        handles += [Line2D([], [], color=shades[one], marker="o", ms=2.5) for one in chosen]
+        _legend(figure, handles, ["median", *(f"α/β {one}" for one in chosen)], **_BESIDE)
+        return figure
+
+
+def _name_places(axes: Axes, names: Sequence[str], what: str, aim: str) -> None:
+    """Write the names below the places 0, 1, 2 … and the meaning of the axes."""
+    step = -(-len(names) // MOST_TICKS)
+    crowded = sum(map(len, names[::step])) > 40
+    axes.set_xticks(
+        range(0, len(names), step),
+        [literal(_short(name)) for name in names[::step]],
+        rotation=40 if crowded else 0,
+        ha="right" if crowded else "center",
+        rotation_mode="anchor",
+    )
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    axes.set_xlabel(what)
+    axes.set_ylabel(AXIS_TITLES[aim])
+    axes.grid(visible=False, axis="x")
+
+
+# ---------------------------------------------------------------- one look
+
+
+_BESIDE: dict[str, Any] = {"loc": "outside right center", "ncols": 1}
+
+
+@contextmanager
+def _figure(width: float, height: float) -> Iterator[Figure]:
+    """Make a figure of this size in inches, in the look of all, for the time of the block."""
+    with mpl.rc_context(STYLE):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def _legend(figure: Figure, handles: list[Line2D], names: Sequence[str], **options: Any) -> None:
+    """Add a legend whose names may be anything, also what matplotlib would leave out."""
+    widths = [len(_short(name)) + 8 for name in names]  # signs, with the handle
+    in_columns = LINE // max(widths, default=LINE)
+    options.setdefault("ncols", len(names) if sum(widths) <= LINE else max(1, in_columns))
+    # A name with a leading underscore means "not in the legend", so the names come afterwards.
+    legend = figure.legend(handles, [f"{place}" for place in range(len(names))], **options)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(literal(_short(name)))
+
+
+def _short(name: str) -> str:
+    """Cut a long name."""
+    return name if len(name) <= 24 else f"{name[:23]}…"
+
+
+def _ratios(table: pd.DataFrame) -> list[str]:
+    """List the ratios' labels, from those that take most style to those that keep most content."""
+    balance = table["alpha"] / (table["alpha"] + table["beta"])
+    order = table.assign(balance=balance).sort_values("balance", kind="stable")
+    return list(order["ratio"].drop_duplicates())
+
+
+def _shades(table: pd.DataFrame) -> dict[str, Any]:
+    """Give each ratio a shade, dark for much style."""
+    ratios = _ratios(table)
+    shades = mpl.colormaps["cividis"](np.linspace(0, 0.9, max(len(ratios), 2)))
+    return dict(zip(ratios, shades, strict=False))
+
+
+def _inks(layers: pd.Series) -> dict[str, str]:
+    """Give each choice of layer weights a colour."""
+    names = layers.drop_duplicates()
+    return {name: INKS[place % len(INKS)] for place, name in enumerate(names)}
+
+
+def _dashes(layers: pd.Series) -> dict[str, str]:
+    """Give each choice of layer weights a kind of line."""
+    names = layers.drop_duplicates()
+    return {name: DASHES[place % len(DASHES)] for place, name in enumerate(names)}
+
+
+def _some_columns(values: pd.DataFrame, most: int) -> NDArray[np.float64]:
+    """Choose at most so many columns, at least one, evenly."""
+    count = min(values.shape[1], max(1, most))
+    places = np.linspace(0, values.shape[1] - 1, count).round().astype(int)
+    return values.to_numpy(float)[:, places]
+
+
+def _some(names: list[str]) -> list[str]:
+    """Choose at most so many of the names as a legend holds, evenly, the ends among them."""
+    if len(names) <= MOST_ENTRIES:
+        return names
+    return [names[round(place)] for place in np.linspace(0, len(names) - 1, MOST_ENTRIES)]
+
+
+@cache
+def _signs() -> frozenset[int]:
+    """Return the code points that the font can draw."""
+    font = get_font(findfont(FontProperties(family="DejaVu Sans")))
+    return frozenset(font.get_charmap())

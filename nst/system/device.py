@@ -1,0 +1,88 @@
+"""Where to compute, and what to call it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from nst.errors import ConfigError
+from nst.system.device_lock import hold_one
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def reserve_device(name: str = "auto") -> Iterator[torch.device]:
+    """Have the device called ``name`` for one job alone, until the end of the block.
+
+    Of several GPUs, ``auto`` and ``cuda`` take one that no other job of this machine has, among
+    those that are visible: all, or those in ``CUDA_VISIBLE_DEVICES``. ``cuda:1`` is the second of
+    these. Waits, and says so in the log, while they are all taken. A CPU is shared.
+
+    Raises:
+        ConfigError: the device is not there.
+        UserError: it cannot be locked.
+    """
+    device = choose_device(name)
+    if device.type != "cuda":
+        yield device
+        return
+    wanted = range(torch.cuda.device_count()) if device.index is None else [device.index]
+    devices = {f"cuda:{index}": _identify(index) for index in wanted}
+    with hold_one(devices) as held:
+        torch.cuda.set_device(held)  # so that nothing is put on the first one by default
+        logger.info("computing on %s, %s, %s", held, torch.cuda.get_device_name(), devices[held])
+        yield torch.device(held)
+
+
+def _identify(index: int) -> str:
+    """Return what a visible GPU, or a part of one, is called on the whole machine."""
+    uuid = str(torch.cuda.get_device_properties(index).uuid)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    # Of a GPU that is parted, CUDA may give the identity of the whole.
+    part = visible[index].strip() if index < len(visible) else ""
+    return f"{uuid} {part}" if part.startswith("MIG-") else uuid
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device called ``name``; ``auto`` is a CUDA GPU where there is one, else the CPU.
+
+    Also asks for the same bytes on every run, which CUDA does not give by itself.
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda", "mps"):  # torch has names for many more
+        raise ConfigError(f"device must be auto, cpu, cuda, cuda:1 or mps; got {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device {name} is not there: torch sees {torch.cuda.device_count()} CUDA devices. "
+            "Set device to auto or cpu."
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device mps is not there; set device to auto or cpu")
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.allow_tf32 = False  # float32 is to be what it says
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """Return a device's name for the reader of a result."""
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    if device.type == "cpu":
+        return f"cpu: {platform.machine()}, {torch.get_num_threads()} threads"
+    return device.type
