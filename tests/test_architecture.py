@@ -36,7 +36,7 @@ PACKAGES = {
         *("documents", "patterns", "addresses", "architecture", "settings", "catalogue"),
         *("names", "pictures", "geometry", "presets", "variants", "run", "allocation", "quoting"),
     ),
-    "imaging": ("bombs", "images", "inspection"),
+    "imaging": ("bombs", "opening", "colours", "images", "inspection"),
     "network": (
         *("shapes", "tensors", "tensor_file", "precision"),
         *("extractor", "kmeans", "vgg", "provision"),

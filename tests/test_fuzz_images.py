@@ -1,6 +1,6 @@
 """Image files as no camera writes them: each gives a picture, or is refused in one clear line.
 
-Damage to sound files is in ``test_images.py``, too; here are more formats, and what is meant to do
+Damage to sound files is in ``test_opening.py``, too; here are more formats, and what is meant to do
 harm: files that stand for much more than they hold, and things that are no files.
 """
 
@@ -23,22 +23,21 @@ import pytest
 from bounds import GIB, bounded, fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
+from image_files import chunk, encoded, orientation_exif, picture, png_header, rgb_profile
 from PIL import Image, ImageCms
-from test_images import chunk, encoded, orientation_exif, picture, png_header, rgb_profile
 from workflow_runs import ROOT
 
 from nst import cli
 from nst.cells.cell import TEXT_KEY, read_record
 from nst.errors import ImageError
-from nst.imaging import images
+from nst.imaging import opening
 from nst.imaging.images import (
-    MAX_MEGAPIXELS,
-    MAX_MEGAPIXELS_OF,
     load_image,
     read_png_text,
     read_size,
     save_png,
 )
+from nst.imaging.opening import MAX_MEGAPIXELS, MAX_MEGAPIXELS_OF
 
 Image.init()
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -131,7 +130,7 @@ def test_the_files_to_be_damaged_are_sound(path: Path, kind: str):
 @given(damaged())
 def test_a_damaged_file_gives_a_picture_or_one_clear_line(path: Path, content: bytes):
     path.write_bytes(content)
-    with mock.patch.object(images, "MAX_MEGAPIXELS", 4):  # so that a forged size takes no time
+    with mock.patch.object(opening, "MAX_MEGAPIXELS", 4):  # so that a forged size takes no time
         for use in (load_image, read_size, read_png_text):
             message = refusal(use, path)
             if message:
@@ -144,7 +143,7 @@ def test_noise_after_a_sound_beginning_gives_one_clear_line(
     path: Path, noise: bytes, kind: str, kept: int
 ):
     path.write_bytes(SOUND[kind][:kept] + noise)
-    with mock.patch.object(images, "MAX_MEGAPIXELS", 4):
+    with mock.patch.object(opening, "MAX_MEGAPIXELS", 4):
         message = refusal(load_image, path)
     if message:
         check_form(message, path)

@@ -33,7 +33,7 @@ from nst.figures.sheet import (
     Text,
     Tile,
 )
-from nst.imaging.images import FORMATS
+from nst.imaging.opening import FORMATS
 from nst.system.files import write_atomically
 
 __all__ = [

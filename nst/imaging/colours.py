@@ -1,0 +1,173 @@
+"""Decoded images of every kind brought to opaque 8-bit sRGB."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageChops, ImageCms, ImageOps
+
+from nst.errors import one_line
+from nst.imaging.opening import refusal, shown_name, tiff_tag
+
+logger = logging.getLogger(__name__)
+
+BAND = 2**20  # px that are brought to sRGB at a time
+
+
+def to_srgb(path: Path, image: Image.Image) -> Image.Image:
+    """Bring a decoded image to opaque sRGB, band by band: all at once would need twice as much.
+
+    ``path`` is the file it came from, for messages. Raises ``ImageError`` when values are out of
+    range; a broken colour profile is announced in the log, and ignored.
+    """
+    grey = _deep_grey(path, image)
+    profile = image.info.get("icc_profile")
+    convert: Callable[[Image.Image], Image.Image] | None = None
+    picture = Image.new("RGB", image.size)
+    for box in bands(image.size):
+        band = image.crop(box)
+        colour, alpha = _colour_and_alpha(grey.eight_bits(band) if grey else band)
+        convert = convert or _converter(path, colour.mode, profile)
+        shown = convert(colour)
+        if alpha is not None:
+            shown = Image.composite(shown, Image.new("RGB", shown.size, "white"), alpha)
+        picture.paste(shown, box)
+    return picture
+
+
+def bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Divide a picture of a size into boxes over its whole width, of about ``BAND`` px."""
+    width, height = size
+    rows = max(1, BAND // width)
+    for top in range(0, height, rows):
+        yield 0, top, width, min(top + rows, height)
+
+
+@dataclass(frozen=True)
+class _DeepGrey:
+    """How grey of more than 8 bits is to be read."""
+
+    white: float
+    """The value that means white."""
+    transparent: int | None
+    """The one value that is transparent."""
+    inverted: bool
+    """Whether 0 is white. Pillow inverts 8 bits itself."""
+
+    def eight_bits(self, image: Image.Image) -> Image.Image:
+        """Scale to 8 bits; Pillow's ``convert`` would clip."""
+        values = np.asarray(image).astype(np.float32)
+        grey = Image.fromarray(np.rint(values * (255 / self.white)).astype(np.uint8))
+        if self.transparent is not None:
+            opaque = np.where(values == self.transparent, 0, 255).astype(np.uint8)
+            grey.putalpha(Image.fromarray(opaque))
+        return ImageOps.invert(grey) if self.inverted else grey
+
+
+def _deep_grey(path: Path, image: Image.Image) -> _DeepGrey | None:
+    """Tell how to read a deep grey image (I;16 and kin, I, F); None for all others.
+
+    Colour never comes deep: Pillow keeps the high byte of 16-bit RGB.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return None
+    white = _white_level(image)
+    values = (np.asarray(image.crop(box)) for box in bands(image.size))
+    ends = np.array([(band.min(), band.max()) for band in values])
+    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
+    if not (low >= 0 and high <= white):  # so put that NaN is refused too
+        raise refusal(
+            path,
+            f"{'float' if image.mode == 'F' else 'integer'} pixels must lie in 0 to {white:g}; "
+            f"got {low:g} to {high:g}. Rescale them.",
+        )
+    inverted = tiff_tag(image, "PhotometricInterpretation") == 0
+    return _DeepGrey(white, image.info.get("transparency"), inverted)
+
+
+def _white_level(image: Image.Image) -> float:
+    """Return the value that means white in a deep grey image."""
+    if image.mode == "F":
+        return 1.0
+    # Pillow leaves 12-bit TIFF at 0 to 4095; mode I holds 16-bit values of PNG and PGM.
+    return 4095.0 if tiff_tag(image, "BitsPerSample") == (12,) else 65535.0
+
+
+def _colour_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Split an image into colour (mode L, RGB, CMYK or LAB) and opacity (mode L; ``None``: opaque).
+
+    Grey stays grey and CMYK stays CMYK, because colour profiles speak of those values.
+    """
+    grey = image.mode in ("1", "L", "LA")
+    if image.has_transparency_data:  # an alpha channel, or one colour or palette entry
+        rgba = image.convert("RGBA")
+        return rgba.getchannel("R") if grey else rgba.convert("RGB"), rgba.getchannel("A")
+    if image.mode in ("CMYK", "LAB"):
+        return image, None
+    return image.convert("L" if grey else "RGB"), None
+
+
+def _converter(
+    path: Path, mode: str, profile: bytes | None
+) -> Callable[[Image.Image], Image.Image]:
+    """Return what converts colours to sRGB by a profile; without one they are, or Pillow's CMYK."""
+    if profile and mode != "LAB":  # Lab is absolute
+        try:
+            return _by_profile(mode, profile)
+        except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
+            logger.warning(
+                "%s: its colour profile is broken (%s); ignored.",
+                shown_name(path),
+                one_line(str(error)),
+            )
+    return _as_rgb
+
+
+def _as_rgb(colour: Image.Image) -> Image.Image:
+    """Convert by what Pillow knows of the mode."""
+    return colour.convert("RGB")
+
+
+def _by_profile(mode: str, profile: bytes) -> Callable[[Image.Image], Image.Image]:
+    """Return what converts by an ICC profile: relative colorimetric, black point compensated.
+
+    That is what photo editors do, so that colours in gamut are kept. A profile which is sRGB
+    already (moves no probe by over one level of 255) leaves the bytes as they are.
+    """
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    if source.profile.xcolor_space.strip() == "RGB":
+        mode = "RGB"  # editors give grey images RGB profiles
+    transform = ImageCms.buildTransform(
+        source,
+        ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    probe = _probe(mode)
+    if probe is not None:
+        moved = ImageChops.difference(transform.apply(probe), probe.convert("RGB"))
+        if np.asarray(moved).max() <= 1:
+            return _as_rgb
+
+    def convert(colour: Image.Image) -> Image.Image:
+        return transform.apply(colour if colour.mode == mode else colour.convert(mode))
+
+    return convert
+
+
+def _probe(mode: str) -> Image.Image | None:
+    """Return every grey (L) or 16 levels per channel (RGB); ``None`` for CMYK, never sRGB."""
+    if mode == "L":
+        return Image.linear_gradient("L")
+    if mode == "RGB":
+        levels = np.arange(0, 256, 17, dtype=np.uint8)
+        cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1)
+        return Image.fromarray(cube.reshape(64, 64, 3))
+    return None

@@ -1,0 +1,184 @@
+"""Image files opened with suspicion: what is wrong with one is told before it is decoded."""
+
+from __future__ import annotations
+
+import logging
+import re
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+
+from nst.errors import ImageError, one_line
+from nst.imaging.bombs import refuse_lists
+
+logger = logging.getLogger(__name__)
+
+# Pillow's safe raster readers. Left out on purpose: EPS (runs ghostscript), icons, faxes and
+# scientific formats. JPEG includes MPO, the JPEG with several pictures that phones write.
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF")
+# Reading an image is to take less than 1 GiB. Pillow has 4 bytes for a pixel of colour, and two
+# pictures are there at a time: as it was, and in sRGB. Some decoders need more, by measurement.
+MAX_MEGAPIXELS = 75
+MAX_MEGAPIXELS_OF = {"WEBP": 50, "AVIF": 50, "JPEG2000": 35}
+MAX_BYTES = 400 * 2**20  # of a file: 75 megapixels, 4 channels, 8 bits, not compressed, and more
+MAX_METADATA = 64 * 2**20  # bytes
+MIN_SIDE = 32  # px: VGG-19 halves the picture four times before relu5_1
+MAX_ASPECT = 16  # long side over short side
+
+# What else one may take for an image, by the first of its bytes that tell, in lower case.
+FOREIGN = (
+    (rb"\s*(<!doctype html|<html)", "a web page"),
+    (rb"(?s)\s*<.*<svg|\s*<svg", "SVG, a drawing and not pixels"),
+    (rb"%pdf-|%!ps", "a document"),
+    (rb"8bps", "PSD, Photoshop's own"),
+    (rb"gimp xcf", "XCF, GIMP's own"),
+    (rb"\xff\x0a|\x00\x00\x00\x0cjxl ", "JPEG XL"),
+    (rb"(?s)....ftypavi[fs]", "AVIF, which this build of Pillow cannot read"),
+    (rb"(?s)....ftyp(hei|hev|mif|msf)", "HEIC"),
+    (rb"(?s)....ftyp|riff....avi |\x1a\x45\xdf\xa3", "a film"),
+    (rb"pk\x03\x04|\x1f\x8b|rar!", "an archive"),
+)
+
+
+@contextmanager
+def opened(path: Path, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile]:
+    """Open an image file of one of ``formats``, names of Pillow's.
+
+    Whatever goes wrong with it inside the block is an ``ImageError``; what Pillow warns of goes to
+    the log.
+    """
+    Image.init()  # registers the formats; an older Pillow lacks AVIF
+    readable = [name for name in formats if name in Image.OPEN]
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        try:
+            _check_file(path)
+            with suppress(struct.error):  # cut off; Pillow will say so
+                refuse_lists(path)
+            with path.open("rb") as file, Image.open(file, formats=readable) as image:
+                yield image
+        except ImageError:
+            raise
+        except Exception as error:  # damaged files make Pillow raise nearly every type there is
+            raise refusal(path, _explain(path, error, formats)) from error
+    for note in notes:
+        # MAX_MEGAPIXELS supersedes Pillow's own warning about large images.
+        if not issubclass(note.category, Image.DecompressionBombWarning):
+            logger.warning("%s: Pillow says: %s", shown_name(path), one_line(str(note.message)))
+
+
+def check_header(path: Path, image: ImageFile.ImageFile) -> None:
+    """Refuse, by what its header promises, what cannot or should not be decoded.
+
+    Raises ``ImageError``.
+    """
+    check_pixels(path, image)
+    width, height = image.size
+    if min(width, height) < MIN_SIDE:
+        raise refusal(
+            path, f"needs at least {MIN_SIDE} px per side; got {width}x{height}. Use a larger one."
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise refusal(
+            path,
+            f"may be at most {MAX_ASPECT} times as long as wide; got {width}x{height}. Crop it.",
+        )
+    metadata = sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
+    if metadata > MAX_METADATA:
+        raise refusal(
+            path,
+            f"may carry at most {MAX_METADATA} bytes of metadata; got {metadata}. "
+            "Export it without.",
+        )
+    _check_layout(path, image)
+
+
+def check_pixels(path: Path, image: Image.Image) -> None:
+    """Refuse, with an ``ImageError``, a header that promises too many pixels to decode."""
+    width, height = image.size
+    megapixels = width * height / 1e6
+    most = MAX_MEGAPIXELS_OF.get(image.format or "", MAX_MEGAPIXELS)
+    most = min(most, MAX_MEGAPIXELS)
+    if megapixels > most:
+        raise refusal(
+            path,
+            f"may have at most {most} megapixels; got {width}x{height} ({megapixels:.2f}). "
+            "Scale it down.",
+        )
+
+
+def refusal(path: Path, reason: str) -> ImageError:
+    """Build the error about a file."""
+    return ImageError(f"{shown_name(path)}: {reason}")
+
+
+def shown_name(path: Path) -> str:
+    """Return a file's name as it can be printed."""
+    return one_line(str(path))
+
+
+def tiff_tag(image: Image.Image, name: str) -> object:
+    """Return a TIFF's tag; ``None`` for an absent tag and for other formats."""
+    return getattr(image, "tag_v2", {}).get(ExifTags.Base[name].value)
+
+
+def _explain(path: Path, error: Exception, formats: tuple[str, ...]) -> str:
+    """Say what is wrong with a file, from what Pillow or the system raised."""
+    if isinstance(error, PermissionError):
+        return f"cannot be opened ({error.strerror}). Make the file readable."
+    if isinstance(error, Image.DecompressionBombError):
+        return (
+            f"may have at most {MAX_MEGAPIXELS} megapixels; its header claims more. Scale it down."
+        )
+    kinds = ", ".join(formats)
+    if isinstance(error, UnidentifiedImageError):
+        kind = _foreign_kind(path)
+        if kind:
+            return f"must be one of {kinds}; it is {kind}. Export it as {formats[0]}."
+        return (
+            f"must be one of {kinds}; its content is none, or damaged. Export it as {formats[0]}."
+        )
+    reason = str(error).strip() or type(error).__name__
+    return f"cannot be read as an image ({reason}). Fetch or export it again."
+
+
+def _foreign_kind(path: Path) -> str | None:
+    """Name the kind of a file that holds a picture, but not in a format that is read."""
+    with path.open("rb") as file:
+        head = file.read(1024).lower()
+    return next((kind for sign, kind in FOREIGN if re.match(sign, head)), None)
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what cannot hold an image, before Pillow sees it."""
+    if path.is_dir():
+        raise refusal(path, "must be an image file; it is a directory. Name a file in it.")
+    if not path.exists():
+        raise refusal(path, "must be an image file; there is no such file. Check the path.")
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise refusal(path, "must be a regular file; it is a device or a pipe. Save it first.")
+    if path.stat().st_size == 0:
+        raise refusal(path, "must hold an image; it has 0 bytes. Fetch or export it again.")
+    if path.stat().st_size > MAX_BYTES:
+        raise refusal(
+            path,
+            f"may have at most {MAX_BYTES} bytes; it has {path.stat().st_size}. Export it "
+            "compressed, or scale it down.",
+        )
+
+
+def _check_layout(path: Path, image: Image.Image) -> None:
+    """Refuse the one layout that Pillow misreads without a word: raw 16-bit planes in a TIFF."""
+    bits = tiff_tag(image, "BitsPerSample")
+    deep = isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
+    raw = image.info.get("compression") == "raw"
+    if deep and raw and tiff_tag(image, "PlanarConfiguration") == 2:
+        raise refusal(
+            path,
+            "must hold its channels pixel by pixel; got uncompressed 16-bit planes. "
+            "Export it with interleaved channels, or as PNG.",
+        )

@@ -1,0 +1,165 @@
+"""Image files for the tests: of kinds that Pillow writes, and of some that it only reads."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from nst.imaging.images import (
+    load_image,
+)
+
+WIDTH, HEIGHT = 48, 40
+WHITE, BLACK, RED = (255, 255, 255), (0, 0, 0), (255, 0, 0)
+
+Image.init()
+AVIF = ["AVIF"] if "AVIF" in Image.SAVE else []  # not in every build of Pillow
+
+
+def picture() -> Image.Image:
+    """A picture in which no two corners, channels or neighbours agree."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    return Image.fromarray(np.stack([x * 5, y * 6, (x * y) % 256], axis=-1).astype(np.uint8))
+
+
+def plain(mode: str, colour: object) -> Image.Image:
+    return Image.new(mode, (WIDTH, HEIGHT), colour)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def read(folder: Path, content: bytes, name: str = "picture.bin") -> Image.Image:
+    path = folder / name
+    path.write_bytes(content)
+    return load_image(path)
+
+
+def colours(image: Image.Image) -> set[tuple[int, ...]]:
+    """Every colour that occurs."""
+    return {tuple(pixel) for pixel in np.asarray(image).reshape(-1, 3).tolist()}
+
+
+def nearly(image: Image.Image, colour: tuple[int, ...], tolerance: int = 3) -> bool:
+    return bool(np.abs(np.asarray(image).astype(int) - colour).max() <= tolerance)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+
+def png(values: np.ndarray, colour_type: int, *extra: bytes) -> bytes:
+    """A 16-bit PNG, which Pillow cannot write in colour."""
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + body
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds nothing."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def tiff(strips: list[bytes], bits: list[int], photometric: int, planar: int = 1) -> bytes:
+    """An uncompressed little-endian TIFF, for the layouts that Pillow reads but cannot write."""
+    starts = np.cumsum([8, *(len(strip) for strip in strips)]).tolist()
+    data, tail = b"".join(strips), b""
+    entries = {
+        256: [WIDTH],
+        257: [HEIGHT],
+        258: bits,
+        259: [1],
+        262: [photometric],
+        273: starts[:-1],
+        277: [len(bits)],
+        278: [HEIGHT],
+        279: [len(strip) for strip in strips],
+        284: [planar],
+    }
+    after = starts[-1] + 2 + 12 * len(entries) + 4
+    table = struct.pack("<H", len(entries))
+    for tag, values in entries.items():
+        packed = struct.pack(f"<{len(values)}I", *values)
+        if len(values) == 1:
+            table += struct.pack("<HHI", tag, 4, 1) + packed
+        else:
+            table += struct.pack("<HHII", tag, 4, len(values), after + len(tail))
+            tail += packed
+    return struct.pack("<2sHI", b"II", 42, starts[-1]) + data + table + bytes(4) + tail
+
+
+def orientation_exif(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+# ---------------------------------------------------------------- colour profiles
+
+
+def fixed(*values: float) -> bytes:
+    return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+
+def icc_profile(space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """An ICC version 2 profile, written out by hand so that its effect is known."""
+    names, body, table = list(tags), b"", struct.pack(">I", len(tags))
+    for name in names:
+        start = 128 + 4 + 12 * len(tags) + len(body)
+        table += name + struct.pack(">II", start, len(tags[name]))
+        body += tags[name] + bytes(-len(tags[name]) % 4)
+    kind = b"prtr" if space == b"CMYK" else b"mntr"
+    header = struct.pack(
+        ">I4sI4s4s4s", 128 + len(table + body), b"", 0x02100000, kind, space, connection
+    )
+    header += bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)
+    return header.ljust(128, b"\0") + table + body
+
+
+def curve(gamma: float | None) -> bytes:
+    """A power law; ``None``: sRGB's curve as a table, as most sRGB profiles in files have it."""
+    if gamma is not None:
+        return b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256))
+    level = np.linspace(0, 1, 1024)
+    linear = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+    return b"curv" + bytes(4) + struct.pack(">I1024H", 1024, *np.rint(linear * 65535).astype(int))
+
+
+def xyz(*values: float) -> bytes:
+    return b"XYZ " + bytes(4) + fixed(*values)
+
+
+def rgb_profile(gamma: float | None, order: str = "rgb", off: float = 0) -> bytes:
+    """sRGB's primaries (adapted to D50): in some order, under a gamma, red a little ``off``."""
+    primaries = {
+        "r": xyz(0.4361 + off, 0.2225, 0.0139),
+        "g": xyz(0.3851, 0.7169, 0.0971),
+        "b": xyz(0.1431, 0.0606, 0.7141),
+    }
+    tags = {f"{c}TRC".encode(): curve(gamma) for c in "rgb"}
+    tags |= {f"{c}XYZ".encode(): primaries[p] for c, p in zip("rgb", order, strict=True)}
+    return icc_profile(b"RGB ", b"XYZ ", tags)
+
+
+def grey_profile(gamma: float) -> bytes:
+    return icc_profile(b"GRAY", b"XYZ ", {b"wtpt": xyz(0.9642, 1, 0.8249), b"kTRC": curve(gamma)})
+
+
+def cmyk_profile() -> bytes:
+    """A press whose cyan ink is red: paper white, full cyan red, all else black."""
+    grid = {(0, 0, 0, 0): (255, 128, 128), (1, 0, 0, 0): (138, 209, 198)}  # L a b
+    corners = [tuple(int(bit) for bit in f"{index:04b}") for index in range(16)]
+    ramp = bytes(range(256))
+    lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
+    lut += ramp * 4 + b"".join(bytes(grid.get(c, (0, 128, 128))) for c in corners) + ramp * 3
+    return icc_profile(b"CMYK", b"Lab ", {b"A2B0": lut})

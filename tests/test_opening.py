@@ -1,0 +1,213 @@
+"""Files that are no images, or too large, or damaged: refused in one line."""
+
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from image_files import (
+    AVIF,
+    HEIGHT,
+    RED,
+    WIDTH,
+    encoded,
+    orientation_exif,
+    picture,
+    plain,
+    png_header,
+    read,
+    rgb_profile,
+)
+from PIL import Image, PngImagePlugin
+
+from nst.errors import ImageError
+from nst.imaging import opening
+from nst.imaging.images import (
+    load_image,
+    read_png_text,
+)
+from nst.imaging.opening import MAX_MEGAPIXELS
+
+# ---------------------------------------------------------------- refusals
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"absent\.png: .* there is no such file\. Check the path"):
+        load_image(tmp_path / "absent.png")
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"must be an image file; it is a directory\. Name a file"):
+        load_image(tmp_path)
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match=r"pipe\.png: must be a regular file; .* Save it first"):
+        load_image(tmp_path / "pipe.png")
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"picture\.bin: .* 0 bytes\. Fetch or export it again"):
+        read(tmp_path, b"")
+
+
+@pytest.mark.parametrize("content", [b"Dear diary", b"\0\1\2", b"GIF"])
+def test_what_is_not_an_image_is_refused(tmp_path: Path, content: bytes) -> None:
+    rule = r"photo\.jpg: must be one of PNG, JPEG, .*; its content is none, .*\. Export it as PNG\."
+    with pytest.raises(ImageError, match=rule):
+        read(tmp_path, content * 20, "photo.jpg")
+
+
+def test_only_listed_formats_are_read(tmp_path: Path) -> None:
+    """Pillow could read an icon or an EPS; the latter by running ghostscript."""
+    assert not {"EPS", "PSD", "WMF"} & set(opening.FORMATS)
+    with pytest.raises(ImageError, match="must be one of PNG"):
+        read(tmp_path, encoded(plain("RGBA", 0), "ICO", sizes=[(WIDTH, HEIGHT)]))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "JPEG2000", "WEBP", *AVIF])
+def test_half_a_file_is_refused(tmp_path: Path, kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    content = encoded(Image.fromarray(noise), kind)
+    with pytest.raises(ImageError, match=r"half\.img: .*(Fetch or export it again|Export it as)"):
+        read(tmp_path, content[: len(content) // 2], "half.img")
+
+
+def test_the_reason_for_a_refusal_is_kept(tmp_path: Path) -> None:
+    content = encoded(picture(), "JPEG")
+    with pytest.raises(ImageError, match="image file is truncated") as caught:
+        read(tmp_path, content[:-200])
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
+    denied = mock.patch.object(Path, "open", side_effect=PermissionError(13, "Permission denied"))
+    (tmp_path / "secret.png").write_bytes(encoded(picture(), "PNG"))
+    rule = r"secret\.png: cannot be opened \(Permission denied\)\. Make the file readable\."
+    with denied, pytest.raises(ImageError, match=rule):
+        load_image(tmp_path / "secret.png")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), EOFError(), SyntaxError("odd\nheader"), struct.error("x"), KeyError(3)]
+)
+def test_whatever_pillow_raises_is_one_line_about_the_file(
+    tmp_path: Path, error: Exception
+) -> None:
+    broken = mock.patch.object(PngImagePlugin.PngImageFile, "load", side_effect=error)
+    with broken, pytest.raises(ImageError, match=r"picture\.bin: cannot be read as") as caught:
+        read(tmp_path, encoded(picture(), "PNG"))
+    assert "\n" not in str(caught.value)
+    assert "()" not in str(caught.value)
+    assert caught.value.__cause__ is error
+
+
+def test_a_line_break_in_a_file_name_does_not_break_the_message(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="two lines"):
+        load_image(tmp_path / "two\nlines")
+
+
+@pytest.mark.parametrize("side", [10_001, 30_000])  # ours; Pillow's own limit
+@pytest.mark.parametrize("use", [load_image, read_png_text])
+def test_an_absurdly_large_image_is_refused_by_its_header(
+    tmp_path: Path, side: int, use: Callable[[Path], object]
+) -> None:
+    (tmp_path / "picture.bin").write_bytes(png_header(side, side))
+    rule = rf"picture\.bin: may have at most {MAX_MEGAPIXELS} megapixels; .* Scale it down\."
+    with pytest.raises(ImageError, match=rule):
+        use(tmp_path / "picture.bin")
+
+
+@pytest.mark.parametrize("size", [(31, 400), (400, 31), (1, 1)])
+def test_an_absurdly_small_image_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    rule = rf"picture\.bin: needs at least 32 px per side; got {size[0]}x{size[1]}\. Use a larger"
+    with pytest.raises(ImageError, match=rule):
+        read(tmp_path, encoded(Image.new("RGB", size), "PNG"))
+
+
+def test_an_absurdly_long_image_is_refused(tmp_path: Path) -> None:
+    rule = r"picture\.bin: may be at most 16 times as long as wide; got 32x513\. Crop it\."
+    with pytest.raises(ImageError, match=rule):
+        read(tmp_path, encoded(Image.new("RGB", (32, 513)), "PNG"))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (32, 512), (512, 32)])
+def test_sizes_at_the_limits_are_read(tmp_path: Path, size: tuple[int, int]) -> None:
+    assert read(tmp_path, encoded(Image.new("RGB", size), "PNG")).size == size
+
+
+# ---------------------------------------------------------------- damage
+
+INTACT = {
+    "PNG": encoded(picture(), "PNG", icc_profile=rgb_profile(1.0), exif=orientation_exif(6)),
+    "JPEG": encoded(picture(), "JPEG", icc_profile=rgb_profile(1.0), exif=orientation_exif(6)),
+    "WebP": encoded(picture(), "WEBP", icc_profile=rgb_profile(1.0), exif=orientation_exif(6)),
+    "TIFF": encoded(picture(), "TIFF", icc_profile=rgb_profile(1.0), exif=orientation_exif(6)),
+    "LZW TIFF": encoded(picture(), "TIFF", compression="tiff_lzw"),
+    "GIF": encoded(picture(), "GIF", save_all=True, append_images=[plain("RGB", RED)]),
+}
+
+
+@st.composite
+def damaged_files(draw: st.DrawFn) -> bytes:
+    """A file with some bytes changed, most often in the header, and perhaps its end cut off."""
+    content = bytearray(INTACT[draw(st.sampled_from(sorted(INTACT)))])
+    last = len(content) - 1
+    places = st.integers(0, 200) | st.integers(0, last)
+    for place in draw(st.lists(places, max_size=6)):
+        content[min(place, last)] = draw(st.sampled_from([0, 1, 127, 255]) | st.integers(0, 255))
+    return bytes(content[: draw(st.just(len(content)) | st.integers(0, len(content)))])
+
+
+@pytest.fixture(scope="module")
+def damaged_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("damaged") / "damaged.img"
+
+
+def complaint(use: Callable[[Path], object], path: Path) -> str:
+    """What an ``ImageError`` said, or nothing; any other exception fails the test."""
+    try:
+        use(path)
+    except ImageError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("kind", INTACT)
+def test_the_files_to_be_damaged_are_sound(tmp_path: Path, kind: str) -> None:
+    assert sorted(read(tmp_path, INTACT[kind]).size) == [HEIGHT, WIDTH]
+
+
+@settings(max_examples=300, deadline=None)
+@given(content=damaged_files())
+def test_a_damaged_file_gives_a_picture_or_an_image_error(
+    damaged_path: Path, content: bytes
+) -> None:
+    damaged_path.write_bytes(content)
+    with mock.patch.object(opening, "MAX_MEGAPIXELS", 1):  # a forged size should not cost time here
+        said = complaint(load_image, damaged_path)
+    assert said == "" or said.startswith(f"{damaged_path}: ")
+    assert "\n" not in said
+
+
+@settings(max_examples=50, deadline=None)
+@given(content=damaged_files())
+def test_a_damaged_file_gives_its_text_or_an_image_error(
+    damaged_path: Path, content: bytes
+) -> None:
+    damaged_path.write_bytes(content)
+    said = complaint(read_png_text, damaged_path)
+    assert said == "" or said.startswith(f"{damaged_path}: ")
+
+
+def test_pillows_warnings_go_to_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The tests turn Python warnings into errors, so one that surfaced would fail here."""
+    content = encoded(picture(), "PNG", exif=b"II*\0\x08\0\0\0\xff\xff12345")
+    read(tmp_path, content)
+    assert "picture.bin: Pillow says: Corrupt EXIF data" in caplog.text

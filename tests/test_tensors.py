@@ -1,0 +1,87 @@
+"""Pictures as tensors, and tensors whose shapes are checked."""
+
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from image_files import BLACK, HEIGHT, WIDTH, picture, plain
+from PIL import Image
+
+from nst.errors import ImageError
+from nst.imaging.images import (
+    pixel_digest,
+)
+from nst.network import shapes
+from nst.network.tensors import to_image, to_tensor
+
+# ---------------------------------------------------------------- tensors
+
+PICTURES = hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))
+
+
+@given(PICTURES)
+def test_a_picture_survives_the_round_trip_exactly(values: np.ndarray) -> None:
+    restored = to_image(to_tensor(Image.fromarray(values)))
+    assert np.array_equal(np.asarray(restored), values)
+
+
+def test_all_levels_survive_the_round_trip_exactly() -> None:
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2))
+    assert pixel_digest(to_image(to_tensor(ramp))) == pixel_digest(ramp)
+
+
+def test_a_tensor_has_channels_rows_columns_and_values_from_zero_to_one() -> None:
+    image = plain("RGB", BLACK)
+    image.putpixel((3, 1), (255, 51, 0))  # column 3, row 1
+    tensor = to_tensor(image)
+    assert tensor.shape == (1, 3, HEIGHT, WIDTH)
+    assert tensor.dtype == torch.float32
+    assert tensor.is_contiguous()
+    assert tensor[0, :, 1, 3].tolist() == pytest.approx([1.0, 0.2, 0.0])
+    assert tensor.sum().item() == pytest.approx(1.2)
+
+
+def test_a_tensor_may_come_without_its_batch_axis() -> None:
+    tensor = to_tensor(picture())
+    assert pixel_digest(to_image(tensor[0])) == pixel_digest(to_image(tensor))
+
+
+def test_values_out_of_range_are_clamped_and_others_rounded() -> None:
+    values = [-1.0, 2.0, float("inf"), 0.4 / 255, 0.6 / 255, 254.6 / 255]
+    tensor = torch.tensor(values, dtype=torch.float64).repeat(3, 1, 1).requires_grad_()
+    assert np.asarray(to_image(tensor))[0, :, 0].tolist() == [0, 255, 255, 0, 1, 255]
+
+
+def test_not_a_number_is_refused() -> None:
+    tensor = torch.zeros(1, 3, 2, 2)
+    tensor[0, 0, 0, 0] = torch.nan
+    with pytest.raises(ImageError, match=r"got NaN for 1 of 12\. Lower the learning rate"):
+        to_image(tensor)
+
+
+@pytest.mark.parametrize("use", [to_tensor, pixel_digest])
+def test_other_modes_are_refused_rather_than_misread(use: Callable[..., object]) -> None:
+    with pytest.raises(ImageError, match=r"must have mode RGB; got RGBA\. Read it by load_image"):
+        use(plain("RGBA", 0))
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def test_shapes_are_checked_while_testing() -> None:
+    with pytest.raises(Exception, match="Type-check error") as caught:
+        to_image(torch.zeros(2, 3, 4, 4))
+    assert type(caught.value).__name__ == "TypeCheckError"
+
+
+def test_without_jaxtyping_a_shaped_type_is_the_bare_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jaxtyping", None)
+    bare = runpy.run_path(str(Path(shapes.__file__)))
+    assert bare["Float"][torch.Tensor, "1 3 h w"] is torch.Tensor
