@@ -27,8 +27,8 @@ import torch
 from common import RESULTS, default_pictures, save_report
 from PIL import Image
 
+from nst.cells.difference import TOLERANCE, compare
 from nst.cells.measure import Measure
-from nst.cells.verify import TOLERANCE, compare
 from nst.config.catalogue import fetch, read_catalogue
 from nst.config.settings import Settings
 from nst.method.transfer import transfer

@@ -224,11 +224,12 @@ def verify_pictures(
     the tolerance for another machine, 1 if one does not, or was changed since it was made, and 2
     if one could not be made again.
     """
-    from nst.cells.verify import Given, choose_pictures, describe, exit_status, verify  # noqa: PLC0415
+    from nst.cells.sources import Given  # noqa: PLC0415
+    from nst.cells.verify import choose_pictures, describe, exit_status, verify  # noqa: PLC0415
 
-    given = Given(content, style, extractor, start, results, mirror)
     found = []
     try:
+        given = Given(content, style, extractor, start, results, checked_mirror(mirror))
         for picture in choose_pictures(files, None if every else sample):
             with console.status(Text(f"making {picture} again")):
                 found.append(verify(picture, given, device, threads=threads))

@@ -45,7 +45,10 @@ PACKAGES = {
         *("losses", "objective", "spectrum", "start", "optimisers", "optimise"),
         *("checkpoint", "stages", "batches", "transfer"),
     ),
-    "cells": ("metrics", "measure", "cell", "store", "pair", "verify"),
+    "cells": (
+        *("metrics", "measure", "cell", "store", "pair"),
+        *("difference", "sources", "verify"),
+    ),
     "figures": ("lettering", "sheet", "layout", "grids", "pages", "strips", "compare"),
     "reports": ("ranking", "summary", "report", "plots"),
     "gallery": ("entries", "previews", "page"),

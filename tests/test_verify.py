@@ -18,16 +18,10 @@ from PIL import Image, PngImagePlugin
 from nst import cli
 from nst.cells import verify as module
 from nst.cells.cell import PIXELS, TEXT_KEY, draw_failure, read_record, write_cell
+from nst.cells.difference import TOLERANCE, compare
 from nst.cells.pair import Pair, Wanted, stylize_pair
-from nst.cells.verify import (
-    TOLERANCE,
-    Given,
-    choose_pictures,
-    compare,
-    describe,
-    exit_status,
-    verify,
-)
+from nst.cells.sources import Given
+from nst.cells.verify import choose_pictures, describe, exit_status, verify
 from nst.config.settings import ALGORITHM_VERSION, Settings
 from nst.errors import CellError, ConfigError
 from nst.imaging.images import load_image, pixel_digest, save_png
@@ -325,7 +319,9 @@ def test_a_file_named_by_the_user_must_be_the_one(cell, results):
 
 
 def test_an_extractor_that_is_gone_is_asked_for(cell, results, monkeypatch):
-    monkeypatch.setattr(module, "provide_extractor", lambda name, **_: Extractor(TINY).eval())
+    monkeypatch.setattr(
+        "nst.cells.sources.provide_extractor", lambda name, **_: Extractor(TINY).eval()
+    )
     (results / "extractors/kmeans.safetensors").unlink()
     message = unchecked(cell)
     assert "the extractor kmeans that made it" in message
@@ -413,6 +409,12 @@ def test_a_picture_made_by_hand_is_verified_with_its_images_alone(nst, tmp_path,
     status, out, _ = nst("verify", "out.png", "--content", photo)
     assert status == 2
     assert "name its file with --style" in out
+
+
+def test_a_mirror_without_tls_is_refused_before_anything_is_made(nst, cell):
+    status, out, err = nst("verify", cell, "--mirror", "http://example.org")
+    assert (status, out) == (2, "")
+    assert "mirror must be a folder or an https:// address" in err
 
 
 # ---------------------------------------------------------------- the measures

@@ -1,0 +1,120 @@
+"""How far two pictures of one cell are apart, and how far rounding may bring them.
+
+On the machine that made it, a cell comes out the same in every byte. Another one rounds
+differently, and an optimiser carries that on: how far was measured, and ``TOLERANCE`` is what came
+of it. docs/reproducibility.md has the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nst.cells.metrics import structural_similarity
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a cell may come out from its picture where rounding differs.
+
+    Strokes shift by rounding alone, and with them single pixels by a hundred levels; what stays is
+    how good the picture is and what it looks like from afar. So both are reduced to a quarter of
+    their sides: ``coarse`` is the largest mean difference then, in levels of 255, and ``ssim`` the
+    least structural similarity of their luma. ``loss`` is the largest relative difference of the
+    total loss.
+    """
+
+    coarse: float
+    ssim: float
+    loss: float
+
+
+TOLERANCE = Tolerance(coarse=8.0, ssim=0.9, loss=0.02)
+REDUCED = 4  # a quarter of the sides
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two pictures of one cell are apart.
+
+    ``largest`` and ``mean`` are in levels of 255, over all channels, and ``psnr`` in dB, None for
+    equal pictures. ``coarse`` and ``ssim`` are of the pictures reduced as ``Tolerance`` has them;
+    ``ssim`` is None for pictures too small for it. ``losses`` has the relative difference of every
+    loss and measure that both have.
+    """
+
+    largest: int
+    mean: float
+    psnr: float | None
+    coarse: float
+    ssim: float | None
+    losses: Mapping[str, float]
+
+    def within(self, tolerance: Tolerance) -> bool:
+        """Tell whether this is no more than rounding does.
+
+        Where the pixels are the same, every loss and measure must be.
+        """
+        if not self.largest:
+            return max(self.losses.values(), default=0.0) <= tolerance.loss
+        alike = self.ssim is None or self.ssim >= tolerance.ssim
+        loss = self.losses.get("total", 0.0)
+        return alike and self.coarse <= tolerance.coarse and loss <= tolerance.loss
+
+
+def compare(
+    one: Image.Image,
+    other: Image.Image,
+    losses: Mapping[str, float],
+    other_losses: Mapping[str, float],
+) -> Difference:
+    """Measure how far two pictures of one size, and their losses, are apart."""
+    levels = _levels_apart(one, other)
+    error = float(np.mean(levels**2))
+    small, other_small = one.reduce(REDUCED), other.reduce(REDUCED)
+    return Difference(
+        largest=int(levels.max()),
+        mean=float(levels.mean()),
+        psnr=10 * float(np.log10(255**2 / error)) if error else None,
+        coarse=float(_levels_apart(small, other_small).mean()),
+        ssim=structural_similarity(small, other_small),
+        losses={
+            name: _relative(losses[name], other_losses[name])
+            for name in losses
+            if name in other_losses
+        },
+    )
+
+
+def describe_difference(apart: Difference) -> list[str]:
+    """Put a difference into words, beside what is tolerated."""
+    psnr = "" if apart.psnr is None else f", PSNR {apart.psnr:.1f} dB"
+    ssim = "" if apart.ssim is None else f", SSIM {apart.ssim:.3f} (at least {TOLERANCE.ssim:g})"
+    lines = [
+        f"  levels of 255: mean {apart.mean:.2f}, largest {apart.largest}{psnr}",
+        f"  at a quarter of the size: mean {apart.coarse:.2f} (at most {TOLERANCE.coarse:g}){ssim}",
+    ]
+    if apart.losses:
+        worst = max(apart.losses, key=lambda name: apart.losses[name])
+        lines.append(
+            f"  total loss: {apart.losses.get('total', 0.0):.2%} off (at most "
+            f"{TOLERANCE.loss:.0%}); furthest off is {worst}, {apart.losses[worst]:.2%}"
+        )
+    return lines
+
+
+def _levels_apart(one: Image.Image, other: Image.Image) -> NDArray[np.float64]:
+    """Return the differences of two pictures, in levels."""
+    return np.abs(np.asarray(one, np.float64) - np.asarray(other, np.float64))
+
+
+def _relative(one: float, other: float) -> float:
+    """Return a difference over the larger of both; 1 if one of them is no number."""
+    if not (isfinite(one) and isfinite(other)):
+        return float(one != other)
+    return abs(one - other) / max(abs(one), abs(other), 1e-12)

@@ -1,0 +1,146 @@
+"""What a cell was made from, found by its digests, whatever it is called and wherever it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from nst.cells.cell import Cell
+from nst.cells.pair import Pair
+from nst.errors import CellError, UserError
+from nst.imaging.images import load_image, pixel_digest
+from nst.network.extractor import file_digest, save_extractor
+from nst.network.provision import provide_extractor
+
+SHOWN = 12  # characters of a digest in a message
+
+
+@dataclass(frozen=True)
+class Given:
+    """Where to look for what a cell was made from, where the user says so.
+
+    A file that is named must be the right one. ``results`` is the folder of a run; without it, the
+    one that the picture lies in is taken, or else ``results`` in the working directory.
+    """
+
+    content: Path | None = None
+    style: Path | None = None
+    extractor: Path | None = None
+    start: Path | None = None
+    results: Path | None = None
+    mirror: str | None = None
+
+
+def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
+    """Find the images and the extractor of a cell; what has to be made is put into ``folder``."""
+    results = given.results or _results_of(picture)
+    content = _image("content", given.content, cell.content.digest, cell.content.name, results)
+    style = _image("style", given.style, cell.style.digest, cell.style.name, results)
+    start = None
+    if cell.start_digest:
+        start = _image("start", given.start, cell.start_digest, "", results)
+    extractor = _extractor(cell, given, results) or _made(cell, given, (content, style), folder)
+    return Pair(
+        content=content,
+        content_name=cell.content.name,
+        content_title=cell.content.title,
+        style=style,
+        style_name=cell.style.name,
+        style_title=cell.style.title,
+        extractor=extractor,
+        start=start,
+    )
+
+
+def _results_of(picture: Path) -> Path:
+    """Return the folder of the run that a picture lies in."""
+    for folder in picture.resolve().parents:
+        if (folder / "inputs").is_dir():
+            return folder
+    return Path("results")
+
+
+def _image(role: str, given: Path | None, digest: str, name: str, results: Path) -> Path:
+    """Return the image of this digest: the one named by the user, or one of the run's inputs."""
+    if given is not None:
+        found = _image_digest(given)
+        if found != digest:
+            raise CellError(_mismatch(f"--{role} {given}", "pixels", found, digest))
+        return given
+    if found_file := _by_digest(_inputs(role, name, results), digest):
+        return found_file
+    raise CellError(
+        f"the {role} {name or 'image'} (pixels' sha256 {digest[:SHOWN]}…) is not in "
+        f"{results / 'inputs'}; name its file with --{role}, or the run's folder with --results"
+    )
+
+
+def _inputs(role: str, name: str, results: Path) -> Iterator[Path]:
+    """List a run's images, the likeliest first; a start may be any of them."""
+    pattern = "inputs/*/*.png" if role == "start" else f"inputs/{role}/*.png"
+    yield from sorted(results.glob(pattern), key=lambda path: (path.stem != name, path))
+
+
+def _by_digest(images: Iterator[Path], digest: str) -> Path | None:
+    """Return the first image with these pixels; one that cannot be read is not it."""
+    for path in images:
+        try:
+            if _image_digest(path) == digest:
+                return path
+        except UserError:
+            continue
+    return None
+
+
+def _image_digest(path: Path) -> str:
+    """Return the digest of an image's pixels; many cells share an image, so it is remembered."""
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    return _remembered_digest(path, changed)
+
+
+@cache
+def _remembered_digest(path: Path, _changed: int) -> str:
+    """Read an image whose file has not changed only once."""
+    return pixel_digest(load_image(path))
+
+
+def _extractor(cell: Cell, given: Given, results: Path) -> Path | None:
+    """Return the extractor's file, or None if it is neither named nor among the run's."""
+    if given.extractor is not None:
+        if not given.extractor.is_file():
+            raise CellError(f"--extractor {given.extractor}: there is no such file")
+        found = file_digest(given.extractor)
+        if found != cell.extractor_digest:
+            what = f"--extractor {given.extractor}"
+            raise CellError(_mismatch(what, "bytes", found, cell.extractor_digest))
+        return given.extractor
+    for path in sorted((results / "extractors").glob("*.safetensors")):
+        if file_digest(path) == cell.extractor_digest:
+            return path
+    return None
+
+
+def _made(cell: Cell, given: Given, images: tuple[Path, Path], folder: Path) -> Path:
+    """Make the extractor as ``nst stylize`` does, which keeps none, and see if it is the one."""
+    name = cell.settings.extractor
+    path = folder / "extractor.safetensors"
+    made = provide_extractor(name, images=images, seed=cell.settings.seed, mirror=given.mirror)
+    save_extractor(made, path)
+    if file_digest(path) == cell.extractor_digest:
+        return path
+    fitted = " fitted to these two images on this machine" if name == "kmeans" else ""
+    raise CellError(
+        f"the extractor {name} that made it (sha256 {cell.extractor_digest[:SHOWN]}…) is not among "
+        f"the run's, and one{fitted} is another. Name its file with --extractor: the run keeps it "
+        f"as results/extractors/{name}.safetensors."
+    )
+
+
+def _mismatch(what: str, kind: str, found: str, wanted: str) -> str:
+    """Say that a file is another one."""
+    return (
+        f"{what} is another file than this cell was made from: the sha256 of its {kind} is "
+        f"{found[:SHOWN]}…, and must be {wanted[:SHOWN]}…"
+    )
