@@ -34,7 +34,17 @@ PACKAGES = {
     ),
     "config": (
         *("documents", "patterns", "addresses", "architecture", "settings", "catalogue"),
-        *("names", "pictures", "geometry", "presets", "variants", "run", "allocation", "quoting"),
+        *(
+            "names",
+            "pictures",
+            "geometry",
+            "presets",
+            "variants",
+            "schema",
+            "run",
+            "allocation",
+            "quoting",
+        ),
     ),
     "imaging": ("bombs", "opening", "colours", "images", "inspection"),
     "network": (

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from nst.config import settings as settings_module
 from nst.config.catalogue import read_catalogue
 from nst.config.pictures import IMAGE_SUFFIXES
-from nst.config.run import load_schema, read_file, read_run, read_variants
+from nst.config.run import read_file, read_run, read_variants
+from nst.config.schema import load_schema
 from nst.config.settings import CHOICES, RANGES, WHOLE, Settings
 from nst.config.variants import Ratio, variants_digest
 from nst.errors import ConfigError

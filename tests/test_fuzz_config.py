@@ -31,7 +31,8 @@ from nst.config.documents import MOST_BYTES
 from nst.config.geometry import content_size
 from nst.config.names import checked_name
 from nst.config.patterns import find_files
-from nst.config.run import load_schema, read_file, read_run
+from nst.config.run import read_file, read_run
+from nst.config.schema import load_schema
 from nst.config.settings import Settings
 from nst.errors import LONGEST, ConfigError
 from nst.imaging.inspection import inspect_run

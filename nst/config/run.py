@@ -6,35 +6,24 @@ job starts.
 
 from __future__ import annotations
 
-import difflib
-import json
-import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, cached_property
-from itertools import islice
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
-
-import yaml
+from typing import Any
 
 from nst.config.addresses import checked_mirror
 from nst.config.catalogue import Entry
-from nst.config.documents import LONGEST_NUMBER, read_document
+from nst.config.documents import read_document
 from nst.config.pictures import Picture, existing, read_pictures, resolve
 from nst.config.presets import read_presets
+from nst.config.schema import validate
 from nst.config.settings import Settings
 from nst.config.variants import Ratio, Variant, expand_grid, expand_recipes
 from nst.errors import ConfigError
 
-MOST_VALUES = 100_000  # of a configuration, every alias counted as often as it is used
-MOST_DEEP = 8  # levels of lists and keys; the schema has four
-LONGEST_TEXT = 4096  # signs: the longest path of Linux
-LONGEST_SHOWN = 200  # signs of a value in a message
-MOST_MISTAKES = 1000  # looked at for the most telling one
 MOST_CELLS = 1_000_000  # of a run: planning takes 5 s and 60 MB for 10,000
-SCHEMA = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
     Raises:
         ConfigError: one line that names the key, the rule, the value and the remedy.
     """
-    _validate(config)
+    validate(config)
     config = {**_defaults(), **config}
     contents = read_pictures("contents", config["contents"], catalogue)
     styles = read_pictures("styles", config["styles"], catalogue)
@@ -143,150 +132,6 @@ def read_file(path: Path) -> dict[Any, Any]:
     if not isinstance(config, dict):
         raise ConfigError(f"{path} must hold keys and values; see config/README.md")
     return config
-
-
-@cache
-def load_schema() -> dict[str, Any]:
-    """Return the JSON schema of the configuration."""
-    schema: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    return schema
-
-
-def _validate(config: Mapping[Any, Any]) -> None:
-    """Hold the configuration to the schema; report the most telling mistake in one line."""
-    import jsonschema  # noqa: PLC0415 - half of this module's import time
-
-    schema = load_schema()
-    census = _Census(schema)
-    census.check_keys(config, ())
-    if any(key not in schema["properties"] for key in config):
-        raise ConfigError(_unknown("the configuration", config, list(schema["properties"])))
-    census.count(dict(config), ())
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = list(islice(validator.iter_errors(dict(config)), MOST_MISTAKES))
-    if not errors:
-        return
-    # A misspelt key explains the missing one, so it goes first.
-    errors.sort(
-        key=lambda error: (
-            error.validator != "additionalProperties",
-            [str(step) for step in error.absolute_path],
-        )
-    )
-    raise ConfigError(_explain(errors[0], schema))
-
-
-@dataclass
-class _Census:
-    """Counts the values of a configuration, and refuses what only YAML has.
-
-    Snakemake reads YAML in a way that makes tuples, complex numbers and functions, too. Whatever
-    has passed here is a tree of a size that can be searched, with numbers that can be compared
-    and printed.
-    """
-
-    schema: Mapping[str, Any]
-    sizes: dict[int, int] = field(default_factory=dict)
-    """The size of each list and mapping by its ``id``; 0 while it is being counted."""
-
-    def count(self, value: Any, path: tuple[str, ...]) -> int:
-        """Return how many values there are in ``value``, which stands at ``path``."""
-        if not isinstance(value, dict | list):
-            self._check(value, path)
-            return 1
-        if self.sizes.get(id(value)) == 0:
-            self._refuse(path, "something that contains itself")
-        if len(path) > MOST_DEEP:
-            self._refuse(path[:MOST_DEEP], f"something nested more than {MOST_DEEP} deep")
-        if id(value) not in self.sizes:
-            self.sizes[id(value)] = 0
-            self.sizes[id(value)] = self._count_inner(value, path)
-        return self.sizes[id(value)]
-
-    def check_keys(self, value: Mapping[Any, Any], path: tuple[str, ...]) -> None:
-        """Refuse a key that cannot even be printed."""
-        for key in value:
-            self._check(key, path)
-
-    def _count_inner(self, value: dict[Any, Any] | list[Any], path: tuple[str, ...]) -> int:
-        if isinstance(value, dict):
-            self.check_keys(value, path)
-        size = 1
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for step, inner in items if len(value) < MOST_VALUES else ():
-            size += self.count(inner, (*path, str(step)))
-        if max(size, len(value)) >= MOST_VALUES:
-            place = ".".join(path) or "the configuration"
-            raise ConfigError(
-                f"{place} may hold at most {MOST_VALUES} values; got more. Name many images by a "
-                "pattern, as photos/*.jpg, or split the run."
-            )
-        return size
-
-    def _check(self, value: object, path: tuple[str, ...]) -> None:
-        """Refuse a text, a number or a key that nothing can be done with."""
-        if isinstance(value, str):
-            if len(value) > LONGEST_TEXT:
-                self._refuse(path, f"a text of {len(value)} signs, which is too long")
-        elif isinstance(value, float):
-            if not math.isfinite(value):
-                self._refuse(path, f"{value}, which is not finite")
-        elif isinstance(value, int):
-            if value.bit_length() > LONGEST_NUMBER * math.log2(10):
-                self._refuse(path, f"a number of {value.bit_length()} bits, which is too large")
-        elif value is not None:
-            self._refuse(path, f"a {type(value).__name__}, as YAML reads it: put it in quotes")
-
-    def _refuse(self, path: Sequence[str], got: str) -> NoReturn:
-        place = ".".join(path) or "the configuration"
-        raise ConfigError(f"{place} must be {_rule(self.schema, path)}; got {got}.")
-
-
-def _explain(error: Any, schema: Mapping[str, Any]) -> str:
-    """Say what is wrong in the words of the schema's own descriptions."""
-    path = [str(step) for step in error.absolute_path]
-    place = ".".join(path) or "the configuration"
-    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
-        return _unknown(place, error.instance, list(error.schema["properties"]))
-    if error.validator == "required":
-        missing = next(key for key in error.validator_value if key not in error.instance)
-        rule = error.schema["properties"][missing].get("description", "required")
-        return f"{place}: the key {missing!r} is missing; it is {rule}."
-    rule = error.schema.get("description") or _rule(schema, path)
-    return f"{place} must be {rule}; got {_shown(error.instance)}."
-
-
-def _unknown(place: str, mapping: Mapping[Any, Any], known: Sequence[str]) -> str:
-    """Say that a key is unknown, and which it may have been meant to be."""
-    unknown = next(key for key in mapping if key not in known)
-    close = difflib.get_close_matches(str(unknown), known, n=1)
-    hint = f"did you mean {close[0]!r}? The" if close else "the"
-    return f"{place}: unknown key {unknown!r}; {hint} keys are {', '.join(known)}."
-
-
-def _shown(value: object) -> str:
-    """Show a value of a configuration in one line of bounded length."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    except (TypeError, ValueError):  # YAML has keys and loops that JSON has not
-        text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
-
-
-def _rule(schema: Mapping[str, Any], path: Sequence[str]) -> str:
-    """Find the description nearest to a place in the configuration."""
-    found = ""
-    for step in (None, *path):
-        if step is not None:
-            properties = schema.get("properties", {})
-            schema = (
-                properties.get(step)
-                or schema.get("additionalProperties")
-                or schema.get("items")
-                or {}
-            )
-        found = schema.get("description", found)
-    return found
 
 
 def _defaults() -> dict[str, Any]:
