@@ -11,11 +11,12 @@ from typing import get_args
 import pytest
 import torch
 from conftest import paint
+from made_cells import make_cell, make_image
 from PIL import Image
 
 from nst import __version__, cli
 from nst.cells import pair as pair_module
-from nst.cells.cell import read_record
+from nst.cells.cell import read_record, write_cell
 from nst.config.run import Ratio
 from nst.config.settings import CHOICES, Settings
 from nst.imaging.images import load_image, pixel_digest
@@ -210,8 +211,6 @@ def test_square_brackets_in_a_name_are_shown_as_they_are(nst):
 
 
 def test_several_pictures_are_shown_one_after_the_other(nst, tmp_path):
-    from test_cell import make_cell, make_image, write_cell  # noqa: PLC0415
-
     for name in ("a", "b"):
         write_cell(make_cell(layers=name), make_image(), tmp_path / f"{name}.png")
     status, out, _ = nst("show", "a.png", "b.png")

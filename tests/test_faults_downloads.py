@@ -22,8 +22,8 @@ from pathlib import Path
 import pytest
 import requests
 from disks import give_up, mounted
-from test_catalogue import CONTENT, direct, entry_at, pauses, refusal, unused_address
-from test_vgg import checkpoint, distilled, state, waits, weights, world
+from downloads import CONTENT, direct, entry_at, pauses, refusal, unused_address
+from vgg_weights import checkpoint, distilled, state, waits, weights, world
 from workflow_runs import ROOT
 
 import nst.system.download

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from disks import Disk, give_up, mounted
-from test_cell import make_cell, make_image
+from made_cells import make_cell, make_image
 from workflow_runs import ROOT
 
 from nst.cells.store import CellStore

@@ -16,7 +16,7 @@ import pytest
 from conftest import paint
 from disks import Disk, cut, flip, mounted
 from gallery_samples import make_entry
-from test_cell import make_cell, make_image
+from made_cells import make_cell, make_image
 from workflow_runs import ROOT
 
 from nst.cells.cell import read_details, write_cell, write_details

@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 import yaml
 from bounds import bounded, fuzzed
+from configurations import config, places, replaced
 from conftest import paint
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_config import config, places, replaced
 from workflow_runs import ROOT, snakemake
 
 from nst import cli

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from conftest import paint
 from gallery_samples import HOSTILE, TITLES, make_entry, make_grid
+from made_cells import make_cell
 from PIL import Image
-from test_cell import make_cell
 
 from nst.errors import ImageError, UserError
 from nst.gallery.entries import METRICS, Entry, Subject, gallery_entries, read_table

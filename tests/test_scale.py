@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from conftest import paint
-from test_cell import make_cell
+from made_cells import make_cell
 from workflow_runs import ROOT, snakemake, write_config
 
 from nst.cells.cell import TRACE_POINTS, Source, write_details

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_cells import make_cell, make_image
 from PIL import Image
-from test_cell import make_cell, make_image
 
 from nst.cells.cell import Source, read_record
 from nst.cells.store import CellStore

@@ -1,0 +1,79 @@
+"""Configurations for the tests: one with every key, one with the least, and changed ones."""
+
+from __future__ import annotations
+
+import copy
+
+WEIGHTS = {"content": {"relu4_2": 1}, "style": {"relu1_1": 1, "relu3_1": 2.5}}
+
+
+def config(**changes: object) -> dict[str, object]:
+    """A valid configuration that uses every key."""
+    valid: dict[str, object] = {
+        "contents": ["chelsea", {"name": "kitten", "path": "photos/cat.png", "title": "A cat"}],
+        "styles": ["photos/dog.jpg", "starry_night_study"],
+        "ratios": [1, "1e-2", {"alpha": 10, "beta": 40}],
+        "layers": {"all": WEIGHTS, "fine": {"content": {"conv3_1": 1}, "style": {"relu1_1": 1}}},
+        "extractor": "vgg19_16x",
+        "formulation": "tensorflow",
+        "content_loss": "half_sum",
+        "style_loss": "mean_gram",
+        "tv_loss": "absolute_sum",
+        "pooling": "average",
+        "input": "unit",
+        "image_size": 128,
+        "size": "short_side",
+        "style_fit": "content",
+        "style_scale": 1.5,
+        "start": "noise",
+        "start_noise": 0.5,
+        "start_file": "photos/cat.png",
+        "optimiser": "adam",
+        "learning_rate": 0.5,
+        "adam_beta1": 0.5,
+        "adam_beta2": 0.75,
+        "adam_epsilon": 0.25,
+        "clamp": False,
+        "keep": "last",
+        "iterations": 20,
+        "iterations_scale": 2,
+        "iterations_least": 3,
+        "coarse_stages": [[64, 10]],
+        "snapshots": [0, 20],
+        "tv_weight": 2,
+        "seed": 3,
+        "precision": "float32",
+        "device": "cpu",
+        "mirror": "https://example.org/nst",
+        "kmeans": {"images": ["kitten", "rocket"]},
+        "vgg19": {"weights": "vgg19.pth"},
+        "vgg16": {"weights": "vgg16.pth"},
+        "overview": {"layers": "fine", "ratio": 0.01},
+    }
+    return copy.deepcopy(valid | changes)
+
+
+def least(**changes: object) -> dict[str, object]:
+    """A configuration with nothing but the required keys."""
+    return {key: config()[key] for key in ("contents", "styles", "ratios", "layers")} | changes
+
+
+def places(value: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    """Every place in a nested value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
+    found: list[tuple[object, ...]] = []
+    for key, inner in items:
+        found.append((*path, key))
+        if isinstance(inner, dict | list):
+            found += places(inner, (*path, key))
+    return found
+
+
+def replaced(value: object, path: tuple[object, ...], new: object) -> object:
+    """Return ``value`` with ``new`` at ``path``."""
+    changed = copy.deepcopy(value)
+    inner = changed
+    for step in path[:-1]:
+        inner = inner[step]  # type: ignore[index]
+    inner[path[-1]] = new  # type: ignore[index]
+    return changed
