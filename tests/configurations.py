@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
+
+from nst.config.presets import read_presets
+from nst.config.settings import Settings
 
 WEIGHTS = {"content": {"relu4_2": 1}, "style": {"relu1_1": 1, "relu3_1": 2.5}}
 
@@ -77,3 +81,8 @@ def replaced(value: object, path: tuple[object, ...], new: object) -> object:
         inner = inner[step]  # type: ignore[index]
     inner[path[-1]] = new  # type: ignore[index]
     return changed
+
+
+def settings_of(name: str, **changes: Any) -> Settings:
+    """The settings of a preset, and what is asked for instead."""
+    return Settings.from_mapping({**read_presets()[name].settings, **changes})
