@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_cells import make_image
 from PIL import Image
 from pypdf import PdfReader
 from test_grids import FOREIGN, LONG, UNBROKEN, fake, paint
@@ -238,6 +239,15 @@ def test_a_picture_that_cannot_be_read_is_named_and_nothing_is_written(tmp_path)
     with pytest.raises(ImageError, match=r"broken\.png cannot be read"):
         save_pages(Grid("", [[Tile(broken)]], [""], [""]), tmp_path / "a.pdf")
     assert not list(tmp_path.glob("*.pdf"))
+
+
+def test_a_picture_of_noise_which_no_encoder_makes_smaller_is_embedded(tmp_path):
+    make_image(600, 400).save(tmp_path / "noise.png")
+    paths = [tmp_path / f"grid.{form}" for form in ("png", "pdf", "jpg")]
+    publish_grid(Grid("", [[Tile(tmp_path / "noise.png")]], [""], [""]), *paths)
+    (page,) = PdfReader(paths[1]).pages
+    (embedded,) = page.images
+    assert embedded.image.size == (600, 400)
 
 
 def test_a_grid_is_published_in_three_forms(small_grid, tmp_path):

@@ -288,12 +288,15 @@ class _Sheet:
             self.canvas.drawText(written)
 
     def picture(self, picture: Picture) -> None:
-        """Embed a picture as JPEG, reduced to `DPI` but never enlarged."""
+        """Embed a picture as JPEG, reduced to `DPI` but never enlarged.
+
+        Not optimised: for that, Pillow has a byte for each pixel, and noise takes nearly two.
+        """
         box, shape = picture.box, self.shapes[picture.path]
         shown = shape if shape[0] <= box.width else (box.width, box.height)
         encoded = BytesIO()
         open_reduced(picture.path, shown).save(
-            encoded, format="JPEG", quality=QUALITY, subsampling=0, optimize=True
+            encoded, format="JPEG", quality=QUALITY, subsampling=0
         )
         reader = ImageReader(encoded)
         self.canvas.drawImage(reader, box.left, -box.bottom, box.width, box.height)
