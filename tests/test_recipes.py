@@ -249,3 +249,14 @@ def test_a_formulation_s_own_settings_mean_what_they_mean_for_the_whole_run():
         every = {"formulation": name, **own, "snapshots": {"every": 25}}
         (other,) = read(formulations=[every], snapshots={"every": 20}).variants
         assert other.settings.snapshots == (0, 25, 50)
+
+
+def test_recipes_of_one_run_see_with_one_network():
+    """A job loads one for all its cells, and would say of the others what is not true."""
+    one = {"formulation": "gatys2016", "extractor": "vgg16", "name": "v16"}
+    other = {"formulation": "gatys2016", "extractor": "vgg19", "name": "v19"}
+    message = refused(formulations=[one, other])
+    assert "extractor must be the same for all" in message
+    assert "vgg16 for 'v16' and vgg19 for 'v19'" in message
+    assert "split it" in message
+    assert read(formulations=[one, {**other, "extractor": "vgg16"}]).settings.extractor == "vgg16"

@@ -103,7 +103,20 @@ def expand_recipes(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> 
         ratio = Ratio.parse({"alpha": settings.alpha, "beta": settings.beta})
         variants[name] = Variant(name, ratio.label, recipe.name, settings)
     refuse_collisions("formulations", variants)
+    _check_extractor(variants)
     return list(variants.values())
+
+
+def _check_extractor(variants: Mapping[str, Variant]) -> None:
+    """Refuse recipes that see with different networks: a job loads one, for all its cells."""
+    first, *others = variants.values()
+    for other in others:
+        if other.settings.extractor != first.settings.extractor:
+            raise ConfigError(
+                f"formulations: extractor must be the same for all of a run; got "
+                f"{first.settings.extractor} for {first.layers!r} and {other.settings.extractor} "
+                f"for {other.layers!r}. Set extractor for the whole run, or split it."
+            )
 
 
 def _check_number(variants: int) -> None:
