@@ -214,7 +214,7 @@ def verify_pictures(
     ] = 3,
     every: Annotated[bool, typer.Option("--all", help="All the pictures of a folder.")] = False,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Every pixel must be the same, on any machine.")
+        bool, typer.Option("--exact", help="Every pixel and loss must be the same, on any machine.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
@@ -315,9 +315,9 @@ def _stylize(
             bar.update(task, completed=evaluation)
 
         (cell,) = stylize_pair(pair, wanted, chosen, on_evaluation=advance)
+        if cell.status == "failed":
+            raise UserError(f"{cell.reason} {output} is not written.")
         write_atomically(output, made.read_bytes())
-    if cell.status == "failed":
-        raise UserError(cell.reason)
     told = (
         f"{output}: {cell.width}x{cell.height} px, content loss {cell.losses['content']:.3f}, "
         f"style loss {cell.losses['style']:.3f}, {cell.seconds:.0f} s on {cell.device}"

@@ -209,6 +209,23 @@ def test_losses_that_are_not_those_of_the_picture_are_noticed(cell):
     assert "furthest off is ssim" in describe(found)
 
 
+def test_the_same_pixels_with_losses_a_little_off_are_not_identical(cell):
+    losses = read_record(cell)["losses"]
+    rewrite(cell, losses=losses | {"total": losses["total"] * 1.01})
+    found = verify(cell, Given())
+    assert found.verdict == "close"
+    assert found.message == "its pixels came out the same, but not the losses in its record"
+    assert exit_status([found], exact=True) == 1
+
+
+def test_a_record_that_lacks_losses_is_not_identical(cell):
+    losses = read_record(cell)["losses"]
+    rewrite(cell, losses={name: losses[name] for name in losses if name != "style"})
+    found = verify(cell, Given())
+    assert found.verdict == "close"
+    assert found.message == "its record does not have style"
+
+
 def test_the_precision_is_the_recorded_one_whatever_is_fast_here(results, settings, tiny_file):
     content, style = (results / f"inputs/{name}.png" for name in ("content/cat", "style/night"))
     pair = Pair(content, "cat", "", style, "night", "", tiny_file)

@@ -55,10 +55,15 @@ class Difference:
     ssim: float | None
     losses: Mapping[str, float]
 
+    @property
+    def none(self) -> bool:
+        """Whether every pixel, every loss and every measure is the same."""
+        return not self.largest and not any(self.losses.values())
+
     def within(self, tolerance: Tolerance) -> bool:
         """Tell whether this is no more than rounding does.
 
-        Where the pixels are the same, every loss and measure must be.
+        Where the pixels are the same, every loss and measure must be within the tolerance.
         """
         if not self.largest:
             return max(self.losses.values(), default=0.0) <= tolerance.loss

@@ -17,14 +17,14 @@ from typing import Any, Literal
 import torch
 from PIL import Image
 
-from nst.cells.cell import PIXELS, Cell, read_record
+from nst.cells.cell import PIXELS, Cell, changed_facts, read_record
 from nst.cells.difference import TOLERANCE, Difference, compare, describe_difference
 from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.cells.sources import Given, find_pair
 from nst.config.settings import ALGORITHM_VERSION
 from nst.errors import CellError, ConfigError, UserError
 from nst.imaging.images import pixel_digest
-from nst.system.device import choose_device
+from nst.system.device import choose_device, reserve_device
 
 Verdict = Literal["identical", "close", "different", "edited", "unchecked"]
 SAID: Mapping[Verdict, str] = {
@@ -41,9 +41,10 @@ MOST_THREADS = 1024  # a record may say anything
 class Verification:
     """What came of verifying one picture.
 
-    ``identical``: every pixel is the same. ``close``: within ``TOLERANCE``. ``different``: further.
-    ``edited``: it is not what nst wrote. ``unchecked``: it could not be made again. ``message``
-    says why; ``changed`` has what was otherwise when it was made, as (then, now).
+    ``identical``: every pixel, loss and measure is the same. ``close``: within ``TOLERANCE``.
+    ``different``: further. ``edited``: it is not what nst wrote. ``unchecked``: it could not be
+    made again. ``message`` says why; ``changed`` has what was otherwise when it was made, as (then,
+    now).
     """
 
     picture: Path
@@ -87,10 +88,11 @@ def verify(
         cell = _cell_of(picture, record)
         if edit := _edit(cell, record, image):
             return Verification(picture, "edited", edit)
-        chosen = _recorded_device(cell) if device == "recorded" else choose_device(device)
+        name = _recorded_device(cell) if device == "recorded" else device
         with tempfile.TemporaryDirectory(prefix="nst-") as folder:
             pair = find_pair(picture, cell, given, Path(folder))
-            again, remade = _make(cell, pair, chosen, threads, Path(folder) / "again.png")
+            with reserve_device(name) as chosen:
+                again, remade = _make(cell, pair, chosen, threads, Path(folder) / "again.png")
     except UserError as error:
         return Verification(picture, "unchecked", str(error))
     return _judge(picture, (cell, image), (again, remade))
@@ -196,12 +198,14 @@ def _edit(cell: Cell, record: Mapping[str, Any], image: Image.Image) -> str:
     return ""
 
 
-def _recorded_device(cell: Cell) -> torch.device:
-    """Return the kind of device that a cell was made on if it is here, else what there is."""
+def _recorded_device(cell: Cell) -> str:
+    """Name the kind of device that a cell was made on if it is here, else what there is."""
+    kind = cell.device.partition(":")[0]
     try:
-        return choose_device(cell.device.partition(":")[0])
+        choose_device(kind)
     except UserError:
-        return choose_device("auto")
+        return "auto"
+    return kind
 
 
 # ---------------------------------------------------------------- making it again, and comparing
@@ -234,21 +238,11 @@ def _judge(
     found = compare(image, remade, cell.losses, again.losses)
     verdict: Verdict = "different"
     if found.within(TOLERANCE):
-        verdict = "close" if found.largest else "identical"
+        verdict = "identical" if found.none else "close"
     message = ""
-    if verdict == "different" and not found.largest:
+    if not found.largest and not found.none:
         message = "its pixels came out the same, but not the losses in its record"
+    if lacking := sorted(again.losses.keys() - cell.losses.keys()):
+        verdict = "close" if verdict == "identical" else verdict
+        message = f"its record does not have {', '.join(lacking)}"
     return Verification(picture, verdict, message, found, changed)
-
-
-def changed_facts(cell: Cell, again: Cell) -> dict[str, tuple[str, str]]:
-    """Return what differs between the making of a cell then and now, by name."""
-    then, now = (
-        {"device": one.device.partition(",")[0], **one.machine, **one.versions}
-        for one in (cell, again)
-    )
-    return {
-        name: (then.get(name, "unknown"), now.get(name, "unknown"))
-        for name in {**then, **now}
-        if then.get(name) != now.get(name)
-    }
