@@ -33,7 +33,7 @@ from nst.reports.summary import (
     write_parquet,
     write_summary,
 )
-from nst.system.device import choose_device, describe_device
+from nst.system.device import choose_device, describe_device, reserve_device
 from nst.system.machine import describe_machine
 
 CPU = torch.device("cpu")
@@ -218,6 +218,21 @@ def test_a_new_variant_is_all_that_is_computed(pair, wanted, computed, tmp_path,
     assert "cat × night: 2 of 3 cells were finished before" in caplog.text
     assert "cat × night: 1 cells made in" in caplog.text
     assert all(one.path.exists() for one in wanted(1.0, 5.0, 10.0))
+
+
+def test_cells_of_another_version_are_taken_and_that_is_said(
+    pair, wanted, tmp_path, caplog, monkeypatch
+):
+    caplog.set_level(logging.INFO)
+    store = CellStore(tmp_path / "store")
+    stylize_pair(pair, wanted(1.0), CPU, store)
+    stylize_pair(pair, wanted(1.0), CPU, store)
+    assert "made otherwise" not in caplog.text
+    monkeypatch.setattr(pair_module, "current_versions", lambda: {"torch": "99"})
+    (cell,) = stylize_pair(pair, wanted(1.0), CPU, store)
+    assert cell.reused
+    assert "1 of them were made otherwise: " in caplog.text
+    assert f"torch {cell.versions['torch']} then, 99 now" in caplog.text
 
 
 def test_without_a_store_everything_is_computed_again(pair, wanted, computed):
@@ -596,6 +611,26 @@ def test_an_unknown_device_is_refused_with_the_choices(name):
 def test_a_gpu_that_is_not_there_is_refused_with_the_remedy():
     with pytest.raises(ConfigError, match=r"device cuda:99 is not there: .* Set device to auto"):
         choose_device("cuda:99")
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "warned"),
+    [("auto", "0", True), ("auto", "", False), ("auto", "-1", False), ("cpu", "0", False)],
+)
+def test_a_cpu_in_the_place_of_a_gpu_is_announced(monkeypatch, caplog, name, variable, warned):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    monkeypatch.delenv("SLURM_JOB_GPUS", raising=False)
+    caplog.set_level(logging.INFO)
+    with reserve_device(name) as device:
+        assert device == CPU
+    assert f"computing on {describe_device(CPU)}" in caplog.text
+    warnings = [one.message for one in caplog.records if one.levelno == logging.WARNING]
+    if Path("/proc/driver/nvidia/version").exists():
+        pytest.skip("this machine has a GPU")
+    assert [one.startswith("CUDA_VISIBLE_DEVICES is 0, but torch") for one in warnings] == (
+        [True] if warned else []
+    )
 
 
 def test_a_cpu_is_described_by_its_kind_and_threads():

@@ -74,7 +74,7 @@ class Cell:
 
     @property
     def fingerprint(self) -> str:
-        """Identify everything that decides the pixels."""
+        """Identify what the cell is: see ``fingerprint``."""
         return fingerprint(
             self.settings,
             content=self.content.digest,
@@ -135,8 +135,9 @@ class Cell:
 def fingerprint(
     settings: Settings, *, content: str, style: str, extractor: str, start: str = ""
 ) -> str:
-    """Return the sha256 of all that decides a cell's pixels.
+    """Return the sha256 of all that decides what a cell shows.
 
+    Not of what only decides how its numbers are rounded: versions, device and threads.
     The images are given by the digests of their pixels, the extractor by that of its file.
     ``start`` is empty unless the cell starts from a file.
     """
@@ -149,6 +150,19 @@ def fingerprint(
         "start": start,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def changed_facts(cell: Cell, again: Cell) -> dict[str, tuple[str, str]]:
+    """Return what differs between the making of a cell then and now, by name."""
+    then, now = (
+        {"device": one.device.partition(",")[0], **one.machine, **one.versions}
+        for one in (cell, again)
+    )
+    return {
+        name: (then.get(name, "unknown"), now.get(name, "unknown"))
+        for name in {**then, **now}
+        if then.get(name) != now.get(name)
+    }
 
 
 def write_cell(cell: Cell, image: Image.Image, path: Path) -> None:

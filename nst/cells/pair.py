@@ -6,14 +6,14 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from nst.cells.cell import Cell, Source, current_versions, draw_failure, write_cell
+from nst.cells.cell import Cell, Source, changed_facts, current_versions, draw_failure, write_cell
 from nst.cells.measure import Measure
 from nst.cells.store import CellStore
 from nst.config.settings import Settings
@@ -106,7 +106,8 @@ def stylize_pair(
     Raises:
         UserError: a file cannot be read, or the images are too small for a layer.
     """
-    wanted = [_with_precision(one, device) for one in wanted]
+    with refused_if_too_large():
+        wanted = [_with_precision(one, device) for one in wanted]
     start = load_image(pair.start) if pair.start else None
     images = Images(load_image(pair.content), load_image(pair.style), start)
     drafts = _draft_cells(pair, wanted, images, device)
@@ -120,6 +121,7 @@ def stylize_pair(
             missing.append((one, draft))
     if cells:
         logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
+        _tell_of_others(cells, {one.path: draft for one, draft in zip(wanted, drafts, strict=True)})
     kept = _checkpoints(checkpoints, pair, missing)
     if missing:
         report = on_evaluation or _Reporter(str(pair), missing)
@@ -133,6 +135,14 @@ def stylize_pair(
         logger.info("%s: %d cells made in %.0f s", pair, len(missing), seconds)
     kept.clear()
     return [cells[one.path] for one in wanted]
+
+
+def _tell_of_others(cells: Mapping[Path, Cell], drafts: Mapping[Path, Cell]) -> None:
+    """Say which of the cells from the store would come out a little otherwise today."""
+    changed = [changed_facts(cell, drafts[path]) for path, cell in cells.items()]
+    if first := next(filter(None, changed), None):
+        told = ", ".join(f"{name} {then} then, {now} now" for name, (then, now) in first.items())
+        logger.info("%d of them were made otherwise: %s", sum(map(bool, changed)), told)
 
 
 def _with_precision(wanted: Wanted, device: torch.device) -> Wanted:
@@ -163,8 +173,9 @@ def _make(
     checkpoints: Checkpoints,
 ) -> Iterator[tuple[Wanted, _Finished]]:
     """Compute the missing cells, and hand out each as it is finished."""
-    extractor = load_extractor(extractor_path).to(device).to(memory_format=torch.channels_last)
-    measure = Measure(extractor, images.content, images.style)
+    with refused_if_too_large():
+        extractor = load_extractor(extractor_path).to(device).to(memory_format=torch.channels_last)
+        measure = Measure(extractor, images.content, images.style)
     settings = [one.settings for one, _ in missing]
     for result in transfer(
         extractor, images, settings, progress=on_evaluation, checkpoints=checkpoints

@@ -167,7 +167,7 @@ def _row(cell: Cell, path: Path) -> dict[str, object]:
         "formulation": cell.formulation,
         "width": cell.width,
         "height": cell.height,
-        "iterations": settings.iterations,
+        "iterations": settings.steps,
         **{f"{name}_loss": cell.losses.get(name) for name in ("content", "style", "tv", "total")},
         **{name: cell.losses.get(name) for name in MEASURES},
         "seconds": cell.seconds,
