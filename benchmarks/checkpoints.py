@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import DEVICE, RESULTS, default_pictures, save_report, synchronise
+from common import DEVICE, RESULTS, save_report, studies, synchronise
 
 from nst.config.architecture import ARCHITECTURES
 from nst.config.settings import Settings
@@ -35,7 +35,7 @@ WRITINGS = 3  # of a full history
 def measure(size: int) -> dict[str, Any]:
     """Write a checkpoint after every step of a cell of this size, and time both."""
     extractor = Extractor(ARCHITECTURES["kmeans"]).eval().to(DEVICE)
-    pictures = default_pictures()
+    pictures = studies()
     images = Images(*(fit_long_side(one, size) for one in (pictures.content, pictures.style)))
     settings = replace(Settings(), image_size=size, iterations=HISTORY + 1 + WRITINGS)
     steps, writings, sizes, ended = [], [], [], [0.0]

@@ -23,10 +23,10 @@ from nst.imaging.images import load_image  # noqa: E402
 from nst.method.stages import Images  # noqa: E402
 from nst.network.extractor import Extractor  # noqa: E402
 from nst.network.provision import provide_extractor  # noqa: E402
-from nst.system.device import describe_device  # noqa: E402
+from nst.system.device import choose_device, describe_device  # noqa: E402
 from nst.system.machine import processor  # noqa: E402
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+DEVICE = choose_device("auto")  # with what it sets, as in a job
 
 
 def random_vgg19(seed: int = 0) -> Extractor:
@@ -93,6 +93,12 @@ def default_pictures() -> Images:
             fetch(catalogue[name], path)
         loaded.append(load_image(path))
     return Images(*loaded)
+
+
+def studies() -> Images:
+    """Return two paintings of the project's, where only the time matters, and not what is seen."""
+    names = ("great_wave_study.jpg", "starry_night_study.jpg")
+    return Images(*(load_image(ROOT / "resources" / "studies" / name) for name in names))
 
 
 def machine() -> dict[str, Any]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
-from common import DEVICE, default_pictures, random_vgg19, save_report, synchronise
+from common import DEVICE, random_vgg19, save_report, studies, synchronise
 from torch.utils.benchmark import Timer
 
 from nst.config.settings import Settings
@@ -83,11 +84,13 @@ def evaluation(size: int, batch: int, evaluations: int, precision: str) -> float
     cells = [Settings.from_mapping({**shared, "beta": 10.0 + place}) for place in range(batch)]
     moments: list[float] = []
 
-    def tick(*_: object) -> None:
+    def tick(places: Sequence[int], *_: object) -> None:
+        if len(places) != batch:
+            sys.exit(f"{batch} cells of {size} px do not fit into the memory; ask for fewer")
         synchronise()
         moments.append(time.perf_counter())
 
-    list(transfer(extractor, default_pictures(), cells, batch_size=batch, progress=tick))
+    list(transfer(extractor, studies(), cells, batch_size=batch, progress=tick))
     steps = sorted(after - before for before, after in itertools.pairwise(moments))
     return steps[len(steps) // 2]
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 import torch
-from common import DEVICE, default_pictures, random_vgg19, save_report
+from common import DEVICE, random_vgg19, save_report, studies
 
 from nst.config.settings import Settings
 from nst.method.transfer import transfer
@@ -43,7 +43,7 @@ def main() -> None:
 def peak(size: int, batch: int) -> float:
     """Return the peak in GiB of a batch of square pictures."""
     extractor = random_vgg19().to(DEVICE).to(memory_format=torch.channels_last)
-    images = default_pictures()
+    images = studies()
     shared = {"image_size": [size, size], "size": "exact", "iterations": EVALUATIONS}
     cells = [Settings.from_mapping({**shared, "beta": 10.0 + place}) for place in range(batch)]
     list(transfer(extractor, images, cells, batch_size=batch))

@@ -383,7 +383,7 @@ def test_a_part_of_a_device_has_a_lock_of_its_own(seen):
 
 
 def test_the_real_locks_are_where_every_user_finds_them():
-    code = "from nst import device_lock; print(device_lock.FOLDER)"
+    code = "from nst.system import device_lock; print(device_lock.FOLDER)"
     run = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import paint
 
 from nst.cli import main
@@ -15,6 +17,7 @@ from nst.config.run import read_run
 from nst.config.settings import Settings
 from nst.errors import ConfigError
 from nst.imaging.images import load_image
+from nst.method.objective import Objective
 from nst.method.stages import picture_size
 
 LAYERS = {
@@ -138,6 +141,26 @@ def test_a_calibration_measures_each_kind_at_each_size():
         assert all(cost.evaluation > 0 and cost.peak > 50e6 for cost in costs)
     deep, few = (costs[1].evaluation for costs in found.costs)
     assert few < deep, "fewer layers take less time"
+
+
+def test_a_calibration_whose_batch_did_not_fit_counts_the_half_that_did(monkeypatch):
+    """Else the costs would be those of half as many cells."""
+    real, sizes = Objective.__call__, []
+
+    def crowded(objective, images):
+        if len(images) > 2:
+            raise torch.OutOfMemoryError
+        sizes.append(len(images))
+        time.sleep(0.2)
+        return real(objective, images)
+
+    monkeypatch.setattr("nst.commands.probe.best_batch_size", lambda _: 4)
+    monkeypatch.setattr("nst.method.transfer.best_batch_size", lambda _: 4)
+    monkeypatch.setattr(Objective, "__call__", crowded)
+    kind = Settings.from_mapping({"precision": "float32"})
+    ((cost,),) = calibrate([kind.to_dict()], [32], 4, "cpu", 1).costs
+    assert set(sizes) == {2}
+    assert cost.evaluation > 0.09, "0.2 s for the two of them"
 
 
 def test_the_command_measures_this_machine_and_says_what_a_run_takes(run, capsys):

@@ -90,7 +90,7 @@ def test_the_timing_leaves_the_threads_as_they_were():
 
 
 def test_the_time_that_other_programs_take_does_not_count(monkeypatch):
-    monkeypatch.setattr(precision_module, "_wait_for", lambda device: time.sleep(0.3))
+    monkeypatch.setattr(precision_module, "wait_for", lambda device: time.sleep(0.3))
     monkeypatch.setattr(precision_module, "REPEATS", 1)
     before = time.perf_counter()
     worked = precision_module._seconds(CPU)

@@ -13,6 +13,7 @@ from conftest import random_image
 
 from nst.errors import UserError
 from nst.method import transfer as transfer_module
+from nst.method.batches import is_out_of_memory
 from nst.method.objective import Objective, measure_targets
 from nst.method.optimisers import Lbfgs
 from nst.method.stages import Images, picture_size
@@ -170,6 +171,21 @@ def test_a_picture_that_does_not_fit_alone_is_refused_with_the_remedy(tiny, smal
     monkeypatch.setattr(Objective, "__call__", full)
     with pytest.raises(UserError, match=r"does not fit into the .* memory; lower image_size"):
         run(tiny, [small()])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "MPS backend out of memory (MPS allocated: 8.00 GB)",
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuFFT error: CUFFT_ALLOC_FAILED",
+    ],
+)
+def test_memory_that_is_full_is_understood_in_all_the_words_there_are(words):
+    assert is_out_of_memory(RuntimeError(words))
+    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
 
 
 def test_a_cpu_s_way_of_saying_that_memory_is_full_is_understood_too(tiny, small, monkeypatch):

@@ -25,7 +25,7 @@ from nst.config.settings import Settings
 from nst.method.batches import best_batch_size
 from nst.network.extractor import Extractor, save_extractor
 from nst.network.precision import choose_precision
-from nst.system.device import choose_device, describe_device
+from nst.system.device import describe_device, reserve_device, wait_for
 from nst.system.machine import peak_memory
 
 EVALUATIONS = 14  # L-BFGS has its whole history after ten
@@ -72,10 +72,12 @@ def calibrate(
     """
     settings = [Settings.from_mapping(kind) for kind in kinds]
     torch.set_num_threads(threads)
-    device = choose_device(device_name)
-    batch = min(cells, best_batch_size(device))
-    precision = choose_precision(settings[0].precision, device)
-    with tempfile.TemporaryDirectory(prefix="nst-plan-") as name:
+    with (
+        reserve_device(device_name) as device,
+        tempfile.TemporaryDirectory(prefix="nst-plan-") as name,
+    ):
+        batch = min(cells, best_batch_size(device))
+        precision = choose_precision(settings[0].precision, device)
         folder = Path(name)
         extractor = folder / EXTRACTOR
         save_extractor(Extractor(ARCHITECTURES[settings[0].extractor]), extractor)
@@ -103,10 +105,14 @@ def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.
         for number, picture in enumerate(folder / f"{number}.png" for number in range(batch))
     ]
     moments: list[float] = []
+    together = batch
 
-    def tick(*_: object) -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+    def tick(places: Sequence[int], *_: object) -> None:
+        nonlocal together
+        if len(places) != together:  # what went before did not fit into the memory
+            together = len(places)
+            moments.clear()
+        wait_for(device)
         moments.append(time.perf_counter())
 
     started = time.perf_counter()
@@ -118,7 +124,7 @@ def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.
     evaluation = statistics.median(steps[-COUNTED:])
     return Cost(
         pixels=side * side,
-        evaluation=evaluation / batch,
+        evaluation=evaluation / together,
         finishing=max(0.0, ended - moments[-1] - evaluation) / batch,
         beginning=moments[0] - started - evaluation,
         peak=_peak_memory(device),

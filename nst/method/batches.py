@@ -20,9 +20,14 @@ VARIED = frozenset(
         *("start", "start_noise", "seed"),
     }
 )
-# Torch's words on a CPU; the last are oneDNN's, which knows every convolution here and then only
-# lacks memory for its code and scratch.
-OUT_OF_MEMORY = ("can't allocate memory", "std::bad_alloc", "could not create a primitive")
+# What torch says of it otherwise: on MPS and where CUDA itself has none left; its libraries, which
+# allocate by themselves; on a CPU. The last are oneDNN's words, which knows every convolution here
+# and then only lacks memory for its code and scratch.
+OUT_OF_MEMORY = (
+    *("out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed"),
+    *("cufft_alloc_failed", "cusolver_status_alloc_failed"),
+    *("can't allocate memory", "std::bad_alloc", "could not create a primitive"),
+)
 TOO_LARGE = (
     "the picture does not fit into the device's memory; lower image_size, choose a smaller "
     "extractor, or set device to cpu"
@@ -61,7 +66,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory could not be had, on a GPU or a CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return any(words in str(error) for words in OUT_OF_MEMORY)
+    return any(words in str(error).lower() for words in OUT_OF_MEMORY)
 
 
 def halved(size: int) -> int:

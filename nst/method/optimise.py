@@ -13,6 +13,7 @@ from nst.config.settings import KeepName
 from nst.method.objective import Parts
 from nst.method.optimisers import Optimiser
 from nst.network.shapes import Float, Tensor
+from nst.system.device import wait_for
 
 Evaluate = Callable[[Tensor], Parts]
 Progress = Callable[[int, Parts], None]
@@ -148,6 +149,7 @@ def optimise(
     with torch.no_grad():
         parts = evaluate(result)
     finite = state.finite & parts.total.isfinite()  # no step has looked at the last image yet
+    wait_for(start.device)  # a GPU may be some steps behind
     seconds = time.monotonic() - started
     return Outcome(result, parts, state.trace, finite, state.snapshots, seconds)
 

@@ -18,13 +18,16 @@ from torch.nn import functional as neural
 
 from nst.config.settings import PrecisionName
 from nst.network.shapes import Tensor
+from nst.system.device import wait_for
 
 logger = logging.getLogger(__name__)
 
 Precision = Literal["float32", "bfloat16"]
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 WORTHWHILE = 1.2  # how much faster bfloat16 must be to be worth its rounding; 2 is usual
-CHANNELS, SIDE = 64, 64  # of the convolution that is timed; a few ms a time
+# Of the convolution that is timed: pictures, channels and side. A few ms in float32: on a GPU it
+# has to be much longer than the start of a kernel, about 0.1 ms.
+PROBES = {"cpu": (1, 64, 64), "cuda": (16, 128, 128)}
 REPEATS = 10
 
 
@@ -75,10 +78,10 @@ def _seconds(device: torch.device) -> dict[Precision, float]:
     with _one_thread():
         for _ in range(REPEATS + 1):  # the first one also chooses kernels
             for name, (image, weight) in problems.items():
-                _wait_for(device)
+                wait_for(device)
                 started = clock()
                 torch.autograd.grad(neural.conv2d(image, weight, padding=1).sum(), image)
-                _wait_for(device)
+                wait_for(device)
                 times[name].append(clock() - started)
     return {name: min(found[1:]) for name, found in times.items()}
 
@@ -97,12 +100,7 @@ def _one_thread() -> Iterator[None]:
 def _problem(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return an image and the weights of a convolution, in the optimiser's layout."""
     layout = torch.channels_last
-    image = torch.rand(1, CHANNELS, SIDE, SIDE).to(device, dtype, memory_format=layout)
-    weight = torch.rand(CHANNELS, CHANNELS, 3, 3).to(device, dtype, memory_format=layout)
+    batch, channels, side = PROBES[device.type]
+    image = torch.rand(batch, channels, side, side).to(device, dtype, memory_format=layout)
+    weight = torch.rand(channels, channels, 3, 3).to(device, dtype, memory_format=layout)
     return image.requires_grad_(True), weight
-
-
-def _wait_for(device: torch.device) -> None:
-    """Let the work that was handed to a GPU finish, so that a clock can be read."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -30,6 +31,13 @@ def reserve_device(name: str = "auto") -> Iterator[torch.device]:
     """
     device = choose_device(name)
     if device.type != "cuda":
+        logger.info("computing on %s", describe_device(device))
+        if name == "auto" and (sign := _sign_of_gpu()):
+            logger.warning(
+                "%s, but torch %s cannot use a CUDA GPU here: a driver that is too old or missing, "
+                "or a torch without CUDA. Set device: cuda to insist on one.",
+                *(sign, torch.__version__),
+            )
         yield device
         return
     wanted = range(torch.cuda.device_count()) if device.index is None else [device.index]
@@ -38,6 +46,16 @@ def reserve_device(name: str = "auto") -> Iterator[torch.device]:
         torch.cuda.set_device(held)  # so that nothing is put on the first one by default
         logger.info("computing on %s, %s, %s", held, torch.cuda.get_device_name(), devices[held])
         yield torch.device(held)
+
+
+def _sign_of_gpu() -> str:
+    """Say why a job seems to have been meant for a GPU, or nothing."""
+    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS"):
+        value = os.environ.get(name, "")
+        if value not in ("", "-1", "NoDevFiles"):
+            return f"{name} is {value}"
+    driver = Path("/proc/driver/nvidia/version")
+    return f"there is {driver}" if driver.exists() else ""
 
 
 def _identify(index: int) -> str:
@@ -75,7 +93,11 @@ def choose_device(name: str = "auto") -> torch.device:
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.backends.cudnn.allow_tf32 = False  # float32 is to be what it says
+        # float32 is to be what it says, whatever the environment asks for, and so are sums of
+        # products of bfloat16.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     return device
 
 
@@ -86,3 +108,9 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cpu":
         return f"cpu: {platform.machine()}, {torch.get_num_threads()} threads"
     return device.type
+
+
+def wait_for(device: torch.device) -> None:
+    """Let the work that was handed to a GPU finish, so that a clock can be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
