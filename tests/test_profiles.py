@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -112,19 +113,49 @@ ANSWERS = [
 @pytest.mark.parametrize(("system", "commands", "answer"), ANSWERS)
 def test_what_a_scheduler_says_of_a_job_is_understood(system, commands, answer, tmp_path):
     """By the words of their manuals: no such scheduler is here, but for Slurm."""
+    said = status_of(system, commands, tmp_path)
+    assert said.stdout == f"{answer}\n", said.stderr
+
+
+def status_of(
+    system: str, commands: dict[str, tuple[str, int]], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Ask for job 7 in a folder, where the scheduler's commands say these texts."""
     for name, (text, status) in commands.items():
-        program = tmp_path / name
+        program = folder / name
         output = "&1" if status == 0 else "&2"
         program.write_text(f"#!/bin/sh\ncat >{output} <<'END'\n{text}END\nexit {status}\n", "utf-8")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    said = subprocess.run(
+    return subprocess.run(
         [PROFILES / "cluster-generic" / "status.py", system, "7"],
-        env=os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        cwd=folder,
+        env=os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert said.stdout == f"{answer}\n", said.stderr
+
+
+def test_a_job_that_grid_engine_s_accounts_never_get_is_not_waited_for_without_end(tmp_path):
+    commands = {
+        "qstat": ("Following jobs do not exist: 7\n", 1),
+        "qacct": ("error: job id 7 not found\n", 1),
+    }
+    assert status_of("sge", commands, tmp_path).stdout == "running\n", "they may be late"
+    (gone,) = (tmp_path / ".snakemake/nst-gone").iterdir()
+    os.utime(gone, (time.time() - 301,) * 2)
+    said = status_of("sge", commands, tmp_path)
+    assert said.stdout == "failed\n"
+    assert "qacct has to see the accounting file" in said.stderr
+    commands["qacct"] = (ENDED.format(0, 0), 0)
+    assert status_of("sge", commands, tmp_path).stdout == "success\n"
+    assert not gone.exists()
+
+
+def test_a_job_that_pbs_has_forgotten_is_told_with_the_remedy(tmp_path):
+    said = status_of("pbs", {"qstat": ("qstat: Unknown Job Id 7\n", 153)}, tmp_path)
+    assert said.stdout == "failed\n"
+    assert "job_history_enable=True" in said.stderr
 
 
 def test_a_system_that_is_none_is_refused_with_those_that_are():

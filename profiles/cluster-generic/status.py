@@ -1,15 +1,21 @@
 #!/usr/bin/env python3
 """Say whether a job is running, success or failed, as Snakemake asks: status.py SYSTEM JOB.
 
-A job that the scheduler does not know any more is failed: Snakemake then tries it again, where it
-would otherwise wait without end. A scheduler that does not answer is asked again: the job is taken
-to be running.
+A job that the scheduler does not know any more is failed, and that is said: Snakemake then tries it
+again, where it would otherwise wait without end. A scheduler that does not answer is asked again:
+the job is taken to be running.
 """
 
 import json
 import re
 import subprocess
 import sys
+import time
+from pathlib import Path
+
+# When a job was first seen to have left Grid Engine's queue, a file for each.
+GONE = Path(".snakemake/nst-gone")
+ACCOUNTED = 300  # s after which the accounts have it, if they ever will
 
 # What the schedulers say of a job that they do not know.
 UNKNOWN = re.compile(
@@ -30,7 +36,10 @@ def slurm(job):
 
 
 def pbs(job):
-    """Ask qstat, of which -x has the jobs that ended as well."""
+    """Ask qstat, of which -x has the jobs that ended as well, if the server keeps them.
+
+    It does with ``job_history_enable``, which is off unless the administrator turned it on.
+    """
     (known,) = json.loads(ask("qstat", "-x", "-f", "-F", "json", job))["Jobs"].values()
     if known["job_state"] not in ("F", "X"):
         return "running"
@@ -47,15 +56,23 @@ def lsf(job):
 
 def sge(job):
     """Ask qstat while the job waits or runs, then the accounts, where it appears a bit later."""
+    gone = GONE / job
     try:
         ask("qstat", "-j", job)
+        gone.unlink(missing_ok=True)  # of another job, before the numbers began again
         return "running"
     except LookupError:
         pass
     try:
         accounts = ask("qacct", "-j", job)
     except LookupError:
+        if not gone.exists():
+            gone.parent.mkdir(parents=True, exist_ok=True)
+            gone.touch()
+        if time.time() - gone.stat().st_mtime > ACCOUNTED:
+            raise
         return "running"
+    gone.unlink(missing_ok=True)
     ended = dict(re.findall(r"^(failed|exit_status)\s+(\d+)", accounts, re.MULTILINE))
     return "success" if ended == {"failed": "0", "exit_status": "0"} else "failed"
 
@@ -69,20 +86,26 @@ def ask(*command):
     if done.returncode == 0 and done.stdout.strip():
         return done.stdout
     if done.returncode == 0 or UNKNOWN.search(done.stderr + done.stdout):
-        raise LookupError(command)
+        raise LookupError(" ".join(command))
     raise OSError(done.stderr)
 
 
+HINTS = {
+    "pbs": "; it forgets a job at its end unless the server has job_history_enable=True",
+    "sge": "; qacct has to see the accounting file from here",
+}
 SYSTEMS = {"slurm": slurm, "pbs": pbs, "lsf": lsf, "sge": sge}
 
 
 def main(arguments):
     """Answer Snakemake."""
-    if len(arguments) != 2 or arguments[0] not in SYSTEMS:
+    if len(arguments) != 2 or arguments[0] not in SYSTEMS or "/" in arguments[1]:
         sys.exit(f"usage: status.py {'|'.join(SYSTEMS)} JOB; got {' '.join(arguments)!r}")
     try:
         print(SYSTEMS[arguments[0]](arguments[1]))
-    except LookupError:
+    except LookupError as error:
+        hint = HINTS.get(arguments[0], "")
+        print(f"{arguments[0]} does not know job {arguments[1]} ({error}){hint}", file=sys.stderr)
         print("failed")
     except (OSError, subprocess.TimeoutExpired) as error:
         print(f"{arguments[0]} does not answer: {error}", file=sys.stderr)
