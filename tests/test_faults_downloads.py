@@ -210,7 +210,7 @@ def test_a_secure_address_is_never_left_for_one_that_is_not(tmp_path, certificat
 
         with server(redirect, certificate) as secure:
             with pytest.raises(requests.RequestException, match=r"redirects to .* not https"):
-                download(f"{secure}/file", tmp_path / "file")
+                download(f"{secure.replace('https', 'HTTPS')}/file", tmp_path / "file")
             assert asked == [], "not even asked"
         with server(whole, certificate) as secure:
             download(f"{secure}/file", tmp_path / "file")

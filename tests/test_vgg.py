@@ -204,7 +204,7 @@ def test_without_a_network_the_remedy_is_told():
 
 
 def test_a_server_that_speaks_something_else_is_told(world, serve, monkeypatch):
-    monkeypatch.setattr("test_catalogue.Handler.protocol_version", "NONSENSE\r\n")
+    monkeypatch.setattr("downloads.Handler.protocol_version", "NONSENSE\r\n")
     world.offer(serve(b"x"), Path("vgg19-dcbb9e9d.pth"))
     assert "cannot be fetched (" in refusal(fetch_vgg19)
 
@@ -268,11 +268,14 @@ def test_a_mirror_folder_serves_before_the_network(world, weights, state):
     assert_has(provide_extractor("vgg19", mirror=str(weights.parent)), state)
 
 
-def test_a_mirror_without_the_weights_leaves_it_to_the_network(world, serve, weights, tmp_path):
+def test_a_mirror_without_the_weights_leaves_it_to_the_network_and_says_so(
+    world, serve, weights, tmp_path, caplog
+):
     server = serve(weights.read_bytes())
     world.offer(server, weights)
     fetch_vgg19(mirror=str(tmp_path))
     assert len(server.asked) == 1
+    assert f"{weights.name} is not in {tmp_path}; taking it from torch's cache or " in caplog.text
 
 
 # ---------------------------------------------------------------- code in a checkpoint

@@ -51,10 +51,13 @@ def _fetch(
 ) -> Extractor:
     """Find or download a published file, check its digest, and take the convolutions."""
     name = url.rsplit("/", 1)[-1]
-    if weights is None and mirror and (Path(mirror) / name).is_file():
-        weights = Path(mirror) / name
     if mirror and "://" in mirror:
         url = f"{mirror.rstrip('/')}/{name}"
+    elif weights is None and mirror:
+        if (Path(mirror) / name).is_file():
+            weights = Path(mirror) / name
+        else:
+            logger.warning("%s is not in %s; taking it from torch's cache or %s", name, mirror, url)
     if weights is None:
         weights = Path(torch.hub.get_dir()) / "checkpoints" / name
         _ensure(url, weights)

@@ -31,7 +31,7 @@ def download(url: str, path: Path) -> None:
     import requests  # noqa: PLC0415 - only a run that downloads needs it
 
     with requests.Session() as session:
-        if url.startswith("https:"):
+        if url.lower().startswith("https:"):
             session.mount("http://", _refuser())
         with session.get(url, stream=True, timeout=(CONNECT, SILENCE)) as answer:
             answer.raise_for_status()
