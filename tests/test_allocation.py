@@ -82,6 +82,16 @@ def test_more_is_asked_for_than_was_measured_but_not_much(vgg19, side, peak):
     assert 1.5 * peak < asked < 2 * peak + allocation.BASE
 
 
+def test_what_is_asked_for_grows_as_the_memory_that_was_measured(vgg19):
+    """So that the part which every process has does not hide what the pictures take."""
+    measured = {256: 918, 512: 1457, 2048: 7946}
+    pairs = {side: [replace(vgg19, image_size=side)] for side in measured}
+    asked = {side: allocate_pair(pair, "cpu").mem_mb for side, pair in pairs.items()}
+    for side in (512, 2048):
+        growth = measured[side] - measured[256]
+        assert growth < asked[side] - asked[256] < 4 * growth
+
+
 def test_fitting_grows_with_the_images():
     assert allocate_fit(2) == Allocation(allocation.BASE + 50, allocation.START + 1)
     many = allocate_fit(1000)
