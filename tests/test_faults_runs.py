@@ -231,6 +231,8 @@ def test_a_disk_that_takes_nothing_ends_the_run_and_the_same_command_finishes(
         assert re.search(rf"^{said[trouble]}", run.stdout, re.MULTILINE)
         assert ".part" not in run.stdout
         finished = stored(prepared)
+        if trouble == "full":
+            assert 0 < len(finished) < 3, "some were finished, and not all"
         disk.free() if trouble == "full" else disk.protect(False)
         again = snakemake(prepared, *TARGET)
         assert again.returncode == 0, again.stdout

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from conftest import random_image
 
 from nst.method.objective import Parts
 from nst.method.optimise import Plan, optimise
-from nst.method.optimisers import HISTORY, LARGEST_STEP, PREFERENCE, Adam, Lbfgs
-from nst.method.spectrum import favour_low_frequencies
+from nst.method.optimisers import HISTORY, LARGEST_STEP, PREFERENCE, TRUST, Adam, Lbfgs
+from nst.method.spectrum import BANDS, energy_by_band, scale_bands
 
 
 def bowl(targets: torch.Tensor, scales: torch.Tensor):
@@ -138,17 +139,50 @@ def test_a_new_optimiser_s_state_is_that_of_a_new_one(make):
     assert torch.equal(used.step(START, START - TARGETS), fresh.step(START, START - TARGETS))
 
 
+def bands_of(shape: tuple[int, int]) -> torch.Tensor:
+    """The band of each coefficient of the whole FFT, one by one."""
+    bands = torch.zeros(shape, dtype=torch.long)
+    lowest = 1 / max(shape)
+    for row, down in enumerate(np.fft.fftfreq(shape[0])):
+        for column, across in enumerate(np.fft.fftfreq(shape[1])):
+            place = np.log(max(np.hypot(down, across), lowest) / lowest) / np.log(0.5 / lowest)
+            bands[row, column] = min(int(place * BANDS + 1e-4), BANDS - 1)
+    return bands
+
+
+def by_bands(pairs: list[tuple[torch.Tensor, torch.Tensor]], gradient: torch.Tensor):
+    """Each band of frequencies by what the pairs have in it, near to a power of the frequency."""
+    bands = bands_of(gradient.shape[-2:])
+    down = np.fft.fftfreq(bands.shape[0])[:, None]
+    frequency = torch.from_numpy(np.hypot(down, np.fft.fftfreq(bands.shape[1])[None]))
+    power = frequency.clamp(min=1 / max(bands.shape)) ** -PREFERENCE
+    half = torch.zeros_like(bands, dtype=torch.bool)  # the mean is over half the plane
+    half[:, : bands.shape[1] // 2 + 1] = True
+
+    def energy(image: torch.Tensor, band: int) -> torch.Tensor:
+        return (torch.fft.fft2(image, norm="ortho").abs() ** 2 * (bands == band)).sum()
+
+    used = [band for band in range(BANDS) if (bands == band).any()]
+    guess = {band: power[(bands == band) & half].mean() for band in used}
+    steps = {band: sum(energy(step, band) for step, _ in pairs) for band in used}
+    changes = {band: sum(energy(change, band) for _, change in pairs) for band in used}
+    length = sum((step * change).sum() for step, change in pairs)
+    length = length / sum(guess[band] * changes[band] for band in used)
+    coefficients = torch.fft.fft2(gradient)
+    for band in used:
+        expected = length * guess[band]
+        scale = (steps[band] / changes[band]).sqrt().clamp(expected / TRUST, expected * TRUST)
+        coefficients = torch.where(bands == band, coefficients * scale, coefficients)
+    return torch.fft.ifft2(coefficients).real
+
+
 def two_loops(pairs: list[tuple[torch.Tensor, torch.Tensor]], gradient: torch.Tensor):
     """The direction by Nocedal and Wright's algorithm 7.4 as written, for one row."""
     result, factors = gradient, []
     for step, change in reversed(pairs):
         factors.append((step * result).sum() / (step * change).sum())
         result = result - factors[-1] * change
-    step, change = pairs[-1]
-    smooth = favour_low_frequencies(change, PREFERENCE)
-    result = (
-        favour_low_frequencies(result, PREFERENCE) * (step * change).sum() / (change * smooth).sum()
-    )
+    result = by_bands(pairs, result)
     for (step, change), factor in zip(pairs, reversed(factors), strict=True):
         result = result + (factor - (change * result).sum() / (step * change).sum()) * step
     return -result
@@ -175,6 +209,37 @@ def test_lbfgs_takes_the_direction_of_the_two_loops_as_written():
                 ratio = (found * expected).sum() / expected.square().sum()
                 torch.testing.assert_close(found, ratio * expected, rtol=1e-6, atol=1e-12)
         images = following
+
+
+def test_lbfgs_takes_for_each_frequency_the_step_that_its_curvature_asks_for():
+    """One step to the minimum of a bowl that is steep in some frequencies and flat in others."""
+    inverses = torch.linspace(1, 3, BANDS).expand(3, -1)
+    optimiser, images = Lbfgs(), START
+    for _ in range(4):  # more than two would be a solution without any filter, too
+        gradient = scale_bands(images - TARGETS, 1 / inverses)
+        images = optimiser.step(images, gradient)
+    filtered = optimiser._initial_inverse_hessian(gradient)
+    torch.testing.assert_close(filtered, scale_bands(gradient, inverses), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (7, 9), (6, 11), (9, 4)])
+def test_the_energies_of_all_bands_are_the_picture_s(shape):
+    images = torch.stack([random_image(seed, *shape)[0] for seed in range(3)]) - 0.3
+    energies = energy_by_band(images)
+    torch.testing.assert_close(energies.sum(1), images.square().sum((1, 2, 3)))
+    whole = torch.fft.fft2(images, norm="ortho").abs().square().sum(1)
+    for band in range(BANDS):
+        expected = (whole * (bands_of(shape) == band)).sum((1, 2))
+        torch.testing.assert_close(energies[:, band], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_band_is_scaled_and_no_other():
+    images = torch.stack([random_image(seed, 12, 10)[0] for seed in range(2)])
+    factors = torch.ones(2, BANDS)
+    torch.testing.assert_close(scale_bands(images, factors), images)
+    factors[1, -1] = 3
+    before, after = energy_by_band(images), energy_by_band(scale_bands(images, factors))
+    torch.testing.assert_close(after, before * factors.square(), rtol=1e-4, atol=1e-5)
 
 
 def test_lbfgs_leaves_out_the_pairs_without_positive_curvature_row_by_row():

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from nst.errors import ConfigError
 
-ALGORITHM_VERSION = 3
+ALGORITHM_VERSION = 4
 """Raised by whoever changes what the same settings compute, so that old cells are not reused."""
 
 ContentLossName = Literal["relative", "half_sum", "mean"]

@@ -11,16 +11,21 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from nst.method.spectrum import favour_low_frequencies
+from nst.method.spectrum import (
+    energy_by_band,
+    favour_low_frequencies,
+    frequencies_of_bands,
+    scale_bands,
+)
 from nst.network.shapes import Float, Tensor
 
 HISTORY = 10  # pairs; 20 or 40 gained 1 %
 FIRST_STEP = 0.01  # largest change of a pixel in the first step, on the [0, 1] scale
-# Power of 1/frequency. With 1 the loss after 50 evaluations was 4 to 47 % higher, on three pairs
-# and two extractors; 0.25 did about as well.
+# Power of 1/frequency, as long as nothing is known of the picture's own curvature.
 PREFERENCE = 0.5
+TRUST = 10.0  # how far what was measured of a band may lead away from that; 4 and 30 did no better
 LAST = ("last images", "last gradient")  # names of what L-BFGS keeps
-PAIR = ("step", "change", "curvature")
+PAIR = ("step", "change", "curvature", "energies")
 LARGEST_STEP = 0.1  # and in any later one: without a line search, an unbounded step can diverge
 
 
@@ -46,15 +51,16 @@ class Optimiser(Protocol):
 class Lbfgs:
     """L-BFGS (Nocedal and Wright, algorithm 7.4) without a line search, row by row.
 
-    The initial inverse Hessian is not a multiple of the identity but a filter that favours low
-    frequencies, as if the image were optimised as weighted Fourier coefficients. A picture's large
-    forms and colours then move as readily as its fine detail. ``caution`` in (0, 1] scales the
-    bounds on a step.
+    The initial inverse Hessian is not a multiple of the identity but a filter: each band of
+    frequencies has a step of its own, ‖s‖ / ‖y‖ of what the remembered pairs have in it (Dai,
+    Al-Baali and Yang, 2015, there for all of a vector). A picture's large forms and colours then
+    move as readily as its fine detail. ``caution`` in (0, 1] scales the bounds on a step.
     """
 
     def __init__(self, caution: float = 1.0) -> None:
         self._caution = caution
-        self._pairs: list[tuple[Tensor, Tensor, Tensor]] = []  # (s, y, 1 / s·y)
+        # (s, y, 1 / s·y, the energies of s and y by band)
+        self._pairs: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         self._last: tuple[Tensor, Tensor] | None = None
 
     def step(
@@ -87,11 +93,10 @@ class Lbfgs:
         """Take up what ``state`` returned."""
         self._last = (state[LAST[0]], state[LAST[1]]) if LAST[0] in state else None
         count = sum(name.startswith(f"{PAIR[0]} ") for name in state)
-        step, change, curvature = PAIR
-        self._pairs = [
-            (state[f"{step} {n}"], state[f"{change} {n}"], state[f"{curvature} {n}"])
-            for n in range(count)
-        ]
+        step, change, curvature, energies = (
+            [state[f"{name} {number}"] for number in range(count)] for name in PAIR
+        )
+        self._pairs = list(zip(step, change, curvature, energies, strict=True))
 
     def _remember(self, step: Tensor, change: Tensor) -> None:
         """Keep a pair; for a cell where it shows no positive curvature, one that does nothing."""
@@ -100,7 +105,9 @@ class Lbfgs:
         # product underflows, and its inverse would not be a number.
         lengths = _dot(step, step).sqrt() * _dot(change, change).sqrt()
         usable = product > 1e-8 * lengths + 1e-30
-        self._pairs.append((step, change, torch.where(usable, 1 / product, 0.0)))
+        energies = torch.stack([energy_by_band(step), energy_by_band(change)], dim=1)
+        energies = torch.where(usable[..., 0], energies, 0.0)  # b 2 bands
+        self._pairs.append((step, change, torch.where(usable, 1 / product, 0.0), energies))
         del self._pairs[:-HISTORY]
 
     def _apply_inverse_hessian(self, gradient: Tensor) -> Tensor:
@@ -111,24 +118,32 @@ class Lbfgs:
         """
         result = gradient
         projections = []
-        for step, change, curvature in reversed(self._pairs):
+        for step, change, curvature, _ in reversed(self._pairs):
             projections.append(curvature * _dot(step, result))
             result = torch.addcmul(result, projections[-1], change, value=-1)
         result = self._initial_inverse_hessian(result)
-        for (step, change, curvature), projection in zip(
+        for (step, change, curvature, _), projection in zip(
             self._pairs, reversed(projections), strict=True
         ):
             result = torch.addcmul(result, projection - curvature * _dot(change, result), step)
         return result
 
     def _initial_inverse_hessian(self, gradient: Tensor) -> Tensor:
-        """Smooth, and scale by the newest pair's curvature (Nocedal and Wright, 7.20)."""
-        result = favour_low_frequencies(gradient, PREFERENCE)
+        """Give each band of frequencies the step that the remembered pairs took in it."""
         if not self._pairs:
-            return result
-        _, change, curvature = self._pairs[-1]
-        scale = 1 / (curvature * _dot(change, favour_low_frequencies(change, PREFERENCE)))
-        return result * torch.where(scale.isfinite(), scale, 1.0)
+            return favour_low_frequencies(gradient, PREFERENCE)
+        height, width = gradient.shape[-2:]
+        guess = frequencies_of_bands(height, width, -PREFERENCE, gradient.device)
+        energies = torch.stack([pair[3] for pair in self._pairs]).sum(0).to(gradient.dtype)
+        steps, changes = energies.unbind(1)
+        # The guess in the length that suits all pairs together: Σ s·y over Σ y·(guess y).
+        inverses = torch.stack([pair[2].flatten() for pair in self._pairs])
+        products = torch.where(inverses > 0, 1 / inverses, 0.0).sum(0).unsqueeze(1)
+        expected = guess * products / (changes * guess).sum(1, keepdim=True)
+        measured = (steps / changes).sqrt()
+        measured = torch.where(measured.isfinite() & (measured > 0), measured, expected)
+        scales = measured.clamp(expected / TRUST, expected * TRUST)
+        return scale_bands(gradient, torch.where(products > 0, scales, guess))
 
 
 class Adam:
