@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from nst.network.shapes import Float, Tensor
 
 BANDS = 16  # of frequencies, as wide as each other on a logarithmic scale
+KEPT = 8  # sizes of which the bands are kept: each step of an optimiser asks for the same
 
 
 def favour_low_frequencies(
@@ -25,6 +27,7 @@ def favour_low_frequencies(
     return smooth
 
 
+@functools.lru_cache(KEPT)
 def frequency_bands(height: int, width: int, device: torch.device) -> Tensor:
     """Return the band, from 0 to ``BANDS - 1``, of each coefficient of a real picture's FFT.
 
@@ -60,6 +63,7 @@ def scale_bands(
     return scaled
 
 
+@functools.lru_cache(KEPT)
 def frequencies_of_bands(
     height: int, width: int, power: float, device: torch.device
 ) -> Float[Tensor, " bands"]:
@@ -67,9 +71,8 @@ def frequencies_of_bands(
     bands = frequency_bands(height, width, device).flatten()
     powers = (_frequencies(height, width, device) ** power).flatten()
     sums: Tensor = powers.new_zeros(BANDS).index_add_(0, bands, powers)
-    counts = torch.bincount(bands, minlength=BANDS).clamp(min=1)
-    means: Tensor = sums / counts
-    return means
+    counts = powers.new_zeros(BANDS).index_add_(0, bands, torch.ones_like(powers))
+    return sums / counts.clamp(min=1)
 
 
 def _frequencies(height: int, width: int, device: torch.device) -> Tensor:
