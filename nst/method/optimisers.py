@@ -53,8 +53,9 @@ class Lbfgs:
 
     The initial inverse Hessian is not a multiple of the identity but a filter: each band of
     frequencies has a step of its own, ‖s‖ / ‖y‖ of what the remembered pairs have in it (Dai,
-    Al-Baali and Yang, 2015, there for all of a vector). A picture's large forms and colours then
-    move as readily as its fine detail. ``caution`` in (0, 1] scales the bounds on a step.
+    Al-Baali and Yang, 2015, there for all of a vector), and none a longer one than those below it.
+    A picture's large forms and colours then move as readily as its fine detail. ``caution`` in
+    (0, 1] scales the bounds on a step.
     """
 
     def __init__(self, caution: float = 1.0) -> None:
@@ -143,6 +144,8 @@ class Lbfgs:
         measured = (steps / changes).sqrt()
         measured = torch.where(measured.isfinite() & (measured > 0), measured, expected)
         scales = measured.clamp(expected / TRUST, expected * TRUST)
+        # Never more for a higher frequency: what the network hardly sees there would become grain.
+        scales = torch.where(guess > 0, scales, torch.inf).cummin(1).values
         return scale_bands(gradient, torch.where(products > 0, scales, guess))
 
 
