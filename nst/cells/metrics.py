@@ -1,12 +1,15 @@
 """Measures of a picture that no cell optimises, each a pure function with one meaning for all.
 
 A picture is compared with the content in structure (``structural_similarity``) and in what the
-network sees at each place (``feature_distance``); with the style in which features occur anywhere
-(``quantiles`` of their projections) and in which colours (``colour_quantiles``).
+network sees at each place (``feature_distance``); with the style in which patches occur anywhere
+(``patch_distance``) and in which colours (``colour_quantiles``).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -16,11 +19,15 @@ from torch.nn import functional
 
 from nst.errors import ImageError
 from nst.imaging.images import check_mode
+from nst.network.pyramid import halve
 from nst.network.shapes import Float, Tensor
 
 SSIM_TAPS = 11
 SSIM_SIGMA = 1.5  # px, with SSIM_TAPS as Wang et al. (2004) have it
-FEATURE_DIRECTIONS = 16  # another seed moves style_distance by 1 to 2 %, all cells alike
+PATCH = 7  # px per side
+PATCH_DIRECTIONS = 64
+SMALLEST = 32  # px: about the longer side of the last octave whose patches are compared
+LEAST_DEVIATION = 1 / 255  # a level of 8 bits: a style of one colour has none
 COLOUR_DIRECTIONS = 12
 PLACES = 128 * 128  # at most, drawn from a layer; sorting all of them would cost more than seeing
 LEVELS = 1024  # of a distribution, at which two of different sizes are compared
@@ -110,14 +117,13 @@ def quantiles(points: Float[Tensor, "n d"], along: Float[Tensor, "k d"]) -> Floa
     Level q is (q + ½) / ``LEVELS``, between the sorted values by linear interpolation, so that sets
     of different sizes can be compared. The order of the points does not matter.
     """
-    ordered = (along.to(points) @ points.T).sort(dim=1).values
+    return _levels(along.to(points) @ points.T)
+
+
+def _levels(projected: Float[Tensor, "k n"]) -> Float[Tensor, "k q"]:
+    """Return the values at ``LEVELS`` levels of each row."""
+    ordered = projected.sort(dim=1).values
     return functional.interpolate(ordered[None], size=LEVELS, mode="linear")[0]
-
-
-def feature_quantiles(features: Float[Tensor, "1 c h w"]) -> Float[Tensor, "k q"]:
-    """Return the distribution of a layer's features over its places, wherever they occur."""
-    points = sampled(features[0].flatten(1).T)  # (places, c)
-    return quantiles(points, directions(features.shape[1], FEATURE_DIRECTIONS))
 
 
 def sliced_wasserstein(
@@ -132,14 +138,79 @@ def sliced_wasserstein(
     return (generated - target).square().mean().sqrt()
 
 
-def relative_wasserstein(
-    generated: Float[Tensor, "k q"], target: Float[Tensor, "k q"]
-) -> Float[Tensor, ""]:
-    """Return ``sliced_wasserstein`` over the target's root mean square, which has no unit.
+@dataclass(frozen=True)
+class PatchTarget:
+    """The distribution of a style's patches at one octave.
 
-    0 is the same distribution, 1 as far from it as a picture without features.
+    ``mean`` and ``deviation`` standardise the colours, ``spreads`` the projections of patches.
     """
-    return sliced_wasserstein(generated, target) / target.square().mean().sqrt().clamp(min=1e-20)
+
+    mean: Float[Tensor, "1 3 1 1"]
+    deviation: Float[Tensor, "1 3 1 1"]
+    spreads: Float[Tensor, "k 1"]
+    quantiles: Float[Tensor, "k q"]
+
+
+def measure_patches(style: Float[Tensor, "1 3 h w"]) -> list[PatchTarget]:
+    """Measure the patches of a style, RGB in [0, 1], at its octaves; the whole picture first."""
+    return [_patch_target(octave) for octave in _octaves(style)]
+
+
+def patch_distance(
+    picture: Float[Tensor, "1 3 h w"], targets: Sequence[PatchTarget]
+) -> Float[Tensor, ""]:
+    """Return how far a picture's patches are from a style's, in deviations of the style's.
+
+    At each octave, the sliced Wasserstein distance of the patches of 7x7 px, their colours
+    standardised by the style's and each of 64 fixed directions by the style's deviation along it;
+    then the mean over octaves. No network takes part. The measure of Karras et al. (2018, section
+    5) for generated images, with octaves for the levels of a Laplacian pyramid, and of Elnekave and
+    Weiss (2022). 0 is the style.
+    """
+    distances = [
+        sliced_wasserstein(_projected_quantiles(octave, target), target.quantiles)
+        for octave, target in zip(_octaves(picture), targets, strict=True)
+    ]
+    return torch.stack(distances).mean()
+
+
+def _octaves(picture: Float[Tensor, "1 3 h w"]) -> list[Float[Tensor, "1 3 _h _w"]]:
+    """Return a picture and its halves down to ``SMALLEST``."""
+    count = 1 + max(0, round(math.log2(max(picture.shape[-2:]) / SMALLEST)))
+    octaves = [_at_least_a_patch(picture)]
+    while len(octaves) < count:
+        octaves.append(_at_least_a_patch(halve(octaves[-1])))
+    return octaves
+
+
+def _at_least_a_patch(picture: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 _h _w"]:
+    """Continue a picture that is narrower than a patch by its last row or column."""
+    height, width = picture.shape[-2:]
+    missing = (0, max(0, PATCH - width), 0, max(0, PATCH - height))
+    return functional.pad(picture, missing, mode="replicate")
+
+
+def _patch_target(octave: Float[Tensor, "1 3 h w"]) -> PatchTarget:
+    """Measure the patches of a style at one octave."""
+    deviation, mean = torch.std_mean(octave, dim=(0, 2, 3), correction=0, keepdim=True)
+    deviation = deviation.clamp(min=LEAST_DEVIATION)
+    projected = _project((octave - mean) / deviation)
+    spreads = projected.std(1, correction=0, keepdim=True).clamp(min=LEAST_DEVIATION)
+    return PatchTarget(mean, deviation, spreads, _levels(projected / spreads))
+
+
+def _projected_quantiles(
+    octave: Float[Tensor, "1 3 h w"], target: PatchTarget
+) -> Float[Tensor, "k q"]:
+    """Return the distribution of a picture's patches at one octave, in the target's units."""
+    return _levels(_project((octave - target.mean) / target.deviation) / target.spreads)
+
+
+def _project(octave: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "k n"]:
+    """Return each patch's component along each direction: a convolution."""
+    along = directions(3 * PATCH * PATCH, PATCH_DIRECTIONS).to(octave)
+    projected = functional.conv2d(octave, along.view(-1, 3, PATCH, PATCH))
+    return sampled(projected[0].flatten(1).T).T
 
 
 def colour_quantiles(picture: Image.Image) -> Float[Tensor, "k q"]:

@@ -130,7 +130,10 @@ def _kind(settings: Settings) -> tuple[object, ...]:
         for layer, weight in weights.items()
         if weight
     }
-    return (frozenset(layers), settings.optimiser, settings.pooling, settings.precision)
+    return (
+        *(frozenset(layers), settings.octaves, settings.style_loss),
+        *(settings.optimiser, settings.pooling, settings.precision),
+    )
 
 
 def _kinds(variants: Sequence[Settings]) -> dict[tuple[object, ...], Settings]:
@@ -150,10 +153,9 @@ def _calibrate(run: Run, variants: Sequence[Settings], largest: float) -> Calibr
 def _cell_seconds(costs: Sequence[Cost], work: _Work) -> float:
     """Return the seconds of one cell, through all its stages."""
     settings = work.settings
-    stages = (*settings.coarse_stages, (settings.image_size, settings.iterations))
     seconds = [
         steps * _at(costs, _pixels(settings, size, work.shape), "evaluation")
-        for size, steps in stages
+        for size, steps in settings.stages
     ]
     return sum(seconds) + _at(
         costs, _pixels(settings, settings.image_size, work.shape), "finishing"

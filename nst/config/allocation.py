@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nst.config.architecture import ARCHITECTURES, Architecture
+from nst.config.octaves import split_octave
 from nst.config.settings import Settings
 
 # Multiply-adds count as two, and the gradient to the pixels costs what the features cost.
@@ -60,10 +61,9 @@ def allocate_fit(images: int) -> Allocation:
 
 def _operations(settings: Settings) -> float:
     """Count the floating-point operations of a cell, through all its stages."""
-    per_pixel = OPERATIONS * sum(_multiply_adds(_used(settings), settings))
-    stages = (*settings.coarse_stages, (settings.image_size, settings.iterations))
+    per_pixel = OPERATIONS * _octaves(settings) * sum(_multiply_adds(_used(settings), settings))
     final = _content_pixels(settings, settings.image_size)
-    evaluated = sum(steps * _content_pixels(settings, size) for size, steps in stages)
+    evaluated = sum(steps * _content_pixels(settings, size) for size, steps in settings.stages)
     return per_pixel * (evaluated + FINISHING * final)
 
 
@@ -74,19 +74,28 @@ def _memory(settings: Settings) -> float:
     )
     pixels = _content_pixels(settings, settings.image_size)
     pixels = max(pixels, STYLE_SHARE * _style_pixels(settings))
-    return COPIES * FLOAT * features * pixels
+    return COPIES * FLOAT * features * pixels * _octaves(settings)
 
 
 def _used(settings: Settings) -> int:
     """Return how many convolutions the deepest of the layers needs."""
     architecture = ARCHITECTURES[settings.extractor]
     names = [
-        layer.replace("relu", "conv")
+        split_octave(layer)[0].replace("relu", "conv")
         for weights in (settings.content_layers, settings.style_layers)
         for layer, weight in weights.items()
         if weight
     ]
     return 1 + max((architecture.convolutions.index(name) for name in names), default=0)
+
+
+def _octaves(settings: Settings) -> float:
+    """Return the pixels of all octaves together, at most, in units of the picture's."""
+    return (
+        1.0
+        if settings.octaves == 1 and not any("@" in one for one in settings.content_layers)
+        else 4 / 3
+    )
 
 
 def _convolutions(used: int, settings: Settings) -> Sequence[tuple[int, int]]:

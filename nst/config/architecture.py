@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from nst.config.octaves import split_octave
 from nst.errors import ExtractorError
 
 Padding = Literal["zeros", "reflect", "replicate"]
@@ -47,16 +48,17 @@ class Architecture:
     def check(self, layers: Iterable[str], side: int) -> None:
         """Raise an ``ExtractorError`` unless images of this shorter side have all ``layers``."""
         known = self.layers
-        for layer in layers:
+        for name in layers:
+            layer, octave = split_octave(name)
             if layer not in known:
                 raise ExtractorError(
                     f"{self.name} has no layer {layer!r}; it has {', '.join(known)}"
                 )
             # Reflection at the border needs two pixels, so each block keeps at least two.
-            needed = 2 ** int(layer[4])
+            needed = 2 ** (int(layer[4]) + octave)
             if side < needed:
                 raise ExtractorError(
-                    f"{layer} needs at least {needed} px per side; got {side}. Raise image_size, "
+                    f"{name} needs at least {needed} px per side; got {side}. Raise image_size, "
                     "or style_scale if it is the style."
                 )
 

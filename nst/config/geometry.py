@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nst.config.settings import Settings
+import math
 
-Size = tuple[int, int]
+from nst.config.octaves import Size
+from nst.config.settings import Settings
 
 
 def fit_long(size: Size, longest: int) -> Size:
@@ -30,3 +31,11 @@ def style_size(style: Size, content: Size, settings: Settings) -> Size:
     if settings.style_fit == "content":
         return content
     return fit_long(style, max(1, round(max(content) * settings.style_scale)))
+
+
+def halvings(settings: Settings, size: int | Size) -> int:
+    """Return how often a size to go through, as ``image_size``, was halved against the last."""
+    last, coarse = (
+        one if isinstance(one, int) else max(one) for one in (settings.image_size, size)
+    )
+    return max(0, round(math.log2(last / coarse)))

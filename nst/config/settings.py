@@ -6,20 +6,26 @@ beside every result, so that a picture can be made again from its own metadata.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from nst.config import octaves as octave_names
+from nst.config.octaves import Size, Taps, content_taps, style_taps
 from nst.errors import ConfigError
 
-ALGORITHM_VERSION = 4
+ALGORITHM_VERSION = 5
 """Raised by whoever changes what the same settings compute, so that old cells are not reused."""
 
 ContentLossName = Literal["relative", "half_sum", "mean"]
 StyleLossName = Literal[
-    "relative", "sum_gram", "mean_gram", "mean_plain_gram", "mean_plain_gram_per_value"
+    "covariance",
+    "relative",
+    "sum_gram",
+    "mean_gram",
+    "mean_plain_gram",
+    "mean_plain_gram_per_value",
 ]
 TvLossName = Literal["mean_square", "absolute_sum"]
 ExtractorName = Literal["kmeans", "vgg19", "vgg19_16x", "vgg16"]
@@ -28,6 +34,7 @@ InputName = Literal["native", "imagenet", "unit", "caffe"]
 SizeName = Literal["long_side", "short_side", "exact"]
 StyleFitName = Literal["own", "content"]
 OptimiserName = Literal["lbfgs", "adam", "keras_adam"]
+ContentTargetName = Literal["content", "recoloured"]
 Start = Literal["recoloured", "content", "style", "noise", "blended_noise", "file"]
 KeepName = Literal["best", "last"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
@@ -36,7 +43,6 @@ CONTENT_LAYERS: Mapping[str, float] = MappingProxyType({"relu4_2": 1.0})
 STYLE_LAYERS: Mapping[str, float] = MappingProxyType(
     {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 )
-LAYER_NAME = re.compile(r"(conv|relu)[1-5]_[1-4]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +52,21 @@ class Settings:
     ``content_layers`` and ``style_layers`` map layer names to weights in the content and in the
     style loss. ``image_size`` is the side of the result in pixels that ``size`` names; with
     ``exact``, both are given, as (width, height). ``coarse_stages`` are pairs of a size and a
-    number of iterations to go through before. config/README.md says what each of them does.
+    number of iterations to go through before; ``growth`` has the iterations at the halves of
+    ``image_size`` to go through, the smallest first. config/README.md says what each of them does.
     ``from_mapping`` checks the values.
     """
 
     alpha: float = 1.0
     beta: float = 10.0
+    content_target: ContentTargetName = "content"
     content_loss: ContentLossName = "relative"
     style_loss: StyleLossName = "relative"
     tv_loss: TvLossName = "mean_square"
     tv_weight: float = 0.0
     content_layers: Mapping[str, float] = field(default_factory=lambda: CONTENT_LAYERS)
     style_layers: Mapping[str, float] = field(default_factory=lambda: STYLE_LAYERS)
+    octaves: int | Literal["auto"] = 1
     extractor: ExtractorName = "kmeans"
     pooling: PoolingName = "native"
     input: InputName = "native"
@@ -76,6 +85,7 @@ class Settings:
     keep: KeepName = "best"
     iterations: int = 100
     coarse_stages: tuple[tuple[int, int], ...] = ()
+    growth: tuple[int, ...] = ()
     snapshots: tuple[int, ...] = ()
     seed: int = 0
     precision: PrecisionName = "auto"
@@ -106,9 +116,37 @@ class Settings:
         return settings
 
     @property
+    def stages(self) -> tuple[tuple[int | Size, int], ...]:
+        """The sizes to go through, as ``image_size``, with the iterations at each; that last.
+
+        A size that ``growth`` asks for is left out where it is below ``SIDE``.
+        """
+        sizes = [_halved(self.image_size, number) for number in range(len(self.growth), 0, -1)]
+        grown = [
+            (size, steps)
+            for size, steps in zip(sizes, self.growth, strict=True)
+            if (size if isinstance(size, int) else max(size)) >= SIDE[0]
+        ]
+        return (*self.coarse_stages, *grown, (self.image_size, self.iterations))
+
+    def taps(self, content: Size, style: Size, halvings: int = 0) -> Taps:
+        """Return what is compared of a result of this size, for a style of that one.
+
+        Sizes are (width, height) in px. ``halvings`` says how often the result was halved against
+        the one in the end: so many octaves are not there yet.
+        """
+        if self.octaves == "auto":
+            number = octave_names.count(self.style_layers, content, style)
+        else:
+            number = max(1, self.octaves - halvings)
+        return Taps(
+            content_taps(self.content_layers, halvings), style_taps(self.style_layers, number)
+        )
+
+    @property
     def steps(self) -> int:
         """The number of steps at all sizes together."""
-        return self.iterations + sum(steps for _, steps in self.coarse_stages)
+        return sum(steps for _, steps in self.stages)
 
     @classmethod
     def shared_names(cls) -> list[str]:
@@ -138,8 +176,12 @@ WHOLE: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"iterations": (1, 100_000), "seed": (0, 2**63 - 1)}
 )
 SIDE = (32, 8192)  # px
+OF_LISTS: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"image_size": SIDE, "growth": WHOLE["iterations"], "snapshots": (0, WHOLE["iterations"][1])}
+)
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "content_target": get_args(ContentTargetName),
         "content_loss": get_args(ContentLossName),
         "style_loss": get_args(StyleLossName),
         "tv_loss": get_args(TvLossName),
@@ -167,7 +209,10 @@ def _check(name: str, value: object) -> None:
     elif name == "clamp":
         if not isinstance(value, bool):
             raise ConfigError(f"clamp must be true or false; got {value!r}")
-    elif name in {"image_size", "coarse_stages", "snapshots"}:
+    elif name == "octaves":
+        if value != "auto":
+            _check_whole("octaves, if not auto,", value, 1, octave_names.MOST)
+    elif name in {"image_size", "coarse_stages", "growth", "snapshots"}:
         _check_list(name, value)
     else:
         _check_layers(name, value)
@@ -180,22 +225,23 @@ def _check_list(name: str, value: object) -> None:
         return
     if not isinstance(value, list | tuple):
         raise ConfigError(f"{name} must be a list; got {value!r}")
-    if name == "image_size":
-        if len(value) != 2:
-            raise ConfigError(f"image_size must be a number or [width, height]; got {value!r}")
-        for side in value:
-            _check_whole(name, side, *SIDE)
-    elif name == "snapshots":
-        for evaluation in value:
-            _check_whole(name, evaluation, 0, WHOLE["iterations"][1])
-    else:
-        for stage in value:
-            if not isinstance(stage, list | tuple) or len(stage) != 2:
-                raise ConfigError(
-                    f"coarse_stages must be a list of [size, iterations]; got {stage!r}"
-                )
-            _check_whole("coarse_stages: the size", stage[0], *SIDE)
-            _check_whole("coarse_stages: the iterations", stage[1], *WHOLE["iterations"])
+    if name == "image_size" and len(value) != 2:
+        raise ConfigError(f"image_size must be a number or [width, height]; got {value!r}")
+    if name == "growth" and len(value) >= octave_names.MOST:
+        raise ConfigError(f"growth may have up to {octave_names.MOST - 1} numbers; got {value!r}")
+    for one in value:
+        if name == "coarse_stages":
+            _check_stage(one)
+        else:
+            _check_whole(name, one, *OF_LISTS[name])
+
+
+def _check_stage(stage: object) -> None:
+    """Check one of ``coarse_stages``."""
+    if not isinstance(stage, list | tuple) or len(stage) != 2:
+        raise ConfigError(f"coarse_stages must be a list of [size, iterations]; got {stage!r}")
+    _check_whole("coarse_stages: the size", stage[0], *SIDE)
+    _check_whole("coarse_stages: the iterations", stage[1], *WHOLE["iterations"])
 
 
 def _check_together(settings: Settings) -> None:
@@ -210,6 +256,10 @@ def _check_together(settings: Settings) -> None:
     if settings.size == "exact" and settings.coarse_stages:
         raise ConfigError(
             "coarse_stages need size: long_side or short_side; got exact. Remove one."
+        )
+    if settings.coarse_stages and settings.growth:
+        raise ConfigError(
+            "coarse_stages and growth both name sizes to go through; give one of them"
         )
     late = [one for one in settings.snapshots if one > settings.iterations]
     if late:
@@ -244,8 +294,13 @@ def _check_layers(name: str, weights: object) -> None:
     if not isinstance(weights, Mapping) or not weights:
         raise ConfigError(f"{name} must map layer names to weights, as relu4_2: 1; got {weights!r}")
     for layer, weight in weights.items():
-        if not LAYER_NAME.fullmatch(str(layer)):
+        if not octave_names.LAYER.fullmatch(str(layer)):
             raise ConfigError(f"{name}: {layer!r} is not a layer; layers are named as relu4_2")
+        if name == "style_layers" and "@" in layer:
+            raise ConfigError(
+                f"style_layers: {layer!r} names an octave, but the style is compared at all of "
+                f"them; write {layer.partition('@')[0]}, and say how many with octaves"
+            )
         _check_range(f"{name}: the weight of {layer}", weight, 0.0, 1e12)
     if not any(weights.values()):
         raise ConfigError(f"{name}: all weights are 0; give at least one layer a positive weight")
@@ -262,6 +317,13 @@ def _as_field(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(tuple(one) if isinstance(one, list | tuple) else one for one in value)
     return value
+
+
+def _halved(size: int | Size, times: int) -> int | Size:
+    """Halve a size, as image_size has it, and again."""
+    if isinstance(size, int):
+        return max(1, size >> times)
+    return max(1, size[0] >> times), max(1, size[1] >> times)
 
 
 def _as_plain(value: Any) -> Any:

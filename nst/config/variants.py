@@ -147,13 +147,13 @@ def _settings(place: str, values: Mapping[str, Any], config: Mapping[str, Any]) 
         settings = _shortened(
             Settings.from_mapping(values), config["iterations_scale"], config["iterations_least"]
         )
-        used = [*settings.content_layers, *settings.style_layers]
         sides = settings.image_size
         side = sides if isinstance(sides, int) else min(sides)
+        seen = round(side * settings.style_scale) if settings.style_fit == "own" else side
+        taps = settings.taps((side, side), (seen, seen))
         architecture = ARCHITECTURES[settings.extractor]
-        architecture.check(used, side)
-        if settings.style_fit == "own":
-            architecture.check(settings.style_layers, round(side * settings.style_scale))
+        architecture.check([*taps.content, *taps.style], side)
+        architecture.check(taps.style, seen)
         _check_snapshots(settings)
     except (ConfigError, ExtractorError) as error:
         raise ConfigError(f"{place}: {error}") from error
@@ -183,6 +183,8 @@ def _overridden(
         if stages:  # one size then does the work of all
             steps = recipe.settings["iterations"] + sum(steps for _, steps in stages)
             given.setdefault("iterations", steps)
+    if given.get("coarse_stages"):  # these are then the sizes to go through
+        given.setdefault("growth", [])
     values = {**recipe.settings, **given}
     if isinstance(values.get("snapshots"), Mapping):
         iterations = values.get("iterations", Settings().iterations)
@@ -206,6 +208,7 @@ def _shortened(settings: Settings, scale: int | float, least: int) -> Settings:
         settings,
         iterations=iterations,
         coarse_stages=tuple((size, scaled(steps)) for size, steps in settings.coarse_stages),
+        growth=tuple(scaled(steps) for steps in settings.growth),
         snapshots=tuple(sorted(snapshots)),
     )
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from nst.config.architecture import ARCHITECTURES
 from nst.config.catalogue import RESOURCES
-from nst.config.geometry import Size, content_size, style_size
+from nst.config.geometry import content_size, halvings, style_size
+from nst.config.octaves import Size
 from nst.config.pictures import Picture
 from nst.config.run import Run
 from nst.config.settings import Settings
@@ -66,18 +67,20 @@ def check_sizes(
         ConfigError: one is too narrow for a layer.
     """
     for settings in _distinct(variants):
-        for size in (*(stage for stage, _ in settings.coarse_stages), settings.image_size):
+        for size, _ in settings.stages:
+            often = halvings(settings, size)
             results = {
                 name: content_size(one, settings, size) for name, one in (contents or {}).items()
             }
-            layers = [*settings.content_layers, *settings.style_layers]
             for name, result in results.items():
-                _check(f"content {name!r}", result, settings, layers)
+                taps = settings.taps(result, result, often)
+                _check(f"content {name!r}", result, settings, [*taps.content, *taps.style])
             smallest = min(map(max, results.values()), default=None)
             for name, one in (styles or {}).items() if settings.style_fit == "own" else ():
                 for longest in _longest(settings, size, smallest):
                     seen = style_size(one, (longest, longest), settings)
-                    _check(f"style {name!r}", seen, settings, list(settings.style_layers))
+                    taps = settings.taps((longest, longest), seen, often)
+                    _check(f"style {name!r}", seen, settings, list(taps.style))
 
 
 def _at_hand(picture: Picture) -> Path | None:
@@ -96,7 +99,7 @@ def _distinct(variants: Sequence[Variant]) -> list[Settings]:
     for one in variants:
         settings = one.settings
         layers = (tuple(settings.content_layers), tuple(settings.style_layers))
-        sizes = (settings.image_size, settings.size, settings.coarse_stages)
+        sizes = (settings.image_size, settings.size, settings.stages, settings.octaves)
         kinds[*layers, *sizes, settings.style_fit, settings.style_scale] = settings
     return list(kinds.values())
 

@@ -1,15 +1,15 @@
 """The losses of style transfer: pure functions of features, one value per picture of the batch.
 
-A content loss compares features, a style loss compares their Gram matrices. Each takes the
-generated picture's and the target's, and the target may have a batch of one, shared by all. Adding
-a normalisation is adding a function here, its name in a table below, and in
-``nst.config.settings``.
+A content loss compares features, a style loss compares their moments. Each takes the generated
+picture's and the target's, and the target may have a batch of one, shared by all. Adding a
+normalisation is adding a function here, its name in a table below, and in ``nst.config.settings``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -18,32 +18,57 @@ import torch
 from nst.network.shapes import Float, Tensor
 
 PIECES = 8  # of a product in bfloat16
+FLOOR = 0.5  # of a channel's deviation, in units of the mean deviation
 
 
 @dataclass(frozen=True)
-class Gram:
-    """F Fᵀ / (h w) of some features, and the number of places h w that it was averaged over.
+class Moments:
+    """What a style loss knows of features: their first two moments over h w positions.
 
-    Gatys et al. (2016), equation 3, has the plain product F Fᵀ, which is ``matrix * places``.
+    ``mean`` is the mean of each channel, ``gram`` the mean product of each pair of channels,
+    F Fᵀ / (h w). Gatys et al. (2016), equation 3, has the plain product, ``gram * positions``.
     """
 
-    matrix: Float[Tensor, "b c c"]
-    places: int
+    mean: Float[Tensor, "b c"]
+    gram: Float[Tensor, "b c c"]
+    positions: int
 
     @property
     def channels(self) -> int:
         """The number of features, C."""
-        return self.matrix.shape[1]
+        return self.gram.shape[1]
+
+    @cached_property
+    def scale(self) -> Float[Tensor, "b c"]:
+        """The deviation of each channel, kept from zero by a share of the mean deviation."""
+        variance = self.gram.diagonal(dim1=1, dim2=2) - self.mean.square()
+        deviation = variance.clamp(min=0).sqrt()
+        return (deviation + FLOOR * deviation.mean(1, keepdim=True)).clamp(min=1e-10)
+
+    @cached_property
+    def scales(self) -> Float[Tensor, "b c c"]:
+        """The product of ``scale`` of each pair of channels."""
+        return _outer(self.scale, self.scale)
+
+    @cached_property
+    def spread(self) -> Float[Tensor, " b"]:
+        """The mean square of the standardised covariance."""
+        covariance = self.gram - _outer(self.mean, self.mean)
+        return _positive(_mean_square(covariance / self.scales))
 
 
 ContentLoss = Callable[[Tensor, Tensor], Tensor]
-StyleLoss = Callable[[Gram, Gram], Tensor]
+StyleLoss = Callable[[Moments, Moments], Tensor]
 
 
-def gram_matrix(features: Float[Tensor, "b c h w"]) -> Gram:
-    """Measure how often each pair of channels is active together, in float32 or better."""
+def moments(features: Float[Tensor, "b c h w"]) -> Moments:
+    """Measure how active channels are, and how often each pair is active together.
+
+    In float32 or better, whatever the features are in.
+    """
     flat = features.flatten(2).transpose(1, 2)  # (b, h*w, c), as it lies in memory, channels last
-    return Gram(_MeanProduct.apply(flat), flat.shape[1])
+    mean, gram = _Moments.apply(flat)
+    return Moments(mean, gram, flat.shape[1])
 
 
 def relative_content_loss(
@@ -72,37 +97,59 @@ def mean_content_loss(
     return _mean_square(generated - target)
 
 
-def relative_style_loss(generated: Gram, target: Gram) -> Float[Tensor, " b"]:
+def relative_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
     """Return the mean squared error of the Gram matrices over the mean square of the target's.
 
     0 is the style itself, 1 is as far from it as a picture without features. The project's own.
     """
-    return mean_gram_style_loss(generated, target) / _positive(_mean_square(target.matrix))
+    return mean_gram_style_loss(generated, target) / _positive(_mean_square(target.gram))
 
 
-def sum_gram_style_loss(generated: Gram, target: Gram) -> Float[Tensor, " b"]:
+def sum_gram_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
     """Return Σ (F Fᵀ - S Sᵀ)² / (4 C² (h w)²): Gatys et al. (2016), equation 4.
 
     The plain products are not averaged, so the style should have as many places as the result.
     """
     error = _plain_difference(generated, target).square().flatten(1).sum(1)
-    return error / (4 * generated.channels**2 * generated.places**2)
+    return error / (4 * generated.channels**2 * generated.positions**2)
 
 
-def mean_gram_style_loss(generated: Gram, target: Gram) -> Float[Tensor, " b"]:
+def mean_gram_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
     """Return the mean of (F Fᵀ / (h w) - S Sᵀ / (h w))², each over its own places."""
-    return _mean_square(generated.matrix - target.matrix)
+    return _mean_square(generated.gram - target.gram)
 
 
-def mean_plain_gram_style_loss(generated: Gram, target: Gram) -> Float[Tensor, " b"]:
+def mean_plain_gram_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
     """Return the mean of (F Fᵀ - S Sᵀ)², of the plain products; it grows with (h w)²."""
     return _mean_square(_plain_difference(generated, target))
 
 
-def mean_plain_gram_per_value_style_loss(generated: Gram, target: Gram) -> Float[Tensor, " b"]:
+def mean_plain_gram_per_value_style_loss(
+    generated: Moments, target: Moments
+) -> Float[Tensor, " b"]:
     """Return the mean of (F Fᵀ - S Sᵀ)² over the number of feature values C h w."""
-    values = generated.channels * generated.places
+    values = generated.channels * generated.positions
     return mean_plain_gram_style_loss(generated, target) / values
+
+
+def covariance_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
+    """Return how far the features' means and covariances are from the style's, which has 0.
+
+    The features F are standardised, channel by channel, by the *style's* mean μ and deviation σ,
+    f = (F - μ) / σ' with σ' = σ + ½ mean(σ), so that a channel that hardly varies in the style
+    does not rule. With C = f fᵀ / (h w) of the picture and S of the style, the loss is
+
+        mean((C - S)²) / mean(S²) + the mean over channels of mean(f)²
+
+    A Gram matrix is dominated by the products of the channels' means. Without them, what counts is
+    how features vary together, which makes a stroke. The project's own, from the second moments of
+    Gatys et al. (2016) and the means and deviations of Huang and Belongie (2017).
+    """
+    shift = generated.mean - target.mean
+    # Both second moments are about the style's mean; this is their difference, written out.
+    cross = _outer(shift, target.mean)
+    error = (generated.gram - target.gram - (cross + cross.transpose(1, 2))) / target.scales
+    return _mean_square(error) / target.spread + _mean_square(shift / target.scale)
 
 
 def mean_square_total_variation(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
@@ -123,47 +170,68 @@ def absolute_sum_total_variation(images: Float[Tensor, "b c h w"]) -> Float[Tens
     return down.abs().flatten(1).sum(1) + across.abs().flatten(1).sum(1)
 
 
-class _MeanProduct(torch.autograd.Function):
-    """Fᵀ F / n of features F, n places by c channels.
+class _Moments(torch.autograd.Function):
+    """The mean and Fᵀ F / n of features F, n positions by c channels.
 
     As the product is symmetric, so is what its gradient is multiplied with: one matrix product
-    does, where automatic differentiation takes two.
+    does, where automatic differentiation takes two. It takes in the mean's gradient on the way.
     """
 
     @staticmethod
-    def forward(context: Any, flat: Tensor) -> Tensor:
-        """Multiply, and keep the features for the gradient."""
+    def forward(context: Any, flat: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum and multiply, and keep the features for the gradient."""
         context.save_for_backward(flat)
-        return _product(flat) / flat.shape[1]
+        context.set_materialize_grads(False)
+        positions = flat.shape[1]
+        ones = flat.new_ones(1, 1, 1).expand(len(flat), positions, 1)
+        return _product(ones, flat)[:, 0] / positions, _product(flat, flat) / positions
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        """Return F (G + Gᵀ) / n for the gradient G of the product."""
+    def backward(context: Any, of_mean: Tensor | None, of_gram: Tensor | None) -> Tensor | None:
+        """Return F (G + Gᵀ) / n + m / n for the gradients G of the product and m of the mean."""
         (flat,) = context.saved_tensors
-        both = (gradient + gradient.transpose(1, 2)) / flat.shape[1]
-        product: Tensor = flat @ both.to(flat.dtype)
-        return product
+        positions = flat.shape[1]
+        if of_gram is None:
+            return (
+                None if of_mean is None else (of_mean / positions)[:, None].to(flat).expand_as(flat)
+            )
+        both = ((of_gram + of_gram.transpose(1, 2)) / positions).to(flat.dtype)
+        if of_mean is None:
+            product: Tensor = flat @ both
+            return product
+        return torch.baddbmm((of_mean / positions)[:, None].to(flat.dtype), flat, both)
 
 
-def _product(flat: Float[Tensor, "b n c"]) -> Float[Tensor, "b c c"]:
-    """Multiply Fᵀ F.
+def _product(left: Float[Tensor, "b n k"], right: Float[Tensor, "b n c"]) -> Float[Tensor, "b k c"]:
+    """Multiply Lᵀ R.
 
-    A product of bfloat16 matrices is rounded to 8 bits at its end, which the differences of Gram
-    matrices would show. So it is taken in ``PIECES``, of which the sum is in float32.
+    A product of bfloat16 matrices is rounded to 8 bits at its end, which the differences of moments
+    would show. So it is taken in ``PIECES``, of which the sum is in float32.
     """
-    if flat.dtype is not torch.bfloat16:
-        return flat.transpose(1, 2) @ flat
-    batch, places, channels = flat.shape
-    whole = places - places % PIECES
-    pieces = flat[:, :whole].reshape(batch * PIECES, whole // PIECES, channels)
-    rest = flat[:, whole:]
-    products = (pieces.transpose(1, 2) @ pieces).float().view(batch, PIECES, channels, channels)
-    return products.sum(1) + (rest.transpose(1, 2) @ rest).float()
+    if right.dtype is not torch.bfloat16:
+        return left.transpose(1, 2) @ right
+    batch, positions, channels = right.shape
+    whole = positions - positions % PIECES
+    products = (_pieces(left, whole).transpose(1, 2) @ _pieces(right, whole)).float()
+    total = products.view(batch, PIECES, -1, channels).sum(1)
+    rest: Tensor = (left[:, whole:].transpose(1, 2) @ right[:, whole:]).float()
+    return total + rest
 
 
-def _plain_difference(generated: Gram, target: Gram) -> Float[Tensor, "b c c"]:
+def _pieces(flat: Float[Tensor, "b n c"], whole: int) -> Float[Tensor, "_pieces _n c"]:
+    """Cut the first ``whole`` positions into ``PIECES``."""
+    batch, _, channels = flat.shape
+    return flat[:, :whole].reshape(batch * PIECES, whole // PIECES, channels)
+
+
+def _outer(left: Float[Tensor, "#b c"], right: Float[Tensor, "#b c"]) -> Float[Tensor, "_b c c"]:
+    """Multiply each pair of channels."""
+    return left[:, :, None] * right[:, None, :]
+
+
+def _plain_difference(generated: Moments, target: Moments) -> Float[Tensor, "b c c"]:
     """Subtract the plain products, each of its own number of places."""
-    return generated.matrix * generated.places - target.matrix * target.places
+    return generated.gram * generated.positions - target.gram * target.positions
 
 
 def _neighbour_differences(images: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
@@ -190,6 +258,7 @@ CONTENT_LOSSES: Mapping[str, ContentLoss] = MappingProxyType(
 )
 STYLE_LOSSES: Mapping[str, StyleLoss] = MappingProxyType(
     {
+        "covariance": covariance_style_loss,
         "relative": relative_style_loss,
         "sum_gram": sum_gram_style_loss,
         "mean_gram": mean_gram_style_loss,
@@ -205,4 +274,4 @@ TV_LOSSES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
 )
 # Under these, layer weights are scaled to sum to 1, so that taking more layers does not shift the
 # balance of content and style. The published recipes take their weights as given.
-LOSSES_OF_SHARES = frozenset({"relative"})
+LOSSES_OF_SHARES = frozenset({"covariance", "relative"})

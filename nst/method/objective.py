@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 import torch
 
+from nst.config.octaves import Size, Taps
 from nst.config.settings import Settings
 from nst.method.losses import (
     CONTENT_LOSSES,
     LOSSES_OF_SHARES,
     STYLE_LOSSES,
     TV_LOSSES,
-    Gram,
-    gram_matrix,
+    Moments,
+    moments,
 )
 from nst.network.extractor import Extractor
+from nst.network.pyramid import see
 from nst.network.shapes import Float, Tensor
 
 SUMS = ("content", "style", "tv", "total")
@@ -24,10 +26,20 @@ SUMS = ("content", "style", "tv", "total")
 
 @dataclass(frozen=True)
 class Targets:
-    """What the features of a result are compared with; measured once for a pair."""
+    """What the features of a result are compared with; measured once for a pair.
+
+    ``sizes`` are those of content and style, (width, height) in px, and ``halvings`` says how often
+    they were halved against those in the end: together, which octaves there are.
+    """
 
     content: Mapping[str, Float[Tensor, "1 _c _h _w"]]
-    style: Mapping[str, Gram]
+    style: Mapping[str, Moments]
+    sizes: tuple[Size, Size]
+    halvings: int = 0
+
+    def taps(self, cell: Settings) -> Taps:
+        """Return the layers in which a cell is compared."""
+        return cell.taps(*self.sizes, self.halvings)
 
 
 @dataclass(frozen=True)
@@ -64,20 +76,27 @@ def measure_targets(
     content: Float[Tensor, "1 3 _h _w"],
     style: Float[Tensor, "1 3 _H _W"],
     cells: Sequence[Settings],
+    halvings: int = 0,
 ) -> Targets:
-    """Measure the content's features and the style's Gram matrices, for all the cells' layers.
+    """Measure the content's features and the style's moments, for all the cells' layers.
+
+    ``halvings`` is as in ``Targets``.
 
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.
     """
+    sizes = _size(content), _size(style)
+    taps = [cell.taps(*sizes, halvings) for cell in cells]
     with torch.no_grad():
-        content_features = extractor(content, _used(cell.content_layers for cell in cells))
-        style_features = extractor(style, _used(cell.style_layers for cell in cells))
+        content_features = see(extractor, content, _used(one.content for one in taps))
+        style_features = see(extractor, style, _used(one.style for one in taps))
     # Against a target in float32, the features' error is one in float32 too.
     at_least = torch.promote_types(extractor.dtype, torch.float32)
     return Targets(
         content={layer: features.to(at_least) for layer, features in content_features.items()},
-        style={layer: gram_matrix(features) for layer, features in style_features.items()},
+        style={layer: moments(features.to(at_least)) for layer, features in style_features.items()},
+        sizes=sizes,
+        halvings=halvings,
     )
 
 
@@ -114,18 +133,19 @@ class Objective:
         self._alpha = column(cell.alpha for cell in cells)
         self._beta = column(cell.beta for cell in cells)
         self._tv_weight = column(cell.tv_weight for cell in cells)
-        self._content_weights = columns([cell.content_layers for cell in cells], kinds.content_loss)
-        self._style_weights = columns([cell.style_layers for cell in cells], kinds.style_loss)
+        taps = [targets.taps(cell) for cell in cells]
+        self._content_weights = columns([one.content for one in taps], kinds.content_loss)
+        self._style_weights = columns([one.style for one in taps], kinds.style_loss)
 
     def __call__(self, images: Float[Tensor, "b 3 _h _w"]) -> Parts:
         """Evaluate the losses of ``images``, RGB in [0, 1], one row per cell."""
-        features = self._extractor(images, {*self._content_weights, *self._style_weights})
+        features = see(self._extractor, images, {*self._content_weights, *self._style_weights})
         content = {
             layer: self._content_loss(features[layer], self._targets.content[layer])
             for layer in self._content_weights
         }
         style = {
-            layer: self._style_loss(gram_matrix(features[layer]), self._targets.style[layer])
+            layer: self._style_loss(moments(features[layer]), self._targets.style[layer])
             for layer in self._style_weights
         }
         content_sum = _weighted_sum(content, self._content_weights)
@@ -141,6 +161,12 @@ class Objective:
                 **{f"style {layer}": loss for layer, loss in style.items()},
             },
         )
+
+
+def _size(images: Float[Tensor, "b 3 _h _w"]) -> Size:
+    """Return width and height in px."""
+    height, width = images.shape[-2:]
+    return width, height
 
 
 def _used(weightings: Iterable[Mapping[str, float]]) -> list[str]:

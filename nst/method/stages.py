@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from nst.config.geometry import content_size, style_size
+from nst.config.geometry import content_size, halvings, style_size
 from nst.config.settings import Settings
 from nst.imaging.images import stretch
 from nst.method.objective import Targets, measure_targets
 from nst.method.optimise import Plan
+from nst.method.start import recolour
 from nst.network.extractor import Extractor
 from nst.network.precision import DTYPES, choose_precision
 from nst.network.shapes import Float, Tensor
@@ -47,9 +48,10 @@ def prepare_stages(
     precision = choose_precision(first.precision, next(extractor.parameters()).device)
     network = extractor.adapted(first.pooling, first.input, DTYPES[precision])
     stages = []
-    for size, steps in (*first.coarse_stages, (first.image_size, first.iterations)):
+    for size, steps in first.stages:
         content, style, start = _tensors(images, first, size, network)
-        targets = measure_targets(network, content, style, cells)
+        target = recolour(content, style) if first.content_target == "recoloured" else content
+        targets = measure_targets(network, target, style, cells, halvings(first, size))
         plan = Plan(steps, first.keep, first.clamp)
         stages.append(Stage(network, content, style, start, targets, plan))
     final = stages[-1]

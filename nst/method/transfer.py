@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn import functional
 
+from nst.config.octaves import split_octave
 from nst.config.settings import Settings
 from nst.method.batches import (
     best_batch_size,
@@ -175,12 +176,22 @@ def _optimise(
 
 
 def _start(stage: Stage, cells: Sequence[Settings], before: Tensor | None) -> Tensor:
-    """Return the pictures to start from: as the settings ask for, or those of the size before."""
+    """Return the pictures to start from: as the settings ask for, or from those of the size before.
+
+    From a smaller size comes what it can show; the finer detail is that of the usual start. Without
+    it, the first steps would go into making a blurred picture sharp.
+    """
+    pictures = (stage.content, stage.style, stage.start)
+    fresh = torch.cat([start_image(cell, *pictures) for cell in cells])
     if before is None:
-        pictures = (stage.content, stage.style, stage.start)
-        return torch.cat([start_image(cell, *pictures) for cell in cells])
-    shape = stage.content.shape[-2:]
-    return functional.interpolate(before, size=shape, mode="bicubic").clamp(0, 1)
+        return fresh
+    return (fresh + _resized(before - _resized(fresh, before), fresh)).clamp(0, 1)
+
+
+def _resized(images: Tensor, like: Tensor) -> Tensor:
+    """Bring images to the size of others."""
+    size = like.shape[-2:]
+    return functional.interpolate(images, size=size, mode="bicubic", antialias=True)
 
 
 def _adam(settings: Settings, caution: float, *, keras: bool) -> Adam:
@@ -219,7 +230,7 @@ def _as_transfer(
 
 
 def _layer_weight(settings: Settings, name: str) -> float:
-    """Return a cell's weight for a layer named as in ``Parts.layers``."""
-    role, layer = name.split()
+    """Return a cell's weight for a layer named as in ``Parts.layers``, at any octave."""
+    role, tap = name.split()
     weights = settings.content_layers if role == "content" else settings.style_layers
-    return weights.get(layer, 0.0)
+    return weights.get(tap, weights.get(split_octave(tap)[0], 0.0))

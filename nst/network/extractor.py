@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from nst.config.architecture import Architecture
 from nst.errors import ExtractorError
+from nst.network.kernels import average_pool, reflect
 from nst.network.shapes import Float, Tensor
 from nst.system.files import write_atomically
 
@@ -117,19 +118,32 @@ class Extractor(nn.Module):
 
     def _walk(self, images: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
         """Apply the network, handing out each layer as it is computed."""
-        pool = (
-            functional.max_pool2d if self.architecture.pooling == "max" else functional.avg_pool2d
-        )
         # The picture's own colours are normalised in its own precision. Channels last is the layout
         # of the fast kernels; bfloat16 in the other one is slower than float32.
         value = self.input(images).to(self.dtype, memory_format=torch.channels_last)
         for name, convolution in self.convolutions.items():
             if name.endswith("_1") and name != "conv1_1":
-                value = pool(value, 2)
-            value = convolution(value)
+                value = self._pool(value)
+            value = self._convolve(convolution, value)
             yield name, value
             value = functional.relu(value, inplace=name not in layers)
             yield name.replace("conv", "relu"), value
+
+    def _pool(self, value: Tensor) -> Tensor:
+        """Halve the resolution."""
+        return (
+            functional.max_pool2d(value, 2)
+            if self.architecture.pooling == "max"
+            else average_pool(value)
+        )
+
+    def _convolve(self, convolution: nn.Module, value: Tensor) -> Tensor:
+        """Apply a convolution with the network's padding."""
+        assert isinstance(convolution, nn.Conv2d)
+        if self.architecture.padding == "reflect":
+            return functional.conv2d(reflect(value), convolution.weight, convolution.bias)
+        convolved: Tensor = convolution(value)
+        return convolved
 
 
 def save_extractor(extractor: Extractor, path: Path) -> None:

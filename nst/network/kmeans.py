@@ -16,9 +16,11 @@ from torch.nn import functional
 from nst.config.architecture import KMEANS, Architecture
 from nst.errors import ExtractorError
 from nst.network.extractor import Extractor
+from nst.network.pyramid import halve
 from nst.network.shapes import Float, Tensor
 
-PATCHES = 40_000  # in all, shared equally between the images
+PATCHES = 40_000  # in all, shared equally between the images and their octaves
+OCTAVES = 3
 COMPONENTS = 256  # kept of each patch's principal components, at most
 ROUNDS = 12
 
@@ -31,8 +33,9 @@ def fit_kmeans(
 ) -> Extractor:
     """Fit every convolution in turn to what the ones before it make of ``images``.
 
-    The images are RGB in [0, 1] and may differ in size; 256 px on the long side is enough. The
-    same images and seed give the same extractor.
+    The images are RGB in [0, 1] and may differ in size; 256 px on the long side is enough. Each is
+    learnt from at ``OCTAVES`` octaves, as far as the deepest block allows, since it is there that
+    styles are compared. The same images and seed give the same extractor.
 
     Raises:
         ExtractorError: there are no images, or one is too small for the deepest block.
@@ -40,22 +43,33 @@ def fit_kmeans(
     if not images:
         raise ExtractorError("kmeans is fitted to images, and none were given; name at least one")
     extractor = Extractor(architecture).eval()
-    deepest = architecture.layers[-1]
-    for image in images:
-        architecture.check([deepest], min(image.shape[-2:]))
     generator = torch.Generator().manual_seed(seed)
-    activations = [extractor.input(image) for image in images]
+    octaves = [octave for image in images for octave in _octaves(image, architecture)]
+    activations = [extractor.input(octave) for octave in octaves]
     for name, convolution in extractor.convolutions.items():
         if name.endswith("_1") and name != "conv1_1":
             activations = [functional.avg_pool2d(activation, 2) for activation in activations]
         assert isinstance(convolution, nn.Conv2d)
-        _fit_convolution(convolution, activations, patches // len(images), generator)
+        _fit_convolution(convolution, activations, patches // len(octaves), generator)
         activations = [functional.relu(convolution(activation)) for activation in activations]
         scale = _mean_activation(activations)
         convolution.weight.div_(scale[:, None, None, None])
         convolution.bias.div_(scale)  # type: ignore[union-attr]
         activations = [activation / scale[:, None, None] for activation in activations]
     return extractor
+
+
+def _octaves(
+    image: Float[Tensor, "1 3 _h _w"], architecture: Architecture
+) -> list[Float[Tensor, "1 3 _H _W"]]:
+    """Return an image and its halves, as many as are large enough; the whole one must be."""
+    deepest = architecture.layers[-1]
+    architecture.check([deepest], min(image.shape[-2:]))
+    octaves = [image]
+    while len(octaves) < OCTAVES and min(image.shape[-2:]) // 2 >= 2 ** len(architecture.widths):
+        image = halve(image)
+        octaves.append(image)
+    return octaves
 
 
 def _fit_convolution(
