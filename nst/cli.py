@@ -18,6 +18,7 @@ from rich.text import Text
 from nst import __version__
 from nst.cells.cell import read_record
 from nst.config.addresses import checked_mirror
+from nst.config.presets import read_presets
 from nst.config.settings import ExtractorName, PrecisionName, Settings
 from nst.config.variants import Ratio
 from nst.errors import UserError
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 console = Console(stderr=True)
 DEFAULTS = Settings()
+RECIPE = "relative"
 StartByHand = Literal["recoloured", "content", "noise"]
 OptimiserByHand = Literal["lbfgs", "adam"]
 
@@ -45,15 +47,18 @@ def stylize(
     ratio: Annotated[
         str,
         typer.Option(
-            "--ratio", "-r", help="α/β, content against style: 1 is careful, 1e-2 is bold."
+            "--ratio", "-r", help="α/β, content against style: 1 is careful, 1e-1 is bold."
         ),
-    ] = "1e-1",
+    ] = "3e-1",
     size: Annotated[
         int, typer.Option("--size", "-s", help="The longer side of the result, in pixels.")
     ] = 512,
     iterations: Annotated[
-        int, typer.Option("--iterations", "-n", help="Steps of the optimiser; more is finer.")
-    ] = DEFAULTS.iterations,
+        int | None,
+        typer.Option(
+            "--iterations", "-n", help="Steps at the full size, if not the recipe's; more is finer."
+        ),
+    ] = None,
     style_scale: Annotated[
         float, typer.Option(help="Size of the style against the result; above 1, larger strokes.")
     ] = DEFAULTS.style_scale,
@@ -87,11 +92,13 @@ def stylize(
 ) -> None:
     """Redraw CONTENT in the style of STYLE.
 
-    For example: nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-2
+    For example: nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-1
     """
     balance = Ratio.parse(ratio)
+    recipe = read_presets()[RECIPE].settings
     settings = Settings.from_mapping(
         {
+            **recipe,
             "alpha": balance.alpha,
             "beta": balance.beta,
             "extractor": extractor,
@@ -99,7 +106,7 @@ def stylize(
             "style_scale": style_scale,
             "start": start,
             "optimiser": optimiser,
-            "iterations": iterations,
+            "iterations": recipe["iterations"] if iterations is None else iterations,
             "seed": seed,
             "precision": precision,
         }
@@ -309,7 +316,7 @@ def _stylize(
         pair = Pair(content, content.stem, content.stem, style, style.stem, style.stem, network)
         # By hand, the picture is all that is wanted: it carries its record inside.
         made = Path(folder) / "result.png"
-        wanted = [Wanted("default", ratio, "relative", settings, made)]
+        wanted = [Wanted("default", ratio, RECIPE, settings, made)]
 
         def advance(_places: Sequence[int], evaluation: int, _parts: object) -> None:
             bar.update(task, completed=evaluation)

@@ -16,8 +16,8 @@ from conftest import paint
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from nst.config import settings as settings_module
 from nst.config.catalogue import read_catalogue
+from nst.config.octaves import LAYER
 from nst.config.pictures import IMAGE_SUFFIXES
 from nst.config.run import read_file, read_run, read_variants
 from nst.config.schema import load_schema
@@ -712,7 +712,7 @@ def test_the_schema_and_the_settings_agree_on_layer_names():
     weights = load_schema()["properties"]["layers"]["additionalProperties"]["properties"]
     for role in ("content", "style"):
         pattern = weights[role]["propertyNames"]["pattern"]
-        assert pattern == f"^{settings_module.LAYER_NAME.pattern}$"
+        assert pattern == f"^{LAYER.pattern}$"
 
 
 def test_every_rule_of_the_schema_is_described_for_the_reader():

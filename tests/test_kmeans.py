@@ -7,6 +7,7 @@ from conftest import random_image
 from nst.config.architecture import Architecture
 from nst.errors import ExtractorError
 from nst.network.kmeans import fit_kmeans
+from nst.network.pyramid import halve
 
 SMALL = Architecture("kmeans", ((8, 8), (12,)), "reflect", "average", "for tests")
 IMAGES = [random_image(1, 40, 48), random_image(2, 36, 36)]
@@ -25,10 +26,11 @@ def test_the_same_images_and_seed_give_the_same_extractor():
     )
 
 
-def test_every_filter_has_a_mean_activation_of_one_over_the_images():
+def test_every_filter_has_a_mean_activation_of_one_over_the_octaves_of_the_images():
     extractor = fit()
     for layer in ("relu1_1", "relu1_2", "relu2_1"):
-        found = [extractor(image, [layer])[layer] for image in IMAGES]
+        octaves = [one for image in IMAGES for one in (image, halve(image), halve(halve(image)))]
+        found = [extractor(image, [layer])[layer] for image in octaves]
         total = sum(one.sum((0, 2, 3)) for one in found)
         places = sum(one.shape[2] * one.shape[3] for one in found)
         torch.testing.assert_close(total / places, torch.ones_like(total), rtol=1e-3, atol=1e-3)
@@ -52,3 +54,8 @@ def test_no_images_and_tiny_images_are_refused():
         fit(images=[])
     with pytest.raises(ExtractorError, match="needs at least 4 px"):
         fit(images=[random_image(1, 3, 40)])
+
+
+def test_a_narrow_image_is_learnt_from_at_the_octaves_that_it_has():
+    extractor = fit(images=[random_image(1, 6, 40)])
+    assert all(value.isfinite().all() for value in extractor.state_dict().values())

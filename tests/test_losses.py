@@ -1,20 +1,22 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nst.method.losses import (
-    Gram,
+    Moments,
     absolute_sum_total_variation,
-    gram_matrix,
+    covariance_style_loss,
     half_sum_content_loss,
     mean_content_loss,
     mean_gram_style_loss,
     mean_plain_gram_per_value_style_loss,
     mean_plain_gram_style_loss,
     mean_square_total_variation,
+    moments,
     relative_content_loss,
     relative_style_loss,
     sum_gram_style_loss,
@@ -27,7 +29,7 @@ def features(seed: int, *shape: int) -> torch.Tensor:
 
 def test_gram_of_a_known_feature_map_is_the_value_worked_out_by_hand():
     known = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])  # two channels, one row of two places
-    assert gram_matrix(known).matrix.tolist() == [[[2.5, 5.5], [5.5, 12.5]]]
+    assert moments(known).gram.tolist() == [[[2.5, 5.5], [5.5, 12.5]]]
 
 
 @given(seed=st.integers(0, 1000))
@@ -35,32 +37,30 @@ def test_gram_ignores_where_a_feature_occurs(seed: int):
     one = features(seed, 2, 3, 4, 5)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(seed))
     moved = one.flatten(2)[:, :, order].view_as(one)
-    torch.testing.assert_close(gram_matrix(moved).matrix, gram_matrix(one).matrix)
+    torch.testing.assert_close(moments(moved).gram, moments(one).gram)
 
 
 @given(seed=st.integers(0, 1000))
 def test_gram_is_symmetric_and_has_no_negative_eigenvalue(seed: int):
-    gram = gram_matrix(features(seed, 1, 4, 3, 5)).matrix[0]
+    gram = moments(features(seed, 1, 4, 3, 5)).gram[0]
     torch.testing.assert_close(gram, gram.T)
     assert torch.linalg.eigvalsh(gram).min() > -1e-9
 
 
 def test_gram_does_not_depend_on_the_size_of_a_repeated_pattern():
     tile = features(0, 1, 3, 4, 4)
-    torch.testing.assert_close(
-        gram_matrix(tile.repeat(1, 1, 2, 3)).matrix, gram_matrix(tile).matrix
-    )
+    torch.testing.assert_close(moments(tile.repeat(1, 1, 2, 3)).gram, moments(tile).gram)
 
 
-def test_the_gradient_of_a_gram_matrix_is_that_of_its_definition():
+def test_the_gradient_of_a_moments_is_that_of_its_definition():
     one = features(0, 2, 3, 4, 5).requires_grad_()
-    assert torch.autograd.gradcheck(lambda value: gram_matrix(value).matrix, one)
+    assert torch.autograd.gradcheck(lambda value: moments(value).gram, one)
 
 
-def test_a_gram_matrix_that_is_not_symmetric_in_its_gradient_is_right_too():
+def test_a_moments_that_is_not_symmetric_in_its_gradient_is_right_too():
     one = features(0, 1, 3, 2, 5).requires_grad_()
     weights = features(1, 1, 3, 3)
-    (found,) = torch.autograd.grad((gram_matrix(one).matrix * weights).sum(), one)
+    (found,) = torch.autograd.grad((moments(one).gram * weights).sum(), one)
     flat = one.flatten(2)
     plain = flat @ flat.transpose(1, 2) / flat.shape[2]
     (expected,) = torch.autograd.grad((plain * weights).sum(), one)
@@ -68,10 +68,10 @@ def test_a_gram_matrix_that_is_not_symmetric_in_its_gradient_is_right_too():
 
 
 @pytest.mark.parametrize("places", [(3, 1), (7, 13), (16, 32)])
-def test_a_gram_matrix_of_bfloat16_features_is_summed_more_precisely(places: tuple[int, int]):
+def test_a_moments_of_bfloat16_features_is_summed_more_precisely(places: tuple[int, int]):
     rounded = features(0, 2, 6, *places).relu().bfloat16()
-    found = gram_matrix(rounded).matrix
-    exact = gram_matrix(rounded.double()).matrix
+    found = moments(rounded).gram
+    exact = moments(rounded.double()).gram
     assert found.dtype is torch.float32
     error = (found - exact).norm() / exact.norm()
     assert error < 2**-9  # of one rounding to bfloat16
@@ -80,14 +80,22 @@ def test_a_gram_matrix_of_bfloat16_features_is_summed_more_precisely(places: tup
 def test_gram_matrices_of_bfloat16_features_err_less_than_one_product_would():
     rounded = features(0, 1, 32, 64, 64).relu().bfloat16()
     flat = rounded.flatten(2)
-    exact = gram_matrix(rounded.double()).matrix
+    exact = moments(rounded.double()).gram
     at_once = (flat @ flat.transpose(1, 2)).double() / flat.shape[2]
-    error = (gram_matrix(rounded).matrix - exact).norm()
+    error = (moments(rounded).gram - exact).norm()
     assert error < 0.6 * (at_once - exact).norm()
+
+
+def test_the_mean_of_bfloat16_features_is_nearer_than_its_own_rounding():
+    rounded = features(0, 2, 6, 33, 47).relu().bfloat16()
+    found = moments(rounded).mean
+    assert found.dtype is torch.float32
+    torch.testing.assert_close(found.double(), rounded.double().mean((2, 3)), rtol=2**-9, atol=0)
 
 
 CONTENT = [relative_content_loss, half_sum_content_loss, mean_content_loss]
 STYLE = [
+    covariance_style_loss,
     relative_style_loss,
     sum_gram_style_loss,
     mean_gram_style_loss,
@@ -104,7 +112,7 @@ def test_a_content_loss_is_zero_for_the_target_itself(loss):
 
 @pytest.mark.parametrize("loss", STYLE)
 def test_a_style_loss_is_zero_for_the_target_itself(loss):
-    target = gram_matrix(features(1, 2, 3, 4, 4))
+    target = moments(features(1, 2, 3, 4, 4))
     assert loss(target, target).tolist() == [0, 0]
 
 
@@ -119,9 +127,51 @@ def test_a_style_loss_is_zero_for_the_target_itself(loss):
     ],
 )
 def test_a_style_loss_of_known_features_is_the_value_worked_out_by_hand(loss, expected):
-    known = gram_matrix(torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]]))
-    nothing = Gram(torch.zeros(1, 2, 2), 2)
+    known = moments(torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]]))
+    nothing = Moments(torch.zeros(1, 2), torch.zeros(1, 2, 2), 2)
     assert loss(known, nothing).item() == pytest.approx(expected)
+
+
+def test_the_covariance_loss_of_known_features_is_the_value_worked_out_by_hand():
+    # The style's channels, (0 2) and (0 4), have means 1 and 2 and deviations 1 and 2, on average
+    # 1.5: σ' = (2.5, 3.5). Standardised, their second moments are 1/6.25, 2/8.75 and 4/12.25.
+    style = moments(torch.tensor([[[[0.0, 2.0]], [[0.0, 4.0]]]], dtype=torch.float64))
+    # Those of (2 2) and (2 2), about the style's means, are 1/6.25, 0 and 0; the means 1/2.5 and 0.
+    generated = moments(torch.full((1, 2, 1, 2), 2.0, dtype=torch.float64))
+    error = (2 * (2 / 8.75) ** 2 + (4 / 12.25) ** 2) / 4
+    size = ((1 / 6.25) ** 2 + 2 * (2 / 8.75) ** 2 + (4 / 12.25) ** 2) / 4
+    expected = error / size + (1 / 2.5) ** 2 / 2
+    assert covariance_style_loss(generated, style).item() == pytest.approx(expected)
+
+
+def independent_covariance_loss(generated: torch.Tensor, style: torch.Tensor) -> float:
+    """The loss in its own words: features standardised, then multiplied."""
+    one, other = (value.flatten(2)[0].numpy() for value in (generated, style))
+    mean, deviation = other.mean(1, keepdims=True), other.std(1, keepdims=True)
+    one, other = ((value - mean) / (deviation + deviation.mean()) for value in (one, other))
+    ours, theirs = (value @ value.T / value.shape[1] for value in (one, other))
+    return np.mean((ours - theirs) ** 2) / np.mean(theirs**2) + np.mean(one.mean(1) ** 2)
+
+
+@given(seed=st.integers(0, 1000))
+def test_the_covariance_loss_is_that_of_standardised_features(seed: int):
+    generated, style = features(seed, 1, 5, 4, 6) + 2, features(seed + 1, 1, 5, 3, 7) + 1
+    found = covariance_style_loss(moments(generated), moments(style)).item()
+    assert found == pytest.approx(independent_covariance_loss(generated, style))
+
+
+def test_the_covariance_loss_does_not_depend_on_the_unit_of_a_layer():
+    one, two = features(4, 1, 3, 4, 4), features(5, 1, 3, 4, 4)
+    expected = covariance_style_loss(moments(one), moments(two)).item()
+    moved = covariance_style_loss(moments(7 * one + 3), moments(7 * two + 3)).item()
+    assert moved == pytest.approx(expected)
+
+
+def test_a_style_of_one_colour_has_a_finite_covariance_loss():
+    flat = moments(torch.zeros(1, 3, 4, 4))
+    assert covariance_style_loss(flat, flat).item() == 0
+    near = torch.full((1, 3, 4, 4), 1e-12)
+    assert covariance_style_loss(moments(near), flat).isfinite().all()
 
 
 def test_the_content_losses_of_known_features_are_the_values_worked_out_by_hand():
@@ -137,8 +187,8 @@ def test_relative_content_loss_is_one_for_the_target_s_mean():
 
 
 def test_relative_style_loss_is_one_for_a_picture_without_features():
-    target = gram_matrix(features(3, 1, 3, 4, 4))
-    nothing = Gram(torch.zeros_like(target.matrix), 16)
+    target = moments(features(3, 1, 3, 4, 4))
+    nothing = Moments(torch.zeros_like(target.mean), torch.zeros_like(target.gram), 16)
     assert relative_style_loss(nothing, target).item() == pytest.approx(1)
 
 
@@ -147,8 +197,8 @@ def test_relative_losses_do_not_depend_on_the_scale_of_the_features(scale: float
     one, two = features(4, 1, 3, 4, 4), features(5, 1, 3, 4, 4)
     expected = relative_content_loss(one, two).item()
     assert relative_content_loss(scale * one, scale * two).item() == pytest.approx(expected)
-    expected = relative_style_loss(gram_matrix(one), gram_matrix(two)).item()
-    scaled = relative_style_loss(gram_matrix(scale * one), gram_matrix(scale * two)).item()
+    expected = relative_style_loss(moments(one), moments(two)).item()
+    scaled = relative_style_loss(moments(scale * one), moments(scale * two)).item()
     assert scaled == pytest.approx(expected)
 
 
@@ -180,9 +230,9 @@ def test_the_gradient_of_a_content_loss_is_that_of_finite_differences(loss):
 
 @pytest.mark.parametrize("loss", STYLE)
 def test_the_gradient_of_a_style_loss_is_that_of_finite_differences(loss):
-    target = gram_matrix(features(9, 1, 2, 3, 4))
+    target = moments(features(9, 1, 2, 3, 4))
     start = features(10, 2, 2, 3, 4).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: loss(gram_matrix(x), target), start)
+    assert torch.autograd.gradcheck(lambda x: loss(moments(x), target), start)
 
 
 def test_the_gradient_of_the_total_variation_is_that_of_finite_differences():

@@ -11,30 +11,37 @@ import torch
 from conftest import paint, random_image
 from PIL import Image, ImageFilter, ImageOps
 from scipy.stats import wasserstein_distance
+from skimage import data
 from skimage.color import rgb2lab
 
 from nst.cells.measure import Measure
 from nst.cells.metrics import (
     COLOUR_DIRECTIONS,
     LEVELS,
+    PATCH,
     PLACES,
     colour_quantiles,
     directions,
     feature_distance,
-    feature_quantiles,
+    measure_patches,
+    patch_distance,
     quantiles,
-    relative_wasserstein,
     sampled,
     sliced_wasserstein,
     structural_similarity,
     unit_features,
 )
 from nst.config.architecture import Architecture
+from nst.config.catalogue import RESOURCES
+from nst.config.settings import Settings
 from nst.errors import ImageError
 from nst.imaging.images import fit_long_side, load_image
+from nst.method.stages import Images
+from nst.method.transfer import transfer
 from nst.network.extractor import Extractor
 from nst.network.kmeans import fit_kmeans
 from nst.network.tensors import to_image, to_tensor
+from nst.network.vgg import vgg19_16x_from_file
 from nst.reports.summary import MEASURES
 
 ALONG = directions(1, 1)
@@ -195,33 +202,8 @@ def test_the_order_and_the_number_of_points_do_not_matter():
     order = torch.randperm(400, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(quantiles(one[order], along), quantiles(one, along))
     twice = quantiles(one.repeat(2, 1), along)
-    assert relative_wasserstein(twice, quantiles(one, along)).item() < 0.01
+    assert sliced_wasserstein(twice, quantiles(one, along)).item() < 0.01
     assert quantiles(one[:1], along).shape == (16, LEVELS)
-
-
-def test_shuffled_places_have_the_same_style():
-    features = torch.rand(1, 6, 12, 10, generator=torch.Generator().manual_seed(0))
-    order = torch.randperm(120, generator=torch.Generator().manual_seed(1))
-    moved = features.flatten(2)[:, :, order].reshape(1, 6, 10, 12)
-    one, other = feature_quantiles(features), feature_quantiles(moved)
-    assert relative_wasserstein(other, one).item() == pytest.approx(0, abs=1e-6)
-
-
-def test_the_relative_distance_is_1_for_a_picture_without_features_and_has_no_unit():
-    features = torch.rand(1, 6, 12, 10, generator=torch.Generator().manual_seed(0))
-    target = feature_quantiles(features)
-    nothing = feature_quantiles(torch.zeros_like(features))
-    assert relative_wasserstein(nothing, target).item() == pytest.approx(1)
-    other = torch.rand(1, 6, 5, 5, generator=torch.Generator().manual_seed(1))
-    expected = relative_wasserstein(feature_quantiles(other), target).item()
-    scaled = relative_wasserstein(feature_quantiles(7 * other), feature_quantiles(7 * features))
-    assert 0 < expected == pytest.approx(scaled.item())
-
-
-def test_a_style_without_features_leaves_the_distance_a_number():
-    nothing = feature_quantiles(torch.zeros(1, 4, 3, 3))
-    assert relative_wasserstein(nothing, nothing).item() == 0
-    assert relative_wasserstein(nothing + 1, nothing).isfinite()
 
 
 def test_of_many_places_the_same_ones_are_drawn_each_time():
@@ -231,6 +213,116 @@ def test_of_many_places_the_same_ones_are_drawn_each_time():
     assert torch.equal(few, sampled(many))
     assert few.mean().item() == pytest.approx(many.mean().item(), rel=0.02)
     assert torch.equal(sampled(many[:PLACES]), many[:PLACES])
+
+
+# ---------------------------------------------------------------- patches
+
+
+def style_distance(one: Image.Image, other: Image.Image) -> float:
+    return patch_distance(to_tensor(one), measure_patches(to_tensor(other))).item()
+
+
+def reference_patch_distance(one: Image.Image, other: Image.Image) -> float:
+    """Of pictures too small for a second octave, with the patches cut out one by one."""
+    values = [np.asarray(image, np.float64).transpose(2, 0, 1) / 255 for image in (one, other)]
+    mean, deviation = (getattr(values[1], name)((1, 2), keepdims=True) for name in ("mean", "std"))
+    along = directions(3 * PATCH * PATCH, 64).double().numpy()
+    projected = []
+    for value in values:
+        windows = np.lib.stride_tricks.sliding_window_view(
+            (value - mean) / deviation, (3, PATCH, PATCH)
+        )
+        projected.append(along @ windows.reshape(-1, 3 * PATCH * PATCH).T)
+    ours, theirs = (np.sort(each / projected[1].std(1, keepdims=True)) for each in projected)
+    return float(np.mean((ours - theirs) ** 2) ** 0.5)  # equally many patches pair off
+
+
+def test_the_patch_distance_is_that_of_patches_cut_out_one_by_one():
+    one, other = picture(1, 40, 36), picture(2, 40, 36)
+    assert style_distance(one, other) == pytest.approx(
+        reference_patch_distance(one, other), rel=0.01
+    )
+
+
+def test_a_style_s_own_patches_are_at_no_distance_wherever_they_are():
+    tile = picture(1, 32, 32)
+    tiled, moved = (Image.new("RGB", (128, 128)) for _ in range(2))
+    for x in range(-32, 128, 32):
+        for y in range(-32, 128, 32):
+            tiled.paste(tile, (x, y))
+            moved.paste(tile, (x + 8, y + 16))
+    assert style_distance(tiled, tiled) == 0
+    assert style_distance(moved, tiled) < 0.25 * style_distance(picture(2, 128, 128), tiled)
+
+
+def strokes(angle: float, width: float, colours: tuple[str, str], seed: int = 0) -> Image.Image:
+    """Parallel strokes that waver a little, as of one brush."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:128, :128]
+    waver = np.asarray(
+        Image.fromarray(random.normal(0, 1, (9, 9)).astype(np.float32)).resize((128, 128))
+    )
+    across = x * np.sin(angle) + y * np.cos(angle) + 1.5 * waver
+    mask = Image.fromarray((127.5 + 127.5 * np.sin(2 * np.pi * across / width)).astype(np.uint8))
+    light, dark = (Image.new("RGB", mask.size, colour) for colour in colours)
+    return Image.composite(light, dark, mask)
+
+
+def test_the_patch_distance_ranks_pictures_by_their_strokes_as_eyes_do():
+    colours = ("gold", "navy")
+    style = strokes(0.6, 12, colours)
+    kin = strokes(0.6, 12, colours, seed=1)  # another picture by the same brush
+    broader, across = strokes(0.6, 16, colours), strokes(2.2, 12, colours)
+    recoloured = strokes(0.6, 12, ("tomato", "forestgreen"))
+    grain = shuffled(kin)  # the colours, and nothing of the strokes
+    nearest = style_distance(kin, style)
+    for other in (broader, across, recoloured, grain):
+        assert nearest < 0.2 * style_distance(other, style)
+
+
+def test_strokes_of_every_size_count():
+    """What is wrong only at an eighth of the size is seen."""
+    colours = ("gold", "navy")
+    fine = strokes(0.6, 6, colours)
+    broad = strokes(0.3, 64, ("white", "black"))
+    with_broad, without = Image.blend(fine, broad, 0.5), Image.blend(fine, flat_grey(), 0.5)
+    other_broad = Image.blend(fine, strokes(0.3, 64, ("white", "black"), seed=1), 0.5)
+    assert style_distance(other_broad, with_broad) < 0.3 * style_distance(without, with_broad)
+
+
+def flat_grey() -> Image.Image:
+    return Image.new("RGB", (128, 128), "grey")
+
+
+def ranked_cells(content: Image.Image, style: Image.Image, network: Extractor) -> list[float]:
+    """The distances of cells by Gram matrices, by covariances, and by those at octaves."""
+    layers = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1"), 1.0)
+    gram = {"style_layers": layers, "image_size": 192, "iterations": 60, "precision": "float32"}
+    cells = [
+        Settings.from_mapping(gram),
+        Settings.from_mapping({**gram, "style_loss": "covariance"}),
+        Settings.from_mapping({**gram, "style_loss": "covariance", "octaves": "auto"}),
+    ]
+    made = {one.place: one.image for one in transfer(network, Images(content, style), cells)}
+    seen = fit_long_side(style, 192)
+    return [style_distance(to_image(made[place]), seen) for place in range(3)]
+
+
+def test_cells_are_ranked_as_they_are_by_eye():
+    content = Image.fromarray(data.chelsea())
+    style = load_image(RESOURCES / "studies" / "starry_night_study.jpg")
+    pictures = [to_tensor(fit_long_side(one, 192)) for one in (content, style)]
+    distances = ranked_cells(content, style, fit_kmeans(pictures, 0, patches=8000))
+    assert distances == sorted(distances, reverse=True)
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize("style", ["great_wave", "seated_nude"])
+def test_real_cells_are_ranked_as_they_are_by_eye(mirror, style):
+    network = vgg19_16x_from_file(mirror / "vgg19_16x.pth")
+    content, style = (load_image(mirror / f"{one}.jpg") for one in ("golden_gate", style))
+    distances = ranked_cells(content, style, network)
+    assert distances == sorted(distances, reverse=True)
 
 
 # ---------------------------------------------------------------- colours

@@ -18,7 +18,6 @@ import torch
 from nst.network.shapes import Float, Tensor
 
 PIECES = 8  # of a product in bfloat16
-FLOOR = 0.5  # of a channel's deviation, in units of the mean deviation
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,10 @@ class Moments:
 
     @cached_property
     def scale(self) -> Float[Tensor, "b c"]:
-        """The deviation of each channel, kept from zero by a share of the mean deviation."""
+        """The deviation of each channel, plus the mean over channels, so that none is near zero."""
         variance = self.gram.diagonal(dim1=1, dim2=2) - self.mean.square()
         deviation = variance.clamp(min=0).sqrt()
-        return (deviation + FLOOR * deviation.mean(1, keepdim=True)).clamp(min=1e-10)
+        return (deviation + deviation.mean(1, keepdim=True)).clamp(min=1e-10)
 
     @cached_property
     def scales(self) -> Float[Tensor, "b c c"]:
@@ -136,7 +135,7 @@ def covariance_style_loss(generated: Moments, target: Moments) -> Float[Tensor, 
     """Return how far the features' means and covariances are from the style's, which has 0.
 
     The features F are standardised, channel by channel, by the *style's* mean μ and deviation σ,
-    f = (F - μ) / σ' with σ' = σ + ½ mean(σ), so that a channel that hardly varies in the style
+    f = (F - μ) / σ' with σ' = σ + mean(σ), so that a channel that hardly varies in the style
     does not rule. With C = f fᵀ / (h w) of the picture and S of the style, the loss is
 
         mean((C - S)²) / mean(S²) + the mean over channels of mean(f)²

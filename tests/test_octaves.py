@@ -1,0 +1,181 @@
+"""Octaves: how many, which layers at each, and what a picture at half its size is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_image
+from torch.nn import functional
+
+from nst.config.octaves import content_taps, count, style_taps
+from nst.config.settings import Settings
+from nst.errors import ConfigError, ExtractorError
+from nst.network.extractor import Extractor
+from nst.network.pyramid import halve, see
+
+STYLE = ("relu1_1", "relu2_1", "relu3_1")
+
+
+# ---------------------------------------------------------------- half the size
+
+
+def test_a_half_is_blurred_by_the_binomial_filter_and_mirrored_at_the_border():
+    row = torch.tensor([1.0, 2.0, 4.0, 8.0])
+    image = row.expand(1, 3, 4, 4)
+    # Beyond the border, 1 and 8 again.
+    expected = torch.tensor([1 * 1 + 3 * 1 + 3 * 2 + 4, 2 + 3 * 4 + 3 * 8 + 8]) / 8
+    torch.testing.assert_close(halve(image), expected.expand(1, 3, 2, 2))
+    torch.testing.assert_close(halve(image.mT), expected.expand(1, 3, 2, 2).mT)
+
+
+@pytest.mark.parametrize(("size", "half"), [((8, 6), (4, 3)), ((9, 7), (4, 3)), ((2, 3), (1, 1))])
+def test_a_half_has_half_the_sides_and_keeps_one_colour(size, half):
+    image = torch.full((2, 3, *size), 0.3)
+    found = halve(image)
+    assert found.shape == (2, 3, *half)
+    torch.testing.assert_close(found, torch.full_like(found, 0.3))
+
+
+def test_a_half_keeps_no_pattern_that_it_is_too_small_for():
+    board = (torch.arange(16)[:, None] + torch.arange(16)) % 2
+    found = halve(board.expand(1, 3, 16, 16).float())[..., 1:-1, 1:-1]
+    torch.testing.assert_close(found, torch.full_like(found, 0.5))
+
+
+# ---------------------------------------------------------------- layers at octaves
+
+
+def test_layers_are_seen_at_their_octaves(tiny):
+    image = random_image(0, 40, 32)
+    found = see(tiny, image, ["relu1_1", "relu2_1@1", "relu1_2@2"])
+    assert set(found) == {"relu1_1", "relu2_1@1", "relu1_2@2"}
+    half, quarter = halve(image), halve(halve(image))
+    torch.testing.assert_close(found["relu1_1"], tiny(image, ["relu1_1"])["relu1_1"])
+    torch.testing.assert_close(found["relu2_1@1"], tiny(half, ["relu2_1"])["relu2_1"])
+    torch.testing.assert_close(found["relu1_2@2"], tiny(quarter, ["relu1_2"])["relu1_2"])
+
+
+def test_an_octave_computes_only_what_is_asked_for_there(tiny, monkeypatch):
+    asked = []
+    whole = Extractor.forward
+
+    def forward(self, images, layers):
+        asked.append((tuple(images.shape[-2:]), sorted(layers)))
+        return whole(self, images, layers)
+
+    monkeypatch.setattr(Extractor, "forward", forward)
+    see(tiny, random_image(0, 32, 48), ["relu1_1", "relu2_1@2", "relu1_1@2"])
+    assert asked == [((32, 48), ["relu1_1"]), ((8, 12), ["relu1_1", "relu2_1"])]
+
+
+def test_the_style_s_layers_are_at_all_octaves_with_their_share():
+    assert style_taps({"relu1_1": 1.0, "relu2_1": 3.0}, 1) == {"relu1_1": 1, "relu2_1": 3}
+    assert style_taps({"relu1_1": 1.0}, 4) == {
+        **{"relu1_1": 0.25, "relu1_1@1": 0.25, "relu1_1@2": 0.25, "relu1_1@3": 0.25}
+    }
+
+
+def test_a_content_layer_keeps_its_size_in_the_picture_while_that_grows():
+    weights = {"relu2_1": 1.0, "relu3_1@1": 2.0, "relu3_1@2": 4.0}
+    assert content_taps(weights) == weights
+    assert content_taps(weights, 1) == {"relu2_1": 1, "relu3_1": 2, "relu3_1@1": 4}
+    assert content_taps(weights, 2) == {"relu2_1": 1, "relu3_1": 6}
+
+
+@pytest.mark.parametrize(
+    ("longest", "octaves"), [(32, 1), (64, 2), (128, 3), (256, 4), (512, 5), (1024, 6), (8192, 8)]
+)
+def test_twice_the_size_has_one_octave_more(longest, octaves):
+    size = (longest, longest * 2 // 3)
+    assert count(STYLE, size, size) == octaves
+
+
+def test_deeper_layers_and_narrow_pictures_have_fewer_octaves():
+    assert count(["relu4_1"], (256, 170), (256, 170)) == 3
+    assert count(["relu5_1"], (256, 170), (256, 170)) == 2
+    assert count(STYLE, (256, 40), (256, 170)) == 3
+    assert count(STYLE, (256, 170), (256, 17)) == 2
+    assert count(STYLE, (256, 5), (256, 170)) == 1  # and then the layer itself is refused
+
+
+def test_a_stage_has_an_octave_less_for_each_halving():
+    layers = {"style_layers": dict.fromkeys(STYLE, 1), "content_layers": {"relu3_1@1": 1}}
+    settings = Settings.from_mapping({"octaves": 3, **layers})
+    taps = settings.taps((128, 96), (128, 96), halvings=1)
+    assert len(taps.style) == 2 * len(STYLE)
+    assert dict(taps.content) == {"relu3_1": 1}
+    assert len(settings.taps((32, 24), (32, 24), halvings=3).style) == len(STYLE)
+
+
+# ---------------------------------------------------------------- growth
+
+
+def test_a_picture_grows_through_the_halves_of_its_size():
+    settings = Settings.from_mapping({"image_size": 256, "growth": [30, 20], "iterations": 10})
+    assert settings.stages == ((64, 30), (128, 20), (256, 10))
+    assert settings.steps == 60
+
+
+def test_halves_below_32_px_are_left_out():
+    settings = Settings.from_mapping({"image_size": 96, "growth": [30, 20], "iterations": 10})
+    assert settings.stages == ((48, 20), (96, 10))
+    exact = {"image_size": [80, 40], "size": "exact", "growth": [9]}
+    assert Settings.from_mapping(exact).stages == (((40, 20), 9), ((80, 40), 100))
+
+
+def test_growth_and_coarse_stages_do_not_go_together():
+    with pytest.raises(ConfigError, match="coarse_stages and growth both name sizes"):
+        Settings.from_mapping({"growth": [5], "coarse_stages": [[64, 5]]})
+
+
+@pytest.mark.parametrize("value", [5, [0], ["a"], [2.5], [1] * 8])
+def test_growth_is_a_short_list_of_whole_numbers(value):
+    with pytest.raises(ConfigError, match="growth"):
+        Settings.from_mapping({"growth": value})
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    "layer", ["relu3_1@0", "relu3_1@8", "relu3_1@", "relu3_1@1@2", "relu3_1 @1"]
+)
+def test_an_octave_that_there_is_not_is_refused(layer):
+    with pytest.raises(ConfigError, match="is not a layer; layers are named as relu4_2"):
+        Settings.from_mapping({"content_layers": {layer: 1}})
+
+
+def test_a_style_layer_with_an_octave_is_refused_with_the_remedy():
+    with pytest.raises(ConfigError, match="write relu3_1, and say how many with octaves"):
+        Settings.from_mapping({"style_layers": {"relu3_1@1": 1}})
+
+
+@pytest.mark.parametrize("value", [0, 9, 1.5, True, "many", None])
+def test_octaves_are_auto_or_a_small_whole_number(value):
+    with pytest.raises(
+        ConfigError, match="octaves, if not auto, must be a whole number from 1 to 8"
+    ):
+        Settings.from_mapping({"octaves": value})
+
+
+def test_an_octave_needs_a_picture_large_enough_for_it(tiny):
+    with pytest.raises(ExtractorError, match=r"relu2_1@3 needs at least 32 px per side; got 31"):
+        tiny.architecture.check(["relu2_1@3"], 31)
+
+
+def test_features_of_an_octave_depend_on_no_detail_finer_than_it(tiny):
+    fine = torch.from_numpy(np.indices((48, 48)).sum(0) % 2).float() * 0.2
+    image = random_image(3, 48, 48)
+    one = see(tiny, image, ["relu2_1@1"])["relu2_1@1"]
+    other = see(tiny, image + fine - 0.1, ["relu2_1@1"])["relu2_1@1"]
+    inner = (
+        ...,
+        slice(3, -3),
+        slice(3, -3),
+    )  # the border is a mirror, and the pattern breaks there
+    torch.testing.assert_close(one[inner], other[inner], atol=1e-5, rtol=0)
+    whole = functional.mse_loss(
+        tiny(image, ["relu2_1"])["relu2_1"], tiny(image + fine - 0.1, ["relu2_1"])["relu2_1"]
+    )
+    assert whole > 1e-6
