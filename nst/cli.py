@@ -49,7 +49,7 @@ def stylize(
         typer.Option(
             "--ratio", "-r", help="α/β, content against style: 1 is careful, 1e-1 is bold."
         ),
-    ] = "3e-1",
+    ] = "2e-1",
     size: Annotated[
         int, typer.Option("--size", "-s", help="The longer side of the result, in pixels.")
     ] = 512,

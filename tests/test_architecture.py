@@ -33,7 +33,7 @@ PACKAGES = {
         *("device_lock", "device", "machine"),
     ),
     "config": (
-        *("documents", "patterns", "addresses", "architecture", "settings", "catalogue"),
+        *("documents", "patterns", "addresses", "octaves", "architecture", "settings", "catalogue"),
         *(
             "names",
             "pictures",
@@ -49,7 +49,7 @@ PACKAGES = {
     "imaging": ("bombs", "opening", "colours", "images", "inspection"),
     "network": (
         *("shapes", "tensors", "tensor_file", "precision"),
-        *("extractor", "kmeans", "vgg", "provision"),
+        *("kernels", "extractor", "pyramid", "kmeans", "vgg", "provision"),
     ),
     "method": (
         *("losses", "objective", "spectrum", "start", "optimisers", "optimise"),

@@ -16,6 +16,7 @@ from made_cells import make_cell, make_image
 from nst import __version__, cli
 from nst.cells import pair as pair_module
 from nst.cells.cell import read_record, write_cell
+from nst.config.presets import read_presets
 from nst.config.run import Ratio
 from nst.config.settings import CHOICES, Settings
 from nst.imaging.images import load_image, pixel_digest
@@ -76,12 +77,12 @@ def test_the_help_of_stylize_tells_a_newcomer_what_to_type(nst):
     status, out, _ = nst("stylize", "--help")
     text = " ".join(out.replace("│", " ").split())
     assert status == 0
-    assert "nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-2" in text, "an example"
+    assert "nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-1" in text, "an example"
     for told in (
         "The picture to redraw",
         "The picture whose style it takes",
         "Where the result goes: a PNG file",
-        "α/β, content against style: 1 is careful, 1e-2 is bold",
+        "α/β, content against style: 1 is careful, 1e-1 is bold",
         "The longer side of the result, in pixels",
         "kmeans needs no download",
         "auto takes a GPU if there is one",
@@ -91,7 +92,7 @@ def test_the_help_of_stylize_tells_a_newcomer_what_to_type(nst):
     for choices in (CHOICES["extractor"], get_args(cli.StartByHand), get_args(cli.OptimiserByHand)):
         for choice in choices:
             assert choice in text, choice
-    for default in (cli.DEFAULTS.iterations, cli.DEFAULTS.extractor, "stylized.png", "1e-1"):
+    for default in (cli.DEFAULTS.extractor, "stylized.png", "2e-1"):
         assert f"[default: {default}]" in text
     assert re.search(r"in pixels\. \[default: \d+\]", text)
 
@@ -132,7 +133,10 @@ def test_a_picture_is_made_and_says_how(capsys, monkeypatch):
     precision = record["settings"]["precision"]
     assert precision in ("float32", "bfloat16"), "not auto, but what it came to"
     assert Settings.from_mapping(record["settings"]) == Settings.from_mapping(
-        {"alpha": 1, "beta": 100, "image_size": 64, "iterations": 2, "precision": precision}
+        {
+            **read_presets()["relative"].settings,
+            **{"beta": 100, "image_size": 64, "iterations": 2, "precision": precision},
+        }
     )
     assert record["ratio"] == "1e-2"
     assert record["content"]["name"] == "photo"
@@ -149,7 +153,7 @@ def quick(monkeypatch, tiny):
     monkeypatch.setattr("nst.network.provision.fit_kmeans", lambda images, seed: tiny)
     layers = {"content_layers": {"relu2_1": 1.0}, "style_layers": {"relu1_1": 1.0}}
     real = Settings.from_mapping
-    monkeypatch.setattr(cli.Settings, "from_mapping", lambda values: real({**layers, **values}))
+    monkeypatch.setattr(cli.Settings, "from_mapping", lambda values: real({**values, **layers}))
 
 
 @pytest.mark.usefixtures("quick")

@@ -11,7 +11,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import jsonschema
 import pytest
-from configurations import WEIGHTS, config, least, places, replaced
+from configurations import WEIGHTS, config, least, places, replaced, settings_of
 from conftest import paint
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -81,7 +81,7 @@ def test_every_key_arrives_in_the_run():
 def test_what_is_left_out_has_its_default():
     run = read_run(least(), CATALOGUE)
     weights = {"content_layers": WEIGHTS["content"], "style_layers": WEIGHTS["style"]}
-    assert run.settings == Settings.from_mapping({**weights, "beta": 1})
+    assert run.settings == settings_of("relative", **weights, beta=1)
     assert (run.device, run.mirror) == ("auto", None)
     assert run.weights == {"vgg19": None, "vgg16": None}
     assert run.overview == ("all", "1e-2"), "the first weighting and the middle ratio"
@@ -701,6 +701,7 @@ def test_every_key_of_the_schema_does_something():
         "size": {"image_size": 100},
         "coarse_stages": {"image_size": 100},
         "snapshots": {"iterations": 20},
+        "content_target": {"formulation": "relative_gram"},
     }
     for key in set(config()) - set(least()):
         base = together.get(key, {})

@@ -460,7 +460,7 @@ BAD = {
     "no image": ("contents: [notes.png]\nstyles: [rocket]", "notes.png: must be one of PNG"),
     "a narrow image": (
         "contents: [narrow.png]\nstyles: [rocket]\nimage_size: 64",
-        "content 'narrow' becomes 64x8 px, which is too narrow: relu4_2 needs at least 16 px",
+        "content 'narrow' becomes 64x8 px, which is too narrow: relu3_1@1 needs at least 16 px",
     ),
 }
 

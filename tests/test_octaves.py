@@ -11,8 +11,11 @@ from torch.nn import functional
 from nst.config.octaves import content_taps, count, style_taps
 from nst.config.settings import Settings
 from nst.errors import ConfigError, ExtractorError
+from nst.method.stages import Images
+from nst.method.transfer import transfer
 from nst.network.extractor import Extractor
 from nst.network.pyramid import halve, see
+from nst.network.tensors import to_image
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1")
 
@@ -111,28 +114,39 @@ def test_a_stage_has_an_octave_less_for_each_halving():
 # ---------------------------------------------------------------- growth
 
 
-def test_a_picture_grows_through_the_halves_of_its_size():
-    settings = Settings.from_mapping({"image_size": 256, "growth": [30, 20], "iterations": 10})
-    assert settings.stages == ((64, 30), (128, 20), (256, 10))
-    assert settings.steps == 60
+@pytest.mark.parametrize(
+    ("size", "sizes"),
+    [
+        *((64, [64]), (127, [127]), (128, [64, 128]), (256, [64, 128, 256])),
+        *((384, [96, 192, 384]), (1024, [64, 128, 256, 512, 1024])),
+    ],
+)
+def test_a_picture_grows_through_the_halves_of_its_size(size, sizes):
+    settings = Settings.from_mapping({"image_size": size, "growth": 30, "iterations": 10})
+    assert settings.stages == (*((one, 30) for one in sizes[:-1]), (size, 10))
+    assert settings.steps == 30 * (len(sizes) - 1) + 10
 
 
-def test_halves_below_32_px_are_left_out():
-    settings = Settings.from_mapping({"image_size": 96, "growth": [30, 20], "iterations": 10})
-    assert settings.stages == ((48, 20), (96, 10))
-    exact = {"image_size": [80, 40], "size": "exact", "growth": [9]}
-    assert Settings.from_mapping(exact).stages == (((40, 20), 9), ((80, 40), 100))
+def test_both_sides_are_halved():
+    exact = {"image_size": [160, 81], "size": "exact", "growth": 9}
+    assert Settings.from_mapping(exact).stages == (((80, 40), 9), ((160, 81), 100))
 
 
 def test_growth_and_coarse_stages_do_not_go_together():
     with pytest.raises(ConfigError, match="coarse_stages and growth both name sizes"):
-        Settings.from_mapping({"growth": [5], "coarse_stages": [[64, 5]]})
+        Settings.from_mapping({"growth": 5, "coarse_stages": [[64, 5]]})
 
 
-@pytest.mark.parametrize("value", [5, [0], ["a"], [2.5], [1] * 8])
-def test_growth_is_a_short_list_of_whole_numbers(value):
-    with pytest.raises(ConfigError, match="growth"):
-        Settings.from_mapping({"growth": value})
+def test_a_later_size_starts_with_the_strokes_of_the_one_before_and_its_own_detail(tiny, small):
+    """With no steps to speak of at the end, the picture is that of the smaller size, made sharp."""
+    cell = small(image_size=128, growth=30, iterations=1, optimiser="adam", learning_rate=1e-9)
+    before = small(image_size=64, iterations=30, optimiser="adam", learning_rate=1e-9)
+    pictures = Images(to_image(random_image(1, 96, 128)), to_image(random_image(2, 96, 128)))
+    (grown,) = transfer(tiny, pictures, [cell])
+    (alone,) = transfer(tiny, pictures, [before])
+    down = functional.interpolate(grown.image, size=(48, 64), mode="bicubic", antialias=True)
+    torch.testing.assert_close(down, alone.image, atol=0.06, rtol=0)
+    assert grown.image.diff(dim=3).abs().mean() > 0
 
 
 # ---------------------------------------------------------------- what is refused

@@ -165,9 +165,9 @@ def test_the_style_scale_sets_the_size_at_which_the_style_is_looked_at(pair, wan
     sizes = []
     real = stages_module.measure_targets
 
-    def measured(extractor, content, style, cells):
+    def measured(extractor, content, style, *rest):
         sizes.append((max(content.shape[-2:]), max(style.shape[-2:])))
-        return real(extractor, content, style, cells)
+        return real(extractor, content, style, *rest)
 
     monkeypatch.setattr(stages_module, "measure_targets", measured)
     for scale in (0.5, 1, 2.5):

@@ -41,6 +41,7 @@ def run(tmp_path, monkeypatch):
             "layers": LAYERS,
             "image_size": 64,
             "iterations": 10,
+            "growth": 0,
             "device": "cpu",
         }
         return read_run(config | changes, read_catalogue())

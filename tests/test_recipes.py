@@ -46,7 +46,7 @@ def test_an_unknown_setting_of_a_preset_is_refused_with_the_known_ones(tmp_path)
     path = preset_file(tmp_path, settings={"alfa": 1})
     message = refusal_of(tmp_path)
     assert str(path) in message
-    assert "unknown setting 'alfa'; the settings are alpha, beta, content_loss" in message
+    assert "unknown setting 'alfa'; the settings are alpha, beta, content_target" in message
 
 
 def test_an_unknown_field_of_a_preset_is_refused_with_the_known_ones(tmp_path):

@@ -36,6 +36,8 @@ def mappings(draw: st.DrawFn) -> dict[str, object]:
     values = draw(st.fixed_dictionaries({}, optional=kinds))
     if values.get("size") == "exact":
         values["image_size"] = [100, 80]
+    if values.get("growth"):
+        values.pop("coarse_stages", None)
     if values.get("alpha") == values.get("beta") == 0:
         values["alpha"] = 1.0
     return values
@@ -70,7 +72,7 @@ def test_what_is_not_named_has_its_default():
 def test_every_setting_is_checked_and_said():
     """A setting in none of the tables would be taken for layer weights."""
     assert set(NAMES) == {*RANGES, *WHOLE, *CHOICES, *LAYERS, "clamp", "image_size"} | {
-        *("coarse_stages", "growth", "octaves", "snapshots"),
+        *("coarse_stages", "octaves", "snapshots"),
     }
     assert list(Settings().to_dict()) == NAMES
 

@@ -296,7 +296,7 @@ def test_formulations_are_compared_and_their_way_is_shown(finished: Path, tmp_pa
     assert table[["relative_content", "relative_style"]].notna().all(axis=None)
     assert (tmp_path / "results" / "grids" / "formulations.png").is_file()
     strips = tmp_path / "results" / "strips" / "a cat" / "great_wave_study"
-    with Image.open(strips / "relative" / "1e-1.webp") as animation:
+    with Image.open(strips / "relative" / "2e-1.webp") as animation:
         assert animation.n_frames == 2  # the start and the end
         assert animation.size == (48, 36)
     with Image.open(strips / "udacity" / "1e-6.png") as strip:

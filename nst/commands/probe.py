@@ -96,7 +96,7 @@ def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.
         size="exact",
         iterations=EVALUATIONS,
         coarse_stages=(),
-        growth=(),
+        growth=0,
         snapshots=(),
         start="content" if kind.start == "file" else kind.start,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from nst.config.octaves import Size
-from nst.config.settings import Settings
+from nst.config.octaves import Size, split_octave
+from nst.config.settings import Settings, longer_side
 
 
 def fit_long(size: Size, longest: int) -> Size:
@@ -35,7 +35,21 @@ def style_size(style: Size, content: Size, settings: Settings) -> Size:
 
 def halvings(settings: Settings, size: int | Size) -> int:
     """Return how often a size to go through, as ``image_size``, was halved against the last."""
-    last, coarse = (
-        one if isinstance(one, int) else max(one) for one in (settings.image_size, size)
-    )
-    return max(0, round(math.log2(last / coarse)))
+    return max(0, round(math.log2(longer_side(settings.image_size) / longer_side(size))))
+
+
+def stages(settings: Settings, content: Size, style: Size) -> list[tuple[int | Size, int]]:
+    """Return the sizes that a pair goes through, with the iterations at each, the last one last.
+
+    Pictures too narrow for the layers at the smallest sizes begin to grow at a larger one.
+    """
+    names = [*settings.content_layers, *settings.style_layers]
+    needed = 2 ** max(int(split_octave(name)[0][4]) for name in names)
+
+    def fits(size: int | Size) -> bool:
+        result = content_size(content, settings, size)
+        shortest: int = min(*result, *style_size(style, result, settings))
+        return shortest >= needed
+
+    grown = [(size, steps) for size, steps in settings.grown if fits(size)]
+    return [*settings.coarse_stages, *grown, (settings.image_size, settings.iterations)]

@@ -52,9 +52,9 @@ class Settings:
     ``content_layers`` and ``style_layers`` map layer names to weights in the content and in the
     style loss. ``image_size`` is the side of the result in pixels that ``size`` names; with
     ``exact``, both are given, as (width, height). ``coarse_stages`` are pairs of a size and a
-    number of iterations to go through before; ``growth`` has the iterations at the halves of
-    ``image_size`` to go through, the smallest first. config/README.md says what each of them does.
-    ``from_mapping`` checks the values.
+    number of iterations to go through before; ``growth`` is the number at each half of
+    ``image_size`` to go through, from about ``SMALLEST_STAGE`` px. config/README.md says what each
+    of them does. ``from_mapping`` checks the values.
     """
 
     alpha: float = 1.0
@@ -85,7 +85,7 @@ class Settings:
     keep: KeepName = "best"
     iterations: int = 100
     coarse_stages: tuple[tuple[int, int], ...] = ()
-    growth: tuple[int, ...] = ()
+    growth: int = 0
     snapshots: tuple[int, ...] = ()
     seed: int = 0
     precision: PrecisionName = "auto"
@@ -117,17 +117,16 @@ class Settings:
 
     @property
     def stages(self) -> tuple[tuple[int | Size, int], ...]:
-        """The sizes to go through, as ``image_size``, with the iterations at each; that last.
+        """The sizes to go through, as ``image_size``, with the iterations at each; that last."""
+        return (*self.coarse_stages, *self.grown, (self.image_size, self.iterations))
 
-        A size that ``growth`` asks for is left out where it is below ``SIDE``.
-        """
-        sizes = [_halved(self.image_size, number) for number in range(len(self.growth), 0, -1)]
-        grown = [
-            (size, steps)
-            for size, steps in zip(sizes, self.growth, strict=True)
-            if (size if isinstance(size, int) else max(size)) >= SIDE[0]
-        ]
-        return (*self.coarse_stages, *grown, (self.image_size, self.iterations))
+    @property
+    def grown(self) -> list[tuple[int | Size, int]]:
+        """The halves of the size that ``growth`` asks for, the smallest first."""
+        if not self.growth:
+            return []
+        sizes = [_halved(self.image_size, times) for times in range(octave_names.MOST, 0, -1)]
+        return [(size, self.growth) for size in sizes if longer_side(size) >= SMALLEST_STAGE]
 
     def taps(self, content: Size, style: Size, halvings: int = 0) -> Taps:
         """Return what is compared of a result of this size, for a style of that one.
@@ -173,11 +172,12 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
     }
 )
 WHOLE: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {"iterations": (1, 100_000), "seed": (0, 2**63 - 1)}
+    {"iterations": (1, 100_000), "growth": (0, 100_000), "seed": (0, 2**63 - 1)}
 )
 SIDE = (32, 8192)  # px
+SMALLEST_STAGE = 64  # px: the longer side below which a picture does not begin to grow
 OF_LISTS: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {"image_size": SIDE, "growth": WHOLE["iterations"], "snapshots": (0, WHOLE["iterations"][1])}
+    {"image_size": SIDE, "snapshots": (0, WHOLE["iterations"][1])}
 )
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -212,7 +212,7 @@ def _check(name: str, value: object) -> None:
     elif name == "octaves":
         if value != "auto":
             _check_whole("octaves, if not auto,", value, 1, octave_names.MOST)
-    elif name in {"image_size", "coarse_stages", "growth", "snapshots"}:
+    elif name in {"image_size", "coarse_stages", "snapshots"}:
         _check_list(name, value)
     else:
         _check_layers(name, value)
@@ -227,8 +227,6 @@ def _check_list(name: str, value: object) -> None:
         raise ConfigError(f"{name} must be a list; got {value!r}")
     if name == "image_size" and len(value) != 2:
         raise ConfigError(f"image_size must be a number or [width, height]; got {value!r}")
-    if name == "growth" and len(value) >= octave_names.MOST:
-        raise ConfigError(f"growth may have up to {octave_names.MOST - 1} numbers; got {value!r}")
     for one in value:
         if name == "coarse_stages":
             _check_stage(one)
@@ -317,6 +315,11 @@ def _as_field(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(tuple(one) if isinstance(one, list | tuple) else one for one in value)
     return value
+
+
+def longer_side(size: int | Size) -> int:
+    """Return the side that ``image_size`` names, or the longer one of both."""
+    return size if isinstance(size, int) else max(size)
 
 
 def _halved(size: int | Size, times: int) -> int | Size:

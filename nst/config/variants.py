@@ -184,7 +184,7 @@ def _overridden(
             steps = recipe.settings["iterations"] + sum(steps for _, steps in stages)
             given.setdefault("iterations", steps)
     if given.get("coarse_stages"):  # these are then the sizes to go through
-        given.setdefault("growth", [])
+        given.setdefault("growth", 0)
     values = {**recipe.settings, **given}
     if isinstance(values.get("snapshots"), Mapping):
         iterations = values.get("iterations", Settings().iterations)
@@ -208,7 +208,7 @@ def _shortened(settings: Settings, scale: int | float, least: int) -> Settings:
         settings,
         iterations=iterations,
         coarse_stages=tuple((size, scaled(steps)) for size, steps in settings.coarse_stages),
-        growth=tuple(scaled(steps) for steps in settings.growth),
+        growth=scaled(settings.growth) if settings.growth else 0,
         snapshots=tuple(sorted(snapshots)),
     )
 

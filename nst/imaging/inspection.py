@@ -67,7 +67,7 @@ def check_sizes(
         ConfigError: one is too narrow for a layer.
     """
     for settings in _distinct(variants):
-        for size, _ in settings.stages:
+        for size in (*(stage for stage, _ in settings.coarse_stages), settings.image_size):
             often = halvings(settings, size)
             results = {
                 name: content_size(one, settings, size) for name, one in (contents or {}).items()
@@ -99,7 +99,7 @@ def _distinct(variants: Sequence[Variant]) -> list[Settings]:
     for one in variants:
         settings = one.settings
         layers = (tuple(settings.content_layers), tuple(settings.style_layers))
-        sizes = (settings.image_size, settings.size, settings.stages, settings.octaves)
+        sizes = (settings.image_size, settings.size, settings.coarse_stages, settings.octaves)
         kinds[*layers, *sizes, settings.style_fit, settings.style_scale] = settings
     return list(kinds.values())
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from nst.config.geometry import content_size, halvings, style_size
+from nst.config.geometry import content_size, halvings, stages, style_size
 from nst.config.settings import Settings
 from nst.imaging.images import stretch
 from nst.method.objective import Targets, measure_targets
@@ -47,16 +47,16 @@ def prepare_stages(
     first = cells[0]
     precision = choose_precision(first.precision, next(extractor.parameters()).device)
     network = extractor.adapted(first.pooling, first.input, DTYPES[precision])
-    stages = []
-    for size, steps in first.stages:
+    made = []
+    for size, steps in stages(first, images.content.size, images.style.size):
         content, style, start = _tensors(images, first, size, network)
         target = recolour(content, style) if first.content_target == "recoloured" else content
         targets = measure_targets(network, target, style, cells, halvings(first, size))
         plan = Plan(steps, first.keep, first.clamp)
-        stages.append(Stage(network, content, style, start, targets, plan))
-    final = stages[-1]
-    stages[-1] = replace(final, plan=replace(final.plan, snapshots=first.snapshots))
-    return stages
+        made.append(Stage(network, content, style, start, targets, plan))
+    final = made[-1]
+    made[-1] = replace(final, plan=replace(final.plan, snapshots=first.snapshots))
+    return made
 
 
 def picture_size(content: Image.Image, settings: Settings) -> tuple[int, int]:
