@@ -44,7 +44,7 @@ def stages(settings: Settings, content: Size, style: Size) -> list[tuple[int | S
     Pictures too narrow for the layers at the smallest sizes begin to grow at a larger one.
     """
     names = [*settings.content_layers, *settings.style_layers]
-    needed = 2 ** max(int(split_octave(name)[0][4]) for name in names)
+    needed = 1 << max(int(split_octave(name)[0][4]) for name in names)
 
     def fits(size: int | Size) -> bool:
         result = content_size(content, settings, size)
