@@ -107,14 +107,14 @@ def relative_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " 
 def sum_gram_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
     """Return Σ (F Fᵀ - S Sᵀ)² / (4 C² (h w)²): Gatys et al. (2016), equation 4.
 
-    The plain products are not averaged, so the style should have as many places as the result.
+    The plain products are not averaged, so the style should have as many positions as the result.
     """
     error = _plain_difference(generated, target).square().flatten(1).sum(1)
     return error / (4 * generated.channels**2 * generated.positions**2)
 
 
 def mean_gram_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
-    """Return the mean of (F Fᵀ / (h w) - S Sᵀ / (h w))², each over its own places."""
+    """Return the mean of (F Fᵀ / (h w) - S Sᵀ / (h w))², each over its own positions."""
     return _mean_square(generated.gram - target.gram)
 
 
@@ -229,7 +229,7 @@ def _outer(left: Float[Tensor, "#b c"], right: Float[Tensor, "#b c"]) -> Float[T
 
 
 def _plain_difference(generated: Moments, target: Moments) -> Float[Tensor, "b c c"]:
-    """Subtract the plain products, each of its own number of places."""
+    """Subtract the plain products, each of its own number of positions."""
     return generated.gram * generated.positions - target.gram * target.positions
 
 
