@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from nst.config.octaves import Size, split_octave
-from nst.config.settings import Settings, longer_side
+from nst.config.octaves import Size
+from nst.config.settings import SIDE, Settings, longer_side
 
 
 def fit_long(size: Size, longest: int) -> Size:
@@ -41,15 +41,14 @@ def halvings(settings: Settings, size: int | Size) -> int:
 def stages(settings: Settings, content: Size, style: Size) -> list[tuple[int | Size, int]]:
     """Return the sizes that a pair goes through, with the iterations at each, the last one last.
 
-    Pictures too narrow for the layers at the smallest sizes begin to grow at a larger one.
+    Pictures begin to grow where both have ``SIDE[0]`` px on the shorter side, enough for every
+    layer: what other cells of the batch look at does not matter.
     """
-    names = [*settings.content_layers, *settings.style_layers]
-    needed = 1 << max(int(split_octave(name)[0][4]) for name in names)
 
     def fits(size: int | Size) -> bool:
         result = content_size(content, settings, size)
         shortest: int = min(*result, *style_size(style, result, settings))
-        return shortest >= needed
+        return shortest >= SIDE[0]
 
     grown = [(size, steps) for size, steps in settings.grown if fits(size)]
     return [*settings.coarse_stages, *grown, (settings.image_size, settings.iterations)]

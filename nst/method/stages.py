@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,8 @@ from nst.network.extractor import Extractor
 from nst.network.precision import DTYPES, choose_precision
 from nst.network.shapes import Float, Tensor
 from nst.network.tensors import to_tensor
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,11 @@ def prepare_stages(
     first = cells[0]
     precision = choose_precision(first.precision, next(extractor.parameters()).device)
     network = extractor.adapted(first.pooling, first.input, DTYPES[precision])
+    sizes = stages(first, images.content.size, images.style.size)
+    if len(sizes) < len(first.stages):
+        logger.info("growth begins at %s px: the pictures are too narrow below", sizes[0][0])
     made = []
-    for size, steps in stages(first, images.content.size, images.style.size):
+    for size, steps in sizes:
         content, style, start = _tensors(images, first, size, network)
         target = recolour(content, style) if first.content_target == "recoloured" else content
         targets = measure_targets(network, target, style, cells, halvings(first, size))

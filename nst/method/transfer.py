@@ -178,13 +178,16 @@ def _optimise(
 def _start(stage: Stage, cells: Sequence[Settings], before: Tensor | None) -> Tensor:
     """Return the pictures to start from: as the settings ask for, or from those of the size before.
 
-    From a smaller size comes what it can show; the finer detail is that of the usual start. Without
-    it, the first steps would go into making a blurred picture sharp.
+    A picture that grows keeps the finer detail of its usual start, or the first steps would go into
+    making a blurred picture sharp. After ``coarse_stages`` it is enlarged, as it was published.
     """
     pictures = (stage.content, stage.style, stage.start)
     fresh = torch.cat([start_image(cell, *pictures) for cell in cells])
     if before is None:
         return fresh
+    if not cells[0].growth:
+        size = fresh.shape[-2:]
+        return functional.interpolate(before, size=size, mode="bicubic").clamp(0, 1)
     return (fresh + _resized(before - _resized(fresh, before), fresh)).clamp(0, 1)
 
 

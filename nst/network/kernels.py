@@ -1,7 +1,7 @@
 """Padding and pooling whose gradients suit the channels-last layout.
 
-In bfloat16 on a CPU, torch's own gradients of a reflected border and of a mean of 2x2 each take
-about as long as that of a convolution, in networks as small as ``kmeans`` and ``vgg19_16x``.
+In bfloat16 on a CPU, torch's own gradients of a reflected border and of a mean of 2x2 each take up
+to as long as that of a convolution, in networks as small as ``kmeans`` and ``vgg19_16x``.
 """
 
 from __future__ import annotations
