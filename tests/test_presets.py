@@ -27,8 +27,8 @@ from nst.config.presets import read_presets
 from nst.config.settings import Settings
 from nst.imaging.images import load_image
 from nst.method.objective import Objective, measure_targets
+from nst.method.resilience import make_cells
 from nst.method.stages import Images, picture_size
-from nst.method.transfer import transfer
 from nst.network.extractor import Extractor, save_extractor
 from nst.network.provision import provide_extractor
 
@@ -280,8 +280,8 @@ def covariance_error(one: Tensor, other: Tensor) -> Tensor:
 
 
 def relative(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
-    """mean (ΔF)² / var F_c, the mean of relu2_1 and of relu3_1 at half the size + 5 · the mean over
-    three layers and two octaves of the covariances' errors + 5 · the mean square of differences.
+    """mean (ΔF)² / var F_c of relu1_1, relu2_1 and half the size's relu3_1 (1 : 2 : 2) + 5 · the
+    mean over three layers and two octaves of the covariances' errors + 5 · mean square of differences.
     """
 
     def seen(rgb: Tensor) -> Features:
@@ -291,9 +291,13 @@ def relative(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) ->
         [seen(f(x)) for x in (generated, content, style)] for f in (Tensor.clone, halved)
     )
     error = torch.zeros(())
-    for (g, c, _), layer in ((whole, "relu2_1"), (half, "relu3_1")):
+    for (g, c, _), layer, share in (
+        (whole, "relu1_1", 0.2),
+        (whole, "relu2_1", 0.4),
+        (half, "relu3_1", 0.4),
+    ):
         variance = (c[layer] - c[layer].mean()).pow(2).mean()
-        error = error + (g[layer] - c[layer]).pow(2).mean() / variance / 2
+        error = error + share * (g[layer] - c[layer]).pow(2).mean() / variance
     total = torch.zeros(())
     for g, _, s in (whole, half):
         for layer in ("relu1_1", "relu2_1", "relu3_1"):
@@ -490,7 +494,7 @@ def test_the_first_ten_steps_of_a_recipe_are_those_of_its_optimiser(name):
         snapshots=list(range(11)),
         precision="float32",
     )
-    (result,) = transfer(as_extractor(vgg), Images(*images), [cell])
+    (result,) = make_cells(as_extractor(vgg), Images(*images), [cell])
 
     for step, values in enumerate(path):
         expected = ((values + offset) / rule.scale).clamp(0, 1)
@@ -621,7 +625,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     },
     "relative": {
         "alpha, beta": (1.0, 5.0),
-        "content": ("relative", {"relu2_1": 1.0, "relu3_1@1": 1.0}),
+        "content": ("relative", {"relu1_1": 0.5, "relu2_1": 1.0, "relu3_1@1": 1.0}),
         "content_target": "recoloured",
         "style": ("covariance", {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}),
         "octaves": "auto",
@@ -843,7 +847,7 @@ def test_a_recipe_lowers_its_own_loss_on_the_real_network(name, mirror, real, tm
     if "coarse_stages" in PRESETS[name].settings:
         changes["coarse_stages"] = [[48, 6]]
     cell = settings_of(name, **changes)
-    (result,) = transfer(real["network"], real["images"], [cell])
+    (result,) = make_cells(real["network"], real["images"], [cell])
     assert result.attempts == 1
     assert result.image.isfinite().all()
     assert result.image.shape[-2:] == picture_size(real["images"].content, cell)[::-1]
