@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 
 import pytest
 import torch
@@ -11,91 +10,67 @@ from conftest import paint, random_image
 from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.imaging.images import load_image
 from nst.method.objective import Objective, measure_targets
+from nst.method.resilience import make_cells
 from nst.method.stages import Images
-from nst.method.transfer import transfer
 from nst.network import precision as precision_module
-from nst.network.precision import REPEATS, choose_precision
+from nst.network.precision import choose_precision
 from nst.network.tensors import to_image
 
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def _forget_what_was_chosen():
-    precision_module._faster.cache_clear()
-    yield
-    precision_module._faster.cache_clear()
-
-
-def pretend(monkeypatch, *, native: bool, gain: float) -> list[torch.device]:
-    """Let the timing find bfloat16 ``gain`` times as fast; return what is timed."""
-    timed = []
-
-    def seconds(device):
-        timed.append(device)
-        return {"float32": 1.0, "bfloat16": 1 / gain}
-
-    monkeypatch.setattr(precision_module, "_has_native_bfloat16", lambda device: native)
-    monkeypatch.setattr(precision_module, "_seconds", seconds)
-    return timed
+def pretend(monkeypatch, **instructions: bool) -> None:
+    """Let the processor be one that has these instructions, and no other."""
+    for name in precision_module.LIMITS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16"])
-def test_a_precision_asked_for_by_name_is_taken_without_a_timing(monkeypatch, name):
-    timed = pretend(monkeypatch, native=False, gain=0.1)
+def test_a_precision_asked_for_by_name_is_taken_whatever_the_processor(monkeypatch, name):
+    pretend(monkeypatch)
     assert choose_precision(name, CPU) == name
-    assert not timed
 
 
 @pytest.mark.parametrize(
-    ("native", "gain", "chosen"),
+    ("instructions", "chosen"),
     [
-        (True, 2.1, "bfloat16"),
-        (True, 1.1, "float32"),  # not worth the rounding
-        (True, 0.3, "float32"),  # emulated, though the kernels exist
-        (False, 9.0, "float32"),
+        ({"amx_bf16": True, "avx512_bf16": True}, "bfloat16"),  # Sapphire Rapids
+        ({"amx_bf16": False, "avx512_bf16": True}, "bfloat16"),  # Zen 4
+        ({"avx512_f": True, "avx512_bf16": False}, "float32"),  # Skylake: emulated
+        ({"neon": True, "bf16": True}, "bfloat16"),  # Graviton 3
+        ({"neon": True, "bf16": False}, "float32"),
     ],
 )
-def test_auto_is_bfloat16_where_it_is_native_and_faster(monkeypatch, caplog, native, gain, chosen):
-    pretend(monkeypatch, native=native, gain=gain)
+def test_auto_is_what_the_processor_computes_natively(monkeypatch, caplog, instructions, chosen):
+    pretend(monkeypatch, **instructions)
     caplog.set_level(logging.INFO, "nst")
     assert choose_precision("auto", CPU) == chosen
-    assert f"precision: {chosen}" in caplog.text, "what was chosen is said"
+    assert f"precision: {chosen}, because" in caplog.text
 
 
-def test_the_timing_is_done_once(monkeypatch):
-    timed = pretend(monkeypatch, native=True, gain=2.0)
-    assert {choose_precision("auto", CPU) for _ in range(3)} == {"bfloat16"}
-    assert len(timed) == 1
+@pytest.mark.parametrize(
+    ("capability", "chosen"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")]
+)
+def test_auto_is_bfloat16_on_a_gpu_from_ampere_on(monkeypatch, capability, chosen):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert choose_precision("auto", torch.device("cuda")) == chosen
 
 
-def test_the_timing_measures_what_it_says(monkeypatch):
-    clock = iter(map(float, range(0, 1000, 3)))
-    monkeypatch.setattr(precision_module.time, "thread_time", lambda: next(clock))
-    assert precision_module._seconds(CPU) == {"float32": 3, "bfloat16": 3}
-    assert next(clock) == 3 * 2 * 2 * (REPEATS + 1)
+@pytest.mark.parametrize("name", precision_module.LIMITS)
+def test_instructions_that_onednn_is_kept_from_do_not_count(monkeypatch, caplog, name):
+    pretend(monkeypatch, avx512_bf16=True)
+    monkeypatch.setenv(name, "AVX2")
+    caplog.set_level(logging.INFO, "nst")
+    assert choose_precision("auto", CPU) == "float32"
+    assert name in caplog.text
 
 
-def test_the_first_of_the_timings_which_also_chooses_kernels_does_not_count(monkeypatch):
-    turns = [9.0, 8.0] + [2.0, 1.0] * REPEATS  # float32 and bfloat16, by turns
-    clock = iter(reading for seconds in turns for reading in (0.0, seconds))
-    monkeypatch.setattr(precision_module.time, "thread_time", lambda: next(clock))
-    assert precision_module._seconds(CPU) == {"float32": 2, "bfloat16": 1}
-
-
-def test_the_timing_leaves_the_threads_as_they_were():
-    before = torch.get_num_threads()
-    precision_module._seconds(CPU)
-    assert torch.get_num_threads() == before
-
-
-def test_the_time_that_other_programs_take_does_not_count(monkeypatch):
-    monkeypatch.setattr(precision_module, "wait_for", lambda device: time.sleep(0.3))
-    monkeypatch.setattr(precision_module, "REPEATS", 1)
-    before = time.perf_counter()
-    worked = precision_module._seconds(CPU)
-    assert time.perf_counter() - before > 8 * 0.3, "two waits for each of two, twice"
-    assert max(worked.values()) < 0.3, "one of the waits is between the readings"
+def test_a_torch_that_cannot_say_is_given_what_works_everywhere(monkeypatch, caplog):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    caplog.set_level(logging.INFO, "nst")
+    assert choose_precision("auto", CPU) == "float32"
+    assert f"torch {torch.__version__} cannot say" in caplog.text
 
 
 @pytest.mark.parametrize("tap", ["relu", "conv"])
@@ -139,16 +114,16 @@ def test_a_picture_made_in_bfloat16_is_as_good_by_a_judge_in_float32(tiny, small
     judged = {}
     for name in ("float32", "bfloat16"):
         settings = small(precision=name, iterations=60, start="content")
-        (result,) = transfer(tiny, images, [settings])
+        (result,) = make_cells(tiny, images, [settings])
         cell = dataclasses.replace(settings, precision="float32", iterations=1, start="file")
         again = dataclasses.replace(images, start=to_image(result.image))
-        (judged[name],) = transfer(tiny, again, [cell])
+        (judged[name],) = make_cells(tiny, again, [cell])
     first = {name: one.trace["total"][0] for name, one in judged.items()}
     assert first["bfloat16"] == pytest.approx(first["float32"], rel=0.1)
 
 
 def test_a_cell_says_the_precision_it_was_made_in(monkeypatch, tiny_file, small, tmp_path):
-    pretend(monkeypatch, native=True, gain=2.0)
+    pretend(monkeypatch, avx512_bf16=True)
     content, style = paint(tmp_path / "a.png"), paint(tmp_path / "b.png", seed=1)
     pair = Pair(content, "a", "A", style, "b", "B", tiny_file)
     wanted = [

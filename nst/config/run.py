@@ -72,6 +72,11 @@ class Run:
         )
 
     @property
+    def asks_for_precision(self) -> bool:
+        """Whether a variant leaves its precision to the device."""
+        return any(one.settings.precision == "auto" for one in self.variants)
+
+    @property
     def settings(self) -> Settings:
         """The settings of the first variant; most are those of all."""
         return self.variants[0].settings

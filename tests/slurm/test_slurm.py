@@ -368,7 +368,12 @@ def test_a_failing_job_is_reported_with_its_log_and_the_other_pairs_are_made(
 def profile_with_partitions(folder: Path) -> Path:
     """Write the profile as one would who has partitions to name."""
     text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text("utf-8")
-    for commented in ("# slurm_partition: cpu ", "# set-resources:", "#   stylize:"):
+    for commented in (
+        "# slurm_partition: cpu ",
+        "# set-resources:",
+        "#   stylize:",
+        "#   precision:",
+    ):
         assert text.count(commented) == 1
         text = text.replace(commented, commented.removeprefix("# ").replace("# ", "", 1))
     commented = "#     slurm_partition: gpu"

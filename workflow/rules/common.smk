@@ -71,6 +71,7 @@ SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
 STRIP = "results/strips/{content}/{style}/{layers}/{ratio}"
 EXTRACTOR = f"results/extractors/{run.settings.extractor}.safetensors"
 WITH_SNAPSHOTS = [one for one in run.variants if one.settings.snapshots]
+PRECISION = ["results/precision.txt"] if run.asks_for_precision else []
 OF_PAIR = allocate_pair([one.settings for one in run.variants], run.device)
 OF_FIT = allocate_fit(len(run.kmeans_images))
 

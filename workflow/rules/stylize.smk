@@ -1,4 +1,22 @@
-"""The GPU rule: all variants of a pair of images in one job."""
+"""The GPU rules: all variants of a pair of images in one job, in the same precision in all."""
+
+
+# Asked once, where the cells are computed; on a cluster, every node then takes the same.
+rule precision:
+    output:
+        "results/precision.txt",
+    log:
+        "results/logs/precision.log",
+    conda:
+        "../envs/nst.yaml"
+    resources:
+        gpu=1,
+    params:
+        device=run.device,
+    message:
+        "Ask for the precision that the device computes natively"
+    script:
+        "../scripts/precision.py"
 
 
 rule stylize:
@@ -7,6 +25,7 @@ rule stylize:
         style="results/inputs/style/{style}.png",
         extractor=EXTRACTOR,
         start=run.start_file or [],
+        precision=PRECISION,
     output:
         pictures=of_variants(CELL, run.variants),
         details=DETAILS,

@@ -16,13 +16,14 @@ with (
     reserve_device(snakemake.config.get("device", "auto")) as device,
 ):
     torch.set_num_threads(snakemake.threads)
-    files = {name: Path(snakemake.input[name]) for name in ("content", "style", "extractor")}
-    snapshots = snakemake.output.get("snapshots", [])
-    wanted = want_cells(read_variants(snakemake.config), snakemake.output.pictures, snapshots)
-    start = snakemake.input.get("start")
-    pair = Pair(**files, **snakemake.params.names, start=Path(start) if start else None)
-    store = CellStore(Path("results/store"))
-    kept = Path("results/store/checkpoints")
-    cells = stylize_pair(pair, wanted, device, store, checkpoints=kept)
+    pictures, snapshots = (snakemake.output.get(name, []) for name in ("pictures", "snapshots"))
+    precision = [Path(path).read_text().strip() for path in snakemake.input.get("precision", [])]
+    wanted = want_cells(read_variants(snakemake.config), pictures, snapshots, *precision)
+    named = ("content", "style", "extractor", "start")
+    files = {name: Path(snakemake.input[name]) for name in named if snakemake.input.get(name)}
+    store = Path("results/store")
+    pair = Pair(**files, **snakemake.params.names)
+    checkpoints = store / "checkpoints"
+    cells = stylize_pair(pair, wanted, device, CellStore(store), checkpoints=checkpoints)
     by_picture = dict(zip((one.path for one in wanted), cells, strict=True))
     write_details(by_picture, Path(snakemake.output.details))

@@ -1,0 +1,12 @@
+"""Write down the precision that ``auto`` is in this run."""
+
+from pathlib import Path
+
+from nst.commands.job import job
+from nst.network.precision import choose_precision
+from nst.system.device import reserve_device
+from nst.system.files import write_atomically
+
+with job(snakemake.log[0]), reserve_device(snakemake.params.device) as device:
+    precision = choose_precision("auto", device)
+    write_atomically(Path(snakemake.output[0]), f"{precision}\n".encode())
