@@ -23,10 +23,10 @@ from nst.config.architecture import ARCHITECTURES
 from nst.config.settings import Settings
 from nst.imaging.images import fit_long_side
 from nst.method import checkpoint
-from nst.method.checkpoint import Checkpoints
+from nst.method.checkpoint import Checkpoint
 from nst.method.optimisers import HISTORY
+from nst.method.resilience import make_cells
 from nst.method.stages import Images
-from nst.method.transfer import transfer
 from nst.network.extractor import Extractor
 
 WRITINGS = 3  # of a full history
@@ -39,29 +39,29 @@ def measure(size: int) -> dict[str, Any]:
     images = Images(*(fit_long_side(one, size) for one in (pictures.content, pictures.style)))
     settings = replace(Settings(), image_size=size, iterations=HISTORY + 1 + WRITINGS)
     steps, writings, sizes, ended = [], [], [], [0.0]
-    real = checkpoint.write_tensors
+    real = Checkpoint.save
 
-    def timed(path: Path, *arguments: Any) -> None:
+    def timed(kept: Checkpoint, *arguments: Any) -> None:
         started = time.perf_counter()
-        real(path, *arguments)
+        real(kept, *arguments)
         ended[0] = time.perf_counter()
         writings.append(ended[0] - started)
-        sizes.append(path.stat().st_size)
+        sizes.append((folder / "cell.pt").stat().st_size)
 
     def tick(*_: object) -> None:
         synchronise()
         steps.append(time.perf_counter() - ended[0])
 
-    checkpoint.write_tensors = timed  # type: ignore[assignment]
+    Checkpoint.save = timed  # type: ignore[assignment, method-assign]
     checkpoint.SHORTEST_GAP, checkpoint.SHARE = 0.0, float("inf")
     RESULTS.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=RESULTS))  # on the disk that results are on
     try:
-        kept = Checkpoints(folder, ["a cell"])
-        list(transfer(extractor, images, [settings], progress=tick, checkpoints=kept))
+        kept = Checkpoint(folder / "cell.pt", ["a cell"])
+        list(make_cells(extractor, images, [settings], progress=tick, checkpoint=kept))
     finally:
         shutil.rmtree(folder)
-        checkpoint.write_tensors = real
+        Checkpoint.save = real  # type: ignore[method-assign]
     writing, step = statistics.median(writings[-WRITINGS:]), statistics.median(steps[-WRITINGS:])
     return {"size": size, "bytes": sizes[-1], "writing": writing, "step": step}
 

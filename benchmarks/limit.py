@@ -20,7 +20,7 @@ from common import DEVICE, random_vgg19, save_report, studies, synchronise
 from torch.utils.benchmark import Timer
 
 from nst.config.settings import Settings
-from nst.method.transfer import transfer
+from nst.method.resilience import make_cells
 from nst.network.precision import DTYPES, choose_precision
 
 
@@ -90,7 +90,7 @@ def evaluation(size: int, batch: int, evaluations: int, precision: str) -> float
         synchronise()
         moments.append(time.perf_counter())
 
-    list(transfer(extractor, studies(), cells, batch_size=batch, progress=tick))
+    list(make_cells(extractor, studies(), cells, batch_size=batch, progress=tick))
     steps = sorted(after - before for before, after in itertools.pairwise(moments))
     return steps[len(steps) // 2]
 

@@ -18,7 +18,7 @@ import torch
 from common import DEVICE, random_vgg19, save_report, studies
 
 from nst.config.settings import Settings
-from nst.method.transfer import transfer
+from nst.method.resilience import make_cells
 
 CASES = [(256, 1), (256, 6), (512, 1), (1024, 1), (2048, 1)]  # px on the long side, cells
 EVALUATIONS = 12  # enough for L-BFGS to have its whole history
@@ -46,7 +46,7 @@ def peak(size: int, batch: int) -> float:
     images = studies()
     shared = {"image_size": [size, size], "size": "exact", "iterations": EVALUATIONS}
     cells = [Settings.from_mapping({**shared, "beta": 10.0 + place}) for place in range(batch)]
-    list(transfer(extractor, images, cells, batch_size=batch))
+    list(make_cells(extractor, images, cells, batch_size=batch))
     if DEVICE.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
     unit = 1 if sys.platform == "darwin" else 1024

@@ -28,8 +28,8 @@ from plain import plain_transfer
 from nst.config.settings import Settings
 from nst.imaging.images import fit_long_side, load_image
 from nst.method.objective import Objective, measure_targets
+from nst.method.resilience import make_cells
 from nst.method.stages import Images
-from nst.method.transfer import transfer
 from nst.network.extractor import Extractor
 from nst.network.precision import choose_precision
 from nst.network.tensors import to_tensor
@@ -118,7 +118,7 @@ def ours(
     clock = Clock()
     step = Optimised(clock)
     with step:
-        list(transfer(extractor, images, [settings]))
+        list(make_cells(extractor, images, [settings]))
     return [(seconds, evaluate(image)) for seconds, image in clock.pictures]
 
 

@@ -31,7 +31,7 @@ from nst.cells.difference import TOLERANCE, compare
 from nst.cells.measure import Measure
 from nst.config.catalogue import fetch, read_catalogue
 from nst.config.settings import Settings
-from nst.method.transfer import transfer
+from nst.method.resilience import make_cells
 from nst.network.extractor import load_extractor, save_extractor
 from nst.network.kmeans import fit_kmeans
 from nst.network.provision import provide_extractor
@@ -180,7 +180,7 @@ def make(
         extractor = load_extractor(Path(network) / f"{cell.extractor}.safetensors")
         extractor.to(memory_format=torch.channels_last)
         started = time.perf_counter()
-        (result,) = transfer(extractor, images, [cell])
+        (result,) = make_cells(extractor, images, [cell])
         seconds = time.perf_counter() - started
         assert result.image is not None, "the losses stopped being numbers"
         picture = to_image(result.image)

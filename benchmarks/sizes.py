@@ -18,7 +18,7 @@ from nst.cells.metrics import measure_patches, patch_distance
 from nst.config.presets import read_presets
 from nst.config.settings import Settings
 from nst.imaging.images import fit_long_side
-from nst.method.transfer import transfer
+from nst.method.resilience import make_cells
 from nst.network.kmeans import fit_kmeans
 from nst.network.tensors import to_image, to_tensor
 
@@ -41,7 +41,7 @@ def main() -> None:
         in_pixels = {"octaves": 4, "style_scale": least / size}
         for look, changes in (("in proportion", {}), ("in pixels", in_pixels)):
             values = {**recipe, "image_size": size, **changes}
-            (made,) = transfer(network, images, [Settings.from_mapping(values)])
+            (made,) = make_cells(network, images, [Settings.from_mapping(values)])
             assert made.image is not None
             picture = to_image(made.image)
             picture.save(RESULTS / f"size_{size}_{look.replace(' ', '_')}.png")

@@ -48,12 +48,12 @@ PACKAGES = {
     ),
     "imaging": ("bombs", "opening", "colours", "images", "inspection"),
     "network": (
-        *("shapes", "tensors", "tensor_file", "precision"),
+        *("shapes", "tensors", "precision"),
         *("kernels", "extractor", "pyramid", "kmeans", "vgg", "provision"),
     ),
     "method": (
         *("losses", "objective", "spectrum", "start", "optimisers", "optimise"),
-        *("checkpoint", "stages", "batches", "transfer"),
+        *("stages", "transfer", "checkpoint", "batches", "resilience"),
     ),
     "cells": (
         *("metrics", "measure", "cell", "store", "pair"),

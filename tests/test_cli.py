@@ -324,7 +324,7 @@ def test_a_cell_that_fails_is_a_mistake_with_the_remedy(nst, monkeypatch):
     def fail(extractor, images, cells, **_options):
         yield pair_module.Transfer(0, cells[0], None, {}, {}, {}, 0.1, attempts=2)
 
-    monkeypatch.setattr(pair_module, "transfer", fail)
+    monkeypatch.setattr(pair_module, "make_cells", fail)
     Path("stylized.png").write_bytes(b"of an earlier time")
     line = mistake(nst(*STYLIZE))
     assert "stopped being a finite number, twice. Try other weights" in line

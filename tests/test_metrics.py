@@ -36,8 +36,8 @@ from nst.config.catalogue import RESOURCES
 from nst.config.settings import Settings
 from nst.errors import ImageError
 from nst.imaging.images import fit_long_side, load_image
+from nst.method.resilience import make_cells
 from nst.method.stages import Images
-from nst.method.transfer import transfer
 from nst.network.extractor import Extractor
 from nst.network.kmeans import fit_kmeans
 from nst.network.tensors import to_image, to_tensor
@@ -303,7 +303,7 @@ def ranked_cells(content: Image.Image, style: Image.Image, network: Extractor) -
         Settings.from_mapping({**gram, "style_loss": "covariance"}),
         Settings.from_mapping({**gram, "style_loss": "covariance", "octaves": "auto"}),
     ]
-    made = {one.place: one.image for one in transfer(network, Images(content, style), cells)}
+    made = {one.index: one.image for one in make_cells(network, Images(content, style), cells)}
     seen = fit_long_side(style, 192)
     return [style_distance(to_image(made[place]), seen) for place in range(3)]
 

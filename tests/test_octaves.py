@@ -11,8 +11,8 @@ from torch.nn import functional
 from nst.config.octaves import content_taps, count, style_taps
 from nst.config.settings import Settings
 from nst.errors import ConfigError, ExtractorError
+from nst.method.resilience import make_cells
 from nst.method.stages import Images
-from nst.method.transfer import transfer
 from nst.network.extractor import Extractor
 from nst.network.pyramid import halve, see
 from nst.network.tensors import to_image
@@ -142,8 +142,8 @@ def test_a_later_size_starts_with_the_strokes_of_the_one_before_and_its_own_deta
     cell = small(image_size=128, growth=30, iterations=1, optimiser="adam", learning_rate=1e-9)
     before = small(image_size=64, iterations=30, optimiser="adam", learning_rate=1e-9)
     pictures = Images(to_image(random_image(1, 96, 128)), to_image(random_image(2, 96, 128)))
-    (grown,) = transfer(tiny, pictures, [cell])
-    (alone,) = transfer(tiny, pictures, [before])
+    (grown,) = make_cells(tiny, pictures, [cell])
+    (alone,) = make_cells(tiny, pictures, [before])
     down = functional.interpolate(grown.image, size=(48, 64), mode="bicubic", antialias=True)
     torch.testing.assert_close(down, alone.image, atol=0.06, rtol=0)
     assert grown.image.diff(dim=3).abs().mean() > 0

@@ -20,7 +20,6 @@ from nst.cells.store import CellStore
 from nst.errors import CellError, ConfigError, ExtractorError, ImageError, UserError
 from nst.figures.compare import Place, cell_rows, input_tile
 from nst.imaging.images import load_image, pixel_digest
-from nst.method import stages as stages_module
 from nst.method import transfer as transfer_module
 from nst.network.extractor import file_digest, load_extractor, save_extractor
 from nst.reports.summary import (
@@ -76,13 +75,13 @@ def wanted(small, tmp_path):
 def computed(monkeypatch) -> list[float]:
     """Record the beta of every cell that is really computed."""
     betas: list[float] = []
-    real = pair_module.transfer
+    real = pair_module.make_cells
 
     def counted(extractor, images, cells, **options):
         betas.extend(cell.beta for cell in cells)
         return real(extractor, images, cells, **options)
 
-    monkeypatch.setattr(pair_module, "transfer", counted)
+    monkeypatch.setattr(pair_module, "make_cells", counted)
     return betas
 
 
@@ -163,13 +162,13 @@ def test_content_and_style_may_differ_in_size_and_shape(pair, wanted, content, s
 
 def test_the_style_scale_sets_the_size_at_which_the_style_is_looked_at(pair, wanted, monkeypatch):
     sizes = []
-    real = stages_module.measure_targets
+    real = transfer_module.measure_targets
 
     def measured(extractor, content, style, *rest):
         sizes.append((max(content.shape[-2:]), max(style.shape[-2:])))
         return real(extractor, content, style, *rest)
 
-    monkeypatch.setattr(stages_module, "measure_targets", measured)
+    monkeypatch.setattr(transfer_module, "measure_targets", measured)
     for scale in (0.5, 1, 2.5):
         stylize_pair(pair, wanted(1.0, style_scale=scale), CPU)
     assert sizes == [(32, 16), (32, 32), (32, 80)]

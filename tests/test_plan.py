@@ -156,7 +156,7 @@ def test_a_calibration_whose_batch_did_not_fit_counts_the_half_that_did(monkeypa
         return real(objective, images)
 
     monkeypatch.setattr("nst.commands.probe.best_batch_size", lambda _: 4)
-    monkeypatch.setattr("nst.method.transfer.best_batch_size", lambda _: 4)
+    monkeypatch.setattr("nst.method.resilience.best_batch_size", lambda _: 4)
     monkeypatch.setattr(Objective, "__call__", crowded)
     kind = Settings.from_mapping({"precision": "float32"})
     ((cost,),) = calibrate([kind.to_dict()], [32], 4, "cpu", 1).costs

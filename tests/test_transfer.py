@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import random_image
+from torch.nn import functional
 
 from nst.errors import UserError
 from nst.method import transfer as transfer_module
 from nst.method.batches import is_out_of_memory
 from nst.method.objective import Objective, measure_targets
 from nst.method.optimisers import Lbfgs
+from nst.method.resilience import CAUTION, make_cells
 from nst.method.stages import Images, picture_size
 from nst.method.start import recolour, start_image
-from nst.method.transfer import transfer
 from nst.network.tensors import to_image
 
 CONTENT = random_image(1, 32, 40)
@@ -30,7 +31,7 @@ BATCH_TOLERANCE = 5e-5
 
 
 def run(extractor, cells, **options):
-    return sorted(transfer(extractor, IMAGES, cells, **options), key=lambda one: one.place)
+    return sorted(make_cells(extractor, IMAGES, cells, **options), key=lambda one: one.index)
 
 
 def test_the_losses_fall(tiny, small):
@@ -121,7 +122,7 @@ def test_a_cell_that_goes_astray_is_started_again_with_smaller_steps(tiny, small
 
     monkeypatch.setattr(transfer_module, "OPTIMISERS", {"lbfgs": Wild})
     (result,) = run(tiny, [small()])
-    assert cautions == [1.0, transfer_module.CAUTIONS[2]]
+    assert cautions == [1.0, CAUTION]
     assert result.attempts == 2
     assert result.image is not None
     assert result.image.isfinite().all()
@@ -206,7 +207,7 @@ from nst.network.extractor import Extractor
 from nst.config.settings import Settings
 from nst.method.stages import Images
 from nst.network.tensors import to_image
-from nst.method.transfer import transfer
+from nst.method.resilience import make_cells
 
 torch.set_num_threads(1)
 told = []
@@ -225,7 +226,7 @@ def make(count, size):
     fixed = {"image_size": size, "iterations": 1, "precision": "float32", "keep": "last"}
     layers = {"content_layers": {"relu2_1": 1}, "style_layers": {"relu1_1": 1}}
     cells = [Settings.from_mapping({**fixed, **layers, "beta": n + 1.0}) for n in range(count)]
-    return list(transfer(network, images, cells, batch_size=8))
+    return list(make_cells(network, images, cells, batch_size=8))
 
 def limit(room):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -241,7 +242,7 @@ try:
     refused = ""
 except UserError as error:
     refused = str(error)
-print(json.dumps({"told": told, "places": [one.place for one in split], "gap": gap,
+print(json.dumps({"told": told, "places": [one.index for one in split], "gap": gap,
                   "refused": refused}))
 """
 
@@ -286,6 +287,15 @@ def test_a_coarse_stage_is_gone_through_first(tiny, small):
     (result,) = run(tiny, [small(coarse_stages=[[32, 4]], image_size=48, iterations=3)])
     assert result.image.shape == (1, 3, 38, 48)
     assert len(result.trace["total"]) == 7
+
+
+def test_a_picture_is_enlarged_after_a_coarse_stage_as_it_was_published(tiny, small):
+    """And nothing else: the detail that ``growth`` keeps is no part of these recipes."""
+    (coarse,) = run(tiny, [small(image_size=32, iterations=4)])
+    staged = small(coarse_stages=[[32, 4]], image_size=48, iterations=1, snapshots=[0])
+    (result,) = run(tiny, [staged])
+    enlarged = functional.interpolate(coarse.image, size=(38, 48), mode="bicubic").clamp(0, 1)
+    assert torch.equal(result.snapshots[0], enlarged)
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_a_killed_run_goes_on_within_a_cell_and_ends_with_the_same_bytes(
     pretended.setenv("PRETENDED_GAP", "0.3")
     process = start(long_grid, *target)
     kept = long_grid / "results/store/checkpoints"
-    wait_until(lambda: bool(list(kept.glob("*/*.safetensors"))), process)
+    wait_until(lambda: bool(list(kept.glob("*.pt"))), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     run = snakemake(long_grid, *target)
@@ -143,7 +143,7 @@ def test_a_killed_run_goes_on_within_a_cell_and_ends_with_the_same_bytes(
     assert re.search(r"cell 1: continuing at step [1-9]\d*", log.read_text("utf-8"))
     name = "results/cells/über/great_wave_study/all/1e0.png"
     assert (long_grid / name).read_bytes() == (whole / name).read_bytes()
-    assert not list((long_grid / "results/store/checkpoints").glob("*/*"))
+    assert not list((long_grid / "results/store/checkpoints").glob("*"))
 
 
 # ---------------------------------------------------------------- a clock that is put right

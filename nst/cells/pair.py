@@ -20,12 +20,13 @@ from nst.config.settings import Settings
 from nst.config.variants import Variant
 from nst.imaging.images import load_image, pixel_digest, save_png, stack
 from nst.method.batches import refused_if_too_large
-from nst.method.checkpoint import Checkpoints, remove_forgotten
-from nst.method.objective import Parts
+from nst.method.checkpoint import Checkpoint
+from nst.method.objective import SUMS
+from nst.method.resilience import Progress, Transfer, make_cells
 from nst.method.stages import Images, picture_size
-from nst.method.transfer import Progress, Transfer, transfer
 from nst.network.extractor import file_digest, load_extractor
-from nst.network.precision import choose_precision
+from nst.network.precision import Precision, choose_precision
+from nst.network.shapes import Float, Tensor
 from nst.network.tensors import to_image
 from nst.system.device import describe_device
 from nst.system.machine import describe_machine
@@ -71,19 +72,30 @@ class Pair:
 
 
 def want_cells(
-    variants: Iterable[Variant], pictures: Iterable[str], snapshots: Iterable[str] = ()
+    variants: Iterable[Variant],
+    pictures: Iterable[str],
+    snapshots: Iterable[str] = (),
+    precision: Precision | None = None,
 ) -> list[Wanted]:
-    """Say what to make of each variant, and under which of the paths.
+    """Say what to make of each variant, and where: paths end in ``{layers}/{ratio}.png``.
 
-    There is a path in ``pictures`` for each, and one in ``snapshots`` for each that asks for them.
+    ``precision`` takes the place of ``auto``.
     """
-    stacks = iter(snapshots)
+    wanted_at, stack_at = _by_variant(pictures), _by_variant(snapshots)
     wanted = []
-    for one, picture in zip(variants, pictures, strict=True):
-        stack_path = Path(next(stacks)) if one.settings.snapshots else None
-        names = (one.layers, one.ratio, one.formulation)
-        wanted.append(Wanted(*names, one.settings, Path(picture), stack_path))
+    for one in variants:
+        settings = one.settings
+        if precision and settings.precision == "auto":
+            settings = replace(settings, precision=precision)
+        key = (one.layers, one.ratio)
+        names = (*key, one.formulation)
+        wanted.append(Wanted(*names, settings, wanted_at[key], stack_at.get(key)))
     return wanted
+
+
+def _by_variant(paths: Iterable[str]) -> dict[tuple[str, str], Path]:
+    """Return paths by the names of the variants that they are for."""
+    return {(path.parent.name, path.stem): path for path in map(Path, paths)}
 
 
 def stylize_pair(
@@ -100,8 +112,8 @@ def stylize_pair(
     Writes each cell's picture as soon as it is finished, and returns the cells in the order of
     ``wanted``. A cell that fails is written as a crossed-out field and returned with the status
     ``failed``; the others are not touched by it. Without ``on_evaluation``, a line about the
-    progress is logged every ten seconds. ``checkpoints`` is the folder where all pairs keep the
-    work that is going on; when this pair is made, nothing of it is left there.
+    progress is logged every ten seconds. ``checkpoints`` is the folder where the jobs of all
+    pairs keep the batch that they are making.
 
     Raises:
         UserError: a file cannot be read, or the images are too small for a layer.
@@ -122,18 +134,17 @@ def stylize_pair(
     if cells:
         logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
         _tell_of_others(cells, {one.path: draft for one, draft in zip(wanted, drafts, strict=True)})
-    kept = _checkpoints(checkpoints, pair, missing)
     if missing:
         report = on_evaluation or _Reporter(str(pair), missing)
+        checkpoint = _checkpoint(checkpoints, pair, missing)
         made = _make(
-            pair.extractor, missing, images, device, on_evaluation=report, checkpoints=kept
+            pair.extractor, missing, images, device, on_evaluation=report, checkpoint=checkpoint
         )
         for one, finished in made:
             _write(finished, one, store)
             cells[one.path] = finished.cell
         seconds = sum(cell.seconds for cell in cells.values() if not cell.reused)
         logger.info("%s: %d cells made in %.0f s", pair, len(missing), seconds)
-    kept.clear()
     return [cells[one.path] for one in wanted]
 
 
@@ -170,34 +181,33 @@ def _make(
     device: torch.device,
     *,
     on_evaluation: Progress,
-    checkpoints: Checkpoints,
+    checkpoint: Checkpoint,
 ) -> Iterator[tuple[Wanted, _Finished]]:
     """Compute the missing cells, and hand out each as it is finished."""
     with refused_if_too_large():
         extractor = load_extractor(extractor_path).to(device).to(memory_format=torch.channels_last)
         measure = Measure(extractor, images.content, images.style)
     settings = [one.settings for one, _ in missing]
-    for result in transfer(
-        extractor, images, settings, progress=on_evaluation, checkpoints=checkpoints
+    for result in make_cells(
+        extractor, images, settings, progress=on_evaluation, checkpoint=checkpoint
     ):
-        one, draft = missing[result.place]
+        one, draft = missing[result.index]
         with refused_if_too_large():
             finished = _finish(draft, result, measure)
         yield one, finished
 
 
-def _checkpoints(
+def _checkpoint(
     folder: Path | None, pair: Pair, missing: Sequence[tuple[Wanted, Cell]]
-) -> Checkpoints:
-    """Return the pair's own checkpoints, in a folder named after it, and tidy up those of all."""
+) -> Checkpoint:
+    """Return the checkpoint of a pair's job: one file in ``folder``, named after the pair."""
     if folder is None:
-        return Checkpoints(None)
-    remove_forgotten(folder)
+        return Checkpoint(None)
     names = json.dumps([pair.content_name, pair.style_name])
-    own = folder / hashlib.sha256(names.encode()).hexdigest()[:32]
+    path = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.pt"
     drafts = [draft for _, draft in missing]
-    made_by = {**drafts[0].versions, "device": drafts[0].device} if drafts else {}
-    return Checkpoints(own, [draft.fingerprint for draft in drafts], made_by)
+    made_by = {**drafts[0].versions, "device": drafts[0].device}
+    return Checkpoint(path, [draft.fingerprint for draft in drafts], made_by)
 
 
 def _write(finished: _Finished, wanted: Wanted, store: CellStore | None) -> None:
@@ -276,20 +286,23 @@ class _Reporter:
         self._before = 0  # steps that another process took
         self._started = self._last = time.monotonic()
 
-    def __call__(self, places: Sequence[int], evaluation: int, parts: Parts) -> None:
-        self._before += sum(evaluation - 1 for place in places if place not in self._done)
-        self._done.update(dict.fromkeys(places, evaluation))
+    def __call__(
+        self, indices: Sequence[int], evaluation: int, losses: Float[Tensor, "4 b"]
+    ) -> None:
+        self._before += sum(evaluation - 1 for index in indices if index not in self._done)
+        self._done.update(dict.fromkeys(indices, evaluation))
         if time.monotonic() - self._last < SECONDS_BETWEEN_REPORTS:
             return
         self._last = time.monotonic()
         done = sum(self._done.values())
+        means = dict(zip(SUMS, losses.mean(1).tolist(), strict=True))
         pace = (self._last - self._started) / max(1, done - self._before)
         logger.info(
             "%s: %.0f %% of %d cells, content %.3g, style %.3g, %.0f s left",
             self._pair,
             100 * done / self._all,
             self._count,
-            parts.content.mean(),
-            parts.style.mean(),
+            means["content"],
+            means["style"],
             pace * (self._all - done),
         )

@@ -56,20 +56,6 @@ class Parts:
     total: Float[Tensor, " b"]
     layers: Mapping[str, Float[Tensor, " b"]]
 
-    def named(self) -> dict[str, Float[Tensor, " b"]]:
-        """Return all of them by name, in one mapping."""
-        sums = {name: getattr(self, name) for name in SUMS}
-        return {**sums, **{f"layer {name}": loss for name, loss in self.layers.items()}}
-
-    @classmethod
-    def from_named(cls, losses: Mapping[str, Float[Tensor, " b"]]) -> Parts:
-        """Read back what ``named`` returned."""
-        layers = {name: loss for name, loss in losses.items() if name not in SUMS}
-        return cls(
-            **{name: losses[name] for name in SUMS},
-            layers={name.removeprefix("layer "): loss for name, loss in layers.items()},
-        )
-
 
 def measure_targets(
     extractor: Extractor,

@@ -1,12 +1,13 @@
 """Batched optimisers: every cell of a batch has its own history and step.
 
+An optimiser holds tensors and numbers and nothing else, so that it can be saved on its way.
+
 ``torch.optim.LBFGS`` treats a batch as one problem, so that one cell's curvature bends another's
 step. Here all state has a leading batch axis and nothing is ever summed over it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -24,8 +25,6 @@ FIRST_STEP = 0.01  # largest change of a pixel in the first step, on the [0, 1] 
 # Power of 1/frequency, as long as nothing is known of the picture's own curvature.
 PREFERENCE = 0.5
 TRUST = 10.0  # how far what was measured of a band may lead away from that; 4 and 30 did no better
-LAST = ("last images", "last gradient")  # names of what L-BFGS keeps
-PAIR = ("step", "change", "curvature", "energies")
 LARGEST_STEP = 0.1  # and in any later one: without a line search, an unbounded step can diverge
 
 
@@ -37,14 +36,6 @@ class Optimiser(Protocol):
         self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
     ) -> Float[Tensor, "b 3 h w"]:
         """Return the next images."""
-        ...
-
-    def state(self) -> dict[str, Tensor]:
-        """Return, by name, all that the next step depends on, with a row for each cell."""
-        ...
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from where another optimiser of the same kind was when ``state`` was taken."""
         ...
 
 
@@ -82,22 +73,6 @@ class Lbfgs:
         else:
             length = self._caution * FIRST_STEP / largest
         return images + length * direction
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the last images and gradient, and the pairs, the oldest first."""
-        state = {} if self._last is None else dict(zip(LAST, self._last, strict=True))
-        for number, pair in enumerate(self._pairs):
-            state |= {f"{name} {number}": part for name, part in zip(PAIR, pair, strict=True)}
-        return state
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take up what ``state`` returned."""
-        self._last = (state[LAST[0]], state[LAST[1]]) if LAST[0] in state else None
-        count = sum(name.startswith(f"{PAIR[0]} ") for name in state)
-        step, change, curvature, energies = (
-            [state[f"{name} {number}"] for number in range(count)] for name in PAIR
-        )
-        self._pairs = list(zip(step, change, curvature, energies, strict=True))
 
     def _remember(self, step: Tensor, change: Tensor) -> None:
         """Keep a pair; for a cell where it shows no positive curvature, one that does nothing."""
@@ -188,18 +163,6 @@ class Adam:
         scale = self._square.sqrt() / second_correction + epsilon
         moved: Tensor = images - self._learning_rate / correction * self._mean / scale
         return moved
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the moments, and for each cell the number of steps."""
-        if self._mean is None or self._square is None:
-            return {}
-        steps = torch.full((len(self._mean),), self._steps)
-        return {"mean": self._mean, "square": self._square, "steps": steps}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take up what ``state`` returned."""
-        self._mean, self._square = state.get("mean"), state.get("square")
-        self._steps = int(state["steps"][0]) if state else 0
 
 
 def _dot(left: Float[Tensor, "b 3 h w"], right: Float[Tensor, "b 3 h w"]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The sizes that a picture goes through, and what it is compared with at each."""
+"""The sizes that a pair of pictures goes through."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from PIL import Image
 
 from nst.config.geometry import content_size, halvings, stages, style_size
 from nst.config.settings import Settings
 from nst.imaging.images import stretch
-from nst.method.objective import Targets, measure_targets
 from nst.method.optimise import Plan
 from nst.method.start import recolour
-from nst.network.extractor import Extractor
-from nst.network.precision import DTYPES, choose_precision
 from nst.network.shapes import Float, Tensor
 from nst.network.tensors import to_tensor
 
@@ -33,35 +31,33 @@ class Images:
 
 @dataclass(frozen=True)
 class Stage:
-    """One size of a pair of pictures: the tensors, what they are compared with, how far to go."""
+    """One size of a pair of pictures, RGB in [0, 1], and how far to go there.
 
-    network: Extractor
+    ``target`` is what the content loss compares with: the content, or the content recoloured.
+    ``halvings`` says how often the size was halved against that in the end.
+    """
+
     content: Float[Tensor, "1 3 h w"]
+    target: Float[Tensor, "1 3 h w"]
     style: Float[Tensor, "1 3 _H _W"]
     start: Float[Tensor, "1 3 h w"] | None
-    targets: Targets
+    halvings: int
     plan: Plan
 
 
-def prepare_stages(
-    extractor: Extractor, images: Images, cells: Sequence[Settings]
-) -> Sequence[Stage]:
-    """Measure the targets of cells that share a batch, at each of their sizes."""
-    first = cells[0]
-    precision = choose_precision(first.precision, next(extractor.parameters()).device)
-    network = extractor.adapted(first.pooling, first.input, DTYPES[precision])
-    sizes = stages(first, images.content.size, images.style.size)
-    if len(sizes) < len(first.stages):
+def prepare_stages(images: Images, settings: Settings, device: torch.device) -> Sequence[Stage]:
+    """Bring the pictures to each of the sizes that they go through, the smallest first."""
+    sizes = stages(settings, images.content.size, images.style.size)
+    if len(sizes) < len(settings.stages):
         logger.info("growth begins at %s px: the pictures are too narrow below", sizes[0][0])
     made = []
     for size, steps in sizes:
-        content, style, start = _tensors(images, first, size, network)
-        target = recolour(content, style) if first.content_target == "recoloured" else content
-        targets = measure_targets(network, target, style, cells, halvings(first, size))
-        plan = Plan(steps, first.keep, first.clamp)
-        made.append(Stage(network, content, style, start, targets, plan))
-    final = made[-1]
-    made[-1] = replace(final, plan=replace(final.plan, snapshots=first.snapshots))
+        content, style, start = _tensors(images, settings, size, device)
+        recoloured = settings.content_target == "recoloured"
+        target = recolour(content, style) if recoloured else content
+        plan = Plan(steps, settings.keep, settings.clamp)
+        made.append(Stage(content, target, style, start, halvings(settings, size), plan))
+    made[-1] = replace(made[-1], plan=replace(made[-1].plan, snapshots=settings.snapshots))
     return made
 
 
@@ -71,10 +67,9 @@ def picture_size(content: Image.Image, settings: Settings) -> tuple[int, int]:
 
 
 def _tensors(
-    images: Images, settings: Settings, size: int | tuple[int, int], network: Extractor
+    images: Images, settings: Settings, size: int | tuple[int, int], device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Bring the pictures to the sizes at which they are compared, and onto the device."""
-    device = next(network.parameters()).device
     content = stretch(images.content, content_size(images.content.size, settings, size))
     style = stretch(images.style, style_size(images.style.size, content.size, settings))
     start = None if images.start is None else to_tensor(stretch(images.start, content.size))

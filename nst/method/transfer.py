@@ -1,62 +1,31 @@
-"""Style transfer of one pair of images in many variants: the whole method, top to bottom."""
+"""The method: how cells are made that differ in their weights, start and seed.
+
+Gatys, Ecker and Bethge (2016), for a batch. ``transfer`` is all of it; what a long job needs beside
+it is in ``nst.method.resilience``.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch.nn import functional
 
-from nst.config.octaves import split_octave
 from nst.config.settings import Settings
-from nst.method.batches import (
-    best_batch_size,
-    group_cells,
-    halved,
-    is_out_of_memory,
-    refused_if_too_large,
-)
-from nst.method.checkpoint import Checkpoint, Checkpoints
-from nst.method.objective import SUMS, Objective, Parts
-from nst.method.optimise import Outcome, optimise
+from nst.method.objective import Objective, measure_targets
+from nst.method.optimise import Outcome, State, Watch, optimise
 from nst.method.optimisers import Adam, Lbfgs, Optimiser
 from nst.method.stages import Images, Stage, prepare_stages
 from nst.method.start import start_image
 from nst.network.extractor import Extractor
+from nst.network.precision import DTYPES, choose_precision
 from nst.network.shapes import Float, Tensor
-
-logger = logging.getLogger(__name__)
-
-Progress = Callable[[Sequence[int], int, Parts], None]
-"""Called with the cells' places in the list, the step's number, and the losses before it."""
 
 OPTIMISERS: Mapping[str, Callable[[Settings, float], Optimiser]] = {
     "lbfgs": lambda _, caution: Lbfgs(caution),
     "adam": lambda settings, caution: _adam(settings, caution, keras=False),
     "keras_adam": lambda settings, caution: _adam(settings, caution, keras=True),
 }
-CAUTIONS = {1: 1.0, 2: 0.1}  # by attempt: how large the steps are; smaller when one went astray
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """A finished cell, or one that failed: then ``image`` is None and ``losses`` are empty.
-
-    ``place`` is the cell's place in the list of settings. ``losses`` and each column of ``trace``
-    are named ``content``, ``style``, ``tv``, ``total`` and, for the former, by layer.
-    ``attempts`` is 2 if the cell had to be started again with smaller steps.
-    """
-
-    place: int
-    settings: Settings
-    image: Float[Tensor, "1 3 h w"] | None
-    losses: Mapping[str, float]
-    trace: Mapping[str, Sequence[float]]
-    snapshots: Mapping[int, Float[Tensor, "1 3 h w"]]
-    seconds: float
-    attempts: int = 1
 
 
 def transfer(
@@ -64,118 +33,43 @@ def transfer(
     images: Images,
     cells: Sequence[Settings],
     *,
-    batch_size: int | None = None,
-    progress: Progress | None = None,
-    checkpoints: Checkpoints | None = None,
-) -> Iterator[Transfer]:
-    """Redraw a content in the style of another picture, once for each of ``cells``.
+    caution: float = 1.0,
+    state: State | None = None,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Redraw a content in the style of another picture, once for each of ``cells``, side by side.
 
-    The cells are optimised on the extractor's device, side by side, ``batch_size`` at a time, each
-    as if it were alone, and yielded as they are finished. Only cells that differ in no more than
-    ``nst.method.batches.VARIED`` share a batch. One that does not fit into the device's memory is
-    halved.
-
-    With ``checkpoints``, a batch that a killed process was at goes on where it was. A batch's own
-    is removed when the consumer asks for what comes after it, so by then its cells must be safe.
+    The cells may differ in ``nst.method.batches.VARIED`` and in nothing else. ``caution`` in (0, 1]
+    scales the optimiser's steps. With ``state``, the optimisation goes on from there. ``watch`` is
+    called after each step.
 
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.
-        UserError: not even one cell fits into the memory.
     """
-    checkpoints = checkpoints or Checkpoints(None)
-    size = batch_size or best_batch_size(next(extractor.parameters()).device)
-    for group in group_cells(cells):
-        with refused_if_too_large():
-            stages = prepare_stages(extractor, images, list(group.values()))
-        while group:
-            places = (checkpoints.interrupted(group) or list(group))[:size]
-            batch = {place: group[place] for place in places}
-            results = _attempt(stages, batch, checkpoints, progress)
-            if results is None:
-                size = halved(len(batch))
-                continue
-            yield from results
-            checkpoints.finish(places)
-            for place in places:
-                del group[place]
+    shared = cells[0]
+    device = next(extractor.parameters()).device
+    dtype = DTYPES[choose_precision(shared.precision, device)]
+    network = extractor.adapted(shared.pooling, shared.input, dtype)
+    outcome = None
+    for number, stage in enumerate(prepare_stages(images, shared, device)):  # small to large
+        if state is not None and number < state.stage:
+            continue  # it was finished before
+        # Content features, 1 c h w for each content layer; style moments, 1 c c for each other.
+        targets = measure_targets(network, stage.target, stage.style, cells, stage.halvings)
+        objective = Objective(network, targets, cells)  # b 3 h w -> losses of b each
+        if state is None or number > state.stage:
+            before = outcome.images if outcome else None
+            start = start_images(stage, cells, before)  # b 3 h w
+            optimiser = OPTIMISERS[shared.optimiser](shared, caution)
+            state = state.next_stage(start, optimiser) if state else State.at(start, optimiser)
+        outcome = optimise(objective, state, stage.plan, watch)  # b 3 h w, and their losses
+    assert outcome is not None, "there is always a last size"
+    return outcome
 
 
-def _attempt(
-    stages: Sequence[Stage],
-    batch: Mapping[int, Settings],
-    checkpoints: Checkpoints,
-    progress: Progress | None,
-) -> list[Transfer] | None:
-    """Solve a batch, or return None if it does not fit into the memory.
-
-    The memory is only free once the exception, which holds it, is gone.
-    """
-    try:
-        checkpoint = checkpoints.begin(list(batch), stages[0].content.device)
-        results = list(_solve(stages, batch, checkpoint, progress))
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            return None
-        raise
-    if len(batch) > 1:  # killed while they are stored, it would not be the same batch again
-        checkpoint.write()
-    return results
-
-
-def _solve(
-    stages: Sequence[Stage],
-    batch: Mapping[int, Settings],
-    checkpoint: Checkpoint,
-    progress: Progress | None,
-) -> Iterator[Transfer]:
-    """Optimise a batch, and once more, with smaller steps, the cells that went astray."""
-    outcome = _optimise(stages, batch, 1, checkpoint, progress)
-    seconds = outcome.seconds / len(batch)
-    for row, (place, settings) in enumerate(batch.items()):
-        if bool(outcome.finite[row]):
-            yield _as_transfer(place, settings, outcome, row, seconds)
-            continue
-        logger.warning(
-            "the loss of cell %d stopped being a finite number; starting it again with steps of "
-            "%g the size",
-            place + 1,
-            CAUTIONS[2],
-        )
-        again = _optimise(stages, {place: settings}, 2, checkpoint, progress)
-        finished = _as_transfer(place, settings, again, 0, seconds + again.seconds)
-        yield replace(finished, attempts=2)
-
-
-def _optimise(
-    stages: Sequence[Stage],
-    batch: Mapping[int, Settings],
-    attempt: int,
-    checkpoint: Checkpoint,
-    progress: Progress | None,
-) -> Outcome:
-    """Start the pictures and minimise the objective, at each size from where the last ended."""
-    places, cells = list(batch), list(batch.values())
-    outcomes: list[Outcome] = []
-    for number, stage in enumerate(stages):
-        leg = checkpoint.leg(attempt, number, places)
-        finished = leg.outcome()
-        if finished is None:
-            done = sum(len(outcome.trace) for outcome in outcomes)
-
-            def report(step: int, parts: Parts, done: int = done) -> None:
-                if progress is not None:
-                    progress(places, done + step, parts)
-
-            start = _start(stage, cells, outcomes[-1].images if outcomes else None)
-            objective = Objective(stage.network, stage.targets, cells)
-            optimiser = OPTIMISERS[cells[0].optimiser](cells[0], CAUTIONS[attempt])
-            finished = optimise(objective, start, optimiser, stage.plan, report, keeper=leg)
-            leg.finish(finished)
-        outcomes.append(finished)
-    return _joined(outcomes)
-
-
-def _start(stage: Stage, cells: Sequence[Settings], before: Tensor | None) -> Tensor:
+def start_images(
+    stage: Stage, cells: Sequence[Settings], before: Float[Tensor, "b 3 _h _w"] | None = None
+) -> Float[Tensor, "b 3 h w"]:
     """Return the pictures to start from: as the settings ask for, or from those of the size before.
 
     A picture that grows keeps the finer detail of its usual start, or the first steps would go into
@@ -201,39 +95,3 @@ def _adam(settings: Settings, caution: float, *, keras: bool) -> Adam:
     """Build Adam as the settings ask for it."""
     betas = (settings.adam_beta1, settings.adam_beta2)
     return Adam(settings.learning_rate * caution, betas, settings.adam_epsilon, keras=keras)
-
-
-def _joined(outcomes: Sequence[Outcome]) -> Outcome:
-    """Return the last outcome, with the way there."""
-    trace = [parts for outcome in outcomes for parts in outcome.trace]
-    finite = torch.stack([outcome.finite for outcome in outcomes]).all(0)
-    seconds = sum(outcome.seconds for outcome in outcomes)
-    return replace(outcomes[-1], trace=trace, finite=finite, seconds=seconds)
-
-
-def _as_transfer(
-    place: int, settings: Settings, outcome: Outcome, row: int, seconds: float
-) -> Transfer:
-    """Take one cell out of a batch's outcome."""
-    if not bool(outcome.finite[row]):
-        return Transfer(place, settings, None, {}, {}, {}, seconds)
-    one = slice(row, row + 1)
-    losses = {name: getattr(outcome.parts, name)[row].item() for name in SUMS}
-    losses |= {
-        name: loss[row].item()
-        for name, loss in outcome.parts.layers.items()
-        if _layer_weight(settings, name)
-    }
-    trace = {
-        name: torch.stack([getattr(parts, name)[row] for parts in outcome.trace]).tolist()
-        for name in SUMS
-    }
-    snapshots = {number: images[one] for number, images in outcome.snapshots.items()}
-    return Transfer(place, settings, outcome.images[one], losses, trace, snapshots, seconds)
-
-
-def _layer_weight(settings: Settings, name: str) -> float:
-    """Return a cell's weight for a layer named as in ``Parts.layers``, at any octave."""
-    role, tap = name.split()
-    weights = settings.content_layers if role == "content" else settings.style_layers
-    return weights.get(tap, weights.get(split_octave(tap)[0], 0.0))
