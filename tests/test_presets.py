@@ -280,8 +280,9 @@ def covariance_error(one: Tensor, other: Tensor) -> Tensor:
 
 
 def relative(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
-    """mean (ΔF)² / var F_c of relu1_1, relu2_1 and half the size's relu3_1 (1 : 2 : 2) + 5 · the
-    mean over three layers and two octaves of the covariances' errors + 5 · mean square of differences.
+    """mean (ΔF)² / var F_c of relu1_1, relu2_1 and half the size's relu3_1 (1 : 2 : 2)
+    + 5 · the mean over three layers and two octaves of the covariances' errors
+    + 5 · the mean square of differences.
     """
 
     def seen(rgb: Tensor) -> Features:
