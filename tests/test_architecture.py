@@ -29,7 +29,7 @@ SOURCES = [*FILES, *SCRIPTS]
 PACKAGES = {
     "": ("errors",),
     "system": (
-        *("disk_trouble", "clock", "files", "run_lock", "download"),
+        *("disk_trouble", "files", "run_lock", "download"),
         *("device_lock", "device", "machine"),
     ),
     "config": (
@@ -62,7 +62,7 @@ PACKAGES = {
     "figures": ("lettering", "sheet", "layout", "grids", "pages", "strips", "compare"),
     "reports": ("ranking", "summary", "report", "plots"),
     "gallery": ("entries", "previews", "page"),
-    "commands": ("damage", "job", "probe", "plan"),
+    "commands": ("job", "probe", "plan"),
 }
 ORDER = (
     *(f"{package}.{name}".lstrip(".") for package, names in PACKAGES.items() for name in names),

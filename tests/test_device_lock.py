@@ -107,18 +107,15 @@ def test_a_stopped_holder_keeps_its_device(holder):
         assert name == "cuda:1"
 
 
-def test_waiting_is_announced_with_who_holds_what(folder, holder, caplog):
+def test_waiting_is_announced_with_the_locks(folder, holder, caplog):
     other = start(folder, TWO, FOREVER)
     assert other.stdout.readline() == "cuda:1\n"
     threading.Timer(0.5, other.kill).start()
     with hold_one(TWO) as name:
         assert name == "cuda:1"
     other.communicate()
-    (told,) = caplog.messages
-    assert told == (
-        f"waiting for a device: cuda:0 is held by process {holder.pid}, "
-        f"cuda:1 is held by process {other.pid}"
-    )
+    (message,) = caplog.messages
+    assert message.startswith(f"waiting for a device: other jobs hold cuda:0 ({folder}/nst-device-")
 
 
 def test_waiting_is_announced_again_from_time_to_time(holder, caplog, monkeypatch):
@@ -129,7 +126,7 @@ def test_waiting_is_announced_again_from_time_to_time(holder, caplog, monkeypatc
 
 
 def test_a_free_device_is_taken_without_a_word(caplog):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.INFO)
     with hold_one(TWO):
         assert not caplog.messages
 
@@ -175,52 +172,21 @@ def as_dangling_link(path: Path) -> None:
     path.symlink_to(path.parent / "nowhere")
 
 
-def as_second_name(path: Path) -> None:
-    (path.parent / "victim").write_text("precious")
-    path.hardlink_to(path.parent / "victim")
-
-
 @pytest.mark.parametrize(
     "trap",
-    [as_link, as_dangling_link, as_second_name, os.mkfifo, Path.mkdir],
+    [as_link, as_dangling_link, Path.mkdir],
     ids=lambda f: f.__name__,
 )
 def test_what_another_user_laid_in_a_lock_s_place_is_refused(folder, trap):
     path = lock_file(folder)
     path.unlink()
     trap(path)
-    told = r"nst-device-\w+\.lock must be a plain file with one name.*; remove what is there"
+    told = r"nst-device-\w+\.lock must be a plain file.*; remove what is there"
     with pytest.raises(UserError, match=told), hold_one(ONE):
         pass
     assert not (folder / "nowhere").exists()
     if (folder / "victim").exists():
         assert (folder / "victim").read_text() == "precious"
-
-
-def test_what_a_lock_says_of_its_holder_is_not_believed_blindly(folder, caplog):
-    path = lock_file(folder)
-    for text in ("", "x" * 5000, "12\n34", "²", "-1"):
-        path.write_text(text)
-        with device_lock._try(path) as nobody:
-            assert nobody is None
-            path.write_text(text)
-            with device_lock._try(path) as somebody:
-                assert somebody == "another process"
-
-
-def test_a_lock_that_was_removed_while_it_was_opened_is_not_taken(folder, monkeypatch):
-    path = lock_file(folder)
-    real = device_lock._is_free
-
-    def removed_meanwhile(descriptor: int) -> bool:
-        path.unlink(missing_ok=True)
-        monkeypatch.setattr(device_lock, "_is_free", real)
-        return real(descriptor)
-
-    monkeypatch.setattr(device_lock, "_is_free", removed_meanwhile)
-    with hold_one(ONE) as name:
-        assert name == "cuda:0"
-        assert path.exists(), "a new one, that the next job finds"
 
 
 @pytest.fixture
@@ -234,17 +200,14 @@ def shared_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.parametrize("mode", [None, 0o644])
-def test_users_share_the_locks(shared_folder, monkeypatch, mode):
-    """Whatever their umask; and even if they cannot write into each other's."""
+def test_users_share_the_locks(shared_folder, monkeypatch):
+    """Whatever their umask."""
     monkeypatch.setattr(device_lock, "FOLDER", shared_folder)
     before = os.umask(0o077)
     try:
-        path = lock_file(shared_folder)
+        lock_file(shared_folder)
     finally:
         os.umask(before)
-    if mode:
-        path.chmod(mode)
     for user in (65534, 12345):
         other = start(shared_folder, ONE, FOREVER, user=user)
         assert other.stdout.readline() == "cuda:0\n", other.communicate()
@@ -253,19 +216,6 @@ def test_users_share_the_locks(shared_folder, monkeypatch, mode):
         with hold_one(ONE):
             assert time.monotonic() - started > 0.2
         other.communicate()
-
-
-def test_a_lock_that_may_not_even_be_read_is_waited_for_and_announced(shared_folder, monkeypatch):
-    monkeypatch.setattr(device_lock, "FOLDER", shared_folder)
-    path = lock_file(shared_folder)
-    path.chmod(0o600)
-    waiting = start(shared_folder, ONE, FOREVER, user=65534)
-    told = waiting.stderr.readline()
-    path.chmod(0o666)
-    assert waiting.stdout.readline() == "cuda:0\n"
-    waiting.kill()
-    waiting.communicate()
-    assert told == f"waiting for a device: cuda:0 is held by another user, who owns {path}\n"
 
 
 # ---------------------------------------------------------------- what is visible of the machine

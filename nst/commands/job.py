@@ -1,4 +1,4 @@
-"""What the workflow's scripts have in common: a log, and mistakes told in one line."""
+"""What the workflow's scripts have in common: a log, and mistakes reported in one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nst.commands.damage import MADE, discard_damaged
+from nst.config.catalogue import check_fetched
 from nst.errors import ImageError, UserError
 from nst.system.disk_trouble import explain_disk_trouble
 from nst.system.run_lock import job_lock
@@ -18,6 +18,8 @@ from nst.system.run_lock import job_lock
 logger = logging.getLogger("nst")
 
 Stamp = tuple[int, int, int]
+MADE = Path("results")
+FETCHED = MADE / "inputs" / "catalogue"
 
 
 @contextmanager
@@ -26,13 +28,14 @@ def job(log: str, inputs: Iterable[str] = ()) -> Iterator[None]:
 
     A mistake that the user can mend, or trouble with the disk, ends the process with one line;
     anything else is a defect, and is logged with its traceback. ``inputs`` are the files that the
-    body reads: if one that the workflow made turns out to be damaged, it is deleted, so that the
-    next run makes it anew; if one of the user's changes meanwhile, the job fails.
+    body reads: one from the catalogue must have its digest, and if one of the user's changes
+    meanwhile, the job fails.
     """
     files = [Path(one) for one in inputs]
     with _log_to(log), _outcome(files), job_lock(log):
-        if discard_damaged(files, fetched_only=True):
-            sys.exit(1)
+        for path in files:
+            if path.is_relative_to(FETCHED):
+                check_fetched(path)
         before = _stamps(files)
         yield
         if changed := [path for path, stamp in _stamps(files).items() if stamp != before[path]]:
@@ -49,7 +52,9 @@ def _outcome(inputs: list[Path]) -> Iterator[None]:
         yield
     except UserError as error:
         logger.error("%s", explain_disk_trouble(error.__cause__) or error)
-        discard_damaged(inputs)
+        for path in inputs:
+            if path.is_relative_to(MADE) and str(path) in str(error):
+                logger.error("delete %s: the same command then makes it anew", path)
         sys.exit(1)
     except KeyboardInterrupt:
         logger.error("interrupted; the finished cells are kept")
@@ -57,8 +62,6 @@ def _outcome(inputs: list[Path]) -> Iterator[None]:
     except Exception as error:
         if trouble := explain_disk_trouble(error):
             logger.error("%s", trouble)
-            sys.exit(1)
-        if discard_damaged(inputs):
             sys.exit(1)
         logger.exception("this is a defect of the program")
         raise

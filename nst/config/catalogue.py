@@ -84,6 +84,17 @@ def is_intact(entry: Entry, path: Path) -> bool:
     return _digest(path) == entry.sha256
 
 
+def check_fetched(path: Path) -> None:
+    """Require that a file that was fetched is still the catalogue's.
+
+    Raises:
+        FetchError: it is not.
+    """
+    entries = {entry.file: entry for entry in read_catalogue().values()}
+    if path.name in entries and not is_intact(entries[path.name], path):
+        raise FetchError(f"{path} must have the sha256 of the catalogue, and has another")
+
+
 def _digest(path: Path) -> str:
     """Return the sha256 of a file's bytes."""
     with path.open("rb") as file:

@@ -19,7 +19,6 @@ from nst.config.run import Run
 from nst.config.settings import Settings
 from nst.config.variants import Variant
 from nst.errors import ConfigError, ExtractorError
-from nst.system.clock import refuse_future
 
 FETCHED = Path("results/inputs/catalogue")
 
@@ -30,26 +29,22 @@ def inspect_run(run: Run) -> None:
     The user's own are; the catalogue's are if the project brings them or they were fetched before.
 
     Raises:
-        ImageError: one cannot be used, or is newer than now.
+        ImageError: one cannot be used.
         ConfigError: one is too narrow for a layer.
     """
     from nst.imaging.images import read_size  # noqa: PLC0415 - Pillow, which the workflow's jobs need not load
 
     if run.start_file is not None:
         read_size(Path(run.start_file))
-        refuse_future(Path(run.start_file))
     sizes: dict[str, dict[str, Size]] = {"content": {}, "style": {}}
     for role, pictures in (("content", run.contents), ("style", run.styles)):
         for name, picture in pictures.items():
             file = _at_hand(picture)
             if file is not None:
                 sizes[role][name] = read_size(file)
-                if picture.path is not None:
-                    refuse_future(file)
     for picture in run.kmeans_images:
         if picture.path is not None and picture not in run.pictures.values():
             read_size(Path(picture.path))
-            refuse_future(Path(picture.path))
     check_sizes(run.variants, sizes["content"], sizes["style"])
 
 

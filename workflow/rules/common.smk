@@ -19,7 +19,6 @@ from nst.config.settings import ALGORITHM_VERSION
 from nst.config.variants import variants_digest
 from nst.errors import UserError
 from nst.imaging.inspection import inspect_run
-from nst.system.clock import bring_to_the_present
 from nst.system.run_lock import begin_run, end_run
 
 share_package_with_jobs(workflow.basedir)
@@ -45,14 +44,6 @@ def start_run():
         begin_run(logger.info)
     except UserError as error:
         raise WorkflowError(str(error)) from None
-
-
-# Before Snakemake looks at the dates.
-if workflow.is_main_process and (late := bring_to_the_present(Path("results"))):
-    logger.warning(
-        f"The clock was put back: {len(late)} files in results/, such as {late[0]}, "
-        "were newer than now and are dated as of now."
-    )
 
 
 wildcard_constraints:
