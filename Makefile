@@ -1,5 +1,6 @@
 # make run    sets everything up and makes the default grid
-# make test   sets everything up and runs the tests
+# make test   sets everything up and runs the tests to run before a commit, in minutes
+# make test-all  every test there is
 # make report the run's results in one file to pass on: results/report.zip
 # make images the pictures of the README, from the default grid
 # make check  everything a maintainer needs before a commit
@@ -17,7 +18,7 @@ CONFIG ?= config/config.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run report test check lint format images clusters audit clean
+.PHONY: run report test test-all check lint format images clusters audit clean
 
 run: $(VENV)/.installed
 	@test -f "$(CONFIG)" || { echo "There is no file $(CONFIG). Try: make run CONFIG=config/config.yaml"; exit 1; }
@@ -32,6 +33,9 @@ report: run
 	@echo "Unpack results/report.zip and open report/report.html in a browser."
 
 test: $(VENV)/.installed-test
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+test-all: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest
 
 check: lint test

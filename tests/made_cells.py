@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 from PIL import Image
 
-from nst.cells.cell import (
-    Cell,
-    Source,
-)
+from nst.cells.cell import Cell, Source, write_details
 from nst.config.settings import Settings
+from nst.reports.summary import summarise
 
 
 def make_cell(**changes: object) -> Cell:
@@ -34,6 +36,13 @@ def make_cell(**changes: object) -> Cell:
         "attempts": 1,
     }
     return Cell(**(values | changes))
+
+
+def make_table(cells: Mapping[Path, Cell], folder: Path) -> tuple[pd.DataFrame, Path]:
+    """The table of cells, given by the paths of their pictures, and the file of their traces."""
+    write_details(cells, folder / "details.json")
+    traces = folder / "traces.parquet"
+    return summarise([folder / "details.json"], traces), traces
 
 
 def make_image(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,16 @@ PACKAGES = {
         *("device_lock", "device", "machine"),
     ),
     "config": (
-        *("documents", "patterns", "addresses", "octaves", "architecture", "settings", "catalogue"),
+        *(
+            "paths",
+            "documents",
+            "patterns",
+            "addresses",
+            "octaves",
+            "architecture",
+            "settings",
+            "catalogue",
+        ),
         *(
             "names",
             "pictures",
@@ -59,7 +69,7 @@ PACKAGES = {
         *("metrics", "measure", "cell", "store", "pair"),
         *("difference", "sources", "verify"),
     ),
-    "figures": ("lettering", "sheet", "layout", "grids", "pages", "strips", "compare"),
+    "figures": ("lettering", "sheet", "layout", "grids", "pages", "strips", "tiles"),
     "reports": ("ranking", "summary", "report", "plots"),
     "gallery": ("entries", "previews", "page"),
     "commands": ("job", "probe", "plan"),
@@ -140,6 +150,7 @@ def test_the_rules_do_not_import_torch(path):
     assert not used & loads_torch
 
 
+@functools.cache
 def heavy(path: Path) -> set[str]:
     """What a module loads when it is imported, directly or by way of others."""
     top = [one for one in tree(path).body if isinstance(one, ast.Import | ast.ImportFrom)]

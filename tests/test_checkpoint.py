@@ -95,6 +95,7 @@ def made(folder: Path) -> tuple[dict[str, bytes], list[dict]]:
     return {str(one.relative_to(folder)): one.read_bytes() for one in pictures}, details
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_job_that_is_killed_again_and_again_ends_with_the_same_bytes(
     recipe, job, small, tmp_path

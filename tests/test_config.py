@@ -645,17 +645,16 @@ def told_by(read: Callable[..., object], *arguments: object) -> str:
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(places(config())), json_values)
-def test_any_configuration_is_either_used_or_refused_in_one_line(path, new):
-    changed = replaced(config(), path, new)
-    assert len(told_by(read_run, changed, CATALOGUE).splitlines()) <= 1
+def test_any_configuration_is_either_used_or_refused_as_a_mistake(path, new):
+    told_by(read_run, replaced(config(), path, new), CATALOGUE)  # any other error would come out
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
-def test_any_file_is_either_read_or_refused_in_one_line(folder, content):
+def test_any_file_is_either_read_or_refused_as_a_mistake(folder, content):
     path = folder / "any.yaml"
     path.write_bytes(content)
-    assert len(told_by(read_file, path).splitlines()) <= 1
+    told_by(read_file, path)  # any other error would come out
 
 
 # ---------------------------------------------------------------- the schema

@@ -37,7 +37,10 @@ from nst.system.files import remove_parts
 
 __all__ = ["checkpoint", "direct", "distilled", "pauses", "state", "waits", "weights", "world"]
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
 
 Behaviour = Callable[[BaseHTTPRequestHandler], None]
 BRIEF = 0.4  # seconds, instead of half a minute

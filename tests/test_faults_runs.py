@@ -23,6 +23,8 @@ from workflow_runs import LAYERS, command, details, snakemake, write_config
 from nst.imaging.images import load_image, pixel_digest
 from nst.system.run_lock import HOLDER
 
+pytestmark = pytest.mark.slow
+
 TABLE = "results/summary.csv"
 TARGET = ("--nocolor", TABLE)  # an option of its own before it, or it would be taken for a resource
 PAIR = "cat/night"

@@ -20,23 +20,21 @@ import yaml
 from bounds import bounded, fuzzed
 from configurations import config, places, replaced
 from conftest import paint
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
-from PIL import Image
 from workflow_runs import ROOT, snakemake
 
 from nst import cli
 from nst.config.catalogue import read_catalogue
 from nst.config.documents import MOST_BYTES
-from nst.config.geometry import content_size
 from nst.config.names import checked_name
 from nst.config.patterns import find_files
 from nst.config.run import read_file, read_run
 from nst.config.schema import load_schema
-from nst.config.settings import Settings
 from nst.errors import LONGEST, ConfigError
 from nst.imaging.inspection import inspect_run
-from nst.method.stages import picture_size
+
+pytestmark = pytest.mark.slow
 
 CATALOGUE = read_catalogue()
 KEYS = "|".join(load_schema()["properties"])
@@ -538,17 +536,3 @@ def test_an_image_too_narrow_for_a_layer_is_found_while_planning(folder, changes
     if told:
         assert "relu3_1 needs at least 8 px per side; got 4" in message
         check_form(message)
-
-
-@given(
-    content=st.tuples(st.integers(32, 9000), st.integers(32, 9000)),
-    size=st.integers(32, 300),
-    mode=st.sampled_from(["long_side", "short_side"]),
-)
-@settings(max_examples=30)
-def test_sizes_are_foretold_as_they_come_out(content, size, mode):
-    if max(content) > 16 * min(content):
-        return
-    chosen = Settings.from_mapping({"image_size": size, "size": mode})
-    picture = Image.new("1", content)
-    assert content_size(content, chosen, size) == picture_size(picture, chosen)

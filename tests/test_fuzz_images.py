@@ -39,6 +39,8 @@ from nst.imaging.images import (
 )
 from nst.imaging.opening import MAX_MEGAPIXELS, MAX_MEGAPIXELS_OF
 
+pytestmark = pytest.mark.slow
+
 Image.init()
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RULE = re.compile(r"\b(must|may|needs at least|cannot)\b")

@@ -11,15 +11,15 @@ import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
-import pandas as pd
 import pytest
 from conftest import paint
 from gallery_samples import HOSTILE, TITLES, make_entry, make_grid
-from made_cells import make_cell
+from made_cells import make_cell, make_table
 from PIL import Image
 
+from nst.cells.cell import Source
 from nst.errors import ImageError, UserError
-from nst.gallery.entries import METRICS, Entry, Subject, gallery_entries, read_table
+from nst.gallery.entries import METRICS, Entry, Subject, gallery_entries
 from nst.gallery.page import CURVE_POINTS, PAGE, SCRIPTS, curve, write_gallery
 from nst.gallery.previews import PREVIEW, THUMBNAIL, Previews
 
@@ -251,58 +251,43 @@ def test_a_damaged_picture_is_told_in_one_line(tmp_path: Path):
 # ---------------------------------------------------------------- entries from cells
 
 
-def joined(table: pd.DataFrame, inputs: Path, **changes: object) -> Entry:
-    (entry,) = gallery_entries([(make_cell(**changes), Path("cell.png"))], table, inputs)
+def entry_of(folder: Path, **changes: object) -> Entry:
+    table, traces = make_table({Path("cell.png"): make_cell(**changes)}, folder)
+    (entry,) = gallery_entries(table, traces, folder)
     return entry
 
 
-NAMES = {"content": ["cat"], "style": ["night"], "layers": ["all"], "ratio": ["1e-2"]}
-
-
-def test_an_entry_joins_the_cell_its_row_and_its_images(tmp_path: Path):
+def test_an_entry_says_what_its_row_its_trace_and_its_images_do(tmp_path: Path):
     content = paint(tmp_path / "content" / "cat.png")
-    table = pd.DataFrame(
-        NAMES
-        | {"ssim": [0.5], "rank": [2.0], "pareto": [True], "suggested": ["True"], "reason": ["R"]}
-    )
     losses = {"content": 0.25, "style relu1_1": 0.5, "relative_style": 0.75, "tv": float("nan")}
-    entry = joined(table, tmp_path, losses=losses)
+    aims = {"content_distance": 0.5, "style_distance": 0.25}
+    entry = entry_of(tmp_path, losses={**losses, **aims})
     assert entry.content == Subject("cat", "Chelsea die Kätzin 猫", content)
     assert entry.style.picture is None
-    assert entry.metrics == {"content_loss": 0.25, "relative_style": 0.75, "ssim": 0.5}
-    assert (entry.rank, entry.pareto, entry.suggested, entry.suggestion) == (2, True, True, "R")
+    assert entry.metrics == {"content_loss": 0.25, "relative_style": 0.75, **aims}
+    assert (entry.rank, entry.pareto, entry.suggested) == (1, True, True)
+    assert entry.suggestion
     assert entry.settings["beta"] == 100
+    assert entry.trace["evaluation"] == [1, 2, 3]
+    assert entry.trace["total"] == [3.0, 2.0, 1.5]
     assert entry.fingerprint == make_cell().fingerprint
 
 
-def test_a_table_without_the_columns_or_the_row_is_enough(tmp_path: Path):
-    for table in (pd.DataFrame(NAMES), pd.DataFrame(NAMES).iloc[:0]):
-        entry = joined(table, tmp_path)
-        assert (entry.rank, entry.pareto, entry.suggested, entry.suggestion) == (
-            None,
-            False,
-            False,
-            "",
-        )
+def test_a_cell_that_was_not_measured_has_no_rank(tmp_path: Path):
+    entry = entry_of(tmp_path)
+    assert (entry.rank, entry.pareto, entry.suggested, entry.suggestion) == (None, False, False, "")
 
 
 def test_a_failed_cell_has_no_picture_and_no_rank(tmp_path: Path):
-    table = pd.DataFrame(NAMES | {"rank": [float("nan")], "pareto": [None], "ssim": [None]})
-    entry = joined(table, tmp_path, status="failed", reason="no finite loss", losses={})
+    entry = entry_of(tmp_path, status="failed", reason="no finite loss", losses={}, trace={})
     assert (entry.picture, entry.rank, entry.pareto, entry.metrics) == (None, None, False, {})
+    assert (entry.reason, entry.trace) == ("no finite loss", {})
 
 
-def test_a_table_keeps_names_that_look_like_numbers_or_gaps(tmp_path: Path):
-    path = tmp_path / "summary.csv"
-    path.write_text("content,style,layers,ratio,ssim\n001,NA,null,1e0,\n", encoding="utf-8")
-    (row,) = read_table(path).to_dict("records")
-    assert [row[name] for name in ("content", "style", "layers", "ratio")] == [
-        "001",
-        "NA",
-        "null",
-        "1e0",
-    ]
-    assert pd.isna(row["ssim"])
+def test_names_that_look_like_numbers_or_gaps_stay_names(tmp_path: Path):
+    entry = entry_of(tmp_path, content=Source("001", "NA", "c" * 64), layers="null", ratio="1e0")
+    assert (entry.content.name, entry.content.title) == ("001", "NA")
+    assert (entry.layers, entry.ratio) == ("null", "1e0")
 
 
 def test_the_metrics_are_described():

@@ -15,6 +15,8 @@ import pytest
 from conftest import paint
 from workflow_runs import snakemake, write_config
 
+pytestmark = pytest.mark.slow
+
 FOLDER = """it's "my" $(touch canary) ; `touch canary` & é {content} 🎨"""
 PHOTO = 'photos/$(touch canary);`touch canary`& "d" [style] | ! 🎨.png'
 DASHED = "-rf --help.png"

@@ -308,6 +308,7 @@ def ranked_cells(content: Image.Image, style: Image.Image, network: Extractor) -
     return [style_distance(to_image(made[place]), seen) for place in range(3)]
 
 
+@pytest.mark.slow
 def test_cells_are_ranked_as_they_are_by_eye():
     content = Image.fromarray(data.chelsea())
     style = load_image(RESOURCES / "studies" / "starry_night_study.jpg")

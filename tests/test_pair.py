@@ -18,15 +18,16 @@ from nst.cells.cell import PIXELS, Cell, draw_failure, read_details, read_record
 from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.cells.store import CellStore
 from nst.errors import CellError, ConfigError, ExtractorError, ImageError, UserError
-from nst.figures.compare import Place, cell_rows, input_tile
+from nst.figures.tiles import cell_rows, input_tile
 from nst.imaging.images import load_image, pixel_digest
 from nst.method import transfer as transfer_module
 from nst.network.extractor import file_digest, load_extractor, save_extractor
 from nst.reports.summary import (
     COLUMNS,
+    FACTS,
     MEASURES,
     TRACE_TYPES,
-    gather_traces,
+    read_table,
     report_outcome,
     summarise,
     write_parquet,
@@ -424,7 +425,7 @@ def results(pair, wanted, poisoned) -> tuple[Path, dict[Path, Cell]]:
 def test_the_summary_has_a_row_for_each_cell(results):
     details, cells = results
     table = summarise([details, details])
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == (*COLUMNS, *FACTS)
     assert list(table["path"]) == [path.as_posix() for path in cells] * 2
     first = table.iloc[0]
     cell = next(iter(cells.values()))
@@ -479,9 +480,25 @@ def test_parquet_holds_what_the_csv_does_with_its_types(results, tmp_path):
     assert (tmp_path / "again.parquet").read_bytes() == first
 
 
-def test_the_traces_have_a_row_for_each_evaluation(results):
+def test_the_table_has_all_that_the_gallery_and_the_report_show(results):
+    details, cells = results
+    finished, failed = summarise([details]).to_dict("records")
+    cell = next(iter(cells.values()))
+    assert (finished["content_title"], finished["style_title"]) == (
+        cell.content.title,
+        cell.style.title,
+    )
+    assert json.loads(finished["settings"]) == cell.settings.to_dict()
+    assert json.loads(finished["versions"]) == cell.versions
+    assert json.loads(finished["machine"]) == cell.machine
+    assert finished["failure"] == ""
+    assert "stopped being a finite number" in failed["failure"]
+
+
+def test_the_traces_have_a_row_for_each_evaluation(results, tmp_path):
     details, (picture, _) = results
-    traces = gather_traces([details])
+    summarise([details], tmp_path / "traces.parquet")
+    traces = read_table(tmp_path / "traces.parquet")
     cell = read_details(details)[picture]
     assert dict(traces.dtypes.astype(str)) | TRACE_TYPES == dict(traces.dtypes.astype(str))
     own = traces[traces["fingerprint"] == cell.fingerprint]
@@ -492,15 +509,25 @@ def test_the_traces_have_a_row_for_each_evaluation(results):
     assert set(traces["ratio"]) == {"1e+00"}, "a failed cell has none"
 
 
-def test_the_traces_of_nothing_have_the_same_types():
-    assert gather_traces([]).empty
-    assert gather_traces([]).dtypes["evaluation"] == "int64"
-    assert gather_traces([]).dtypes["tv_loss"] == "float64"
+def test_the_traces_of_nothing_have_the_same_types(tmp_path):
+    summarise([], tmp_path / "traces.parquet")
+    traces = read_table(tmp_path / "traces.parquet")
+    assert traces.empty
+    assert traces.dtypes["evaluation"] == "int64"
+    assert traces.dtypes["tv_loss"] == "float64"
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and then nothing"])
+def test_a_damaged_table_is_named_with_the_remedy(tmp_path, content):
+    path = tmp_path / "summary.parquet"
+    path.write_bytes(content)
+    with pytest.raises(CellError, match=r"summary\.parquet cannot be read .*; delete it, and run"):
+        read_table(path)
 
 
 def test_a_summary_of_nothing_has_columns_all_the_same():
     table = summarise([])
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == (*COLUMNS, *FACTS)
     assert table.empty
 
 
@@ -511,12 +538,10 @@ def test_a_summary_names_the_details_that_cannot_be_read(results):
         summarise([details])
 
 
-def test_the_outcome_names_the_cells_that_failed(results, tmp_path):
-    path = tmp_path / "summary.csv"
+def test_the_outcome_names_the_cells_that_failed(results):
     details, (finished, failed) = results
-    write_summary(summarise([details]), path)
     with pytest.raises(UserError) as caught:
-        report_outcome(path)
+        report_outcome(summarise([details]))
     message = str(caught.value)
     assert message.startswith("1 of 2 cells failed, the rest is made: ")
     assert failed.as_posix() in message
@@ -525,67 +550,35 @@ def test_the_outcome_names_the_cells_that_failed(results, tmp_path):
     assert message.splitlines() == [message]
 
 
-def test_the_outcome_of_a_run_without_failures_is_a_line_in_the_log(pair, wanted, tmp_path, caplog):
+def test_the_outcome_of_a_run_without_failures_is_a_line_in_the_log(pair, wanted, caplog):
     caplog.set_level(logging.INFO)
     details, _ = described(pair, wanted(1.0))
-    write_summary(summarise([details]), tmp_path / "summary.csv")
-    report_outcome(tmp_path / "summary.csv")
+    report_outcome(summarise([details]))
     assert "1 cells are finished" in caplog.text
 
 
 # ---------------------------------------------------------------- tiles for the grids
 
 
-def place(ratio: str, style: str = "night") -> Place:
-    return ("cat", style, "all", ratio)
-
-
-def test_cells_are_arranged_by_their_names_whatever_their_order_on_disk(pair, wanted):
-    ones = wanted(1.0, 10.0)
-    other = dataclasses.replace(pair, style_name="day")
-    files = [
-        str(described(pair, list(reversed(ones)))[0]),
-        str(described(other, others := wanted(10.0, 1.0, folder="other"))[0]),
-    ]
-    rows = [
-        [place("1e+00"), place("1e+00", "day")],
-        [place("1e-01"), place("1e-01", "day")],
-        [place("1e-01", "day")],
-    ]
-    pictures = [[tile.picture for tile in row] for row in cell_rows(files, rows)]
-    assert pictures == [
-        [ones[0].path, others[1].path],
-        [ones[1].path, others[0].path],
-        [others[0].path],
-    ]
-
-
-def test_a_failed_cell_has_a_tile_that_says_so(results):
-    details, cells = results
-    ((finished, failed),) = cell_rows([str(details)], [[place("1e+00"), place("1e-12")]])
+def test_a_cell_s_tile_is_its_picture_and_a_failed_one_s_says_so(results):
+    _, cells = results
+    ((finished, failed),) = cell_rows([list(cells)])
     assert finished.picture == next(iter(cells))
     assert "failed" in failed.note
     assert failed.picture is None
 
 
-def test_a_cell_that_no_details_have_is_named_with_the_remedy(results):
-    with pytest.raises(CellError, match=r"lacks 2 of .* such as cat × night × all × 5e0\. Delete"):
-        cell_rows([str(results[0])], [[place("1e+00"), place("5e0"), place("6e0")]])
-
-
 def test_a_missing_picture_is_named_with_the_remedy(results):
-    details, (finished, failed) = results
-    for picture, ratio in ((finished, "1e+00"), (failed, "1e-12")):
+    _, cells = results
+    for picture in cells:
         picture.unlink()
         with pytest.raises(CellError, match=r"png is missing; run snakemake without a target"):
-            cell_rows([str(details)], [[place(ratio)]])
+            cell_rows([[picture]])
 
 
-def test_the_picture_of_a_cell_that_a_grid_does_not_show_may_be_missing(results):
-    details, (_, failed) = results
-    failed.unlink()
-    ((tile,),) = cell_rows([str(details)], [[place("1e+00")]])
-    assert tile.picture is not None
+def test_a_picture_that_is_no_cell_is_refused(pair):
+    with pytest.raises(ImageError, match="carries no settings of nst"):
+        cell_rows([[pair.content]])
 
 
 def test_an_input_has_a_tile_with_its_title(pair):

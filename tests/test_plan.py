@@ -144,6 +144,7 @@ def test_a_calibration_measures_each_kind_at_each_size():
     assert few < deep, "fewer layers take less time"
 
 
+@pytest.mark.slow
 def test_a_calibration_whose_batch_did_not_fit_counts_the_half_that_did(monkeypatch):
     """Else the costs would be those of half as many cells."""
     real, sizes = Objective.__call__, []
@@ -164,6 +165,7 @@ def test_a_calibration_whose_batch_did_not_fit_counts_the_half_that_did(monkeypa
     assert cost.evaluation > 0.09, "0.2 s for the two of them"
 
 
+@pytest.mark.slow
 def test_the_command_measures_this_machine_and_says_what_a_run_takes(run, capsys):
     run()
     Path("my.yaml").write_text(

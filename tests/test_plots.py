@@ -26,13 +26,12 @@ from nst.reports.plots import (
     plot_losses,
     plot_pair,
     plot_ratios,
-    read_pair,
-    read_table,
     save_plot,
     spread_out,
     title_of,
 )
 from nst.reports.ranking import rank_cells
+from nst.reports.summary import read_table
 
 SIGNS = "Costs $5, $6: a_b^c <b>&amp; \\frac{1}{2} %s {x}"
 
@@ -367,7 +366,7 @@ def test_a_pair_is_read_from_the_table_of_all(table, tmp_path):
     path = Path(tmp_path / "summary.parquet")
     cells.to_parquet(path, index=False)
     assert len(read_table(path)) == 16
-    pair = read_pair(path, "cat", "wave")
+    pair = read_table(path, ("cat", "wave"))
     assert len(pair) == 8
     assert set(pair["style"]) == {"wave"}
-    assert read_pair(path, "dog", "wave").empty
+    assert read_table(path, ("dog", "wave")).empty

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from workflow_runs import ROOT, cluster_python
 
+pytestmark = pytest.mark.slow
+
 PROFILES = ROOT / "profiles"
 CLUSTERS = ("slurm", "kubernetes", "cluster-generic")
 

@@ -53,8 +53,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def summary(tmp_path: Path) -> Path:
-    path = tmp_path / "summary.csv"
+def summary() -> pd.DataFrame:
     table = {
         "content": ["cat", '<b>&"x"', "cat"],
         "ratio": ["1e-1", "1e-1", "1e-1"],
@@ -62,8 +61,7 @@ def summary(tmp_path: Path) -> Path:
         "pareto": [True, False, False],
         "fingerprint": ["abc", "def", "ghi"],
     }
-    pd.DataFrame(table).to_csv(path, index=False)
-    return path
+    return pd.DataFrame(table)
 
 
 def test_a_table_shows_its_rows_rounded_and_sorts_them_as_they_are(summary, tmp_path):
@@ -142,6 +140,7 @@ def data(report: str, name: str) -> dict:
     return json.loads(found[1])
 
 
+@pytest.mark.slow
 def test_the_report_has_each_grid_plot_and_page_once_under_its_labels(run, report):
     results = data(report, "results")
     labels = {path: result["labels"] for path, result in results.items()}
@@ -181,6 +180,7 @@ def test_the_report_has_each_grid_plot_and_page_once_under_its_labels(run, repor
         assert "system-message" not in result["caption"], "docutils could read it"
 
 
+@pytest.mark.slow
 def test_a_grid_of_the_report_is_a_small_picture(run, report):
     grids = [path for path in data(report, "results") if path.endswith(".jpg")]
     assert len(grids) >= 3, "of pairs, of contents, and of all"
@@ -189,12 +189,14 @@ def test_a_grid_of_the_report_is_a_small_picture(run, report):
             assert picture.width <= 1400
 
 
+@pytest.mark.slow
 def test_the_categories_are_few(report):
     categories = data(report, "categories")
     assert set(categories) == {"Grids", "Plots", "Gallery", "Table", "Settings"}
     assert set(categories["Grids"]) == {"Overview", "Contents", "Pairs"}
 
 
+@pytest.mark.slow
 def test_the_start_page_has_the_configuration_as_text(report):
     text = data(report, "workflow_desc")
     assert "Neural style transfer" in text
@@ -204,6 +206,7 @@ def test_the_start_page_has_the_configuration_as_text(report):
     assert "system-message" not in text
 
 
+@pytest.mark.slow
 def test_the_pages_say_what_the_cells_are_and_were_made_with(run):
     pages = run / "results" / "report"
     table = Page((pages / "table.html").read_text("utf-8"))
@@ -217,12 +220,14 @@ def test_the_pages_say_what_the_cells_are_and_were_made_with(run):
     assert not made_with.addresses
 
 
+@pytest.mark.slow
 def test_the_report_asks_nothing_of_the_network(report):
     page = Page(re.sub(r"<script[^>]*>.*?</script>", "", report, flags=re.DOTALL))
     assert not [one for one in page.addresses if re.match(r"(https?:)?//", str(one))]
     assert not re.search(r"<script[^>]+src=", report)
 
 
+@pytest.mark.slow
 def test_the_report_is_small_beside_the_run(run, report):
     """Most of this one is Snakemake's own scripts; the run's part is what grows."""
     own = len(report.encode())
@@ -237,6 +242,7 @@ def test_the_report_is_small_beside_the_run(run, report):
     assert packed.stat().st_size < own + shown
 
 
+@pytest.mark.slow
 def test_the_gallery_of_the_report_has_its_pictures_beside_it(run, report):
     page = data(report, "results")["results/report/gallery/index.html"]["data_uri"]
     beside = (run / "unpacked" / "report" / page).parent / "pictures"

@@ -19,30 +19,30 @@ from made_cells import make_cell
 from workflow_runs import ROOT, snakemake, write_config
 
 from nst.cells.cell import TRACE_POINTS, Source, write_details
-from nst.reports.plots import read_pair
-from nst.reports.summary import gather_traces, write_traces
+from nst.reports.summary import read_table, summarise
+
+pytestmark = pytest.mark.slow
 
 VARIANTS = 100
 FEW, MANY = 5, 20  # pairs
 STEPS = {
     "tables": """
-from nst.reports.summary import summarise, write_parquet, write_summary, write_traces
-table = summarise(details)
+from nst.reports.summary import summarise, write_parquet, write_summary
+table = summarise(sorted(folder.glob("details/*/*.json")), folder / "traces.parquet")
 write_summary(table, folder / "summary.csv")
 write_parquet(table, folder / "summary.parquet")
-write_traces(details, folder / "traces.parquet")
 """,
     "made with": """
 from nst.reports.report import write_made_with_page
-write_made_with_page(details, folder / "made_with.html")
+from nst.reports.summary import read_table
+write_made_with_page(read_table(folder / "summary.parquet"), folder / "made_with.html")
 """,
     "gallery": """
-from nst.cells.cell import read_details
 from nst.gallery.page import write_gallery
-from nst.gallery.entries import gallery_entries, read_table
-pairs = map(read_details, details)
-cells = ((cell, picture) for pair in pairs for picture, cell in pair.items())
-entries = gallery_entries(cells, read_table(folder / "summary.csv"), folder / "inputs")
+from nst.gallery.entries import gallery_entries
+from nst.reports.summary import read_table
+table = read_table(folder / "summary.parquet")
+entries = gallery_entries(table, folder / "traces.parquet", folder / "inputs")
 write_gallery(entries, folder / "gallery", title="many")
 """,
 }
@@ -50,7 +50,6 @@ PROGRAM = """
 import re, sys
 from pathlib import Path
 folder = Path(sys.argv[1])
-details = sorted(folder.glob("details/*/*.json"))
 {step}
 # Not getrusage, which counts what the process that started this one had.
 print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)
@@ -124,13 +123,12 @@ def test_the_traces_of_many_pairs_are_read_for_one_of_them_alone(tmp_path: Path)
     """Groups of rows are found by the names in them, and few small ones are put together."""
     results = make_results(tmp_path, 3)
     details = sorted(results.glob("details/*/*.json"))
-    write_traces(details, tmp_path / "traces.parquet")
+    summarise(details, tmp_path / "traces.parquet")
     file = pq.ParquetFile(tmp_path / "traces.parquet")
     assert file.metadata.num_rows == 3 * VARIANTS * TRACE_POINTS
     assert file.num_row_groups == 3
-    one = read_pair(tmp_path / "traces.parquet", "cat", "style1")
-    whole = pd.read_parquet(tmp_path / "traces.parquet")
-    pd.testing.assert_frame_equal(whole, gather_traces(details))
+    one = read_table(tmp_path / "traces.parquet", ("cat", "style1"))
+    whole = read_table(tmp_path / "traces.parquet")
     expected = whole[whole["style"] == "style1"].reset_index(drop=True)
     pd.testing.assert_frame_equal(one, expected)
 
@@ -157,5 +155,5 @@ def test_ten_thousand_cells_are_planned_as_a_job_for_each_pair(tmp_path: Path):
     planned = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout, re.MULTILINE))
     assert planned["stylize"] == "100"
     assert planned["pair_grid"] == "100"
-    images, grids, plots, once = 20 + 1, 100 + 100, 10, 7
+    images, grids, plots, once = 20 + 1, 100 + 100, 10, 8
     assert int(planned["total"]) == images + 100 + grids + plots + once

@@ -247,6 +247,7 @@ print(json.dumps({"told": told, "places": [one.index for one in split], "gap": g
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory so")
 def test_when_memory_really_runs_out_the_batch_is_halved_and_nothing_is_lost():
     run = subprocess.run(

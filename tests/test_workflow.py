@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,8 @@ from workflow_runs import LAYERS, ROOT, command, details, small_config, snakemak
 
 from nst.cells.cell import read_details, read_record
 from nst.reports.summary import COLUMNS, MEASURES, TRACE_TYPES
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -90,18 +91,11 @@ def test_the_tables_are_plotted(finished: Path):
 
 def test_each_pair_has_a_suggestion_and_every_cell_a_trace(finished: Path):
     table = pd.read_parquet(finished / "results" / "summary.parquet")
-    assert list(table.columns) == list(COLUMNS)
     assert table.groupby(["content", "style"])["suggested"].sum().tolist() == [1] * 4
     assert table[list(MEASURES)].notna().all(axis=None)
     traces = pd.read_parquet(finished / "results" / "traces.parquet")
     assert set(traces["fingerprint"]) == set(table["fingerprint"])
     assert len(traces) == 3 * 16
-
-
-def test_a_second_run_has_nothing_to_do(grid: Path):
-    run = snakemake(grid)
-    assert run.returncode == 0
-    assert "Nothing to be done" in run.stdout
 
 
 def test_another_mirror_or_device_is_no_reason_to_make_anything_again(grid: Path):
@@ -110,15 +104,24 @@ def test_another_mirror_or_device_is_no_reason_to_make_anything_again(grid: Path
     assert "Nothing to be done" in run.stdout
 
 
-def test_a_title_may_have_braces_and_lost_details_come_back(grid: Path):
+def test_what_is_lost_comes_back_from_the_store_and_a_title_may_have_braces(grid: Path):
     config = small_config()
     config["contents"][0]["title"] = "A {cat} {2020}"
     write_config(grid, config)
-    lost = grid / "results/details/a cat/great_wave_study.json"
-    lost.unlink()
+    named = grid / "results/details/a cat/great_wave_study.json"
+    lost = grid / "results/details/über/nuit étoilée.json"
+    cell = grid / "results/cells/über/great_wave_study/fine/1e0.png"
+    details_before, cell_before = read_details(lost), cell.read_bytes()
+    for path in (named, lost, cell):
+        path.unlink()
     run = snakemake(grid)
     assert run.returncode == 0, run.stdout
-    assert {cell.content.title for cell in read_details(lost).values()} == {"A {cat} {2020}"}
+    assert {one.content.title for one in read_details(named).values()} == {"A {cat} {2020}"}
+    assert list(read_details(lost)) == list(details_before)
+    assert cell.read_bytes() == cell_before
+    remade = [*read_details(lost).values(), details(grid)["über/great_wave_study/fine/1e0"]]
+    assert all(one.reused for one in remade)
+    assert "Nothing to be done" in snakemake(grid).stdout
 
 
 def test_details_have_the_cells_of_a_pair_as_the_config_lists_them(finished: Path):
@@ -130,31 +133,6 @@ def test_details_have_the_cells_of_a_pair_as_the_config_lists_them(finished: Pat
         for picture, cell in cells.items():
             assert read_record(picture)["fingerprint"] == cell.fingerprint
             assert read_record(picture)["losses"] == cell.losses
-
-
-def test_lost_details_come_back_without_computing_a_cell(grid: Path):
-    lost = grid / "results/details/über/nuit étoilée.json"
-    before = read_details(lost)
-    lost.unlink()
-    run = snakemake(grid)
-    assert run.returncode == 0, run.stdout
-    assert list(read_details(lost)) == list(before)
-    assert all(cell.reused for cell in read_details(lost).values())
-    assert "Nothing to be done" in snakemake(grid).stdout
-
-
-def test_a_new_ratio_computes_only_the_new_cells(grid: Path):
-    config = small_config()
-    config["ratios"].append("1e-1")
-    write_config(grid, config)
-    run = snakemake(grid)
-    assert run.returncode == 0, run.stdout
-    reused = {name: cell.reused for name, cell in details(grid).items()}
-    assert len(reused) == 24
-    assert list(pd.read_csv(grid / "results/summary.csv")["ratio"]) == [1, 0.01, 0.1] * 8
-    assert {name for name, again in reused.items() if not again} == {
-        name for name in reused if name.endswith("/1e-1")
-    }
 
 
 def test_removing_a_style_leaves_the_other_cells_untouched(grid: Path):
@@ -170,16 +148,6 @@ def test_removing_a_style_leaves_the_other_cells_untouched(grid: Path):
     assert "rule stylize" not in run.stdout
     assert stamps() == before
     assert len(pd.read_csv(grid / "results" / "summary.csv")) == 8
-
-
-def test_a_deleted_cell_comes_back_from_the_store(grid: Path):
-    cell = grid / "results/cells/a cat/great_wave_study/fine/1e0.png"
-    before = cell.read_bytes()
-    cell.unlink()
-    run = snakemake(grid)
-    assert run.returncode == 0, run.stdout
-    assert cell.read_bytes() == before
-    assert details(grid)["a cat/great_wave_study/fine/1e0"].reused
 
 
 def test_a_picture_that_a_grid_cannot_open_is_named_in_one_line(grid: Path):
@@ -339,55 +307,6 @@ def test_a_broken_image_is_named_before_any_long_job_and_costs_nothing(grid: Pat
     assert "Traceback" not in run.stdout
     assert "rule stylize" not in run.stdout
     assert sorted(grid.glob("results/cells/**/*.png")) == before
-
-
-def records(folder: Path) -> dict[str, list[tuple[int, int, int]]]:
-    """Return inputs, outputs and bytes of the record for every job that was run, by its rule.
-
-    Snakemake writes a record for each output and reads them all at every start.
-    """
-    jobs: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for path in (folder / ".snakemake" / "metadata").rglob("*"):
-        if path.is_file():
-            record = json.loads(path.read_text("utf-8"))
-            job = (record["rule"], *record["log"])
-            jobs.setdefault(job, []).append((len(record["input"]), path.stat().st_size))
-    found: dict[str, list[tuple[int, int, int]]] = {}
-    for (rule, _), of_job in sorted(jobs.items()):
-        inputs, size = max(of_job)
-        found.setdefault(rule, []).append((inputs, len(of_job), size))
-    return found
-
-
-def test_what_is_gathered_depends_on_the_pairs_and_not_on_their_cells(grid: Path):
-    """A plan's time goes into the files that the jobs name."""
-    config = small_config()
-    config["ratios"] = [f"1e-{n}" for n in range(6)]
-    write_config(grid, config)
-    shutil.rmtree(grid / ".snakemake")
-    run = snakemake(grid)
-    assert run.returncode == 0, run.stdout
-    named = {
-        rule: {(inputs, outputs) for inputs, outputs, _ in jobs}
-        for rule, jobs in records(grid).items()
-    }
-    pairs, variants = 4, 12
-    assert named["stylize"] == {(3, variants + 1)}, "the pictures, and one file for what they held"
-    forms = 3  # PNG, PDF and JPEG
-    assert named["pair_grid"] == {(3, forms)}
-    assert named["content_grid"] == {(1 + 2 + 2, forms)}, "the content, two styles and their pairs"
-    assert named["overview_grid"] == {(4 + pairs, forms)}
-    assert named["summarise"] == {(pairs, 3)}, "two tables, and the traces"
-    assert named["gallery"] == {(pairs + 1 + 4, 1)}, "details, the table, four pictures"
-    assert named["pair_plots"] == {(2, 2 * 2 * 2)}, "of two styles, cells and losses, PNG and SVG"
-
-
-def test_the_record_of_a_job_does_not_grow_with_its_variants(finished: Path):
-    jobs = records(finished)
-    jobs.pop("confirm")  # waits for everything that is made of the cells, once in a run
-    sizes = [size for of_rule in jobs.values() for *_, size in of_rule]
-    assert len(sizes) > 10
-    assert max(sizes) < 4000
 
 
 def test_the_plan_is_made_without_torch(tmp_path: Path):

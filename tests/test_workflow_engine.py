@@ -18,6 +18,8 @@ from workflow_runs import ROOT, command, details, small_config, snakemake, write
 from nst.system import device_lock
 from nst.system.device_lock import hold_one
 
+pytestmark = pytest.mark.slow
+
 UUIDS = [f"GPU-{digit * 8}-0000-4000-8000-{digit * 12}" for digit in "abcd"]
 MADE = "results/details"
 TABLE = ("--", "results/summary.csv")
@@ -36,7 +38,7 @@ def grid(tmp_path: Path) -> Path:
     paint(tmp_path / "photos" / "a cat.png", 1, (64, 48))
     paint(tmp_path / "photos" / "über.jpg", 2, (50, 70))
     paint(tmp_path / "paintings" / "nuit étoilée.png", 3, (90, 60))
-    write_config(tmp_path, small_config())
+    write_config(tmp_path, small_config() | {"precision": "float32"})
     return tmp_path
 
 

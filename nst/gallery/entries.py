@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from nst.cells.cell import Cell, Source
+from nst.reports.summary import read_table
 
-KEY = ("content", "style", "layers", "ratio")  # the columns that name a cell
 LOSSES = ("content", "style", "tv", "total")  # the losses of a recipe; the others are measures
 
 
@@ -128,80 +128,67 @@ class Entry:
     fingerprint: str = ""
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a summary table; a picture named ``NA`` or ``001`` keeps its name."""
-    names = dict.fromkeys((*KEY, "reason"), str)
-    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+def gallery_entries(table: pd.DataFrame, traces: Path, inputs: Path) -> Iterator[Entry]:
+    """Yield an entry for each row of the table of cells, in its order.
 
-
-def gallery_entries(
-    cells: Iterable[tuple[Cell, Path]], table: pd.DataFrame, inputs: Path
-) -> Iterator[Entry]:
-    """Yield an entry for each cell and its picture, in their order.
-
-    ``table`` is the summary; what it says of a cell (``METRICS``, ``rank``, ``pareto``,
-    ``suggested``, ``reason``) is added, and a column that it does not have is left out. ``inputs``
-    holds the images of the run as ``content/{name}.png`` and ``style/{name}.png``.
+    ``traces`` is the table of traces in Parquet, of which one pair's rows are in memory at a time.
+    ``inputs`` holds the images of the run as ``content/{name}.png`` and ``style/{name}.png``.
     """
-    known = [one.name for one in METRICS] + ["rank", "pareto", "suggested", "reason"]
-    columns = [name for name in known if name in table.columns]
-    rows = {
-        tuple(row[: len(KEY)]): dict(zip(columns, row[len(KEY) :], strict=True))
-        for row in table[[*KEY, *columns]].itertuples(index=False, name=None)
-    }
-    for cell, picture in cells:
-        name = (cell.content.name, cell.style.name, cell.layers, cell.ratio)
-        yield _entry(cell, picture, rows.get(name, {}), inputs)
+    metrics = [one.name for one in METRICS]
+    for content, style in table[["content", "style"]].drop_duplicates().itertuples(index=False):
+        rows = table[(table["content"] == content) & (table["style"] == style)]
+        curves = dict(iter(read_table(traces, (content, style)).groupby("fingerprint")))
+        for row in rows.itertuples(index=False):
+            trace = _curves(curves.get(str(row.fingerprint)))
+            yield _entry(row._asdict(), metrics, trace, inputs)
 
 
-def _entry(cell: Cell, picture: Path, row: Mapping[str, Any], inputs: Path) -> Entry:
-    """Join what a cell and its row in the table say."""
-    said = {name: value for name, value in row.items() if not pd.isna(value)}
-    suggested = _flag(said.get("suggested"))
+def _entry(
+    row: Mapping[str, Any],
+    metrics: Sequence[str],
+    trace: Mapping[str, Sequence[int | float]],
+    inputs: Path,
+) -> Entry:
+    """Lay out what a row says."""
+    finished, ranked = row["status"] == "finished", not pd.isna(row["rank"])
     return Entry(
-        content=_subject(cell.content, inputs / "content"),
-        style=_subject(cell.style, inputs / "style"),
-        layers=cell.layers,
-        ratio=cell.ratio,
-        formulation=cell.formulation,
-        picture=picture if cell.status == "finished" else None,
-        width=cell.width,
-        height=cell.height,
-        status=cell.status,
-        reason=cell.reason,
-        settings=cell.settings.to_dict(),
-        metrics=_metrics(cell.losses, said),
-        rank=int(said["rank"]) if "rank" in said else None,
-        pareto=_flag(said.get("pareto")),
-        suggested=suggested,
-        suggestion=str(said.get("reason", "")) if suggested else "",
-        trace=cell.trace,
-        seconds=cell.seconds,
-        device=cell.device,
-        fingerprint=cell.fingerprint,
+        content=_subject(row["content"], row["content_title"], inputs / "content"),
+        style=_subject(row["style"], row["style_title"], inputs / "style"),
+        layers=row["layers"],
+        ratio=row["ratio"],
+        formulation=row["formulation"],
+        picture=Path(row["path"]) if finished else None,
+        width=row["width"],
+        height=row["height"],
+        status=row["status"],
+        reason=row["failure"],
+        settings=json.loads(row["settings"]),
+        metrics={name: row[name] for name in metrics if _is_finite(row[name])},
+        rank=int(row["rank"]) if ranked else None,
+        pareto=bool(row["pareto"]),
+        suggested=bool(row["suggested"]),
+        suggestion=row["reason"] if row["suggested"] else "",
+        trace=trace,
+        seconds=row["seconds"],
+        device=row["device"],
+        fingerprint=row["fingerprint"],
     )
 
 
-def _subject(source: Source, folder: Path) -> Subject:
-    """Find a source's picture, if it is there."""
-    picture = folder / f"{source.name}.png"
-    return Subject(source.name, source.title, picture if picture.is_file() else None)
+def _subject(name: str, title: str, folder: Path) -> Subject:
+    """Find the picture of a content or style, if it is there."""
+    picture = folder / f"{name}.png"
+    return Subject(name, title, picture if picture.is_file() else None)
 
 
-def _metrics(losses: Mapping[str, float], said: Mapping[str, Any]) -> dict[str, float]:
-    """Gather a cell's finite numbers under the table's names, without the losses of single layers.
-
-    Those of single layers are the ones with a space in their name, as ``style relu1_1``.
-    """
-    own = {
-        f"{name}_loss" if name in LOSSES else name: value
-        for name, value in losses.items()
-        if " " not in name
-    }
-    known = {one.name: said[one.name] for one in METRICS if one.name in said}
-    return {name: float(value) for name, value in (own | known).items() if math.isfinite(value)}
+def _is_finite(value: object) -> bool:
+    """Tell whether a number is there and finite."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _flag(value: object) -> bool:
-    """Read a truth value; in a column with gaps, CSV has it as text."""
-    return str(value).lower() in {"true", "1", "1.0"}
+def _curves(rows: pd.DataFrame | None) -> dict[str, list[int] | list[float]]:
+    """Return a cell's losses on the way by name, and the evaluations that they are of."""
+    if rows is None:
+        return {}
+    named = {"evaluation": "evaluation"} | {f"{name}_loss": name for name in LOSSES}
+    return {short: rows[name].tolist() for name, short in named.items()}

@@ -73,17 +73,6 @@ AXIS_TITLES = {
 }
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table in Parquet."""
-    return pd.read_parquet(path)
-
-
-def read_pair(path: Path, content: str, style: str) -> pd.DataFrame:
-    """Read a pair's rows of a table in Parquet."""
-    table = pd.read_parquet(path, filters=[("content", "==", content), ("style", "==", style)])
-    return table.reset_index(drop=True)
-
-
 def save_plot(figure: Figure, *paths: Path) -> None:
     """Write a figure in the formats of the paths' suffixes; the same one gives the same bytes."""
     for path in paths:

@@ -5,6 +5,7 @@ Each is one HTML file with nothing beside it. Everything that a user could have 
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nst.cells.cell import read_details
+from nst.reports.summary import FACTS
 from nst.system.files import write_atomically
 
 HIDDEN = ("fingerprint", "path")  # for programs, not for people
@@ -65,14 +66,12 @@ for (const head of document.querySelectorAll("thead th")) {
 </script>"""
 
 
-def write_table_page(summary: Path, path: Path) -> None:
-    """Write the summary (CSV) as a page whose columns can be sorted.
+def write_table_page(table: pd.DataFrame, path: Path) -> None:
+    """Write the table of cells as a page whose columns can be sorted.
 
     What is the same for all cells stands above the table, once.
     """
-    table = pd.read_csv(summary, dtype={"ratio": str}, keep_default_na=False, na_values=[""])
-    table = table.drop(columns=list(HIDDEN), errors="ignore")
-    table.columns = table.columns.astype(str)
+    table = table.drop(columns=[*HIDDEN, *FACTS], errors="ignore")
     many = len(table) > 1
     same = [str(name) for name in table if many and table[name].nunique(dropna=False) == 1]
     body = ""
@@ -83,20 +82,19 @@ def write_table_page(summary: Path, path: Path) -> None:
     _write(path, f"{len(table)} cells", body + _sortable(table.drop(columns=same)) + SORT)
 
 
-def write_made_with_page(details: Iterable[Path], path: Path) -> None:
-    """Write what the cells of these details files were made with: settings, versions, devices.
-
-    Raises:
-        CellError: a file cannot be read.
-    """
+def write_made_with_page(table: pd.DataFrame, path: Path) -> None:
+    """Write what the cells of a table were made with: settings, versions, devices."""
     kinds: defaultdict[str, Counter[str]] = defaultdict(Counter)
     versions, devices = Counter[str](), Counter[str]()
-    for file in details:  # one by one, since traces are most of a file
-        for cell in read_details(file).values():
-            versions[_listed(cell.versions)] += 1
-            devices["; ".join(filter(None, (cell.device, _listed(cell.machine))))] += 1
-            for name, value in cell.settings.to_dict().items():
-                kinds[name][_value(value)] += 1
+    for text, count in table["versions"].value_counts().items():
+        versions[_listed(json.loads(str(text)))] += count
+    for text, count in table["settings"].value_counts().items():
+        for name, value in json.loads(str(text)).items():
+            kinds[name][_value(value)] += count
+    where = table["device"] + "\n" + table["machine"]
+    for text, count in where.value_counts().items():
+        device, machine = str(text).split("\n")
+        devices["; ".join(filter(None, (device, _listed(json.loads(machine)))))] += count
     rows = [(name, next(iter(kind))) for name, kind in kinds.items() if len(kind) == 1]
     varied = [name for name, kind in kinds.items() if len(kind) > 1]
     body = "<h2>Versions</h2>" + _facts(_counted(versions))

@@ -1,8 +1,9 @@
-"""The summary table: one row per cell."""
+"""The table of the cells, which grids, plots, gallery and report read; and that of their traces."""
 
 from __future__ import annotations
 
 import io
+import json
 import logging
 from collections.abc import Iterable
 from math import nan
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nst.cells.cell import Cell, read_details
-from nst.errors import UserError
+from nst.errors import CellError, UserError
 from nst.reports.ranking import RANKING, rank_cells
 from nst.system.files import write_atomically
 
@@ -53,6 +54,11 @@ COLUMNS = (
     "status",
     *RANKING,
 )
+FACTS = (
+    *("content_title", "style_title", "failure", "attempts"),
+    *("settings", "versions", "machine"),
+)
+"""Columns of the table that the CSV leaves out; the last three are JSON."""
 TRACE_TYPES = {
     **dict.fromkeys(("content", "style", "layers", "ratio", "fingerprint"), "str"),
     "evaluation": "int64",
@@ -61,56 +67,61 @@ TRACE_TYPES = {
 ROWS_TOGETHER = 20_000  # of the traces; some MB, and few enough groups for millions of rows
 
 
-def summarise(details: Iterable[Path]) -> pd.DataFrame:
+def summarise(details: Iterable[Path], traces: Path | None = None) -> pd.DataFrame:
     """Return a table with a row for each cell of the pairs' ``details`` files, in their order.
 
-    The columns are ``COLUMNS``; results/README.md says what they hold. The files are read one by
-    one, since traces are most of them, and not kept.
+    The columns are ``COLUMNS`` and ``FACTS``; results/README.md says what they hold. The losses on
+    the way to each cell go to the Parquet file ``traces``, whole or not at all: the columns of
+    ``TRACE_TYPES``, a row for each evaluation that the details have.
+
+    The files are read once, one by one: traces are most of them, and at most ``ROWS_TOGETHER`` rows
+    and one file's are in memory. These are a row group, so that a reader of one pair finds its rows
+    without reading the others.
 
     Raises:
         CellError: a file cannot be read.
     """
-    rows = [_row(cell, path) for file in details for path, cell in read_details(file).items()]
-    columns = [column for column in COLUMNS if column not in RANKING]
-    return rank_cells(pd.DataFrame(rows, columns=columns))
-
-
-def gather_traces(details: Iterable[Path]) -> pd.DataFrame:
-    """Return the losses on the way to each cell of ``details``, a row for each evaluation kept.
-
-    The columns are those of ``TRACE_TYPES``. Of a long optimisation
-    ``nst.cells.cell.TRACE_POINTS`` rows were kept.
-
-    Raises:
-        CellError: a file cannot be read.
-    """
-    columns: dict[str, list[Any]] = {name: [] for name in TRACE_TYPES}
-    for path in details:
-        for cell in read_details(path).values():
-            for name, values in _trace(cell).items():
-                columns[name] += values
-    return pd.DataFrame(columns).astype(TRACE_TYPES)
-
-
-def write_traces(details: Iterable[Path], path: Path) -> None:
-    """Write what ``gather_traces`` returns as Parquet, whole or not at all.
-
-    At most ``ROWS_TOGETHER`` rows and one file's are in memory at a time. They are a row group, so
-    that a reader of one pair finds its rows without reading the others.
-
-    Raises:
-        CellError: a file cannot be read.
-    """
+    rows: list[dict[str, object]] = []
     encoded = io.BytesIO()
-    schema = pa.Schema.from_pandas(gather_traces([]), preserve_index=False)
+    schema = pa.Schema.from_pandas(_traces([]), preserve_index=False)
     with pq.ParquetWriter(encoded, schema) as writer:
         waiting: list[pd.DataFrame] = []
         for file in details:
-            waiting.append(gather_traces([file]))
+            cells = read_details(file)
+            rows += [_row(cell, path) for path, cell in cells.items()]
+            waiting.append(_traces(cells.values()))
             if sum(map(len, waiting)) >= ROWS_TOGETHER:
                 _write_rows(writer, waiting)
         _write_rows(writer, waiting)
-    write_atomically(path, encoded.getvalue())
+    if traces is not None:
+        write_atomically(traces, encoded.getvalue())
+    columns = [column for column in COLUMNS if column not in RANKING]
+    table = rank_cells(pd.DataFrame(rows, columns=[*columns, *FACTS]))
+    return table[[*COLUMNS, *FACTS]]
+
+
+def read_table(path: Path, pair: tuple[str, str] | None = None) -> pd.DataFrame:
+    """Read the table of cells or that of traces: all, or the rows of one content and style.
+
+    Raises:
+        CellError: the file is missing or damaged.
+    """
+    filters = pair and [("content", "==", pair[0]), ("style", "==", pair[1])]
+    try:
+        return pd.read_parquet(path, filters=filters).reset_index(drop=True)
+    except (OSError, pa.ArrowException) as error:
+        raise CellError(
+            f"{path} cannot be read ({type(error).__name__}); delete it, and run again"
+        ) from error
+
+
+def _traces(cells: Iterable[Cell]) -> pd.DataFrame:
+    """Return the losses on the way to each of ``cells``, a row for each evaluation kept."""
+    columns: dict[str, list[Any]] = {name: [] for name in TRACE_TYPES}
+    for cell in cells:
+        for name, values in _trace(cell).items():
+            columns[name] += values
+    return pd.DataFrame(columns).astype(TRACE_TYPES)
 
 
 def _write_rows(writer: pq.ParquetWriter, waiting: list[pd.DataFrame]) -> None:
@@ -122,8 +133,9 @@ def _write_rows(writer: pq.ParquetWriter, waiting: list[pd.DataFrame]) -> None:
 
 
 def write_summary(table: pd.DataFrame, path: Path) -> None:
-    """Write the table as CSV, whole or not at all."""
-    write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())
+    """Write the table's ``COLUMNS`` as CSV, for people, whole or not at all."""
+    text = table[list(COLUMNS)].to_csv(index=False, lineterminator="\n")
+    write_atomically(path, text.encode())
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
@@ -176,16 +188,22 @@ def _row(cell: Cell, path: Path) -> dict[str, object]:
         "fingerprint": cell.fingerprint,
         "path": path.as_posix(),
         "status": cell.status,
+        "content_title": cell.content.title,
+        "style_title": cell.style.title,
+        "failure": cell.reason,
+        "attempts": cell.attempts,
+        "settings": json.dumps(settings.to_dict()),
+        "versions": json.dumps(dict(cell.versions)),
+        "machine": json.dumps(dict(cell.machine)),
     }
 
 
-def report_outcome(path: Path) -> None:
-    """Log how many cells a summary has.
+def report_outcome(table: pd.DataFrame) -> None:
+    """Log how many cells a table has.
 
     Raises:
         UserError: some of them failed; the message names them.
     """
-    table = pd.read_csv(path)
     failed = table[table["status"] == "failed"]
     if len(failed):
         raise UserError(
@@ -193,4 +211,4 @@ def report_outcome(path: Path) -> None:
             f"{', '.join(failed['path'])}. Each says why: nst show FILE. To try again, change "
             "their settings, or delete them and run again."
         )
-    logger.info("%d cells are finished; see results/grids and %s", len(table), path)
+    logger.info("%d cells are finished; see results/grids and results/summary.csv", len(table))

@@ -41,7 +41,7 @@ SLURM = ROOT / "profiles" / "slurm"
 DETAILS = "results/details/{}/{}.json"
 TARGET = DETAILS.format("a cat", "wave")
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,6 +13,7 @@ sys.path.insert(0, workflow.basedir)
 from nst.commands.job import share_package_with_jobs
 from nst.config.allocation import allocate_fit, allocate_pair
 from nst.config.catalogue import read_catalogue
+from nst.config.paths import CELL, DETAILS, SNAPSHOTS
 from nst.config.quoting import refuse_unquotable
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION
@@ -56,9 +57,6 @@ wildcard_constraints:
     extractor="kmeans|vgg19|vgg19_16x|vgg16",
 
 
-CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
-DETAILS = "results/details/{content}/{style}.json"
-SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
 STRIP = "results/strips/{content}/{style}/{layers}/{ratio}"
 EXTRACTOR = f"results/extractors/{run.settings.extractor}.safetensors"
 WITH_SNAPSHOTS = [one for one in run.variants if one.settings.snapshots]

@@ -171,8 +171,7 @@ rule summarise:
 
 rule report_pages:
     input:
-        summary="results/summary.csv",
-        details=details_files(run.contents, run.styles),
+        "results/summary.parquet",
     output:
         table=report(
             "results/report/table.html",
@@ -201,7 +200,7 @@ rule confirm:
         grid_files(),
         plot_files(),
         "results/gallery/index.html",
-        summary="results/summary.csv",
+        table="results/summary.parquet",
     output:
         touch("results/complete"),
     log:

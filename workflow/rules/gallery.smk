@@ -9,8 +9,8 @@ OF_RECIPES = f"{run.settings.extractor}, each recipe at its own balance"
 
 rule gallery:
     input:
-        details=details_files(run.contents, run.styles),
-        summary="results/summary.csv",
+        table="results/summary.parquet",
+        traces="results/traces.parquet",
         contents=[prepared("content", name) for name in run.contents],
         styles=[prepared("style", name) for name in run.styles],
     output:

@@ -4,7 +4,7 @@
 # One job for all the pairs of a content: most of a job's time is its start.
 rule pair_plots:
     input:
-        summary="results/summary.parquet",
+        table="results/summary.parquet",
         traces="results/traces.parquet",
     output:
         pairs=pair_plot_files("pairs", "cells"),

@@ -11,8 +11,6 @@ rule precision:
         "../envs/nst.yaml"
     resources:
         gpu=1,
-    params:
-        device=run.device,
     message:
         "Ask for the precision that the device computes natively"
     script:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nst.commands.job import job
-from nst.reports.summary import report_outcome
+from nst.reports.summary import read_table, report_outcome
 
 with job(snakemake.log[0]):
-    report_outcome(Path(snakemake.input.summary))
+    report_outcome(read_table(Path(snakemake.input.table)))

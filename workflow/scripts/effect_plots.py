@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from nst.commands.job import job
-from nst.reports.plots import plot_layers, plot_ratios, read_table, save_plot
+from nst.reports.plots import plot_layers, plot_ratios, save_plot
+from nst.reports.summary import read_table
 
 with job(snakemake.log[0], snakemake.input):
     table = read_table(Path(snakemake.input[0]))

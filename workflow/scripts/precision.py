@@ -7,6 +7,7 @@ from nst.network.precision import choose_precision
 from nst.system.device import reserve_device
 from nst.system.files import write_atomically
 
-with job(snakemake.log[0]), reserve_device(snakemake.params.device) as device:
+name = snakemake.config.get("device", "auto")
+with job(snakemake.log[0]), reserve_device(name) as device:
     precision = choose_precision("auto", device)
     write_atomically(Path(snakemake.output[0]), f"{precision}\n".encode())

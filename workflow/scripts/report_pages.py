@@ -4,7 +4,9 @@ from pathlib import Path
 
 from nst.commands.job import job
 from nst.reports.report import write_made_with_page, write_table_page
+from nst.reports.summary import read_table
 
 with job(snakemake.log[0], snakemake.input):
-    write_table_page(Path(snakemake.input.summary), Path(snakemake.output.table))
-    write_made_with_page(map(Path, snakemake.input.details), Path(snakemake.output.made_with))
+    table = read_table(Path(snakemake.input[0]))
+    write_table_page(table, Path(snakemake.output.table))
+    write_made_with_page(table, Path(snakemake.output.made_with))
