@@ -246,8 +246,8 @@ def verify_pictures(
         _tell(error)
         raise typer.Exit(2) from error
     if as_json:
-        told = [one.to_dict() for one in found]
-        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        text = [one.to_dict() for one in found]
+        typer.echo(json.dumps(text, ensure_ascii=False, indent=2))
     raise typer.Exit(exit_status(found, exact=exact))
 
 
@@ -325,11 +325,11 @@ def _stylize(
         if cell.status == "failed":
             raise UserError(f"{cell.reason} {output} is not written.")
         write_atomically(output, made.read_bytes())
-    told = (
+    text = (
         f"{output}: {cell.width}x{cell.height} px, content loss {cell.losses['content']:.3f}, "
         f"style loss {cell.losses['style']:.3f}, {cell.seconds:.0f} s on {cell.device}"
     )
-    console.print(Text(told), soft_wrap=True)  # as Text, so that no file name is read as markup
+    console.print(Text(text), soft_wrap=True)  # as Text, so that no file name is read as markup
 
 
 def _duration(seconds: float) -> str:

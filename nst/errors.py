@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 
-LONGEST = 1500  # signs of a message: a screenful, which leaves room for every list of choices
+LONGEST = 1500  # characters of a message: a screenful, which leaves room for every list of choices
 
 
 class UserError(ValueError):
@@ -46,7 +46,7 @@ class FetchError(UserError):
 
 
 def one_line(text: str) -> str:
-    r"""Return text as one line that is safe to print and to log, at most ``LONGEST`` signs long.
+    r"""Return text as one line that is safe to print and to log, of at most ``LONGEST`` characters.
 
     Line breaks become spaces. Control characters and halves of surrogate pairs, which a file name
     may hold, are spelt as ``\x1b``: a terminal would obey the first and no encoding has the
@@ -57,10 +57,10 @@ def one_line(text: str) -> str:
     return "".join(map(_printable, " ".join(text.splitlines()))).strip()
 
 
-def _printable(sign: str) -> str:
-    """Return a sign, or how Python spells one that does not show."""
-    if sign.isprintable():
-        return sign
-    if unicodedata.category(sign) == "Zs":
+def _printable(character: str) -> str:
+    """Return a character, or how Python spells one that does not show."""
+    if character.isprintable():
+        return character
+    if unicodedata.category(character) == "Zs":
         return " "
-    return sign.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

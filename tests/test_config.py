@@ -410,7 +410,7 @@ MISTAKES = {
     ),
     "a long title": (
         {"contents": [{"path": "photos/cat.png", "title": "a" * 201}]},
-        ("contents: a title may have up to 200 signs; got 201", "Shorten it."),
+        ("contents: a title may have up to 200 characters; got 201", "Shorten it."),
     ),
     "too many variants": (
         {"ratios": [f"1.{number}e0" for number in range(1000, 9000)]},

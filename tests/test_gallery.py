@@ -43,7 +43,7 @@ def unpacked(count: int, columns: list[dict]) -> list[dict]:
     cells: list[dict] = [{"metrics": {}, "trace": {}} for _ in range(count)]
     for column in columns:
         path = column["path"]
-        values = column.get("each") or [column["values"][place] for place in column["places"]]
+        values = column.get("each") or [column["values"][index] for index in column["indices"]]
         for cell, value in zip(cells, values, strict=True):
             if len(path) == 1:
                 cell[path[0]] = value

@@ -19,7 +19,7 @@ from nst.cells.metrics import (
     COLOUR_DIRECTIONS,
     LEVELS,
     PATCH,
-    PLACES,
+    POSITIONS,
     colour_quantiles,
     directions,
     feature_distance,
@@ -207,12 +207,12 @@ def test_the_order_and_the_number_of_points_do_not_matter():
 
 
 def test_of_many_places_the_same_ones_are_drawn_each_time():
-    many = torch.arange(PLACES + 1000)[:, None].float()
+    many = torch.arange(POSITIONS + 1000)[:, None].float()
     few = sampled(many)
-    assert len(few) == len(few.unique()) == PLACES
+    assert len(few) == len(few.unique()) == POSITIONS
     assert torch.equal(few, sampled(many))
     assert few.mean().item() == pytest.approx(many.mean().item(), rel=0.02)
-    assert torch.equal(sampled(many[:PLACES]), many[:PLACES])
+    assert torch.equal(sampled(many[:POSITIONS]), many[:POSITIONS])
 
 
 # ---------------------------------------------------------------- patches

@@ -17,7 +17,7 @@ from PIL import Image
 from workflow_runs import LAYERS, ROOT, command, details, small_config, snakemake, write_config
 
 from nst.cells.cell import read_details, read_record
-from nst.reports.summary import COLUMNS, MEASURES, TRACE_TYPES
+from nst.reports.summary import COLUMNS, FACTS, MEASURES, TRACE_TYPES
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +73,7 @@ def test_the_summary_has_a_documented_row_for_each_cell(finished: Path):
     assert table["total_loss"].notna().all()
     assert all((finished / path).is_file() for path in table["path"])
     documented = (ROOT / "results" / "README.md").read_text("utf-8")
-    assert all(f"`{column}`" in documented for column in (*COLUMNS, *TRACE_TYPES))
+    assert all(f"`{column}`" in documented for column in (*COLUMNS, *FACTS, *TRACE_TYPES))
 
 
 def test_the_tables_are_plotted(finished: Path):

@@ -1,4 +1,4 @@
-"""A finished cell on disk: a picture that carries what made it, and a place in its pair's details.
+"""A finished cell on disk: a picture that carries what made it, and an entry in its pair's details.
 
 The PNG's text holds everything that is the same whenever the cell is made again on its machine, so
 that equal cells are equal files; ``nst.cells.verify`` makes the cell again from it. The details,
@@ -169,7 +169,7 @@ def write_cell(cell: Cell, image: Image.Image, path: Path) -> None:
     """Write ``path``, a PNG that carries the cell's record.
 
     Under ``PIXELS`` the record also has the digest of the picture, by which one that was changed
-    later is told from one that another machine computed.
+    later is distinguished from one that another machine computed.
     """
     record = {**cell.record(), PIXELS: pixel_digest(image)}
     text = json.dumps(record, ensure_ascii=False, sort_keys=True)
@@ -269,4 +269,4 @@ def _thinned(trace: Mapping[str, Sequence[int | float]]) -> dict[str, list[int |
     points = min(length, TRACE_POINTS)
     kept = [round(i * (length - 1) / max(points - 1, 1)) for i in range(points)]
     numbered = {"evaluation": range(1, length + 1), **trace}
-    return {name: [values[place] for place in kept] for name, values in numbered.items()}
+    return {name: [values[index] for index in kept] for name, values in numbered.items()}

@@ -1,7 +1,7 @@
 """Measures of a picture that no cell optimises, each a pure function with one meaning for all.
 
 A picture is compared with the content in structure (``structural_similarity``) and in what the
-network sees at each place (``feature_distance``); with the style in which patches occur anywhere
+network sees at each position (``feature_distance``); with the style in which patches occur anywhere
 (``patch_distance``) and in which colours (``colour_quantiles``).
 """
 
@@ -29,7 +29,7 @@ PATCH_DIRECTIONS = 64
 SMALLEST = 32  # px: about the longer side of the last octave whose patches are compared
 LEAST_DEVIATION = 1 / 255  # a level of 8 bits: a style of one colour has none
 COLOUR_DIRECTIONS = 12
-PLACES = 128 * 128  # at most, drawn from a layer; sorting all of them would cost more than seeing
+POSITIONS = 128 * 128  # at most, drawn from a layer; to sort them all would cost more than to see
 LEVELS = 1024  # of a distribution, at which two of different sizes are compared
 SEED = 2004
 
@@ -68,14 +68,14 @@ def structural_similarity(picture: Image.Image, content: Image.Image) -> float |
 
 
 def unit_features(features: Float[Tensor, "1 c h w"]) -> Float[Tensor, "1 c h w"]:
-    """Scale the features of each place to length 1, or leave them 0: only their mixture counts."""
+    """Scale the features of each position to length 1, or leave them 0: their mixture counts."""
     return functional.normalize(features, dim=1, eps=1e-10)
 
 
 def feature_distance(
     generated: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 c h w"]
 ) -> Float[Tensor, ""]:
-    """Return the squared difference of unit features, summed over channels, averaged over places.
+    """Return the squared difference of unit features: the sum over channels, the mean of positions.
 
     Zhang et al. (2018), equation 1, for one layer and with all channels alike: their calibration
     exists for their own networks only. It lies in [0, 2] after a ReLU, and 0 is equal.
@@ -99,14 +99,14 @@ def directions(dimensions: int, count: int) -> Float[Tensor, "count d"]:
 
 
 @cache
-def _sample(places: int) -> Tensor:
-    """Draw ``PLACES`` of so many places, always the same ones."""
-    return torch.randperm(places, generator=torch.Generator().manual_seed(SEED))[:PLACES]
+def _sample(positions: int) -> Tensor:
+    """Draw ``POSITIONS`` of so many positions, always the same ones."""
+    return torch.randperm(positions, generator=torch.Generator().manual_seed(SEED))[:POSITIONS]
 
 
 def sampled(points: Float[Tensor, "n d"]) -> Float[Tensor, "_m d"]:
-    """Keep at most ``PLACES`` of the points, the same ones for every picture of a size."""
-    if len(points) <= PLACES:
+    """Keep at most ``POSITIONS`` of the points, the same ones for every picture of a size."""
+    if len(points) <= POSITIONS:
         return points
     return points[_sample(len(points)).to(points.device)]
 

@@ -133,7 +133,9 @@ def stylize_pair(
             missing.append((one, draft))
     if cells:
         logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
-        _tell_of_others(cells, {one.path: draft for one, draft in zip(wanted, drafts, strict=True)})
+        _log_differences(
+            cells, {one.path: draft for one, draft in zip(wanted, drafts, strict=True)}
+        )
     if missing:
         report = on_evaluation or _Reporter(str(pair), missing)
         checkpoint = _checkpoint(checkpoints, pair, missing)
@@ -148,12 +150,12 @@ def stylize_pair(
     return [cells[one.path] for one in wanted]
 
 
-def _tell_of_others(cells: Mapping[Path, Cell], drafts: Mapping[Path, Cell]) -> None:
-    """Say which of the cells from the store would come out a little otherwise today."""
+def _log_differences(cells: Mapping[Path, Cell], drafts: Mapping[Path, Cell]) -> None:
+    """Log which of the cells from the store would come out a little differently today."""
     changed = [changed_facts(cell, drafts[path]) for path, cell in cells.items()]
     if first := next(filter(None, changed), None):
-        told = ", ".join(f"{name} {then} then, {now} now" for name, (then, now) in first.items())
-        logger.info("%d of them were made otherwise: %s", sum(map(bool, changed)), told)
+        facts = ", ".join(f"{name} {then} then, {now} now" for name, (then, now) in first.items())
+        logger.info("%d of them were made differently: %s", sum(map(bool, changed)), facts)
 
 
 def _with_precision(wanted: Wanted, device: torch.device) -> Wanted:

@@ -118,7 +118,7 @@ class _File(_Tolerant, logging.FileHandler):
 
 
 def _stamps(files: Iterable[Path]) -> dict[Path, Stamp | None]:
-    """Return what tells one version of each of the user's own files from another."""
+    """Return what distinguishes one version of each of the user's own files from another."""
     return {path: _stamp(path) for path in files if not path.is_relative_to(MADE)}
 
 

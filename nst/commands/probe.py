@@ -108,10 +108,10 @@ def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.
     moments: list[float] = []
     together = batch
 
-    def tick(places: Sequence[int], *_: object) -> None:
+    def tick(indices: Sequence[int], *_: object) -> None:
         nonlocal together
-        if len(places) != together:  # what went before did not fit into the memory
-            together = len(places)
+        if len(indices) != together:  # what went before did not fit into the memory
+            together = len(indices)
             moments.clear()
         wait_for(device)
         moments.append(time.perf_counter())

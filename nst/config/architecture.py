@@ -33,9 +33,9 @@ class Architecture:
     def convolutions(self) -> tuple[str, ...]:
         """Names of the convolutions in the order in which they are applied."""
         return tuple(
-            f"conv{block}_{place}"
+            f"conv{block}_{number}"
             for block, widths in enumerate(self.widths, start=1)
-            for place in range(1, len(widths) + 1)
+            for number in range(1, len(widths) + 1)
         )
 
     @property

@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 from nst.errors import ConfigError, FetchError
 from nst.system.download import download, reason
-from nst.system.files import part_folder, place
+from nst.system.files import part_folder, rename_durably
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 RETRIES = 3
@@ -76,7 +76,7 @@ def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:
             _download(
                 f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.source, arrived, entry
             )
-        place(arrived, destination)
+        rename_durably(arrived, destination)
 
 
 def is_intact(entry: Entry, path: Path) -> bool:

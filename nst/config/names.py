@@ -22,8 +22,8 @@ def checked_name(key: str, name: object) -> str:
     """Require a name that is safe as part of a path on every system; return it composed (NFC).
 
     Raises:
-        ConfigError: it is not text, too long, has signs that some system or shell gives a meaning
-            to, or is a device's name on Windows.
+        ConfigError: it is not text, too long, has characters that mean something to some system or
+            shell, or is a device's name on Windows.
     """
     if not isinstance(name, str):
         raise ConfigError(f"{key}: a name must be text; got {name!r}. Put it in quotes.")

@@ -35,10 +35,10 @@ def find_files(pattern: str) -> list[str]:
     """
     search = _Search(pattern)
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
-    places = ["/" if pattern.startswith("/") else ""]
+    bases = ["/" if pattern.startswith("/") else ""]
     for number, part in enumerate(parts, start=1):
-        places = list(search.expand(places, part, last=number == len(parts)))
-    return sorted(set(places))
+        bases = list(search.expand(bases, part, last=number == len(parts)))
+    return sorted(set(bases))
 
 
 class _Search:
@@ -49,25 +49,25 @@ class _Search:
         self._looked_at = 0
         self._until = time.monotonic() + LONGEST_LOOK
 
-    def expand(self, places: Iterable[str], part: str, *, last: bool) -> Iterator[str]:
-        """Yield what matches one part of the pattern in the places that the parts before match."""
+    def expand(self, bases: Iterable[str], part: str, *, last: bool) -> Iterator[str]:
+        """Yield what matches one part of the pattern, below what the parts before match."""
         wanted = re.compile(fnmatch.translate(part.replace("[", "[[]")))
-        for place in places:
+        for base in bases:
             if part == "**":
-                yield from self._below(place, files=last)
+                yield from self._below(base, files=last)
             elif is_pattern(part):
-                for entry in self._scan(place):
+                for entry in self._scan(base):
                     hidden = entry.name.startswith(".") and not part.startswith(".")
                     if not hidden and wanted.match(entry.name):
-                        yield os.path.join(place, entry.name)
-            elif os.path.lexists(path := os.path.join(place, part)):
+                        yield os.path.join(base, entry.name)
+            elif os.path.lexists(path := os.path.join(base, part)):
                 yield path
 
-    def _below(self, place: str, *, files: bool) -> Iterator[str]:
+    def _below(self, base: str, *, files: bool) -> Iterator[str]:
         """Yield a folder, all folders below it and, if asked for, their files."""
-        yield place
+        yield base
         entered: set[tuple[int, int]] = set()
-        waiting = [place]
+        waiting = [base]
         while waiting:
             here = waiting.pop()
             for entry in self._scan(here):
@@ -82,10 +82,10 @@ class _Search:
                 elif files and not folder:
                     yield path
 
-    def _scan(self, place: str) -> Iterator[os.DirEntry[str]]:
+    def _scan(self, base: str) -> Iterator[os.DirEntry[str]]:
         """Yield what is in a folder."""
         try:
-            with os.scandir(place or ".") as entries:
+            with os.scandir(base or ".") as entries:
                 for entry in entries:
                     self._looked_at += 1
                     if self._looked_at > MOST_LOOKED_AT or time.monotonic() > self._until:

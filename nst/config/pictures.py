@@ -21,7 +21,7 @@ IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
     *(".gif", ".bmp", ".ppm", ".jp2", ".avif"),
 )
-LONGEST_TITLE = 200  # signs: two lines over a grid
+LONGEST_TITLE = 200  # characters: two lines over a grid
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _name_of(key: str, path: str) -> str:
 
 
 def _stem(path: str) -> str:
-    """Return a file's name without its suffix; some systems spell its accents as signs apart."""
+    """Return a file's name without its suffix; some systems spell its accents apart."""
     return unicodedata.normalize("NFC", Path(path).stem)
 
 
@@ -140,7 +140,7 @@ def _checked_title(key: str, title: str) -> str:
     """Refuse a title that cannot be drawn, or that would not stay a text in Snakemake's report."""
     if len(title) > LONGEST_TITLE:
         raise ConfigError(
-            f"{key}: a title may have up to {LONGEST_TITLE} signs; got {len(title)}, "
+            f"{key}: a title may have up to {LONGEST_TITLE} characters; got {len(title)}, "
             f"{title[:40]!r}…. Shorten it."
         )
     if "</script" in title.lower():
@@ -151,6 +151,8 @@ def _checked_title(key: str, title: str) -> str:
 
 def _refuse_signs(key: str, what: str, text: str, remedy: str) -> None:
     """Refuse what is no text: line breaks, control characters, bytes that are not UTF-8."""
-    for sign in text:
-        if unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp"):
-            raise ConfigError(f"{key}: {what} must not contain {sign!r}; got {text!r}. {remedy}")
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+            raise ConfigError(
+                f"{key}: {what} must not contain {character!r}; got {text!r}. {remedy}"
+            )

@@ -18,13 +18,13 @@ def refuse_unquotable(run: Run) -> None:
     """Refuse a path of the run's that a shell would not read as it is written.
 
     Raises:
-        ConfigError: it names the first such path, and the signs to leave out.
+        ConfigError: it names the first such path, and the characters to leave out.
     """
     for path in _paths(run):
         if not _survives(path):
             raise ConfigError(
                 f"{path!r}: a path with ' must have none of $, ` and \", and none may have a "
-                "backslash, or the jobs of a cluster could not be told of it. Rename the file."
+                "backslash, or the jobs of a cluster could not be given it. Rename the file."
             )
 
 
@@ -41,7 +41,7 @@ def _paths(run: Run) -> Iterator[str]:
 def _survives(path: str) -> bool:
     """Tell whether a shell reads Python's quotation of a path as the path."""
     quoted = repr(path)
-    if quoted[0] == '"' and any(sign in path for sign in "$`"):
+    if quoted[0] == '"' and any(character in path for character in "$`"):
         return False
     try:
         return shlex.split(quoted) == [path]

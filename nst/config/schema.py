@@ -19,8 +19,8 @@ from nst.errors import ConfigError
 
 MOST_VALUES = 100_000  # of a configuration, every alias counted as often as it is used
 MOST_DEEP = 8  # levels of lists and keys; the schema has four
-LONGEST_TEXT = 4096  # signs: the longest path of Linux
-LONGEST_SHOWN = 200  # signs of a value in a message
+LONGEST_TEXT = 4096  # characters: the longest path of Linux
+LONGEST_SHOWN = 200  # characters of a value in a message
 MOST_MISTAKES = 1000  # looked at for the most telling one
 SCHEMA = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
 
@@ -100,9 +100,9 @@ class _Census:
         for step, inner in items if len(value) < MOST_VALUES else ():
             size += self.count(inner, (*path, str(step)))
         if max(size, len(value)) >= MOST_VALUES:
-            place = ".".join(path) or "the configuration"
+            key = ".".join(path) or "the configuration"
             raise ConfigError(
-                f"{place} may hold at most {MOST_VALUES} values; got more. Name many images by a "
+                f"{key} may hold at most {MOST_VALUES} values; got more. Name many images by a "
                 "pattern, as photos/*.jpg, or split the run."
             )
         return size
@@ -111,7 +111,7 @@ class _Census:
         """Refuse a text, a number or a key that nothing can be done with."""
         if isinstance(value, str):
             if len(value) > LONGEST_TEXT:
-                self._refuse(path, f"a text of {len(value)} signs, which is too long")
+                self._refuse(path, f"a text of {len(value)} characters, which is too long")
         elif isinstance(value, float):
             if not math.isfinite(value):
                 self._refuse(path, f"{value}, which is not finite")
@@ -122,30 +122,30 @@ class _Census:
             self._refuse(path, f"a {type(value).__name__}, as YAML reads it: put it in quotes")
 
     def _refuse(self, path: Sequence[str], got: str) -> NoReturn:
-        place = ".".join(path) or "the configuration"
-        raise ConfigError(f"{place} must be {_rule(self.schema, path)}; got {got}.")
+        key = ".".join(path) or "the configuration"
+        raise ConfigError(f"{key} must be {_rule(self.schema, path)}; got {got}.")
 
 
 def _explain(error: Any, schema: Mapping[str, Any]) -> str:
     """Say what is wrong in the words of the schema's own descriptions."""
     path = [str(step) for step in error.absolute_path]
-    place = ".".join(path) or "the configuration"
+    key = ".".join(path) or "the configuration"
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
-        return _unknown(place, error.instance, list(error.schema["properties"]))
+        return _unknown(key, error.instance, list(error.schema["properties"]))
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
         rule = error.schema["properties"][missing].get("description", "required")
-        return f"{place}: the key {missing!r} is missing; it is {rule}."
+        return f"{key}: the key {missing!r} is missing; it is {rule}."
     rule = error.schema.get("description") or _rule(schema, path)
-    return f"{place} must be {rule}; got {_shown(error.instance)}."
+    return f"{key} must be {rule}; got {_shown(error.instance)}."
 
 
-def _unknown(place: str, mapping: Mapping[Any, Any], known: Sequence[str]) -> str:
+def _unknown(key: str, mapping: Mapping[Any, Any], known: Sequence[str]) -> str:
     """Say that a key is unknown, and which it may have been meant to be."""
     unknown = next(key for key in mapping if key not in known)
     close = difflib.get_close_matches(str(unknown), known, n=1)
     hint = f"did you mean {close[0]!r}? The" if close else "the"
-    return f"{place}: unknown key {unknown!r}; {hint} keys are {', '.join(known)}."
+    return f"{key}: unknown key {unknown!r}; {hint} keys are {', '.join(known)}."
 
 
 def _shown(value: object) -> str:
@@ -158,7 +158,7 @@ def _shown(value: object) -> str:
 
 
 def _rule(schema: Mapping[str, Any], path: Sequence[str]) -> str:
-    """Find the description nearest to a place in the configuration."""
+    """Find the description nearest to a key in the configuration."""
     found = ""
     for step in (None, *path):
         if step is not None:

@@ -141,7 +141,7 @@ def _check_snapshots(settings: Settings) -> None:
         )
 
 
-def _settings(place: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> Settings:
+def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> Settings:
     """Build a variant's settings; a layer that the extractor lacks is found here, not in a job."""
     try:
         settings = _shortened(
@@ -156,7 +156,7 @@ def _settings(place: str, values: Mapping[str, Any], config: Mapping[str, Any]) 
         architecture.check(taps.style, seen)
         _check_snapshots(settings)
     except (ConfigError, ExtractorError) as error:
-        raise ConfigError(f"{place}: {error}") from error
+        raise ConfigError(f"{key}: {error}") from error
     return settings
 
 

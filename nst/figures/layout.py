@@ -218,7 +218,7 @@ class _Plan:
             return max(1, round(across * scale)), height
         return within[0], max(height, 2 * self.page.pt(self.page.floor_pt))
 
-    def place(self, tile: Tile, box: Box) -> Picture | Card:
+    def mark(self, tile: Tile, box: Box) -> Picture | Card:
         """Return a picture, or the card in its place."""
         if tile.shown is not None:
             return Picture(box, tile.shown)
@@ -281,7 +281,7 @@ def _head_pictures(plan: _Plan, top: int) -> tuple[list[Mark], int]:
     marks: list[Mark] = []
     for index, (tile, (width, height)) in enumerate(zip(tiles, sizes, strict=True)):
         left = plan.column(index) + (plan.tile - width) // 2
-        marks.append(plan.place(tile, Box(left, bottom - height, width, height)))
+        marks.append(plan.mark(tile, Box(left, bottom - height, width, height)))
     return marks, bottom + plan.mm(NARROW)
 
 
@@ -323,13 +323,13 @@ def _rows(plan: _Plan, top: int) -> tuple[list[Mark], int]:
 
 def _row(plan: _Plan, index: int, top: int) -> tuple[list[Mark], int]:
     """Place one row: its title, the picture at its head and its tiles, centred on one line."""
-    places = _places(plan, index)
+    inputs = _heads_of(plan, index)
     title = plan.titles[index]
-    band = max(title.height, *(height for _, _, (_, height) in places))
+    band = max(title.height, *(height for _, _, (_, height) in inputs))
     marks: list[Mark] = []
-    for tile, left, (width, height) in places:
+    for tile, left, (width, height) in inputs:
         start = left + (plan.tile - width) // 2
-        marks.append(plan.place(tile, Box(start, top + (band - height) // 2, width, height)))
+        marks.append(plan.mark(tile, Box(start, top + (band - height) // 2, width, height)))
     if title.lines:
         left = plan.titles_left + plan.title_width - title.width
         box = Box(left, top + (band - title.height) // 2, title.width, title.height)
@@ -338,19 +338,19 @@ def _row(plan: _Plan, index: int, top: int) -> tuple[list[Mark], int]:
     return [*marks, *captions], bottom
 
 
-def _places(plan: _Plan, index: int) -> list[tuple[Tile, int, Shape]]:
+def _heads_of(plan: _Plan, index: int) -> list[tuple[Tile, int, Shape]]:
     """Return a row's tiles, and its head no taller than they, with left edges and sizes."""
     tiles = plan.grid.tiles[index]
     neighbours = [*tiles, *(tile for row in plan.grid.tiles for tile in row)]
     within = (plan.tile, plan.tile_height)
     sizes = [plan.fitted(tile, within, neighbours) for tile in tiles]
     lefts = [plan.column(column) for column in range(len(tiles))]
-    places = list(zip(tiles, lefts, sizes, strict=True))
+    inputs = list(zip(tiles, lefts, sizes, strict=True))
     tallest = max(height for _, height in sizes)
     for head in plan.grid.row_inputs[index : index + 1]:
         size = plan.fitted(head, (plan.tile, tallest), neighbours)
-        places.append((head, plan.heads_left, size))
-    return places
+        inputs.append((head, plan.heads_left, size))
+    return inputs
 
 
 def _captions(plan: _Plan, tiles: Sequence[Tile], top: int) -> tuple[list[Mark], int]:
@@ -394,7 +394,7 @@ def _input(plan: _Plan, tile: Tile, left: int, top: int) -> tuple[list[Mark], in
     gap = plan.mm(GUTTER)
     label = _label(plan, tile)
     width, height = plan.fitted(tile, (plan.input, plan.input_height))
-    marks: list[Mark] = [plan.place(tile, Box(left, top, width, height))]
+    marks: list[Mark] = [plan.mark(tile, Box(left, top, width, height))]
     if label.lines:
         box = Box(left, top - gap - label.height, label.width, label.height)
         marks.append(Text(box, label, GREY))

@@ -66,16 +66,18 @@ def face(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 def clean(text: str) -> str:
     """Return text in one line: composed accents, single spaces, no control characters."""
     composed = unicodedata.normalize("NFC", text)
-    spaced = "".join(" " if sign in "\t\n\r\v\f\u2028\u2029" else sign for sign in composed)
+    spaced = "".join(
+        " " if character in "\t\n\r\v\f\u2028\u2029" else character for character in composed
+    )
     return " ".join(filter(None, "".join(map(_drawable, spaced)).split(" ")))
 
 
-def _drawable(sign: str) -> str:
-    """Return a sign, nothing for an invisible one, and � for half of a surrogate pair."""
-    category = unicodedata.category(sign)
+def _drawable(character: str) -> str:
+    """Return a character, nothing for an invisible one, and � for half of a surrogate pair."""
+    category = unicodedata.category(character)
     if category == "Cs":
         return "\N{REPLACEMENT CHARACTER}"
-    return "" if category in ("Cc", "Cf") or "\ufe00" <= sign <= "\ufe0f" else sign
+    return "" if category in ("Cc", "Cf") or "\ufe00" <= character <= "\ufe0f" else character
 
 
 def overhang(line: str, font: ImageFont.FreeTypeFont) -> int:
@@ -97,7 +99,7 @@ def _bounds(line: str, font: ImageFont.FreeTypeFont) -> tuple[int, int, int, int
 
 
 def _longest_start(word: str, font: ImageFont.FreeTypeFont, width: int) -> int:
-    """Return how many signs of a word fit into a width; at least one."""
+    """Return how many characters of a word fit into a width; at least one."""
     low, high = 1, len(word)
     while low < high:
         middle = (low + high + 1) // 2
@@ -165,7 +167,7 @@ def _cut(lines: Sequence[str], font: ImageFont.FreeTypeFont, width: int, most: i
 def fit(text: str, width: int, hand: Hand) -> Lettering:
     """Fit text into `width` px: wrap it, then shrink it, then break words, then cut it short.
 
-    The result is never wider than `width` unless one single sign is.
+    The result is never wider than `width` unless one single character is.
     """
     text = clean(text)
     for size in range(hand.size, hand.floor, -1):
@@ -185,7 +187,7 @@ def fit_alike(texts: Sequence[str], width: int, hand: Hand) -> list[Lettering]:
 
 
 def _letter(lines: Sequence[str], size: int, bold: bool) -> Lettering:
-    """Measure lines; signs taller than the font's own ascent get the room they need."""
+    """Measure lines; characters taller than the font's own ascent get the room they need."""
     if not lines:
         return Lettering((), size, bold, 0, 0, 0, 0)
     font = face(size, bold)

@@ -316,12 +316,12 @@ class _Sheet:
         canvas.restoreState()
         self.frame(box, None, RULE)
         left, top = box.left + (box.width - note.width) // 2, box.top
-        place = Box(left, top + (box.height - note.height) // 2, note.width, note.height)
+        inner = Box(left, top + (box.height - note.height) // 2, note.width, note.height)
         if note.lines:
             pad = round(6 * stroke)
-            plate = (place.left - pad, place.top - pad, note.width + 2 * pad, note.height + 2 * pad)
+            plate = (inner.left - pad, inner.top - pad, note.width + 2 * pad, note.height + 2 * pad)
             self.frame(Box(*plate), CARD, None)
-            self.text(Text(place, note, GREY, "centre"))
+            self.text(Text(inner, note, GREY, "centre"))
 
     def frame(self, box: Box, fill: Colour | None, stroke: Colour | None) -> None:
         """Draw a rectangle, filled or outlined."""

@@ -18,7 +18,7 @@ LOSSES = ("content", "style", "tv", "total")  # the losses of a recipe; the othe
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that cells have: its name in the table, its label, and what it tells.
+    """One number that cells have: its name in the table, its label, and what it means.
 
     ``better`` is empty where less or more is no merit, or cells cannot be compared by it.
     """

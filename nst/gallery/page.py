@@ -68,7 +68,7 @@ def write_gallery(
 def render(data: Mapping[str, Any]) -> str:
     """Return the page that shows ``data``, with its style, script and data inside.
 
-    The policy in its head allows exactly this style and script, and pictures from the same place.
+    The policy in its head allows exactly this style and script, and pictures from the same folder.
     """
     style = _source("page.css")
     script = "".join(_source(f"{name}.js") for name in SCRIPTS)
@@ -90,10 +90,10 @@ def render(data: Mapping[str, Any]) -> str:
 
 
 def pack(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Write cells by columns: thousands of them take a third of the place, and no longer to read.
+    """Write cells by columns: thousands of them take a third of the space, and are read as fast.
 
     ``columns`` have a ``path``, such as ["metrics", "ssim"], and either ``each`` value, or the
-    different ``values`` and each cell's ``places`` among them. The page's script unpacks them; a
+    different ``values`` and each cell's ``indices`` among them. The page's script unpacks them; a
     null in ``metrics`` or ``trace`` is not there.
     """
     flat = [dict(_paths(cell)) for cell in cells]
@@ -120,7 +120,7 @@ def _column(values: Sequence[Any]) -> dict[str, Any]:
     different = dict(zip(texts, values, strict=True))
     return {
         "values": [different[text] for text in numbers],
-        "places": [numbers[text] for text in texts],
+        "indices": [numbers[text] for text in texts],
     }
 
 
@@ -221,10 +221,10 @@ def curve(
     trace = {name: trace[name] for name in ("evaluation", *CURVES) if name in trace}
     length = min((len(values) for values in trace.values()), default=0)
     points = min(length, most)
-    places = [round(i * (length - 1) / max(points - 1, 1)) for i in range(points)]
+    kept = [round(i * (length - 1) / max(points - 1, 1)) for i in range(points)]
     numbered = {"evaluation": range(1, length + 1), **trace}
     return {
-        name: [_rounded(values[place], 4) for place in places] for name, values in numbered.items()
+        name: [_rounded(values[index], 4) for index in kept] for name, values in numbered.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""Image files that cost far more to read than their pixels: told before Pillow reads them."""
+"""Image files that cost far more to read than their pixels: found before Pillow reads them."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def _directory(file: BinaryIO, head: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield tag, type and number of values of each entry in a TIFF's first directory."""
     order = "<" if head.startswith(b"I") else ">"
     big = b"+" in head[:4]
-    place, number, entry = ("Q", "Q", "HHQ8x") if big else ("I", "H", "HHI4x")
-    (start,) = struct.unpack_from(f"{order}{place}", head, 8 if big else 4)
+    offset, number, entry = ("Q", "Q", "HHQ8x") if big else ("I", "H", "HHI4x")
+    (start,) = struct.unpack_from(f"{order}{offset}", head, 8 if big else 4)
     file.seek(start)
     (entries,) = struct.unpack(f"{order}{number}", file.read(8 if big else 2))
     kind = struct.Struct(f"{order}{entry}")

@@ -1,7 +1,7 @@
 """Image files in; 8-bit sRGB pictures out.
 
 A picture here is a Pillow image of mode RGB in sRGB, upright and without metadata. Whatever is
-wrong with a file is told in one ``ImageError`` line: rule, value, remedy.
+wrong with a file is reported in one ``ImageError`` line: rule, value, remedy.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def load_image(path: Path) -> Image.Image:
 def read_size(path: Path) -> tuple[int, int]:
     """Return the width and height in px of an image file, before it is turned upright.
 
-    Reads its header alone. Raises ``ImageError`` as ``load_image`` does, as far as can be told.
+    Reads its header alone. Raises ``ImageError`` as ``load_image`` does, as far as that shows.
     """
     with opened(path, FORMATS) as image:
         check_header(path, image)
@@ -90,15 +90,15 @@ def stack(pictures: Sequence[Image.Image]) -> Image.Image:
     """Put pictures of one size below each other, into one."""
     width, height = pictures[0].size
     stacked = Image.new("RGB", (width, height * len(pictures)))
-    for place, picture in enumerate(pictures):
-        stacked.paste(picture, (0, place * height))
+    for index, picture in enumerate(pictures):
+        stacked.paste(picture, (0, index * height))
     return stacked
 
 
 def unstack(stacked: Image.Image, count: int) -> list[Image.Image]:
     """Take ``count`` pictures apart that ``stack`` put together."""
     height = stacked.height // count
-    boxes = [(0, place * height, stacked.width, (place + 1) * height) for place in range(count)]
+    boxes = [(0, index * height, stacked.width, (index + 1) * height) for index in range(count)]
     return [stacked.crop(box) for box in boxes]
 
 

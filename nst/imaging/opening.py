@@ -1,4 +1,4 @@
-"""Image files opened with suspicion: what is wrong with one is told before it is decoded."""
+"""Image files opened with suspicion: what is wrong with one is reported before it is decoded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_METADATA = 64 * 2**20  # bytes
 MIN_SIDE = 32  # px: VGG-19 halves the picture four times before relu5_1
 MAX_ASPECT = 16  # long side over short side
 
-# What else one may take for an image, by the first of its bytes that tell, in lower case.
+# What else one may take for an image, by its first bytes, in lower case.
 FOREIGN = (
     (rb"\s*(<!doctype html|<html)", "a web page"),
     (rb"(?s)\s*<.*<svg|\s*<svg", "SVG, a drawing and not pixels"),
@@ -150,7 +150,7 @@ def _foreign_kind(path: Path) -> str | None:
     """Name the kind of a file that holds a picture, but not in a format that is read."""
     with path.open("rb") as file:
         head = file.read(1024).lower()
-    return next((kind for sign, kind in FOREIGN if re.match(sign, head)), None)
+    return next((kind for magic, kind in FOREIGN if re.match(magic, head)), None)
 
 
 def _check_file(path: Path) -> None:

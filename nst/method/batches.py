@@ -49,16 +49,16 @@ def _shared(settings: Settings) -> Mapping[str, object]:
 
 
 def group_cells(cells: Sequence[Settings]) -> list[dict[int, Settings]]:
-    """Put the cells that can share a batch together, each under its place in the list."""
+    """Put the cells that can share a batch together, each under its index."""
     groups: list[tuple[Mapping[str, object], dict[int, Settings]]] = []
-    for place, cell in enumerate(cells):
+    for index, cell in enumerate(cells):
         shared = _shared(cell)
         for of_group, group in groups:
             if of_group == shared:
-                group[place] = cell
+                group[index] = cell
                 break
         else:
-            groups.append((shared, {place: cell}))
+            groups.append((shared, {index: cell}))
     return [group for _, group in groups]
 
 

@@ -35,9 +35,9 @@ def frequency_bands(height: int, width: int, device: torch.device) -> Tensor:
     per image to half a period per pixel; what is beyond, in the corners, is in the last.
     """
     lowest = math.log(1 / max(height, width))
-    place = (_frequencies(height, width, device).log() - lowest) / (math.log(0.5) - lowest)
+    position = (_frequencies(height, width, device).log() - lowest) / (math.log(0.5) - lowest)
     # Frequencies lie on the edges, as 2 of 8 px, and are not to fall by how a logarithm rounds.
-    return (place * BANDS + 1e-4).long().clamp(max=BANDS - 1)
+    return (position * BANDS + 1e-4).long().clamp(max=BANDS - 1)
 
 
 def energy_by_band(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b bands"]:

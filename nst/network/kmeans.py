@@ -88,7 +88,7 @@ def _fit_convolution(
 def _sample_patches(
     activation: Float[Tensor, "1 c h w"], count: int, generator: torch.Generator
 ) -> Float[Tensor, "count c*9"]:
-    """Draw 3x3 patches at random places, with replacement."""
+    """Draw 3x3 patches at random positions, with replacement."""
     _, _, height, width = activation.shape
     padded = functional.pad(activation, (1, 1, 1, 1), mode="reflect")[0]
     rows = torch.randint(height, (count,), generator=generator)
@@ -130,7 +130,7 @@ def _cluster(
 
 
 def _mean_activation(activations: Sequence[Float[Tensor, "1 c _h _w"]]) -> Float[Tensor, " c"]:
-    """Average each channel over all the places of all the images; never zero."""
+    """Average each channel over all the positions of all the images; never zero."""
     total = torch.stack([activation.sum((0, 2, 3)) for activation in activations]).sum(0)
-    places = sum(activation.shape[2] * activation.shape[3] for activation in activations)
-    return (total / places).clamp(min=1e-6)
+    positions = sum(activation.shape[2] * activation.shape[3] for activation in activations)
+    return (total / positions).clamp(min=1e-6)

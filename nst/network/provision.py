@@ -22,7 +22,7 @@ from nst.system.files import remove_parts
 logger = logging.getLogger(__name__)
 
 FIT_SIZE = 256  # px on the long side: enough to know an image's patches by
-SHORTEST = 32  # px on the short side: relu5_1 needs two places
+SHORTEST = 32  # px on the short side: relu5_1 needs two positions
 
 
 def provide_extractor(

@@ -17,7 +17,7 @@ from nst.errors import ExtractorError, FetchError
 from nst.network.extractor import Extractor, file_digest
 from nst.network.shapes import Tensor
 from nst.system.download import download, reason
-from nst.system.files import part_folder, place, remove_parts
+from nst.system.files import part_folder, remove_parts, rename_durably
 
 logger = logging.getLogger(__name__)
 
@@ -89,19 +89,19 @@ def _download(url: str, weights: Path) -> None:
                 digest = _digest(arrived, weights.name)
                 if not digest.startswith(_published_digest(weights.name)):
                     raise requests.RequestException(f"it sent another file, sha256 {digest[:12]}…")
-                place(arrived, weights)
+                rename_durably(arrived, weights)
         except requests.RequestException as error:
-            told = reason(error)
+            cause = reason(error)
         except OSError as error:
-            told = f"{error.filename or weights}: {error.strerror}"
+            cause = f"{error.filename or weights}: {error.strerror}"
             break  # the disk, which will not be better in a second
         else:
             return
         if pause is not None:
-            logger.warning("%s: %s failed (%s); trying again", network, url, told)
+            logger.warning("%s: %s failed (%s); trying again", network, url, cause)
             time.sleep(pause)
     raise FetchError(
-        f"{network}: {url} cannot be fetched ({told}). Download {weights.name} elsewhere and "
+        f"{network}: {url} cannot be fetched ({cause}). Download {weights.name} elsewhere and "
         f"set {network}.weights to it; {OFFLINE}."
     )
 

@@ -2,7 +2,7 @@
 
 One look for all, in ``STYLE``. Colours are Okabe and Ito's for names and cividis for what has an
 order, both legible to the colour-blind. The same table gives the same bytes: no dates, no random
-ids. Names and titles are shown as they are, whatever signs they contain.
+ids. Names and titles are shown as they are, whatever characters they contain.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ STYLE: Any = {
 INKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("-", "--", ":", "-.")
 QUIET = "#8a8a8a"
-LINE = 68  # signs of a legend across the column
+LINE = 68  # characters of a legend across the column
 MOST_PICTURES = 16  # of a plot; the other cells are points
 MOST_TICKS = 16  # of an axis of names
 MOST_ENTRIES = 8  # of a legend; the rest is not named
@@ -85,14 +85,16 @@ def save_plot(figure: Figure, *paths: Path) -> None:
 
 
 def literal(text: str) -> str:
-    """Return text that matplotlib draws as it is; a sign that the font lacks becomes �."""
-    known = _signs()
-    drawn = "".join(sign if ord(sign) in known else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    """Return text that matplotlib draws as it is; a character that the font lacks becomes �."""
+    known = _characters()
+    drawn = "".join(
+        character if ord(character) in known else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
     return clean(drawn).replace("$", r"\$")
 
 
 def title_of(text: str, width: int) -> str:
-    """Break a title into at most two lines of about so many signs."""
+    """Break a title into at most two lines of about so many characters."""
     lines = textwrap.wrap(clean(text), width, max_lines=2, placeholder="…") or [""]
     return "\n".join(literal(line) for line in lines)
 
@@ -374,7 +376,7 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
 
 def _legend(figure: Figure, handles: list[Line2D], names: Sequence[str], **options: Any) -> None:
     """Add a legend whose names may be anything, also what matplotlib would leave out."""
-    widths = [len(_short(name)) + 8 for name in names]  # signs, with the handle
+    widths = [len(_short(name)) + 8 for name in names]  # characters, with the handle
     in_columns = LINE // max(widths, default=LINE)
     options.setdefault("ncols", len(names) if sum(widths) <= LINE else max(1, in_columns))
     # A name with a leading underscore means "not in the legend", so the names come afterwards.
@@ -429,7 +431,7 @@ def _some(names: list[str]) -> list[str]:
 
 
 @cache
-def _signs() -> frozenset[int]:
+def _characters() -> frozenset[int]:
     """Return the code points that the font can draw."""
     font = get_font(findfont(FontProperties(family="DejaVu Sans")))
     return frozenset(font.get_charmap())

@@ -32,7 +32,7 @@ def rank_cells(table: pd.DataFrame) -> pd.DataFrame:
 
     ``rank`` counts from 1 within each pair of ``PAIR`` and is missing for a cell that failed or
     was not measured. ``pareto`` says that no cell of the pair beats it, ``suggested`` that it is
-    the pair's first, and ``reason`` tells why, in a sentence.
+    the pair's first, and ``reason`` says why, in a sentence.
     """
     ranked = table.reset_index(drop=True)
     rank = np.zeros(len(ranked), np.int64)  # 0 for none
@@ -43,14 +43,14 @@ def rank_cells(table: pd.DataFrame) -> pd.DataFrame:
     candidates = ranked[(ranked["status"] == "finished") & aims.notna().all(axis=1)]
     names = [f"{one}/{two}" for one, two in zip(ranked["layers"], ranked["ratio"], strict=True)]
     points = aims.to_numpy()
-    for places in candidates.groupby(list(PAIR), sort=False).indices.values():
-        cells = candidates.index.to_numpy()[places]
+    for rows in candidates.groupby(list(PAIR), sort=False).indices.values():
+        cells = candidates.index.to_numpy()[rows]
         front = fronts(points[cells])
         order = preference(points[cells], front)
         rank[cells] = np.argsort(order) + 1
         pareto[cells] = front == 1
-        told = _reasons(points[cells], front, order, [names[cell] for cell in cells])
-        for cell, reason in zip(cells, told, strict=True):
+        reasons_of_pair = _reasons(points[cells], front, order, [names[cell] for cell in cells])
+        for cell, reason in zip(cells, reasons_of_pair, strict=True):
             reasons[cell] = reason
     ranked["rank"] = pd.array(rank, dtype="Int64")
     ranked.loc[rank == 0, "rank"] = pd.NA
@@ -79,7 +79,7 @@ def fronts(points: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def preference(points: NDArray[np.float64], front: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the places of the points in the order of their rank, the best one first."""
+    """Return the rows of the points in the order of their rank, the best one first."""
     best = points[front == 1]
     ideal = best.min(axis=0)
     span = best.max(axis=0) - ideal
@@ -99,14 +99,14 @@ def _reasons(
     beaten = beats(points)
     first = order[0]
     reasons = []
-    for place in range(len(points)):
-        if place == first:
+    for index in range(len(points)):
+        if index == first:
             reason = _why_first(int((front == 1).sum()), len(points))
-        elif front[place] == 1:
-            reason = _why_not_first(points[place], points[first], names[first])
+        elif front[index] == 1:
+            reason = _why_not_first(points[index], points[first], names[first])
         else:
-            better = next(one for one in order if beaten[one, place])
-            reason = f"{names[better]} {_advantage(points[better], points[place])}."
+            better = next(one for one in order if beaten[one, index])
+            reason = f"{names[better]} {_advantage(points[better], points[index])}."
         reasons.append(reason)
     return reasons
 

@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 logger = logging.getLogger(__name__)
 
-PART = re.compile(r"\..*-(?P<place>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.part", re.DOTALL)
+PART = re.compile(r"\..*-(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.part", re.DOTALL)
 DAY = 24 * 3600
 # What file systems say that cannot sync a folder; their renames are as safe as they make them.
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EISDIR)
@@ -64,8 +64,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def place(part: Path, path: Path) -> None:
-    """Give a file that was written under another name its place, on the disk.
+def rename_durably(part: Path, path: Path) -> None:
+    """Rename a file, and bring the file and its new name to the disk.
 
     ``part`` is on the same file system as ``path``. Raises ``OSError`` as the file system does.
     """
@@ -121,7 +121,7 @@ def sync_folder(folder: Path) -> None:
 
 def part_of(path: Path) -> Path:
     """Return a name, not used before, for what is to become ``path``; it says who writes it."""
-    writer = f"{place_name()}-{os.getpid()}-{secrets.token_hex(4)}"
+    writer = f"{host_identity()}-{os.getpid()}-{secrets.token_hex(4)}"
     return path.with_name(f".{path.name[:40]}-{writer}.part")
 
 
@@ -143,7 +143,7 @@ def remove_parts(folder: Path) -> list[Path]:
 
 
 @functools.cache
-def place_name() -> str:
+def host_identity() -> str:
     """Return where process numbers mean what they do here: this start, of this machine.
 
     Containers on one machine have process numbers of their own.
@@ -160,7 +160,7 @@ def place_name() -> str:
 def _is_abandoned(part: Path) -> bool:
     """Whether the writer of a part is gone for certain, or probably."""
     named = PART.fullmatch(part.name)
-    if named and named["place"] == place_name():
+    if named and named["host"] == host_identity():
         return not _lives(int(named["process"]))
     try:
         return time.time() - part.stat().st_mtime > DAY

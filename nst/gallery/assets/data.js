@@ -14,9 +14,9 @@ const RANKED = cells.some((cell) => cell.rank !== null);
 // The page holds them by columns, and equal values once.
 function unpack({ count, columns }) {
   const items = Array.from({ length: count }, () => ({ metrics: {}, trace: {} }));
-  for (const { path: [name, part], each, values, places } of columns) {
+  for (const { path: [name, part], each, values, indices } of columns) {
     items.forEach((item, i) => {
-      const value = each ? each[i] : values[places[i]];
+      const value = each ? each[i] : values[indices[i]];
       if (part === undefined) item[name] = value;
       else if (value !== null) item[name][part] = value;
     });
