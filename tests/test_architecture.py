@@ -35,7 +35,6 @@ PACKAGES = {
     ),
     "config": (
         *(
-            "paths",
             "documents",
             "patterns",
             "addresses",
@@ -52,6 +51,7 @@ PACKAGES = {
             "variants",
             "schema",
             "run",
+            "paths",
             "allocation",
             "quoting",
         ),

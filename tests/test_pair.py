@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from nst.reports.summary import (
     write_parquet,
     write_summary,
 )
-from nst.system.device import choose_device, describe_device, reserve_device
+from nst.system.device import choose_device, describe_device, reserve_device, use_threads
 from nst.system.machine import describe_machine
 
 CPU = torch.device("cpu")
@@ -576,8 +577,8 @@ def test_a_missing_picture_is_named_with_the_remedy(results):
             cell_rows([[picture]])
 
 
-def test_a_picture_that_is_no_cell_is_refused(pair):
-    with pytest.raises(ImageError, match="carries no settings of nst"):
+def test_a_picture_that_is_no_cell_is_named_with_the_remedy(pair):
+    with pytest.raises(CellError, match=r"cat\.png cannot be read .*\. Delete it; the next run"):
         cell_rows([[pair.content]])
 
 
@@ -628,3 +629,15 @@ def test_a_cpu_in_the_place_of_a_gpu_is_announced(monkeypatch, caplog, name, var
 def test_a_cpu_is_described_by_its_kind_and_threads():
     assert describe_device(CPU).startswith("cpu: ")
     assert describe_device(CPU).endswith(f"{torch.get_num_threads()} threads")
+
+
+@pytest.mark.parametrize(("asked", "used"), [(1, 1), (2, 2), (64, 2)])
+def test_there_are_no_more_threads_than_cores(monkeypatch, asked, used):
+    """With more, they wait for each other: a fit of seconds took three minutes."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
+    before = torch.get_num_threads()
+    try:
+        use_threads(asked)
+        assert torch.get_num_threads() == used
+    finally:
+        torch.set_num_threads(before)

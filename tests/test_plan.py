@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import paint
+from workflow_runs import ROOT, snakemake
 
 from nst.cli import main
 from nst.commands import plan as plan_module
 from nst.commands.plan import plan_run
 from nst.commands.probe import Calibration, Cost, calibrate
 from nst.config.catalogue import read_catalogue
-from nst.config.run import read_run
+from nst.config.run import read_file, read_run
 from nst.config.settings import Settings
 from nst.errors import ConfigError
 from nst.imaging.images import load_image
@@ -185,3 +188,16 @@ def test_the_command_measures_this_machine_and_says_what_a_run_takes(run, capsys
 def test_a_device_that_is_not_there_is_a_line_from_the_calibration_too(run):
     with pytest.raises(ConfigError, match="cuda:99 is not there"):
         plan_run(run(device="cuda:99"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["config", "formulations"])
+def test_the_jobs_are_counted_as_snakemake_counts_them(name, tmp_path):
+    path = ROOT / "config" / f"{name}.yaml"
+    shutil.copy(path, tmp_path / "my config.yaml")
+    planned = snakemake(tmp_path, "--dry-run", "--quiet", "rules").stdout
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", planned, re.MULTILINE))
+    heavy = sum(int(jobs.pop(rule, 0)) for rule in ("stylize", "make_extractor", "fetch", "all"))
+    assert plan_module._light_jobs(read_run(read_file(path), read_catalogue())) == (
+        int(jobs["total"]) - heavy
+    )

@@ -18,6 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from nst.commands.probe import Calibration, Cost, calibrate
+from nst.config.paths import grids
 from nst.config.pictures import Picture
 from nst.config.run import Run
 from nst.config.settings import SIDE, Settings
@@ -30,6 +31,7 @@ BYTES_PER_PIXEL = 2.3  # of a picture as PNG: measured over the default grid
 COPIES = 2  # of each picture: where it is wanted, and in the store
 JOB_THREADS = 8  # as the rule stylize asks for
 HEAVY, LIGHT = "import nst.cells.pair", "import pandas, matplotlib, nst.figures.grids"
+GATHERED = 5  # jobs for the whole run: tables, effect plots, gallery, report pages, the last look
 SECONDS_PER_FITTED_IMAGE = 2.0  # of kmeans
 
 
@@ -182,10 +184,10 @@ def _seconds_around(run: Run, jobs: int, calibration: Calibration) -> float:
 
 def _light_jobs(run: Run) -> int:
     """Count the jobs that prepare pictures, draw and gather."""
-    images = len(run.contents) + len(run.styles)
-    grids = len(run.contents) * (len(run.styles) + len(run.layers) + 1)  # and a job of plots
-    strips = sum(bool(one.settings.snapshots) for one in run.variants)
-    return images + grids + strips * len(run.contents) * len(run.styles) + 6
+    pairs = len(run.contents) * len(run.styles)
+    strips = sum(bool(one.settings.snapshots) for one in run.variants) * pairs
+    drawn = len(grids(run)) + strips + len(run.contents)  # and a job of plots for each content
+    return len(run.pictures) + drawn + run.asks_for_precision + GATHERED
 
 
 def _start_seconds(program: str) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nst.config.run import Run
+
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
 DETAILS = "results/details/{content}/{style}.json"
 SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
@@ -12,3 +14,12 @@ SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
 def cell_path(content: str, style: str, layers: str, ratio: str) -> Path:
     """Return the path of a cell's picture."""
     return Path(CELL.format(content=content, style=style, layers=layers, ratio=ratio))
+
+
+def grids(run: Run) -> list[str]:
+    """List the comparison grids of a run, below ``results/grids`` and without their suffix."""
+    if run.formulations:
+        return ["formulations"]
+    pairs = [f"pairs/{content}/{style}" for content in run.contents for style in run.styles]
+    contents = [f"contents/{content}/{layers}" for content in run.contents for layers in run.layers]
+    return ["overview", *pairs, *contents]

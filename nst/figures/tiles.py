@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nst.cells.cell import read_record
-from nst.errors import CellError
+from nst.errors import CellError, ImageError
 from nst.figures.grids import Tile
 
 
@@ -14,8 +14,7 @@ def cell_rows(rows: Iterable[Iterable[Path]]) -> list[list[Tile]]:
     """Return the tiles of cells, given by the paths of their pictures, row by row.
 
     Raises:
-        CellError: a picture is missing.
-        ImageError: a picture is not one of a cell.
+        CellError: a picture is missing or damaged.
     """
     return [[cell_tile(picture) for picture in row] for row in rows]
 
@@ -24,14 +23,17 @@ def cell_tile(picture: Path) -> Tile:
     """Return a cell's tile. The record in the picture tells whether the cell failed.
 
     Raises:
-        CellError: there is no such picture.
-        ImageError: it is not one of a cell.
+        CellError: there is no such picture, or it is damaged.
     """
     if not picture.is_file():
         raise CellError(f"{picture} is missing; run snakemake without a target to make it")
-    if read_record(picture)["status"] == "failed":
-        return Tile(note="failed: no finite loss")
-    return Tile(picture)
+    try:
+        status = read_record(picture)["status"]
+    except (ImageError, KeyError) as error:
+        raise CellError(
+            f"{picture} cannot be read ({error}). Delete it; the next run makes it again"
+        ) from error
+    return Tile(note="failed: no finite loss") if status == "failed" else Tile(picture)
 
 
 def input_tile(path: str, title: str) -> Tile:

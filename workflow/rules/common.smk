@@ -13,7 +13,7 @@ sys.path.insert(0, workflow.basedir)
 from nst.commands.job import share_package_with_jobs
 from nst.config.allocation import allocate_fit, allocate_pair
 from nst.config.catalogue import read_catalogue
-from nst.config.paths import CELL, DETAILS, SNAPSHOTS
+from nst.config.paths import CELL, DETAILS, SNAPSHOTS, grids
 from nst.config.quoting import refuse_unquotable
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION
@@ -109,15 +109,7 @@ def details_files(contents, styles):
 def grid_files():
     """List the comparison grids in all their forms, and the strips of the cells that have snapshots."""
     strips = of_variants(f"{STRIP}.png", WITH_SNAPSHOTS, run.contents, run.styles)
-    if run.formulations:
-        grids = ["formulations"]
-    else:
-        grids = [
-            "overview",
-            *expand("pairs/{c}/{s}", c=run.contents, s=run.styles),
-            *expand("contents/{c}/{l}", c=run.contents, l=run.layers),
-        ]
-    return [*expand("results/grids/{g}.{f}", g=grids, f=["png", "pdf", "jpg"]), *strips]
+    return [*expand("results/grids/{g}.{f}", g=grids(run), f=["png", "pdf", "jpg"]), *strips]
 
 
 def plot_files():

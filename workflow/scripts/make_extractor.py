@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import torch
-
 from nst.commands.job import find_mirror, job
 from nst.network.extractor import save_extractor
 from nst.network.provision import provide_extractor
+from nst.system.device import use_threads
 
 with job(snakemake.log[0], snakemake.input):
-    torch.set_num_threads(snakemake.threads)
+    use_threads(snakemake.threads)
     files = [Path(path) for path in snakemake.input]
     name = snakemake.wildcards.extractor
     extractor = provide_extractor(

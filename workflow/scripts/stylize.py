@@ -2,20 +2,18 @@
 
 from pathlib import Path
 
-import torch
-
 from nst.cells.cell import write_details
 from nst.cells.pair import Pair, stylize_pair, want_cells
 from nst.cells.store import CellStore
 from nst.commands.job import job
 from nst.config.run import read_variants
-from nst.system.device import reserve_device
+from nst.system.device import reserve_device, use_threads
 
 with (
     job(snakemake.log[0], snakemake.input),
     reserve_device(snakemake.config.get("device", "auto")) as device,
 ):
-    torch.set_num_threads(snakemake.threads)
+    use_threads(snakemake.threads)
     pictures, snapshots = (snakemake.output.get(name, []) for name in ("pictures", "snapshots"))
     precision = [Path(path).read_text().strip() for path in snakemake.input.get("precision", [])]
     wanted = want_cells(read_variants(snakemake.config), pictures, snapshots, *precision)
