@@ -109,7 +109,10 @@ def details_files(contents, styles):
 def grid_files():
     """List the comparison grids in all their forms, and the strips of the cells that have snapshots."""
     strips = of_variants(f"{STRIP}.png", WITH_SNAPSHOTS, run.contents, run.styles)
-    return [*expand("results/grids/{g}.{f}", g=grids(run), f=["png", "pdf", "jpg"]), *strips]
+    return [
+        *expand("results/grids/{g}.{f}", g=grids(run), f=["png", "pdf", "jpg"]),
+        *strips,
+    ]
 
 
 def plot_files():
