@@ -20,6 +20,7 @@ def config(**changes: object) -> dict[str, object]:
         "layers": {"all": WEIGHTS, "fine": {"content": {"conv3_1": 1}, "style": {"relu1_1": 1}}},
         "extractor": "vgg19_16x",
         "formulation": "tensorflow",
+        "colours": "content",
         "content_target": "recoloured",
         "content_loss": "half_sum",
         "style_loss": "mean_gram",

@@ -49,6 +49,7 @@ PACKAGES = {
             "geometry",
             "presets",
             "variants",
+            "sheets",
             "schema",
             "run",
             "paths",
@@ -62,7 +63,7 @@ PACKAGES = {
         *("kernels", "extractor", "pyramid", "kmeans", "vgg", "provision"),
     ),
     "method": (
-        *("losses", "objective", "spectrum", "start", "optimisers", "optimise"),
+        *("losses", "objective", "spectrum", "colours", "start", "optimisers", "optimise"),
         *("stages", "transfer", "checkpoint", "batches", "resilience"),
     ),
     "cells": (

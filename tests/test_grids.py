@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw
 
+from nst.config.sheets import Sheet
 from nst.errors import ImageError
 from nst.figures import grids, layout, lettering
 from nst.figures.grids import (
@@ -364,14 +365,16 @@ def test_a_written_ratio_reads_back_as_the_same_number(value):
 )
 def test_the_axis_of_the_ratios_points_the_way_they_go(ratios, axis):
     tiles, _ = fake(1, len(ratios))
-    grid = pair_grid(Tile(caption="Coffee"), Tile(caption="Waves"), ["equal"], ratios, tiles)
+    sheet = Sheet("", "layers", "ratio", ["equal"], ratios, [])
+    grid = pair_grid(Tile(caption="Coffee"), Tile(caption="Waves"), sheet, tiles)
     assert grid.column_axis == axis
 
 
 def test_a_pair_s_grid_has_weightings_down_and_ratios_across():
     tiles, _ = fake(2, 3)
     content, style = Tile(Path("c"), "Coffee"), Tile(Path("s"), "Waves")
-    grid = pair_grid(content, style, ["equal", "deep"], ["1e-2", "5e-2", "1e-1"], tiles)
+    sheet = Sheet("", "layers", "ratio", ["equal", "deep"], ["1e-2", "5e-2", "1e-1"], [])
+    grid = pair_grid(content, style, sheet, tiles)
     assert grid.title == "Coffee × Waves"
     assert grid.row_titles == ["equal", "deep"]
     assert grid.column_titles == [f"α/β\N{NO-BREAK SPACE}= {n}" for n in ("10⁻²", "5·10⁻²", "10⁻¹")]
@@ -379,6 +382,14 @@ def test_a_pair_s_grid_has_weightings_down_and_ratios_across():
         ("Coffee", "content"),
         ("Waves", "style"),
     ]
+
+
+def test_any_setting_can_be_an_axis_of_a_pair_s_grid():
+    tiles, _ = fake(2, 2)
+    sheet = Sheet("seed=0", "style_scale", "optimiser", ["0.5", "1"], ["lbfgs", "adam"], [])
+    grid = pair_grid(Tile(caption="Coffee"), Tile(caption="Waves"), sheet, tiles)
+    assert (grid.row_axis, grid.column_axis) == ("style scale", Axis("optimiser"))
+    assert (grid.row_titles, grid.column_titles) == (["0.5", "1"], ["lbfgs", "adam"])
 
 
 def test_a_content_s_grid_heads_each_row_with_its_style():

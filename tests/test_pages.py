@@ -12,6 +12,7 @@ from PIL import Image
 from pypdf import PdfReader
 from test_grids import FOREIGN, LONG, UNBROKEN, fake, paint
 
+from nst.config.sheets import Sheet
 from nst.errors import ImageError
 from nst.figures.grids import (
     Axis,
@@ -151,7 +152,8 @@ def test_the_inputs_stand_on_every_page(tmp_path):
     red = paint(tmp_path, "red", (255, 0, 0))
     tiles, shapes = fake(16, 3)
     ratios = ["1e0", "1e-1", "1e-2"]
-    grid = pair_grid(Tile(red, "A"), Tile(red, "B"), [str(at) for at in range(16)], ratios, tiles)
+    sheet = Sheet("", "layers", "ratio", [str(at) for at in range(16)], ratios, [])
+    grid = pair_grid(Tile(red, "A"), Tile(red, "B"), sheet, tiles)
     _, layouts = paginate(grid, shapes | {red: (80, 60)})
     assert len(layouts) > 1
     for layout in layouts:

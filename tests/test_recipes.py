@@ -46,7 +46,7 @@ def test_an_unknown_setting_of_a_preset_is_refused_with_the_known_ones(tmp_path)
     path = preset_file(tmp_path, settings={"alfa": 1})
     message = refusal_of(tmp_path)
     assert str(path) in message
-    assert "unknown setting 'alfa'; the settings are alpha, beta, content_target" in message
+    assert "unknown setting 'alfa'; the settings are alpha, beta, colours" in message
 
 
 def test_an_unknown_field_of_a_preset_is_refused_with_the_known_ones(tmp_path):
@@ -175,7 +175,6 @@ def test_one_recipe_twice_needs_two_names():
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("ratios", [1]),
         ("layers", {"all": {"content": {"relu4_2": 1}, "style": {"relu1_1": 1}}}),
         ("formulation", "udacity"),
     ],

@@ -15,11 +15,12 @@ from torch.nn import functional
 from nst.errors import UserError
 from nst.method import transfer as transfer_module
 from nst.method.batches import is_out_of_memory
+from nst.method.colours import recolour
 from nst.method.objective import Objective, measure_targets
 from nst.method.optimisers import Lbfgs
 from nst.method.resilience import CAUTION, make_cells
 from nst.method.stages import Images, picture_size
-from nst.method.start import recolour, start_image
+from nst.method.start import start_image
 from nst.network.tensors import to_image
 
 CONTENT = random_image(1, 32, 40)

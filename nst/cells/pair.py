@@ -81,21 +81,25 @@ def want_cells(
 
     ``precision`` takes the place of ``auto``.
     """
-    wanted_at, stack_at = _by_variant(pictures), _by_variant(snapshots)
+    wanted_at, stack_at = _by_tail(pictures), _by_tail(snapshots)
     wanted = []
     for one in variants:
         settings = one.settings
         if precision and settings.precision == "auto":
             settings = replace(settings, precision=precision)
-        key = (one.layers, one.ratio)
-        names = (*key, one.formulation)
-        wanted.append(Wanted(*names, settings, wanted_at[key], stack_at.get(key)))
+        tail = f"{one.layers}/{one.ratio}.png"
+        names = (one.layers, one.ratio, one.formulation)
+        wanted.append(Wanted(*names, settings, wanted_at[tail], stack_at.get(tail)))
     return wanted
 
 
-def _by_variant(paths: Iterable[str]) -> dict[tuple[str, str], Path]:
-    """Return paths by the names of the variants that they are for."""
-    return {(path.parent.name, path.stem): path for path in map(Path, paths)}
+def _by_tail(paths: Iterable[str]) -> dict[str, Path]:
+    """Return paths by each of their ends, from the whole name of the file on."""
+    found = {}
+    for path in map(Path, paths):
+        for start in range(1, len(path.parts) + 1):
+            found["/".join(path.parts[-start:])] = path
+    return found
 
 
 def stylize_pair(

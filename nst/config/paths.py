@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nst.config.run import Run
+from nst.config.sheets import Sheet
 
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
 DETAILS = "results/details/{content}/{style}.json"
@@ -16,10 +17,20 @@ def cell_path(content: str, style: str, layers: str, ratio: str) -> Path:
     return Path(CELL.format(content=content, style=style, layers=layers, ratio=ratio))
 
 
+def sheet_suffix(sheet: Sheet) -> str:
+    """Return what follows the style in the path of a pair's grid; nothing if there is one alone."""
+    return f"/{sheet.name}" if sheet.name else ""
+
+
 def grids(run: Run) -> list[str]:
     """List the comparison grids of a run, below ``results/grids`` and without their suffix."""
-    if run.formulations:
+    if run.compares_recipes:
         return ["formulations"]
-    pairs = [f"pairs/{content}/{style}" for content in run.contents for style in run.styles]
+    pairs = [
+        f"pairs/{content}/{style}{sheet_suffix(sheet)}"
+        for content in run.contents
+        for style in run.styles
+        for sheet in run.sheets
+    ]
     contents = [f"contents/{content}/{layers}" for content in run.contents for layers in run.layers]
     return ["overview", *pairs, *contents]

@@ -20,6 +20,7 @@ from nst.config.pictures import Picture, existing, read_pictures, resolve
 from nst.config.presets import read_presets
 from nst.config.schema import validate
 from nst.config.settings import Settings
+from nst.config.sheets import Sheet, pair_sheets
 from nst.config.variants import Ratio, Variant, expand_grid, expand_recipes
 from nst.errors import ConfigError
 
@@ -45,6 +46,8 @@ class Run:
     weights: Mapping[str, str | None]
     overview: tuple[str, str]
     """The layer weighting and the ratio that stand for each pair in the overview."""
+    sheets: Sequence[Sheet]
+    """The comparison grids of a pair."""
 
     @cached_property
     def pictures(self) -> Mapping[str, Picture]:
@@ -70,6 +73,11 @@ class Run:
         return next(
             one.settings for one in self.variants if (one.layers, one.ratio) == (layers, ratio)
         )
+
+    @property
+    def compares_recipes(self) -> bool:
+        """Whether the variants are recipes alone, each at its own balance."""
+        return bool(self.formulations) and len(self.variants[0].point) == 1
 
     @property
     def asks_for_precision(self) -> bool:
@@ -104,7 +112,7 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
         styles=styles,
         variants=variants,
         formulations={
-            one.layers: read_presets()[one.formulation].title
+            one.point["layers"]: read_presets()[one.formulation].title
             for one in variants
             if "formulations" in config
         },
@@ -114,6 +122,7 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
         kmeans_images=_kmeans_images(config["kmeans"].get("images"), contents, styles, catalogue),
         weights={name: _weights(config, name, variants) for name in ("vgg19", "vgg16")},
         overview=_overview(config["overview"], variants),
+        sheets=pair_sheets(variants, config["grid"]),
     )
 
 
@@ -125,6 +134,11 @@ def read_variants(config: Mapping[str, Any]) -> list[Variant]:
     """
     expand = expand_recipes if "formulations" in config else expand_grid
     return expand({**_defaults(), **config}, read_presets())
+
+
+def read_sheets(config: Mapping[str, Any]) -> list[Sheet]:
+    """Lay out the grids of a pair by a checked configuration, without looking at its images."""
+    return pair_sheets(read_variants(config), config.get("grid", {}))
 
 
 def read_file(path: Path) -> dict[Any, Any]:
@@ -152,6 +166,7 @@ def _defaults() -> dict[str, Any]:
         "vgg19": {},
         "vgg16": {},
         "overview": {},
+        "grid": {},
     }
 
 

@@ -35,6 +35,7 @@ SizeName = Literal["long_side", "short_side", "exact"]
 StyleFitName = Literal["own", "content"]
 OptimiserName = Literal["lbfgs", "adam", "keras_adam"]
 ContentTargetName = Literal["content", "recoloured"]
+ColoursName = Literal["style", "content", "luminance"]
 Start = Literal["recoloured", "content", "style", "noise", "blended_noise", "file"]
 KeepName = Literal["best", "last"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
@@ -59,6 +60,7 @@ class Settings:
 
     alpha: float = 1.0
     beta: float = 10.0
+    colours: ColoursName = "style"
     content_target: ContentTargetName = "content"
     content_loss: ContentLossName = "relative"
     style_loss: StyleLossName = "relative"
@@ -181,6 +183,7 @@ OF_LISTS: Mapping[str, tuple[int, int]] = MappingProxyType(
 )
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "colours": get_args(ColoursName),
         "content_target": get_args(ContentTargetName),
         "content_loss": get_args(ContentLossName),
         "style_loss": get_args(StyleLossName),

@@ -1,12 +1,17 @@
-"""The variants of a run: layer weightings and balances of one recipe, or one of each recipe."""
+"""The variants of a run: points on axes, which are layer weightings, balances and any setting.
+
+A recipe stands for a layer weighting where several recipes are compared.
+"""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any
@@ -50,12 +55,24 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to redraw a pair: the names that its paths carry, its recipe and its settings."""
+    """One way to redraw a pair: the names that its paths carry, its recipe and its settings.
+
+    ``layers`` names the layer weighting or recipe, followed by the settings that vary, as
+    ``all/style_scale=0.5``. ``point`` has the label on each axis: ``layers``, ``ratio``, and the
+    settings that vary.
+    """
 
     layers: str
     ratio: str
     formulation: str
     settings: Settings
+    point: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def at(cls, point: Mapping[str, str], ratio: str, recipe: str, settings: Settings) -> Variant:
+        """Return the variant at a point; it has a ratio even where that is no axis."""
+        varied = [f"{name}={one}" for name, one in point.items() if name not in ("layers", "ratio")]
+        return cls("/".join([point["layers"], *varied]), ratio, recipe, settings, point)
 
 
 def variants_digest(variants: Iterable[Variant]) -> str:
@@ -65,46 +82,111 @@ def variants_digest(variants: Iterable[Variant]) -> str:
 
 
 def expand_grid(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> list[Variant]:
-    """Expand layer weightings × ratios, under one recipe; it also says what is left out."""
+    """Expand layer weightings × settings that vary × ratios, under one recipe.
+
+    The recipe also says what is left out.
+    """
     recipe = _preset(config["formulation"], presets)
-    base = _overridden(recipe, config)
+    points = _points(config)
     weightings = {
         checked_name("layers", name): value
         for name, value in config.get("layers", {recipe.name: {}}).items()
     }
     refuse_collisions("layers", weightings)
-    _check_number(len(weightings) * len(config.get("ratios", [1])))
-    ratios = _read_ratios(config.get("ratios", [{key: base[key] for key in ("alpha", "beta")}]))
+    _check_number(len(weightings) * len(points) * len(config.get("ratios", [1])))
     variants = []
     for name, weights in weightings.items():
-        own = {**base, **{f"{role}_layers": weights[role] for role in weights}}
-        for ratio in ratios.values():
-            values = {**own, "alpha": ratio.alpha, "beta": ratio.beta}
-            settings = _settings(f"layers.{name}", values, config)
-            variants.append(Variant(name, ratio.label, recipe.name, settings))
+        own = {f"{role}_layers": weights[role] for role in weights}
+        for labels, values in points:
+            base = {**_overridden(recipe, config, values), **own}
+            variants += _balanced(name, labels, base, recipe.name, config)
     return variants
 
 
 def expand_recipes(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> list[Variant]:
-    """Make one variant of each recipe of ``formulations``, at its own balance and layers."""
-    for key in ("ratios", "layers", "formulation"):
+    """Expand the recipes of ``formulations`` × settings that vary × ratios.
+
+    Each recipe has its own layers, and its own balance if there are no ratios.
+    """
+    for key in ("layers", "formulation"):
         if config.get(key, "relative") != "relative":
             raise ConfigError(f"{key}: leave it out; each of formulations brings its own")
-    _check_number(len(config["formulations"]))
-    variants: dict[str, Variant] = {}
+    points = _points(config)
+    _check_number(len(config["formulations"]) * len(points) * len(config.get("ratios", [1])))
+    recipes: dict[str, tuple[Preset, dict[str, Any]]] = {}
     for item in config["formulations"]:
         own = dict(item) if isinstance(item, Mapping) else {"formulation": item}
         recipe = _preset(own.pop("formulation"), presets)
         name = checked_name("formulations", own.pop("name", recipe.name))
-        if name in variants:
+        if name in recipes:
             raise ConfigError(f"formulations: {name!r} is there twice; give one of them a name")
-        values = _overridden(recipe, config, own)
-        settings = _settings(f"formulations.{name}", values, config)
-        ratio = Ratio.parse({"alpha": settings.alpha, "beta": settings.beta})
-        variants[name] = Variant(name, ratio.label, recipe.name, settings)
-    refuse_collisions("formulations", variants)
-    _check_extractor(variants)
-    return list(variants.values())
+        recipes[name] = recipe, own
+    refuse_collisions("formulations", recipes)
+    variants = []
+    for name, (recipe, own) in recipes.items():
+        for labels, values in points:
+            base = _overridden(recipe, config, {**own, **values})
+            variants += _balanced(name, labels, base, recipe.name, config)
+    _check_extractor({one.layers: one for one in variants})
+    return variants
+
+
+def _balanced(
+    name: str,
+    labels: Mapping[str, str],
+    base: Mapping[str, Any],
+    recipe: str,
+    config: Mapping[str, Any],
+) -> list[Variant]:
+    """Return a variant for each ratio, or for the recipe's own, which is then no axis."""
+    own = {name: base[name] for name in ("alpha", "beta")}
+    ratios = _read_ratios(config.get("ratios", [own]))
+    key = "formulations" if "formulations" in config else "layers"
+    is_axis = "ratios" in config or key == "layers"
+    variants = []
+    for ratio in ratios.values():
+        settings = _settings(
+            f"{key}.{name}", {**base, "alpha": ratio.alpha, "beta": ratio.beta}, config
+        )
+        point = {"layers": name, **({"ratio": ratio.label} if is_axis else {}), **labels}
+        variants.append(Variant.at(point, ratio.label, recipe, settings))
+    return variants
+
+
+def _points(config: Mapping[str, Any]) -> list[tuple[dict[str, str], dict[str, Any]]]:
+    """Return the labels and the values of every point on the axes of ``vary``."""
+    axes: list[list[tuple[str, str, Any]]] = []
+    for name, values in config.get("vary", {}).items():
+        if name in config:
+            raise ConfigError(f"{name}: give it once, by itself or in vary")
+        axis = {_label(name, value): value for value in values}
+        if len(axis) < len(values):
+            raise ConfigError(f"vary.{name}: a value is there twice; got {values!r}. Remove one.")
+        axes.append([(name, label, value) for label, value in axis.items()])
+    _check_number(math.prod(map(len, axes)))
+    return [
+        ({name: label for name, label, _ in point}, {name: value for name, _, value in point})
+        for point in itertools.product(*axes)
+    ]
+
+
+def _label(name: str, value: object) -> str:
+    """Spell a value of a setting as a part of a path, whatever the spelling in the configuration.
+
+    Raises:
+        ConfigError: it is no value of the setting, or one that no short text can name.
+    """
+    try:
+        both = {"size": "exact"} if name == "image_size" and isinstance(value, list) else {}
+        plain = Settings.from_mapping({name: value, **both}).to_dict()[name]
+    except ConfigError as error:
+        raise ConfigError(f"vary.{error}") from error
+    if isinstance(plain, list):
+        flat = [one for part in plain for one in (part if isinstance(part, list) else [part])]
+        return checked_name(f"vary.{name}", "x".join(map(str, flat)) or "none")
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        return checked_name(f"vary.{name}", str(plain).lower())
+    return checked_name(f"vary.{name}", f"{plain:.12g}")
 
 
 def _check_extractor(variants: Mapping[str, Variant]) -> None:
@@ -123,8 +205,8 @@ def _check_number(variants: int) -> None:
     """Refuse more variants than one job can hold."""
     if variants > MOST_VARIANTS:
         raise ConfigError(
-            f"layers × ratios, or formulations, may be at most {MOST_VARIANTS} variants of a pair; "
-            f"got {variants}. Split the run."
+            f"layers or formulations × vary × ratios may be at most {MOST_VARIANTS} variants of a "
+            f"pair; got {variants}. Split the run."
         )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from nst.config.sheets import Sheet
 from nst.errors import ImageError
 from nst.figures.layout import arrange
 from nst.figures.lettering import extent, face, overhang
@@ -67,27 +68,35 @@ _FEW_COLUMNS = 6  # up to here each column repeats "α/β ="; beyond, the axis s
 def pair_grid(
     content: Tile,
     style: Tile,
-    weightings: Sequence[str],
-    ratios: Sequence[str],
+    sheet: Sheet,
     tiles: Sequence[Sequence[Tile]],
     *,
     title: str = "",
     subtitle: str = "",
 ) -> Grid:
-    """Return the grid of one pair: a row per layer weighting, a column per ratio α/β.
+    """Return a grid of one pair: by default a row per layer weighting, a column per ratio α/β.
 
-    `content` and `style` carry their titles as captions; `tiles[weighting][ratio]`.
+    `content` and `style` carry their titles as captions; `tiles` are those of `sheet.cells`.
     """
+    row_titles, row_axis = _axis(sheet.row_axis, sheet.rows)
+    column_titles, column_axis = _axis(sheet.column_axis, sheet.columns)
     return Grid(
         title=title or f"{content.caption} × {style.caption}",
         subtitle=subtitle,
         tiles=tiles,
-        row_titles=weightings,
-        row_axis="layer weights",
-        column_titles=_ratio_titles(ratios),
-        column_axis=_ratio_axis(ratios),
+        row_titles=row_titles,
+        row_axis=row_axis.name,
+        column_titles=column_titles,
+        column_axis=column_axis,
         inputs=(_labelled(content, "content"), _labelled(style, "style")),
     )
+
+
+def _axis(name: str, labels: Sequence[str]) -> tuple[Sequence[str], Axis]:
+    """Return the titles and the name of a grid's axis."""
+    if name == "ratio":
+        return _ratio_titles(labels), _ratio_axis(labels)
+    return labels, Axis("layer weights" if name == "layers" else name.replace("_", " "))
 
 
 def content_grid(

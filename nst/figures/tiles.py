@@ -10,13 +10,18 @@ from nst.errors import CellError, ImageError
 from nst.figures.grids import Tile
 
 
-def cell_rows(rows: Iterable[Iterable[Path]]) -> list[list[Tile]]:
+def cell_rows(rows: Iterable[Iterable[Path | None]]) -> list[list[Tile]]:
     """Return the tiles of cells, given by the paths of their pictures, row by row.
+
+    None stands for a cell that the run does not have.
 
     Raises:
         CellError: a picture is missing or damaged.
     """
-    return [[cell_tile(picture) for picture in row] for row in rows]
+    return [
+        [cell_tile(picture) if picture else Tile(note="not in this run") for picture in row]
+        for row in rows
+    ]
 
 
 def cell_tile(picture: Path) -> Tile:

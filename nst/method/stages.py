@@ -12,8 +12,8 @@ from PIL import Image
 from nst.config.geometry import content_size, halvings, stages, style_size
 from nst.config.settings import Settings
 from nst.imaging.images import stretch
+from nst.method.colours import prepare_colours, recolour
 from nst.method.optimise import Plan
-from nst.method.start import recolour
 from nst.network.shapes import Float, Tensor
 from nst.network.tensors import to_tensor
 
@@ -33,10 +33,12 @@ class Images:
 class Stage:
     """One size of a pair of pictures, RGB in [0, 1], and how far to go there.
 
-    ``target`` is what the content loss compares with: the content, or the content recoloured.
-    ``halvings`` says how often the size was halved against that in the end.
+    ``original`` is the content in its own colours; ``content`` and ``style`` are in those in which
+    they are compared. ``target`` is what the content loss compares with: the content, or the
+    content recoloured. ``halvings`` says how often the size was halved against that in the end.
     """
 
+    original: Float[Tensor, "1 3 h w"]
     content: Float[Tensor, "1 3 h w"]
     target: Float[Tensor, "1 3 h w"]
     style: Float[Tensor, "1 3 _H _W"]
@@ -52,11 +54,13 @@ def prepare_stages(images: Images, settings: Settings, device: torch.device) -> 
         logger.info("growth begins at %s px: the pictures are too narrow below", sizes[0][0])
     made = []
     for size, steps in sizes:
-        content, style, start = _tensors(images, settings, size, device)
+        original, style, start = _tensors(images, settings, size, device)
+        content, style = prepare_colours(original, style, settings.colours)
         recoloured = settings.content_target == "recoloured"
         target = recolour(content, style) if recoloured else content
         plan = Plan(steps, settings.keep, settings.clamp)
-        made.append(Stage(content, target, style, start, halvings(settings, size), plan))
+        halved = halvings(settings, size)
+        made.append(Stage(original, content, target, style, start, halved, plan))
     made[-1] = replace(made[-1], plan=replace(made[-1].plan, snapshots=settings.snapshots))
     return made
 

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from nst.config.settings import Settings
 from nst.errors import ConfigError
+from nst.method.colours import colour_statistics, matrix_power, recolour
 from nst.method.spectrum import favour_low_frequencies
 from nst.network.extractor import CAFFE_MEAN
 from nst.network.shapes import Float, Tensor
@@ -76,9 +77,9 @@ def mix(
 
     ``noise`` has mean 0 and variance 1. The mean and covariance of the colours stay as they are.
     """
-    mean, covariance = _colour_statistics(image)
+    mean, covariance = colour_statistics(image)
     colours = image.flatten(2)[0].double() - mean
-    grains = _matrix_power(covariance, 0.5) @ noise.flatten(2)[0].double()
+    grains = matrix_power(covariance, 0.5) @ noise.flatten(2)[0].double()
     mixed: Tensor = (1 - share) ** 0.5 * colours + share**0.5 * grains + mean
     return mixed.view_as(image).to(image.dtype)
 
@@ -91,38 +92,3 @@ def pink_noise(height: int, width: int, generator: torch.Generator) -> Float[Ten
     white = torch.randn(1, 3, height, width, generator=generator)
     pink = favour_low_frequencies(white)
     return (pink - pink.mean()) / pink.std()
-
-
-def recolour(
-    content: Float[Tensor, "1 3 h w"], style: Float[Tensor, "1 3 _h _w"]
-) -> Float[Tensor, "1 3 h w"]:
-    """Give the content the style's mean and covariance of colour, then clamp to [0, 1].
-
-    The linear Monge-Kantorovich map of Pitié and Kokaram (2007): of all the linear maps that fit,
-    the one that changes the colours least.
-    """
-    content_mean, content_covariance = _colour_statistics(content)
-    style_mean, style_covariance = _colour_statistics(style)
-    root = _matrix_power(content_covariance, 0.5)
-    inverse_root = _matrix_power(content_covariance, -0.5)
-    transform = inverse_root @ _matrix_power(root @ style_covariance @ root, 0.5) @ inverse_root
-    colours = transform @ (content.flatten(2)[0].double() - content_mean) + style_mean
-    return colours.view_as(content).to(content.dtype).clamp(0, 1)
-
-
-def _colour_statistics(
-    image: Float[Tensor, "1 3 _h _w"],
-) -> tuple[Float[Tensor, "3 1"], Float[Tensor, "3 3"]]:
-    """Return the mean and covariance of the pixels' RGB, in float64."""
-    colours = image.flatten(2)[0].double()
-    mean = colours.mean(1, keepdim=True)
-    centred = colours - mean
-    # The floor lets a grey or one-coloured image have an inverse.
-    return mean, centred @ centred.T / colours.shape[1] + 1e-5 * torch.eye(3).to(colours)
-
-
-def _matrix_power(matrix: Float[Tensor, "3 3"], power: float) -> Float[Tensor, "3 3"]:
-    """Raise a symmetric positive matrix to a real power."""
-    values, vectors = torch.linalg.eigh(matrix)
-    root: Tensor = (vectors * values.clamp(min=1e-12) ** power) @ vectors.T
-    return root

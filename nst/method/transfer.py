@@ -7,11 +7,13 @@ it is in ``nst.method.resilience``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch.nn import functional
 
 from nst.config.settings import Settings
+from nst.method.colours import restore_colours
 from nst.method.objective import Objective, measure_targets
 from nst.method.optimise import Outcome, State, Watch, optimise
 from nst.method.optimisers import Adam, Lbfgs, Optimiser
@@ -64,7 +66,20 @@ def transfer(
             state = state.next_stage(start, optimiser) if state else State.at(start, optimiser)
         outcome = optimise(objective, state, stage.plan, watch)  # b 3 h w, and their losses
     assert outcome is not None, "there is always a last size"
-    return outcome
+    return in_colours(outcome, stage, shared)
+
+
+def in_colours(outcome: Outcome, stage: Stage, settings: Settings) -> Outcome:
+    """Return an outcome whose pictures have the colours that the settings ask for.
+
+    Its losses are those of the pictures before.
+    """
+
+    def restored(images: Tensor) -> Tensor:
+        return restore_colours(images, stage.original, settings.colours)
+
+    snapshots = {number: restored(images) for number, images in outcome.snapshots.items()}
+    return replace(outcome, images=restored(outcome.images), snapshots=snapshots)
 
 
 def start_images(

@@ -70,7 +70,8 @@ ROWS_TOGETHER = 20_000  # of the traces; some MB, and few enough groups for mill
 def summarise(details: Iterable[Path], traces: Path | None = None) -> pd.DataFrame:
     """Return a table with a row for each cell of the pairs' ``details`` files, in their order.
 
-    The columns are ``COLUMNS`` and ``FACTS``; results/README.md says what they hold. The losses on
+    The columns are ``COLUMNS``, the settings that vary, and ``FACTS``; results/README.md says what
+    they hold. The losses on
     the way to each cell go to the Parquet file ``traces``, whole or not at all: the columns of
     ``TRACE_TYPES``, a row for each evaluation that the details have.
 
@@ -97,7 +98,17 @@ def summarise(details: Iterable[Path], traces: Path | None = None) -> pd.DataFra
         write_atomically(traces, encoded.getvalue())
     columns = [column for column in COLUMNS if column not in RANKING]
     table = rank_cells(pd.DataFrame(rows, columns=[*columns, *FACTS]))
-    return table[[*COLUMNS, *FACTS]]
+    varied = _varied_settings(table)
+    return pd.concat([table[list(COLUMNS)], varied, table[list(FACTS)]], axis=1)
+
+
+def _varied_settings(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a column for each setting that has several values and no column of its own."""
+    settings = pd.DataFrame([json.loads(text) for text in table["settings"]], index=table.index)
+    own = [*COLUMNS, "alpha", "beta", "content_layers", "style_layers"]
+    texts = settings.map(json.dumps)
+    varied = [name for name in settings if name not in own and texts[name].nunique() > 1]
+    return settings[varied].map(lambda one: one if isinstance(one, int | float) else str(one))
 
 
 def read_table(path: Path, pair: tuple[str, str] | None = None) -> pd.DataFrame:
@@ -133,8 +144,8 @@ def _write_rows(writer: pq.ParquetWriter, waiting: list[pd.DataFrame]) -> None:
 
 
 def write_summary(table: pd.DataFrame, path: Path) -> None:
-    """Write the table's ``COLUMNS`` as CSV, for people, whole or not at all."""
-    text = table[list(COLUMNS)].to_csv(index=False, lineterminator="\n")
+    """Write the table without its ``FACTS`` as CSV, for people, whole or not at all."""
+    text = table.drop(columns=list(FACTS)).to_csv(index=False, lineterminator="\n")
     write_atomically(path, text.encode())
 
 

@@ -13,10 +13,11 @@ sys.path.insert(0, workflow.basedir)
 from nst.commands.job import share_package_with_jobs
 from nst.config.allocation import allocate_fit, allocate_pair
 from nst.config.catalogue import read_catalogue
-from nst.config.paths import CELL, DETAILS, SNAPSHOTS, grids
+from nst.config.paths import CELL, DETAILS, SNAPSHOTS, grids, sheet_suffix
 from nst.config.quoting import refuse_unquotable
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION
+from nst.config.sheets import sheets_digest
 from nst.config.variants import variants_digest
 from nst.errors import UserError
 from nst.imaging.inspection import inspect_run
@@ -54,6 +55,7 @@ wildcard_constraints:
     style="|".join(map(re.escape, run.styles)),
     layers="|".join(map(re.escape, run.layers)),
     ratio="|".join(map(re.escape, run.ratios)),
+    sheet="|".join(re.escape(sheet_suffix(one)) for one in run.sheets),
     extractor="kmeans|vgg19|vgg19_16x|vgg16",
 
 
@@ -118,7 +120,7 @@ def grid_files():
 def plot_files():
     """List the plots: of every pair, and of the grid as a whole."""
     # Each recipe has an α/β of its own, so there is nothing to plot against it.
-    effects = ["layers"] if run.formulations else ["ratios", "layers"]
+    effects = ["layers"] if run.compares_recipes else ["ratios", "layers"]
     return [
         *expand(
             "results/plots/{kind}/{c}/{s}.{format}",

@@ -1,9 +1,21 @@
 """What is gathered from the cells: grids and the summary table."""
 
 RATIOS = run.ratios
-SUBTITLE = (
-    f"{run.settings.extractor}, {run.variants[0].formulation} losses, "
-    f"{run.settings.image_size} px, {run.settings.iterations} iterations"
+
+
+def said(name, text):
+    """Return what all variants have in common, for the captions of grids."""
+    values = {str(getattr(one.settings, name)) for one in run.variants}
+    return [text.format(values.pop())] if len(values) == 1 else []
+
+
+SUBTITLE = ", ".join(
+    [
+        run.settings.extractor,
+        *said("style_loss", "{} loss"),
+        *said("image_size", "{} px"),
+        *said("iterations", "{} iterations"),
+    ]
 )
 
 
@@ -13,23 +25,22 @@ rule pair_grid:
         style="results/inputs/style/{style}.png",
         details=DETAILS,
     output:
-        picture="results/grids/pairs/{content}/{style}.png",
-        pages="results/grids/pairs/{content}/{style}.pdf",
+        picture="results/grids/pairs/{content}/{style}{sheet}.png",
+        pages="results/grids/pairs/{content}/{style}{sheet}.pdf",
         preview=report(
-            "results/grids/pairs/{content}/{style}.jpg",
+            "results/grids/pairs/{content}/{style}{sheet}.jpg",
             caption="../report/pair_grid.rst",
             category="Grids",
             subcategory="Pairs",
             labels=pair_labels,
         ),
     log:
-        "results/logs/pair_grid/{content}/{style}.log",
+        "results/logs/pair_grid/{content}/{style}{sheet}.log",
     conda:
         "../envs/nst.yaml"
     params:
         titles=pair_titles,
-        layers=run.layers,
-        ratios=RATIOS,
+        sheets=sheets_digest(run.sheets),
         subtitle=SUBTITLE,
     message:
         "Draw the grid of {wildcards.content} × {wildcards.style}"

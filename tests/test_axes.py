@@ -1,0 +1,230 @@
+"""Any setting as an axis of the grid, and how grids lay the axes out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import paint
+from made_cells import make_cell, make_table
+from workflow_runs import details, snakemake, write_config
+
+from nst.config.run import read_variants
+from nst.config.settings import Settings
+from nst.config.sheets import pair_sheets
+from nst.errors import ConfigError
+from nst.reports.summary import COLUMNS, FACTS
+
+LAYERS = {
+    name: {"content": {"relu3_1": 1}, "style": {"relu1_1": 1, "relu2_1": weight}}
+    for name, weight in (("all", 1), ("fine", 0))
+}
+GRID = {"ratios": [1, 0.1], "layers": LAYERS, "image_size": 64}
+
+
+def paths(config: dict) -> list[str]:
+    return [f"{one.layers}/{one.ratio}" for one in read_variants(config)]
+
+
+def sheets(config: dict, **chosen: str) -> dict[str, tuple[str, str]]:
+    found = pair_sheets(read_variants(config), chosen)
+    return {one.name: (one.row_axis, one.column_axis) for one in found}
+
+
+# ---------------------------------------------------------------- variants
+
+
+def test_a_grid_without_other_axes_has_the_paths_that_it_had():
+    assert paths(GRID) == ["all/1e0", "all/1e-1", "fine/1e0", "fine/1e-1"]
+
+
+def test_every_combination_is_a_variant():
+    variants = read_variants({**GRID, "vary": {"style_scale": [0.5, 1], "seed": [0, 1, 2]}})
+    assert len(variants) == 2 * 2 * 2 * 3
+    assert len({(one.layers, one.ratio) for one in variants}) == len(variants)
+    one = variants[0]
+    assert one.layers == "all/style_scale=0.5/seed=0"
+    assert dict(one.point) == {"layers": "all", "ratio": "1e0", "style_scale": "0.5", "seed": "0"}
+    assert (one.settings.style_scale, one.settings.seed) == (0.5, 0)
+    assert one.settings.style_layers == LAYERS["all"]["style"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "label"),
+    [
+        ("style_scale", 1, "1"),
+        ("style_scale", 1.0, "1"),
+        ("style_scale", 2.5e-1, "0.25"),
+        ("learning_rate", 1e-9, "1e-09"),
+        ("style_loss", "covariance", "covariance"),
+        ("octaves", "auto", "auto"),
+        ("clamp", False, "false"),
+        ("image_size", [64, 48], "64x48"),
+        ("coarse_stages", [[32, 5]], "32x5"),
+        ("coarse_stages", [], "none"),
+    ],
+)
+def test_a_label_does_not_depend_on_the_spelling(name, value, label):
+    config = {key: given for key, given in GRID.items() if key != name}
+    variants = read_variants({**config, "vary": {name: [value]}})
+    assert {one.layers for one in variants} == {f"all/{name}={label}", f"fine/{name}={label}"}
+
+
+def test_a_size_that_varies_takes_the_place_of_a_recipe_s_stages():
+    variants = read_variants({"formulation": "gatys_pytorch", "vary": {"image_size": [512, 600]}})
+    assert [one.settings.image_size for one in variants] == [512, 600]
+    assert all(not one.settings.coarse_stages for one in variants)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 1, "vary": {"seed": [0, 1]}}, "seed: give it once, by itself or in vary"),
+        ({"vary": {"seed": [0, 1, 0]}}, "vary.seed: a value is there twice"),
+        ({"vary": {"style_scale": [1, 1.0]}}, "vary.style_scale: a value is there twice"),
+        ({"vary": {"style_scale": [20]}}, "vary.style_scale must be"),
+        ({"vary": {"style_loss": ["gram"]}}, "vary.style_loss must be one of"),
+        (
+            {
+                "vary": {
+                    "seed": list(range(200)),
+                    "style_scale": [0.5, 1],
+                    "tv_weight": list(range(30)),
+                }
+            },
+            "may be at most 10000 variants of a pair; got 12000. Split the run.",
+        ),
+    ],
+)
+def test_an_axis_that_makes_no_sense_is_refused(changes, message):
+    with pytest.raises(ConfigError) as caught:
+        read_variants({**GRID, **changes})
+    assert message in str(caught.value)
+
+
+def test_recipes_can_be_crossed_with_ratios_and_settings():
+    config = {"formulations": ["udacity", "relative"], "iterations_scale": 0.01}
+    assert paths(config) == ["udacity/1e-6", "relative/2e-1"]
+    crossed = {**config, "ratios": [1, 0.1], "vary": {"seed": [0, 1]}}
+    assert len(paths(crossed)) == 8
+    assert paths(crossed)[:2] == ["udacity/seed=0/1e0", "udacity/seed=0/1e-1"]
+    assert sheets(crossed) == {"seed=0": ("layers", "ratio"), "seed=1": ("layers", "ratio")}
+    assert sheets({**config, "vary": {"seed": [0, 1]}}) == {"": ("layers", "seed")}
+
+
+# ---------------------------------------------------------------- sheets
+
+
+def test_rows_and_columns_are_what_they_were_without_other_axes():
+    (sheet,) = pair_sheets(read_variants(GRID), {})
+    assert (sheet.name, sheet.row_axis, sheet.column_axis) == ("", "layers", "ratio")
+    assert (sheet.rows, sheet.columns) == (["all", "fine"], ["1e0", "1e-1"])
+    found = [[(one.layers, one.ratio) for one in row if one] for row in sheet.cells]
+    assert found == [[(row, column) for column in sheet.columns] for row in sheet.rows]
+
+
+@pytest.mark.parametrize(
+    ("changes", "laid_out"),
+    [
+        ({"layers": {"all": LAYERS["all"]}, "vary": {"seed": [0, 1]}}, {"": ("seed", "ratio")}),
+        ({"vary": {"seed": [0]}}, {"": ("layers", "ratio")}),
+        (
+            {"ratios": [1], "layers": {"all": LAYERS["all"]}, "vary": {"seed": [0, 1]}},
+            {"": ("layers", "seed")},
+        ),
+        (
+            {
+                "ratios": [1],
+                "layers": {"all": LAYERS["all"]},
+                "vary": {"style_scale": [1, 2], "seed": [0, 1]},
+            },
+            {"": ("style_scale", "seed")},
+        ),
+        (
+            {"vary": {"seed": [0, 1]}},
+            {"seed=0": ("layers", "ratio"), "seed=1": ("layers", "ratio")},
+        ),
+    ],
+)
+def test_the_axes_with_several_labels_are_rows_and_columns(changes, laid_out):
+    assert sheets({**GRID, **changes}) == laid_out
+
+
+def test_the_axes_can_be_chosen():
+    config = {**GRID, "vary": {"style_scale": [0.5, 1]}}
+    assert sheets(config, rows="style_scale", columns="layers") == {
+        "ratio=1e0": ("style_scale", "layers"),
+        "ratio=1e-1": ("style_scale", "layers"),
+    }
+    assert sheets(config, rows="ratio") == {
+        "layers=all": ("ratio", "style_scale"),
+        "layers=fine": ("ratio", "style_scale"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"rows": "sead"}, "grid.rows must be one of layers, ratio; got 'sead'"),
+        ({"rows": "ratio", "columns": "ratio"}, "rows and columns must be two axes"),
+    ],
+)
+def test_a_layout_that_makes_no_sense_is_refused(chosen, message):
+    with pytest.raises(ConfigError, match=message):
+        sheets(GRID, **chosen)
+
+
+# ---------------------------------------------------------------- the table
+
+
+def test_the_table_has_a_column_for_each_setting_that_varies(tmp_path):
+    cells = {
+        Path(f"{scale}.png"): make_cell(
+            layers=f"all/style_scale={scale}", settings=Settings(style_scale=scale, growth=5)
+        )
+        for scale in (0.5, 2.0)
+    }
+    table, _ = make_table(cells, tmp_path)
+    assert list(table.columns) == [*COLUMNS, "style_scale", *FACTS]
+    assert table["style_scale"].tolist() == [0.5, 2.0]
+    assert json.loads(table["settings"][0])["growth"] == 5
+
+
+# ---------------------------------------------------------------- as a user meets it
+
+
+@pytest.mark.slow
+def test_a_sweep_is_made_and_a_new_value_computes_only_its_cells(tmp_path):
+    paint(tmp_path / "cat.png", 1, (64, 48))
+    config = {
+        **GRID,
+        "contents": ["cat.png"],
+        "styles": ["great_wave_study"],
+        "iterations": 2,
+        "growth": 0,
+        "precision": "float32",
+        "kmeans": {"images": ["great_wave_study"]},
+        "vary": {"style_scale": [0.5, 1]},
+    }
+    write_config(tmp_path, config)
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, run.stdout
+    grids = tmp_path / "results/grids/pairs/cat/great_wave_study"
+    assert {one.name for one in grids.glob("*.png")} == {
+        "style_scale=0.5.png",
+        "style_scale=1.png",
+    }
+    write_config(tmp_path, {**config, "vary": {"style_scale": [0.5, 1, 2]}})
+    again = snakemake(tmp_path)
+    assert again.returncode == 0, again.stdout
+    reused = {name: cell.reused for name, cell in details(tmp_path).items()}
+    assert len(reused) == 12
+    assert {name for name, one in reused.items() if not one} == {
+        f"cat/great_wave_study/{layers}/style_scale=2/{ratio}"
+        for layers in LAYERS
+        for ratio in ("1e0", "1e-1")
+    }
+    table = pd.read_csv(tmp_path / "results/summary.csv")
+    assert sorted(table["style_scale"].unique()) == [0.5, 1, 2]
