@@ -230,8 +230,8 @@ def test_the_configurations_of_the_project_can_be_used(path, monkeypatch):
 
 MISTAKES = {
     "an unknown key": (
-        {"colour": "red"},
-        ("the configuration", "unknown key 'colour'", "the keys are contents, styles, ratios"),
+        {"hue": "red"},
+        ("the configuration", "unknown key 'hue'", "the keys are contents, styles, ratios"),
     ),
     "a misspelt key": (
         {"iteratons": 20},

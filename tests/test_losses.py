@@ -17,6 +17,7 @@ from nst.method.losses import (
     mean_plain_gram_style_loss,
     mean_square_total_variation,
     moments,
+    moments_style_loss,
     relative_content_loss,
     relative_style_loss,
     sum_gram_style_loss,
@@ -96,6 +97,7 @@ def test_the_mean_of_bfloat16_features_is_nearer_than_its_own_rounding():
 CONTENT = [relative_content_loss, half_sum_content_loss, mean_content_loss]
 STYLE = [
     covariance_style_loss,
+    moments_style_loss,
     relative_style_loss,
     sum_gram_style_loss,
     mean_gram_style_loss,
@@ -142,6 +144,33 @@ def test_the_covariance_loss_of_known_features_is_the_value_worked_out_by_hand()
     size = ((1 / 6.25) ** 2 + 2 * (2 / 8.75) ** 2 + (4 / 12.25) ** 2) / 4
     expected = error / size + (1 / 2.5) ** 2 / 2
     assert covariance_style_loss(generated, style).item() == pytest.approx(expected)
+
+
+def test_the_loss_of_moments_of_known_features_is_the_value_worked_out_by_hand():
+    # The style as above: means 1 and 2, deviations 1 and 2, σ' = (2.5, 3.5). The picture's channels
+    # have the means 2 and 2 and no deviation; each deviation is taken with a hundredth of σ'.
+    style = moments(torch.tensor([[[[0.0, 2.0]], [[0.0, 4.0]]]], dtype=torch.float64))
+    generated = moments(torch.full((1, 2, 1, 2), 2.0, dtype=torch.float64))
+    shift = (1 / 2.5) ** 2 / 2
+    first = (np.hypot(1, 0.025) - 0.025) / 2.5
+    second = (np.hypot(2, 0.035) - 0.035) / 3.5
+    found = moments_style_loss(generated, style).item()
+    assert found == pytest.approx(shift + (first**2 + second**2) / 2)
+
+
+def test_the_loss_of_moments_knows_nothing_of_how_channels_vary_together():
+    style = features(6, 1, 2, 4, 4)
+    other = torch.stack([style[:, 0], style[:, 1].flip(1)], 1)  # the same values elsewhere
+    assert moments_style_loss(moments(other), moments(style)).item() == pytest.approx(0, abs=1e-12)
+    assert covariance_style_loss(moments(other), moments(style)).item() > 1e-3
+
+
+def test_a_channel_without_deviation_has_a_gradient_by_which_it_gets_one():
+    style = moments(features(7, 1, 2, 4, 4))
+    flat = (features(8, 1, 2, 4, 4) * 1e-6).requires_grad_()
+    (gradient,) = torch.autograd.grad(moments_style_loss(moments(flat), style).sum(), flat)
+    assert gradient.isfinite().all()
+    assert gradient.abs().max() > 0
 
 
 def independent_covariance_loss(generated: torch.Tensor, style: torch.Tensor) -> float:

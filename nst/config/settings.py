@@ -21,6 +21,7 @@ ALGORITHM_VERSION = 5
 ContentLossName = Literal["relative", "half_sum", "mean"]
 StyleLossName = Literal[
     "covariance",
+    "moments",
     "relative",
     "sum_gram",
     "mean_gram",

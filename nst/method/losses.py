@@ -38,10 +38,14 @@ class Moments:
         return self.gram.shape[1]
 
     @cached_property
+    def variance(self) -> Float[Tensor, "b c"]:
+        """The variance of each channel."""
+        return (self.gram.diagonal(dim1=1, dim2=2) - self.mean.square()).clamp(min=0)
+
+    @cached_property
     def scale(self) -> Float[Tensor, "b c"]:
         """The deviation of each channel, plus the mean over channels, so that none is near zero."""
-        variance = self.gram.diagonal(dim1=1, dim2=2) - self.mean.square()
-        deviation = variance.clamp(min=0).sqrt()
+        deviation = self.variance.sqrt()
         return (deviation + deviation.mean(1, keepdim=True)).clamp(min=1e-10)
 
     @cached_property
@@ -151,6 +155,20 @@ def covariance_style_loss(generated: Moments, target: Moments) -> Float[Tensor, 
     return _mean_square(error) / target.spread + _mean_square(shift / target.scale)
 
 
+def moments_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
+    """Return how far the channels' means and deviations are from the style's, which has 0.
+
+    mean((μ - μ_s)² / σ'²) + mean((σ - σ_s)² / σ'²), with σ' of the style as in
+    ``covariance_style_loss``: what AdaIN matches (Huang and Belongie 2017, equation 13), without
+    a unit. It knows nothing of how channels vary together.
+    """
+    # The square root of a variance of 0 has no gradient, by which the channel could come to life.
+    floor = (1e-2 * target.scale).square()
+    deviation, wanted = ((one.variance + floor).sqrt() for one in (generated, target))
+    shift = _mean_square((generated.mean - target.mean) / target.scale)
+    return shift + _mean_square((deviation - wanted) / target.scale)
+
+
 def mean_square_total_variation(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
     """Return the mean squared difference of neighbouring pixels, down plus across.
 
@@ -258,6 +276,7 @@ CONTENT_LOSSES: Mapping[str, ContentLoss] = MappingProxyType(
 STYLE_LOSSES: Mapping[str, StyleLoss] = MappingProxyType(
     {
         "covariance": covariance_style_loss,
+        "moments": moments_style_loss,
         "relative": relative_style_loss,
         "sum_gram": sum_gram_style_loss,
         "mean_gram": mean_gram_style_loss,
@@ -273,4 +292,4 @@ TV_LOSSES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
 )
 # Under these, layer weights are scaled to sum to 1, so that taking more layers does not shift the
 # balance of content and style. The published recipes take their weights as given.
-LOSSES_OF_SHARES = frozenset({"covariance", "relative"})
+LOSSES_OF_SHARES = frozenset({"covariance", "moments", "relative"})

@@ -402,7 +402,7 @@ def test_an_interrupted_run_leaves_no_jobs_and_a_killed_one_can_be_taken_up(prep
     cluster.ask("scancel", f"--name={left[0]}")
     status, output = through_slurm(prepared, TARGET)
     assert status == 0, output
-    assert "was cut off. This one takes up where it was" in output
+    assert "A run was cut off (process" in output
     assert len(pictures(prepared)) == 2
 
 
