@@ -118,7 +118,7 @@ def until(there: Callable[[], object], process: subprocess.Popen[str]) -> None:
 
 
 def stored(folder: Path) -> list[Path]:
-    return [path for path in (folder / "results/store").glob("*/*") if path.name[0] != "."]
+    return [path for path in (folder / "results/store").glob("??/*") if path.name[0] != "."]
 
 
 def job_of(folder: Path) -> int:

@@ -234,7 +234,7 @@ def limit(room):
     resource.setrlimit(resource.RLIMIT_AS, (used + room, resource.RLIM_INFINITY))
 
 whole = make(8, 160)
-limit(240_000_000)
+limit(140_000_000)
 split = make(8, 160)
 gap = max(float((a.image - b.image).abs().max()) for a, b in zip(whole, split))
 limit(20_000_000)

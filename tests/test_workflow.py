@@ -215,7 +215,7 @@ def test_a_killed_run_keeps_its_finished_cells(grid: Path):
     config |= {"styles": ["great_wave_study"], "kmeans": {"images": ["great_wave_study"]}}
     write_config(grid, config)
     store = grid / "results" / "store"
-    known = set(store.glob("*/*"))
+    known = set(store.glob("??/*"))
     process = subprocess.Popen(
         command(grid),
         stdout=subprocess.DEVNULL,
@@ -223,7 +223,7 @@ def test_a_killed_run_keeps_its_finished_cells(grid: Path):
         start_new_session=True,
     )
     deadline = time.monotonic() + 120
-    while not (new := {path for path in store.glob("*/*") if path.name[0] != "."} - known):
+    while not (new := {path for path in store.glob("??/*") if path.name[0] != "."} - known):
         assert process.poll() is None, "the run ended before a cell was stored"
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -330,7 +330,7 @@ def test_a_cancelled_job_is_seen_and_tried_again_with_more(prepared: Path):
     configure(prepared, iterations=200)
     store = prepared / "results" / "store"
     with Running(prepared, TARGET) as run:
-        first = run.await_job("stylize", "RUNNING", lambda: any(store.glob("*/[!.]*")))
+        first = run.await_job("stylize", "RUNNING", lambda: any(store.glob("??/[!.]*")))
         cluster.ask("scancel", first.number)
         assert run.process.wait(LONGEST) == 0, run.output
     assert f"SLURM-job '{first.number}' failed, SLURM status is: 'CANCELLED'" in run.output
