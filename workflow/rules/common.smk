@@ -55,7 +55,7 @@ wildcard_constraints:
     style="|".join(map(re.escape, run.styles)),
     layers="|".join(map(re.escape, run.layers)),
     ratio="|".join(map(re.escape, run.ratios)),
-    sheet="|".join(re.escape(sheet_suffix(one)) for one in run.sheets),
+    sheet=f"(?:{'|'.join(re.escape(sheet_suffix(one)) for one in run.sheets)})",
     extractor="kmeans|vgg19|vgg19_16x|vgg16",
 
 
