@@ -2,7 +2,7 @@
 # make test   sets everything up and runs the tests to run before a commit, in minutes
 # make test-all  every test there is
 # make report the run's results in one file to pass on: results/report.zip
-# make images the pictures of the README, from the default grid
+# make images the pictures of the README, from the default grid and a sweep
 # make check  everything a maintainer needs before a commit
 # make audit  look for known flaws in the pinned packages; needs the network
 # make clusters  what the tests of the profiles for clusters need beside that
@@ -53,6 +53,8 @@ format: $(VENV)/.installed-test
 	$(VENV)/bin/snakefmt Snakefile workflow
 
 images: $(VENV)/.installed-test run
+	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) \
+	  --configfile config/control.yaml --directory results/control
 	$(VENV)/bin/python docs/make_images.py
 
 # Strict: without the network pip-audit finds no package, and would call that no flaw.

@@ -1,4 +1,4 @@
-"""Make the README's pictures from the default grid's results: `make images`."""
+"""Make the README's pictures from the results of the default grid and of a sweep: `make images`."""
 
 import shutil
 import sys
@@ -11,6 +11,7 @@ PICTURES = {
     "overview": Path("results/grids/overview.png"),
     "pair": Path("results/grids/pairs/rocket/starry_night_study.png"),
     "plot": Path("results/plots/pairs/rocket/starry_night_study.png"),
+    "sweep": Path("results/control/results/grids/pairs/chelsea/starry_night_study.png"),
 }
 GALLERY = Path("results/gallery/index.html")
 PAIR = "#view=matrix&content=rocket&style=starry_night_study"
