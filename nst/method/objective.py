@@ -10,11 +10,11 @@ import torch
 from nst.config.octaves import Size, Taps
 from nst.config.settings import Settings
 from nst.method.losses import (
-    CONTENT_LOSSES,
     LOSSES_OF_SHARES,
     STYLE_LOSSES,
     TV_LOSSES,
     Moments,
+    content_loss_against,
     moments,
 )
 from nst.network.extractor import Extractor
@@ -98,7 +98,10 @@ class Objective:
         self._extractor = extractor
         self._targets = targets
         kinds = cells[0]
-        self._content_loss = CONTENT_LOSSES[kinds.content_loss]
+        self._content_losses = {
+            layer: content_loss_against(kinds.content_loss, target)
+            for layer, target in targets.content.items()
+        }
         self._style_loss = STYLE_LOSSES[kinds.style_loss]
         self._tv_loss = TV_LOSSES[kinds.tv_loss]
         device = next(extractor.parameters()).device
@@ -127,8 +130,7 @@ class Objective:
         """Evaluate the losses of ``images``, RGB in [0, 1], one row per cell."""
         features = see(self._extractor, images, {*self._content_weights, *self._style_weights})
         content = {
-            layer: self._content_loss(features[layer], self._targets.content[layer])
-            for layer in self._content_weights
+            layer: self._content_losses[layer](features[layer]) for layer in self._content_weights
         }
         style = {
             layer: self._style_loss(moments(features[layer]), self._targets.style[layer])
