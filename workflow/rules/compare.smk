@@ -3,22 +3,6 @@
 RATIOS = run.ratios
 
 
-def said(name, text):
-    """Return what all variants have in common, for the captions of grids."""
-    values = {str(getattr(one.settings, name)) for one in run.variants}
-    return [text.format(values.pop())] if len(values) == 1 else []
-
-
-SUBTITLE = ", ".join(
-    [
-        run.settings.extractor,
-        *said("style_loss", "{} loss"),
-        *said("image_size", "{} px"),
-        *said("iterations", "{} iterations"),
-    ]
-)
-
-
 rule pair_grid:
     input:
         content="results/inputs/content/{content}.png",

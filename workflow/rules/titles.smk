@@ -92,3 +92,19 @@ def pair_plot_files(kind, shows):
         reported = {"caption": caption, "category": "Plots", "labels": labels}
         files += [report(f"{path}.png", **reported), f"{path}.svg"]
     return files
+
+
+def said(name, text):
+    """Return what all variants have in common, for the captions of grids."""
+    values = {str(getattr(one.settings, name)) for one in run.variants}
+    return [text.format(values.pop())] if len(values) == 1 else []
+
+
+SUBTITLE = ", ".join(
+    [
+        run.settings.extractor,
+        *said("style_loss", "{} loss"),
+        *said("image_size", "{} px"),
+        *said("iterations", "{} iterations"),
+    ]
+)
