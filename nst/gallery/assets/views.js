@@ -52,24 +52,44 @@ function pick(role, name) {
   announce(`${contents.get(get("content")).title} in the style of ${styles.get(get("style")).title}: ${plural(pairCells().length, "cell")}`);
 }
 
+// What varies beside layers and ratio follows the name of the layers: all/colours=style/seed=1.
+const spoken = (name) => name.split("/").map((part) => part.replace("=", " ").replaceAll("_", " ")).join(", ");
+
+// The row and the column of a cell: layers and ratio; with one ratio alone, the last that varies.
+function placeIn(pair) {
+  const ratios = new Set(pair.map((cell) => cell.ratio));
+  const sweep = ratios.size === 1 && pair.every((cell) => cell.layers.includes("/"));
+  const last = (cell) => cell.layers.lastIndexOf("/");
+  return sweep
+    ? { sweep, of: (cell) => [cell.layers.slice(0, last(cell)), cell.layers.slice(last(cell) + 1)] }
+    : { sweep, of: (cell) => [cell.layers, cell.ratio] };
+}
+
 function matrix(pair) {
-  const layers = LAYERS.filter((name) => pair.some((cell) => cell.layers === name));
-  const ratios = RATIOS.filter((label) => pair.some((cell) => cell.ratio === label));
-  // Recipes have a balance each: as a table most places would be empty.
-  if (pair.length * 2 <= layers.length * ratios.length) return list(pair, (cell) => cardCaption(cell, ""));
-  const places = grouped(pair, (cell) => JSON.stringify([cell.layers, cell.ratio]));
-  const wide = ratios.length > 5 ? "matrix many" : "matrix";
+  const { sweep, of } = placeIn(pair);
+  const unique = (index, order) => [...new Set(pair.map((cell) => of(cell)[index]))]
+    .sort((one, other) => order.indexOf(one) - order.indexOf(other));
+  const rows = unique(0, LAYERS);
+  const columns = unique(1, sweep ? [] : RATIOS);
+  // Recipes have a balance each: as a table most fields would be empty.
+  if (pair.length * 2 <= rows.length * columns.length) return list(pair, (cell) => cardCaption(cell, ""));
+  const cellsAt = grouped(pair, (cell) => JSON.stringify(of(cell)));
+  const wide = `matrix${columns.length > 5 ? " many" : ""}${rows.some((name) => name.includes("/")) ? " sweep" : ""}`;
+  const said = sweep ? "Rows and columns are settings." : "Rows are layer weights, columns the balance α/β of content and style.";
+  const base = new Set(rows.map((name) => name.split("/")[0])).size === 1 && rows.every((name) => name.includes("/"));
+  const rowText = (name) => spoken(base ? name.slice(name.indexOf("/") + 1) : name);
+  const heading = (label) => (sweep ? spoken(label) : [el("span", { class: "axis-name" }, "α/β "), ratioText(label)]);
   const table = el("table", { class: wide },
-    el("caption", { class: "unseen" }, "Rows are layer weights, columns the balance α/β of content and style."),
-    el("thead", {}, el("tr", {}, el("td", { class: "corner" }, el("span", {}, "layers")),
-      ratios.map((label) => el("th", { scope: "col" }, el("span", { class: "axis-name" }, "α/β "), ratioText(label))))),
-    el("tbody", {}, layers.map((name) => el("tr", {},
-      el("th", { scope: "row" }, el("span", {}, own(name))),
-      ratios.map((label) => {
-        const [cell] = places.get(JSON.stringify([name, label])) || [];
+    el("caption", { class: "unseen" }, said),
+    el("thead", {}, el("tr", {}, el("td", { class: "corner" }, el("span", {}, sweep ? "" : "layers")),
+      columns.map((label) => el("th", { scope: "col" }, heading(label))))),
+    el("tbody", {}, rows.map((name) => el("tr", {},
+      el("th", { scope: "row" }, el("span", {}, own(rowText(name)))),
+      columns.map((label) => {
+        const [cell] = cellsAt.get(JSON.stringify([name, label])) || [];
         return el("td", {}, cell ? plate(cell, matrixCaption(cell), { eager: pair.length <= 24 }) : null);
       })))));
-  const scale = ratios.length > 1 ? el("p", { class: "scale", "aria-hidden": "true" }, scaleEnds(ratios)) : null;
+  const scale = !sweep && columns.length > 1 ? el("p", { class: "scale", "aria-hidden": "true" }, scaleEnds(columns)) : null;
   return el("div", { class: "scroller", role: "region", "aria-labelledby": "pair-title", tabindex: "0" }, scale, table);
 }
 
