@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import paint
 from disks import Disk, cut, flip, mounted
+from filelock import FileLock
 from gallery_samples import make_entry
 from made_cells import make_cell, make_image
 from workflow_runs import ROOT
@@ -316,6 +317,21 @@ def test_other_jobs_do_not_wait(capsys):
     assert "waiting" not in told(capsys)
     first.kill()
     first.communicate()
+
+
+@pytest.mark.parametrize("error", [OSError(37, "No locks available"), NotImplementedError("flock")])
+def test_where_there_are_no_locks_a_run_and_its_jobs_go_on(monkeypatch, error):
+    def acquire(*_: object, **_options: object) -> None:
+        raise error
+
+    FOLDER.mkdir()
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    lines: list[str] = []
+    begin_run(lines.append)
+    end_run()
+    assert "This file system has no locks" in lines[0]
+    with job(LOG):
+        pass
 
 
 RUN = """

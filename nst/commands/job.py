@@ -51,7 +51,10 @@ def _outcome(inputs: list[Path]) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        logger.error("%s", explain_disk_trouble(error.__cause__) or error)
+        if trouble := explain_disk_trouble(error.__cause__):
+            logger.error("%s", trouble)
+            sys.exit(1)
+        logger.error("%s", error)
         for path in inputs:
             if path.is_relative_to(MADE) and str(path) in str(error):
                 logger.error("delete %s: the same command then makes it anew", path)

@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 FOLDER = Path(".snakemake")  # of the working directory; Snakemake makes it before any job
 HOLDER = FOLDER / "nst.run"  # says who is at work, for the message to a second run
 RESULTS = Path("results")
+# What filelock raises where the file system has none; a full disk or a folder that may not be
+# written to is found when the run begins.
+NO_LOCKS = (OSError, NotImplementedError)
 _held: list[FileLock] = []  # until the process ends
 
 
@@ -46,11 +49,12 @@ def begin_run(tell: Callable[[str], object]) -> None:
         _held.append(lock)
     except Timeout:
         raise RunError(
-            f"Only one run may be at work in a folder; another is in {Path.cwd()} ({holder}). Wait "
+            f"Only one run may be at work in a folder; another is in {Path.cwd()} "
+            f"({holder or 'it is just starting'}). Wait "
             "for its end, or stop it with Ctrl-C. A run in another folder: --directory FOLDER."
         ) from None
-    except OSError as error:
-        tell(f"This file system has no locks ({error.strerror}): start no second run here.")
+    except NO_LOCKS as error:
+        tell(f"This file system has no locks ({error}): start no second run here.")
     if holder:
         tell(
             f"A run was cut off ({holder}). This one continues it; finished cells come from "
@@ -88,6 +92,8 @@ def job_lock(log: str) -> Iterator[None]:
             "a killed run left this job at work; waiting for its end, to take what it makes"
         )
         lock.acquire()
+    except NO_LOCKS:
+        pass  # the run has said so
     try:
         yield
     finally:
