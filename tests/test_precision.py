@@ -8,12 +8,13 @@ import torch
 from conftest import paint, random_image
 
 from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.errors import ConfigError
 from nst.imaging.images import load_image
 from nst.method.objective import Objective, measure_targets
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
 from nst.network import precision as precision_module
-from nst.network.precision import choose_precision
+from nst.network.precision import choose_precision, read_precision
 from nst.network.tensors import to_image
 
 CPU = torch.device("cpu")
@@ -71,6 +72,17 @@ def test_a_torch_that_cannot_say_is_given_what_works_everywhere(monkeypatch, cap
     caplog.set_level(logging.INFO, "nst")
     assert choose_precision("auto", CPU) == "float32"
     assert f"torch {torch.__version__} cannot say" in caplog.text
+
+
+def test_a_precision_that_was_written_down_is_read_and_another_text_refused(tmp_path):
+    path = tmp_path / "precision.txt"
+    path.write_text("bfloat16\n")
+    assert read_precision(path) == "bfloat16"
+    path.write_text("float16\n")
+    with pytest.raises(
+        ConfigError, match=r"precision\.txt must hold one of float32, bfloat16; got"
+    ):
+        read_precision(path)
 
 
 @pytest.mark.parametrize("tap", ["relu", "conv"])

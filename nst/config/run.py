@@ -60,7 +60,7 @@ class Run:
 
     @cached_property
     def layers(self) -> list[str]:
-        """The names of the layer weightings."""
+        """The names of the layer weightings or recipes, with the settings that vary."""
         return list(dict.fromkeys(variant.layers for variant in self.variants))
 
     @cached_property

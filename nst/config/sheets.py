@@ -39,7 +39,7 @@ def sheets_digest(sheets: Sequence[Sheet]) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
-def axes_of(variants: Sequence[Variant]) -> dict[str, list[str]]:
+def _axes(variants: Sequence[Variant]) -> dict[str, list[str]]:
     """Return the labels on each axis, in the order of the variants."""
     names = variants[0].point
     return {name: list(dict.fromkeys(one.point[name] for one in variants)) for name in names}
@@ -55,7 +55,7 @@ def pair_sheets(variants: Sequence[Variant], chosen: Mapping[str, str]) -> list[
     Raises:
         ConfigError: an axis is unknown, or is to be both.
     """
-    axes = axes_of(variants)
+    axes = _axes(variants)
     if len(axes) == 1:  # recipes alone, whose grid has the pairs across
         return []
     row_axis, column_axis = _choose(axes, chosen)

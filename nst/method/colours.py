@@ -18,8 +18,8 @@ def prepare_colours(
 ) -> tuple[Float[Tensor, "1 3 h w"], Float[Tensor, "1 3 H W"]]:
     """Return content and style, RGB in [0, 1], in the colours in which they are compared.
 
-    ``content``: the style in the content's colours (section 3). ``luminance``: the lumas of both,
-    the style's brought to the content's mean and deviation (section 4, equation 3).
+    ``content``: the style in the content's colours. ``luminance``: the lumas of both, the style's
+    brought to the content's mean and deviation.
     """
     if colours == "content":
         return content, recolour(style, content)

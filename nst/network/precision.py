@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 from typing import Literal
 
 import torch
 
 from nst.config.settings import PrecisionName
+from nst.errors import ConfigError
 from nst.system.machine import LIMITS
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,18 @@ def choose_precision(name: PrecisionName, device: torch.device) -> Precision:
     chosen: Precision = "bfloat16" if native else "float32"
     logger.info("precision: %s, because %s", chosen, reason)
     return chosen
+
+
+def read_precision(path: Path) -> Precision:
+    """Read the precision that was written down for a run.
+
+    Raises:
+        ConfigError: the file holds something else.
+    """
+    text = path.read_text("utf-8", "replace").strip()
+    if text not in DTYPES:
+        raise ConfigError(f"{path} must hold one of {', '.join(DTYPES)}; got {text!r}")
+    return text
 
 
 def _native_bfloat16(device: torch.device) -> tuple[bool, str]:

@@ -11,6 +11,7 @@ rule precision:
         "../envs/nst.yaml"
     resources:
         gpu=1,
+        mem_mb=growing(4000),  # torch with CUDA, and nothing more
     message:
         "Ask for the precision that the device computes natively"
     script:

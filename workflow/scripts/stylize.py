@@ -7,6 +7,7 @@ from nst.cells.pair import Pair, stylize_pair, want_cells
 from nst.cells.store import CellStore
 from nst.commands.job import job
 from nst.config.run import read_variants
+from nst.network.precision import read_precision
 from nst.system.device import reserve_device, use_threads
 
 with (
@@ -15,7 +16,7 @@ with (
 ):
     use_threads(snakemake.threads)
     pictures, snapshots = (snakemake.output.get(name, []) for name in ("pictures", "snapshots"))
-    precision = [Path(path).read_text().strip() for path in snakemake.input.get("precision", [])]
+    precision = [read_precision(Path(path)) for path in snakemake.input.get("precision", [])]
     wanted = want_cells(read_variants(snakemake.config), pictures, snapshots, *precision)
     named = ("content", "style", "extractor", "start")
     files = {name: Path(snakemake.input[name]) for name in named if snakemake.input.get(name)}
