@@ -15,7 +15,7 @@ from nst.config.run import read_variants
 from nst.config.settings import Settings
 from nst.config.sheets import pair_sheets
 from nst.errors import ConfigError
-from nst.reports.summary import COLUMNS, FACTS
+from nst.reports.summary import COLUMNS, FACTS, read_table, write_parquet
 
 LAYERS = {
     name: {"content": {"relu3_1": 1}, "style": {"relu1_1": 1, "relu2_1": weight}}
@@ -179,17 +179,27 @@ def test_a_layout_that_makes_no_sense_is_refused(chosen, message):
 # ---------------------------------------------------------------- the table
 
 
-def test_the_table_has_a_column_for_each_setting_that_varies(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "values", "column", "held"),
+    [
+        ("style_scale", (0.5, 2.0), "style_scale", [0.5, 2.0]),
+        ("octaves", ("auto", 2), "octaves", ["auto", "2"]),
+        ("style_loss", ("relative", "covariance"), "style_loss_kind", ["relative", "covariance"]),
+    ],
+)
+def test_the_table_has_a_column_for_each_setting_that_varies(tmp_path, name, values, column, held):
     cells = {
-        Path(f"{scale}.png"): make_cell(
-            layers=f"all/style_scale={scale}", settings=Settings(style_scale=scale, growth=5)
+        Path(f"{value}.png"): make_cell(
+            layers=f"all/{name}={value}", settings=Settings(**{name: value}, growth=5)
         )
-        for scale in (0.5, 2.0)
+        for value in values
     }
     table, _ = make_table(cells, tmp_path)
-    assert list(table.columns) == [*COLUMNS, "style_scale", *FACTS]
-    assert table["style_scale"].tolist() == [0.5, 2.0]
+    assert list(table.columns) == [*COLUMNS, column, *FACTS]
+    assert table[column].tolist() == held
     assert json.loads(table["settings"][0])["growth"] == 5
+    write_parquet(table, tmp_path / "summary.parquet")
+    assert read_table(tmp_path / "summary.parquet")[column].tolist() == held
 
 
 # ---------------------------------------------------------------- as a user meets it

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pandas.api.types import is_numeric_dtype
 
 from nst.cells.cell import Cell, read_details
 from nst.errors import CellError, UserError
@@ -59,6 +60,8 @@ FACTS = (
     *("settings", "versions", "machine"),
 )
 """Columns of the table that the CSV leaves out; the last three are JSON."""
+LOSS_KINDS = ("content_loss", "style_loss")
+"""Settings whose names are those of columns that hold values of losses."""
 TRACE_TYPES = {
     **dict.fromkeys(("content", "style", "layers", "ratio", "fingerprint"), "str"),
     "evaluation": "int64",
@@ -71,9 +74,8 @@ def summarise(details: Iterable[Path], traces: Path | None = None) -> pd.DataFra
     """Return a table with a row for each cell of the pairs' ``details`` files, in their order.
 
     The columns are ``COLUMNS``, the settings that vary, and ``FACTS``; results/README.md says what
-    they hold. The losses on
-    the way to each cell go to the Parquet file ``traces``, whole or not at all: the columns of
-    ``TRACE_TYPES``, a row for each evaluation that the details have.
+    they hold. The losses on the way to each cell go to the Parquet file ``traces``, whole or not at
+    all: the columns of ``TRACE_TYPES``, a row for each evaluation that the details have.
 
     The files are read once, one by one: traces are most of them, and at most ``ROWS_TOGETHER`` rows
     and one file's are in memory. These are a row group, so that a reader of one pair finds its rows
@@ -103,12 +105,22 @@ def summarise(details: Iterable[Path], traces: Path | None = None) -> pd.DataFra
 
 
 def _varied_settings(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a column for each setting that has several values and no column of its own."""
+    """Return a column for each setting that has several values and no column of its own.
+
+    A column of numbers stays one; any other is text, as Parquet wants one type for each column.
+    The settings ``content_loss`` and ``style_loss`` name a kind of loss, the columns so named are
+    values: the former are ``content_loss_kind`` and ``style_loss_kind`` here.
+    """
     settings = pd.DataFrame([json.loads(text) for text in table["settings"]], index=table.index)
-    own = [*COLUMNS, "alpha", "beta", "content_layers", "style_layers"]
+    settings = settings.rename(columns=lambda name: f"{name}_kind" if name in LOSS_KINDS else name)
+    own = [*COLUMNS, "content_layers", "style_layers"]
     texts = settings.map(json.dumps)
-    varied = [name for name in settings if name not in own and texts[name].nunique() > 1]
-    return settings[varied].map(lambda one: one if isinstance(one, int | float) else str(one))
+    columns = {
+        name: settings[name] if is_numeric_dtype(settings[name]) else settings[name].map(str)
+        for name in settings
+        if name not in own and texts[name].nunique() > 1
+    }
+    return pd.DataFrame(columns, index=table.index)
 
 
 def read_table(path: Path, pair: tuple[str, str] | None = None) -> pd.DataFrame:
