@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,13 +93,18 @@ def default_pictures() -> Images:
         if not path.exists():
             fetch(catalogue[name], path)
         loaded.append(load_image(path))
-    return Images(*loaded)
+    return Images.of(*loaded)
 
 
 def studies() -> Images:
     """Return two paintings of the project's, where only the time matters, and not what is seen."""
     names = ("great_wave_study.jpg", "starry_night_study.jpg")
-    return Images(*(load_image(ROOT / "resources" / "studies" / name) for name in names))
+    return Images.of(*(load_image(ROOT / "resources" / "studies" / name) for name in names))
+
+
+def style_of(images: Images) -> Image.Image:
+    """Return the one picture of a style that is made of no others."""
+    return images.style.parts[0].image
 
 
 def machine() -> dict[str, Any]:

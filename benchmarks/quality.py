@@ -20,6 +20,7 @@ from common import (
     as_sequential,
     default_pictures,
     save_report,
+    style_of,
     synchronise,
     trained_vgg19_sized,
 )
@@ -28,6 +29,7 @@ from plain import plain_transfer
 from nst.config.settings import Settings
 from nst.imaging.images import fit_long_side, load_image
 from nst.method.objective import Objective, measure_targets
+from nst.method.regions import Region
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
 from nst.network.extractor import Extractor
@@ -59,9 +61,11 @@ class Clock:
 def judge(extractor: Extractor, images: Images, settings: Settings) -> Callable[..., float]:
     """Return a function from pictures to the total loss, in float32."""
     content = to_tensor(fit_long_side(images.content, settings.image_size)).to(DEVICE)
-    style = to_tensor(fit_long_side(images.style, max(content.shape[-2:]))).to(DEVICE)
+    style = to_tensor(fit_long_side(style_of(images), max(content.shape[-2:]))).to(DEVICE)
     objective = Objective(
-        extractor, measure_targets(extractor, content, style, [settings]), [settings]
+        extractor,
+        measure_targets(extractor, content, [Region.whole(style)], [settings]),
+        [settings],
     )
 
     def total(image: torch.Tensor) -> float:
@@ -82,7 +86,7 @@ def main() -> None:
     chosen = parser.parse_args()
     images = default_pictures()
     if chosen.content:
-        images = Images(load_image(chosen.content), load_image(chosen.style))
+        images = Images.of(load_image(chosen.content), load_image(chosen.style))
     extractor = trained_vgg19_sized().to(DEVICE).to(memory_format=torch.channels_last)
     settings = Settings.from_mapping(
         {
@@ -153,7 +157,7 @@ def plain(
     """Run the plain loop on the same network, and judge what it had on the way."""
     network, places = as_sequential(extractor)
     content = to_tensor(fit_long_side(images.content, settings.image_size)).to(DEVICE)
-    style = to_tensor(fit_long_side(images.style, max(content.shape[-2:]))).to(DEVICE)
+    style = to_tensor(fit_long_side(style_of(images), max(content.shape[-2:]))).to(DEVICE)
     clock = Clock()
     plain_transfer(
         network,

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import RESULTS, default_pictures, save_report
+from common import RESULTS, default_pictures, save_report, style_of
 from PIL import Image
 
 from nst.cells.difference import TOLERANCE, compare
@@ -128,7 +128,7 @@ def save_extractors(folder: Path) -> None:
     if (folder / "vgg19_16x.safetensors").exists():
         return
     images = default_pictures()
-    small = [image.resize((192, 192)) for image in (images.content, images.style)]
+    small = [image.resize((192, 192)) for image in (images.content, style_of(images))]
     save_extractor(fit_kmeans([to_tensor(one) for one in small], 0), folder / "kmeans.safetensors")
     weights = RESULTS / "inputs" / "vgg19_16x.pth"
     if not weights.exists():

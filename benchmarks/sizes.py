@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 
 import torch
-from common import DEVICE, RESULTS, default_pictures, save_report
+from common import DEVICE, RESULTS, default_pictures, save_report, style_of
 
 from nst.cells.metrics import measure_patches, patch_distance
 from nst.config.presets import read_presets
@@ -32,9 +32,9 @@ def main() -> None:
     images = default_pictures()
     least = min(chosen.sizes)
     with torch.no_grad():
-        fitted = [to_tensor(fit_long_side(one, 256)) for one in (images.content, images.style)]
+        fitted = [to_tensor(fit_long_side(one, 256)) for one in (images.content, style_of(images))]
         network = fit_kmeans(fitted, 0).to(DEVICE)
-    patches = measure_patches(to_tensor(fit_long_side(images.style, least)))
+    patches = measure_patches(to_tensor(fit_long_side(style_of(images), least)))
     recipe = {**read_presets()["relative"].settings, "beta": 1 / chosen.ratio}
     rows = []
     for size in chosen.sizes:

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import DEVICE, save_report, studies, synchronise
+from common import DEVICE, save_report, studies, style_of, synchronise
 
 from nst.config.architecture import ARCHITECTURES
 from nst.config.presets import read_presets
 from nst.config.settings import Settings
 from nst.imaging.images import fit_long_side
 from nst.method.objective import Objective, measure_targets
+from nst.method.regions import Region
 from nst.network.extractor import Extractor
 from nst.network.precision import DTYPES, choose_precision
 from nst.network.tensors import to_tensor
@@ -74,10 +75,11 @@ def evaluation(
     """Return a function that evaluates the losses and their gradient once."""
     images = studies()
     content, style = (
-        to_tensor(fit_long_side(one, size)).to(DEVICE) for one in (images.content, images.style)
+        to_tensor(fit_long_side(one, size)).to(DEVICE) for one in (images.content, style_of(images))
     )
     network = extractor.adapted(settings.pooling, settings.input, DTYPES[precision])  # type: ignore[index]
-    objective = Objective(network, measure_targets(network, content, style, [settings]), [settings])
+    targets = measure_targets(network, content, [Region.whole(style)], [settings])
+    objective = Objective(network, targets, [settings])
 
     def step() -> None:
         picture = content.clone().requires_grad_(True)

@@ -21,6 +21,7 @@ def config(**changes: object) -> dict[str, object]:
         "extractor": "vgg19_16x",
         "formulation": "tensorflow",
         "colours": "content",
+        "blend": None,
         "content_target": "recoloured",
         "content_loss": "half_sum",
         "style_loss": "mean_gram",

@@ -42,10 +42,12 @@ PACKAGES = {
             "architecture",
             "settings",
             "catalogue",
+            "composition",
         ),
         *(
             "names",
             "pictures",
+            "styles",
             "geometry",
             "presets",
             "variants",
@@ -57,14 +59,15 @@ PACKAGES = {
             "quoting",
         ),
     ),
-    "imaging": ("bombs", "opening", "colours", "images", "inspection"),
+    "imaging": ("bombs", "opening", "colours", "images", "masks", "inspection"),
     "network": (
         *("shapes", "tensors", "precision"),
         *("kernels", "extractor", "pyramid", "kmeans", "vgg", "provision"),
     ),
     "method": (
-        *("losses", "objective", "spectrum", "colours", "start", "optimisers", "optimise"),
-        *("stages", "transfer", "checkpoint", "batches", "resilience"),
+        *("losses", "distributions", "statistics", "regions", "objective"),
+        *("spectrum", "colours", "start", "optimisers", "optimise", "stages"),
+        *("transfer", "checkpoint", "batches", "resilience"),
     ),
     "cells": (
         *("metrics", "measure", "cell", "store", "pair"),

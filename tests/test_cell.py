@@ -210,6 +210,7 @@ def test_missing_details_are_refused_with_the_remedy(details):
 OTHER_VALUES = {
     "alpha": 2.0,
     "beta": 2.0,
+    "blend": 0.5,
     "content_layers": {"relu3_1": 1.0},
     "style_layers": {"relu1_1": 1.0},
     "tv_weight": 1.0,
@@ -305,7 +306,7 @@ def test_the_fingerprint_is_the_same_in_every_process(monkeypatch):
     """Pinned: where this fails, every finished cell of every user would be made again."""
     monkeypatch.setattr(cell_module, "ALGORITHM_VERSION", 1)
     settings = dataclasses.replace(make_cell().settings, **OTHER_VALUES)
-    pinned = "58b6fe45c411d4335d455873d2ba1a6bd2be6f647123b78bb7d85800f257f2e8"
+    pinned = "696954a8f5088c749e1cf052d58ef54ba55e1831fe398af50319625f9388bee2"
     assert make_cell(settings=settings).fingerprint == pinned
 
 

@@ -33,7 +33,7 @@ from nst.network.tensors import to_image
 
 CPU = torch.device("cpu")
 SCRIPT = Path(__file__).with_name("killed_job.py")
-IMAGES = Images(to_image(random_image(1, 32, 40)), to_image(random_image(2, 36, 28)))
+IMAGES = Images.of(to_image(random_image(1, 32, 40)), to_image(random_image(2, 36, 28)))
 RECIPES: dict[str, dict] = {
     "L-BFGS": {"iterations": 14, "snapshots": [0, 3, 8, 14]},  # more steps than its history has
     "Adam": {"iterations": 10, "optimiser": "adam"},

@@ -33,6 +33,7 @@ from nst.cells.metrics import (
 )
 from nst.config.architecture import Architecture
 from nst.config.catalogue import RESOURCES
+from nst.config.composition import Composition
 from nst.config.settings import Settings
 from nst.errors import ImageError
 from nst.imaging.images import fit_long_side, load_image
@@ -303,7 +304,7 @@ def ranked_cells(content: Image.Image, style: Image.Image, network: Extractor) -
         Settings.from_mapping({**gram, "style_loss": "covariance"}),
         Settings.from_mapping({**gram, "style_loss": "covariance", "octaves": "auto"}),
     ]
-    made = {one.index: one.image for one in make_cells(network, Images(content, style), cells)}
+    made = {one.index: one.image for one in make_cells(network, Images.of(content, style), cells)}
     seen = fit_long_side(style, 192)
     return [style_distance(to_image(made[place]), seen) for place in range(3)]
 
@@ -383,7 +384,7 @@ NAMES = set(MEASURES)
 
 def test_the_content_keeps_the_content_and_the_style_is_the_style(network):
     content, style = picture(1, 96, 64), picture(2, 96, 64)
-    measure = Measure(network, content, style)
+    measure = Measure(network, content, Composition.plain(style))
     kept, taken = measure(content), measure(style)
     assert set(kept) == set(taken) == NAMES
     assert kept["content_distance"] == pytest.approx(0, abs=1e-10)
@@ -396,7 +397,7 @@ def test_the_content_keeps_the_content_and_the_style_is_the_style(network):
 
 def test_between_content_and_style_the_measures_go_one_way(network):
     content, style = picture(1, 96, 64), picture(2, 96, 64)
-    measure = Measure(network, content, style)
+    measure = Measure(network, content, Composition.plain(style))
     way = [measure(Image.blend(content, style, t)) for t in (0, 0.25, 0.5, 0.75, 1)]
     values = {name: [one[name] for one in way] for name in NAMES}
     assert values["content_distance"] == sorted(values["content_distance"])
@@ -411,7 +412,7 @@ def test_between_content_and_style_the_measures_go_one_way(network):
 @pytest.mark.parametrize("style_size", [(50, 50), (64, 4)])
 def test_small_and_narrow_pictures_are_measured_by_the_layers_they_have(network, size, style_size):
     content, style = picture(1, 64, 48), picture(2, *style_size)
-    values = Measure(network, content, style)(picture(3, *size))
+    values = Measure(network, content, Composition.plain(style))(picture(3, *size))
     assert set(values) == NAMES - ({"ssim"} if min(size) < 11 else set())
     assert all(np.isfinite(value) for value in values.values())
 
@@ -421,29 +422,29 @@ def test_grey_and_flat_pictures_have_measures(network, level):
     grey = picture(1).convert("L").convert("RGB")
     even = Image.new("RGB", (64, 48), (level,) * 3)
     for content, style, result in ((grey, even, even), (even, grey, grey), (even, even, grey)):
-        values = Measure(network, content, style)(result)
+        values = Measure(network, content, Composition.plain(style))(result)
         assert set(values) == NAMES
         assert all(np.isfinite(value) for value in values.values())
-    assert Measure(network, grey, even)(even)["style_distance"] == 0
+    assert Measure(network, grey, Composition.plain(even))(even)["style_distance"] == 0
 
 
 def test_an_extractor_without_the_usual_layers_is_measured_by_what_it_has(tiny):
-    values = Measure(tiny, picture(1), picture(2))(picture(3))
+    values = Measure(tiny, picture(1), Composition.plain(picture(2)))(picture(3))
     assert set(values) == NAMES
 
 
 def test_the_measures_do_not_depend_on_what_was_measured_before(network, tmp_path):
     content, style = (load_image(paint(tmp_path / f"{seed}.png", seed)) for seed in (1, 2))
-    measure = Measure(network, content, style)
+    measure = Measure(network, content, Composition.plain(style))
     results = [fit_long_side(picture(3), 64), fit_long_side(picture(4), 40)]
     first = [measure(one) for one in results]
     assert [measure(one) for one in reversed(results)] == first[::-1]
-    assert Measure(network, content, style)(results[1]) == first[1]
+    assert Measure(network, content, Composition.plain(style))(results[1]) == first[1]
 
 
 def test_the_features_are_those_of_the_8_bit_picture(network):
     result = picture(3)
-    measure = Measure(network, picture(1), picture(2))
+    measure = Measure(network, picture(1), Composition.plain(picture(2)))
     assert measure(to_image(to_tensor(result))) == measure(result)
 
 

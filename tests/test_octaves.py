@@ -141,7 +141,7 @@ def test_a_later_size_starts_with_the_strokes_of_the_one_before_and_its_own_deta
     """With no steps to speak of at the end, the picture is that of the smaller size, made sharp."""
     cell = small(image_size=128, growth=30, iterations=1, optimiser="adam", learning_rate=1e-9)
     before = small(image_size=64, iterations=30, optimiser="adam", learning_rate=1e-9)
-    pictures = Images(to_image(random_image(1, 96, 128)), to_image(random_image(2, 96, 128)))
+    pictures = Images.of(to_image(random_image(1, 96, 128)), to_image(random_image(2, 96, 128)))
     (grown,) = make_cells(tiny, pictures, [cell])
     (alone,) = make_cells(tiny, pictures, [before])
     down = functional.interpolate(grown.image, size=(48, 64), mode="bicubic", antialias=True)
@@ -167,9 +167,7 @@ def test_a_style_layer_with_an_octave_is_refused_with_the_remedy():
 
 @pytest.mark.parametrize("value", [0, 9, 1.5, True, "many", None])
 def test_octaves_are_auto_or_a_small_whole_number(value):
-    with pytest.raises(
-        ConfigError, match="octaves, if not auto, must be a whole number from 1 to 8"
-    ):
+    with pytest.raises(ConfigError, match="octaves must be a whole number from 1 to 8, or auto"):
         Settings.from_mapping({"octaves": value})
 
 

@@ -25,6 +25,7 @@ from nst.method import spectrum
 from nst.method.objective import Objective, Parts, measure_targets
 from nst.method.optimise import Plan, State, optimise
 from nst.method.optimisers import Adam, Lbfgs, Optimiser
+from nst.method.regions import Region
 from nst.network.extractor import Extractor
 
 DEVICE = "meta"
@@ -76,7 +77,9 @@ def objective_of(changes: dict) -> tuple[Objective, list[Settings]]:
     with torch.device(DEVICE):
         network = Extractor(dataclasses.replace(TINY, pooling=cells[0].pooling))
     content, style = (torch.rand(1, 3, 40, width, device=DEVICE) for width in (48, 36))
-    return Objective(network, measure_targets(network, content, style, cells), cells), cells
+    return Objective(
+        network, measure_targets(network, content, [Region.whole(style)], cells), cells
+    ), cells
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -11,6 +11,7 @@ from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.errors import ConfigError
 from nst.imaging.images import load_image
 from nst.method.objective import Objective, measure_targets
+from nst.method.regions import Region
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
 from nst.network import precision as precision_module
@@ -96,7 +97,9 @@ def test_the_losses_and_gradient_in_bfloat16_are_those_of_float32_but_for_roundi
     results = {}
     for dtype in (torch.float32, torch.bfloat16):
         network = tiny.adapted("native", "native", dtype)
-        targets = measure_targets(network, random_image(0), random_image(1), [settings])
+        targets = measure_targets(
+            network, random_image(0), [Region.whole(random_image(1))], [settings]
+        )
         image = random_image(2).requires_grad_()
         parts = Objective(network, targets, [settings])(image)
         (gradient,) = torch.autograd.grad(parts.total.sum(), image)
@@ -122,7 +125,7 @@ def test_a_network_in_another_precision_leaves_the_first_as_it_was(tiny):
 
 def test_a_picture_made_in_bfloat16_is_as_good_by_a_judge_in_float32(tiny, small, tmp_path):
     files = [paint(tmp_path / name, seed) for seed, name in enumerate(("a.png", "b.png"))]
-    images = Images(*map(load_image, files))
+    images = Images.of(*map(load_image, files))
     judged = {}
     for name in ("float32", "bfloat16"):
         settings = small(precision=name, iterations=60, start="content")

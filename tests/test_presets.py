@@ -23,10 +23,12 @@ from nst.cells.measure import Measure
 from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.config.architecture import Architecture
 from nst.config.catalogue import read_catalogue
+from nst.config.composition import Composition
 from nst.config.presets import read_presets
 from nst.config.settings import Settings
 from nst.imaging.images import load_image
 from nst.method.objective import Objective, measure_targets
+from nst.method.regions import Region
 from nst.method.resilience import make_cells
 from nst.method.stages import Images, picture_size
 from nst.network.extractor import Extractor, save_extractor
@@ -370,7 +372,8 @@ def test_a_recipe_s_loss_is_that_of_its_published_formula(name, formula, changes
 
     cell = settings_of(name, **changes)
     network = as_extractor(vgg).adapted(cell.pooling, cell.input).double()
-    parts = Objective(network, measure_targets(network, content, style, [cell]), [cell])(generated)
+    targets = measure_targets(network, content, [Region.whole(style)], [cell])
+    parts = Objective(network, targets, [cell])(generated)
 
     # Measured: 4e-7, from constants that the package rounds to float32.
     assert cell.alpha * parts.content.item() == pytest.approx(expected.content.item(), rel=1e-6)
@@ -495,7 +498,7 @@ def test_the_first_ten_steps_of_a_recipe_are_those_of_its_optimiser(name):
         snapshots=list(range(11)),
         precision="float32",
     )
-    (result,) = make_cells(as_extractor(vgg), Images(*images), [cell])
+    (result,) = make_cells(as_extractor(vgg), Images.of(*images), [cell])
 
     for step, values in enumerate(path):
         expected = ((values + offset) / rule.scale).clamp(0, 1)
@@ -776,7 +779,7 @@ def test_the_original_goes_on_with_its_own_pooling_and_input():
 
 def test_the_measures_are_0_for_the_content_and_for_the_style_themselves():
     content, style = picture(1, 48, 40), picture(2, 48, 40)
-    measure = Measure(as_extractor(weights()), content, style)
+    measure = Measure(as_extractor(weights()), content, Composition.plain(style))
     as_content = measure(content)
     as_style = measure(style)
     assert as_content["relative_content"] == pytest.approx(0, abs=1e-10)
@@ -837,7 +840,7 @@ def test_a_recipe_lowers_its_own_loss_on_the_real_network(name, mirror, real, tm
     if not real:
         real["network"] = provide_extractor("vgg19_16x", mirror=str(mirror), cache=tmp_path)
         photographs = (load_image(mirror / f"{one}.jpg") for one in ("tubingen", "starry_night"))
-        real["images"] = Images(*photographs)
+        real["images"] = Images.of(*photographs)
     changes: dict[str, Any] = {"image_size": 64, "iterations": 12, "extractor": "vgg19_16x"}
     if name == "tensorflow":
         # The distilled network ends there, and its features are so small that at the published

@@ -6,14 +6,20 @@ import pytest
 import torch
 from conftest import random_image
 
-from nst.method.colours import colour_statistics, luma, prepare_colours, restore_colours
+from nst.method.colours import (
+    colour_statistics,
+    luma,
+    prepare_content,
+    prepare_style,
+    restore_colours,
+)
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
 from nst.network.tensors import to_image
 
 CONTENT = 0.3 + 0.4 * random_image(1, 32, 40)
 STYLE = 0.2 + 0.5 * random_image(2, 36, 28)
-IMAGES = Images(to_image(CONTENT), to_image(STYLE))
+IMAGES = Images.of(to_image(CONTENT), to_image(STYLE))
 
 
 def made(tiny, cell) -> torch.Tensor:
@@ -22,15 +28,19 @@ def made(tiny, cell) -> torch.Tensor:
     return result.image
 
 
+def prepare(content: torch.Tensor, style: torch.Tensor, colours: str) -> tuple[torch.Tensor, ...]:
+    return prepare_content(content, colours), prepare_style(style, content, colours)
+
+
 def test_the_style_takes_the_content_s_mean_and_covariance():
-    content, style = prepare_colours(CONTENT, STYLE, "content")
+    content, style = prepare(CONTENT, STYLE, "content")
     assert content is CONTENT
     for found, wanted in zip(colour_statistics(style), colour_statistics(CONTENT), strict=True):
         torch.testing.assert_close(found, wanted, atol=2e-3, rtol=0)  # but for clipped pixels
 
 
 def test_the_style_s_luma_takes_the_content_s_mean_and_deviation():
-    content, style = prepare_colours(CONTENT, STYLE, "luminance")
+    content, style = prepare(CONTENT, STYLE, "luminance")
     for one in (content, style):
         torch.testing.assert_close(one[:, 0], one[:, 2])
     torch.testing.assert_close(style[:, 0].mean(), luma(CONTENT).mean(), atol=2e-3, rtol=0)
@@ -41,7 +51,7 @@ def test_the_style_s_luma_takes_the_content_s_mean_and_deviation():
 def test_grey_pictures_do_not_fail(colours):
     grey = torch.full((1, 3, 8, 8), 0.5)
     for pair in ((grey, STYLE), (CONTENT, grey), (grey, grey)):
-        assert all(one.isfinite().all() for one in prepare_colours(*pair, colours))
+        assert all(one.isfinite().all() for one in prepare(*pair, colours))
 
 
 def test_a_result_with_its_luma_redrawn_has_the_content_s_chroma(tiny, small):

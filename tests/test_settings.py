@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nst.config.settings import CHOICES, RANGES, WHOLE, Settings
+from nst.config.settings import CHOICES, RANGES, UNLESS, WHOLE, Settings
 from nst.errors import ConfigError
 
 NAMES = [one.name for one in fields(Settings)]
@@ -143,6 +143,15 @@ def test_an_unknown_setting_is_refused_with_the_known_ones():
     assert message == f"unknown setting 'betta'; the settings are {', '.join(NAMES)}"
 
 
+def or_else(name: str) -> str:
+    return f", or {UNLESS[name] or 'null'}" if name in UNLESS else ""
+
+
+@pytest.mark.parametrize("name", UNLESS)
+def test_what_may_stand_in_the_place_of_a_number_is_taken(name):
+    assert getattr(Settings.from_mapping({name: UNLESS[name]}), name) == UNLESS[name]
+
+
 @pytest.mark.parametrize(("name", "low", "high"), [(n, *limits) for n, limits in RANGES.items()])
 def test_a_number_out_of_range_is_refused_with_the_range(name, low, high):
     for edge in (low, high):
@@ -150,8 +159,9 @@ def test_a_number_out_of_range_is_refused_with_the_range(name, low, high):
             Settings.from_mapping({name: edge})
     beyond = (low - 0.01, high * 1.01, float("nan"), float("inf"), -float("inf"), 10**400)
     for value in (*beyond, "1", None, True, [1], 1j):
-        message = refusal(**{name: value})
-        assert message == f"{name} must be a number from {low:g} to {high:g}; got {value!r}"
+        if not (name in UNLESS and value == UNLESS[name]):
+            rule = f"{name} must be a number from {low:g} to {high:g}{or_else(name)}"
+            assert refusal(**{name: value}) == f"{rule}; got {value!r}"
 
 
 @pytest.mark.parametrize(("name", "low", "high"), [(n, *limits) for n, limits in WHOLE.items()])
@@ -159,8 +169,8 @@ def test_a_count_out_of_range_is_refused_with_the_range(name, low, high):
     for edge in (low, high):
         assert getattr(Settings.from_mapping({name: edge}), name) == edge
     for value in (low - 1, high + 1, float(low), low + 0.5, float("nan"), "1", None, False, []):
-        message = refusal(**{name: value})
-        assert message == f"{name} must be a whole number from {low} to {high}; got {value!r}"
+        rule = f"{name} must be a whole number from {low} to {high}{or_else(name)}"
+        assert refusal(**{name: value}) == f"{rule}; got {value!r}"
 
 
 @pytest.mark.parametrize(("name", "choices"), CHOICES.items())

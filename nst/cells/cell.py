@@ -21,6 +21,7 @@ from typing import Any, Literal
 from PIL import Image, ImageDraw
 
 from nst import __version__
+from nst.config.composition import Composition
 from nst.config.settings import ALGORITHM_VERSION, Settings
 from nst.errors import CellError, ImageError
 from nst.imaging.images import pixel_digest, read_png_text, save_png
@@ -45,7 +46,9 @@ class Source:
 class Cell:
     """What is known of a finished cell; its PNG holds its ``record``, a JSON file its ``details``.
 
-    ``layers`` and ``ratio`` are the names of its variant. ``losses`` are those of the picture
+    ``layers`` and ``ratio`` are the names of its variant. ``composition`` says what its style is
+    made of, as ``Composition.to_dict`` with the digests of pixels; None if it is one whole picture.
+    ``style`` has the digest that ``style_digest`` returns. ``losses`` are those of the picture
     before rounding to 8 bits. ``machine`` is what ``nst.system.machine`` says of where it was
     computed.
     A cell whose losses stopped being numbers has the status ``failed`` and a reason.
@@ -68,6 +71,7 @@ class Cell:
     seconds: float
     attempts: int
     machine: Mapping[str, str] = field(default_factory=dict)
+    composition: Mapping[str, Any] | None = None
     status: Literal["finished", "failed"] = "finished"
     reason: str = ""
     reused: bool = field(default=False, compare=False)
@@ -92,6 +96,7 @@ class Cell:
             "reason": self.reason,
             "content": dataclasses.asdict(self.content),
             "style": dataclasses.asdict(self.style),
+            "composition": self.composition,
             "layers": self.layers,
             "ratio": self.ratio,
             "formulation": self.formulation,
@@ -150,6 +155,21 @@ def fingerprint(
         "start": start,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def style_digest(style: Composition[str]) -> str:
+    """Identify a style by the digests of the pixels that it is made of, whatever they are called.
+
+    One that is one whole picture has the digest of that, however it was spelt.
+    """
+    if style.is_plain:
+        return style.parts[0].image
+    regions = {
+        colour: sorted([one.image, one.mask or "", one.weight] for one in parts)
+        for colour, parts in style.regions.items()
+    }
+    identity = json.dumps([regions, style.mask], sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()
 
 
 def changed_facts(cell: Cell, again: Cell) -> dict[str, tuple[str, str]]:

@@ -4,6 +4,11 @@ They are taken on the 8-bit picture as delivered, in float32, with the run's ext
 made: its own pooling and input. The content is stretched to the picture's size, the style brought
 to its longer side. Layers for which one of them is too small are left out.
 
+For a style that is made of several pictures, what is said of the style is the mean of the
+distances to each of them, by their weights; in regions, each measured in its own by the region's
+size. What keeps the photograph is left out. A blend is thus at 0 from nothing: compare its cells
+with each other.
+
 - ``relative_content``, ``relative_style``: the relative losses of ``nst.method.losses``; content at
   relu4_2, style at relu1_1 to relu5_1 with equal shares.
 - ``content_distance``: ``nst.cells.metrics.feature_distance`` to the content, the mean of
@@ -16,7 +21,7 @@ to its longer side. Layers for which one of them is too small are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -24,6 +29,7 @@ import torch
 from PIL import Image
 
 from nst.cells.metrics import (
+    Mask,
     PatchTarget,
     colour_quantiles,
     feature_distance,
@@ -33,16 +39,47 @@ from nst.cells.metrics import (
     structural_similarity,
     unit_features,
 )
+from nst.config.composition import Composition
 from nst.config.settings import CONTENT_LAYERS, STYLE_LAYERS
 from nst.errors import ExtractorError
 from nst.imaging.images import fit_long_side, stretch
+from nst.imaging.masks import luma_of, split_mask
 from nst.method.losses import Moments, moments, relative_content_loss, relative_style_loss
+from nst.method.regions import weights_at
 from nst.network.extractor import Extractor
 from nst.network.shapes import Float, Tensor
-from nst.network.tensors import to_tensor
+from nst.network.tensors import mask_tensor, to_tensor
 
+OF_STYLE = ("relative_style", "style_distance", "colour_distance")
 PERCEPTUAL_LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_1")
 """The last layer of each block that all the extractors have, where Zhang et al. take the last."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a picture of one size is compared with of one of the style's, within ``mask``."""
+
+    share: float
+    mask: Mask
+    grams: Mapping[str, Moments]
+    patches: Sequence[PatchTarget]
+    colours: Float[Tensor, "_k _q"]
+
+    def distances(self, picture: Image.Image, features: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return how far a picture with these features is from the style's."""
+        mask = self.mask
+        grams = {
+            layer: moments(features[layer], weights_at(mask, features[layer]))
+            for layer in self.grams
+        }
+        colours = sliced_wasserstein(colour_quantiles(picture, mask), self.colours)
+        return {
+            "relative_style": fmean(
+                relative_style_loss(grams[layer], gram).item() for layer, gram in self.grams.items()
+            ),
+            "style_distance": patch_distance(to_tensor(picture), self.patches, mask).item(),
+            "colour_distance": colours.item(),
+        }
 
 
 @dataclass(frozen=True)
@@ -52,23 +89,26 @@ class _Target:
     picture: Image.Image
     content: tuple[str, Float[Tensor, "1 _c _h _w"]]
     perceptual: Mapping[str, Float[Tensor, "1 _c _h _w"]]
-    grams: Mapping[str, Moments]
-    patches: Sequence[PatchTarget]
-    colours: Float[Tensor, "_k _q"]
+    style: Sequence[_Part]
 
     @property
     def layers(self) -> set[str]:
         """All the layers that are looked at."""
-        return {self.content[0], *self.perceptual, *self.grams}
+        return {
+            *(self.content[0], *self.perceptual),
+            *(layer for part in self.style for layer in part.grams),
+        }
 
 
 class Measure:
     """The fixed measures of a pair's results."""
 
-    def __init__(self, extractor: Extractor, content: Image.Image, style: Image.Image) -> None:
+    def __init__(
+        self, extractor: Extractor, content: Image.Image, style: Composition[Image.Image]
+    ) -> None:
         self._extractor = extractor
         self._content = content
-        self._style = style
+        self._style = style.blended(None)
         self._targets: dict[tuple[int, int], _Target] = {}
 
     @torch.no_grad()
@@ -79,31 +119,54 @@ class Measure:
         target = self._targets[picture.size]
         features = self._look(picture, target.layers)
         ssim = structural_similarity(picture, target.picture)
-        colours = sliced_wasserstein(colour_quantiles(picture), target.colours)
+        distances = [(part.share, part.distances(picture, features)) for part in target.style]
         return {
             **_compare(features, target),
-            "style_distance": patch_distance(to_tensor(picture), target.patches).item(),
-            "colour_distance": colours.item(),
+            **{name: sum(share * one[name] for share, one in distances) for name in OF_STYLE},
             **({} if ssim is None else {"ssim": ssim}),
         }
 
     def _measure_targets(self, size: tuple[int, int]) -> _Target:
         """Measure the content and the style for results of one size, (width, height) in px."""
         content = stretch(self._content, size)
-        style = fit_long_side(self._style, max(size))
-        side = min(*content.size, *style.size)
+        pictures = [fit_long_side(one.image, max(size)) for one in self._style.parts]
+        side = min(min(one.size) for one in (content, *pictures))
         (content_layer,) = self._present(CONTENT_LAYERS, side) or [self._deepest(side)]
         perceptual = self._present(PERCEPTUAL_LAYERS, side)
         of_content = self._look(content, {content_layer, *perceptual})
-        of_style = self._look(style, self._present(STYLE_LAYERS, side))
         return _Target(
             picture=content,
             content=(content_layer, of_content[content_layer]),
             perceptual={layer: unit_features(of_content[layer]) for layer in perceptual},
-            grams={layer: moments(one) for layer, one in of_style.items()},
-            patches=measure_patches(to_tensor(style)),
-            colours=colour_quantiles(style),
+            style=list(self._style_parts(size, self._present(STYLE_LAYERS, side))),
         )
+
+    def _style_parts(self, size: tuple[int, int], layers: Sequence[str]) -> Iterator[_Part]:
+        """Yield each of the style's pictures, measured; their shares sum to 1."""
+        masks = {
+            colour: mask_tensor(mask) for colour, mask in split_mask(self._style, size).items()
+        }
+        regions = {
+            colour: 1.0 if mask is None else mask.mean().item()
+            for colour, mask in masks.items()
+            if self._style.regions[colour]
+        }
+        for colour, share in regions.items():
+            for part in self._style.regions[colour]:
+                picture = fit_long_side(part.image, max(size))
+                mask = None if part.mask is None else luma_of(part.mask, picture.size)
+                of_part = mask_tensor(mask)
+                grams = {
+                    layer: moments(found, weights_at(of_part, found))
+                    for layer, found in self._look(picture, layers).items()
+                }
+                yield _Part(
+                    share=part.weight * share / sum(regions.values()),
+                    mask=masks[colour],
+                    grams=grams,
+                    patches=measure_patches(to_tensor(picture), of_part),
+                    colours=colour_quantiles(picture, of_part),
+                )
 
     def _look(self, picture: Image.Image, layers: Iterable[str]) -> dict[str, Tensor]:
         """Return a picture's features."""
@@ -133,10 +196,6 @@ def _compare(features: Mapping[str, Tensor], target: _Target) -> dict[str, float
     content_layer, content = target.content
     return {
         "relative_content": relative_content_loss(features[content_layer], content).item(),
-        "relative_style": fmean(
-            relative_style_loss(moments(features[layer]), gram).item()
-            for layer, gram in target.grams.items()
-        ),
         "content_distance": fmean(
             feature_distance(features[layer], other).item()
             for layer, other in target.perceptual.items()

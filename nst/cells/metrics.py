@@ -30,6 +30,7 @@ SMALLEST = 32  # px: about the longer side of the last octave whose patches are 
 LEAST_DEVIATION = 1 / 255  # a level of 8 bits: a style of one colour has none
 COLOUR_DIRECTIONS = 12
 POSITIONS = 128 * 128  # at most, drawn from a layer; to sort them all would cost more than to see
+Mask = Float[Tensor, "1 1 _h _w"] | None  # of a picture's pixels, in [0, 1]; None is all of them
 LEVELS = 1024  # of a distribution, at which two of different sizes are compared
 SEED = 2004
 
@@ -151,13 +152,16 @@ class PatchTarget:
     quantiles: Float[Tensor, "k q"]
 
 
-def measure_patches(style: Float[Tensor, "1 3 h w"]) -> list[PatchTarget]:
-    """Measure the patches of a style, RGB in [0, 1], at its octaves; the whole picture first."""
-    return [_patch_target(octave) for octave in _octaves(style)]
+def measure_patches(style: Float[Tensor, "1 3 h w"], mask: Mask = None) -> list[PatchTarget]:
+    """Measure the patches of a style, RGB in [0, 1], at its octaves; the whole picture first.
+
+    With a ``mask``, those of which the middle lies in it.
+    """
+    return [_patch_target(octave, mask) for octave in _octaves(style)]
 
 
 def patch_distance(
-    picture: Float[Tensor, "1 3 h w"], targets: Sequence[PatchTarget]
+    picture: Float[Tensor, "1 3 h w"], targets: Sequence[PatchTarget], mask: Mask = None
 ) -> Float[Tensor, ""]:
     """Return how far a picture's patches are from a style's, in deviations of the style's.
 
@@ -165,10 +169,11 @@ def patch_distance(
     standardised by the style's and each of 64 fixed directions by the style's deviation along it;
     then the mean over octaves. No network takes part. The measure of Karras et al. (2018, section
     5) for generated images, with octaves for the levels of a Laplacian pyramid, and of Elnekave and
-    Weiss (2022). 0 is the style.
+    Weiss (2022). 0 is the style. With a ``mask``, it is of the patches of which the middle lies in
+    it.
     """
     distances = [
-        sliced_wasserstein(_projected_quantiles(octave, target), target.quantiles)
+        sliced_wasserstein(_projected_quantiles(octave, target, mask), target.quantiles)
         for octave, target in zip(_octaves(picture), targets, strict=True)
     ]
     return torch.stack(distances).mean()
@@ -190,31 +195,53 @@ def _at_least_a_patch(picture: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 _
     return functional.pad(picture, missing, mode="replicate")
 
 
-def _patch_target(octave: Float[Tensor, "1 3 h w"]) -> PatchTarget:
+def _patch_target(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> PatchTarget:
     """Measure the patches of a style at one octave."""
-    deviation, mean = torch.std_mean(octave, dim=(0, 2, 3), correction=0, keepdim=True)
+    seen = inside(octave.flatten(2)[0], mask_at(mask, octave))[None, :, :, None]
+    deviation, mean = torch.std_mean(seen, dim=(0, 2, 3), correction=0, keepdim=True)
     deviation = deviation.clamp(min=LEAST_DEVIATION)
-    projected = _project((octave - mean) / deviation)
+    projected = _project((octave - mean) / deviation, mask)
     spreads = projected.std(1, correction=0, keepdim=True).clamp(min=LEAST_DEVIATION)
     return PatchTarget(mean, deviation, spreads, _levels(projected / spreads))
 
 
 def _projected_quantiles(
-    octave: Float[Tensor, "1 3 h w"], target: PatchTarget
+    octave: Float[Tensor, "1 3 h w"], target: PatchTarget, mask: Mask
 ) -> Float[Tensor, "k q"]:
     """Return the distribution of a picture's patches at one octave, in the target's units."""
-    return _levels(_project((octave - target.mean) / target.deviation) / target.spreads)
+    return _levels(_project((octave - target.mean) / target.deviation, mask) / target.spreads)
 
 
-def _project(octave: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "k n"]:
+def _project(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> Float[Tensor, "k n"]:
     """Return each patch's component along each direction: a convolution."""
     along = directions(3 * PATCH * PATCH, PATCH_DIRECTIONS).to(octave)
-    projected = functional.conv2d(octave, along.view(-1, 3, PATCH, PATCH))
-    return sampled(projected[0].flatten(1).T).T
+    projected = functional.conv2d(octave, along.view(-1, 3, PATCH, PATCH))[0].flatten(1)
+    middles = mask_at(mask, octave)
+    if middles is not None:
+        reach = PATCH // 2
+        projected = inside(projected, middles[..., reach:-reach, reach:-reach])
+    return sampled(projected.T).T
 
 
-def colour_quantiles(picture: Image.Image) -> Float[Tensor, "k q"]:
-    """Return the distribution of a picture's colours in CIELAB, in units of ΔE.
+def mask_at(mask: Mask, picture: Float[Tensor, "1 _c h w"]) -> Mask:
+    """Bring a mask to the size of an octave."""
+    return (
+        None
+        if mask is None
+        else functional.adaptive_avg_pool2d(mask, (picture.shape[2], picture.shape[3]))
+    )
+
+
+def inside(values: Float[Tensor, "k n"], mask: Mask) -> Float[Tensor, "k m"]:
+    """Keep the positions of which half or more lies in a mask; or those that are most in it."""
+    if mask is None:
+        return values
+    shares = mask.flatten()
+    return values[:, shares >= shares.max().clamp(max=0.5)]
+
+
+def colour_quantiles(picture: Image.Image, mask: Mask = None) -> Float[Tensor, "k q"]:
+    """Return the distribution of a picture's colours in CIELAB, in units of ΔE, or of a mask's.
 
     Scaled so that ``sliced_wasserstein`` of two of them is d if one has all the other's colours,
     shifted by d. Black to white is 100; about 2 is the least that an eye can tell.
@@ -222,6 +249,7 @@ def colour_quantiles(picture: Image.Image) -> Float[Tensor, "k q"]:
     from skimage.color import rgb2lab  # noqa: PLC0415  (loads SciPy)
 
     check_mode(picture)
-    pixels = sampled(torch.from_numpy(np.array(picture)).reshape(-1, 3).float() / 255)
+    pixels = torch.from_numpy(np.array(picture)).reshape(-1, 3).float() / 255
+    pixels = sampled(inside(pixels.T, mask).T)
     lab = torch.from_numpy(rgb2lab(pixels.numpy()))
     return quantiles(lab, directions(3, COLOUR_DIRECTIONS)) * 3**0.5

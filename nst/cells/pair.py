@@ -8,17 +8,28 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from nst.cells.cell import Cell, Source, changed_facts, current_versions, draw_failure, write_cell
+from nst.cells.cell import (
+    Cell,
+    Source,
+    changed_facts,
+    current_versions,
+    draw_failure,
+    style_digest,
+    write_cell,
+)
 from nst.cells.measure import Measure
 from nst.cells.store import CellStore
+from nst.config.composition import Composition
 from nst.config.settings import Settings
 from nst.config.variants import Variant
 from nst.imaging.images import load_image, pixel_digest, save_png, stack
+from nst.imaging.masks import check_masks
 from nst.method.batches import refused_if_too_large
 from nst.method.checkpoint import Checkpoint
 from nst.method.objective import SUMS
@@ -55,7 +66,8 @@ class Wanted:
 class Pair:
     """A pair of image files with their names and titles, and the extractor's file.
 
-    ``start`` is an image for the cells that start from a file.
+    ``composition`` says what the style is made of if it is not one whole picture. ``start`` is an
+    image for the cells that start from a file.
     """
 
     content: Path
@@ -66,9 +78,25 @@ class Pair:
     style_title: str
     extractor: Path
     start: Path | None = None
+    composition: Composition[Path] | None = None
 
     def __str__(self) -> str:
         return f"{self.content_name} × {self.style_name}"
+
+    def load(self) -> Images:
+        """Read the pictures.
+
+        Raises:
+            ImageError: a file cannot be read, or a mask does not fit.
+        """
+        style = self.composition or Composition.plain(self.style, self.style_name)
+        images = Images(
+            load_image(self.content),
+            style.mapped(load_image),
+            load_image(self.start) if self.start else None,
+        )
+        check_masks(str(self), images.content, images.style)
+        return images
 
 
 def want_cells(
@@ -124,8 +152,7 @@ def stylize_pair(
     """
     with refused_if_too_large():
         wanted = [_with_precision(one, device) for one in wanted]
-    start = load_image(pair.start) if pair.start else None
-    images = Images(load_image(pair.content), load_image(pair.style), start)
+    images = pair.load()
     drafts = _draft_cells(pair, wanted, images, device)
     cells: dict[Path, Cell] = {}
     missing: list[tuple[Wanted, Cell]] = []
@@ -192,14 +219,18 @@ def _make(
     """Compute the missing cells, and hand out each as it is finished."""
     with refused_if_too_large():
         extractor = load_extractor(extractor_path).to(device).to(memory_format=torch.channels_last)
-        measure = Measure(extractor, images.content, images.style)
+
+    @cache
+    def measure(blend: float | None) -> Measure:
+        return Measure(extractor, images.content, images.style.blended(blend))
+
     settings = [one.settings for one, _ in missing]
     for result in make_cells(
         extractor, images, settings, progress=on_evaluation, checkpoint=checkpoint
     ):
         one, draft = missing[result.index]
         with refused_if_too_large():
-            finished = _finish(draft, result, measure)
+            finished = _finish(draft, result, measure(one.settings.blend))
         yield one, finished
 
 
@@ -230,7 +261,7 @@ def _draft_cells(
 ) -> list[Cell]:
     """Describe the cells as far as is known before they are made."""
     content = Source(pair.content_name, pair.content_title, pixel_digest(images.content))
-    style = Source(pair.style_name, pair.style_title, pixel_digest(images.style))
+    digests = images.style.mapped(pixel_digest)
     start_digest = pixel_digest(images.start) if images.start else ""
     extractor_digest = file_digest(pair.extractor)
     drafts = []
@@ -238,7 +269,12 @@ def _draft_cells(
         width, height = picture_size(images.content, one.settings)
         draft = Cell(
             content=content,
-            style=style,
+            style=Source(
+                pair.style_name,
+                pair.style_title,
+                style_digest(digests.blended(one.settings.blend)),
+            ),
+            composition=None if pair.composition is None else digests.to_dict(),
             layers=one.layers,
             ratio=one.ratio,
             formulation=one.formulation,

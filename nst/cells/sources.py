@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nst.cells.cell import Cell
 from nst.cells.pair import Pair
+from nst.config.composition import Composition
 from nst.errors import CellError, UserError
 from nst.imaging.images import load_image, pixel_digest
 from nst.network.extractor import file_digest, save_extractor
@@ -37,7 +38,11 @@ def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
     """Find the images and the extractor of a cell; what has to be made is put into ``folder``."""
     results = given.results or _results_of(picture)
     content = _image("content", given.content, cell.content.digest, cell.content.name, results)
-    style = _image("style", given.style, cell.style.digest, cell.style.name, results)
+    composition = _composition(cell, results)
+    if composition is None:
+        style = _image("style", given.style, cell.style.digest, cell.style.name, results)
+    else:
+        style = composition.parts[0].image
     start = None
     if cell.start_digest:
         start = _image("start", given.start, cell.start_digest, "", results)
@@ -51,7 +56,25 @@ def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
         style_title=cell.style.title,
         extractor=extractor,
         start=start,
+        composition=composition,
     )
+
+
+def _composition(cell: Cell, results: Path) -> Composition[Path] | None:
+    """Find what a style is made of among a run's images and masks."""
+    if cell.composition is None:
+        return None
+
+    def found(digest: str) -> Path:
+        path = _by_digest(iter(sorted(results.glob("inputs/*/*.png"))), digest)
+        if path is None:
+            raise CellError(
+                f"an image of the style {cell.style.name!r} (pixels' sha256 {digest[:SHOWN]}…) is "
+                f"not in {results / 'inputs'}; name the run's folder with --results"
+            )
+        return path
+
+    return Composition.from_dict(cell.composition).mapped(found)
 
 
 def _results_of(picture: Path) -> Path:

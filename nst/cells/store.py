@@ -96,6 +96,7 @@ class CellStore:
             stored,
             content=wanted.content,
             style=wanted.style,
+            composition=wanted.composition,
             layers=wanted.layers,
             ratio=wanted.ratio,
             formulation=wanted.formulation,

@@ -4,17 +4,45 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nst.config.composition import Composition, Part
 from nst.config.run import Run
 from nst.config.sheets import Sheet
+from nst.config.styles import composed
 
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
 DETAILS = "results/details/{content}/{style}.json"
+PREPARED = "results/inputs/{role}/{name}.png"
 SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
 
 
 def cell_path(content: str, style: str, layers: str, ratio: str) -> Path:
     """Return the path of a cell's picture."""
     return Path(CELL.format(content=content, style=style, layers=layers, ratio=ratio))
+
+
+def prepared(role: str, name: str) -> str:
+    """Return the path of an image that has been checked and brought to sRGB."""
+    return PREPARED.format(role=role, name=name)
+
+
+def composition_files(run: Run, content: str, style: str) -> Composition[str] | None:
+    """Return the prepared files of a style that is not one whole picture, for a content."""
+    found = composed(run.contents[content], run.styles[style])
+    if found is None:
+        return None
+    regions = {
+        colour: tuple(
+            Part(
+                one.name,
+                prepared("style", one.name),
+                one.weight,
+                prepared("style_mask", one.name) if one.mask else None,
+            )
+            for one in parts
+        )
+        for colour, parts in found.regions.items()
+    }
+    return Composition(regions, prepared("content_mask", content) if found.mask else None)
 
 
 def sheet_suffix(sheet: Sheet) -> str:

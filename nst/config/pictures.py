@@ -7,12 +7,13 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import isfile
 from pathlib import Path
 from typing import Any
 
 from nst.config.catalogue import Entry
+from nst.config.composition import Composition
 from nst.config.names import checked_name, refuse_collisions
 from nst.config.patterns import find_files, is_pattern
 from nst.errors import ConfigError
@@ -28,39 +29,48 @@ LONGEST_TITLE = 200  # characters: two lines over a grid
 class Picture:
     """A content or style image of the run: its name in paths, its title, and its file.
 
-    Either ``path`` is the user's own file, or ``entry`` is the catalogue's.
+    ``path`` is the user's own file, or ``entry`` is the catalogue's, or it is a style that
+    ``made_of`` says how to compose. ``mask`` says what of a style is looked at, or in which regions
+    a content is redrawn.
     """
 
     name: str
     title: str
     path: str | None = None
     entry: Entry | None = None
+    mask: Picture | None = None
+    made_of: Composition[Picture] | None = None
 
 
 def read_pictures(
     key: str, items: Iterable[Any], catalogue: Mapping[str, Entry]
 ) -> dict[str, Picture]:
-    """Resolve the list of contents or styles."""
-    pictures: dict[str, Picture] = {}
-    for item in items:
-        for picture in resolve(key, item, catalogue):
-            if picture.name in pictures:
-                raise ConfigError(
-                    f"{key}: two images are named {picture.name!r}; give one of them a name, as "
-                    f"{{name: other, path: {picture.path or picture.name}}}."
-                )
-            pictures[picture.name] = picture
-    refuse_collisions(key, pictures)
-    return pictures
+    """Resolve the list of contents or styles, but for those styles that are made of others."""
+    return by_name(key, (picture for item in items for picture in resolve(key, item, catalogue)))
+
+
+def by_name(key: str, pictures: Iterable[Picture]) -> dict[str, Picture]:
+    """Return pictures by their names.
+
+    Raises:
+        ConfigError: two have the same name, or names that a file system takes for the same.
+    """
+    found: dict[str, Picture] = {}
+    for picture in pictures:
+        if picture.name in found:
+            raise ConfigError(
+                f"{key}: two images are named {picture.name!r}; give one of them a name, as "
+                f"{{name: other, path: {picture.path or picture.name}}}."
+            )
+        found[picture.name] = picture
+    refuse_collisions(key, found)
+    return found
 
 
 def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture]:
     """Turn one item into pictures: a catalogue's name, a path, a pattern, or a mapping."""
     if isinstance(item, Mapping):
-        path = existing(key, item["path"])
-        name = checked_name(key, item["name"]) if "name" in item else _name_of(key, path)
-        title = _checked_title(key, item.get("title", item.get("name", _stem(path))))
-        return [Picture(name, title, path=path)]
+        return [_described(key, item, catalogue)]
     entry = catalogue.get(item)
     if entry is not None and entry.file.lower().endswith(IMAGE_SUFFIXES):
         return [Picture(item, entry.title, entry=entry)]
@@ -82,8 +92,35 @@ def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture
             f"{', '.join(images)}."
         )
     return [
-        Picture(_name_of(key, path), _checked_title(key, _stem(path)), path=path) for path in paths
+        Picture(_name_of(key, path), checked_title(key, _stem(path)), path=path) for path in paths
     ]
+
+
+def resolve_one(key: str, item: Any, catalogue: Mapping[str, Entry]) -> Picture:
+    """Turn an item into the one picture that it stands for."""
+    found = resolve(key, item, catalogue)
+    if len(found) > 1:
+        raise ConfigError(f"{key}: {item!r} must be one image; got {len(found)}. Name one of them.")
+    return found[0]
+
+
+def _described(key: str, item: Mapping[str, Any], catalogue: Mapping[str, Entry]) -> Picture:
+    """Read ``{path or catalogue, name, title, mask}``."""
+    if {"path", "catalogue"} <= set(item):
+        raise ConfigError(f"{key}: give path or catalogue, and not both; got {dict(item)}")
+    if "catalogue" in item:
+        picture = resolve_one(key, item["catalogue"], catalogue)
+        if picture.entry is None:
+            raise ConfigError(
+                f"{key}: {item['catalogue']!r} is not in the catalogue; give your own file as path"
+            )
+    else:
+        path = existing(key, item["path"])
+        picture = Picture(item.get("name") or _name_of(key, path), _stem(path), path=path)
+    name = checked_name(key, item.get("name", picture.name))
+    title = checked_title(key, item.get("title", item.get("name", picture.title)))
+    mask = resolve_one(f"{key}.mask", item["mask"], catalogue) if "mask" in item else None
+    return replace(picture, name=name, title=title, mask=mask)
 
 
 def existing(key: str, path: str) -> str:
@@ -136,7 +173,7 @@ def _stem(path: str) -> str:
     return unicodedata.normalize("NFC", Path(path).stem)
 
 
-def _checked_title(key: str, title: str) -> str:
+def checked_title(key: str, title: str) -> str:
     """Refuse a title that cannot be drawn, or that would not stay a text in Snakemake's report."""
     if len(title) > LONGEST_TITLE:
         raise ConfigError(

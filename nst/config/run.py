@@ -21,6 +21,7 @@ from nst.config.presets import read_presets
 from nst.config.schema import validate
 from nst.config.settings import Settings
 from nst.config.sheets import Sheet, pair_sheets
+from nst.config.styles import check_blend, check_masks, ingredients, read_styles
 from nst.config.variants import Ratio, Variant, expand_grid, expand_recipes
 from nst.errors import ConfigError
 
@@ -51,12 +52,22 @@ class Run:
 
     @cached_property
     def pictures(self) -> Mapping[str, Picture]:
-        """The run's images by role and name, as ``content/astronaut``."""
-        return {
+        """The run's images and masks by role and name, as ``content/astronaut``.
+
+        Of a style that is made of others, these.
+        """
+        by_role = {"content": self.contents, "style": ingredients(self.styles.values())}
+        images = {
             f"{role}/{name}": picture
-            for role, pictures in (("content", self.contents), ("style", self.styles))
+            for role, pictures in by_role.items()
             for name, picture in pictures.items()
         }
+        masks = {
+            path.replace("/", "_mask/", 1): picture.mask
+            for path, picture in images.items()
+            if picture.mask is not None
+        }
+        return {**images, **masks}
 
     @cached_property
     def layers(self) -> list[str]:
@@ -99,9 +110,12 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
     validate(config)
     config = {**_defaults(), **config}
     contents = read_pictures("contents", config["contents"], catalogue)
-    styles = read_pictures("styles", config["styles"], catalogue)
+    styles = read_styles(config["styles"], catalogue)
     variants = read_variants(config)
     _check_size(contents, styles, variants)
+    check_masks(contents, styles)
+    if any(variant.settings.blend is not None for variant in variants):
+        check_blend(styles)
     start_file = config["start_file"]
     if any(variant.settings.start == "file" for variant in variants):
         if start_file is None:
@@ -196,9 +210,9 @@ def _kmeans_images(
     catalogue: Mapping[str, Entry],
 ) -> list[Picture]:
     """Resolve the images that ``kmeans`` is fitted to; None stands for all of the run's."""
+    known = {**contents, **ingredients(styles.values())}
     if names is None:
-        return [*contents.values(), *styles.values()]
-    known = {**contents, **styles}
+        return [*contents.values(), *ingredients(styles.values()).values()]
     return [
         picture
         for name in names

@@ -15,13 +15,15 @@ from nst.config import octaves as octave_names
 from nst.config.octaves import Size, Taps, content_taps, style_taps
 from nst.errors import ConfigError
 
-ALGORITHM_VERSION = 5
+ALGORITHM_VERSION = 6
 """Raised by whoever changes what the same settings compute, so that old cells are not reused."""
 
 ContentLossName = Literal["relative", "half_sum", "mean"]
 StyleLossName = Literal[
     "covariance",
     "moments",
+    "sliced_wasserstein",
+    "nearest",
     "relative",
     "sum_gram",
     "mean_gram",
@@ -53,15 +55,18 @@ class Settings:
 
     ``content_layers`` and ``style_layers`` map layer names to weights in the content and in the
     style loss. ``image_size`` is the side of the result in pixels that ``size`` names; with
-    ``exact``, both are given, as (width, height). ``coarse_stages`` are pairs of a size and a
-    number of iterations to go through before; ``growth`` is the number at each half of
-    ``image_size`` to go through, from about ``SMALLEST_STAGE`` px. config/README.md says what each
-    of them does. ``from_mapping`` checks the values.
+    ``exact``, both are given, as (width, height). ``blend`` leads from the first picture of a
+    blended style, at 0, to the last, at 1; None stands for the style's own weights.
+    ``coarse_stages`` are pairs of a size and a number of iterations to go through before;
+    ``growth`` is the number at each half of ``image_size`` to go through, from about
+    ``SMALLEST_STAGE`` px. config/README.md says what each of them does. ``from_mapping`` checks the
+    values.
     """
 
     alpha: float = 1.0
     beta: float = 10.0
     colours: ColoursName = "style"
+    blend: float | None = None
     content_target: ContentTargetName = "content"
     content_loss: ContentLossName = "relative"
     style_loss: StyleLossName = "relative"
@@ -168,6 +173,7 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
         "tv_weight": (0.0, 1e12),
         "style_scale": (0.1, 10.0),
         "start_noise": (0.0, 1.0),
+        "blend": (0.0, 1.0),
         "learning_rate": (1e-9, 1e3),
         "adam_beta1": (0.0, 0.999999),
         "adam_beta2": (0.0, 0.999999),
@@ -175,8 +181,15 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
     }
 )
 WHOLE: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {"iterations": (1, 100_000), "growth": (0, 100_000), "seed": (0, 2**63 - 1)}
+    {
+        "octaves": (1, octave_names.MOST),
+        "iterations": (1, 100_000),
+        "growth": (0, 100_000),
+        "seed": (0, 2**63 - 1),
+    }
 )
+UNLESS: Mapping[str, object] = MappingProxyType({"octaves": "auto", "blend": None})
+"""What may stand in the place of a number."""
 SIDE = (32, 8192)  # px
 SMALLEST_STAGE = 64  # px: the longer side below which a picture does not begin to grow
 OF_LISTS: Mapping[str, tuple[int, int]] = MappingProxyType(
@@ -204,6 +217,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 def _check(name: str, value: object) -> None:
     """Check one setting's kind and range."""
+    if name in UNLESS and value == UNLESS[name]:
+        return
     if name in RANGES:
         _check_range(name, value, *RANGES[name])
     elif name in WHOLE:
@@ -213,9 +228,6 @@ def _check(name: str, value: object) -> None:
     elif name == "clamp":
         if not isinstance(value, bool):
             raise ConfigError(f"clamp must be true or false; got {value!r}")
-    elif name == "octaves":
-        if value != "auto":
-            _check_whole("octaves, if not auto,", value, 1, octave_names.MOST)
     elif name in {"image_size", "coarse_stages", "snapshots"}:
         _check_list(name, value)
     else:
@@ -275,14 +287,21 @@ def _check_range(name: str, value: object, low: float, high: float) -> None:
     """Require a finite number between ``low`` and ``high``."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (number and low <= value <= high):  # type: ignore[operator]
-        raise ConfigError(f"{name} must be a number from {low:g} to {high:g}; got {value!r}")
+        rule = f"a number from {low:g} to {high:g}{_or_else(name)}"
+        raise ConfigError(f"{name} must be {rule}; got {value!r}")
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
     """Require a whole number between ``low`` and ``high``."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not (whole and low <= value <= high):  # type: ignore[operator]
-        raise ConfigError(f"{name} must be a whole number from {low} to {high}; got {value!r}")
+        rule = f"a whole number from {low} to {high}{_or_else(name)}"
+        raise ConfigError(f"{name} must be {rule}; got {value!r}")
+
+
+def _or_else(name: str) -> str:
+    """Name what may stand in the place of a number."""
+    return f", or {UNLESS[name] or 'null'}" if name in UNLESS else ""
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -310,6 +329,8 @@ def _check_layers(name: str, weights: object) -> None:
 
 def _as_field(name: str, value: Any) -> Any:
     """Bring a checked value into the form of its field, so that 1 and 1.0 are the same setting."""
+    if name in UNLESS and value == UNLESS[name]:
+        return value
     if name in RANGES:
         return float(value)
     if isinstance(value, Mapping):

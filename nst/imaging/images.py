@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from nst.config.geometry import fit_long
 from nst.errors import ImageError, one_line
@@ -84,6 +85,18 @@ def fit_long_side(image: Image.Image, size: int) -> Image.Image:
 def stretch(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Resize (Lanczos) to exactly ``size``, (width, height) in px, whatever the shape."""
     return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def side_by_side(pictures: Sequence[Image.Image], weights: Sequence[float]) -> Image.Image:
+    """Return a strip of each picture's middle, as wide as its weight, in the shape of the first."""
+    width, height = pictures[0].size
+    shown = Image.new("RGB", (width, height))
+    edges = [0, *(round(width * one / sum(weights)) for one in itertools.accumulate(weights))]
+    for picture, (left, right) in zip(pictures, itertools.pairwise(edges), strict=True):
+        if right > left:
+            strip = ImageOps.fit(picture, (right - left, height), Image.Resampling.LANCZOS)
+            shown.paste(strip, (left, 0))
+    return shown
 
 
 def stack(pictures: Sequence[Image.Image]) -> Image.Image:

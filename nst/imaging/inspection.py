@@ -8,6 +8,7 @@ found by the job of a pair, it costs the place in a cluster's queue.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from nst.config.architecture import ARCHITECTURES
@@ -17,6 +18,7 @@ from nst.config.octaves import Size
 from nst.config.pictures import Picture
 from nst.config.run import Run
 from nst.config.settings import Settings
+from nst.config.styles import composed
 from nst.config.variants import Variant
 from nst.errors import ConfigError, ExtractorError
 
@@ -37,15 +39,30 @@ def inspect_run(run: Run) -> None:
     if run.start_file is not None:
         read_size(Path(run.start_file))
     sizes: dict[str, dict[str, Size]] = {"content": {}, "style": {}}
-    for role, pictures in (("content", run.contents), ("style", run.styles)):
-        for name, picture in pictures.items():
-            file = _at_hand(picture)
-            if file is not None:
-                sizes[role][name] = read_size(file)
+    for key, picture in run.pictures.items():
+        role, _, name = key.partition("/")
+        file = _at_hand(picture)
+        if file is not None:
+            sizes.setdefault(role, {})[name] = read_size(file)
     for picture in run.kmeans_images:
         if picture.path is not None and picture not in run.pictures.values():
             read_size(Path(picture.path))
     check_sizes(run.variants, sizes["content"], sizes["style"])
+    _inspect_masks(run)
+
+
+def _inspect_masks(run: Run) -> None:
+    """Check the masks of every pair against their pictures, as far as these are at hand."""
+    from nst.imaging.images import load_image  # noqa: PLC0415 - as above
+    from nst.imaging.masks import check_masks  # noqa: PLC0415 - as above
+
+    load = cache(load_image)
+    for name, content in run.contents.items():
+        for style in run.styles.values():
+            found = composed(content, style)
+            if found and all(map(_at_hand, (content, *found.everything))):
+                images = found.mapped(lambda picture: load(_at_hand(picture)))
+                check_masks(f"{name} × {style.name}", load(_at_hand(content)), images)
 
 
 def check_sizes(

@@ -13,21 +13,28 @@ from nst.network.shapes import Float, Tensor
 LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601, as in YIQ
 
 
-def prepare_colours(
-    content: Float[Tensor, "1 3 h w"], style: Float[Tensor, "1 3 H W"], colours: ColoursName
-) -> tuple[Float[Tensor, "1 3 h w"], Float[Tensor, "1 3 H W"]]:
-    """Return content and style, RGB in [0, 1], in the colours in which they are compared.
+def prepare_content(
+    content: Float[Tensor, "1 3 h w"], colours: ColoursName
+) -> Float[Tensor, "1 3 h w"]:
+    """Return the content, RGB in [0, 1], as it is compared: for ``luminance``, its luma alone."""
+    return luma(content).expand_as(content) if colours == "luminance" else content
 
-    ``content``: the style in the content's colours. ``luminance``: the lumas of both, the style's
-    brought to the content's mean and deviation.
+
+def prepare_style(
+    style: Float[Tensor, "1 3 _H _W"], content: Float[Tensor, "1 3 _h _w"], colours: ColoursName
+) -> Float[Tensor, "1 3 _H _W"]:
+    """Return a style, RGB in [0, 1], in the colours in which it is compared with a content.
+
+    ``content``: in the content's colours. ``luminance``: its luma, brought to the mean and
+    deviation of the content's.
     """
     if colours == "content":
-        return content, recolour(style, content)
+        return recolour(style, content)
     if colours == "luminance":
         ours, theirs = luma(content), luma(style)
         matched = (theirs - theirs.mean()) * (ours.std() / theirs.std().clamp(min=1e-5))
-        return ours.expand_as(content), (matched + ours.mean()).clamp(0, 1).expand_as(style)
-    return content, style
+        return (matched + ours.mean()).clamp(0, 1).expand_as(style)
+    return style
 
 
 def restore_colours(

@@ -7,7 +7,8 @@ normalisation is adding a function here, its name in a table below, and in ``nst
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -26,11 +27,12 @@ class Moments:
 
     ``mean`` is the mean of each channel, ``gram`` the mean product of each pair of channels,
     F Fᵀ / (h w). Gatys et al. (2016), equation 3, has the plain product, ``gram * positions``.
+    ``positions`` is h w, or the sum of the positions' weights.
     """
 
     mean: Float[Tensor, "b c"]
     gram: Float[Tensor, "b c c"]
-    positions: int
+    positions: int | float | Float[Tensor, ""]
 
     @property
     def channels(self) -> int:
@@ -64,14 +66,33 @@ ContentLoss = Callable[[Tensor, Tensor], Tensor]
 StyleLoss = Callable[[Moments, Moments], Tensor]
 
 
-def moments(features: Float[Tensor, "b c h w"]) -> Moments:
+def moments(
+    features: Float[Tensor, "b c h w"], weights: Float[Tensor, "1 1 h w"] | None = None
+) -> Moments:
     """Measure how active channels are, and how often each pair is active together.
 
-    In float32 or better, whatever the features are in.
+    In float32 or better, whatever the features are in. ``weights`` say how much each position
+    counts, at least 0; with those of a region, these are the guided moments of Gatys et al. (2017,
+    equation 3).
     """
     flat = features.flatten(2).transpose(1, 2)  # (b, h*w, c), as it lies in memory, channels last
-    mean, gram = _Moments.apply(flat)
-    return Moments(mean, gram, flat.shape[1])
+    if weights is None:
+        mean, gram = _Moments.apply(flat)
+        return Moments(mean, gram, flat.shape[1])
+    roots = weights.flatten(2).transpose(1, 2).sqrt()  # (1, h*w, 1)
+    guided = flat * roots.to(flat.dtype)
+    total = weights.sum()
+    mean = _product(roots.to(flat.dtype).expand(len(flat), -1, 1), guided)[:, 0] / total
+    return Moments(mean, _product(guided, guided) / total, total)
+
+
+def blended_moments(parts: Sequence[tuple[float, Moments]]) -> Moments:
+    """Return the weighted mean of styles' moments: what a style between them would have."""
+    return Moments(
+        weighted_mean([(weight, one.mean) for weight, one in parts]),
+        weighted_mean([(weight, one.gram) for weight, one in parts]),
+        sum(weight * one.positions for weight, one in parts),
+    )
 
 
 def relative_content_loss(
@@ -274,6 +295,11 @@ def _pieces(flat: Float[Tensor, "b n c"], whole: int) -> Float[Tensor, "_pieces 
     return flat[:, :whole].reshape(batch * PIECES, whole // PIECES, channels)
 
 
+def weighted_mean(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
+    """Add up tensors, each times its weight; the weights sum to 1."""
+    return functools.reduce(torch.add, [weight * one for weight, one in parts])
+
+
 def _outer(left: Float[Tensor, "#b c"], right: Float[Tensor, "#b c"]) -> Float[Tensor, "_b c c"]:
     """Multiply each pair of channels."""
     return left[:, :, None] * right[:, None, :]
@@ -328,6 +354,3 @@ TV_LOSSES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
         "absolute_sum": absolute_sum_total_variation,
     }
 )
-# Under these, layer weights are scaled to sum to 1, so that taking more layers does not shift the
-# balance of content and style. The published recipes take their weights as given.
-LOSSES_OF_SHARES = frozenset({"covariance", "moments", "relative"})

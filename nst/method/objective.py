@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from nst.config.octaves import Size, Taps
 from nst.config.settings import Settings
-from nst.method.losses import (
-    LOSSES_OF_SHARES,
-    STYLE_LOSSES,
-    TV_LOSSES,
-    Moments,
-    content_loss_against,
-    moments,
-)
+from nst.method.losses import TV_LOSSES, content_loss_against
+from nst.method.regions import Region, weights_at
+from nst.method.statistics import LOSSES_OF_SHARES, STATISTICS, Statistic
 from nst.network.extractor import Extractor
 from nst.network.pyramid import see
 from nst.network.shapes import Float, Tensor
@@ -28,12 +25,15 @@ SUMS = ("content", "style", "tv", "total")
 class Targets:
     """What the features of a result are compared with; measured once for a pair.
 
-    ``sizes`` are those of content and style, (width, height) in px, and ``halvings`` says how often
-    they were halved against those in the end: together, which octaves there are.
+    ``content`` has features by layer; ``style``, for each of the ``regions``, what the statistic
+    measured, by layer; those that keep the photograph are left out. ``sizes`` are those of content
+    and style, (width, height) in px, and ``halvings`` says how often they were halved against those
+    in the end: together, which octaves there are.
     """
 
     content: Mapping[str, Float[Tensor, "1 _c _h _w"]]
-    style: Mapping[str, Moments]
+    style: Sequence[Mapping[str, Any]]
+    regions: Sequence[Region]
     sizes: tuple[Size, Size]
     halvings: int = 0
 
@@ -60,30 +60,48 @@ class Parts:
 def measure_targets(
     extractor: Extractor,
     content: Float[Tensor, "1 3 _h _w"],
-    style: Float[Tensor, "1 3 _H _W"],
+    regions: Sequence[Region],
     cells: Sequence[Settings],
     halvings: int = 0,
 ) -> Targets:
-    """Measure the content's features and the style's moments, for all the cells' layers.
+    """Measure the content's features and the regions' styles, for all the cells' layers.
 
     ``halvings`` is as in ``Targets``.
 
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.
     """
-    sizes = _size(content), _size(style)
+    painted = [region for region in regions if region.parts]
+    styles = [_size(part.image) for region in painted for part in region.parts]
+    sizes = _size(content), min(styles, key=min, default=_size(content))
     taps = [cell.taps(*sizes, halvings) for cell in cells]
-    with torch.no_grad():
-        content_features = see(extractor, content, _used(one.content for one in taps))
-        style_features = see(extractor, style, _used(one.style for one in taps))
+    statistic = STATISTICS[cells[0].style_loss]
+    style_layers = _used(one.style for one in taps)
     # Against a target in float32, the features' error is one in float32 too.
     at_least = torch.promote_types(extractor.dtype, torch.float32)
-    return Targets(
-        content={layer: features.to(at_least) for layer, features in content_features.items()},
-        style={layer: moments(features.to(at_least)) for layer, features in style_features.items()},
-        sizes=sizes,
-        halvings=halvings,
-    )
+    with torch.no_grad():
+        content_features = see(extractor, content, _used(one.content for one in taps))
+        return Targets(
+            content={layer: features.to(at_least) for layer, features in content_features.items()},
+            style=[_measure_region(extractor, one, statistic, style_layers) for one in painted],
+            regions=painted,
+            sizes=sizes,
+            halvings=halvings,
+        )
+
+
+def _measure_region(
+    extractor: Extractor, region: Region, statistic: Statistic, layers: Sequence[str]
+) -> dict[str, Any]:
+    """Measure a region's style by layer: that of each of its parts, blended by their weights."""
+    at_least = torch.promote_types(extractor.dtype, torch.float32)
+    measured: dict[str, list[tuple[float, Any]]] = {layer: [] for layer in layers}
+    for part in region.parts:
+        for layer, features in see(extractor, part.image, layers).items():
+            looked_at = weights_at(part.mask, features)
+            found = statistic.measure(features.to(at_least), looked_at)
+            measured[layer].append((part.weight, found))
+    return {layer: statistic.blend(parts) for layer, parts in measured.items()}
 
 
 class Objective:
@@ -102,7 +120,7 @@ class Objective:
             layer: content_loss_against(kinds.content_loss, target)
             for layer, target in targets.content.items()
         }
-        self._style_loss = STYLE_LOSSES[kinds.style_loss]
+        self._statistic = STATISTICS[kinds.style_loss]
         self._tv_loss = TV_LOSSES[kinds.tv_loss]
         device = next(extractor.parameters()).device
 
@@ -132,10 +150,7 @@ class Objective:
         content = {
             layer: self._content_losses[layer](features[layer]) for layer in self._content_weights
         }
-        style = {
-            layer: self._style_loss(moments(features[layer]), self._targets.style[layer])
-            for layer in self._style_weights
-        }
+        style = {layer: self._style(layer, features[layer]) for layer in self._style_weights}
         content_sum = _weighted_sum(content, self._content_weights)
         style_sum = _weighted_sum(style, self._style_weights)
         tv = self._tv_loss(images)
@@ -149,6 +164,15 @@ class Objective:
                 **{f"style {layer}": loss for layer, loss in style.items()},
             },
         )
+
+    def _style(self, layer: str, features: Float[Tensor, "b _c _h _w"]) -> Float[Tensor, " b"]:
+        """Return the style loss of a layer: the regions', each by its share of the picture."""
+        losses = [
+            region.share
+            * self._statistic.loss(features, weights_at(region.mask, features), target[layer])
+            for region, target in zip(self._targets.regions, self._targets.style, strict=True)
+        ]
+        return functools.reduce(torch.add, losses)
 
 
 def _size(images: Float[Tensor, "b 3 _h _w"]) -> Size:

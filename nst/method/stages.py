@@ -9,13 +9,17 @@ from dataclasses import dataclass, replace
 import torch
 from PIL import Image
 
+from nst.config.composition import Composition, Part
 from nst.config.geometry import content_size, halvings, stages, style_size
+from nst.config.octaves import Size
 from nst.config.settings import Settings
 from nst.imaging.images import stretch
-from nst.method.colours import prepare_colours, recolour
+from nst.imaging.masks import luma_of, split_mask
+from nst.method.colours import prepare_content, prepare_style, recolour
 from nst.method.optimise import Plan
+from nst.method.regions import Region, put_together
 from nst.network.shapes import Float, Tensor
-from nst.network.tensors import to_tensor
+from nst.network.tensors import mask_tensor, to_tensor
 
 logger = logging.getLogger(__name__)
 
@@ -25,23 +29,28 @@ class Images:
     """The pictures of a pair, of mode RGB; ``start`` is for cells that start from a file."""
 
     content: Image.Image
-    style: Image.Image
+    style: Composition[Image.Image]
     start: Image.Image | None = None
+
+    @classmethod
+    def of(cls, content: Image.Image, style: Image.Image) -> Images:
+        """Return a content and a style that is one picture."""
+        return cls(content, Composition.plain(style))
 
 
 @dataclass(frozen=True)
 class Stage:
     """One size of a pair of pictures, RGB in [0, 1], and how far to go there.
 
-    ``original`` is the content in its own colours; ``content`` and ``style`` are in those in which
-    they are compared. ``target`` is what the content loss compares with: the content, or the
-    content recoloured. ``halvings`` says how often the size was halved against that in the end.
+    ``original`` is the content in its own colours; ``content`` and the regions' styles are in those
+    in which they are compared. ``target`` is what the content loss compares with: the content, or
+    the content recoloured. ``halvings`` says how often the size was halved against that in the end.
     """
 
     original: Float[Tensor, "1 3 h w"]
     content: Float[Tensor, "1 3 h w"]
     target: Float[Tensor, "1 3 h w"]
-    style: Float[Tensor, "1 3 _H _W"]
+    regions: Sequence[Region]
     start: Float[Tensor, "1 3 h w"] | None
     halvings: int
     plan: Plan
@@ -49,20 +58,47 @@ class Stage:
 
 def prepare_stages(images: Images, settings: Settings, device: torch.device) -> Sequence[Stage]:
     """Bring the pictures to each of the sizes that they go through, the smallest first."""
-    sizes = stages(settings, images.content.size, images.style.size)
+    style = images.style.blended(settings.blend)
+    shapes = [one.image.size for one in style.parts] or [images.content.size]
+    narrowest = min(shapes, key=lambda size: min(size) / max(size))
+    sizes = stages(settings, images.content.size, narrowest)
     if len(sizes) < len(settings.stages):
         logger.info("growth begins at %s px: the pictures are too narrow below", sizes[0][0])
-    made = []
-    for size, steps in sizes:
-        original, style, start = _tensors(images, settings, size, device)
-        content, style = prepare_colours(original, style, settings.colours)
-        recoloured = settings.content_target == "recoloured"
-        target = recolour(content, style) if recoloured else content
-        plan = Plan(steps, settings.keep, settings.clamp)
-        halved = halvings(settings, size)
-        made.append(Stage(original, content, target, style, start, halved, plan))
+    made = [_prepare(images, settings, device, size, steps) for size, steps in sizes]
     made[-1] = replace(made[-1], plan=replace(made[-1].plan, snapshots=settings.snapshots))
     return made
+
+
+def _prepare(
+    images: Images, settings: Settings, device: torch.device, size: int | Size, steps: int
+) -> Stage:
+    """Bring the pictures to one size, in the colours in which they are compared."""
+    style = images.style.blended(settings.blend)
+    wide_high = content_size(images.content.size, settings, size)
+    original = to_tensor(stretch(images.content, wide_high)).to(device)
+    start = None
+    if images.start is not None:
+        start = to_tensor(stretch(images.start, wide_high)).to(device)
+    colours = settings.colours
+
+    def seen(part: Part[Image.Image]) -> Part[Tensor]:
+        size = style_size(part.image.size, wide_high, settings)
+        picture = to_tensor(stretch(part.image, size)).to(device)
+        mask = None if part.mask is None else mask_tensor(luma_of(part.mask, size))
+        seen = prepare_style(picture, original, colours)
+        return Part(part.name, seen, part.weight, _on(device, mask))
+
+    regions = [
+        Region([seen(part) for part in style.regions[colour]], _on(device, mask_tensor(mask)))
+        for colour, mask in split_mask(style, wide_high).items()
+    ]
+    content = prepare_content(original, colours)
+    target = content
+    if settings.content_target == "recoloured":
+        target = put_together(regions, content, lambda style: recolour(content, style))
+    plan = Plan(steps, settings.keep, settings.clamp)
+    halved = halvings(settings, size)
+    return Stage(original, content, target, regions, start, halved, plan)
 
 
 def picture_size(content: Image.Image, settings: Settings) -> tuple[int, int]:
@@ -70,15 +106,6 @@ def picture_size(content: Image.Image, settings: Settings) -> tuple[int, int]:
     return content_size(content.size, settings, settings.image_size)
 
 
-def _tensors(
-    images: Images, settings: Settings, size: int | tuple[int, int], device: torch.device
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Bring the pictures to the sizes at which they are compared, and onto the device."""
-    content = stretch(images.content, content_size(images.content.size, settings, size))
-    style = stretch(images.style, style_size(images.style.size, content.size, settings))
-    start = None if images.start is None else to_tensor(stretch(images.start, content.size))
-    return (
-        to_tensor(content).to(device),
-        to_tensor(style).to(device),
-        None if start is None else start.to(device),
-    )
+def _on(device: torch.device, mask: Tensor | None) -> Tensor | None:
+    """Bring a mask, if there is one, onto the device."""
+    return None if mask is None else mask.to(device)

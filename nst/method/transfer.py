@@ -17,6 +17,7 @@ from nst.method.colours import restore_colours
 from nst.method.objective import Objective, measure_targets
 from nst.method.optimise import Outcome, State, Watch, optimise
 from nst.method.optimisers import Adam, Lbfgs, Optimiser
+from nst.method.regions import keep_photograph, put_together
 from nst.method.stages import Images, Stage, prepare_stages
 from nst.method.start import start_image
 from nst.network.extractor import Extractor
@@ -56,8 +57,9 @@ def transfer(
     for number, stage in enumerate(prepare_stages(images, shared, device)):  # small to large
         if state is not None and number < state.stage:
             continue  # it was finished before
-        # Content features, 1 c h w for each content layer; style moments, 1 c c for each other.
-        targets = measure_targets(network, stage.target, stage.style, cells, stage.halvings)
+        # Content features, 1 c h w for each content layer; of each region's style, for each style
+        # layer what its statistic is, such as moments, 1 c c.
+        targets = measure_targets(network, stage.target, stage.regions, cells, stage.halvings)
         objective = Objective(network, targets, cells)  # b 3 h w -> losses of b each
         if state is None or number > state.stage:
             before = outcome.images if outcome else None
@@ -66,17 +68,19 @@ def transfer(
             state = state.next_stage(start, optimiser) if state else State.at(start, optimiser)
         outcome = optimise(objective, state, stage.plan, watch)  # b 3 h w, and their losses
     assert outcome is not None, "there is always a last size"
-    return in_colours(outcome, stage, shared)
+    return with_photograph(outcome, stage, shared)
 
 
-def in_colours(outcome: Outcome, stage: Stage, settings: Settings) -> Outcome:
-    """Return an outcome whose pictures have the colours that the settings ask for.
+def with_photograph(outcome: Outcome, stage: Stage, settings: Settings) -> Outcome:
+    """Return an outcome whose pictures have of the photograph what is to stay.
 
-    Its losses are those of the pictures before.
+    The chroma if only the luma was transferred, and all of it in the regions that are kept. The
+    losses are those of the pictures before.
     """
 
     def restored(images: Tensor) -> Tensor:
-        return restore_colours(images, stage.original, settings.colours)
+        coloured = restore_colours(images, stage.original, settings.colours)
+        return keep_photograph(coloured, stage.original, stage.regions)
 
     snapshots = {number: restored(images) for number, images in outcome.snapshots.items()}
     return replace(outcome, images=restored(outcome.images), snapshots=snapshots)
@@ -90,8 +94,15 @@ def start_images(
     A picture that grows keeps the finer detail of its usual start, or the first steps would go into
     making a blurred picture sharp. After ``coarse_stages`` it is enlarged, as it was published.
     """
-    pictures = (stage.content, stage.style, stage.start)
-    fresh = torch.cat([start_image(cell, *pictures) for cell in cells])
+
+    def start(cell: Settings) -> Tensor:
+        return put_together(
+            stage.regions,
+            stage.content,
+            lambda style: start_image(cell, stage.content, style, stage.start),
+        )
+
+    fresh = torch.cat([start(cell) for cell in cells])
     if before is None:
         return fresh
     if not cells[0].growth:

@@ -13,7 +13,16 @@ sys.path.insert(0, workflow.basedir)
 from nst.commands.job import share_package_with_jobs
 from nst.config.allocation import allocate_fit, allocate_pair
 from nst.config.catalogue import read_catalogue
-from nst.config.paths import CELL, DETAILS, SNAPSHOTS, grids, sheet_suffix
+from nst.config.paths import (
+    CELL,
+    DETAILS,
+    PREPARED,
+    SNAPSHOTS,
+    composition_files,
+    grids,
+    prepared,
+    sheet_suffix,
+)
 from nst.config.quoting import refuse_unquotable
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION
@@ -40,6 +49,9 @@ except UserError as error:
     sys.exit(1)
 
 
+COMPOSED = [name for name, style in run.styles.items() if style.made_of]
+
+
 def start_run():
     """Take the lock of the run, or end it in one line."""
     try:
@@ -49,9 +61,10 @@ def start_run():
 
 
 wildcard_constraints:
-    role="content|style",
+    role="(?:content|style)(?:_mask)?",
     name="[^/]+",
     content="|".join(map(re.escape, run.contents)),
+    composed="|".join(map(re.escape, COMPOSED)) or "(?!)",  # with none, it matches nothing
     style="|".join(map(re.escape, run.styles)),
     layers="|".join(map(re.escape, run.layers)),
     ratio="|".join(map(re.escape, run.ratios)),
@@ -144,14 +157,32 @@ def image_source(picture):
     return f"results/inputs/catalogue/{picture.entry.file}"
 
 
-def prepared(role, name):
-    """Return the path of an image that has been checked and brought to sRGB."""
-    return f"results/inputs/{role}/{name}.png"
-
-
 def prepare_image_input(wildcards):
     """Return the file that an image is prepared from."""
     return image_source(run.pictures[f"{wildcards.role}/{wildcards.name}"])
+
+
+def ingredient_files(wildcards):
+    """List the images that a style is made of."""
+    parts = run.styles[wildcards.composed].made_of.parts
+    return [prepared("style", one.name) for one in parts]
+
+
+def ingredient_weights(wildcards):
+    """List the weights of the images that a style is made of."""
+    return [one.weight for one in run.styles[wildcards.composed].made_of.parts]
+
+
+def composition_of_pair(wildcards):
+    """Return what a style is made of for a content, as plain values; None if it is one image."""
+    found = composition_files(run, wildcards.content, wildcards.style)
+    return found and found.to_dict()
+
+
+def files_of_composition(wildcards):
+    """List the files that a style is made of for a content, beside the image that shows it."""
+    found = composition_files(run, wildcards.content, wildcards.style)
+    return found.everything if found else []
 
 
 def extractor_input(wildcards):

@@ -21,7 +21,7 @@ rule prepare_image:
     input:
         prepare_image_input,
     output:
-        "results/inputs/{role}/{name}.png",
+        PREPARED,
     log:
         "results/logs/prepare_image/{role}/{name}.log",
     # A bad image is to be found before any long job starts.
@@ -32,6 +32,27 @@ rule prepare_image:
         "Check and prepare {wildcards.role} {wildcards.name}"
     script:
         "../scripts/prepare_image.py"
+
+
+ruleorder: compose_style > prepare_image
+
+
+# What stands for a style that is made of others, in grids and in the gallery.
+rule compose_style:
+    input:
+        ingredient_files,
+    output:
+        "results/inputs/style/{composed}.png",
+    log:
+        "results/logs/compose_style/{composed}.log",
+    conda:
+        "../envs/nst.yaml"
+    params:
+        weights=ingredient_weights,
+    message:
+        "Show what the style {wildcards.composed} is made of"
+    script:
+        "../scripts/compose_style.py"
 
 
 rule make_extractor:

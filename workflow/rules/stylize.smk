@@ -24,6 +24,7 @@ rule stylize:
         style="results/inputs/style/{style}.png",
         extractor=EXTRACTOR,
         start=run.start_file or [],
+        parts=files_of_composition,
         precision=PRECISION,
     output:
         pictures=of_variants(CELL, run.variants),
@@ -45,6 +46,7 @@ rule stylize:
         # so only a digest of the variants is here; the job expands them from the configuration.
         variants=variants_digest(run.variants),
         names=pair_names,
+        composition=composition_of_pair,
         algorithm=ALGORITHM_VERSION,
     message:
         "Redraw {wildcards.content} in the style of {wildcards.style}"

@@ -10,5 +10,6 @@ from nst.imaging.inspection import check_sizes
 with job(snakemake.log[0], snakemake.input):
     picture = load_image(Path(snakemake.input[0]))
     role, name = snakemake.wildcards.role, snakemake.wildcards.name
-    check_sizes(read_variants(snakemake.config), **{f"{role}s": {name: picture.size}})
+    if role in ("content", "style"):
+        check_sizes(read_variants(snakemake.config), **{f"{role}s": {name: picture.size}})
     save_png(picture, Path(snakemake.output[0]))

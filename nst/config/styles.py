@@ -1,0 +1,152 @@
+"""The styles of a run: images, blends of several, and regions with a style each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nst.config.catalogue import Entry
+from nst.config.composition import WHOLE, Composition, Part
+from nst.config.names import checked_name
+from nst.config.pictures import Picture, by_name, checked_title, resolve, resolve_one
+from nst.errors import ConfigError
+
+KEEP = "keep"
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a blend or a region can name: the styles of the run, and the catalogue's images."""
+
+    listed: Mapping[str, Picture]
+    catalogue: Mapping[str, Entry]
+
+    def parts(self, key: str, item: Any) -> tuple[Part[Picture], ...]:
+        """Return the parts of a style that is named or described."""
+        found = self.listed.get(item) if isinstance(item, str) else None
+        picture = found or resolve_one(key, item, self.catalogue)
+        if picture.made_of is None:
+            return (Part(picture.name, picture, mask=picture.mask),)
+        return picture.made_of.regions[WHOLE]
+
+
+def read_styles(items: Iterable[Any], catalogue: Mapping[str, Entry]) -> dict[str, Picture]:
+    """Resolve the list of styles.
+
+    Raises:
+        ConfigError: as ``read_pictures``; or a blend or a region names what there is not.
+    """
+    items = list(items)
+    plain = [item for item in items if not _is_composed(item)]
+    listed = [picture for item in plain for picture in resolve("styles", item, catalogue)]
+    known = by_name("styles", listed)
+    of_images = _Known(known, catalogue)
+    blends = [_blend(item, of_images) for item in items if _is_composed(item) and "blend" in item]
+    of_all = _Known({**known, **{one.name: one for one in blends}}, catalogue)
+    found: list[Picture] = []
+    for item in items:
+        if not _is_composed(item):
+            found += resolve("styles", item, catalogue)
+        elif "blend" in item:
+            found.append(of_all.listed[item["name"]])
+        else:
+            found.append(_regions(item, of_all))
+    return by_name("styles", found)
+
+
+def ingredients(styles: Iterable[Picture]) -> dict[str, Picture]:
+    """Return the images that styles are made of, by name; a plain one is made of itself.
+
+    Raises:
+        ConfigError: two different images have one name.
+    """
+    found: dict[str, Picture] = {}
+    for style in styles:
+        parts = [part.image for part in style.made_of.parts] if style.made_of else [style]
+        for picture in parts:
+            other = found.setdefault(picture.name, picture)
+            if other != picture:
+                raise ConfigError(
+                    f"styles: {style.name!r} names another image {picture.name!r} than the styles "
+                    "before it; give one of them a name, as {name: other, path: …}"
+                )
+    return found
+
+
+def check_blend(styles: Mapping[str, Picture]) -> None:
+    """Require that every style is a blend, as the setting ``blend`` needs.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for name, style in styles.items():
+        if style.made_of is None or not style.made_of.blends:
+            raise ConfigError(
+                f"blend leads from one picture of a blended style to the next, and {name!r} is no "
+                "blend; make it one, as {name: a, blend: {b: 1, c: 1}}, or leave out blend"
+            )
+
+
+def check_masks(contents: Mapping[str, Picture], styles: Mapping[str, Picture]) -> None:
+    """Require a mask of every content if a style has regions.
+
+    Raises:
+        ConfigError: one has none.
+    """
+    for name, style in styles.items():
+        for content, picture in contents.items():
+            if _has_regions(style) and picture.mask is None:
+                raise ConfigError(
+                    f"styles: {name!r} has regions, so every content needs a mask; {content!r} has "
+                    "none. Give it one, as {path: …, mask: …}, or split the run."
+                )
+
+
+def composed(content: Picture, style: Picture) -> Composition[Picture] | None:
+    """Return what a style is made of for a content; None if it is one whole picture."""
+    if style.made_of is not None:
+        mask = content.mask if _has_regions(style) else None
+        return Composition(style.made_of.regions, mask)
+    return Composition.plain(style, style.name, style.mask) if style.mask else None
+
+
+def _has_regions(style: Picture) -> bool:
+    """Tell whether a style differs from region to region."""
+    return style.made_of is not None and WHOLE not in style.made_of.regions
+
+
+def _is_composed(item: Any) -> bool:
+    """Tell whether an item is made of others."""
+    return isinstance(item, Mapping) and ("blend" in item or "regions" in item)
+
+
+def _blend(item: Mapping[str, Any], known: _Known) -> Picture:
+    """Read ``{name, title, blend: {a: 0.7, b: 0.3}}``."""
+    key = f"styles.{item['name']}.blend"
+    if not any(item["blend"].values()):
+        raise ConfigError(f"{key}: all weights are 0; give one image a weight above 0")
+    parts = []
+    for name, weight in item["blend"].items():
+        (part,) = known.parts(key, name)
+        parts.append(Part(part.name, part.image, float(weight), part.mask))
+    return _composed(item, {WHOLE: tuple(parts)})
+
+
+def _regions(item: Mapping[str, Any], known: _Known) -> Picture:
+    """Read ``{name, title, regions: {white: a, black: keep}}``."""
+    key = f"styles.{item['name']}.regions"
+    regions = {
+        colour: () if one in (KEEP, {KEEP: True}) else known.parts(f"{key}.{colour}", one)
+        for colour, one in item["regions"].items()
+    }
+    if not any(regions.values()):
+        raise ConfigError(f"{key}: every region keeps the photograph; give one of them a style")
+    return _composed(item, regions)
+
+
+def _composed(item: Mapping[str, Any], regions: Mapping[str, tuple[Part[Picture], ...]]) -> Picture:
+    """Return a style that is made of others."""
+    name = checked_name("styles", item["name"])
+    title = checked_title("styles", item.get("title", item["name"]))
+    return Picture(name, title, made_of=Composition(regions))

@@ -1,0 +1,123 @@
+"""Masks: pictures whose colours say which pixels belong to which region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageColor
+
+from nst.config.composition import Composition
+from nst.errors import ImageError
+
+NEAR = 64  # of 255, in each of red, green and blue: what differs less is of one colour
+SEVERAL = 0.01  # of a mask's pixels: a colour that has as many is one of its own, not an edge
+
+
+def split_mask(
+    style: Composition[Image.Image], size: tuple[int, int]
+) -> dict[str, Image.Image | None]:
+    """Return for each region of a style the share of each pixel that is in it, 255 for all.
+
+    Each pixel of the mask belongs to the colour that is nearest; then the regions are brought to
+    ``size``, where a pixel at the border may be partly in one and partly in another.
+    """
+    if style.mask is None:
+        return dict.fromkeys(style.regions)
+    colours = list(style.regions)
+    nearest = _distances(style.mask, colours).argmin(0)
+    return {
+        colour: Image.fromarray(np.uint8(nearest == index) * np.uint8(255)).resize(
+            size, Image.Resampling.BOX
+        )
+        for index, colour in enumerate(colours)
+    }
+
+
+def luma_of(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return a style's own mask at a size: how bright it is says how much a pixel counts."""
+    return mask.convert("L").resize(size, Image.Resampling.BOX)
+
+
+def check_masks(who: str, content: Image.Image, style: Composition[Image.Image]) -> None:
+    """Require that all masks have the shapes of their pictures, and the colours of the regions.
+
+    Raises:
+        ImageError: one has not; the message begins with ``who``.
+    """
+    for part in style.parts:
+        if part.mask is not None:
+            check_shape(f"{who}, style {part.name!r}", part.mask.size, part.image.size)
+            check_looked_at(f"{who}, style {part.name!r}", part.mask)
+    if style.mask is not None:
+        check_shape(who, style.mask.size, content.size)
+        check_regions(who, style.mask, style.regions)
+
+
+def check_regions(who: str, mask: Image.Image, colours: Iterable[str]) -> None:
+    """Require that each of the colours has pixels in a mask, and that there are no others.
+
+    Raises:
+        ImageError: a colour is no colour or has no pixel; or the mask has one more.
+    """
+    names = list(colours)
+    for name in names:
+        try:
+            ImageColor.getrgb(name)
+        except ValueError:
+            raise ImageError(f"{who}: {name!r} is no colour; write white, red or #ff8000") from None
+    distances = _distances(mask, names)
+    nearest = distances.argmin(0)
+    for index, name in enumerate(names):
+        if not (nearest[distances.min(0) < NEAR] == index).any():
+            raise ImageError(
+                f"{who}: no pixel of the mask is {name}, so its region is empty; remove it from "
+                "regions, or paint it"
+            )
+    strange = np.array(mask)[distances.min(0) >= NEAR]
+    found, counts = np.unique(strange.reshape(-1, 3), axis=0, return_counts=True)
+    if len(found) and counts.max() > SEVERAL * mask.width * mask.height:
+        red, green, blue = found[counts.argmax()]
+        raise ImageError(
+            f"{who}: the mask also has the colour #{red:02x}{green:02x}{blue:02x}, which is none "
+            f"of {', '.join(names)}; add it to regions, or repaint it"
+        )
+
+
+def check_shape(who: str, mask: tuple[int, int], picture: tuple[int, int]) -> None:
+    """Require that a mask has the shape of its picture; sizes are (width, height) in px.
+
+    Raises:
+        ImageError: the widths are more than a hundredth or a pixel apart at equal heights.
+    """
+    fitting = picture[0] * mask[1] / picture[1]
+    if abs(mask[0] - fitting) > max(1.0, 0.01 * fitting):
+        raise ImageError(
+            f"{who}: the mask must have the shape of its picture, {picture[0]}x{picture[1]}; got "
+            f"{mask[0]}x{mask[1]} px. Crop it alike."
+        )
+
+
+def check_looked_at(who: str, mask: Image.Image) -> None:
+    """Require that a style's own mask shows something.
+
+    Raises:
+        ImageError: it is black throughout.
+    """
+    if np.array(mask).max() < NEAR:
+        raise ImageError(
+            f"{who}: the mask is black throughout, so there is nothing to look at; paint white "
+            "what is to be looked at"
+        )
+
+
+def _distances(mask: Image.Image, colours: Iterable[str]) -> npt.NDArray[np.int16]:
+    """Return how far each pixel is from each colour: the largest difference of its bands."""
+    values = np.array(mask).astype(np.int16)
+    return np.stack(
+        [
+            np.abs(values - np.array(ImageColor.getcolor(colour, "RGB"), np.int16)).max(2)
+            for colour in colours
+        ]
+    )

@@ -1,0 +1,175 @@
+"""Style losses that see the distribution of features, beyond its first two moments.
+
+Both have a unit of their own: 0 is the style, and about 1 a picture that has nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch.nn import functional
+
+from nst.method.losses import weighted_mean
+from nst.network.shapes import Float, Tensor
+
+DIRECTIONS = 64  # at most, along which features are sorted
+LEVELS = 2048  # of the style's distribution along each
+SAMPLES = 2048  # of a style's features, among which the nearest is looked for
+CHUNK = 8192  # positions that are compared with the samples at once, to bound the memory
+SEED = 2021
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """A style's distribution along fixed directions: ``LEVELS`` values each, and its variance."""
+
+    values: Float[Tensor, "k q"]
+    variance: Float[Tensor, ""]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Features of a style at some positions, about their ``mean``, of length 1; their variance."""
+
+    features: Float[Tensor, "m c"]
+    mean: Float[Tensor, " c"]
+    variance: Float[Tensor, ""]
+
+
+# ---------------------------------------------------------------- sliced Wasserstein
+
+
+def style_quantiles(
+    features: Float[Tensor, "1 c h w"], weights: Float[Tensor, "1 1 h w"] | None = None
+) -> Quantiles:
+    """Return how a style's features are distributed along fixed directions."""
+    projected = _project(features, weights)[0]  # k n
+    return Quantiles(_at_levels(projected, LEVELS), projected.var(1, correction=0).mean())
+
+
+def blended_quantiles(parts: Sequence[tuple[float, Quantiles]]) -> Quantiles:
+    """Return the barycentre of styles along each direction: the mean of their quantiles."""
+    return Quantiles(
+        weighted_mean([(weight, one.values) for weight, one in parts]),
+        weighted_mean([(weight, one.variance) for weight, one in parts]),
+    )
+
+
+def sliced_wasserstein_style_loss(
+    features: Float[Tensor, "b c h w"],
+    weights: Float[Tensor, "1 1 h w"] | None,
+    target: Quantiles,
+) -> Float[Tensor, " b"]:
+    """Return the squared sliced Wasserstein distance to the style, over its variance.
+
+    Heitz et al. (2021), equation 2: along each direction, the mean squared difference of the sorted
+    values. Their directions are drawn anew at each step; these are fixed, so that L-BFGS has one
+    function to minimise. A style of another size is compared by its quantiles.
+    """
+    ordered = _project(features, weights).sort(2).values  # b k n
+    wanted = _at_levels(target.values, ordered.shape[2])
+    error = (ordered - wanted).square().flatten(1).mean(1)
+    return error / target.variance.clamp(min=1e-20)
+
+
+@cache
+def directions(channels: int) -> Float[Tensor, "_k c"]:
+    """Draw fixed directions, unit vectors at right angles: as many as there are channels, or 64."""
+    generator = torch.Generator().manual_seed(SEED)
+    basis = torch.linalg.qr(torch.randn(channels, channels, generator=generator))[0]
+    chosen: Tensor = basis[:DIRECTIONS]
+    return chosen
+
+
+def _project(
+    features: Float[Tensor, "b c h w"], weights: Float[Tensor, "1 1 h w"] | None
+) -> Float[Tensor, "b _k _n"]:
+    """Return the features' components along the directions, where the weights say to look."""
+    flat = _counted(features, weights)
+    along = directions(features.shape[1]).to(flat)
+    projected: Tensor = along @ flat.transpose(1, 2)
+    return projected
+
+
+def _at_levels(values: Float[Tensor, "k n"], count: int) -> Float[Tensor, "k q"]:
+    """Return sorted rows at ``count`` levels, (i + ½) / count, between values by interpolation."""
+    ordered = values.sort(1).values
+    return functional.interpolate(ordered[None], size=count, mode="linear")[0]
+
+
+# ---------------------------------------------------------------- nearest neighbours
+
+
+def sample_features(
+    features: Float[Tensor, "1 c h w"], weights: Float[Tensor, "1 1 h w"] | None = None
+) -> Samples:
+    """Keep at most ``SAMPLES`` of a style's features, the same positions at every time."""
+    flat = _counted(features, weights)[0]
+    mean = flat.mean(0)
+    unit = functional.normalize(_sampled(flat, SAMPLES) - mean, dim=1)
+    return Samples(unit, mean, flat.var(0, correction=0).mean())
+
+
+def merged_samples(parts: Sequence[tuple[float, Samples]]) -> Samples:
+    """Return the features of several styles, as many of each as its share says."""
+    kept = [_sampled(one.features, round(weight * len(one.features))) for weight, one in parts]
+    return Samples(
+        torch.cat(kept),
+        weighted_mean([(weight, one.mean) for weight, one in parts]),
+        weighted_mean([(weight, one.variance) for weight, one in parts]),
+    )
+
+
+def nearest_style_loss(
+    features: Float[Tensor, "b c h w"],
+    weights: Float[Tensor, "1 1 h w"] | None,
+    target: Samples,
+) -> Float[Tensor, " b"]:
+    """Return the mean distance of the features to the nearest of the style's, plus that of means.
+
+    Kolkin et al. (2022): the cosine distance of centred features, 1 - cos, each of them with the
+    style's that is nearest. Theirs are of many layers at once and matched anew from time to time;
+    here each layer has its matches, and the nearest is always meant, so that L-BFGS has one
+    function to minimise. The means' squared difference, over the style's variance, holds the
+    colours.
+    """
+    flat = _counted(features, weights)  # b n c
+    mean = flat.mean(1, keepdim=True)
+    unit = functional.normalize(flat - mean, dim=2, eps=1e-6)
+    nearest = torch.stack([target.features[_nearest(one, target.features)] for one in unit])
+    distance = 1 - (unit * nearest).sum(2).mean(1)
+    shift = (mean[:, 0] - target.mean).square().mean(1)
+    return distance + shift / target.variance.clamp(min=1e-20)
+
+
+@torch.no_grad()
+def _nearest(unit: Float[Tensor, "n c"], samples: Float[Tensor, "m c"]) -> Tensor:
+    """Return the index of the sample that has the largest cosine with each feature."""
+    return torch.cat([(chunk @ samples.T).argmax(1) for chunk in torch.split(unit, CHUNK)])
+
+
+def _sampled(flat: Float[Tensor, "n c"], count: int) -> Float[Tensor, "_m c"]:
+    """Keep ``count`` rows at most, drawn by a fixed seed, and one at least."""
+    if len(flat) <= count:
+        return flat
+    generator = torch.Generator().manual_seed(SEED)
+    rows = torch.randperm(len(flat), generator=generator)[: max(count, 1)]
+    return flat[rows.to(flat.device)]
+
+
+def _counted(
+    features: Float[Tensor, "b c h w"], weights: Float[Tensor, "1 1 h w"] | None
+) -> Float[Tensor, "b _n c"]:
+    """Return the features, in float32 or better, of the positions that count: half or more.
+
+    If none does, those that count most.
+    """
+    flat = features.flatten(2).transpose(1, 2)
+    flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
+    if weights is None:
+        return flat
+    of_position = weights.flatten()
+    return flat[:, of_position >= of_position.max().clamp(max=0.5)]

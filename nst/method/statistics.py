@@ -1,0 +1,62 @@
+"""What a style is to be compared by: measured once of the style, blended, compared at each step.
+
+Adding a statistic is adding a row to ``STATISTICS``, and its name in ``nst.config.settings``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from nst.method.distributions import (
+    blended_quantiles,
+    merged_samples,
+    nearest_style_loss,
+    sample_features,
+    sliced_wasserstein_style_loss,
+    style_quantiles,
+)
+from nst.method.losses import STYLE_LOSSES, StyleLoss, blended_moments, moments
+from nst.network.shapes import Float, Tensor
+
+Weights = Float[Tensor, "1 1 _h _w"] | None
+"""How much each position counts; None for all alike."""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One way to compare features with a style's.
+
+    ``measure`` takes features of one picture and its weights, and returns what the others take: in
+    ``blend``, from several styles with their shares; in ``loss``, to compare each picture of a
+    batch, which gives one value for each.
+    """
+
+    measure: Callable[[Tensor, Weights], Any]
+    blend: Callable[[Sequence[tuple[float, Any]]], Any]
+    loss: Callable[[Tensor, Weights, Any], Tensor]
+
+
+def _of_moments(loss: StyleLoss) -> Statistic:
+    """Return the statistic that compares moments by a loss."""
+    return Statistic(
+        moments,
+        blended_moments,
+        lambda features, weights, target: loss(moments(features, weights), target),
+    )
+
+
+STATISTICS: Mapping[str, Statistic] = MappingProxyType(
+    {
+        **{name: _of_moments(loss) for name, loss in STYLE_LOSSES.items()},
+        "sliced_wasserstein": Statistic(
+            style_quantiles, blended_quantiles, sliced_wasserstein_style_loss
+        ),
+        "nearest": Statistic(sample_features, merged_samples, nearest_style_loss),
+    }
+)
+# Under these, layer weights are scaled to sum to 1, so that taking more layers does not shift the
+# balance of content and style. The published recipes take their weights as given.
+LOSSES_OF_SHARES = frozenset({"covariance", "moments", "relative", "sliced_wasserstein", "nearest"})

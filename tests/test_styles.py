@@ -1,0 +1,231 @@
+"""Styles that are made of others, in the configuration and as a user runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import paint
+from PIL import Image
+from workflow_runs import details, snakemake, write_config
+
+from nst.config.catalogue import read_catalogue
+from nst.config.paths import composition_files
+from nst.config.run import Run, read_run
+from nst.errors import UserError
+from nst.imaging.inspection import inspect_run
+
+CATALOGUE = read_catalogue()
+BLEND = {"name": "mix", "blend": {"starry_night_study": 3, "wave": 1}}
+WAVE = {"name": "wave", "path": "wave.png", "mask": "wave_mask.png"}
+TWO = {"name": "two", "regions": {"white": "mix", "black": "keep"}}
+CAT = {"path": "cat.png", "mask": "cat_mask.png"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for seed, name in enumerate(("cat", "dog", "wave")):
+        paint(tmp_path / f"{name}.png", seed, (64, 48))
+    mask = Image.new("RGB", (64, 48), "black")
+    mask.paste("white", (0, 0, 30, 48))
+    for name in ("cat_mask", "wave_mask"):
+        mask.save(tmp_path / f"{name}.png")
+    Image.new("RGB", (48, 48), "white").save(tmp_path / "square.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def planned(**changes: object) -> Run:
+    config = {"contents": [CAT], "styles": [WAVE, BLEND, TWO]} | changes
+    run = read_run(config, CATALOGUE)
+    inspect_run(run)
+    return run
+
+
+def refusal(**changes: object) -> str:
+    with pytest.raises(UserError) as caught:
+        planned(**changes)
+    (line,) = str(caught.value).splitlines()
+    return line
+
+
+# ---------------------------------------------------------------- what is valid
+
+
+def test_a_style_can_be_made_of_listed_ones_of_the_catalogue_s_and_of_files():
+    run = planned()
+    assert list(run.styles) == ["wave", "mix", "two"]
+    assert composition_files(run, "cat", "two").to_dict() == {
+        "regions": {
+            "white": [
+                {
+                    "name": "starry_night_study",
+                    "image": "results/inputs/style/starry_night_study.png",
+                    "weight": 3.0,
+                    "mask": None,
+                },
+                {
+                    "name": "wave",
+                    "image": "results/inputs/style/wave.png",
+                    "weight": 1.0,
+                    "mask": "results/inputs/style_mask/wave.png",
+                },
+            ],
+            "black": [],
+        },
+        "mask": "results/inputs/content_mask/cat.png",
+    }
+
+
+def test_the_run_s_images_are_those_that_its_styles_are_made_of():
+    assert set(planned().pictures) == {
+        *("content/cat", "style/wave", "style/starry_night_study"),
+        *("content_mask/cat", "style_mask/wave"),
+    }
+    fitted = {one.name for one in planned().kmeans_images}
+    assert fitted == {"cat", "wave", "starry_night_study"}
+
+
+def test_a_plain_style_does_not_look_at_the_content_s_mask():
+    run = planned(styles=["starry_night_study", WAVE])
+    assert composition_files(run, "cat", "starry_night_study") is None
+    assert composition_files(run, "cat", "wave").mask is None
+
+
+def test_regions_may_describe_their_styles_and_an_image_of_the_catalogue_may_have_a_mask():
+    content = {"catalogue": "starry_night_study", "name": "night", "mask": "square.png"}
+    run = planned(contents=[content], styles=["great_wave_study"])
+    assert run.contents["night"].entry == CATALOGUE["starry_night_study"]
+    described = {"path": "dog.png", "name": "hound"}
+    run = planned(
+        styles=[{"name": "two", "regions": {"white": described, "black": {"keep": True}}}]
+    )
+    assert "style/hound" in run.pictures
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"contents": ["dog.png"]}, "'two' has regions, so every content needs a mask; 'dog' has"),
+        (
+            {"styles": [{"name": "a", "blend": {"starry_nite": 1}}]},
+            "styles.a.blend: 'starry_nite' is neither a file nor in the catalogue",
+        ),
+        (
+            {"styles": [{"name": "a", "blend": {"great_wave_study": 0}}]},
+            "styles.a.blend: all weights are 0; give one image a weight above 0",
+        ),
+        (
+            {"styles": [{"name": "a", "blend": {"great_wave_study": -1}}]},
+            "a number of at least 0; got -1",
+        ),
+        (
+            {"styles": [{"name": "a", "blend": {"*.png": 1}}]},
+            "styles.a.blend: '*.png' must be one image; got 6. Name one of them.",
+        ),
+        ({"styles": [{"blend": {"great_wave_study": 1}}]}, "name"),
+        ({"styles": [{**BLEND, "regions": {}}, WAVE]}, "regions"),
+        (
+            {"styles": [{"name": "a", "regions": {"white": "keep", "black": {"keep": True}}}]},
+            "styles.a.regions: every region keeps the photograph; give one of them a style",
+        ),
+        (
+            {"styles": [{"name": "a", "regions": {"white": "great_wave_study"}}]},
+            "cat × a: the mask also has the colour #000000, which is none of white; add it",
+        ),
+        (
+            {
+                "styles": [
+                    {
+                        "name": "a",
+                        "regions": dict.fromkeys(("white", "black", "red"), "great_wave_study"),
+                    }
+                ]
+            },
+            "cat × a: no pixel of the mask is red, so its region is empty",
+        ),
+        (
+            {"contents": [{**CAT, "mask": "square.png"}]},
+            "cat × two: the mask must have the shape of its picture, 64x48; got 48x48 px",
+        ),
+        (
+            {"styles": [{**WAVE, "mask": "square.png"}]},
+            "cat × wave, style 'wave': the mask must have the shape of its picture",
+        ),
+        ({"contents": [{**CAT, "mask": "none.png"}]}, "contents.mask: 'none.png' does not exist"),
+        ({"contents": [{"mask": "square.png"}]}, "contents"),
+        ({"styles": [WAVE], "blend": 0.5}, "and 'wave' is no blend; make it one"),
+        (
+            {
+                "styles": [
+                    {**BLEND, "blend": {"cat.png": 1, "dog.png": 1}, "name": "cat"},
+                    "cat.png",
+                ]
+            },
+            "two images are named 'cat'",
+        ),
+        (
+            {
+                "styles": [
+                    "great_wave_study",
+                    {"name": "a", "blend": {"wave.png": 1}},
+                    {"name": "b", "regions": {"white": WAVE, "black": "keep"}},
+                ]
+            },
+            "'b' names another image 'wave' than the styles before it",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused_while_planning(changes, message):
+    assert message in refusal(**changes)
+
+
+# ---------------------------------------------------------------- as a user meets it
+
+
+@pytest.mark.slow
+def test_a_run_of_blends_and_regions(folder):
+    config = {
+        "contents": [CAT],
+        "styles": [BLEND, TWO, WAVE],
+        "ratios": [0.1],
+        "layers": {"all": {"content": {"relu2_1": 1}, "style": {"relu1_1": 1, "relu2_1": 1}}},
+        "image_size": 64,
+        "iterations": 2,
+        "growth": 0,
+        "precision": "float32",
+        "kmeans": {"images": ["wave"]},
+    }
+    write_config(folder, config)
+    run = snakemake(folder)
+    assert run.returncode == 0, run.stdout
+    table = pd.read_csv(folder / "results/summary.csv")
+    assert list(table["style"]) == ["mix", "two", "wave"]
+    assert (table["status"] == "finished").all()
+    with Image.open(folder / "results/inputs/style/mix.png") as shown:
+        assert shown.size == (640, 507), "the shape of the first"
+    with (
+        Image.open(folder / "results/cells/cat/two/all/1e-1.png") as cell,
+        Image.open(folder / "cat.png") as photograph,
+    ):
+        right = (40, 0, 64, 48)
+        assert cell.crop(right).tobytes() == photograph.crop(right).tobytes(), "it is kept"
+    assert "Nothing to be done" in snakemake(folder).stdout
+    with Image.open(folder / "cat_mask.png") as mask:
+        mask.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "cat_mask.png")
+    again = snakemake(folder)
+    assert again.returncode == 0, again.stdout
+    reused = {name: cell.reused for name, cell in details(folder).items()}
+    assert reused["cat/two/all/1e-1"] is False
+    # The other pairs' jobs do not depend on the mask, so they were not run again.
+    assert again.stdout.count("Redraw cat in the style of") == 1
+    path = {"name": "mix", "blend": {"starry_night_study": 1, "wave.png": 1}}
+    write_config(folder, {**config, "styles": [path], "vary": {"blend": [0, 0.5, 1]}})
+    row = snakemake(folder)
+    assert row.returncode == 0, row.stdout
+    assert (folder / "results/grids/pairs/cat/mix.png").is_file()
+    assert set(pd.read_csv(folder / "results/summary.csv")["blend"]) == {0, 0.5, 1}
