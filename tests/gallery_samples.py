@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,18 @@ def make_grid(folder: Path) -> list[Entry]:
                     names = {"content": content, "style": style, "layers": layers, "ratio": ratio}
                     entries.append(make_entry(folder, place, **names, **_standing(place)))
     return entries
+
+
+def make_sweep(folder: Path) -> list[Entry]:
+    """Return a pair's cells over two settings that vary, and two ratios."""
+    return [
+        make_entry(
+            folder, place, layers=f"all_of/style_scale={scale}/style_loss={loss}", ratio=ratio
+        )
+        for place, (scale, loss, ratio) in enumerate(
+            itertools.product(("2", "0.5", "10"), ("mean_gram", "covariance"), RATIOS[:2])
+        )
+    ]
 
 
 def _standing(place: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from gallery_samples import HOSTILE, TITLES, make_entry, make_grid
+from gallery_samples import HOSTILE, TITLES, make_entry, make_grid, make_sweep
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from nst.gallery.page import write_gallery
@@ -240,6 +240,81 @@ def test_sorting_puts_the_best_first_and_what_has_no_number_last(
     page.get_by_label("reversed").check()
     assert keys(page)[-1] == FAILED
     assert keys(page)[0] == order[last]
+
+
+# ---------------------------------------------------------------- settings that vary
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    return write_gallery(make_sweep(folder), folder / "gallery", title="A sweep")
+
+
+ONE = "cat/wave/all_of/style_scale=0.5/style_loss=mean_gram/1e-1"
+OTHER = "cat/wave/all_of/style_scale=10/style_loss=mean_gram/1e-1"
+
+
+def test_each_setting_that_varies_is_a_filter(visit: Open, sweep: Path):
+    page = visit(sweep, "#view=all")
+    page.get_by_text("Filters", exact=True).click()
+    scale = page.get_by_role("combobox", name="Style scale", exact=True)
+    loss = page.get_by_role("combobox", name="Style loss", exact=True)
+    layers = page.get_by_role("combobox", name="Layers", exact=True)
+    assert scale.locator("option").all_inner_texts() == ["all", "0.5", "2", "10"]
+    assert loss.locator("option").all_inner_texts() == ["all", "mean_gram", "covariance"]
+    assert layers.locator("option").all_inner_texts() == ["all", "all_of"]
+    layers.select_option("all_of")
+    expect(page.locator("#count")).to_have_text("12 cells")
+    scale.select_option("0.5")
+    expect(page.locator("#count")).to_have_text("4 of 12 cells")
+    loss.focus()
+    page.keyboard.type("mean")
+    expect(page.locator("#count")).to_have_text("2 of 12 cells")
+    assert keys(page) == [ONE.replace("1e-1", "1e0"), ONE]
+    assert "only.style_scale=0.5&only.style_loss=mean_gram" in address(page)
+    page.reload()
+    expect(page.locator("#count")).to_have_text("2 of 12 cells")
+    expect(scale).to_have_value("0.5")
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.locator("#count")).to_have_text("12 cells")
+    expect(scale).to_have_value("")
+
+
+def test_a_grid_without_a_sweep_has_no_filters_of_settings(show: Open):
+    page = show("#view=all&only.style_scale=2")
+    expect(page.locator("#count")).to_have_text("24 cells")
+    expect(page.locator(".selects select")).to_have_count(5)
+
+
+def test_settings_that_vary_are_said_in_words(visit: Open, sweep: Path):
+    said = "all_of · style scale 0.5 · style loss mean_gram · α/β 10⁻¹"
+    page = visit(sweep, "#view=all&sort=ssim")
+    expect(plate(page, ONE).locator(".variant")).to_contain_text(said)
+    expect(plate(page, ONE).locator("img")).to_have_attribute(
+        "alt", re.compile("layers all_of, style scale 0.5, style loss mean_gram, alpha/beta 1e-1$")
+    )
+    for key in (ONE, OTHER):
+        plate(page, key).get_by_role("button", name=re.compile("^Compare")).click()
+    plate(page, ONE).get_by_role("link").click()
+    expect(page.get_by_role("dialog").locator(".variant")).to_contain_text(said)
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Compare 2").last.click()
+    expect(page.get_by_role("columnheader").first).to_contain_text(said)
+    expect(page.locator(".side")).to_have_count(2)
+
+
+def test_the_matrix_of_a_sweep_has_settings_as_rows(visit: Open, sweep: Path):
+    page = visit(sweep)
+    assert page.locator(".corner").inner_text() == "settings"
+    rows = page.locator("th[scope=row]").all_inner_texts()
+    assert rows[:2] == [
+        "style scale 2, style loss mean_gram",
+        "style scale 2, style loss covariance",
+    ]
+    assert keys(page)[:2] == [
+        f"cat/wave/all_of/style_scale=2/style_loss=mean_gram/{ratio}" for ratio in ("1e0", "1e-1")
+    ]
 
 
 # ---------------------------------------------------------------- the full view
@@ -614,13 +689,26 @@ STATES = {
     "tray": f"#with={FIRST}&with={SECOND}",
     "hostile": f"#content={quote(HOSTILE)}&style=night",
 }
+SWEPT = {
+    "matrix of a sweep": "",
+    "filters of a sweep": "#view=all&only.style_scale=2",
+    "full view of a sweep": f"#{cell(ONE)}",
+}
 
 
 @pytest.mark.parametrize("width", [1280, 360])
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES)
 def test_axe_finds_nothing_serious(show: Open, axe: str, state: str, colours: str, width: int):
-    page = show(state, color_scheme=colours, viewport={"width": width, "height": 800})
+    looked_at(show(state, color_scheme=colours, viewport={"width": width, "height": 800}), axe)
+
+
+@pytest.mark.parametrize("state", SWEPT.values(), ids=SWEPT)
+def test_axe_finds_nothing_serious_in_a_sweep(visit: Open, sweep: Path, axe: str, state: str):
+    looked_at(visit(sweep, state, viewport={"width": 360, "height": 800}), axe)
+
+
+def looked_at(page: Page, axe: str) -> None:
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     page.evaluate(axe)
     result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")

@@ -7,7 +7,8 @@ const metrics = new Map(data.metrics.map((one) => [one.name, one]));
 const cells = unpack(data.cells).map(prepare);
 const byKey = new Map(cells.map((cell) => [cell.key, cell]));
 const pairs = Map.groupBy ? Map.groupBy(cells, pairOf) : grouped(cells, pairOf);
-const LAYERS = unique(cells.map((cell) => cell.layers));
+const LAYERS = unique(cells.map((cell) => cell.weights));
+const VARIED = unique(cells.flatMap((cell) => [...cell.varied.keys()]));
 const RATIOS = unique(cells.map((cell) => cell.ratio));
 const RANKED = cells.some((cell) => cell.rank !== null);
 
@@ -27,6 +28,8 @@ function unpack({ count, columns }) {
 function prepare(cell, place) {
   const content = contents.get(cell.content);
   const style = styles.get(cell.style);
+  // The settings that vary follow the name of the layer weights: all/colours=style/seed=1.
+  const [weights, ...varied] = cell.layers.split("/");
   const words = [
     content.title, cell.content, style.title, cell.style,
     cell.layers, cell.ratio, cell.formulation, cell.status,
@@ -34,6 +37,8 @@ function prepare(cell, place) {
   return {
     ...cell,
     place,
+    weights,
+    varied: new Map(varied.map((part) => part.split("="))),
     key: [cell.content, cell.style, cell.layers, cell.ratio].join("/"),
     failed: cell.status === "failed",
     words: plain(words.join(" ")),
@@ -67,9 +72,16 @@ function plain(text) {
 function describe(cell) {
   const subject = contents.get(cell.content).title;
   const manner = styles.get(cell.style).title;
-  const variant = `layers ${cell.layers}, alpha/beta ${cell.ratio}`;
+  const variant = `layers ${spoken(cell.layers)}, alpha/beta ${cell.ratio}`;
   if (cell.failed) return `Failed: ${subject} in the style of ${manner}, ${variant}`;
   return `${subject} redrawn in the style of ${manner}, ${variant}`;
+}
+
+const settingLabel = (name) => name.replaceAll("_", " ");
+
+// all/style_scale=0.5 for people: all, style scale 0.5.
+function spoken(layers, between = ", ") {
+  return layers.split("/").map((part) => part.replace(/^\w+=/, (name) => `${settingLabel(name.slice(0, -1))} `)).join(between);
 }
 
 const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
@@ -86,7 +98,7 @@ function ratioText(label) {
 }
 
 function variantText(cell) {
-  return el("span", {}, own(cell.layers), " · α/β ", ratioText(cell.ratio));
+  return el("span", {}, own(spoken(cell.layers, " · ")), " · ", el("span", { class: "balance" }, "α/β ", ratioText(cell.ratio)));
 }
 
 // Three digits are what the eye can compare.

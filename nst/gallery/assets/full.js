@@ -176,8 +176,6 @@ function settingsOf(cell) {
   return { ...data.settings, ...cell.settings };
 }
 
-const settingLabel = (name) => name.replaceAll("_", " ");
-
 function settingText(value) {
   if (value === undefined || value === null) return "–";
   if (Array.isArray(value)) return value.map(settingText).join(", ") || "none";

@@ -5,7 +5,7 @@
 const VIEWS = ["matrix", "all", "starred", "compare"];
 const MOST = 4; // cells side by side
 const DEFAULTS = { view: "matrix", content: data.contents[0].name, style: data.styles[0].name };
-const TEXTS = /^(view|content|style|cell|q|sort|reverse|only\.(content|style|layers|ratio|mark)|(min|max)\.\w+)$/;
+const TEXTS = /^(view|content|style|cell|q|sort|reverse|only\.\w+|(min|max)\.\w+)$/;
 
 let state = parse("");
 

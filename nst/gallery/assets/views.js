@@ -52,9 +52,6 @@ function pick(role, name) {
   announce(`${contents.get(get("content")).title} in the style of ${styles.get(get("style")).title}: ${plural(pairCells().length, "cell")}`);
 }
 
-// What varies beside layers and ratio follows the name of the layers: all/colours=style/seed=1.
-const spoken = (name) => name.split("/").map((part) => part.replace("=", " ").replaceAll("_", " ")).join(", ");
-
 // The row and the column of a cell: layers and ratio; with one ratio alone, the last that varies.
 function placeIn(pair) {
   const ratios = new Set(pair.map((cell) => cell.ratio));
@@ -67,21 +64,20 @@ function placeIn(pair) {
 
 function matrix(pair) {
   const { sweep, of } = placeIn(pair);
-  const unique = (index, order) => [...new Set(pair.map((cell) => of(cell)[index]))]
-    .sort((one, other) => order.indexOf(one) - order.indexOf(other));
-  const rows = unique(0, LAYERS);
-  const columns = unique(1, sweep ? [] : RATIOS);
+  const rows = unique(pair.map((cell) => of(cell)[0]));
+  const columns = unique(pair.map((cell) => of(cell)[1]));
+  if (!sweep) columns.sort((one, other) => RATIOS.indexOf(one) - RATIOS.indexOf(other));
   // Recipes have a balance each: as a table most fields would be empty.
   if (pair.length * 2 <= rows.length * columns.length) return list(pair, (cell) => cardCaption(cell, ""));
   const cellsAt = grouped(pair, (cell) => JSON.stringify(of(cell)));
   const wide = `matrix${columns.length > 5 ? " many" : ""}${rows.some((name) => name.includes("/")) ? " sweep" : ""}`;
-  const said = sweep ? "Rows and columns are settings." : "Rows are layer weights, columns the balance α/β of content and style.";
   const base = new Set(rows.map((name) => name.split("/")[0])).size === 1 && rows.every((name) => name.includes("/"));
+  const said = sweep ? "Rows and columns are settings." : `Rows are ${base ? "settings" : "layer weights"}, columns the balance α/β of content and style.`;
   const rowText = (name) => spoken(base ? name.slice(name.indexOf("/") + 1) : name);
   const heading = (label) => (sweep ? spoken(label) : [el("span", { class: "axis-name" }, "α/β "), ratioText(label)]);
   const table = el("table", { class: wide },
     el("caption", { class: "unseen" }, said),
-    el("thead", {}, el("tr", {}, el("td", { class: "corner" }, el("span", {}, sweep ? "" : "layers")),
+    el("thead", {}, el("tr", {}, el("td", { class: "corner" }, el("span", {}, sweep ? "" : base ? "settings" : "layers")),
       columns.map((label) => el("th", { scope: "col" }, heading(label))))),
     el("tbody", {}, rows.map((name) => el("tr", {},
       el("th", { scope: "row" }, el("span", {}, own(rowText(name)))),
@@ -140,8 +136,30 @@ function list(shown, caption) {
 
 // ---------------------------------------------------------------- all cells: filter and sort
 
-const FILTERS = [["only.content", "Content"], ["only.style", "Style"], ["only.layers", "Layers"], ["only.ratio", "α/β"], ["only.mark", "Show"]];
+const MARKS = [["suggested", "suggested"], ["pareto", "on the Pareto front"], ["starred", "starred"], ["finished", "finished"], ["failed", "failed"]];
+const FACETS = facetsOf();
 const RANGES = rangesOf();
+
+function facetsOf() {
+  const titles = (subjects) => subjects.map((one) => [one.name, one.title]);
+  const texts = (values) => values.map((value) => [value, value]);
+  return [
+    { name: "content", label: "Content", of: (cell) => cell.content, offered: titles(data.contents) },
+    { name: "style", label: "Style", of: (cell) => cell.style, offered: titles(data.styles) },
+    { name: "layers", label: "Layers", of: (cell) => cell.weights, offered: texts(LAYERS) },
+    ...VARIED.map((name) => {
+      const of = (cell) => cell.varied.get(name);
+      const label = settingLabel(name);
+      return { name, label: label[0].toUpperCase() + label.slice(1), of, offered: texts(byNumber(unique(cells.map(of)))) };
+    }),
+    { name: "ratio", label: "α/β", of: (cell) => cell.ratio, offered: texts(RATIOS) },
+  ];
+}
+
+// Numbers by their value, anything else in the order of the run.
+function byNumber(values) {
+  return values.every((value) => Number.isFinite(Number(value))) ? values.sort((one, other) => one - other) : values;
+}
 
 function rangesOf() {
   const ranges = data.metrics.map((one) => ({ name: one.name, label: one.label, of: (cell) => cell.metrics[one.name] }));
@@ -151,23 +169,12 @@ function rangesOf() {
   return ranges.filter(varied);
 }
 
-function choices(name) {
-  const titles = (subjects) => subjects.map((one) => [one.name, one.title]);
-  const texts = (values) => values.map((value) => [value, value]);
-  const offered = {
-    "only.content": titles(data.contents), "only.style": titles(data.styles),
-    "only.layers": texts(LAYERS), "only.ratio": texts(RATIOS),
-    "only.mark": [["suggested", "suggested"], ["pareto", "on the Pareto front"], ["starred", "starred"], ["finished", "finished"], ["failed", "failed"]],
-  };
-  return offered[name];
-}
-
 function filtered() {
   const words = plain(get("q")).split(/\s+/).filter(Boolean);
   const limits = RANGES.map(({ name, of }) => ({ of, low: limit(`min.${name}`), high: limit(`max.${name}`) }))
     .filter(({ low, high }) => low !== null || high !== null);
   return sorted(cells.filter((cell) => words.every((word) => cell.words.includes(word))
-    && ["content", "style", "layers", "ratio"].every((name) => !get(`only.${name}`) || cell[name] === get(`only.${name}`))
+    && FACETS.every(({ name, of }) => !get(`only.${name}`) || of(cell) === get(`only.${name}`))
     && hasMark(cell, get("only.mark"))
     && limits.every(({ of, low, high }) => within(of(cell), low, high))));
 }
@@ -211,7 +218,9 @@ function allView() {
         el("label", { class: "check" }, el("input", { type: "checkbox", "data-state": "reverse" }), "reversed")),
       el("details", { class: "filters", open: hasFilters() },
         el("summary", {}, "Filters"),
-        el("div", { class: "selects" }, FILTERS.map(([name, label]) => field(label, select(name, [["", "all"], ...choices(name)])))),
+        el("div", { class: "selects" },
+          FACETS.map(({ name, label, offered }) => field(label, select(`only.${name}`, [["", "all"], ...offered]))),
+          field("Show", select("only.mark", [["", "all"], ...MARKS]))),
         el("div", { class: "ranges" }, RANGES.map(rangeField))),
       el("p", { class: "outcome" }, el("span", { id: "count" }), el("button", { type: "button", class: "quiet", id: "clear", onclick: clearFilters }, "Clear all"))),
     el("div", { id: "results" }),
@@ -246,7 +255,7 @@ function extreme(of, values) {
   return values.reduce((one, other) => of(one, other));
 }
 
-const FILTER_NAMES = () => ["q", ...FILTERS.map(([name]) => name), ...RANGES.flatMap(({ name }) => [`min.${name}`, `max.${name}`])];
+const FILTER_NAMES = () => ["q", "only.mark", ...FACETS.map(({ name }) => `only.${name}`), ...RANGES.flatMap(({ name }) => [`min.${name}`, `max.${name}`])];
 
 function hasFilters() {
   return FILTER_NAMES().some((name) => name !== "q" && get(name));
