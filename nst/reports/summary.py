@@ -73,9 +73,10 @@ ROWS_TOGETHER = 20_000  # of the traces; some MB, and few enough groups for mill
 def summarise(details: Iterable[Path], traces: Path | None = None) -> pd.DataFrame:
     """Return a table with a row for each cell of the pairs' ``details`` files, in their order.
 
-    The columns are ``COLUMNS``, the settings that vary, and ``FACTS``; results/README.md says what
-    they hold. The losses on the way to each cell go to the Parquet file ``traces``, whole or not at
-    all: the columns of ``TRACE_TYPES``, a row for each evaluation that the details have.
+    The columns are ``COLUMNS``, with the settings that vary beside the layers, and ``FACTS``;
+    results/README.md says what they hold. The losses on the way to each cell go to the Parquet file
+    ``traces``, whole or not at all: the columns of ``TRACE_TYPES``, a row for each evaluation that
+    the details have.
 
     The files are read once, one by one: traces are most of them, and at most ``ROWS_TOGETHER`` rows
     and one file's are in memory. These are a row group, so that a reader of one pair finds its rows
@@ -100,8 +101,8 @@ def summarise(details: Iterable[Path], traces: Path | None = None) -> pd.DataFra
         write_atomically(traces, encoded.getvalue())
     columns = [column for column in COLUMNS if column not in RANKING]
     table = rank_cells(pd.DataFrame(rows, columns=[*columns, *FACTS]))
-    varied = _varied_settings(table)
-    return pd.concat([table[list(COLUMNS)], varied, table[list(FACTS)]], axis=1)
+    names, rest = COLUMNS[: COLUMNS.index("layers") + 1], COLUMNS[COLUMNS.index("layers") + 1 :]
+    return pd.concat([table[[*names]], _varied_settings(table), table[[*rest, *FACTS]]], axis=1)
 
 
 def _varied_settings(table: pd.DataFrame) -> pd.DataFrame:
