@@ -14,6 +14,7 @@ from workflow_runs import details, snakemake, write_config
 from nst.config.run import read_variants
 from nst.config.settings import Settings
 from nst.config.sheets import pair_sheets
+from nst.config.variants import labels_of
 from nst.errors import ConfigError
 from nst.reports.summary import COLUMNS, FACTS, read_table, write_parquet
 
@@ -49,6 +50,7 @@ def test_every_combination_is_a_variant():
     assert dict(one.point) == {"layers": "all", "ratio": "1e0", "style_scale": "0.5", "seed": "0"}
     assert (one.settings.style_scale, one.settings.seed) == (0.5, 0)
     assert one.settings.style_layers == LAYERS["all"]["style"]
+    assert all({**labels_of(one.layers), "ratio": one.ratio} == one.point for one in variants)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +229,9 @@ def test_a_sweep_is_made_and_a_new_value_computes_only_its_cells(tmp_path):
         "style_scale=0.5.png",
         "style_scale=1.png",
     }
+    assert (tmp_path / "results/plots/vary/style_scale.svg").is_file()
+    page = (tmp_path / "results/report/table.html").read_text("utf-8")
+    assert "<button>layers</button></th><th><button>style_scale</button>" in page
     write_config(tmp_path, {**config, "vary": {"style_scale": [0.5, 1, 2]}})
     again = snakemake(tmp_path)
     assert again.returncode == 0, again.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,10 @@ from nst.reports.plots import (
     MOST_PICTURES,
     MOST_TICKS,
     literal,
-    plot_layers,
     plot_losses,
     plot_pair,
     plot_ratios,
+    plot_setting,
     save_plot,
     spread_out,
     title_of,
@@ -33,7 +34,16 @@ from nst.reports.plots import (
 from nst.reports.ranking import rank_cells
 from nst.reports.summary import read_table
 
+SWEEP = tuple(
+    f"{name}/style_scale={scale}/colours={colours}"
+    for name in ("all", "fine")
+    for scale in ("2", "0.5", "10")
+    for colours in ("style", "content")
+)
+SCALES = {f"style scale {one}" for one in ("0.5", "2", "10")}
 SIGNS = "Costs $5, $6: a_b^c <b>&amp; \\frac{1}{2} %s {x}"
+
+plot_layers = partial(plot_setting, axis="layers")
 
 
 @pytest.fixture
@@ -108,7 +118,7 @@ def line(figure: Figure, name: str):
     return next(one for one in figure.axes[0].lines if one.get_gid() == name)
 
 
-def label(box: AnnotationBbox) -> str:
+def label_of(box: AnnotationBbox) -> str:
     (area,) = box.findobj(TextArea)
     return area.get_text()
 
@@ -140,7 +150,7 @@ def test_every_cell_has_its_picture_and_ratio_and_the_suggested_one_stands_out(t
     for row in cells.itertuples():
         box = by_place[row.content_distance, row.style_distance]
         expected = f"{row.ratio} suggested" if row.suggested else row.ratio
-        assert label(box) == expected
+        assert label_of(box) == expected
     (suggested,) = [box for box in by_place.values() if box.get_gid() == "suggested"]
     others = [box for box in by_place.values() if box is not suggested]
     assert suggested.patch.get_linewidth() > max(box.patch.get_linewidth() for box in others)
@@ -148,8 +158,9 @@ def test_every_cell_has_its_picture_and_ratio_and_the_suggested_one_stands_out(t
     assert {"Pareto front", "all", "fine", "labels: α/β", "Cat × Night"} <= set(words(figure))
 
 
-def test_the_pictures_stay_inside_the_figure_and_hardly_cover_each_other(table):
-    figure = drawn(plot_pair(table(ratios=6), "Cat × Night"))
+@pytest.mark.parametrize("size", [(6, ("all", "fine")), (2, SWEEP[:6])], ids=["layers", "sweep"])
+def test_the_pictures_stay_inside_the_figure_and_hardly_cover_each_other(table, size):
+    figure = drawn(plot_pair(table(*size), "Cat × Night"))
     extents = [box.patch.get_window_extent() for box in boxes(figure)]
     whole = figure.bbox
     for one in extents:
@@ -215,6 +226,44 @@ def test_boxes_with_room_stay_where_they_are():
     assert np.array_equal(spread_out(places, np.full((2, 2), 10.0), np.full(2, 100.0)), places)
 
 
+def test_labels_wider_than_their_pictures_do_not_cover_each_other(table):
+    layers = (f"all/octaves={one}/start=blended_noise" for one in (1, 2))
+    others = (f"all/octaves={one}/start=recoloured" for one in (1, 2))
+    cells = table(ratios=1, layers=(*layers, *others))
+    cells["content_distance"], cells["style_distance"] = [0.0, 1.0, 2.0, 3.0], 0.5
+    figure = drawn(plot_pair(rank_cells(cells), "Cat"))
+    edges = [box.patch.get_window_extent() for box in boxes(figure)]
+    covered = [
+        one.overlaps(other) for place, one in enumerate(edges) for other in edges[place + 1 :]
+    ]
+    assert len(covered) == 6
+    assert not any(covered)
+
+
+@pytest.mark.parametrize(
+    ("size", "named", "label", "said"),
+    [
+        ((SWEEP, 2), {"all", "fine"}, "2, style, 1e0", "labels: style scale, colours, α/β"),
+        ((SWEEP[:6], 2), SCALES, "style, 1e0", "labels: colours, α/β"),
+        ((SWEEP[:6], 1), SCALES, "content", "labels: colours"),
+        ((SWEEP[:2], 1), {"colours style", "colours content"}, "1e0", "labels: α/β"),
+    ],
+    ids=["layers, two settings and α/β", "two settings and α/β", "two settings", "one setting"],
+)
+def test_of_a_sweep_colours_tell_one_axis_and_labels_the_others(table, size, named, label, said):
+    layers, ratios = size
+    figure = drawn(plot_pair(table(layers=layers, ratios=ratios), "Cat"))
+    shown = words(figure)
+    assert named | {said} <= set(shown)
+    assert label in {label_of(box).removesuffix(" suggested") for box in boxes(figure)}
+    edges = {box.patch.get_edgecolor() for box in boxes(figure)}
+    assert len(edges) == len(named), "a colour for each name"
+    assert not [one for one in shown if "…" in one or "=" in one]
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1
+
+
 # ---------------------------------------------------------------- the losses
 
 
@@ -230,6 +279,28 @@ def test_every_cell_has_a_curve_of_each_loss(table):
     colours = {tuple(one.get_color()) for one in upper.lines}
     assert len(colours) == 4, "one for each ratio"
     assert {one.get_linestyle() for one in upper.lines} == {"-", "--"}
+
+
+@pytest.mark.parametrize(
+    ("size", "colours", "dashes", "said"),
+    [
+        ((SWEEP[:6], 2), {"α/β 1e0", "α/β 1e1"}, 3, "not told apart: colours"),
+        ((SWEEP[:6], 1), {"colours style", "colours content"}, 3, "style scale 10"),
+        ((SWEEP[:2], 1), {"colours style", "colours content"}, 1, "colours style"),
+        ((SWEEP, 1), {"colours style", "colours content"}, 2, "not told apart: style scale"),
+    ],
+)
+def test_curves_of_a_sweep_differ_in_two_axes_and_the_rest_is_told(
+    table, size, colours, dashes, said
+):
+    layers, ratios = size
+    cells = table(layers=layers, ratios=ratios)
+    figure = drawn(plot_losses(cells, traces_of(cells), "Cat"))
+    lines = figure.axes[0].lines
+    assert len(lines) == len(cells)
+    assert len({tuple(one.get_color()) for one in lines}) == len(colours)
+    assert len({one.get_linestyle() for one in lines}) == dashes
+    assert colours | {said} <= set(words(figure))
 
 
 def test_losses_of_zero_and_no_losses_at_all_are_no_mistake(table):
@@ -265,6 +336,59 @@ def test_the_layers_have_a_median_each(table):
         (bars,) = axes.collections
         heights = [segment[0, 1] for segment in bars.get_segments()]
         assert heights == list(cells.groupby("layers")[aim].median())
+
+
+def ticks(axes) -> list[str]:
+    return [tick.get_text() for tick in axes.get_xticklabels()]
+
+
+def medians(cells: pd.DataFrame, names: pd.Series, aim: str) -> list[float]:
+    return list(cells.groupby(names, sort=False)[aim].median())
+
+
+def test_a_setting_of_numbers_has_a_line_of_medians_for_each_ratio(table):
+    cells = table(layers=SWEEP, styles=("night", "wave"))
+    figure = drawn(plot_setting(cells, "style_scale"))
+    scales = cells["layers"].str.extract("style_scale=([^/]+)")[0].astype(float)
+    for axes, aim in zip(figure.axes, ("content_distance", "style_distance"), strict=True):
+        assert ticks(axes) == ["0.5", "2", "10"]
+        thick = {tuple(one.get_ydata()) for one in axes.lines if one.get_linewidth() == 2}
+        assert thick == {
+            tuple(one[aim].groupby(scales).median()) for _, one in cells.groupby("ratio")
+        }
+        assert len(axes.lines) == 4 * (1 + 2 * 2 * 2), "a median, and pairs × layers × colours"
+    assert "style scale" in words(figure)
+
+
+@pytest.mark.parametrize(
+    ("axis", "pattern", "names"),
+    [
+        ("colours", "colours=(.+)", ["style", "content"]),
+        ("layers", "^([^/]+)", ["all", "fine"]),
+    ],
+)
+def test_what_has_no_order_has_a_bar_for_each_name(table, axis, pattern, names):
+    cells = table(layers=SWEEP, styles=("night", "wave"))
+    figure = drawn(plot_setting(cells, axis))
+    labels = cells["layers"].str.extract(pattern)[0]
+    for axes, aim in zip(figure.axes, ("content_distance", "style_distance"), strict=True):
+        assert ticks(axes) == names
+        (bars,) = axes.collections
+        heights = [segment[0, 1] for segment in bars.get_segments()]
+        assert heights == medians(cells, labels, aim)
+        assert sum(one.get_xdata().size == 2 for one in axes.lines) == 4 * 2 * 12 / 2
+
+
+def test_numbers_among_names_are_names(table):
+    figure = drawn(plot_setting(table(layers=("all/octaves=auto", "all/octaves=2")), "octaves"))
+    assert ticks(figure.axes[0]) == ["auto", "2"]
+    assert "median" in words(figure)
+
+
+def test_the_ratios_have_a_median_for_each_weighting_of_a_sweep(table):
+    figure = drawn(plot_ratios(table(layers=SWEEP)))
+    assert len([one for one in figure.axes[0].lines if one.get_linewidth() == 2]) == 2
+    assert {"all", "fine"} <= set(words(figure))
 
 
 @pytest.mark.parametrize("plot", [plot_ratios, plot_layers])

@@ -105,6 +105,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "styles": [{"path": f"{name}.png", "title": title} for name, title in STYLES.items()],
         "ratios": ["1e0", "1e-2"],
         "layers": {"all": {"content": {"relu3_1": 1}, "style": {"relu1_1": 1}}},
+        "vary": {"style_scale": [1]},
         "image_size": 48,
         "iterations": 2,
     }
@@ -162,9 +163,13 @@ def test_the_report_has_each_grid_plot_and_page_once_under_its_labels(run, repor
         **plots,
         "results/plots/ratios.png": {**of_all, "shows": "effect of α/β"},
         "results/plots/layers.png": {**of_all, "shows": "effect of layer weights"},
+        "results/plots/vary/style_scale.png": {**of_all, "shows": "effect of style scale"},
         "results/report/gallery/index.html": {"page": "all pictures"},
         "results/grids/overview.jpg": {"grid": "contents × styles"},
-        "results/grids/contents/a cat/all.jpg": {"content": "A cat", "layers": "all"},
+        "results/grids/contents/a cat/all/style_scale=1.jpg": {
+            "content": "A cat",
+            "layers": "all/style_scale=1",
+        },
         "results/grids/pairs/a cat/wave.jpg": {"content": "A cat", "style": "The wave"},
         "results/grids/pairs/a cat/night.jpg": {
             "content": "A cat",
@@ -237,7 +242,7 @@ def test_the_report_is_small_beside_the_run(run, report):
     grids = sum(path.stat().st_size for path in (run / "results" / "grids").rglob("*.png"))
     assert pictures < grids / 3
     plots = list((run / "unpacked").rglob("*.png"))
-    assert len(plots) == 6, "the plots, and neither grids nor cells in full"
+    assert len(plots) == 7, "the plots, and neither grids nor cells in full"
     shown = pictures + sum(path.stat().st_size for path in plots)
     assert packed.stat().st_size < own + shown
 

@@ -75,6 +75,13 @@ class Variant:
         return cls("/".join([point["layers"], *varied]), ratio, recipe, settings, point)
 
 
+def labels_of(layers: str) -> dict[str, str]:
+    """Return the labels that a variant's ``layers`` is made of, by axis."""
+    weighting, *varied = layers.split("/")
+    parts = (one.partition("=") for one in varied)
+    return {"layers": weighting, **{name: label for name, _, label in parts}}
+
+
 def variants_digest(variants: Iterable[Variant]) -> str:
     """Return the sha256 of the variants' names and settings, in their order."""
     values = [[one.layers, one.ratio, one.formulation, one.settings.to_dict()] for one in variants]

@@ -26,6 +26,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage, TextArea, VPacker
 from numpy.typing import NDArray
 from PIL import Image
 
+from nst.config.variants import labels_of
 from nst.figures.lettering import clean
 from nst.reports.ranking import AIMS
 from nst.system.files import write_atomically
@@ -34,6 +35,7 @@ COLUMN = 3.5  # inches, of a printed page with two columns
 PAGE = 7.2
 AXES_SIZE = np.array([205.0, 165.0])  # points, about, of the axes of a plot of pictures
 LABEL_HEIGHT = 10  # points, of the line above a picture, and its frame
+LETTER = 3.5  # points, about, of a character of that line
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
     "font.size": 7,
@@ -107,21 +109,29 @@ def plot_pair(table: pd.DataFrame, title: str) -> Figure:
 
     ``table`` has the summary's rows of one pair; pictures are read from its ``path``. The line is
     the Pareto front: the cells that no other beats in both distances. Colours tell the layer
-    weights apart. Pictures in each other's way are moved aside, with a line to where they belong;
-    of many cells only the first in rank have one. Cells without measures are left out, and counted.
+    weights apart, or the first setting that varies; labels say the rest. Pictures in each other's
+    way are moved aside, with a line to where they belong; of many cells only the first in rank have
+    one. Cells without measures are left out, and counted.
     """
+    points, orders = _axes(table)
+    coloured, *others = _told_apart(orders)
+    labels = points[others or ["ratio"]].agg(", ".join, axis=1)
+    table = table.assign(kind=points[coloured], label=labels)
     with _figure(COLUMN, 3.4) as figure:
         axes = figure.subplots()
         axes.set_title(title_of(title, 52))
         axes.set_xlabel("content distance (lower keeps more)")
         axes.set_ylabel("style distance (lower takes more)")
         cells = table[table["rank"].notna()].sort_values("rank")
-        inks = _inks(table["layers"])
+        inks = _inks(orders[coloured])
         if len(cells):
             _leave_room(axes, cells)
             _draw_points(axes, cells, inks)
             _draw_pictures(axes, cells.head(MOST_PICTURES), inks)
-        _legend_of_cells(figure, inks, len(table) - len(cells))
+        notes = [f"labels: {', '.join(map(_spoken, others or ['ratio']))}"]
+        if missing := len(table) - len(cells):
+            notes.append(f"{missing} failed, not shown")
+        _legend_of_cells(figure, [(_named(coloured, one), inks[one]) for one in inks], notes)
         return figure
 
 
@@ -137,14 +147,14 @@ def _draw_points(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> None:
     """Draw a point for every cell, and the line through those that none beats."""
     front = cells[cells["pareto"]].sort_values(list(AIMS))
     axes.plot(front[AIMS[0]], front[AIMS[1]], color=QUIET, zorder=1.5, gid="front")
-    colours = [inks[layers] for layers in cells["layers"]]
+    colours = [inks[kind] for kind in cells["kind"]]
     # Above the pictures, since those may cover each other's points.
     look: Any = {"s": 11, "c": colours, "lw": 0.5, "edgecolors": "white", "zorder": 6}
     axes.scatter(cells[AIMS[0]], cells[AIMS[1]], gid="cells", **look)
 
 
 def _draw_pictures(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> None:
-    """Draw the cells' pictures with their ratios, near their points, the suggested one largest."""
+    """Draw the cells' pictures with their labels, near their points, the suggested one largest."""
     side = float(np.clip(100 / len(cells) ** 0.5, 17, 30))  # points, of the longer one
     rows: list[Any] = list(cells.itertuples())
     sides = [1.4 * side if row.suggested else side for row in rows]
@@ -153,13 +163,15 @@ def _draw_pictures(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> Non
         np.array(image.size) * points / max(image.size) + (3, LABEL_HEIGHT)
         for image, points in zip(images, sides, strict=True)
     ]
+    for size, row in zip(sizes, rows, strict=True):
+        size[0] = max(size[0], LETTER * len(_label(row)))
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     shares = (cells[list(AIMS)].to_numpy() - (left, bottom)) / (right - left, top - bottom)
     moved = spread_out(shares * AXES_SIZE, np.array(sizes), AXES_SIZE)
     for row, image, points, offset in zip(
         rows, images, sides, moved - shares * AXES_SIZE, strict=True
     ):
-        _draw_picture(axes, row, _framed(row, image, points), offset, inks[row.layers])
+        _draw_picture(axes, row, _framed(row, image, points), offset, inks[row.kind])
 
 
 def _draw_picture(
@@ -181,20 +193,24 @@ def _draw_picture(
 
 
 def _framed(row: Any, image: Image.Image, side: float) -> VPacker:
-    """Put a cell's ratio above its picture, whose longer side takes ``side`` points."""
-    label = f"{row.ratio} suggested" if row.suggested else str(row.ratio)
+    """Put a cell's label above its picture, whose longer side takes ``side`` points."""
     weight = "bold" if row.suggested else "normal"
     # OffsetImage draws a pixel as a point, and scales it with the figure.
     zoom = side / max(image.size)
     return VPacker(
         children=[
-            TextArea(literal(_short(label)), textprops={"size": 5.5, "weight": weight}),
+            TextArea(literal(_label(row)), textprops={"size": 5.5, "weight": weight}),
             OffsetImage(np.asarray(image), zoom=zoom, interpolation="antialiased"),
         ],
         align="center",
         pad=0,
         sep=1,
     )
+
+
+def _label(row: Any) -> str:
+    """Return what is written above a cell's picture."""
+    return _short(row.label) + (" suggested" if row.suggested else "")
 
 
 def _thumbnail(path: Path) -> Image.Image:
@@ -233,16 +249,17 @@ def spread_out(
     return moved
 
 
-def _legend_of_cells(figure: Figure, inks: dict[str, str], missing: int) -> None:
-    """Name the colours and the line below the plot, and how many cells have no place in it."""
+def _legend_of_cells(
+    figure: Figure, colours: Sequence[tuple[str, str]], notes: Sequence[str]
+) -> None:
+    """Name the colours and the line below the plot, and add notes."""
     handles = [Line2D([], [], color=QUIET)]
     names = ["Pareto front"]
-    for layers, ink in list(inks.items())[:MOST_ENTRIES]:
+    for name, ink in colours[:MOST_ENTRIES]:
         handles.append(Line2D([], [], marker="o", ls="", color=ink))
-        names.append(layers)
-    notes = ["labels: α/β", *([f"{missing} failed, not shown"] if missing else [])]
+        names.append(name)
     handles += [Line2D([], [], ls="") for _ in notes]
-    _legend(figure, handles, names + notes, loc="outside lower center")
+    _legend(figure, handles, [*names, *notes], loc="outside lower center")
 
 
 # ---------------------------------------------------------------- the way there
@@ -251,42 +268,46 @@ def _legend_of_cells(figure: Figure, inks: dict[str, str], missing: int) -> None
 def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure:
     """Plot a pair's content and style losses against the evaluations, a curve for each cell.
 
-    ``table`` and ``traces`` have the rows of one pair. Colour is α/β, dashes are layer weights.
-    The losses are those that each cell optimised, before weighting.
+    ``table`` and ``traces`` have the rows of one pair. Colour is α/β, dashes are layer weights. Of
+    settings that vary, the last takes the place of a single α/β, and the first that of layer
+    weights that are all the same. The losses are those that each cell optimised, before weighting.
     """
+    _, orders = _axes(table)
+    dashed, *others = _told_apart(orders)
+    if dashed != "layers" and not others:
+        dashed, others = "layers", [dashed]
+    shaded = others.pop() if others else "ratio"
     with _figure(COLUMN, 3.9) as figure:
         upper, lower = figure.subplots(2, sharex=True)
         upper.set_title(title_of(title, 52))
         upper.set_ylabel("content loss")
         lower.set_ylabel("style loss")
         lower.set_xlabel("evaluation")
-        shades, dashes = _shades(table), _dashes(table["layers"])
+        shades, dashes = _shades(orders[shaded]), _dashes(orders[dashed])
         for (layers, ratio), trace in traces.groupby(["layers", "ratio"], sort=False):
+            point = {**labels_of(str(layers)), "ratio": str(ratio)}
             for axes, name in ((upper, "content_loss"), (lower, "style_loss")):
                 axes.plot(
                     trace["evaluation"],
                     trace[name].where(trace[name] > 0),  # none on a logarithmic axis
-                    color=shades[str(ratio)],
-                    ls=dashes[str(layers)],
+                    color=shades[point[shaded]],
+                    ls=dashes[point[dashed]],
                     lw=0.8,
                 )
         for axes, name in ((upper, "content_loss"), (lower, "style_loss")):
             if (traces[name] > 0).any():
                 axes.set_yscale("log")
-        _legend_of_variants(figure, shades, dashes)
+        chosen = _some(list(shades))
+        handles = [Line2D([], [], color=shades[label]) for label in chosen]
+        names = [_named(shaded, label) for label in chosen]
+        for label in list(dashes)[:MOST_ENTRIES] if len(dashes) > 1 else []:
+            handles.append(Line2D([], [], color=QUIET, ls=dashes[label]))
+            names.append(_named(dashed, label))
+        if others:
+            handles.append(Line2D([], [], ls=""))
+            names.append(f"not told apart: {', '.join(map(_spoken, others))}")
+        _legend(figure, handles, names, loc="outside lower center")
         return figure
-
-
-def _legend_of_variants(figure: Figure, shades: dict[str, Any], dashes: dict[str, str]) -> None:
-    """Name the colours and, if there is more than one, the dashes."""
-    chosen = _some(list(shades))
-    handles = [Line2D([], [], color=shades[ratio]) for ratio in chosen]
-    names = [f"α/β {ratio}" for ratio in chosen]
-    if len(dashes) > 1:
-        for layers in list(dashes)[:MOST_ENTRIES]:
-            handles.append(Line2D([], [], color=QUIET, ls=dashes[layers]))
-            names.append(layers)
-    _legend(figure, handles, names, loc="outside lower center")
 
 
 # ---------------------------------------------------------------- what matters
@@ -295,53 +316,78 @@ def _legend_of_variants(figure: Figure, shades: dict[str, Any], dashes: dict[str
 def plot_ratios(table: pd.DataFrame) -> Figure:
     """Plot the effect of α/β: both distances over all pairs.
 
-    A thin line is a pair with one choice of layer weights, a thick one the median of the pairs. Of
-    many pairs some are drawn, evenly, and all counted in the median.
+    As ``plot_numbers``, with the layer weights as colours.
     """
+    return plot_numbers(table, "ratio", "layers")
+
+
+def plot_setting(table: pd.DataFrame, axis: str) -> Figure:
+    """Plot the effect of the layer weights or of a setting that varies, over all pairs."""
+    _, orders = _axes(table)
+    numbers = axis != "layers" and all(map(_is_number, orders[axis]))
+    return plot_numbers(table, axis, "ratio") if numbers else plot_names(table, axis)
+
+
+def plot_numbers(table: pd.DataFrame, axis: str, coloured: str) -> Figure:
+    """Plot the effect of what has an order: both distances over all pairs.
+
+    A thin line is a pair at one point of all other axes, a thick one the median of those with its
+    colour. Of many lines some are drawn, evenly, and all counted in the median. The places are
+    even, whatever the values.
+    """
+    points, orders = _axes(table)
+    labels = orders[axis]
+    colours = _shades(orders["ratio"]) if coloured == "ratio" else _inks(orders[coloured])
     with _figure(PAGE, 2.6) as figure:
-        ratios = _ratios(table)
-        inks = _inks(table["layers"])
         for axes, aim in zip(figure.subplots(1, 2), AIMS, strict=True):
-            for layers, cells in table.groupby("layers", sort=False):
-                values = cells.pivot_table(
-                    index="ratio", columns=["content", "style"], values=aim
-                ).reindex(ratios)
-                ink = inks[str(layers)]
-                lines = _some_columns(values, MOST_LINES // len(inks))
-                axes.plot(lines, color=ink, lw=0.5, alpha=0.35)
-                axes.plot(values.median(axis=1).to_numpy(), color=ink, lw=2, marker="o", ms=4)
-            _name_places(axes, ratios, "α/β", aim)
-        handles = [Line2D([], [], color=ink, lw=2) for ink in list(inks.values())[:MOST_ENTRIES]]
-        _legend(figure, handles, list(inks)[:MOST_ENTRIES], **_BESIDE, title="layers, median")
+            for label, cells in table.groupby(points[coloured], sort=False):
+                values = _effect(cells, points, axis, aim).reindex(labels)
+                colour = colours[str(label)]
+                lines = _some_columns(values, MOST_LINES // len(colours))
+                axes.plot(lines, color=colour, lw=0.5, alpha=0.35)
+                axes.plot(values.median(axis=1).to_numpy(), color=colour, lw=2, marker="o", ms=4)
+            _name_places(axes, labels, _spoken(axis), aim)
+        chosen = _some(list(colours))
+        handles = [Line2D([], [], color=colours[one], lw=2) for one in chosen]
+        names = [_short(one) for one in chosen]
+        _legend(figure, handles, names, **_BESIDE, title=f"{_spoken(coloured)}, median")
         return figure
 
 
-def plot_layers(table: pd.DataFrame) -> Figure:
-    """Plot the effect of the layer weights: both distances over all pairs.
+def plot_names(table: pd.DataFrame, axis: str) -> Figure:
+    """Plot the effect of what has no order: both distances over all pairs.
 
-    A thin line joins the cells of a pair that have the same α/β, its colour; a bar is the median.
-    Of many pairs some are drawn, evenly, and all counted in the median.
+    A thin line joins the cells of a pair that differ in nothing else, and its colour is their α/β;
+    a bar is the median. Of many lines some are drawn, evenly, and all counted in the median.
     """
+    points, orders = _axes(table)
+    names, shades = orders[axis], _shades(orders["ratio"])
     with _figure(PAGE, 2.6) as figure:
-        names = list(table["layers"].drop_duplicates())
-        shades = _shades(table)
         for axes, aim in zip(figure.subplots(1, 2), AIMS, strict=True):
             for ratio, cells in table.groupby("ratio", sort=False):
-                values = cells.pivot_table(
-                    index="layers", columns=["content", "style"], values=aim
-                ).reindex(names)
+                values = _effect(cells, points, axis, aim).reindex(names)
                 lines = _some_columns(values, MOST_LINES // len(shades))
                 axes.plot(lines, color=shades[str(ratio)], lw=0.6, marker="o", ms=2.5)
-            medians = table.groupby("layers")[aim].median().reindex(names)
+            medians = table.groupby(points[axis])[aim].median().reindex(names)
             width = 0.25
             places = np.arange(len(names))
             axes.hlines(medians, places - width, places + width, color="black", lw=2, zorder=3)
-            _name_places(axes, names, "layers", aim)
+            _name_places(axes, names, _spoken(axis), aim)
         chosen = _some(list(shades))
         handles = [Line2D([], [], color="black", lw=2)]
         handles += [Line2D([], [], color=shades[one], marker="o", ms=2.5) for one in chosen]
         _legend(figure, handles, ["median", *(f"α/β {one}" for one in chosen)], **_BESIDE)
         return figure
+
+
+def _effect(cells: pd.DataFrame, points: pd.DataFrame, axis: str, aim: str) -> pd.DataFrame:
+    """Return a measure by the labels of an axis; a column is a pair at one point of the others."""
+    others = [name for name in points if name != axis]
+    return (
+        cells[["content", "style", aim]]
+        .join(points)
+        .pivot_table(index=axis, columns=["content", "style", *others], values=aim)
+    )
 
 
 def _name_places(axes: Axes, names: Sequence[str], what: str, aim: str) -> None:
@@ -376,18 +422,55 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
 
 def _legend(figure: Figure, handles: list[Line2D], names: Sequence[str], **options: Any) -> None:
     """Add a legend whose names may be anything, also what matplotlib would leave out."""
-    widths = [len(_short(name)) + 8 for name in names]  # characters, with the handle
-    in_columns = LINE // max(widths, default=LINE)
-    options.setdefault("ncols", len(names) if sum(widths) <= LINE else max(1, in_columns))
+    widths = sorted((len(name) + 8 for name in names), reverse=True)  # characters, with the handle
+    options.setdefault("ncols", max(1, sum(np.cumsum(widths) <= LINE)))
     # A name with a leading underscore means "not in the legend", so the names come afterwards.
     legend = figure.legend(handles, [f"{place}" for place in range(len(names))], **options)
     for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(literal(_short(name)))
+        text.set_text(literal(name))
 
 
 def _short(name: str) -> str:
     """Cut a long name."""
     return name if len(name) <= 24 else f"{name[:23]}…"
+
+
+def _axes(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """Return the cells' labels by axis, and the labels of each axis in their order.
+
+    The axes are ``layers``, the settings that vary, and ``ratio``.
+    """
+    points = pd.DataFrame([labels_of(name) for name in table["layers"]], index=table.index)
+    orders = {str(axis): list(points[axis].drop_duplicates()) for axis in points}
+    for axis, labels in orders.items():
+        if axis != "layers" and all(map(_is_number, labels)):
+            labels.sort(key=float)
+    return points.assign(ratio=table["ratio"]), {**orders, "ratio": _ratios(table)}
+
+
+def _told_apart(orders: dict[str, list[str]]) -> list[str]:
+    """List the axes with several labels; the ratio is never the first."""
+    axes = [axis for axis, labels in orders.items() if len(labels) > 1]
+    return axes if axes and axes[0] != "ratio" else ["layers", *axes]
+
+
+def _is_number(label: str) -> bool:
+    """Tell whether a label is a number."""
+    try:
+        float(label)
+    except ValueError:
+        return False
+    return True
+
+
+def _spoken(axis: str) -> str:
+    """Return the name of an axis for people."""
+    return "α/β" if axis == "ratio" else axis.replace("_", " ")
+
+
+def _named(axis: str, label: str) -> str:
+    """Return a label for people, with the name of its axis; a weighting's stands for itself."""
+    return _short(label if axis == "layers" else f"{_spoken(axis)} {label}")
 
 
 def _ratios(table: pd.DataFrame) -> list[str]:
@@ -397,23 +480,20 @@ def _ratios(table: pd.DataFrame) -> list[str]:
     return list(order["ratio"].drop_duplicates())
 
 
-def _shades(table: pd.DataFrame) -> dict[str, Any]:
-    """Give each ratio a shade, dark for much style."""
-    ratios = _ratios(table)
-    shades = mpl.colormaps["cividis"](np.linspace(0, 0.9, max(len(ratios), 2)))
-    return dict(zip(ratios, shades, strict=False))
+def _shades(labels: list[str]) -> dict[str, Any]:
+    """Give each label a shade, dark for the first: of the ratios, for much style."""
+    shades = mpl.colormaps["cividis"](np.linspace(0, 0.9, max(len(labels), 2)))
+    return dict(zip(labels, shades, strict=False))
 
 
-def _inks(layers: pd.Series) -> dict[str, str]:
-    """Give each choice of layer weights a colour."""
-    names = layers.drop_duplicates()
-    return {name: INKS[place % len(INKS)] for place, name in enumerate(names)}
+def _inks(labels: list[str]) -> dict[str, str]:
+    """Give each label a colour."""
+    return {label: INKS[place % len(INKS)] for place, label in enumerate(labels)}
 
 
-def _dashes(layers: pd.Series) -> dict[str, str]:
-    """Give each choice of layer weights a kind of line."""
-    names = layers.drop_duplicates()
-    return {name: DASHES[place % len(DASHES)] for place, name in enumerate(names)}
+def _dashes(labels: list[str]) -> dict[str, str]:
+    """Give each label a kind of line."""
+    return {label: DASHES[place % len(DASHES)] for place, label in enumerate(labels)}
 
 
 def _some_columns(values: pd.DataFrame, most: int) -> NDArray[np.float64]:

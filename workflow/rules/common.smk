@@ -75,6 +75,7 @@ wildcard_constraints:
 STRIP = "results/strips/{content}/{style}/{layers}/{ratio}"
 EXTRACTOR = f"results/extractors/{run.settings.extractor}.safetensors"
 WITH_SNAPSHOTS = [one for one in run.variants if one.settings.snapshots]
+VARIED = list(config.get("vary", {}))
 PRECISION = ["results/precision.txt"] if run.asks_for_precision else []
 OF_PAIR = allocate_pair([one.settings for one in run.variants], run.device)
 OF_FIT = allocate_fit(len(run.kmeans_images))
@@ -134,6 +135,7 @@ def plot_files():
     """List the plots: of every pair, and of the grid as a whole."""
     # Each recipe has an α/β of its own, so there is nothing to plot against it.
     effects = ["layers"] if run.compares_recipes else ["ratios", "layers"]
+    effects += [f"vary/{name}" for name in VARIED]
     return [
         *expand(
             "results/plots/{kind}/{c}/{s}.{format}",

@@ -48,11 +48,14 @@ rule effect_plots:
             ),
             "results/plots/layers.svg",
         ],
+        settings=setting_plot_files(),
     log:
         "results/logs/effect_plots.log",
     conda:
         "../envs/nst.yaml"
+    params:
+        settings=VARIED,
     message:
-        "Plot what the ratios and the layer weights do"
+        "Plot what the ratios, the layer weights and the settings that vary do"
     script:
         "../scripts/effect_plots.py"

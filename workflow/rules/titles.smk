@@ -94,6 +94,22 @@ def pair_plot_files(kind, shows):
     return files
 
 
+def setting_plot_files():
+    """List the plots of what the settings that vary do, PNG and SVG by turns."""
+    files = []
+    for name in VARIED:
+        shows = f"effect of {name.replace('_', ' ')}"
+        labels = {"content": "all", "style": "all", "shows": shows}
+        reported = {
+            "caption": "../report/plot_vary.rst",
+            "category": "Plots",
+            "labels": labels,
+        }
+        path = f"results/plots/vary/{name}"
+        files += [report(f"{path}.png", **reported), f"{path}.svg"]
+    return files
+
+
 def said(name, text):
     """Return what all variants have in common, for the captions of grids."""
     values = {str(getattr(one.settings, name)) for one in run.variants}
