@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,12 +16,19 @@ from rich.text import Text
 
 from nst import __version__
 from nst.cells.cell import read_record
+from nst.commands.by_hand import (
+    RECIPE,
+    Inputs,
+    check_files,
+    compose,
+    read_settings,
+    stylize_by_hand,
+)
 from nst.config.addresses import checked_mirror
 from nst.config.presets import read_presets
-from nst.config.settings import ExtractorName, PrecisionName, Settings
+from nst.config.settings import ColoursName, ExtractorName, PrecisionName, Settings
 from nst.config.variants import Ratio
 from nst.errors import UserError
-from nst.system.files import write_atomically
 
 app = typer.Typer(
     help="Neural style transfer: redraw a photograph in the style of a painting.",
@@ -32,7 +38,6 @@ app = typer.Typer(
 )
 console = Console(stderr=True)
 DEFAULTS = Settings()
-RECIPE = "relative"
 StartByHand = Literal["recoloured", "content", "noise"]
 OptimiserByHand = Literal["lbfgs", "adam"]
 
@@ -59,6 +64,33 @@ def stylize(
             "--iterations", "-n", help="Steps at the full size, if not the recipe's; more is finer."
         ),
     ] = None,
+    colours: Annotated[
+        ColoursName,
+        typer.Option(help="Whose colours: the style's, the content's, or its all but the luma."),
+    ] = DEFAULTS.colours,
+    blend: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--blend",
+            "-b",
+            metavar="FILE[=WEIGHT]",
+            help="Another style to blend in; STYLE has the weight 1. May be given again.",
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="Redraw what is white in it; what is black is kept unless --region is given."
+        ),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--region",
+            metavar="COLOUR=FILE",
+            help="The style of another colour of the mask, or keep. May be given again.",
+        ),
+    ] = None,
     style_scale: Annotated[
         float, typer.Option(help="Size of the style against the result; above 1, larger strokes.")
     ] = DEFAULTS.style_scale,
@@ -82,6 +114,14 @@ def stylize(
         OptimiserByHand, typer.Option(help="L-BFGS gets there in fewer steps than Adam.")
     ] = "lbfgs",
     seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any setting of config/README.md, as octaves=2. May be given again.",
+        ),
+    ] = None,
     precision: Annotated[
         PrecisionName,
         typer.Option(help="bfloat16 is fast where the processor knows it; auto finds out."),
@@ -104,24 +144,33 @@ def stylize(
             "extractor": extractor,
             "image_size": size,
             "style_scale": style_scale,
+            "colours": colours,
             "start": start,
             "optimiser": optimiser,
             "iterations": recipe["iterations"] if iterations is None else iterations,
             "seed": seed,
             "precision": precision,
+            **read_settings(setting or []),
         }
     )
-    mirror = checked_mirror(mirror)
-    if output.suffix.lower() != ".png":
-        raise UserError(f"the result is a PNG file, so its name must end in .png; got {output}")
-    if output.is_dir():
-        raise UserError(f"{output} is a folder; give the result a name in it")
-    for path in (content, style):
-        if not path.exists():
-            raise UserError(f"{path} does not exist; check the path")
-        if path.resolve() == output.resolve():
-            raise UserError(f"{output} is an input too, and would be lost; choose another name")
-    _stylize(content, style, output, balance.label, settings, weights, mirror, device)
+    inputs = Inputs(
+        content, compose(style, blend or [], mask, region or []), weights, checked_mirror(mirror)
+    )
+    check_files(inputs, output)
+    with _bar() as bar:
+        task = bar.add_task(f"preparing {extractor}", total=None)
+
+        def advance(_indices: Sequence[int], evaluation: int, _losses: object) -> None:
+            bar.update(task, description="optimising", total=settings.steps, completed=evaluation)
+
+        cell = stylize_by_hand(
+            inputs, output, balance.label, settings, device=device, progress=advance
+        )
+    text = (
+        f"{output}: {cell.width}x{cell.height} px, content loss {cell.losses['content']:.3f}, "
+        f"style loss {cell.losses['style']:.3f}, {cell.seconds:.0f} s on {cell.device}"
+    )
+    console.print(Text(text), soft_wrap=True)  # as Text, so that no file name is read as markup
 
 
 @app.command()
@@ -276,60 +325,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _tell(error: Exception) -> None:
     """Print a mistake, in one line."""
     console.print(Text.assemble(("nst:", "red"), f" {error}"), soft_wrap=True)
-
-
-def _stylize(
-    content: Path,
-    style: Path,
-    output: Path,
-    ratio: str,
-    settings: Settings,
-    weights: Path | None,
-    mirror: str | None,
-    device: str,
-) -> None:
-    """Make one cell, by way of the function that the workflow calls for a pair."""
-    # Here, since torch takes a second to load and --help should not.
-    from nst.cells.pair import Pair, Wanted, stylize_pair  # noqa: PLC0415
-    from nst.network.extractor import save_extractor  # noqa: PLC0415
-    from nst.network.provision import provide_extractor  # noqa: PLC0415
-    from nst.system.device import reserve_device  # noqa: PLC0415
-
-    with (
-        reserve_device(device) as chosen,
-        tempfile.TemporaryDirectory(prefix="nst-") as folder,
-        _bar() as bar,
-    ):
-        task = bar.add_task(f"preparing {settings.extractor}", total=None)
-        network = Path(folder) / "extractor.safetensors"
-        save_extractor(
-            provide_extractor(
-                settings.extractor,
-                images=[content, style],
-                seed=settings.seed,
-                weights=weights,
-                mirror=mirror,
-            ),
-            network,
-        )
-        bar.update(task, description="optimising", total=settings.iterations)
-        pair = Pair(content, content.stem, content.stem, style, style.stem, style.stem, network)
-        # By hand, the picture is all that is wanted: it carries its record inside.
-        made = Path(folder) / "result.png"
-        wanted = [Wanted("default", ratio, RECIPE, settings, made)]
-
-        def advance(_places: Sequence[int], evaluation: int, _parts: object) -> None:
-            bar.update(task, completed=evaluation)
-
-        (cell,) = stylize_pair(pair, wanted, chosen, on_evaluation=advance)
-        if cell.status == "failed":
-            raise UserError(f"{cell.reason} {output} is not written.")
-        write_atomically(output, made.read_bytes())
-    text = (
-        f"{output}: {cell.width}x{cell.height} px, content loss {cell.losses['content']:.3f}, "
-        f"style loss {cell.losses['style']:.3f}, {cell.seconds:.0f} s on {cell.device}"
-    )
-    console.print(Text(text), soft_wrap=True)  # as Text, so that no file name is read as markup
 
 
 def _duration(seconds: float) -> str:

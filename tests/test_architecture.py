@@ -76,7 +76,7 @@ PACKAGES = {
     "figures": ("lettering", "sheet", "layout", "grids", "pages", "strips", "tiles"),
     "reports": ("ranking", "summary", "report", "plots"),
     "gallery": ("entries", "previews", "page"),
-    "commands": ("job", "probe", "plan"),
+    "commands": ("job", "by_hand", "probe", "plan"),
 }
 ORDER = (
     *(f"{package}.{name}".lstrip(".") for package, names in PACKAGES.items() for name in names),
@@ -138,7 +138,7 @@ def test_imports_point_upstream(name):
 def test_the_imports_are_found_wherever_they_stand():
     """The check above would hold for everything if nothing were found."""
     assert {"config.settings", "errors"} <= siblings(MODULES["config.run"])
-    assert "cells.pair" in siblings(MODULES["cli"]), "inside a function"
+    assert "cells.pair" in siblings(MODULES["commands.by_hand"]), "inside a function"
     assert sum(len(siblings(path)) for path in MODULES.values()) > 60
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import paint
 from made_cells import make_cell, make_image
+from PIL import Image
 
 from nst import __version__, cli
 from nst.cells import pair as pair_module
@@ -179,6 +180,60 @@ def test_the_options_are_the_settings(nst):
 
 
 @pytest.mark.usefixtures("quick")
+def made_of(path: str = "stylized.png") -> dict:
+    return read_record(Path(path))["composition"]
+
+
+def test_styles_are_blended_and_any_setting_is_set(nst, tmp_path):
+    paint(tmp_path / "other.png", seed=3, size=(56, 64))
+    options = ("--blend", "other.png=0.5", "--colours", "luminance", "--set", "octaves=2")
+    status, _, err = nst(*STYLIZE, *options, "--set", "style_loss=moments")
+    assert status == 0, err
+    settings = read_record(Path("stylized.png"))["settings"]
+    found = (settings["colours"], settings["octaves"], settings["style_loss"])
+    assert found == ("luminance", 2, "moments")
+    (parts,) = made_of()["regions"].values()
+    assert [(one["name"], one["weight"]) for one in parts] == [
+        ("painting.png", 1.0),
+        ("other.png", 0.5),
+    ]
+
+
+def test_what_is_black_in_a_mask_is_kept(nst, tmp_path):
+    mask = Image.new("RGB", (64, 48), "black")
+    mask.paste("white", (0, 0, 30, 48))
+    mask.save(tmp_path / "mask.png")
+    status, _, err = nst(*STYLIZE, "--mask", "mask.png")
+    assert status == 0, err
+    right = (34, 0, 64, 48)
+    result = load_image(Path("stylized.png"))
+    assert result.crop(right).tobytes() == load_image(Path("photo.jpg")).crop(right).tobytes()
+    paint(tmp_path / "other.png", seed=3, size=(56, 64))
+    status, _, err = nst(*STYLIZE, "--mask", "mask.png", "--region", "black=other.png")
+    assert status == 0, err
+    assert [one["name"] for one in made_of()["regions"]["black"]] == ["other.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--set", "octaves"), "--set must be NAME=VALUE, as octaves=2; got 'octaves'"),
+        (("--set", "octives=2"), "unknown setting 'octives'"),
+        (("--region", "black=keep"), "--region needs --mask"),
+        (("--mask", "photo.jpg", "--region", "black"), "--region must be COLOUR=FILE"),
+        (("--mask", "photo.jpg", "--region", "white=keep"), "every region keeps the photograph"),
+        (("--mask", "painting.png"), "the mask must have the shape of its picture"),
+        (("--blend", "painting.png=-1"), "--blend: a weight must be at least 0"),
+        (("--blend", "none.png"), "none.png does not exist"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_one_line(nst, options, told):
+    status, _, err = nst(*STYLIZE, *options)
+    assert status == 1
+    assert told in " ".join(err.split())
+    assert not Path("stylized.png").exists()
+
+
 def test_the_same_command_gives_the_same_file(nst):
     for name in ("one.png", "two.png"):
         assert nst(*STYLIZE, "-o", name)[0] == 0

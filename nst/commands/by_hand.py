@@ -1,0 +1,156 @@
+"""One picture by hand: what `nst stylize` makes of its arguments."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nst.config.composition import WHOLE, Composition, Part
+from nst.config.settings import Settings
+from nst.config.styles import KEEP
+from nst.errors import UserError
+from nst.system.files import write_atomically
+
+if TYPE_CHECKING:
+    from nst.cells.cell import Cell
+    from nst.method.resilience import Progress
+
+RECIPE = "relative"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files of one picture. Without ``weights``, they come from the mirror or the network."""
+
+    content: Path
+    style: Composition[Path]
+    weights: Path | None = None
+    mirror: str | None = None
+
+
+def compose(
+    style: Path, blend: Sequence[str], mask: Path | None, regions: Sequence[str]
+) -> Composition[Path]:
+    """Return the style of the options ``--blend FILE=WEIGHT``, ``--mask`` and ``--region``.
+
+    With a mask, what is white takes the style, and what is black is kept unless regions are named.
+
+    Raises:
+        UserError: an option is misspelt, or there are regions and no mask.
+    """
+    parts = [Part(style.name, style), *map(_blended, blend)]
+    if mask is None:
+        if regions:
+            raise UserError("--region needs --mask, a picture whose colours are the regions")
+        return Composition({WHOLE: tuple(parts)})
+    by_colour: dict[str, tuple[Part[Path], ...]] = {"white": tuple(parts)}
+    for text in regions or [f"black={KEEP}"]:
+        colour, equals, file = text.partition("=")
+        if not (colour and equals and file):
+            raise UserError(f"--region must be COLOUR=FILE or COLOUR=keep; got {text!r}")
+        by_colour[colour] = () if file == KEEP else (Part(Path(file).name, Path(file)),)
+    if not any(by_colour.values()):
+        raise UserError("--region: every region keeps the photograph; give one of them a style")
+    return Composition(by_colour, mask)
+
+
+def _blended(text: str) -> Part[Path]:
+    """Read ``FILE=WEIGHT``, or a file alone, whose weight is 1."""
+    file, _, weight = text.rpartition("=")
+    try:
+        number = float(weight) if file else 1.0
+    except ValueError:
+        file, number = text, 1.0  # the name has an =
+    if number < 0:
+        raise UserError(f"--blend: a weight must be at least 0; got {text!r}")
+    path = Path(file or text)
+    return Part(path.name, path, number)
+
+
+def read_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """Read settings as ``octaves=2``; a value is JSON, or else text.
+
+    Raises:
+        UserError: one has no equals sign.
+    """
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set must be NAME=VALUE, as octaves=2; got {text!r}")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def check_files(inputs: Inputs, output: Path) -> None:
+    """Require that the inputs are there, and that the result is none of them.
+
+    Raises:
+        UserError: one is missing; or the result would overwrite one, or cannot be a PNG file.
+    """
+    if output.suffix.lower() != ".png":
+        raise UserError(f"the result is a PNG file, so its name must end in .png; got {output}")
+    if output.is_dir():
+        raise UserError(f"{output} is a folder; give the result a name in it")
+    for path in (inputs.content, *inputs.style.everything):
+        if not path.exists():
+            raise UserError(f"{path} does not exist; check the path")
+        if path.resolve() == output.resolve():
+            raise UserError(f"{output} is an input too, and would be lost; choose another name")
+
+
+def stylize_by_hand(
+    inputs: Inputs,
+    output: Path,
+    ratio: str,
+    settings: Settings,
+    *,
+    device: str,
+    progress: Progress,
+) -> Cell:
+    """Make one cell, by way of the function that the workflow calls for a pair.
+
+    Raises:
+        UserError: an input cannot be used, or the cell failed; nothing is written then.
+    """
+    # Here, since torch takes a second to load and --help should not.
+    from nst.cells.pair import Pair, Wanted, stylize_pair  # noqa: PLC0415
+    from nst.network.extractor import save_extractor  # noqa: PLC0415
+    from nst.network.provision import provide_extractor  # noqa: PLC0415
+    from nst.system.device import reserve_device  # noqa: PLC0415
+
+    styles = list(dict.fromkeys(part.image for part in inputs.style.parts))
+    content, style = inputs.content.stem, " + ".join(one.stem for one in styles)
+    with reserve_device(device) as chosen, tempfile.TemporaryDirectory(prefix="nst-") as folder:
+        network = Path(folder) / "extractor.safetensors"
+        made = provide_extractor(
+            settings.extractor,
+            images=[inputs.content, *styles],
+            seed=settings.seed,
+            weights=inputs.weights,
+            mirror=inputs.mirror,
+        )
+        save_extractor(made, network)
+        pair = Pair(
+            inputs.content,
+            *(content, content),
+            styles[0],
+            *(style, style),
+            network,
+            composition=None if inputs.style.is_plain else inputs.style,
+        )
+        # By hand, the picture is all that is wanted: it carries its record inside.
+        picture = Path(folder) / "result.png"
+        wanted = [Wanted("default", ratio, RECIPE, settings, picture)]
+        (cell,) = stylize_pair(pair, wanted, chosen, on_evaluation=progress)
+        if cell.status == "failed":
+            raise UserError(f"{cell.reason} {output} is not written.")
+        write_atomically(output, picture.read_bytes())
+    return cell
