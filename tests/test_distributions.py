@@ -17,6 +17,7 @@ from nst.method.distributions import (
     sliced_wasserstein_style_loss,
     style_quantiles,
 )
+from nst.method.losses import moments
 from nst.method.statistics import LOSSES_OF_SHARES, STATISTICS, Statistic
 
 NEW = ("sliced_wasserstein", "nearest")
@@ -151,3 +152,19 @@ def test_merged_samples_are_as_many_of_each_style_as_its_share():
     merged = merged_samples([(0.25, parts[0]), (0.75, parts[1])])
     assert len(merged.features) == 100
     torch.testing.assert_close(merged.mean, 0.25 * parts[0].mean + 0.75 * parts[1].mean)
+
+
+@pytest.mark.parametrize("part", ["mean", "gram"])
+def test_the_gradient_of_guided_moments_is_that_of_their_definition(part):
+    one = features(0, 2, 3, 4, 5).requires_grad_()
+    weights = features(1, 1, 1, 4, 5).abs()
+    assert torch.autograd.gradcheck(lambda value: getattr(moments(value, weights), part), one)
+
+
+def test_guided_moments_are_weighted_means():
+    one, weights = features(0, 1, 3, 4, 5), features(1, 1, 1, 4, 5).abs()
+    found = moments(one, weights)
+    flat, of_position = one[0].flatten(1).numpy(), weights.flatten().numpy()
+    np.testing.assert_allclose(found.mean[0], np.average(flat, axis=1, weights=of_position))
+    products = np.einsum("in,jn->ijn", flat, flat)
+    np.testing.assert_allclose(found.gram[0], np.average(products, axis=2, weights=of_position))

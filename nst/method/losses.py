@@ -77,13 +77,12 @@ def moments(
     """
     flat = features.flatten(2).transpose(1, 2)  # (b, h*w, c), as it lies in memory, channels last
     if weights is None:
-        mean, gram = _Moments.apply(flat)
+        mean, gram = _Moments.apply(flat, None, flat.shape[1])
         return Moments(mean, gram, flat.shape[1])
-    roots = weights.flatten(2).transpose(1, 2).sqrt()  # (1, h*w, 1)
-    guided = flat * roots.to(flat.dtype)
+    roots = weights.flatten(2).transpose(1, 2).sqrt().to(flat.dtype)  # (1, h*w, 1)
     total = weights.sum()
-    mean = _product(roots.to(flat.dtype).expand(len(flat), -1, 1), guided)[:, 0] / total
-    return Moments(mean, _product(guided, guided) / total, total)
+    mean, gram = _Moments.apply(flat, roots, total)
+    return Moments(mean, gram, total)
 
 
 def blended_moments(parts: Sequence[tuple[float, Moments]]) -> Moments:
@@ -244,33 +243,54 @@ class _MeanSquaredError(torch.autograd.Function):
 class _Moments(torch.autograd.Function):
     """The mean and Fᵀ F / n of features F, n positions by c channels.
 
-    As the product is symmetric, so is what its gradient is multiplied with: one matrix product
-    does, where automatic differentiation takes two. It takes in the mean's gradient on the way.
+    With the roots r of the positions' weights, which sum to n, it is of r F in the place of F, and
+    the mean is rᵀ (r F) / n. As the product is symmetric, so is what its gradient is multiplied
+    with: one matrix product does, where automatic differentiation takes two. It takes in the mean's
+    gradient on the way.
     """
 
     @staticmethod
-    def forward(context: Any, flat: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        context: Any, flat: Tensor, roots: Tensor | None, total: int | Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Sum and multiply, and keep the features for the gradient."""
-        context.save_for_backward(flat)
+        ones = flat.new_ones(1, 1, 1) if roots is None else roots
+        guided = flat if roots is None else flat * roots
+        context.save_for_backward(guided, roots)
+        context.total = total
         context.set_materialize_grads(False)
-        positions = flat.shape[1]
-        ones = flat.new_ones(1, 1, 1).expand(len(flat), positions, 1)
-        return _product(ones, flat)[:, 0] / positions, _product(flat, flat) / positions
+        every = ones.expand(len(flat), flat.shape[1], 1)
+        return _product(every, guided)[:, 0] / total, _product(guided, guided) / total
 
     @staticmethod
-    def backward(context: Any, of_mean: Tensor | None, of_gram: Tensor | None) -> Tensor | None:
-        """Return F (G + Gᵀ) / n + m / n for the gradients G of the product and m of the mean."""
-        (flat,) = context.saved_tensors
-        positions = flat.shape[1]
-        if of_gram is None:
-            return (
-                None if of_mean is None else (of_mean / positions)[:, None].to(flat).expand_as(flat)
-            )
-        both = ((of_gram + of_gram.transpose(1, 2)) / positions).to(flat.dtype)
-        if of_mean is None:
-            product: Tensor = flat @ both
-            return product
-        return torch.baddbmm((of_mean / positions)[:, None].to(flat.dtype), flat, both)
+    def backward(
+        context: Any, of_mean: Tensor | None, of_gram: Tensor | None
+    ) -> tuple[Tensor | None, None, None]:
+        """Return r (r F (G + Gᵀ) / n + r m / n), G and m the gradients of product and mean."""
+        guided, roots = context.saved_tensors
+        gradient = _of_features(guided, roots, of_mean, of_gram, context.total)
+        if gradient is not None and roots is not None:
+            gradient = gradient * roots
+        return gradient, None, None
+
+
+def _of_features(
+    guided: Tensor,
+    roots: Tensor | None,
+    of_mean: Tensor | None,
+    of_gram: Tensor | None,
+    total: int | Tensor,
+) -> Tensor | None:
+    """Return the gradient by the guided features, or None if nothing depends on them."""
+    shift = None
+    if of_mean is not None:
+        shift = (of_mean / total)[:, None].to(guided.dtype)
+        shift = shift if roots is None else roots * shift
+    if of_gram is None:
+        return None if shift is None else shift.expand_as(guided)
+    both = ((of_gram + of_gram.transpose(1, 2)) / total).to(guided.dtype)
+    product: Tensor = guided @ both if shift is None else torch.baddbmm(shift, guided, both)
+    return product
 
 
 def _product(left: Float[Tensor, "b n k"], right: Float[Tensor, "b n c"]) -> Float[Tensor, "b k c"]:
