@@ -1,4 +1,4 @@
-"""Make the README's pictures from the results of the default grid and of a sweep: `make images`."""
+"""Make the README's pictures from the results of the default grid and of `config/control.yaml`: `make images`."""
 
 import shutil
 import sys
@@ -7,11 +7,13 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+CONTROL = Path("results/control/results/grids")
 PICTURES = {
     "overview": Path("results/grids/overview.png"),
     "pair": Path("results/grids/pairs/rocket/starry_night_study.png"),
     "plot": Path("results/plots/pairs/rocket/starry_night_study.png"),
-    "sweep": Path("results/control/results/grids/pairs/chelsea/starry_night_study.png"),
+    "control": CONTROL / "overview.png",
+    "sweep": CONTROL / "pairs/astronaut/starry_night_study.png",
 }
 GALLERY = Path("results/gallery/index.html")
 PAIR = "#view=matrix&content=rocket&style=starry_night_study"
