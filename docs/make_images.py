@@ -1,4 +1,4 @@
-"""Make the README's pictures from the results of the default grid and of `config/control.yaml`: `make images`."""
+"""Make the README's pictures from the default grid and `config/control.yaml`: `make images`."""
 
 import shutil
 import sys
