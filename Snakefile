@@ -19,6 +19,7 @@ include: "workflow/rules/stylize.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/plots.smk"
 include: "workflow/rules/gallery.smk"
+include: "workflow/rules/prints.smk"
 
 
 # Not in a dry run, nor in the processes of the jobs.

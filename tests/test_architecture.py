@@ -52,6 +52,7 @@ PACKAGES = {
             "presets",
             "variants",
             "sheets",
+            "prints",
             "schema",
             "run",
             "paths",
@@ -76,7 +77,7 @@ PACKAGES = {
     "figures": ("lettering", "sheet", "layout", "grids", "pages", "strips", "tiles"),
     "reports": ("ranking", "summary", "report", "plots"),
     "gallery": ("entries", "previews", "page"),
-    "commands": ("job", "by_hand", "probe", "plan"),
+    "commands": ("job", "stylize", "by_hand", "probe", "plan"),
 }
 ORDER = (
     *(f"{package}.{name}".lstrip(".") for package, names in PACKAGES.items() for name in names),

@@ -104,6 +104,8 @@ def _inputs(role: str, name: str, results: Path) -> Iterator[Path]:
     """List a run's images, the likeliest first; a start may be any of them."""
     pattern = "inputs/*/*.png" if role == "start" else f"inputs/{role}/*.png"
     yield from sorted(results.glob(pattern), key=lambda path: (path.stem != name, path))
+    if role == "start":  # of a print
+        yield from sorted(results.glob("cells/**/*.png"))
 
 
 def _by_digest(images: Iterator[Path], digest: str) -> Path | None:

@@ -38,17 +38,21 @@ def halvings(settings: Settings, size: int | Size) -> int:
     return max(0, round(math.log2(longer_side(settings.image_size) / longer_side(size))))
 
 
-def stages(settings: Settings, content: Size, style: Size) -> list[tuple[int | Size, int]]:
+def stages(
+    settings: Settings, content: Size, style: Size, start: Size | None = None
+) -> list[tuple[int | Size, int]]:
     """Return the sizes that a pair goes through, with the iterations at each, the last one last.
 
     Pictures begin to grow where both have ``SIDE[0]`` px on the shorter side, enough for every
-    layer: what other cells of the batch look at does not matter.
+    layer: what other cells of the batch look at does not matter. One that starts from a file, of
+    the size ``start``, begins beyond that: what is laid out there is not laid out again.
     """
+    least = max(start) if start and settings.start == "file" else 0
 
     def fits(size: int | Size) -> bool:
         result = content_size(content, settings, size)
         shortest: int = min(*result, *style_size(style, result, settings))
-        return shortest >= SIDE[0]
+        return shortest >= SIDE[0] and max(result) > least
 
     grown = [(size, steps) for size, steps in settings.grown if fits(size)]
     return [*settings.coarse_stages, *grown, (settings.image_size, settings.iterations)]

@@ -12,6 +12,8 @@ from nst.config.styles import composed
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
 DETAILS = "results/details/{content}/{style}.json"
 PREPARED = "results/inputs/{role}/{name}.png"
+PRINT = "results/prints/{content}/{style}/{layers}/{ratio}.png"
+PRINT_DETAILS = "results/prints/details/{content}/{style}/{layers}/{ratio}.json"
 SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
 
 

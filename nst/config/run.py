@@ -18,6 +18,7 @@ from nst.config.catalogue import Entry
 from nst.config.documents import read_document
 from nst.config.pictures import Picture, existing, read_pictures, resolve
 from nst.config.presets import read_presets
+from nst.config.prints import Print, read_prints
 from nst.config.schema import validate
 from nst.config.settings import Settings
 from nst.config.sheets import Sheet, pair_sheets
@@ -49,6 +50,8 @@ class Run:
     """The layer weighting and the ratio that stand for each pair in the overview."""
     sheets: Sequence[Sheet]
     """The comparison grids of a pair."""
+    prints: Sequence[Print]
+    """The cells that are to be made again, large."""
 
     @cached_property
     def pictures(self) -> Mapping[str, Picture]:
@@ -137,6 +140,7 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
         weights={name: _weights(config, name, variants) for name in ("vgg19", "vgg16")},
         overview=_overview(config["overview"], variants),
         sheets=pair_sheets(variants, config["grid"]),
+        prints=read_prints(config["prints"], contents, styles, variants),
     )
 
 
@@ -181,6 +185,7 @@ def _defaults() -> dict[str, Any]:
         "vgg16": {},
         "overview": {},
         "grid": {},
+        "prints": {},
     }
 
 

@@ -44,8 +44,12 @@ def best_batch_size(device: torch.device) -> int:
 
 
 def _shared(settings: Settings) -> Mapping[str, object]:
-    """Return the settings that the cells of a batch have in common."""
-    return {name: value for name, value in settings.to_dict().items() if name not in VARIED}
+    """Return the settings that the cells of a batch have in common.
+
+    Those that start from a file may go through other sizes than the rest.
+    """
+    shared = {name: value for name, value in settings.to_dict().items() if name not in VARIED}
+    return {**shared, "from a file": settings.start == "file"}
 
 
 def group_cells(cells: Sequence[Settings]) -> list[dict[int, Settings]]:

@@ -44,16 +44,22 @@ class Stage:
 
     ``original`` is the content in its own colours; ``content`` and the regions' styles are in those
     in which they are compared. ``target`` is what the content loss compares with: the content, or
-    the content recoloured. ``halvings`` says how often the size was halved against that in the end.
+    the content recoloured. ``start`` has their size, or is smaller and to grow. ``halvings`` says
+    how often the size was halved against that in the end.
     """
 
     original: Float[Tensor, "1 3 h w"]
     content: Float[Tensor, "1 3 h w"]
     target: Float[Tensor, "1 3 h w"]
     regions: Sequence[Region]
-    start: Float[Tensor, "1 3 h w"] | None
+    start: Float[Tensor, "1 3 _h _w"] | None
     halvings: int
     plan: Plan
+
+    @property
+    def start_is_smaller(self) -> bool:
+        """Whether there is a picture to start from that is to grow to this size."""
+        return self.start is not None and self.start.shape != self.content.shape
 
 
 def prepare_stages(images: Images, settings: Settings, device: torch.device) -> Sequence[Stage]:
@@ -61,8 +67,9 @@ def prepare_stages(images: Images, settings: Settings, device: torch.device) -> 
     style = images.style.blended(settings.blend)
     shapes = [one.image.size for one in style.parts] or [images.content.size]
     narrowest = min(shapes, key=lambda size: min(size) / max(size))
-    sizes = stages(settings, images.content.size, narrowest)
-    if len(sizes) < len(settings.stages):
+    start = images.start.size if images.start else None
+    sizes = stages(settings, images.content.size, narrowest, start)
+    if len(sizes) < len(settings.stages) and not start:
         logger.info("growth begins at %s px: the pictures are too narrow below", sizes[0][0])
     made = [_prepare(images, settings, device, size, steps) for size, steps in sizes]
     made[-1] = replace(made[-1], plan=replace(made[-1].plan, snapshots=settings.snapshots))
@@ -78,7 +85,9 @@ def _prepare(
     original = to_tensor(stretch(images.content, wide_high)).to(device)
     start = None
     if images.start is not None:
-        start = to_tensor(stretch(images.start, wide_high)).to(device)
+        smaller = settings.growth and max(images.start.size) < max(wide_high)
+        fitted = images.start if smaller else stretch(images.start, wide_high)
+        start = to_tensor(fitted).to(device)
     colours = settings.colours
 
     def seen(part: Part[Image.Image]) -> Part[Tensor]:

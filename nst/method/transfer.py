@@ -91,11 +91,20 @@ def start_images(
 ) -> Float[Tensor, "b 3 h w"]:
     """Return the pictures to start from: as the settings ask for, or from those of the size before.
 
-    A picture that grows keeps the finer detail of its usual start, or the first steps would go into
-    making a blurred picture sharp. After ``coarse_stages`` it is enlarged, as it was published.
+    A picture that grows, from the size before or from a smaller file, keeps the finer detail of its
+    usual start, or the first steps would go into making a blurred picture sharp. After
+    ``coarse_stages`` it is enlarged, as it was published.
     """
+    if before is None and cells[0].start == "file" and stage.start_is_smaller:
+        assert stage.start is not None
+        before = stage.start.expand(len(cells), -1, -1, -1)
+    if before is not None and not cells[0].growth:
+        size = stage.content.shape[-2:]
+        return functional.interpolate(before, size=size, mode="bicubic").clamp(0, 1)
 
     def start(cell: Settings) -> Tensor:
+        if before is not None and cell.start == "file":
+            cell = replace(cell, start="recoloured")  # has the detail that the file lacks
         return put_together(
             stage.regions,
             stage.content,
@@ -105,9 +114,6 @@ def start_images(
     fresh = torch.cat([start(cell) for cell in cells])
     if before is None:
         return fresh
-    if not cells[0].growth:
-        size = fresh.shape[-2:]
-        return functional.interpolate(before, size=size, mode="bicubic").clamp(0, 1)
     return (fresh + _resized(before - _resized(fresh, before), fresh)).clamp(0, 1)
 
 

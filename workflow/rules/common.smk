@@ -17,12 +17,15 @@ from nst.config.paths import (
     CELL,
     DETAILS,
     PREPARED,
+    PRINT,
+    PRINT_DETAILS,
     SNAPSHOTS,
     composition_files,
     grids,
     prepared,
     sheet_suffix,
 )
+from nst.config.prints import settings_digest
 from nst.config.quoting import refuse_unquotable
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION
@@ -78,6 +81,9 @@ WITH_SNAPSHOTS = [one for one in run.variants if one.settings.snapshots]
 VARIED = list(config.get("vary", {}))
 PRECISION = ["results/precision.txt"] if run.asks_for_precision else []
 OF_PAIR = allocate_pair([one.settings for one in run.variants], run.device)
+OF_PRINT = allocate_pair(
+    [one.settings for one in run.prints] or [run.settings], run.device
+)
 OF_FIT = allocate_fit(len(run.kmeans_images))
 
 
@@ -185,6 +191,26 @@ def files_of_composition(wildcards):
     """List the files that a style is made of for a content, beside the image that shows it."""
     found = composition_files(run, wildcards.content, wildcards.style)
     return found.everything if found else []
+
+
+def of_prints(pattern):
+    """Fill in the names of the cells that are to be printed."""
+    return [
+        pattern.format(
+            content=one.content, style=one.style, layers=one.layers, ratio=one.ratio
+        )
+        for one in run.prints
+    ]
+
+
+def print_digest(wildcards):
+    """Return a digest of a print's settings, which decide its pixels."""
+    names = (wildcards.content, wildcards.style, wildcards.layers, wildcards.ratio)
+    return next(
+        settings_digest(one.settings)
+        for one in run.prints
+        if (one.content, one.style, one.layers, one.ratio) == names
+    )
 
 
 def extractor_input(wildcards):

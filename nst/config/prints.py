@@ -1,0 +1,110 @@
+"""Prints: chosen cells of a run made again, large, each from its small picture."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nst.config.documents import read_document
+from nst.config.octaves import MOST
+from nst.config.pictures import existing
+from nst.config.settings import SIDE, Settings, longer_side
+from nst.config.variants import Variant
+from nst.errors import ConfigError
+
+STEPS = 50  # at each size; the small picture has been through the first ones
+NAMES = ("content", "style", "layers", "ratio")
+
+
+@dataclass(frozen=True)
+class Print:
+    """A cell to print: its names, and the settings of the large picture."""
+
+    content: str
+    style: str
+    layers: str
+    ratio: str
+    settings: Settings
+
+
+def read_prints(
+    prints: Mapping[str, Any],
+    contents: Mapping[str, Any],
+    styles: Mapping[str, Any],
+    variants: Sequence[Variant],
+) -> list[Print]:
+    """Read which cells to print from ``{stars, size}``: the gallery's list, and the longer side.
+
+    Raises:
+        ConfigError: the list cannot be read, or names a cell that is not in the run; or a print is
+            to be no larger than its cell.
+    """
+    if not prints:
+        return []
+    path, size = existing("prints.stars", prints["stars"]), int(prints["size"])
+    listed = read_document(Path(path))
+    if not isinstance(listed, list) or not listed:
+        raise ConfigError(f"prints.stars: {path} must be a list of cells, as the gallery saves it")
+    of_name = {(one.layers, one.ratio): one.settings for one in variants}
+    found = {}
+    for item in listed:
+        names = item if isinstance(item, Mapping) else {}
+        content, style, layers, ratio = (str(names.get(name)) for name in NAMES)
+        settings = of_name.get((layers, ratio))
+        if settings is None or content not in contents or style not in styles:
+            raise ConfigError(
+                f"prints.stars: {path} names a cell that is not in this run, "
+                f"{content} / {style} / {layers} / {ratio}; save the list anew from this run's "
+                "gallery"
+            )
+        found[content, style, layers, ratio] = Print(
+            content, style, layers, ratio, print_settings(settings, size)
+        )
+    return list(found.values())
+
+
+def settings_digest(settings: Settings) -> str:
+    """Return the sha256 of settings."""
+    return hashlib.sha256(json.dumps(settings.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def print_settings(settings: Settings, size: int) -> Settings:
+    """Return the settings of a print of a cell, ``size`` px on its longer side.
+
+    It starts from the cell's picture and grows through the sizes between. Where the number of
+    octaves was given, it has one more for each doubling, so that the largest strokes stay.
+
+    Raises:
+        ConfigError: that is no larger than the cell.
+    """
+    small = longer_side(settings.image_size)
+    if size > SIDE[1]:
+        raise ConfigError(f"prints.size may be up to {SIDE[1]} px; got {size}. Lower it.")
+    if size <= small:
+        raise ConfigError(
+            f"prints.size must be larger than image_size, {small} px; got {size}. The cell itself "
+            "is there already."
+        )
+    octaves = settings.octaves
+    if octaves != "auto":
+        octaves = min(MOST, octaves + round(math.log2(size / small)))
+    exact: int | tuple[int, int] = size
+    if isinstance(settings.image_size, tuple):
+        width, height = (round(side * size / small) for side in settings.image_size)
+        exact = width, height
+    return replace(
+        settings,
+        image_size=exact,
+        size="exact" if isinstance(exact, tuple) else "long_side",
+        octaves=octaves,
+        start="file",
+        growth=STEPS,
+        iterations=STEPS,
+        coarse_stages=(),
+        snapshots=(),
+    )

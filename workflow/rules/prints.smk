@@ -1,0 +1,81 @@
+"""Chosen cells made again, large: the target `prints`, of which a run without it makes nothing."""
+
+
+rule print:
+    input:
+        content="results/inputs/content/{content}.png",
+        style="results/inputs/style/{style}.png",
+        extractor=EXTRACTOR,
+        start=CELL,
+        precision=PRECISION,
+        parts=files_of_composition,
+    output:
+        pictures=[PRINT],
+        details=PRINT_DETAILS,
+    log:
+        "results/logs/print/{content}/{style}/{layers}/{ratio}.log",
+    benchmark:
+        "results/benchmarks/print/{content}/{style}/{layers}/{ratio}.tsv"
+    conda:
+        "../envs/nst.yaml"
+    threads: share_of_cores(8)
+    resources:
+        gpu=1,
+        mem_mb=growing(OF_PRINT.mem_mb),
+        runtime=growing(OF_PRINT.runtime),
+    params:
+        settings=print_digest,
+        names=pair_names,
+        composition=composition_of_pair,
+        algorithm=ALGORITHM_VERSION,
+    message:
+        "Print {wildcards.content} in the style of {wildcards.style}, {wildcards.layers}"
+    script:
+        "../scripts/print.py"
+
+
+use rule summarise as summarise_prints with:
+    input:
+        of_prints(PRINT_DETAILS),
+    output:
+        summary="results/prints/summary.csv",
+        table="results/prints/summary.parquet",
+        traces="results/prints/traces.parquet",
+    log:
+        "results/logs/summarise_prints.log",
+    message:
+        "Gather the table of the prints"
+
+
+use rule gallery as print_gallery with:
+    input:
+        table="results/prints/summary.parquet",
+        traces="results/prints/traces.parquet",
+        contents=[prepared("content", name) for name in run.contents],
+        styles=[prepared("style", name) for name in run.styles],
+    output:
+        "results/prints/gallery/index.html",
+    log:
+        "results/logs/print_gallery.log",
+    params:
+        title="Prints",
+        subtitle=f"{TITLE}, {SUBTITLE}",
+    message:
+        "Write the gallery of the prints"
+
+
+rule prints:
+    input:
+        of_prints(PRINT),
+        "results/prints/gallery/index.html",
+        table="results/prints/summary.parquet",
+    output:
+        touch("results/prints/complete"),
+    log:
+        "results/logs/prints.log",
+    conda:
+        "../envs/nst.yaml"
+    message:
+        "Look for failed prints"
+    script:
+        "../scripts/confirm.py"
