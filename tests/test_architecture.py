@@ -60,7 +60,7 @@ PACKAGES = {
             "quoting",
         ),
     ),
-    "imaging": ("bombs", "opening", "colours", "images", "masks", "inspection"),
+    "imaging": ("bombs", "opening", "transparency", "colours", "images", "masks", "inspection"),
     "network": (
         *("shapes", "tensors", "precision"),
         *("kernels", "extractor", "pyramid", "kmeans", "vgg", "provision"),

@@ -247,7 +247,7 @@ from nst.errors import ImageError
 from nst.imaging.images import load_image, save_png
 {before}
 try:
-    save_png(load_image(Path(sys.argv[1])), Path(sys.argv[1] + ".prepared"))
+    save_png(load_image(Path(sys.argv[1]), keep_alpha=True), Path(sys.argv[1] + ".prepared"))
     print("read")
 except ImageError as error:
     print(error)

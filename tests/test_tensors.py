@@ -1,5 +1,6 @@
 """Pictures as tensors, and tensors whose shapes are checked."""
 
+import re
 import runpy
 import sys
 from collections.abc import Callable
@@ -66,10 +67,16 @@ def test_not_a_number_is_refused() -> None:
         to_image(tensor)
 
 
-@pytest.mark.parametrize("use", [to_tensor, pixel_digest])
-def test_other_modes_are_refused_rather_than_misread(use: Callable[..., object]) -> None:
-    with pytest.raises(ImageError, match=r"must have mode RGB; got RGBA\. Read it by load_image"):
-        use(plain("RGBA", 0))
+@pytest.mark.parametrize(
+    ("use", "mode", "needed"),
+    [(to_tensor, "RGBA", "RGB"), (pixel_digest, "LA", "RGB or RGBA")],
+)
+def test_other_modes_are_refused_rather_than_misread(
+    use: Callable[..., object], mode: str, needed: str
+) -> None:
+    message = f"A picture must have mode {needed}; got {mode}. Read it by load_image."
+    with pytest.raises(ImageError, match=f"^{re.escape(message)}$"):
+        use(plain(mode, 0))
 
 
 # ---------------------------------------------------------------- shapes

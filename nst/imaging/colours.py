@@ -1,4 +1,4 @@
-"""Decoded images of every kind brought to opaque 8-bit sRGB."""
+"""Decoded images of every kind brought to 8-bit sRGB."""
 
 from __future__ import annotations
 
@@ -13,30 +13,38 @@ from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from nst.errors import one_line
 from nst.imaging.opening import refusal, shown_name, tiff_tag
+from nst.imaging.transparency import on_white
 
 logger = logging.getLogger(__name__)
 
 BAND = 2**20  # px that are brought to sRGB at a time
 
 
-def to_srgb(path: Path, image: Image.Image) -> Image.Image:
-    """Bring a decoded image to opaque sRGB, band by band: all at once would need twice as much.
+def to_srgb(path: Path, image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
+    """Bring a decoded image to sRGB, band by band: all at once would need twice as much.
 
-    ``path`` is the file it came from, for messages. Raises ``ImageError`` when values are out of
-    range; a broken colour profile is announced in the log, and ignored.
+    It is laid on white and has mode RGB; with ``keep_alpha``, an image that is not opaque
+    throughout keeps its alpha and has mode RGBA. ``path`` is the file it came from, for messages.
+    Raises ``ImageError`` when values are out of range; a broken colour profile is announced in the
+    log, and ignored.
     """
     grey = _deep_grey(path, image)
     profile = image.info.get("icc_profile")
-    convert: Callable[[Image.Image], Image.Image] | None = None
-    picture = Image.new("RGB", image.size)
-    for box in bands(image.size):
+
+    def split(box: tuple[int, int, int, int]) -> tuple[Image.Image, Image.Image | None]:
         band = image.crop(box)
-        colour, alpha = _colour_and_alpha(grey.eight_bits(band) if grey else band)
+        return _colour_and_alpha(grey.eight_bits(band) if grey else band)
+
+    kept = keep_alpha and any(_shows_through(split(box)[1]) for box in bands(image.size))
+    convert: Callable[[Image.Image], Image.Image] | None = None
+    picture = Image.new("RGBA" if kept else "RGB", image.size)
+    for box in bands(image.size):
+        colour, alpha = split(box)
         convert = convert or _converter(path, colour.mode, profile)
         shown = convert(colour)
         if alpha is not None:
-            shown = Image.composite(shown, Image.new("RGB", shown.size, "white"), alpha)
-        picture.paste(shown, box)
+            shown.putalpha(alpha)
+        picture.paste(shown if kept else on_white(shown), box)
     return picture
 
 
@@ -110,6 +118,11 @@ def _colour_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | No
     if image.mode in ("CMYK", "LAB"):
         return image, None
     return image.convert("L" if grey else "RGB"), None
+
+
+def _shows_through(alpha: Image.Image | None) -> bool:
+    """Tell whether anything is not opaque."""
+    return alpha is not None and bool(np.asarray(alpha).min() < 255)
 
 
 def _converter(

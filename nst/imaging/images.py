@@ -1,7 +1,8 @@
 """Image files in; 8-bit sRGB pictures out.
 
-A picture here is a Pillow image of mode RGB in sRGB, upright and without metadata. Whatever is
-wrong with a file is reported in one ``ImageError`` line: rule, value, remedy.
+A picture here is a Pillow image of mode RGB in sRGB, upright and without metadata; where it says
+so, it may be cut out and have mode RGBA. Whatever is wrong with a file is reported in one
+``ImageError`` line: rule, value, remedy.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from nst.errors import ImageError, one_line
 from nst.imaging.bombs import refuse_scans
 from nst.imaging.colours import bands, to_srgb
 from nst.imaging.opening import FORMATS, check_header, check_pixels, opened, refusal, shown_name
+from nst.imaging.transparency import on_white
 from nst.system.files import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -35,13 +37,16 @@ _UPRIGHT = {
 }
 
 
-def load_image(path: Path) -> Image.Image:
+def load_image(path: Path, *, keep_alpha: bool = False) -> Image.Image:
     """Read an image file as a picture: mode RGB, sRGB, upright, no metadata.
 
     The content decides the format, not the extension. Embedded colour profiles are converted to
     sRGB, transparency is laid on white, 16-bit and float values are scaled to 8 bits, and only the
     first frame of an animation is read. A broken profile, broken EXIF, further frames and Pillow's
     own warnings are announced in the log. A PNG's gAMA, cHRM and cICP chunks are ignored.
+
+    With ``keep_alpha``, a picture that is not opaque throughout has mode RGBA; ``on_white`` of it
+    is what is returned without. Saved and read again, it gives the same either way.
 
     Raises ``ImageError`` when there is no such file, when it is not one of ``FORMATS``, is damaged,
     has over ``MAX_MEGAPIXELS`` (judged by its header, before decoding), has a side under
@@ -58,7 +63,7 @@ def load_image(path: Path) -> Image.Image:
         upright = _upright(path, image)
         if upright is not image:
             image.close()  # or there would be three of them
-        return to_srgb(path, upright)
+        return to_srgb(path, upright, keep_alpha=keep_alpha)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -100,9 +105,9 @@ def side_by_side(pictures: Sequence[Image.Image], weights: Sequence[float]) -> I
 
 
 def stack(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Put pictures of one size below each other, into one."""
+    """Put pictures of one size and mode below each other, into one."""
     width, height = pictures[0].size
-    stacked = Image.new("RGB", (width, height * len(pictures)))
+    stacked = Image.new(pictures[0].mode, (width, height * len(pictures)))
     for index, picture in enumerate(pictures):
         stacked.paste(picture, (0, index * height))
     return stacked
@@ -118,12 +123,16 @@ def unstack(stacked: Image.Image, count: int) -> list[Image.Image]:
 def pixel_digest(image: Image.Image) -> str:
     """Return the SHA-256 (hex) of a picture's size and RGB bytes: equal whatever the file format.
 
-    Raises ``ImageError`` for any mode but RGB.
+    One that is cut out counts as it looks on white, and by its alpha: programs change the colours
+    that are too transparent to be seen. Raises ``ImageError`` for any mode but RGB and RGBA.
     """
-    check_mode(image)
+    check_mode(image, ("RGB", "RGBA"))
     digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())
     for band in bands(image.size):
-        digest.update(image.crop(band).tobytes())
+        digest.update(on_white(image.crop(band)).tobytes())
+    if image.mode == "RGBA":
+        for band in bands(image.size):
+            digest.update(image.crop(band).getchannel("A").tobytes())
     return digest.hexdigest()
 
 
@@ -132,9 +141,9 @@ def save_png(image: Image.Image, path: Path, text: Mapping[str, str] | None = No
 
     Creates parent folders. The same picture and text give the same bytes under the same Pillow and
     zlib, in whatever order the entries come. Keys are Latin-1, 1 to 79 characters, as PNG asks.
-    Raises ``ImageError`` for any mode but RGB and when the file cannot be written.
+    Raises ``ImageError`` for any mode but RGB and RGBA, and when the file cannot be written.
     """
-    check_mode(image)
+    check_mode(image, ("RGB", "RGBA"))
     entries = PngImagePlugin.PngInfo()
     entries.add(b"sRGB", b"\0")  # names the colour space, for viewers that would otherwise guess
     for key, value in sorted((text or {}).items()):
@@ -165,10 +174,13 @@ def read_png_text(path: Path) -> dict[str, str]:
         return {key: str(value) for key, value in image.text.items()}
 
 
-def check_mode(image: Image.Image) -> None:
+def check_mode(image: Image.Image, modes: Sequence[str] = ("RGB",)) -> None:
     """Refuse an image that did not come through ``load_image``: its values mean something else."""
-    if image.mode != "RGB":
-        raise ImageError(f"A picture must have mode RGB; got {image.mode}. Read it by load_image.")
+    if image.mode not in modes:
+        raise ImageError(
+            f"A picture must have mode {' or '.join(modes)}; got {image.mode}. "
+            "Read it by load_image."
+        )
 
 
 def _upright(path: Path, image: Image.Image) -> Image.Image:
