@@ -241,6 +241,14 @@ def test_copies_are_no_larger_than_asked_for_or_than_the_picture(tmp_path: Path)
     assert len(list(previews.folder.iterdir())) == 3, "a small picture needs one copy"
 
 
+def test_a_copy_of_a_cut_out_is_on_white(tmp_path: Path):
+    Image.new("RGBA", (64, 48), (200, 0, 0, 0)).save(tmp_path / "cut.png")
+    copy = Previews(tmp_path / "copies").of(tmp_path / "cut.png").thumbnail
+    with Image.open(tmp_path / "copies" / copy) as shown:
+        assert shown.mode == "RGB"
+        assert shown.getextrema() == ((255, 255),) * 3
+
+
 def test_a_damaged_picture_is_told_in_one_line(tmp_path: Path):
     damaged = tmp_path / "cell.png"
     damaged.write_bytes(b"not a picture")

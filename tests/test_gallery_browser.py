@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from gallery_samples import HOSTILE, TITLES, make_entry, make_grid, make_sweep
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from nst.gallery.page import write_gallery
@@ -480,6 +482,18 @@ def test_the_picture_itself_is_shown_where_it_is_and_a_copy_where_not(
 
 
 # ---------------------------------------------------------------- stars
+
+
+def test_a_cut_out_is_shown_on_white_in_the_dark_too(visit: Open, tmp_path: Path):
+    entry = make_entry(tmp_path, 0)
+    Image.new("RGBA", (64, 48), (200, 0, 0, 0)).save(entry.picture)
+    write_gallery([entry], tmp_path / "gallery", title="T")
+    page = visit(tmp_path / "gallery" / "index.html", f"#{cell(SECOND)}", color_scheme="dark")
+    picture = page.locator("#full-stage img")
+    expect(picture).to_have_attribute("data-source", "full")
+    with Image.open(io.BytesIO(picture.screenshot())) as shown:
+        middle = (shown.width // 2, shown.height // 2)
+        assert shown.convert("RGB").getpixel(middle) == (255, 255, 255)
 
 
 def test_stars_stay_and_are_listed(show: Open):

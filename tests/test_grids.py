@@ -500,6 +500,14 @@ def test_a_colour_profile_is_honoured_and_a_broken_one_ignored(tmp_path):
         assert pixel == pytest.approx((200, 100, 50), abs=3)
 
 
+def test_a_cut_out_is_painted_on_white_whatever_is_hidden(tmp_path):
+    hidden = Image.new("RGBA", (64, 64), (200, 0, 0, 0))
+    hidden.paste((0, 0, 0, 255), (32, 0, 64, 64))
+    hidden.save(tmp_path / "cut.png")
+    shown = grids.open_reduced(tmp_path / "cut.png", (32, 32))
+    assert (shown.getpixel((4, 16)), shown.getpixel((28, 16))) == ((255,) * 3, (0,) * 3)
+
+
 @pytest.mark.parametrize("name", ["absent.png", "text.png", "cut.png"])
 def test_a_file_that_is_no_picture_is_named_with_a_remedy(tmp_path, name):
     (tmp_path / "text.png").write_text("hello")

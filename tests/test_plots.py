@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
-from matplotlib.offsetbox import AnnotationBbox, TextArea
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage, TextArea
 from matplotlib.text import Text
 from PIL import Image
 
@@ -173,6 +173,14 @@ def test_the_pictures_stay_inside_the_figure_and_hardly_cover_each_other(table, 
             height = min(one.y1, other.y1) - max(one.y0, other.y0)
             covered += max(width, 0) * max(height, 0)
     assert covered < 0.1 * sum(one.width * one.height for one in extents)
+
+
+def test_a_cut_out_is_shown_on_white(table):
+    cells = table(ratios=1, layers=("all",))
+    Image.new("RGBA", (64, 48), (200, 0, 0, 0)).save(cells["path"][0])
+    (box,) = boxes(drawn(plot_pair(cells, "Cat × Night")))
+    (shown,) = box.findobj(OffsetImage)
+    assert (np.asarray(shown.get_data()) == 255).all()
 
 
 def test_failed_cells_are_counted_and_not_shown(table):

@@ -35,6 +35,7 @@ from nst.figures.sheet import (
     Tile,
 )
 from nst.imaging.opening import FORMATS
+from nst.imaging.transparency import on_white
 from nst.system.files import write_atomically
 
 __all__ = [
@@ -265,9 +266,9 @@ def _shape(path: Path) -> Shape:
 
 
 def open_reduced(path: Path, size: Shape) -> Image.Image:
-    """Open a picture at a given size in px, as RGB."""
+    """Open a picture at a given size in px, as it looks on white paper."""
     with _opened(path) as file:
-        return file.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return on_white(file).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 @contextmanager

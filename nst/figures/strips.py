@@ -57,7 +57,7 @@ def save_animation(stacked: Path, steps: Sequence[int], path: Path) -> None:
 def _frames(stacked: Path, count: int) -> list[Image.Image]:
     """Take the pictures out of the file that holds them below each other."""
     with Image.open(stacked) as picture:
-        return unstack(picture.convert("RGB"), count)
+        return unstack(picture, count)
 
 
 def _caption(step: int) -> str:

@@ -28,6 +28,7 @@ from PIL import Image
 
 from nst.config.variants import labels_of
 from nst.figures.lettering import clean
+from nst.imaging.transparency import on_white
 from nst.reports.ranking import AIMS
 from nst.system.files import write_atomically
 
@@ -216,7 +217,7 @@ def _label(row: Any) -> str:
 def _thumbnail(path: Path) -> Image.Image:
     """Read a picture, no larger than print needs."""
     with Image.open(path) as image:
-        small = image.convert("RGB")
+        small = on_white(image)
     small.thumbnail((160, 160), Image.Resampling.LANCZOS)
     return small
 
