@@ -83,6 +83,16 @@ def paint(path: Path, seed: int = 0, size: tuple[int, int] = (64, 48)) -> Path:
     return path
 
 
+def cut(path: Path) -> Path:
+    """Make a picture more and more transparent towards its left side, from the middle on."""
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+    ramp = np.linspace(-255, 510, picture.width).clip(0, 255).astype(np.uint8)
+    picture.putalpha(Image.fromarray(np.tile(ramp, (picture.height, 1))))
+    picture.save(path)
+    return path
+
+
 @pytest.fixture
 def mirror() -> Path:
     """The folder with the real paintings and weights, which the project does not ship."""

@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 import torch
-from conftest import paint
+from conftest import cut, paint
 from made_cells import make_cell, make_image
 from PIL import Image
 
@@ -146,6 +146,15 @@ def test_a_picture_is_made_and_says_how(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         cli.main(["show", "out/a b.png"])
     assert json.loads(capsys.readouterr().out) == record
+
+
+def test_a_photograph_that_is_cut_out_stays_so(nst, monkeypatch):
+    monkeypatch.setattr("nst.network.provision.fit_kmeans", partial(fit_kmeans, patches=1500))
+    cut(paint(Path("cut.png"), seed=1, size=(64, 48)))
+    status, _, err = nst("stylize", "cut.png", *STYLIZE[2:], "-o", "made.png")
+    assert status == 0, err
+    with Image.open("made.png") as made:
+        assert made.mode == "RGBA"
 
 
 @pytest.fixture

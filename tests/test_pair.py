@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import paint
+from conftest import cut, paint
 from PIL import Image
 
 from nst.cells import pair as pair_module
@@ -19,8 +19,9 @@ from nst.cells.cell import PIXELS, Cell, draw_failure, read_details, read_record
 from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.cells.store import CellStore
 from nst.errors import CellError, ConfigError, ExtractorError, ImageError, UserError
+from nst.figures.strips import draw_strip, save_animation
 from nst.figures.tiles import cell_rows, input_tile
-from nst.imaging.images import load_image, pixel_digest
+from nst.imaging.images import load_image, pixel_digest, save_png
 from nst.method import transfer as transfer_module
 from nst.network.extractor import file_digest, load_extractor, save_extractor
 from nst.reports.summary import (
@@ -192,6 +193,83 @@ def test_the_same_pixels_in_another_format_give_the_same_bytes(pair, wanted):
     stylize_pair(again, wanted(1.0, folder="second"), CPU)
     first, second = (wanted(1.0, folder=folder)[0].path for folder in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
+
+
+# ---------------------------------------------------------------- contents that are cut out
+
+
+@pytest.fixture
+def cutting(pair) -> Pair:
+    """The pair with a content that is transparent on its left."""
+    cut(pair.content)
+    return pair
+
+
+def on_paper(pair: Pair) -> Pair:
+    """The same pair with its content laid on white, in a file of its own."""
+    path = pair.content.with_name("white.png")
+    save_png(load_image(pair.content), path)
+    return dataclasses.replace(pair, content=path)
+
+
+def test_a_cell_is_as_transparent_as_its_content(cutting, wanted):
+    (cell,) = stylize_pair(cutting, wanted(1.0), CPU)
+    with Image.open(cutting.content) as content, Image.open(wanted(1.0)[0].path) as made:
+        assert (made.mode, made.size) == ("RGBA", (32, 24))
+        expected = content.getchannel("A").resize(made.size, Image.Resampling.LANCZOS)
+        assert np.array_equal(made.getchannel("A"), expected)
+        assert read_record(wanted(1.0)[0].path)[PIXELS] == pixel_digest(made)
+    assert cell.content.digest == pixel_digest(load_image(cutting.content, keep_alpha=True))
+
+
+def test_a_cut_out_is_redrawn_and_judged_as_it_looks_on_white(cutting, wanted):
+    (cell,) = stylize_pair(cutting, wanted(1.0, folder="cut"), CPU)
+    (opaque,) = stylize_pair(on_paper(cutting), wanted(1.0, folder="white"), CPU)
+    assert cell.losses == opaque.losses
+    with Image.open(wanted(1.0, folder="cut")[0].path) as made:
+        redrawn = pixels(wanted(1.0, folder="white")[0].path)
+        assert np.array_equal(np.asarray(made)[..., :3], redrawn)
+
+
+def test_another_alpha_is_another_cell(cutting, wanted, computed, tmp_path):
+    """It looks the same on white, and must not be taken from the store for this one."""
+    store = CellStore(tmp_path / "store")
+    for one in (cutting, on_paper(cutting)):
+        stylize_pair(one, wanted(1.0), CPU, store)
+    assert len(computed) == 2
+    assert pixels(wanted(1.0)[0].path).shape[2] == 3
+
+
+def test_the_alpha_of_a_style_counts_for_nothing(pair, wanted):
+    style = cut(paint(pair.style.with_name("cut.png"), seed=2))
+    with_alpha = dataclasses.replace(pair, style=style)
+    save_png(load_image(style), pair.style.with_name("white.png"))
+    opaque = dataclasses.replace(pair, style=pair.style.with_name("white.png"))
+    for one, folder in ((with_alpha, "first"), (opaque, "second")):
+        stylize_pair(one, wanted(1.0, folder=folder), CPU)
+    first, second = (wanted(1.0, folder=folder)[0].path for folder in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_pictures_on_the_way_are_cut_out_too_and_shown_on_white(cutting, wanted, tmp_path):
+    way = tmp_path / "snapshots.png"
+    (one,) = wanted(1.0, snapshots=[0, 4])
+    stylize_pair(cutting, [dataclasses.replace(one, snapshots=way)], CPU)
+    with Image.open(way) as stacked, Image.open(one.path) as made:
+        assert stacked.size == (32, 48)
+        assert np.array_equal(stacked.crop((0, 24, 32, 48)).getchannel("A"), made.getchannel("A"))
+    strip = draw_strip(way, [0, 4])
+    assert strip.mode == "RGB"
+    save_animation(way, [0, 4], tmp_path / "way.webp")
+    with Image.open(tmp_path / "way.webp") as animation:
+        assert animation.n_frames == 2
+        assert animation.convert("RGBA").getchannel("A").getextrema()[0] == 0
+
+
+def test_a_cut_out_that_fails_is_crossed_out_all_over(cutting, wanted, poisoned):
+    (cell,) = stylize_pair(cutting, wanted(POISON), CPU)
+    assert cell.status == "failed"
+    assert np.array_equal(pixels(wanted(POISON)[0].path), draw_failure(32, 24))
 
 
 # ---------------------------------------------------------------- what is not made twice

@@ -140,6 +140,15 @@ def test_a_narrow_result_can_be_restored_under_other_names(store, tmp_path, size
     assert np.array_equal(Image.open(tmp_path / "cell.png"), make_image(*size))
 
 
+def test_a_cut_out_stays_one_under_other_names(store, tmp_path):
+    image = make_image()
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    store.add(CELL, image)
+    for wanted in (CELL, RENAMED):
+        restored(store, wanted, tmp_path / "cell.png")
+        assert np.array_equal(Image.open(tmp_path / "cell.png"), image)
+
+
 def test_the_trace_of_a_long_optimisation_keeps_its_numbers(store, tmp_path):
     long = make_cell(trace={"total": [float(1000 - place) for place in range(1000)]})
     store.add(long, IMAGE)

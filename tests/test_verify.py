@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, paint
+from conftest import TINY, cut, paint
 from PIL import Image, PngImagePlugin
 
 from nst import cli
@@ -261,6 +261,80 @@ def test_a_record_with_other_settings_is_edited(cell):
     found = verify(cell, Given())
     assert found.verdict == "edited"
     assert "its record was changed" in found.message
+
+
+# ---------------------------------------------------------------- a content that is cut out
+
+
+@pytest.fixture
+def cut_cell(results: Path, settings: Callable[..., Settings]) -> Path:
+    """A cell of a content with an alpha; the run also has that content on white."""
+    content = cut(paint(results / "inputs/content/cut.png", 4))
+    save_png(load_image(content), results / "inputs/content/a.png")
+    path = results / "cells/cut/night/all/1e-1.png"
+    extractor = results / "extractors/kmeans.safetensors"
+    pair = Pair(content, "cut", "", results / "inputs/style/night.png", "night", "", extractor)
+    stylize_pair(pair, [Wanted("all", "1e-1", "", settings(), path)], choose_device("cpu"))
+    return path
+
+
+def opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.copy()
+
+
+def test_a_cut_out_is_made_again_with_its_alpha(cut_cell, results, tmp_path):
+    assert opened(cut_cell).mode == "RGBA"
+    assert verify(cut_cell, Given()).verdict == "identical"
+    opened(results / "inputs/content/cut.png").save(tmp_path / "cut.webp", lossless=True)
+    assert verify(cut_cell, Given(content=tmp_path / "cut.webp")).verdict == "identical"
+    found = verify(cut_cell, Given(content=results / "inputs/content/a.png"))
+    assert found.verdict == "unchecked", "on white it looks the same, but has no alpha"
+
+
+def test_a_start_that_is_cut_out_counts_as_it_looks_on_white(results, settings, tmp_path):
+    start = cut(paint(tmp_path / "start.png", 7))
+    content, style = (results / f"inputs/{name}.png" for name in ("content/cat", "style/night"))
+    extractor = results / "extractors/kmeans.safetensors"
+    pair = Pair(content, "cat", "", style, "night", "", extractor, start=start)
+    path = results / "cells/cat/night/all/started.png"
+    wanted = Wanted("all", "1e-1", "", settings(start="file"), path)
+    stylize_pair(pair, [wanted], choose_device("cpu"))
+    assert verify(path, Given(start=start)).verdict == "identical"
+
+
+def make_opaque(image: Image.Image) -> Image.Image:
+    return image.convert("RGB")
+
+
+def make_softer(image: Image.Image) -> Image.Image:
+    image.putalpha(image.getchannel("A").point(lambda level: level * 3 // 4))
+    return image
+
+
+@pytest.mark.parametrize("change", [make_opaque, make_softer])
+def test_another_alpha_is_an_edit_and_with_its_digest_another_picture(cut_cell, change):
+    image = change(opened(cut_cell))
+    rewrite(cut_cell, image)
+    assert verify(cut_cell, Given()).verdict == "edited"
+    rewrite(cut_cell, image, pixels=pixel_digest(image))
+    found = verify(cut_cell, Given())
+    assert found.verdict == "different"
+    assert found.difference.coarse > TOLERANCE.coarse
+
+
+def test_an_alpha_that_says_nothing_is_no_edit(cell):
+    rewrite(cell, opened(cell).convert("RGBA"))
+    assert verify(cell, Given()).verdict == "identical"
+
+
+def test_where_only_the_alpha_differs_that_is_the_difference():
+    """White on white looks the same, however transparent it is."""
+    white = Image.new("RGBA", (64, 64), (255, 255, 255, 255))
+    clear = Image.new("RGBA", (64, 64), (255, 255, 255, 155))
+    apart = compare(white, clear, {}, {})
+    assert (apart.largest, apart.mean, apart.ssim) == (100, 25.0, pytest.approx(1))
+    assert compare(white.convert("RGB"), clear, {}, {}) == apart
 
 
 # ---------------------------------------------------------------- what cannot be checked

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import paint
+from conftest import cut, paint
 from PIL import Image
 from workflow_runs import LAYERS, ROOT, command, details, small_config, snakemake, write_config
 
@@ -240,8 +240,9 @@ def test_a_killed_run_keeps_its_finished_cells(grid: Path):
     assert 1 <= sum(reused) < 4
 
 
-def test_formulations_are_compared_and_their_way_is_shown(finished: Path, tmp_path: Path):
-    shutil.copytree(finished / "photos", tmp_path / "photos")
+def test_formulations_are_compared_and_their_way_is_shown(tmp_path: Path):
+    """Here of a content that is cut out."""
+    cut(paint(tmp_path / "photos" / "a cat.png", 1, (64, 48)))
     config = {
         "contents": ["photos/a cat.png"],
         "styles": ["great_wave_study"],
@@ -264,8 +265,12 @@ def test_formulations_are_compared_and_their_way_is_shown(finished: Path, tmp_pa
     with Image.open(strips / "relative" / "2e-1.webp") as animation:
         assert animation.n_frames == 2  # the start and the end
         assert animation.size == (48, 36)
+        assert animation.convert("RGBA").getchannel("A").getextrema() == (0, 255)
     with Image.open(strips / "udacity" / "1e-6.png") as strip:
-        assert strip.width > strip.height
+        assert (strip.width > strip.height, strip.mode) == (True, "RGB")
+    for path in ("inputs/content/a cat.png", "cells/a cat/great_wave_study/relative/2e-1.png"):
+        with Image.open(tmp_path / "results" / path) as picture:
+            assert picture.mode == "RGBA"
     again = snakemake(tmp_path)
     assert "Nothing to be done" in again.stdout
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nst.cells.metrics import structural_similarity
+from nst.imaging.transparency import on_white
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ REDUCED = 4  # a quarter of the sides
 class Difference:
     """How far two pictures of one cell are apart.
 
-    ``largest`` and ``mean`` are in levels of 255, over all channels, and ``psnr`` in dB, None for
-    equal pictures. ``coarse`` and ``ssim`` are of the pictures reduced as ``Tolerance`` has them;
-    ``ssim`` is None for pictures too small for it. ``losses`` has the relative difference of every
-    loss and measure that both have.
+    ``largest`` and ``mean`` are in levels of 255, over all channels as they look on white, and over
+    the alpha if there is one; ``psnr`` is in dB, None for equal pictures. ``coarse`` and ``ssim``
+    are of the pictures reduced as ``Tolerance`` has them; ``ssim`` is None for pictures too small
+    for it. ``losses`` has the relative difference of every loss and measure that both have.
     """
 
     largest: int
@@ -87,7 +88,7 @@ def compare(
         mean=float(levels.mean()),
         psnr=10 * float(np.log10(255**2 / error)) if error else None,
         coarse=float(_levels_apart(small, other_small).mean()),
-        ssim=structural_similarity(small, other_small),
+        ssim=structural_similarity(on_white(small), on_white(other_small)),
         losses={
             name: _relative(losses[name], other_losses[name])
             for name in losses
@@ -114,8 +115,15 @@ def describe_difference(apart: Difference) -> list[str]:
 
 
 def _levels_apart(one: Image.Image, other: Image.Image) -> NDArray[np.float64]:
-    """Return the differences of two pictures, in levels."""
-    return np.abs(np.asarray(one, np.float64) - np.asarray(other, np.float64))
+    """Return the differences of two pictures, in levels; of their alphas too, if one is cut out."""
+    apart = np.abs(_as_seen(one) - _as_seen(other))
+    return apart if "RGBA" in (one.mode, other.mode) else apart[..., :3]
+
+
+def _as_seen(picture: Image.Image) -> NDArray[np.float64]:
+    """Return a picture's colours on white, and its alpha: h × w × 4."""
+    alpha = picture.convert("RGBA").getchannel("A")
+    return np.dstack([np.asarray(on_white(picture)), np.asarray(alpha)]).astype(np.float64)
 
 
 def _relative(one: float, other: float) -> float:

@@ -30,6 +30,7 @@ from nst.config.settings import Settings
 from nst.config.variants import Variant
 from nst.imaging.images import load_image, pixel_digest, save_png, stack
 from nst.imaging.masks import check_masks
+from nst.imaging.transparency import cut_out, on_white
 from nst.method.batches import refused_if_too_large
 from nst.method.checkpoint import Checkpoint
 from nst.method.objective import SUMS
@@ -91,7 +92,7 @@ class Pair:
         """
         style = self.composition or Composition.plain(self.style, self.style_name)
         images = Images(
-            load_image(self.content),
+            load_image(self.content, keep_alpha=True),
             style.mapped(load_image),
             load_image(self.start) if self.start else None,
         )
@@ -222,7 +223,7 @@ def _make(
 
     @cache
     def measure(blend: float | None) -> Measure:
-        return Measure(extractor, images.content, images.style.blended(blend))
+        return Measure(extractor, on_white(images.content), images.style.blended(blend))
 
     settings = [one.settings for one, _ in missing]
     for result in make_cells(
@@ -230,7 +231,7 @@ def _make(
     ):
         one, draft = missing[result.index]
         with refused_if_too_large():
-            finished = _finish(draft, result, measure(one.settings.blend))
+            finished = _finish(draft, result, images.content, measure(one.settings.blend))
         yield one, finished
 
 
@@ -295,14 +296,20 @@ def _draft_cells(
     return drafts
 
 
-def _finish(draft: Cell, result: Transfer, measure: Measure) -> _Finished:
-    """Fill in a draft with what came out."""
+def _finish(draft: Cell, result: Transfer, content: Image.Image, measure: Measure) -> _Finished:
+    """Fill in a draft with what came out, as transparent as the content."""
     cell = replace(draft, trace=result.trace, seconds=result.seconds, attempts=result.attempts)
     if result.image is not None:
         picture = to_image(result.image)
         losses = {**result.losses, **measure(picture)}
-        frames = [to_image(frame) for _, frame in sorted(result.snapshots.items())]
-        return _Finished(replace(cell, losses=losses), picture, stack(frames) if frames else None)
+        frames = [
+            cut_out(to_image(frame), content) for _, frame in sorted(result.snapshots.items())
+        ]
+        return _Finished(
+            replace(cell, losses=losses),
+            cut_out(picture, content),
+            stack(frames) if frames else None,
+        )
     reason = (
         f"the loss of {cell.layers}, {cell.ratio} stopped being a finite number, twice. "
         "Try other weights, optimiser: adam, or a smaller image_size."

@@ -66,7 +66,7 @@ def _composition(cell: Cell, results: Path) -> Composition[Path] | None:
         return None
 
     def found(digest: str) -> Path:
-        path = _by_digest(iter(sorted(results.glob("inputs/*/*.png"))), digest)
+        path = _by_digest(iter(sorted(results.glob("inputs/*/*.png"))), digest, "style")
         if path is None:
             raise CellError(
                 f"an image of the style {cell.style.name!r} (pixels' sha256 {digest[:SHOWN]}…) is "
@@ -88,11 +88,11 @@ def _results_of(picture: Path) -> Path:
 def _image(role: str, given: Path | None, digest: str, name: str, results: Path) -> Path:
     """Return the image of this digest: the one named by the user, or one of the run's inputs."""
     if given is not None:
-        found = _image_digest(given)
+        found = _image_digest(given, role)
         if found != digest:
             raise CellError(_mismatch(f"--{role} {given}", "pixels", found, digest))
         return given
-    if found_file := _by_digest(_inputs(role, name, results), digest):
+    if found_file := _by_digest(_inputs(role, name, results), digest, role):
         return found_file
     raise CellError(
         f"the {role} {name or 'image'} (pixels' sha256 {digest[:SHOWN]}…) is not in "
@@ -108,27 +108,30 @@ def _inputs(role: str, name: str, results: Path) -> Iterator[Path]:
         yield from sorted(results.glob("cells/**/*.png"))
 
 
-def _by_digest(images: Iterator[Path], digest: str) -> Path | None:
+def _by_digest(images: Iterator[Path], digest: str, role: str) -> Path | None:
     """Return the first image with these pixels; one that cannot be read is not it."""
     for path in images:
         try:
-            if _image_digest(path) == digest:
+            if _image_digest(path, role) == digest:
                 return path
         except UserError:
             continue
     return None
 
 
-def _image_digest(path: Path) -> str:
-    """Return the digest of an image's pixels; many cells share an image, so it is remembered."""
+def _image_digest(path: Path, role: str) -> str:
+    """Return the digest of an image's pixels; many cells share an image, so it is remembered.
+
+    Only a content has an alpha; in other roles, an image is laid on white.
+    """
     changed = path.stat().st_mtime_ns if path.exists() else 0
-    return _remembered_digest(path, changed)
+    return _remembered_digest(path, changed, keep_alpha=role == "content")
 
 
 @cache
-def _remembered_digest(path: Path, _changed: int) -> str:
+def _remembered_digest(path: Path, _changed: int, *, keep_alpha: bool) -> str:
     """Read an image whose file has not changed only once."""
-    return pixel_digest(load_image(path))
+    return pixel_digest(load_image(path, keep_alpha=keep_alpha))
 
 
 def _extractor(cell: Cell, given: Given, results: Path) -> Path | None:

@@ -106,7 +106,7 @@ class CellStore:
             write_atomically(path, source.read_bytes())
         else:
             with Image.open(source) as image:  # load_image would refuse a narrow result
-                write_cell(renamed, image.convert("RGB"), path)
+                write_cell(renamed, image, path)
         return renamed
 
     def _entry(self, fingerprint: str) -> Path:

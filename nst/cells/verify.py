@@ -23,6 +23,7 @@ from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.cells.sources import Given, find_pair
 from nst.config.settings import ALGORITHM_VERSION
 from nst.errors import CellError, ConfigError, UserError
+from nst.imaging.colours import to_srgb
 from nst.imaging.images import pixel_digest
 from nst.system.device import choose_device, reserve_device
 
@@ -157,7 +158,7 @@ def _open(path: Path) -> Image.Image:
     """Read a result; unlike an input, it may be narrow."""
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return to_srgb(path, image, keep_alpha=True)
     except (OSError, SyntaxError, ValueError) as error:
         raise CellError(f"{path} is damaged ({error}), so there is nothing to compare") from error
 

@@ -15,6 +15,7 @@ from nst.config.octaves import Size
 from nst.config.settings import Settings
 from nst.imaging.images import stretch
 from nst.imaging.masks import luma_of, split_mask
+from nst.imaging.transparency import on_white
 from nst.method.colours import prepare_content, prepare_style, recolour
 from nst.method.optimise import Plan
 from nst.method.regions import Region, put_together
@@ -26,7 +27,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Images:
-    """The pictures of a pair, of mode RGB; ``start`` is for cells that start from a file."""
+    """The pictures of a pair, of mode RGB; ``start`` is for cells that start from a file.
+
+    The content may be cut out and have mode RGBA; it is redrawn as it looks on white.
+    """
 
     content: Image.Image
     style: Composition[Image.Image]
@@ -82,7 +86,7 @@ def _prepare(
     """Bring the pictures to one size, in the colours in which they are compared."""
     style = images.style.blended(settings.blend)
     wide_high = content_size(images.content.size, settings, size)
-    original = to_tensor(stretch(images.content, wide_high)).to(device)
+    original = to_tensor(stretch(on_white(images.content), wide_high)).to(device)
     start = None
     if images.start is not None:
         smaller = settings.growth and max(images.start.size) < max(wide_high)

@@ -8,8 +8,8 @@ from nst.imaging.images import load_image, save_png
 from nst.imaging.inspection import check_sizes
 
 with job(snakemake.log[0], snakemake.input):
-    picture = load_image(Path(snakemake.input[0]))
     role, name = snakemake.wildcards.role, snakemake.wildcards.name
+    picture = load_image(Path(snakemake.input[0]), keep_alpha=role == "content")
     if role in ("content", "style"):
         check_sizes(read_variants(snakemake.config), **{f"{role}s": {name: picture.size}})
     save_png(picture, Path(snakemake.output[0]))
