@@ -1,6 +1,7 @@
 # make run    sets everything up and makes the default grid
 # make test   sets everything up and runs the tests to run before a commit, in minutes
 # make test-all  every test there is
+# make print  chosen cells again, large: make print STARS=starred.json SIZE=2048
 # make report the run's results in one file to pass on: results/report.zip
 # make images the pictures of the README, from the default grid and a sweep
 # make check  everything a maintainer needs before a commit
@@ -18,12 +19,18 @@ CONFIG ?= config/config.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run report test test-all check lint format images clusters audit clean
+.PHONY: run print report test test-all check lint format images clusters audit clean
 
 run: $(VENV)/.installed
 	@test -f "$(CONFIG)" || { echo "There is no file $(CONFIG). Try: make run CONFIG=config/config.yaml"; exit 1; }
 	$(VENV)/bin/nst check "$(CONFIG)"
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) --configfile "$(CONFIG)"
+
+SIZE ?= 2048
+print: $(VENV)/.installed
+	@test -f "$(STARS)" || { echo "make print needs the list of cells that the gallery saves as JSON. Try: make print STARS=starred.json SIZE=2048"; exit 1; }
+	$(VENV)/bin/snakemake prints --cores $(CORES) --resources gpu=$(GPUS) \
+	  --configfile "$(CONFIG)" --config prints="{stars: $(STARS), size: $(SIZE)}"
 
 REPORTED := all results/report/gallery
 report: run

@@ -693,7 +693,7 @@ def test_a_title_that_would_end_the_report_s_script_is_refused():
 def test_every_key_of_the_schema_does_something():
     """A key that the schema allows but nothing reads would be ignored without a word."""
     keys = set(load_schema()["properties"])
-    assert {*config(), "formulations", "vary", "grid"} == keys, (
+    assert {*config(), "formulations", "vary", "grid", "prints"} == keys, (
         "the valid configuration has them all"
     )
     plain = read_run(least(), CATALOGUE)

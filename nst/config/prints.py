@@ -68,6 +68,17 @@ def read_prints(
     return list(found.values())
 
 
+def print_variants(
+    variants: Sequence[Variant], layers: str, ratio: str, size: int
+) -> list[Variant]:
+    """Return the variant of these names as it is printed."""
+    return [
+        replace(one, settings=print_settings(one.settings, size))
+        for one in variants
+        if (one.layers, one.ratio) == (layers, ratio)
+    ]
+
+
 def settings_digest(settings: Settings) -> str:
     """Return the sha256 of settings."""
     return hashlib.sha256(json.dumps(settings.to_dict(), sort_keys=True).encode()).hexdigest()

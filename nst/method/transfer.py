@@ -102,13 +102,15 @@ def start_images(
         size = stage.content.shape[-2:]
         return functional.interpolate(before, size=size, mode="bicubic").clamp(0, 1)
 
+    file = stage.start if before is None else None
+
     def start(cell: Settings) -> Tensor:
         if before is not None and cell.start == "file":
             cell = replace(cell, start="recoloured")  # has the detail that the file lacks
         return put_together(
             stage.regions,
             stage.content,
-            lambda style: start_image(cell, stage.content, style, stage.start),
+            lambda style: start_image(cell, stage.content, style, file),
         )
 
     fresh = torch.cat([start(cell) for cell in cells])
