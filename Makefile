@@ -39,11 +39,12 @@ report: run
 	  --report results/report.zip --report-stylesheet workflow/report/style.css
 	@echo "Unpack results/report.zip and open report/report.html in a browser."
 
+WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 test: $(VENV)/.installed-test
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(VENV)/bin/python -m pytest $(WORKERS) -m "not slow"
 
 test-all: $(VENV)/.installed-test
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(WORKERS)
 
 check: lint test
 

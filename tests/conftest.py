@@ -33,6 +33,14 @@ TINY = Architecture(
 )
 
 
+LONGEST = ("test_workflow.py", "test_workflow_engine.py", "test_faults_runs.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is left alone with one."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture
 def tiny() -> Extractor:
     """A network of three convolutions with fixed random weights."""

@@ -34,6 +34,8 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("NST_MIRROR", raising=False)
+    # The real fit, to fewer patches.
+    monkeypatch.setattr("nst.network.provision.fit_kmeans", partial(fit_kmeans, patches=1500))
     for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
@@ -121,9 +123,7 @@ def test_the_help_appears_without_loading_torch():
 # ---------------------------------------------------------------- a picture
 
 
-def test_a_picture_is_made_and_says_how(capsys, monkeypatch):
-    # The real fit, to fewer patches.
-    monkeypatch.setattr("nst.network.provision.fit_kmeans", partial(fit_kmeans, patches=1500))
+def test_a_picture_is_made_and_says_how(capsys):
     with pytest.raises(SystemExit) as left:
         cli.main([str(argument) for argument in (*STYLIZE, "-o", "out/a b.png", "-r", "0.01")])
     assert not left.value.code
@@ -148,8 +148,7 @@ def test_a_picture_is_made_and_says_how(capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out) == record
 
 
-def test_a_photograph_that_is_cut_out_stays_so(nst, monkeypatch):
-    monkeypatch.setattr("nst.network.provision.fit_kmeans", partial(fit_kmeans, patches=1500))
+def test_a_photograph_that_is_cut_out_stays_so(nst):
     cut(paint(Path("cut.png"), seed=1, size=(64, 48)))
     status, _, err = nst("stylize", "cut.png", *STYLIZE[2:], "-o", "made.png")
     assert status == 0, err

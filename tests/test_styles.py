@@ -87,6 +87,14 @@ def test_the_run_s_images_are_those_that_its_styles_are_made_of():
     assert fitted == {"cat", "wave", "starry_night_study"}
 
 
+def test_the_pictures_between_two_styles_are_a_row_of_the_grid():
+    path = {"name": "mix", "blend": {"starry_night_study": 1, "wave.png": 1}}
+    run = planned(styles=[path], vary={"blend": [0, 0.5, 1]})
+    assert [one.settings.blend for one in run.variants] == [0, 0.5, 1]
+    (sheet,) = run.sheets
+    assert (sheet.column_axis, sheet.columns) == ("blend", ["0", "0.5", "1"])
+
+
 def test_a_plain_style_does_not_look_at_the_content_s_mask():
     run = planned(styles=["starry_night_study", WAVE])
     assert composition_files(run, "cat", "starry_night_study") is None
@@ -223,9 +231,3 @@ def test_a_run_of_blends_and_regions(folder):
     assert reused["cat/two/all/1e-1"] is False
     # The other pairs' jobs do not depend on the mask, so they were not run again.
     assert again.stdout.count("Redraw cat in the style of") == 1
-    path = {"name": "mix", "blend": {"starry_night_study": 1, "wave.png": 1}}
-    write_config(folder, {**config, "styles": [path], "vary": {"blend": [0, 0.5, 1]}})
-    row = snakemake(folder)
-    assert row.returncode == 0, row.stdout
-    assert (folder / "results/grids/pairs/cat/mix.png").is_file()
-    assert set(pd.read_csv(folder / "results/summary.csv")["blend"]) == {0, 0.5, 1}
