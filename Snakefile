@@ -6,7 +6,7 @@ min_version("9.5")
 
 if not workflow.overwrite_configfiles:  # else Snakemake would merge the two grids
 
-    configfile: f"{workflow.basedir}/config/config.yaml"
+    configfile: f"{workflow.current_basedir}/config/config.yaml"
 
 
 report: "workflow/report/workflow.rst"

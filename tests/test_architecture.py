@@ -21,7 +21,7 @@ MODULES = {
     for path in FILES
     if path.stem != "__init__"
 }
-RULES = [ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")]
+RULES = [ROOT / "Snakefile", ROOT / "workflow/Snakefile", *(ROOT / "workflow").rglob("*.smk")]
 SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
 SOURCES = [*FILES, *SCRIPTS]
 

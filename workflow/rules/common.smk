@@ -7,8 +7,11 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-# The package beside this workflow is used, installed or not.
-sys.path.insert(0, workflow.basedir)
+# The package beside these rules is used, installed or not. There is none if another workflow takes
+# them from a Git host as its module; then the installed one is used.
+BESIDE = Path(str(workflow.current_basedir)).resolve().parents[1]
+if (BESIDE / "nst").is_dir():
+    sys.path.insert(0, str(BESIDE))
 
 from nst.commands.job import share_package_with_jobs
 from nst.config.allocation import allocate_fit, allocate_pair
@@ -35,9 +38,15 @@ from nst.errors import UserError
 from nst.imaging.inspection import inspect_run
 from nst.system.run_lock import begin_run, end_run
 
-share_package_with_jobs(workflow.basedir)
+if (BESIDE / "nst").is_dir():
+    share_package_with_jobs(str(BESIDE))
 
 try:
+    if workflow.modifier.path_modifier.replace_prefix("results/") != "results/":
+        raise UserError(
+            "prefix and replace_prefix cannot be used with this module: its jobs look for each "
+            "other's files in results/. Remove it, and choose a folder with --directory."
+        )
     if workflow.is_main_process:  # and not each job again
         # More strictly than Snakemake does, which takes a key twice.
         for path in workflow.configfiles:
