@@ -719,9 +719,38 @@ def test_the_schema_and_the_settings_agree_on_layer_names():
         assert pattern == f"^{LAYER.pattern}$"
 
 
+def keys(rules: dict) -> list[tuple[str, dict]]:
+    """List the keys and the keys in keys, as the catalogue of workflows makes a table of them."""
+    inner = [keys(rule.get("properties", {})) for rule in rules.values()]
+    return [*rules.items(), *(one for group in inner for one in group)]
+
+
+def defaults(rules: dict) -> dict:
+    """Return what the schema says that a key is if it is left out."""
+    found = {
+        name: rule["default"] if "default" in rule else defaults(rule.get("properties", {}))
+        for name, rule in rules.items()
+    }
+    return {name: value for name, value in found.items() if value != {}}
+
+
 def test_every_rule_of_the_schema_is_described_for_the_reader():
-    for name, rule in load_schema()["properties"].items():
+    for name, rule in keys(load_schema()["properties"]):
         assert rule.get("description"), name
+
+
+@pytest.mark.parametrize("base", [{}, {"iterations_scale": 0.01}], ids=str)
+def test_a_key_that_is_left_out_is_what_the_schema_gives_as_its_default(base, monkeypatch):
+    monkeypatch.delenv("NST_MIRROR", raising=False)
+    given = {**defaults(load_schema()["properties"]), **least(**base)}
+    assert read_run(given, CATALOGUE) == read_run(least(**base), CATALOGUE)
+
+
+def test_a_key_without_a_default_is_of_the_grid_or_of_what_is_shown():
+    schema = load_schema()
+    without = set(schema["properties"]) - set(defaults(schema["properties"]))
+    axes = {"layers", "ratios", "vary", "formulations"}
+    assert without == {*schema["required"], *axes, "grid", "overview", "prints"}
 
 
 def test_reading_a_configuration_loads_neither_torch_nor_pandas():
