@@ -35,6 +35,7 @@ PACKAGES = {
     ),
     "config": (
         *(
+            "share",
             "documents",
             "patterns",
             "addresses",

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from nst.config.share import SHARE
 from nst.errors import ConfigError, FetchError
 from nst.system.download import download, reason
 from nst.system.files import part_folder, rename_durably
 
-RESOURCES = Path(__file__).resolve().parents[2] / "resources"
+RESOURCES = SHARE / "resources"
 RETRIES = 3
 
 

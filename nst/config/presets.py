@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 
 from nst.config.settings import Settings
+from nst.config.share import SHARE
 from nst.errors import ConfigError
 
-FOLDER = Path(__file__).resolve().parents[2] / "config" / "presets"
+FOLDER = SHARE / "config" / "presets"
 
 
 @dataclass(frozen=True)

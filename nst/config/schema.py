@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
-from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
 from nst.config.documents import LONGEST_NUMBER
+from nst.config.share import SHARE
 from nst.errors import ConfigError
 
 MOST_VALUES = 100_000  # of a configuration, every alias counted as often as it is used
@@ -22,7 +22,7 @@ MOST_DEEP = 8  # levels of lists and keys; the schema has four
 LONGEST_TEXT = 4096  # characters: the longest path of Linux
 LONGEST_SHOWN = 200  # characters of a value in a message
 MOST_MISTAKES = 1000  # looked at for the most telling one
-SCHEMA = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
+SCHEMA = SHARE / "workflow" / "schemas" / "config.schema.yaml"
 
 
 @cache

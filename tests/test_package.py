@@ -1,0 +1,78 @@
+"""The package as a wheel: installed alone, without the checkout beside it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from workflow_runs import ROOT
+
+from nst import __version__
+from nst.config.catalogue import read_catalogue
+from nst.config.presets import read_presets
+
+pytestmark = pytest.mark.slow
+
+
+def run(*command: object, cwd: Path) -> str:
+    done = subprocess.run(
+        [str(one) for one in command],
+        cwd=cwd,
+        env={"PATH": "/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python of its own with the wheel, on top of the packages that are here."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir")
+    alone = ("--quiet", "--no-deps", "--no-index")
+    # From a copy: setuptools builds in the folder, and takes in what is left of an earlier build.
+    for name in (
+        "nst",
+        "config",
+        "workflow",
+        "resources",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+    ):
+        run("cp", "-r", ROOT / name, folder / name, cwd=folder)
+    run(*pip, "wheel", *alone, "--no-build-isolation", "--wheel-dir", "dist", ".", cwd=folder)
+    run(sys.executable, "-m", "venv", "--without-pip", "venv", cwd=folder)
+    python = folder / "venv" / "bin" / "python"
+    purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    beneath = Path(run(python, "-c", purelib, cwd=folder).strip()) / "beneath.pth"
+    beneath.write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    (wheel,) = (folder / "dist").iterdir()
+    assert wheel.name.startswith(f"nst-{__version__}-")
+    run(*pip, "--python", python, "install", *alone, wheel, cwd=folder)
+    return python
+
+
+def test_an_installed_package_checks_a_grid(python: Path, tmp_path: Path):
+    where = run(python, "-c", "import nst; print(nst.__file__)", cwd=tmp_path)
+    assert str(python.parents[1]) in where, "not that of the checkout"
+    (tmp_path / "my.yaml").write_text("contents: [astronaut]\nstyles: [great_wave_study]\n")
+    told = run(python.parent / "nst", "check", "my.yaml", cwd=tmp_path)
+    assert "1 contents × 1 styles" in told
+
+
+def test_an_installed_package_has_every_preset_and_every_picture_of_this_project(python: Path):
+    share = python.parents[1] / "share" / "nst"
+    sources = [entry.source.partition(":") for entry in read_catalogue().values()]
+    pictures = {f"resources/{rest}" for kind, _, rest in sources if kind == "resources"}
+    presets = {f"config/presets/{name}.yaml" for name in read_presets()}
+    assert len(pictures) > 3
+    assert {one for one in pictures | presets if not (share / one).is_file()} == set()
