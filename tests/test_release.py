@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import yaml
 from workflow_runs import ROOT
 
@@ -24,3 +26,16 @@ def test_the_catalogue_of_workflows_finds_what_it_asks_for():
     assert set(usage["mandatory-flags"]) == {"desc", "flags"}
     deployment = usage["software-stack-deployment"]
     assert set(deployment) == {"conda", "apptainer", "apptainer+conda"}
+
+
+def test_a_container_is_given_what_is_there_and_no_root():
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    taken = [line[1:] for line in lines if line.startswith("!")]
+    assert lines[0] == "*"
+    assert {"nst", "workflow", "Snakefile", "pyproject.toml"} <= set(taken)
+    assert [name for name in taken if not (ROOT / name).exists()] == []
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
+    (user,) = re.findall(r"^USER (\d+)", dockerfile, re.MULTILINE)
+    assert int(user) > 0
+    (pins,) = re.findall(r"--constraint /opt/nst/(\S+)", dockerfile)
+    assert (ROOT / pins).is_file()
