@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 import yaml
 from workflow_runs import ROOT
 
@@ -45,7 +49,7 @@ def test_a_container_is_given_what_is_there_and_no_root():
     assert (ROOT / pins).is_file()
 
 
-# ---------------------------------------------------------------- cited
+# ---------------------------------------------------------------- cited and released
 
 
 def test_the_citation_has_the_version_and_the_day_of_the_last_release():
@@ -62,3 +66,50 @@ def test_every_section_of_the_changelog_is_one_that_tools_read():
     assert all(re.fullmatch(r"## \[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", one) for one in heads[1:])
     kinds = set(re.findall(r"^### (.*)$", CHANGELOG, re.MULTILINE))
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+TWO_RELEASES = """# Changelog
+
+## [Unreleased]
+
+- to come
+
+## [0.2.0] - 2026-02-01
+
+### Added
+
+- two
+
+## [0.1.0] - 2026-01-01
+
+- one
+"""
+
+
+def notes(folder: Path, tag: str) -> subprocess.CompletedProcess[str]:
+    (folder / "CHANGELOG.md").write_text(TWO_RELEASES, "utf-8")
+    command = [sys.executable, str(ROOT / ".ci" / "release_notes.py"), tag]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_notes_of_a_release_are_its_section(tmp_path: Path):
+    assert notes(tmp_path, "v0.2.0").stdout == "### Added\n\n- two\n"
+    assert notes(tmp_path, "v0.1.0").stdout == "- one\n"
+
+
+@pytest.mark.parametrize("tag", ["v0.3.0", "v0.2", "0.2.0", "vUnreleased", "main"])
+def test_a_tag_without_a_section_is_no_release(tmp_path: Path, tag: str):
+    done = notes(tmp_path, tag)
+    assert done.returncode == 1
+    assert f"CHANGELOG.md has no section for {tag}" in done.stderr
+    assert not done.stdout
+
+
+def test_only_a_tag_or_a_person_makes_a_release():
+    workflow = read(".github/workflows/release.yml")
+    # YAML takes the key "on" for the value true.
+    assert workflow[True] == {"push": {"tags": ["v*"]}, "workflow_dispatch": None}
+    steps = workflow["jobs"]["release"]["steps"]
+    commands = "".join(step.get("run", "") for step in steps)
+    assert commands.index("release_notes.py") < commands.index("gh release create")
+    assert "--verify-tag" in commands
