@@ -39,7 +39,7 @@ report: run
 	  --report results/report.zip --report-stylesheet workflow/report/style.css
 	@echo "Unpack results/report.zip and open report/report.html in a browser."
 
-WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
+WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest $(WORKERS) -m "not slow"
 

@@ -138,12 +138,13 @@ def test_the_digest_knows_the_order_and_not_the_spelling():
 
 def test_a_cell_has_its_variant_s_weights_and_the_run_s_settings():
     run = read_run(config(), CATALOGUE)
-    cell = run.cell("fine", "2.5e-1")
+    cells = {(one.layers, one.ratio): one.settings for one in run.variants}
+    cell = cells["fine", "2.5e-1"]
     assert (cell.alpha, cell.beta) == (10, 40)
     assert dict(cell.content_layers) == {"conv3_1": 1}
     assert dict(cell.style_layers) == {"relu1_1": 1}
     assert (cell.image_size, cell.seed) == (128, 3)
-    assert (run.cell("all", "1e-2").alpha, run.cell("all", "1e-2").beta) == (1, 100)
+    assert (cells["all", "1e-2"].alpha, cells["all", "1e-2"].beta) == (1, 100)
 
 
 def test_the_run_s_pictures_are_known_by_role_and_name():

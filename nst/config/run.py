@@ -82,12 +82,6 @@ class Run:
         """The labels of the ratios."""
         return list(dict.fromkeys(variant.ratio for variant in self.variants))
 
-    def cell(self, layers: str, ratio: str) -> Settings:
-        """Return the settings of the variant with these names."""
-        return next(
-            one.settings for one in self.variants if (one.layers, one.ratio) == (layers, ratio)
-        )
-
     @property
     def compares_recipes(self) -> bool:
         """Whether the variants are recipes alone, each at its own balance."""
