@@ -232,6 +232,7 @@ def test_what_is_black_in_a_mask_is_kept(nst, tmp_path):
         (("--mask", "photo.jpg", "--region", "white=keep"), "every region keeps the photograph"),
         (("--mask", "painting.png"), "the mask must have the shape of its picture"),
         (("--blend", "painting.png=-1"), "--blend: a weight must be at least 0"),
+        (("--blend", "painting.png=nan"), "--blend: a weight must be at least 0"),
         (("--blend", "none.png"), "none.png does not exist"),
     ],
 )

@@ -95,6 +95,11 @@ def test_the_pictures_between_two_styles_are_a_row_of_the_grid():
     assert (sheet.column_axis, sheet.columns) == ("blend", ["0", "0.5", "1"])
 
 
+def test_a_blend_is_found_however_the_accents_of_its_name_are_spelt():
+    run = planned(styles=[{"name": "e\u0301toile", "blend": {"great_wave_study": 1}}])
+    assert list(run.styles) == ["\u00e9toile"]
+
+
 def test_a_plain_style_does_not_look_at_the_content_s_mask():
     run = planned(styles=["starry_night_study", WAVE])
     assert composition_files(run, "cat", "starry_night_study") is None
@@ -185,6 +190,10 @@ def test_regions_may_describe_their_styles_and_an_image_of_the_catalogue_may_hav
                 ]
             },
             "'b' names another image 'wave' than the styles before it",
+        ),
+        (
+            {"styles": [{"name": "great_wave_study", "blend": {"great_wave_study": 1}}]},
+            "'great_wave_study' is the name of a style and of an image that",
         ),
     ],
 )

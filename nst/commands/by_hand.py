@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def _blended(text: str) -> Part[Path]:
         number = float(weight) if file else 1.0
     except ValueError:
         file, number = text, 1.0  # the name has an =
-    if number < 0:
+    if not 0 <= number < math.inf:
         raise UserError(f"--blend: a weight must be at least 0; got {text!r}")
     path = Path(file or text)
     return Part(path.name, path, number)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -77,11 +75,6 @@ def print_variants(
         for one in variants
         if (one.layers, one.ratio) == (layers, ratio)
     ]
-
-
-def settings_digest(settings: Settings) -> str:
-    """Return the sha256 of settings."""
-    return hashlib.sha256(json.dumps(settings.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
 def print_settings(settings: Settings, size: int) -> Settings:

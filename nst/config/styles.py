@@ -45,11 +45,12 @@ def read_styles(items: Iterable[Any], catalogue: Mapping[str, Entry]) -> dict[st
     blends = [_blend(item, of_images) for item in items if _is_composed(item) and "blend" in item]
     of_all = _Known({**known, **{one.name: one for one in blends}}, catalogue)
     found: list[Picture] = []
+    in_order = iter(blends)
     for item in items:
         if not _is_composed(item):
             found += resolve("styles", item, catalogue)
         elif "blend" in item:
-            found.append(of_all.listed[item["name"]])
+            found.append(next(in_order))
         else:
             found.append(_regions(item, of_all))
     return by_name("styles", found)
@@ -59,12 +60,19 @@ def ingredients(styles: Iterable[Picture]) -> dict[str, Picture]:
     """Return the images that styles are made of, by name; a plain one is made of itself.
 
     Raises:
-        ConfigError: two different images have one name.
+        ConfigError: two different images have one name, or an image that of a style made of others.
     """
     found: dict[str, Picture] = {}
+    styles = list(styles)
+    made = {style.name for style in styles if style.made_of}
     for style in styles:
         parts = [part.image for part in style.made_of.parts] if style.made_of else [style]
         for picture in parts:
+            if picture.name in made:
+                raise ConfigError(
+                    f"styles: {picture.name!r} is the name of a style and of an image that "
+                    f"{style.name!r} is made of; give the style another name"
+                )
             other = found.setdefault(picture.name, picture)
             if other != picture:
                 raise ConfigError(

@@ -73,7 +73,7 @@ def prepare_stages(images: Images, settings: Settings, device: torch.device) -> 
     narrowest = min(shapes, key=lambda size: min(size) / max(size))
     start = images.start.size if images.start else None
     sizes = stages(settings, images.content.size, narrowest, start)
-    if len(sizes) < len(settings.stages) and not start:
+    if len(sizes) < len(settings.stages) and settings.start != "file":
         logger.info("growth begins at %s px: the pictures are too narrow below", sizes[0][0])
     made = [_prepare(images, settings, device, size, steps) for size, steps in sizes]
     made[-1] = replace(made[-1], plan=replace(made[-1].plan, snapshots=settings.snapshots))

@@ -28,7 +28,7 @@ from nst.config.paths import (
     prepared,
     sheet_suffix,
 )
-from nst.config.prints import settings_digest
+from nst.config.prints import print_variants
 from nst.config.quoting import refuse_unquotable
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION
@@ -214,12 +214,9 @@ def of_prints(pattern):
 
 def print_digest(wildcards):
     """Return a digest of a print's settings, which decide its pixels."""
-    names = (wildcards.content, wildcards.style, wildcards.layers, wildcards.ratio)
-    return next(
-        settings_digest(one.settings)
-        for one in run.prints
-        if (one.content, one.style, one.layers, one.ratio) == names
-    )
+    size = int(config["prints"]["size"])
+    names = (wildcards.layers, wildcards.ratio)
+    return variants_digest(print_variants(run.variants, *names, size))
 
 
 def extractor_input(wildcards):
