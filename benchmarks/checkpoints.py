@@ -20,11 +20,11 @@ from typing import Any
 from common import DEVICE, RESULTS, save_report, studies, synchronise
 
 from nst.config.architecture import ARCHITECTURES
+from nst.config.memory import HISTORY
 from nst.config.settings import Settings
 from nst.imaging.images import fit_long_side
 from nst.method import checkpoint
 from nst.method.checkpoint import Checkpoint
-from nst.method.optimisers import HISTORY
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
 from nst.network.extractor import Extractor

@@ -52,6 +52,7 @@ def config(**changes: object) -> dict[str, object]:
         "tv_weight": 2,
         "seed": 3,
         "precision": "float32",
+        "tile_size": 1024,
         "device": "cpu",
         "mirror": "https://example.org/nst",
         "kmeans": {"images": ["kitten", "rocket"]},

@@ -57,6 +57,7 @@ PACKAGES = {
             "schema",
             "run",
             "paths",
+            "memory",
             "allocation",
             "quoting",
         ),
@@ -64,10 +65,10 @@ PACKAGES = {
     "imaging": ("bombs", "opening", "transparency", "colours", "images", "masks", "inspection"),
     "network": (
         *("shapes", "tensors", "precision"),
-        *("kernels", "extractor", "pyramid", "kmeans", "vgg", "provision"),
+        *("kernels", "extractor", "pyramid", "tiles", "kmeans", "vgg", "provision"),
     ),
     "method": (
-        *("losses", "distributions", "statistics", "regions", "objective"),
+        *("losses", "distributions", "statistics", "regions", "observe", "objective"),
         *("spectrum", "colours", "start", "optimisers", "optimise", "stages"),
         *("transfer", "checkpoint", "batches", "resilience"),
     ),

@@ -14,8 +14,9 @@ from nst.errors import ConfigError, ExtractorError
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
 from nst.network.extractor import Extractor
-from nst.network.pyramid import halve, see
+from nst.network.pyramid import halve
 from nst.network.tensors import to_image
+from nst.network.tiles import see_in_tiles
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1")
 
@@ -47,6 +48,14 @@ def test_a_half_keeps_no_pattern_that_it_is_too_small_for():
 
 
 # ---------------------------------------------------------------- layers at octaves
+
+
+def see(network: Extractor, image: torch.Tensor, layers: list[str]) -> dict[str, torch.Tensor]:
+    return {
+        name: value
+        for _, found in see_in_tiles(network, image, layers, None)
+        for name, value in found.items()
+    }
 
 
 def test_layers_are_seen_at_their_octaves(tiny):

@@ -8,9 +8,10 @@ import pytest
 import torch
 from conftest import random_image
 
+from nst.config.memory import HISTORY
 from nst.method.objective import Parts
 from nst.method.optimise import Outcome, Plan, State, optimise
-from nst.method.optimisers import HISTORY, LARGEST_STEP, PREFERENCE, TRUST, Adam, Lbfgs
+from nst.method.optimisers import LARGEST_STEP, PREFERENCE, TRUST, Adam, Lbfgs
 from nst.method.spectrum import BANDS, energy_by_band, scale_bands
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nst.config.settings import CHOICES, RANGES, UNLESS, WHOLE, Settings
+from nst.config.settings import CHOICES, OF_ALL_POSITIONS, RANGES, UNLESS, WHOLE, Settings
 from nst.errors import ConfigError
 
 NAMES = [one.name for one in fields(Settings)]
@@ -38,6 +38,8 @@ def mappings(draw: st.DrawFn) -> dict[str, object]:
         values["image_size"] = [100, 80]
     if values.get("growth"):
         values.pop("coarse_stages", None)
+    if values.get("style_loss") in OF_ALL_POSITIONS:
+        values.pop("tile_size", None)
     if values.get("alpha") == values.get("beta") == 0:
         values["alpha"] = 1.0
     return values

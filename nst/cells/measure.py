@@ -21,8 +21,8 @@ with each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import torch
@@ -40,15 +40,24 @@ from nst.cells.metrics import (
     unit_features,
 )
 from nst.config.composition import Composition
+from nst.config.memory import fitting_side
 from nst.config.settings import CONTENT_LAYERS, STYLE_LAYERS
 from nst.errors import ExtractorError
 from nst.imaging.images import fit_long_side, stretch
 from nst.imaging.masks import luma_of, split_mask
-from nst.method.losses import Moments, moments, relative_content_loss, relative_style_loss
-from nst.method.regions import weights_at
+from nst.method.losses import (
+    Moments,
+    mean_squared_error,
+    merged_moments,
+    moments,
+    relative_content_loss,
+    relative_style_loss,
+)
+from nst.method.observe import content_features, weights_in
 from nst.network.extractor import Extractor
 from nst.network.shapes import Float, Tensor
 from nst.network.tensors import mask_tensor, to_tensor
+from nst.network.tiles import Tile, see_in_tiles
 
 OF_STYLE = ("relative_style", "style_distance", "colour_distance")
 PERCEPTUAL_LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_1")
@@ -65,37 +74,45 @@ class _Part:
     patches: Sequence[PatchTarget]
     colours: Float[Tensor, "_k _q"]
 
-    def distances(self, picture: Image.Image, features: Mapping[str, Tensor]) -> dict[str, float]:
-        """Return how far a picture with these features is from the style's."""
-        mask = self.mask
-        grams = {
-            layer: moments(features[layer], weights_at(mask, features[layer]))
-            for layer in self.grams
-        }
-        colours = sliced_wasserstein(colour_quantiles(picture, mask), self.colours)
+    def distances(
+        self, picture: Image.Image, seen: Mapping[str, Sequence[Moments]]
+    ) -> dict[str, float]:
+        """Return how far a picture is from the style's, of which the tiles have these moments."""
+        colours = sliced_wasserstein(colour_quantiles(picture, self.mask), self.colours)
         return {
             "relative_style": fmean(
-                relative_style_loss(grams[layer], gram).item() for layer, gram in self.grams.items()
+                relative_style_loss(merged_moments(seen[layer]), gram).item()
+                for layer, gram in self.grams.items()
             ),
-            "style_distance": patch_distance(to_tensor(picture), self.patches, mask).item(),
+            "style_distance": patch_distance(to_tensor(picture), self.patches, self.mask).item(),
             "colour_distance": colours.item(),
         }
 
 
+Seen = Iterable[tuple[Tile, Mapping[str, Tensor]]]
+"""The tiles of a picture, each with its features by layer."""
+
+
 @dataclass(frozen=True)
 class _Target:
-    """What a picture of one size is compared with."""
+    """What a picture of one size is compared with.
+
+    ``relative`` is the relative content loss in ``content_layer``, of the mean squared error there.
+    ``seen`` are the content's features, unless it is too large to keep them.
+    """
 
     picture: Image.Image
-    content: tuple[str, Float[Tensor, "1 _c _h _w"]]
-    perceptual: Mapping[str, Float[Tensor, "1 _c _h _w"]]
+    content_layer: str
+    relative: Callable[[Tensor], Tensor]
+    perceptual: Sequence[str]
+    seen: Sequence[tuple[Tile, Mapping[str, Tensor]]] | None
     style: Sequence[_Part]
 
     @property
     def layers(self) -> set[str]:
         """All the layers that are looked at."""
         return {
-            *(self.content[0], *self.perceptual),
+            *(self.content_layer, *self.perceptual),
             *(layer for part in self.style for layer in part.grams),
         }
 
@@ -117,14 +134,40 @@ class Measure:
         if picture.size not in self._targets:
             self._targets[picture.size] = self._measure_targets(picture.size)
         target = self._targets[picture.size]
-        features = self._look(picture, target.layers)
+        of_content, grams = self._compare(picture, target)
         ssim = structural_similarity(picture, target.picture)
-        distances = [(part.share, part.distances(picture, features)) for part in target.style]
+        distances = [
+            (part.share, part.distances(picture, seen))
+            for part, seen in zip(target.style, grams, strict=True)
+        ]
         return {
-            **_compare(features, target),
+            **of_content,
             **{name: sum(share * one[name] for share, one in distances) for name in OF_STYLE},
             **({} if ssim is None else {"ssim": ssim}),
         }
+
+    def _compare(
+        self, picture: Image.Image, target: _Target
+    ) -> tuple[dict[str, float], list[dict[str, list[Moments]]]]:
+        """Return the measures of the content, and the tiles' moments for each part of the style."""
+        relative, distances = 0.0, dict.fromkeys(target.perceptual, 0.0)
+        grams: list[dict[str, list[Moments]]] = [
+            {layer: [] for layer in part.grams} for part in target.style
+        ]
+        kept = target.seen or self._look(target.picture, target.layers)
+        for (tile, found), (_, wanted) in zip(
+            self._look(picture, target.layers), kept, strict=True
+        ):
+            layer = target.content_layer
+            error = mean_squared_error(found[layer], wanted[layer])
+            relative += tile.share(layer) * target.relative(error).item()
+            for layer in distances:
+                distance = feature_distance(found[layer], unit_features(wanted[layer])).item()
+                distances[layer] += tile.share(layer) * distance
+            for part, of_part in zip(target.style, grams, strict=True):
+                for layer, parts in of_part.items():
+                    parts.append(_moments(found[layer], part.mask, tile, layer))
+        return {"relative_content": relative, "content_distance": fmean(distances.values())}, grams
 
     def _measure_targets(self, size: tuple[int, int]) -> _Target:
         """Measure the content and the style for results of one size, (width, height) in px."""
@@ -132,14 +175,20 @@ class Measure:
         pictures = [fit_long_side(one.image, max(size)) for one in self._style.parts]
         side = min(min(one.size) for one in (content, *pictures))
         (content_layer,) = self._present(CONTENT_LAYERS, side) or [self._deepest(side)]
-        perceptual = self._present(PERCEPTUAL_LAYERS, side)
-        of_content = self._look(content, {content_layer, *perceptual})
-        return _Target(
+        of_content = content_features(
+            self._extractor, self._tensor(content), [content_layer], self._side(content)
+        )
+        target = _Target(
             picture=content,
-            content=(content_layer, of_content[content_layer]),
-            perceptual={layer: unit_features(of_content[layer]) for layer in perceptual},
+            content_layer=content_layer,
+            relative=relative_content_loss(of_content[content_layer]),
+            perceptual=self._present(PERCEPTUAL_LAYERS, side),
+            seen=None,
             style=list(self._style_parts(size, self._present(STYLE_LAYERS, side))),
         )
+        if self._side(content) is None:
+            target = replace(target, seen=list(self._look(content, target.layers)))
+        return target
 
     def _style_parts(self, size: tuple[int, int], layers: Sequence[str]) -> Iterator[_Part]:
         """Yield each of the style's pictures, measured; their shares sum to 1."""
@@ -156,23 +205,29 @@ class Measure:
                 picture = fit_long_side(part.image, max(size))
                 mask = None if part.mask is None else luma_of(part.mask, picture.size)
                 of_part = mask_tensor(mask)
-                grams = {
-                    layer: moments(found, weights_at(of_part, found))
-                    for layer, found in self._look(picture, layers).items()
-                }
+                grams: dict[str, list[Moments]] = {layer: [] for layer in layers}
+                for tile, features in self._look(picture, layers):
+                    for layer, found in features.items():
+                        grams[layer].append(_moments(found, of_part, tile, layer))
                 yield _Part(
                     share=part.weight * share / sum(regions.values()),
                     mask=masks[colour],
-                    grams=grams,
+                    grams={layer: merged_moments(parts) for layer, parts in grams.items()},
                     patches=measure_patches(to_tensor(picture), of_part),
                     colours=colour_quantiles(picture, of_part),
                 )
 
-    def _look(self, picture: Image.Image, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Return a picture's features."""
-        device = next(self._extractor.parameters()).device
-        features: dict[str, Tensor] = self._extractor(to_tensor(picture).to(device), set(layers))
-        return features
+    def _look(self, picture: Image.Image, layers: Collection[str]) -> Seen:
+        """Yield a picture's features, in tiles if it is too large."""
+        return see_in_tiles(self._extractor, self._tensor(picture), layers, self._side(picture))
+
+    def _tensor(self, picture: Image.Image) -> Float[Tensor, "1 3 h w"]:
+        """Bring a picture to where the network is."""
+        return to_tensor(picture).to(next(self._extractor.parameters()).device)
+
+    def _side(self, picture: Image.Image) -> int | None:
+        """Return the side of the tiles in which a picture is looked at, if it is too large."""
+        return fitting_side(self._extractor.architecture, picture.width * picture.height)
 
     def _present(self, layers: Iterable[str], side: int) -> list[str]:
         """Keep the layers that the extractor has, and that pictures of this shorter side have."""
@@ -191,13 +246,7 @@ class Measure:
         return self._present(self._extractor.architecture.layers, side)[-1]
 
 
-def _compare(features: Mapping[str, Tensor], target: _Target) -> dict[str, float]:
-    """Return the measures of features, each the mean of its layers."""
-    content_layer, content = target.content
-    return {
-        "relative_content": relative_content_loss(features[content_layer], content).item(),
-        "content_distance": fmean(
-            feature_distance(features[layer], other).item()
-            for layer, other in target.perceptual.items()
-        ),
-    }
+def _moments(features: Tensor, mask: Mask, tile: Tile, layer: str) -> Moments:
+    """Measure a tile's moments within a mask of the whole picture."""
+    weights = weights_in(mask, tile, layer)
+    return moments(features, None if weights is None else weights.to(features.device))

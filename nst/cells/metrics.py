@@ -105,8 +105,8 @@ def _sample(positions: int) -> Tensor:
     return torch.randperm(positions, generator=torch.Generator().manual_seed(SEED))[:POSITIONS]
 
 
-def sampled(points: Float[Tensor, "n d"]) -> Float[Tensor, "_m d"]:
-    """Keep at most ``POSITIONS`` of the points, the same ones for every picture of a size."""
+def sampled(points: Tensor) -> Tensor:
+    """Keep at most ``POSITIONS`` of points, n d, the same ones for every picture of a size."""
     if len(points) <= POSITIONS:
         return points
     return points[_sample(len(points)).to(points.device)]
@@ -213,14 +213,17 @@ def _projected_quantiles(
 
 
 def _project(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> Float[Tensor, "k n"]:
-    """Return each patch's component along each direction: a convolution."""
-    along = directions(3 * PATCH * PATCH, PATCH_DIRECTIONS).to(octave)
-    projected = functional.conv2d(octave, along.view(-1, 3, PATCH, PATCH))[0].flatten(1)
+    """Return the components along each direction of patches, drawn if there are too many."""
+    windows = octave[0].unfold(1, PATCH, 1).unfold(2, PATCH, 1)  # 3 rows columns 7 7, a view
+    positions = torch.arange(windows.shape[1] * windows.shape[2])
     middles = mask_at(mask, octave)
     if middles is not None:
         reach = PATCH // 2
-        projected = inside(projected, middles[..., reach:-reach, reach:-reach])
-    return sampled(projected.T).T
+        positions = inside(positions[None], middles[..., reach:-reach, reach:-reach])[0]
+    chosen = sampled(positions[:, None])[:, 0]
+    rows, columns = chosen // windows.shape[2], chosen % windows.shape[2]
+    patches = windows[:, rows, columns].transpose(0, 1).flatten(1)  # n 3*7*7
+    return directions(3 * PATCH * PATCH, PATCH_DIRECTIONS).to(octave) @ patches.T
 
 
 def mask_at(mask: Mask, picture: Float[Tensor, "1 _c h w"]) -> Mask:
@@ -232,8 +235,8 @@ def mask_at(mask: Mask, picture: Float[Tensor, "1 _c h w"]) -> Mask:
     )
 
 
-def inside(values: Float[Tensor, "k n"], mask: Mask) -> Float[Tensor, "k m"]:
-    """Keep the positions of which half or more lies in a mask; or those that are most in it."""
+def inside(values: Tensor, mask: Mask) -> Tensor:
+    """Of values, k n, keep the positions of which half or more lies in a mask, or most does."""
     if mask is None:
         return values
     shares = mask.flatten()

@@ -12,7 +12,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nst.config.architecture import ARCHITECTURES, Architecture
+from nst.config.architecture import ARCHITECTURES
+from nst.config.memory import (
+    FLOAT,
+    bytes_per_pixel,
+    convolutions,
+    remembered_pairs,
+    tile_side,
+)
 from nst.config.octaves import split_octave
 from nst.config.settings import Settings
 
@@ -22,9 +29,10 @@ FLOPS = {"cpu": 1e11, "gpu": 2e12}  # sustained in float32: half of two AVX-512 
 FINISHING = 10  # evaluations' worth of measuring and writing a cell
 START = 10  # minutes: Python, torch and the network from a busy file system
 
-FLOAT = 4  # bytes
 BASE = 4000  # MB: Python, torch, the weights: 700 measured on a CPU; CUDA's libraries take more
-COPIES = 4.0  # of the used layers' features, gradients with them: 2.6 to 3.3 measured with VGG-19
+PICTURES = 16  # of the result's size, in float32, beside the optimiser's history
+TILES = 2  # at once: one with its margin, and what is left of the one before
+AGAIN = 1.5  # times the operations, in tiles: features are computed twice, and margins
 STYLE_SHARE = 0.5  # of a content's memory per pixel: the style's features are not differentiated
 UNKNOWN_STRETCH = 2.0  # longer over shorter side of a content, where that counts
 
@@ -63,18 +71,27 @@ def _operations(settings: Settings) -> float:
     """Count the floating-point operations of a cell, through all its stages."""
     per_pixel = OPERATIONS * _octaves(settings) * sum(_multiply_adds(_used(settings), settings))
     final = _content_pixels(settings, settings.image_size)
-    evaluated = sum(steps * _content_pixels(settings, size) for size, steps in settings.stages)
+    evaluated = sum(
+        steps * pixels * (1.0 if tile_side(settings, pixels) is None else AGAIN)
+        for size, steps in settings.stages
+        for pixels in [_content_pixels(settings, size)]
+    )
     return per_pixel * (evaluated + FINISHING * final)
 
 
 def _memory(settings: Settings) -> float:
-    """Return the bytes of a cell's features, gradients and workspaces at its final size."""
-    features: float = sum(
-        width / 4**block for block, width in _convolutions(_used(settings), settings)
-    )
+    """Return the bytes of a cell's features, gradients and workspaces at its final size.
+
+    In tiles, of the largest of them, and of all else that is as large as the picture.
+    """
     pixels = _content_pixels(settings, settings.image_size)
-    pixels = max(pixels, STYLE_SHARE * _style_pixels(settings))
-    return COPIES * FLOAT * features * pixels * _octaves(settings)
+    seen = max(pixels, STYLE_SHARE * _style_pixels(settings)) * _octaves(settings)
+    side = tile_side(settings, pixels)
+    if side is not None:
+        seen = min(seen, TILES * side**2)
+    pictures = PICTURES + 2 * remembered_pairs(pixels)
+    features = bytes_per_pixel(_layers(_used(settings), settings))
+    return features * seen + 3 * FLOAT * pictures * pixels
 
 
 def _used(settings: Settings) -> int:
@@ -98,16 +115,14 @@ def _octaves(settings: Settings) -> float:
     )
 
 
-def _convolutions(used: int, settings: Settings) -> Sequence[tuple[int, int]]:
+def _layers(used: int, settings: Settings) -> Sequence[tuple[int, int]]:
     """List block and width of the first ``used`` convolutions."""
-    architecture: Architecture = ARCHITECTURES[settings.extractor]
-    every = [(block, width) for block, widths in enumerate(architecture.widths) for width in widths]
-    return every[:used]
+    return convolutions(ARCHITECTURES[settings.extractor])[:used]
 
 
 def _multiply_adds(used: int, settings: Settings) -> list[float]:
     """List the multiply-adds of each convolution, per pixel of the picture."""
-    layers = _convolutions(used, settings)
+    layers = _layers(used, settings)
     inputs = [3, *(width for _, width in layers[:-1])]
     pairs = zip(inputs, layers, strict=True)
     return [9 * before * width / 4**block for before, (block, width) in pairs]

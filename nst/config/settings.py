@@ -47,6 +47,8 @@ CONTENT_LAYERS: Mapping[str, float] = MappingProxyType({"relu4_2": 1.0})
 STYLE_LAYERS: Mapping[str, float] = MappingProxyType(
     {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 )
+OF_ALL_POSITIONS = frozenset({"sliced_wasserstein", "nearest"})
+"""The style losses that sort or look through the positions, so not a picture tile by tile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +61,8 @@ class Settings:
     blended style, at 0, to the last, at 1; None stands for the style's own weights.
     ``coarse_stages`` are pairs of a size and a number of iterations to go through before;
     ``growth`` is the number at each half of ``image_size`` to go through, from about
-    ``SMALLEST_STAGE`` px. config/README.md says what each of them does. ``from_mapping`` checks the
-    values.
+    ``SMALLEST_STAGE`` px. ``tile_size`` is the side, in px, above which a picture is computed in
+    tiles. config/README.md says what each of them does. ``from_mapping`` checks the values.
     """
 
     alpha: float = 1.0
@@ -97,6 +99,7 @@ class Settings:
     snapshots: tuple[int, ...] = ()
     seed: int = 0
     precision: PrecisionName = "auto"
+    tile_size: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
         for name in ("content_layers", "style_layers"):
@@ -186,9 +189,12 @@ WHOLE: Mapping[str, tuple[int, int]] = MappingProxyType(
         "iterations": (1, 100_000),
         "growth": (0, 100_000),
         "seed": (0, 2**63 - 1),
+        "tile_size": (64, 8192),
     }
 )
-UNLESS: Mapping[str, object] = MappingProxyType({"octaves": "auto", "blend": None})
+UNLESS: Mapping[str, object] = MappingProxyType(
+    {"octaves": "auto", "blend": None, "tile_size": "auto"}
+)
 """What may stand in the place of a number."""
 SIDE = (32, 8192)  # px
 SMALLEST_STAGE = 64  # px: the longer side below which a picture does not begin to grow
@@ -274,6 +280,11 @@ def _check_together(settings: Settings) -> None:
     if settings.coarse_stages and settings.growth:
         raise ConfigError(
             "coarse_stages and growth both name sizes to go through; give one of them"
+        )
+    if settings.tile_size != "auto" and settings.style_loss in OF_ALL_POSITIONS:
+        raise ConfigError(
+            f"tile_size must be auto with style_loss: {settings.style_loss}, which needs all "
+            f"positions at once; got {settings.tile_size}. Remove it, or choose covariance."
         )
     late = [one for one in settings.snapshots if one > settings.iterations]
     if late:

@@ -1,13 +1,14 @@
 """The losses of style transfer: pure functions of features, one value per picture of the batch.
 
-A content loss compares features, a style loss compares their moments. Each takes the generated
-picture's and the target's, and the target may have a batch of one, shared by all. Adding a
-normalisation is adding a function here, its name in a table below, and in ``nst.config.settings``.
+A content loss takes the mean squared error of the features, a style loss compares their moments.
+The target may have a batch of one, shared by all. Adding a normalisation is adding a function here,
+its name in a table below, and in ``nst.config.settings``.
 """
 
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,7 +63,8 @@ class Moments:
         return _positive(_mean_square(covariance / self.scales))
 
 
-ContentLoss = Callable[[Tensor, Tensor], Tensor]
+OfError = Callable[[Tensor], Tensor]
+"""A content loss against one target, as a function of ``mean_squared_error``."""
 StyleLoss = Callable[[Moments, Moments], Tensor]
 
 
@@ -80,7 +82,7 @@ def moments(
         mean, gram = _Moments.apply(flat, None, flat.shape[1])
         return Moments(mean, gram, flat.shape[1])
     roots = weights.flatten(2).transpose(1, 2).sqrt().to(flat.dtype)  # (1, h*w, 1)
-    total = weights.sum()
+    total = weights.sum().clamp(min=1e-20)  # a tile may have none of a region
     mean, gram = _Moments.apply(flat, roots, total)
     return Moments(mean, gram, total)
 
@@ -94,40 +96,44 @@ def blended_moments(parts: Sequence[tuple[float, Moments]]) -> Moments:
     )
 
 
-def relative_content_loss(
+def merged_moments(parts: Sequence[Moments]) -> Moments:
+    """Return the moments of a picture from those of its tiles, which have no position in common."""
+    if len(parts) == 1:
+        return parts[0]
+    total = functools.reduce(operator.add, (one.positions for one in parts))
+    return Moments(
+        functools.reduce(torch.add, [one.positions / total * one.mean for one in parts]),
+        functools.reduce(torch.add, [one.positions / total * one.gram for one in parts]),
+        total,
+    )
+
+
+def mean_squared_error(
     generated: Float[Tensor, "b c h w"], target: Float[Tensor, "#b c h w"]
 ) -> Float[Tensor, " b"]:
+    """Return the mean of (F - P)² over a picture's features: all that a content loss takes."""
+    error: Tensor = _MeanSquaredError.apply(generated, target)
+    return error
+
+
+def relative_content_loss(target: Float[Tensor, "#b c h w"]) -> OfError:
     """Return the mean squared error of the features over the variance of the target's.
 
     0 is the content itself, 1 is as far from it as a picture without any. The project's own: its
     size does not depend on the layer, the network or the resolution.
     """
-    return mean_content_loss(generated, target) / _variance(target)
+    variance = _positive(target.var(dim=(1, 2, 3), correction=0))
+    return lambda error: error / variance
 
 
-def half_sum_content_loss(
-    generated: Float[Tensor, "b c h w"], target: Float[Tensor, "#b c h w"]
-) -> Float[Tensor, " b"]:
+def half_sum_content_loss(target: Float[Tensor, "#b c h w"]) -> OfError:
     """Return ½ Σ (F - P)²: Gatys et al. (2016), equation 1."""
-    return mean_content_loss(generated, target) * generated[0].numel() / 2
+    return lambda error: error * target[0].numel() / 2
 
 
-def mean_content_loss(
-    generated: Float[Tensor, "b c h w"], target: Float[Tensor, "#b c h w"]
-) -> Float[Tensor, " b"]:
+def mean_content_loss(_: Float[Tensor, "#b c h w"]) -> OfError:
     """Return the mean of (F - P)², as most implementations have it."""
-    error: Tensor = _MeanSquaredError.apply(generated, target)
-    return error
-
-
-def content_loss_against(
-    name: str, target: Float[Tensor, "#b c h w"]
-) -> Callable[[Tensor], Tensor]:
-    """Return the content loss of a name against one target, whose variance is computed once."""
-    if name != "relative":
-        return lambda generated: CONTENT_LOSSES[name](generated, target)
-    variance = _variance(target)
-    return lambda generated: mean_content_loss(generated, target) / variance
+    return lambda error: error
 
 
 def relative_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
@@ -335,11 +341,6 @@ def _neighbour_differences(images: Float[Tensor, "b c h w"]) -> tuple[Tensor, Te
     return images[:, :, 1:] - images[:, :, :-1], images[:, :, :, 1:] - images[:, :, :, :-1]
 
 
-def _variance(target: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """Return the variance of each picture's features, never zero."""
-    return _positive(target.var(dim=(1, 2, 3), correction=0))
-
-
 def _mean_square(values: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
     """Average the squares of each picture's values."""
     return values.square().flatten(1).mean(1)
@@ -350,7 +351,7 @@ def _positive(scale: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     return scale.clamp(min=1e-20)
 
 
-CONTENT_LOSSES: Mapping[str, ContentLoss] = MappingProxyType(
+CONTENT_LOSSES: Mapping[str, Callable[[Tensor], OfError]] = MappingProxyType(
     {
         "relative": relative_content_loss,
         "half_sum": half_sum_content_loss,

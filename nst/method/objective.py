@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
+from nst.config.memory import tile_side
 from nst.config.octaves import Size, Taps
 from nst.config.settings import Settings
-from nst.method.losses import TV_LOSSES, content_loss_against
-from nst.method.regions import Region, weights_at
-from nst.method.statistics import LOSSES_OF_SHARES, STATISTICS, Statistic
+from nst.method.losses import CONTENT_LOSSES, TV_LOSSES
+from nst.method.observe import Observer, content_features, measure_style
+from nst.method.regions import Region
+from nst.method.statistics import LOSSES_OF_SHARES, STATISTICS
 from nst.network.extractor import Extractor
-from nst.network.pyramid import see
 from nst.network.shapes import Float, Tensor
 
 SUMS = ("content", "style", "tv", "total")
@@ -28,7 +29,7 @@ class Targets:
     ``content`` has features by layer; ``style``, for each of the ``regions``, what the statistic
     measured, by layer; those that keep the photograph are left out. ``sizes`` are those of content
     and style, (width, height) in px, and ``halvings`` says how often they were halved against those
-    in the end: together, which octaves there are.
+    in the end: together, which octaves there are. ``side`` is that of the tiles, if there are any.
     """
 
     content: Mapping[str, Float[Tensor, "1 _c _h _w"]]
@@ -36,6 +37,7 @@ class Targets:
     regions: Sequence[Region]
     sizes: tuple[Size, Size]
     halvings: int = 0
+    side: int | None = None
 
     def taps(self, cell: Settings) -> Taps:
         """Return the layers in which a cell is compared."""
@@ -75,33 +77,38 @@ def measure_targets(
     styles = [_size(part.image) for region in painted for part in region.parts]
     sizes = _size(content), min(styles, key=min, default=_size(content))
     taps = [cell.taps(*sizes, halvings) for cell in cells]
-    statistic = STATISTICS[cells[0].style_loss]
-    style_layers = _used(one.style for one in taps)
-    # Against a target in float32, the features' error is one in float32 too.
-    at_least = torch.promote_types(extractor.dtype, torch.float32)
+    side = tile_side(cells[0], content[0, 0].numel())
     with torch.no_grad():
-        content_features = see(extractor, content, _used(one.content for one in taps))
         return Targets(
-            content={layer: features.to(at_least) for layer, features in content_features.items()},
-            style=[_measure_region(extractor, one, statistic, style_layers) for one in painted],
+            content=content_features(extractor, content, _used(one.content for one in taps), side),
+            style=[
+                _measure_region(extractor, region, cells[0], _used(one.style for one in taps), side)
+                for region in painted
+            ],
             regions=painted,
             sizes=sizes,
             halvings=halvings,
+            side=side,
         )
 
 
 def _measure_region(
-    extractor: Extractor, region: Region, statistic: Statistic, layers: Sequence[str]
+    extractor: Extractor,
+    region: Region,
+    kinds: Settings,
+    layers: Sequence[str],
+    side: int | None,
 ) -> dict[str, Any]:
     """Measure a region's style by layer: that of each of its parts, blended by their weights."""
-    at_least = torch.promote_types(extractor.dtype, torch.float32)
-    measured: dict[str, list[tuple[float, Any]]] = {layer: [] for layer in layers}
-    for part in region.parts:
-        for layer, features in see(extractor, part.image, layers).items():
-            looked_at = weights_at(part.mask, features)
-            found = statistic.measure(features.to(at_least), looked_at)
-            measured[layer].append((part.weight, found))
-    return {layer: statistic.blend(parts) for layer, parts in measured.items()}
+    statistic = STATISTICS[kinds.style_loss]
+    measured = [
+        (part.weight, measure_style(extractor, part, statistic, layers, side))
+        for part in region.parts
+    ]
+    return {
+        layer: statistic.blend([(weight, found[layer]) for weight, found in measured])
+        for layer in layers
+    }
 
 
 class Objective:
@@ -113,11 +120,10 @@ class Objective:
     """
 
     def __init__(self, extractor: Extractor, targets: Targets, cells: Sequence[Settings]) -> None:
-        self._extractor = extractor
         self._targets = targets
         kinds = cells[0]
         self._content_losses = {
-            layer: content_loss_against(kinds.content_loss, target)
+            layer: CONTENT_LOSSES[kinds.content_loss](target)
             for layer, target in targets.content.items()
         }
         self._statistic = STATISTICS[kinds.style_loss]
@@ -143,14 +149,23 @@ class Objective:
         taps = [targets.taps(cell) for cell in cells]
         self._content_weights = columns([one.content for one in taps], kinds.content_loss)
         self._style_weights = columns([one.style for one in taps], kinds.style_loss)
+        self._observe = Observer(
+            extractor,
+            self._statistic,
+            content={layer: targets.content[layer] for layer in self._content_weights},
+            style_layers=self._style_weights,
+            regions=targets.regions,
+            side=targets.side,
+        )
 
     def __call__(self, images: Float[Tensor, "b 3 _h _w"]) -> Parts:
         """Evaluate the losses of ``images``, RGB in [0, 1], one row per cell."""
-        features = see(self._extractor, images, {*self._content_weights, *self._style_weights})
+        seen = self._observe(images)
         content = {
-            layer: self._content_losses[layer](features[layer]) for layer in self._content_weights
+            layer: self._content_losses[layer](seen.errors[layer])
+            for layer in self._content_weights
         }
-        style = {layer: self._style(layer, features[layer]) for layer in self._style_weights}
+        style = {layer: self._style(layer, seen.styles[layer]) for layer in self._style_weights}
         content_sum = _weighted_sum(content, self._content_weights)
         style_sum = _weighted_sum(style, self._style_weights)
         tv = self._tv_loss(images)
@@ -165,12 +180,13 @@ class Objective:
             },
         )
 
-    def _style(self, layer: str, features: Float[Tensor, "b _c _h _w"]) -> Float[Tensor, " b"]:
+    def _style(self, layer: str, seen: Sequence[Any]) -> Float[Tensor, " b"]:
         """Return the style loss of a layer: the regions', each by its share of the picture."""
         losses = [
-            region.share
-            * self._statistic.loss(features, weights_at(region.mask, features), target[layer])
-            for region, target in zip(self._targets.regions, self._targets.style, strict=True)
+            region.share * self._statistic.compare(found, target[layer])
+            for region, found, target in zip(
+                self._targets.regions, seen, self._targets.style, strict=True
+            )
         ]
         return functools.reduce(torch.add, losses)
 

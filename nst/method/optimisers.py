@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from nst.config.memory import remembered_pairs
 from nst.method.spectrum import (
     energy_by_band,
     favour_low_frequencies,
@@ -20,7 +21,6 @@ from nst.method.spectrum import (
 )
 from nst.network.shapes import Float, Tensor
 
-HISTORY = 10  # pairs; 20 or 40 gained 1 %
 FIRST_STEP = 0.01  # largest change of a pixel in the first step, on the [0, 1] scale
 # Power of 1/frequency, as long as nothing is known of the picture's own curvature.
 PREFERENCE = 0.5
@@ -84,7 +84,7 @@ class Lbfgs:
         energies = torch.stack([energy_by_band(step), energy_by_band(change)], dim=1)
         energies = torch.where(usable[..., 0], energies, 0.0)  # b 2 bands
         self._pairs.append((step, change, torch.where(usable, 1 / product, 0.0), energies))
-        del self._pairs[:-HISTORY]
+        del self._pairs[: -remembered_pairs(step[0, 0].numel())]
 
     def _apply_inverse_hessian(self, gradient: Tensor) -> Tensor:
         """Run the two-loop recursion over the remembered pairs.

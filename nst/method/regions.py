@@ -42,18 +42,14 @@ class Region:
 
 
 def weights_at(
-    mask: Float[Tensor, "1 1 h w"] | None, features: Float[Tensor, "b c h2 w2"]
+    mask: Float[Tensor, "1 1 h w"] | None, size: tuple[int, int]
 ) -> Float[Tensor, "1 1 h2 w2"] | None:
-    """Return how much of each position of ``features`` lies in a mask.
+    """Return how much of each position of features, (height, width) of them, lies in a mask.
 
     A position stands for the pixels that it was pooled from. Its receptive field is wider, so near
     a border a little of the neighbouring region is seen too, as in a photograph's own features.
     """
-    if mask is None:
-        return None
-    return functional.adaptive_avg_pool2d(mask, (features.shape[2], features.shape[3])).to(
-        features.device
-    )
+    return None if mask is None else functional.adaptive_avg_pool2d(mask, size)
 
 
 def put_together(

@@ -18,7 +18,7 @@ from nst.method.distributions import (
     sliced_wasserstein_style_loss,
     style_quantiles,
 )
-from nst.method.losses import STYLE_LOSSES, StyleLoss, blended_moments, moments
+from nst.method.losses import STYLE_LOSSES, StyleLoss, blended_moments, merged_moments, moments
 from nst.network.shapes import Float, Tensor
 
 Weights = Float[Tensor, "1 1 _h _w"] | None
@@ -29,32 +29,49 @@ Weights = Float[Tensor, "1 1 _h _w"] | None
 class Statistic:
     """One way to compare features with a style's.
 
-    ``measure`` takes features of one picture and its weights, and returns what the others take: in
-    ``blend``, from several styles with their shares; in ``loss``, to compare each picture of a
-    batch, which gives one value for each.
+    ``measure`` takes features of one style and its weights; ``blend`` what was measured of several,
+    with their shares. ``look`` takes features of a batch, and ``compare`` what it returns and what
+    was measured, and returns one value for each picture. ``merge``, if what ``look`` returns can be
+    added up, takes that of a picture's tiles; ``measure`` then returns the same.
     """
 
     measure: Callable[[Tensor, Weights], Any]
     blend: Callable[[Sequence[tuple[float, Any]]], Any]
-    loss: Callable[[Tensor, Weights, Any], Tensor]
+    look: Callable[[Tensor, Weights], Any]
+    compare: Callable[[Any, Any], Tensor]
+    merge: Callable[[Sequence[Any]], Any] | None = None
+
+    def loss(self, features: Tensor, weights: Weights, target: Any) -> Tensor:
+        """Compare the features of a batch with what was measured."""
+        return self.compare(self.look(features, weights), target)
 
 
 def _of_moments(loss: StyleLoss) -> Statistic:
     """Return the statistic that compares moments by a loss."""
+    return Statistic(moments, blended_moments, moments, loss, merged_moments)
+
+
+def _of_features(
+    measure: Callable[[Tensor, Weights], Any],
+    blend: Callable[[Sequence[tuple[float, Any]]], Any],
+    loss: Callable[[Tensor, Weights, Any], Tensor],
+) -> Statistic:
+    """Return the statistic that needs the features themselves, of all positions, for its loss."""
     return Statistic(
-        moments,
-        blended_moments,
-        lambda features, weights, target: loss(moments(features, weights), target),
+        measure,
+        blend,
+        lambda features, weights: (features, weights),
+        lambda seen, target: loss(seen[0], seen[1], target),
     )
 
 
 STATISTICS: Mapping[str, Statistic] = MappingProxyType(
     {
         **{name: _of_moments(loss) for name, loss in STYLE_LOSSES.items()},
-        "sliced_wasserstein": Statistic(
+        "sliced_wasserstein": _of_features(
             style_quantiles, blended_quantiles, sliced_wasserstein_style_loss
         ),
-        "nearest": Statistic(sample_features, merged_samples, nearest_style_loss),
+        "nearest": _of_features(sample_features, merged_samples, nearest_style_loss),
     }
 )
 # Under these, layer weights are scaled to sum to 1, so that taking more layers does not shift the

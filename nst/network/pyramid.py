@@ -6,13 +6,12 @@ large (Snelgrove, "High-resolution multi-scale neural texture synthesis", 2017).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch.nn import functional
 
 from nst.config.octaves import split_octave
-from nst.network.extractor import Extractor
 from nst.network.shapes import Float, Tensor
 
 
@@ -29,22 +28,18 @@ def halve(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h//2 w//2"]:
     return functional.conv2d(padded, kernel, stride=2, groups=channels)
 
 
-def see(
-    extractor: Extractor, images: Float[Tensor, "b 3 h w"], layers: Collection[str]
-) -> dict[str, Float[Tensor, "b _c _h _w"]]:
-    """Return the features of ``layers``, each at its octave and under its whole name.
+def octaves(
+    images: Float[Tensor, "b 3 h w"], layers: Collection[str]
+) -> Iterator[tuple[Float[Tensor, "b 3 _h _w"], Mapping[str, str]]]:
+    """Yield pictures at each octave that ``layers`` name, with their whole names by layer.
 
-    At each octave, only what is asked for there is computed. A name without an octave is of the
-    picture as it is.
+    A name without an octave is of the picture as it is.
     """
     wanted: dict[int, dict[str, str]] = {}
     for name in layers:
         layer, octave = split_octave(name)
         wanted.setdefault(octave, {})[layer] = name
-    features = {}
-    for octave in range(max(wanted) + 1):
+    for octave in range(max(wanted, default=-1) + 1):
         images = halve(images) if octave else images
-        names = wanted.get(octave, {})
-        found = extractor(images, names) if names else {}
-        features.update({names[layer]: value for layer, value in found.items()})
-    return features
+        if octave in wanted:
+            yield images, wanted[octave]

@@ -1,0 +1,62 @@
+"""How much memory a picture's features take, and what is done about it when that is too much.
+
+Decided by the size of the picture, its layers and the network alone: what a machine happens to have
+free must not decide how a result is rounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from nst.config.architecture import ARCHITECTURES, Architecture
+from nst.config.settings import OF_ALL_POSITIONS, Settings
+
+FLOAT = 4  # bytes
+GIB = 2**30
+COPIES = 4.0  # of the used layers' features, gradients with them: 2.6 to 3.3 measured with VGG-19
+WHOLE = 5 * GIB  # at most, of the features of a picture that is not cut into tiles
+OF_TILE = 2 * GIB  # of those of a tile, without its margin
+STEP = 64  # px, of which a tile's side is a multiple
+HISTORY = 10  # pairs; 20 or 40 gained 1 %
+OF_HISTORY = 1.5 * GIB  # at most, of what the optimiser remembers of one picture
+
+
+def tile_side(settings: Settings, pixels: int | float) -> int | None:
+    """Return the longest side of the tiles that a picture is computed in, or None for no tiles.
+
+    Only statistics that can be added up can be had in tiles.
+    """
+    if settings.tile_size != "auto":
+        return settings.tile_size if pixels > settings.tile_size**2 else None
+    if settings.style_loss in OF_ALL_POSITIONS:
+        return None
+    return fitting_side(ARCHITECTURES[settings.extractor], pixels)
+
+
+def fitting_side(architecture: Architecture, pixels: int | float) -> int | None:
+    """Return the side of the tiles that are small enough for a network, or None if all of it is.
+
+    A picture of which the features take more than ``WHOLE`` is cut into tiles of which they take
+    ``OF_TILE``. All layers count, so that a cell does not depend on those that others look at.
+    """
+    each = bytes_per_pixel(convolutions(architecture))
+    if each * pixels <= WHOLE:
+        return None
+    return math.floor(math.sqrt(OF_TILE / each) / STEP) * STEP
+
+
+def remembered_pairs(pixels: int | float) -> int:
+    """Return how many pairs of a step and a change of gradient L-BFGS keeps of a picture."""
+    return max(2, min(HISTORY, math.floor(OF_HISTORY / (2 * 3 * FLOAT * pixels))))
+
+
+def bytes_per_pixel(layers: Sequence[tuple[int, int]]) -> float:
+    """Return what an evaluation holds of the features of convolutions, for each of its pixels."""
+    values: float = sum(width / 4**block for block, width in layers)
+    return COPIES * FLOAT * values
+
+
+def convolutions(architecture: Architecture) -> Sequence[tuple[int, int]]:
+    """List block, from 0, and width of each convolution of a network."""
+    return [(block, width) for block, widths in enumerate(architecture.widths) for width in widths]

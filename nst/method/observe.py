@@ -1,0 +1,162 @@
+"""What the losses need to know of pictures, seen as a whole or tile by tile.
+
+In tiles, features are computed twice: once for what is added up over all of them, and once more,
+tile by tile, for the gradient. The sum is the gradient of the whole, to rounding (Galerne, Raad,
+Lezama and Morel, "Scaling painting style transfer", 2024).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from nst.config.composition import Part
+from nst.method.losses import mean_squared_error
+from nst.method.regions import Region, weights_at
+from nst.method.statistics import Statistic, Weights
+from nst.network.extractor import Extractor
+from nst.network.pyramid import octaves
+from nst.network.shapes import Float, Tensor
+from nst.network.tiles import Tile, cut, features_of, see_in_tiles, views
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is known of a batch of pictures, or of a part of them, by layer.
+
+    ``errors`` is how far the features are from the content's, as ``mean_squared_error``; ``styles``
+    has, for each region, what the statistic looks at.
+    """
+
+    errors: Mapping[str, Float[Tensor, " b"]]
+    styles: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Looks at pictures in some layers, in tiles of at most ``side`` px, or without them.
+
+    ``content`` has the features to compare with, by layer; in ``style_layers``, the ``regions`` are
+    looked at by the ``statistic``.
+    """
+
+    extractor: Extractor
+    statistic: Statistic
+    content: Mapping[str, Float[Tensor, "1 _c _h _w"]]
+    style_layers: Collection[str]
+    regions: Sequence[Region]
+    side: int | None
+
+    def __call__(self, images: Float[Tensor, "b 3 h w"]) -> Observation:
+        """Return what is to be known of pictures, RGB in [0, 1]."""
+        errors: dict[str, Tensor] = {}
+        styles: dict[str, Sequence[Any]] = {}
+        for picture, names in octaves(images, {*self.content, *self.style_layers}):
+            size = (picture.shape[2], picture.shape[3])
+            tiles = cut(size, self.side, self.extractor.architecture, names)
+            parts = [
+                self._look(seen, names, tile)
+                for seen, tile in zip(views(picture, tiles), tiles, strict=True)
+            ]
+            for name in names.values():
+                if name in self.content:
+                    errors[name] = _mean([part.errors[name] for part in parts], tiles, name)
+                if name in self.style_layers:
+                    by_region = zip(*(part.styles[name] for part in parts), strict=True)
+                    styles[name] = [_merged(self.statistic, found) for found in by_region]
+        return Observation(errors, styles)
+
+    def _look(self, seen: Tensor, names: Mapping[str, str], tile: Tile) -> Observation:
+        """Look at a tile; its features are kept for the gradient only if it is all there is."""
+        look = partial(self._look_at, names=names, tile=tile)
+        if self.side is None:
+            return look(seen)
+        found: Observation = checkpoint(look, seen, use_reentrant=False, preserve_rng_state=False)
+        return found
+
+    def _look_at(self, seen: Tensor, names: Mapping[str, str], tile: Tile) -> Observation:
+        """Compare a tile's features with the content's, and look at them as the statistic does."""
+        features = features_of(self.extractor, seen, names, tile)
+        return Observation(
+            {
+                name: mean_squared_error(value, tile.of_whole(self.content[name], name))
+                for name, value in features.items()
+                if name in self.content
+            },
+            {
+                name: [
+                    self.statistic.look(value, weights_in(region.mask, tile, name))
+                    for region in self.regions
+                ]
+                for name, value in features.items()
+                if name in self.style_layers
+            },
+        )
+
+
+def content_features(
+    extractor: Extractor,
+    content: Float[Tensor, "1 3 h w"],
+    layers: Collection[str],
+    side: int | None,
+) -> dict[str, Float[Tensor, "1 _c _h _w"]]:
+    """Return a content's features, put together from its tiles, in float32 or better."""
+    at_least = torch.promote_types(extractor.dtype, torch.float32)
+    whole: dict[str, Tensor] = {}
+    for tile, features in see_in_tiles(extractor, content, layers, side):
+        for name, value in features.items():
+            if side is None:
+                whole[name] = value.to(at_least)
+                continue
+            if name not in whole:
+                shape = (*value.shape[:2], *tile.whole(name))
+                whole[name] = torch.empty(shape, dtype=at_least, device=value.device).to(
+                    memory_format=torch.channels_last
+                )
+            tile.of_whole(whole[name], name).copy_(value)
+    return whole
+
+
+def measure_style(
+    extractor: Extractor,
+    part: Part[Tensor],
+    statistic: Statistic,
+    layers: Collection[str],
+    side: int | None,
+) -> dict[str, Any]:
+    """Return what the statistic measures of one of the style's pictures, by layer."""
+    at_least = torch.promote_types(extractor.dtype, torch.float32)
+    measured: dict[str, list[Any]] = {layer: [] for layer in layers}
+    for tile, features in see_in_tiles(extractor, part.image, layers, side):
+        for name, value in features.items():
+            weights = weights_in(part.mask, tile, name)
+            measured[name].append(statistic.measure(value.to(at_least), weights))
+    return {name: _merged(statistic, parts) for name, parts in measured.items()}
+
+
+def _merged(statistic: Statistic, parts: Sequence[Any]) -> Any:
+    """Put together what is known of the tiles of a picture."""
+    if statistic.merge is None:
+        (only,) = parts  # settings ask for no tiles then
+        return only
+    return statistic.merge(parts)
+
+
+def weights_in(mask: Float[Tensor, "1 1 _h _w"] | None, tile: Tile, layer: str) -> Weights:
+    """Return how much of each of a tile's positions lies in a mask of the whole picture."""
+    weights = weights_at(mask, tile.whole(layer))
+    return None if weights is None else tile.of_whole(weights, layer)
+
+
+def _mean(
+    errors: Iterable[Float[Tensor, " b"]], tiles: Sequence[Tile], layer: str
+) -> Float[Tensor, " b"]:
+    """Average the tiles' mean errors by their positions; a single one stays as it is."""
+    weighed = [tile.share(layer) * error for tile, error in zip(tiles, errors, strict=True)]
+    return functools.reduce(torch.add, weighed)

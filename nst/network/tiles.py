@@ -1,0 +1,179 @@
+"""A picture in tiles, so that the features of all of it need not be held at once.
+
+Each tile is seen with a margin as wide as the receptive fields of its features, which are then
+those of the whole picture. A loss of sums over positions, and its gradient, can be added up from
+them exactly (Galerne, Raad, Lezama and Morel, "Scaling painting style transfer", 2024).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from nst.config.architecture import Architecture
+from nst.network.extractor import Extractor
+from nst.network.pyramid import octaves
+from nst.network.shapes import Float, Tensor
+
+
+@dataclass(frozen=True)
+class Span:
+    """A tile's rows or columns, in px: from ``start`` to ``stop`` of all, ``length``.
+
+    ``first`` to ``last`` are seen, which is wider by the margin.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    length: int
+
+    def positions(self, halvings: int) -> slice:
+        """Return the tile's positions among the features of the whole picture."""
+        return slice(self.start >> halvings, self.stop >> halvings)
+
+    def inner(self, halvings: int) -> slice:
+        """Return the tile's positions among the features of what is seen."""
+        offset = self.first >> halvings
+        return slice((self.start >> halvings) - offset, (self.stop >> halvings) - offset)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a picture, and where its features are among those of all."""
+
+    rows: Span
+    columns: Span
+
+    def of_picture(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 _h _w"]:
+        """Return what is seen of the tile, with its margin."""
+        rows, columns = self.rows, self.columns
+        return _part(images, slice(rows.first, rows.last), slice(columns.first, columns.last))
+
+    def of_whole(self, features: Float[Tensor, "b c h w"], layer: str) -> Tensor:
+        """Return the tile's part of the features, or weights, of the whole picture."""
+        halvings = _halvings(layer)
+        return _part(features, self.rows.positions(halvings), self.columns.positions(halvings))
+
+    def of_seen(self, features: Float[Tensor, "b c h w"], layer: str) -> Tensor:
+        """Return the tile's part of the features of what is seen of it."""
+        halvings = _halvings(layer)
+        return _part(features, self.rows.inner(halvings), self.columns.inner(halvings))
+
+    def whole(self, layer: str) -> tuple[int, int]:
+        """Return how many rows and columns of features the whole picture has in a layer."""
+        halvings = _halvings(layer)
+        return self.rows.length >> halvings, self.columns.length >> halvings
+
+    def share(self, layer: str) -> float:
+        """Return which part of a layer's positions is the tile's."""
+        of_all = math.prod(self.whole(layer))
+        rows, columns = (one.positions(_halvings(layer)) for one in (self.rows, self.columns))
+        own: int = (rows.stop - rows.start) * (columns.stop - columns.start)
+        return own / of_all
+
+
+def cut(
+    size: tuple[int, int],
+    side: int | None,
+    architecture: Architecture,
+    layers: Collection[str],
+) -> list[Tile]:
+    """Cut a picture, of (height, width), into tiles of about one size, about ``side`` px at most.
+
+    Their borders lie where those of the deepest layer's positions do. Without a side, the only tile
+    is all of it.
+
+    Raises:
+        ExtractorError: a layer is unknown, or the picture is too small for one.
+    """
+    architecture.check(layers, min(size))
+    reach = _reach(architecture, layers)
+    unit = 2 ** max(map(_halvings, layers))
+    margin = math.ceil(reach / unit) * unit
+    rows, columns = (_spans(length, side or length, unit, margin) for length in size)
+    return [Tile(*spans) for spans in itertools.product(rows, columns)]
+
+
+def see_in_tiles(
+    extractor: Extractor,
+    images: Float[Tensor, "b 3 h w"],
+    layers: Collection[str],
+    side: int | None,
+) -> Iterator[tuple[Tile, dict[str, Tensor]]]:
+    """Yield each tile of each octave, and its part of the features, by the layers' whole names."""
+    for picture, names in octaves(images, layers):
+        size = (picture.shape[2], picture.shape[3])
+        for tile in cut(size, side, extractor.architecture, names):
+            yield tile, features_of(extractor, tile.of_picture(picture), names, tile)
+
+
+def features_of(
+    extractor: Extractor, seen: Float[Tensor, "b 3 h w"], names: Mapping[str, str], tile: Tile
+) -> dict[str, Tensor]:
+    """Return a tile's features from what is seen of it, by the whole names of the layers."""
+    found = extractor(seen, names)
+    return {names[layer]: tile.of_seen(value, layer) for layer, value in found.items()}
+
+
+def views(images: Float[Tensor, "b 3 h w"], tiles: Sequence[Tile]) -> Sequence[Tensor]:
+    """Return what is seen of each tile, whose gradients are added up in one picture.
+
+    Slices would each have a gradient of the whole picture's size.
+    """
+    seen: Sequence[Tensor] = _Views.apply(images, tiles)
+    return seen
+
+
+class _Views(torch.autograd.Function):
+    """The tiles of a picture, each with its margin."""
+
+    @staticmethod
+    def forward(context: Any, images: Tensor, tiles: Sequence[Tile]) -> tuple[Tensor, ...]:
+        """Copy them out."""
+        context.tiles, context.shape = tiles, images.shape
+        return tuple(tile.of_picture(images).clone() for tile in tiles)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Add them up."""
+        whole = gradients[0].new_zeros(context.shape)
+        for tile, gradient in zip(context.tiles, gradients, strict=True):
+            tile.of_picture(whole).add_(gradient)
+        return whole, None
+
+
+def _spans(length: int, side: int, unit: int, margin: int) -> list[Span]:
+    """Cut a side of a picture."""
+    count = math.ceil(length / side)
+    borders = [round(number * length / count / unit) * unit for number in range(count)]
+    return [
+        Span(start, stop, max(0, start - margin), min(length, stop + margin), length)
+        for start, stop in zip(borders, [*borders[1:], length], strict=True)
+    ]
+
+
+def _part(images: Tensor, rows: slice, columns: slice) -> Tensor:
+    """Return rows and columns; all of them without a view, whose gradient would be a copy."""
+    height, width = images.shape[-2:]
+    if (rows, columns) == (slice(0, height), slice(0, width)):
+        return images
+    return images[..., rows, columns]
+
+
+def _halvings(layer: str) -> int:
+    """Return how often a layer's features were halved, by its block."""
+    return int(layer[4]) - 1
+
+
+def _reach(architecture: Architecture, layers: Collection[str]) -> int:
+    """Return how far beyond its own pixels a position of the deepest layer sees, in px."""
+    names = [layer.replace("relu", "conv") for layer in layers]
+    deepest = max(architecture.convolutions.index(name) for name in names)
+    return sum(2 ** _halvings(name) for name in architecture.convolutions[: deepest + 1])

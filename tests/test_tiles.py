@@ -1,0 +1,256 @@
+"""Pictures in tiles: the same features, losses and gradients as without them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import random_image
+from torch.autograd.graph import saved_tensors_hooks
+
+from nst.config.architecture import ARCHITECTURES, KMEANS, VGG19, VGG19_16X, Architecture
+from nst.config.composition import Part
+from nst.config.memory import fitting_side, remembered_pairs, tile_side
+from nst.config.settings import OF_ALL_POSITIONS, Settings, StyleLossName
+from nst.errors import ConfigError, ExtractorError
+from nst.method.objective import Objective, measure_targets
+from nst.method.regions import Region
+from nst.method.resilience import make_cells
+from nst.method.stages import Images
+from nst.network.extractor import Extractor
+from nst.network.tensors import to_image
+from nst.network.tiles import cut, see_in_tiles, views
+
+THIN = {  # as deep as the real ones
+    name: replace(one, widths=tuple((6,) * len(block) for block in one.widths))
+    for name, one in ARCHITECTURES.items()
+}
+ADDED_UP = sorted(set(StyleLossName.__args__) - OF_ALL_POSITIONS)
+
+
+def network_of(architecture: Architecture) -> Extractor:
+    """A network of random weights, whose features do not die out on the way."""
+    torch.manual_seed(3)
+    network = Extractor(architecture).double().eval()
+    for convolution in network.convolutions.values():
+        torch.nn.init.kaiming_normal_(convolution.weight)
+    return network
+
+
+def double_image(seed: int, height: int, width: int) -> torch.Tensor:
+    noise = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+    return (random_image(seed, height, width) + noise).double() / 2
+
+
+# ---------------------------------------------------------------- features
+
+
+@pytest.mark.parametrize("layers", [["relu1_1"], ["relu2_1", "conv3_1"], ["relu1_2", "relu5_1"]])
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("name", sorted(THIN))
+def test_features_of_tiles_are_those_of_the_whole(name, pooling, layers):
+    network = network_of(replace(THIN[name], pooling=pooling))
+    image = double_image(1, 141, 120)
+    whole = network(image, layers)
+    covered = {layer: torch.zeros(whole[layer].shape[2:]) for layer in layers}
+    tiles = 0
+    for tile, features in see_in_tiles(network, image, layers, 64):
+        tiles += 1
+        for layer, value in features.items():
+            torch.testing.assert_close(
+                value, tile.of_whole(whole[layer], layer), rtol=1e-10, atol=1e-12
+            )
+            tile.of_whole(covered[layer][None, None], layer).add_(1)
+    assert tiles == 3 * 2
+    for layer, times in covered.items():
+        assert (times == 1).all(), f"each position of {layer} belongs to one tile"
+
+
+@pytest.mark.parametrize("layer", ["relu1_1", "relu1_2", "relu2_1", "relu3_3", "relu5_1"])
+def test_the_margin_is_as_wide_as_what_is_seen_and_no_wider(layer):
+    (tile,) = [
+        one
+        for one in cut((640, 640), 128, VGG19, [layer])
+        if one.rows.start == one.columns.start == 256
+    ]
+    network = network_of(replace(THIN["vgg19"], pooling="average"))
+    for convolution in network.convolutions.values():
+        convolution.weight.abs_()  # no feature is 0, so each sees all that it can
+    image = torch.rand(1, 3, 640, 32).double().requires_grad_(True)
+    features = tile.rows.positions(int(layer[4]) - 1)
+    (gradient,) = torch.autograd.grad(network(image, [layer])[layer][:, :, features].sum(), image)
+    (rows,) = gradient.abs().sum((0, 1, 3)).nonzero(as_tuple=True)
+    unit = 2 ** (int(layer[4]) - 1)
+    assert tile.rows.first <= rows.min() < tile.rows.first + unit
+    assert tile.rows.last - unit <= rows.max() < tile.rows.last
+
+
+@pytest.mark.parametrize("size", [(65, 64), (64, 640), (333, 517), (1000, 32)])
+@pytest.mark.parametrize("side", [64, 100, 512, None])
+def test_tiles_are_of_about_one_size_and_no_larger_than_asked(size, side):
+    tiles = cut(size, side, VGG19, ["relu5_1"])
+    for axis, length in zip(("rows", "columns"), size, strict=True):
+        spans = sorted({(s.start, s.stop) for s in (getattr(one, axis) for one in tiles)})
+        assert spans[0][0] == 0
+        assert spans[-1][1] == length
+        assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))
+        lengths = [stop - start for start, stop in spans]
+        assert min(lengths) > 0
+        if side is None:
+            assert lengths == [length]
+        else:
+            assert max(lengths) <= side + 16, "borders lie on the deepest layer's positions"
+            assert max(lengths) - min(lengths) <= 32
+
+
+def test_pictures_too_small_and_layers_unknown_are_refused_before_they_are_cut():
+    with pytest.raises(ExtractorError, match="relu5_1 needs at least 32 px per side; got 31"):
+        cut((1000, 31), 64, VGG19, ["relu5_1"])
+    with pytest.raises(ExtractorError, match="no layer 'relu9_1'"):
+        cut((64, 64), 64, VGG19, ["relu9_1"])
+
+
+def test_the_gradients_of_views_are_added_up():
+    image = double_image(2, 90, 70).requires_grad_(True)
+    tiles = cut((90, 70), 64, KMEANS, ["relu2_1"])
+    seen = views(image, tiles)
+    assert [one.shape for one in seen] == [tile.of_picture(image).shape for tile in tiles]
+    weights = [torch.rand_like(one) for one in seen]
+    (found,) = torch.autograd.grad(
+        sum((w * one).sum() for w, one in zip(weights, seen, strict=True)), image
+    )
+    expected = torch.zeros_like(image)
+    for tile, weight in zip(tiles, weights, strict=True):
+        tile.of_picture(expected).add_(weight)
+    torch.testing.assert_close(found, expected)
+
+
+# ---------------------------------------------------------------- losses and gradients
+
+RECIPE = {
+    "content_layers": {"relu1_2": 1.0, "relu3_1@1": 0.5},
+    "style_layers": {"relu1_1": 1.0, "relu2_1": 0.5, "relu4_1": 0.25},
+    "octaves": 2,
+    "tv_weight": 3.0,
+}
+
+
+def regions_of(kind: str) -> list[Region]:
+    first, last = double_image(7, 170, 120), double_image(8, 90, 140)
+    if kind == "whole":
+        return [Region.whole(first)]
+    if kind == "blend":
+        return [Region([Part("a", first, 0.75), Part("b", last, 0.25)])]
+    left = torch.zeros(1, 1, 150, 190).double()
+    left[..., :50] = 1  # the tiles on the right have nothing of it
+    masked = torch.ones(1, 1, 170, 120).double()
+    masked[..., 100:, :] = 0
+    return [Region([Part("a", first, 1.0, masked)], left), Region([Part("b", last)], 1 - left)]
+
+
+def evaluated(settings: Settings, side: int | str, kind: str) -> tuple:
+    network = network_of(THIN["vgg19_16x"])
+    content, images = double_image(5, 150, 190), double_image(6, 150, 190)
+    images = torch.cat([images, images.flip(3)]).requires_grad_(True)
+    cells = [replace(settings, tile_size=side, beta=beta) for beta in (1.0, 30.0)]
+    objective = Objective(
+        network, measure_targets(network, content, regions_of(kind), cells), cells
+    )
+    parts = objective(images)
+    (gradient,) = torch.autograd.grad(parts.total.sum(), images)
+    return parts, gradient
+
+
+@pytest.mark.parametrize("kind", ["whole", "blend", "regions"])
+@pytest.mark.parametrize("style_loss", ADDED_UP)
+def test_losses_and_gradients_in_tiles_are_those_of_the_whole(style_loss, kind):
+    settings = Settings(style_loss=style_loss, **RECIPE)
+    whole, expected = evaluated(settings, "auto", kind)
+    tiled, found = evaluated(settings, 64, kind)
+    assert whole.layers.keys() == tiled.layers.keys()
+    # α, β and weights are in float32, so that is how far these agree.
+    for name in ("content", "style", "tv", "total"):
+        torch.testing.assert_close(getattr(tiled, name), getattr(whole, name), rtol=1e-6, atol=0)
+    for name, loss in whole.layers.items():
+        assert (loss > 1e-6).all(), "there is something to agree on"
+        torch.testing.assert_close(tiled.layers[name], loss, rtol=1e-9, atol=0)
+    assert (found - expected).norm() <= 1e-7 * expected.norm()
+
+
+@pytest.mark.parametrize("content_loss", ["relative", "half_sum", "mean"])
+def test_content_losses_in_tiles_are_those_of_the_whole(content_loss):
+    settings = Settings(content_loss=content_loss, style_loss="covariance", **RECIPE)
+    whole, tiled = (evaluated(settings, side, "whole")[0] for side in ("auto", 64))
+    torch.testing.assert_close(tiled.content, whole.content, rtol=1e-6, atol=0)
+
+
+def test_in_tiles_hardly_any_features_are_kept_for_the_gradient():
+    network = network_of(VGG19_16X)
+    image = double_image(5, 160, 160).requires_grad_(True)
+
+    def kept(side: int | str) -> int:
+        cells = [Settings(style_loss="covariance", tile_size=side, **RECIPE)]
+        targets = measure_targets(network, image.detach(), [Region.whole(image.detach())], cells)
+        objective, seen = Objective(network, targets, cells), {}
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with saved_tensors_hooks(pack, lambda tensor: tensor):
+            parts = objective(image)
+        assert parts.total.requires_grad
+        return sum(seen.values())
+
+    assert kept(64) < 0.5 * kept("auto")
+
+
+def test_a_cell_in_tiles_looks_like_one_without(tiny, small):
+    images = Images.of(to_image(random_image(1, 90, 120)), to_image(random_image(2, 100, 80)))
+    settings = small(image_size=120, iterations=5, beta=100, style_loss="covariance")
+    pictures = []
+    for side in ("auto", 64):
+        (result,) = make_cells(tiny, images, [replace(settings, tile_size=side)])
+        assert result.image is not None
+        pictures.append(result.image)
+    torch.testing.assert_close(*pictures, rtol=0, atol=2e-3)
+    assert not torch.equal(*pictures), "they are rounded differently, so tiles were computed"
+
+
+# ---------------------------------------------------------------- when there are tiles
+
+
+def test_the_size_of_the_picture_and_the_network_decide():
+    small, large = 1024 * 1024, 4096 * 3072
+    for architecture in ARCHITECTURES.values():
+        assert fitting_side(architecture, small) is None
+        side = fitting_side(architecture, large)
+        assert side is not None
+        assert side % 64 == 0
+    assert fitting_side(VGG19, large) < fitting_side(VGG19_16X, large)
+    settings = Settings(extractor="vgg19", style_loss="covariance")
+    assert tile_side(settings, large) == fitting_side(VGG19, large)
+    shallow = replace(settings, style_layers={"relu1_1": 1.0}, content_layers={"relu1_1": 1.0})
+    assert tile_side(shallow, large) == tile_side(settings, large), "cells share their batch"
+
+
+def test_a_side_that_is_asked_for_is_taken():
+    settings = Settings.from_mapping({"tile_size": 256})
+    assert tile_side(settings, 256 * 256) is None
+    assert tile_side(settings, 256 * 257) == 256
+
+
+@pytest.mark.parametrize("style_loss", sorted(OF_ALL_POSITIONS))
+def test_statistics_that_need_all_positions_are_never_cut_and_refuse_to_be(style_loss):
+    settings = Settings.from_mapping({"style_loss": style_loss})
+    assert tile_side(settings, 8192 * 8192) is None
+    with pytest.raises(ConfigError, match=r"tile_size must be auto with style_loss: \w+, which"):
+        Settings.from_mapping({"style_loss": style_loss, "tile_size": 512})
+
+
+def test_large_pictures_are_remembered_less_often():
+    assert remembered_pairs(2048 * 2048) == 10
+    assert 2 < remembered_pairs(4096 * 3072) < 10
+    assert remembered_pairs(8192 * 8192) == 2
