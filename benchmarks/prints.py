@@ -1,0 +1,117 @@
+"""How long a large print takes, and how much memory: from a small cell, in a process of its own.
+
+A photograph of the catalogue in The Starry Night, with the distilled VGG-19. The process does what
+a job of the workflow does: it reads files, makes the print, judges it and writes it. On a GPU, the
+memory is what torch allocated there.
+
+    python benchmarks/prints.py --size 4096
+
+Without a network, NST_MIRROR names a folder with the pictures and the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from common import DEVICE, RESULTS, save_report
+
+from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.config.catalogue import fetch, read_catalogue
+from nst.config.memory import remembered_pairs, tile_side
+from nst.config.presets import read_presets
+from nst.config.prints import print_settings
+from nst.config.settings import Settings
+from nst.network.extractor import save_extractor
+from nst.network.provision import provide_extractor
+
+FOLDER = RESULTS / "prints"
+SMALL = 512  # px
+
+
+def main() -> None:
+    """Make the cell, then the print in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=4096, help="longer side in px")
+    parser.add_argument("--ratio", type=float, default=0.1)
+    parser.add_argument("--tile", type=int, help="tile_size in px; by itself without")
+    parser.add_argument("--steps", type=int, help="at each size; as a print has them without")
+    parser.add_argument("--part", choices=["cell", "print"], help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.part:
+        print(json.dumps(made(chosen)))
+        return
+    found = {}
+    for part in ("cell", "print"):
+        command = [sys.executable, __file__, *sys.argv[1:], "--part", part]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found[part] = json.loads(done.stdout)
+    save_report("prints", {"settings": vars(chosen), **found})
+
+
+def made(chosen: argparse.Namespace) -> dict[str, object]:
+    """Make the small cell or the print of it, and return what it took."""
+    recipe = read_presets()["relative"].settings
+    cell = Settings.from_mapping(
+        {**recipe, "beta": 1 / chosen.ratio, "extractor": "vgg19_16x", "image_size": SMALL}
+    )
+    small = FOLDER / "default" / f"{SMALL}.png"
+    settings, path = cell, small
+    if chosen.part == "print":
+        settings, path = print_settings(cell, chosen.size), small.with_stem(str(chosen.size))
+        settings = replace(settings, tile_size=chosen.tile or "auto")
+        if chosen.steps:
+            settings = replace(settings, iterations=chosen.steps, growth=chosen.steps)
+    start = small if chosen.part == "print" else None
+    tuebingen, night = ("tubingen", "Tübingen"), ("starry_night", "The Starry Night")
+    pair = Pair(given(tuebingen[0]), *tuebingen, given(night[0]), *night, network(), start=start)
+    started = time.monotonic()
+    (done,) = stylize_pair(pair, [Wanted("default", path.stem, "", settings, path)], DEVICE)
+    seconds = time.monotonic() - started
+    return {
+        "width": done.width,
+        "height": done.height,
+        "tile": tile_side(settings, done.width * done.height),
+        "pairs remembered": remembered_pairs(done.width * done.height),
+        "s": round(seconds, 1),
+        "peak GiB": round(peak(), 2),
+        "ssim": done.losses["ssim"],
+        "style distance": done.losses["style_distance"],
+    }
+
+
+def given(name: str) -> Path:
+    """Return a file of the catalogue, fetched if it is not there."""
+    entry = read_catalogue()[name]
+    path = FOLDER / entry.file
+    if not path.exists():
+        fetch(entry, path, os.environ.get("NST_MIRROR"))
+    return path
+
+
+def network() -> Path:
+    """Return the file of the distilled VGG-19."""
+    path = FOLDER / "vgg19_16x.safetensors"
+    if not path.exists():
+        save_extractor(provide_extractor("vgg19_16x", weights=given("vgg19_16x")), path)
+    return path
+
+
+def peak() -> float:
+    """Return the most memory so far, in GiB."""
+    if DEVICE.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+if __name__ == "__main__":
+    main()
