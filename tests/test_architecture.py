@@ -62,7 +62,9 @@ PACKAGES = {
             "quoting",
         ),
     ),
-    "imaging": ("bombs", "opening", "transparency", "colours", "images", "masks", "inspection"),
+    "imaging": (
+        *("bombs", "opening", "transparency", "colours", "images", "deep", "masks", "inspection"),
+    ),
     "network": (
         *("shapes", "tensors", "precision"),
         *("kernels", "extractor", "pyramid", "tiles", "kmeans", "vgg", "provision"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from nst.imaging.transparency import on_white
 logger = logging.getLogger(__name__)
 
 BAND = 2**20  # px that are brought to sRGB at a time
+DATE = slice(24, 36)  # in the header of an ICC profile: when it was made
+STANDARD = struct.pack(">6H", 1999, 10, 18, 0, 0, 0)  # the day of IEC 61966-2-1, which is sRGB
 
 
 def to_srgb(path: Path, image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
@@ -46,6 +49,12 @@ def to_srgb(path: Path, image: Image.Image, *, keep_alpha: bool = False) -> Imag
             shown.putalpha(alpha)
         picture.paste(shown if kept else on_white(shown), box)
     return picture
+
+
+def srgb_profile() -> bytes:
+    """Return an ICC profile of sRGB: the same bytes at any time, for it bears no date of today."""
+    made = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return bytes(made[: DATE.start] + STANDARD + made[DATE.stop :])
 
 
 def bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:

@@ -19,8 +19,16 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 from nst.config.geometry import fit_long
 from nst.errors import ImageError, one_line
 from nst.imaging.bombs import refuse_scans
-from nst.imaging.colours import bands, to_srgb
-from nst.imaging.opening import FORMATS, check_header, check_pixels, opened, refusal, shown_name
+from nst.imaging.colours import bands, srgb_profile, to_srgb
+from nst.imaging.opening import (
+    FORMATS,
+    check_header,
+    check_pixels,
+    opened,
+    refusal,
+    shown_name,
+    tiff_tag,
+)
 from nst.imaging.transparency import on_white
 from nst.system.files import write_atomically
 
@@ -136,16 +144,28 @@ def pixel_digest(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def save_png(image: Image.Image, path: Path, text: Mapping[str, str] | None = None) -> None:
+def save_png(
+    image: Image.Image,
+    path: Path,
+    text: Mapping[str, str] | None = None,
+    *,
+    dpi: int | None = None,
+) -> None:
     """Write a picture as an sRGB PNG with ``text`` as UTF-8 iTXt entries, wholly or not at all.
 
-    Creates parent folders. The same picture and text give the same bytes under the same Pillow and
-    zlib, in whatever order the entries come. Keys are Latin-1, 1 to 79 characters, as PNG asks.
+    With ``dpi`` it carries its resolution, and an ICC profile in the place of the chunk sRGB, which
+    not every program for printing reads. Creates parent folders. The same picture and text give the
+    same bytes under the same Pillow and zlib, in whatever order the entries come. Keys are Latin-1,
+    1 to 79 characters, as PNG asks.
     Raises ``ImageError`` for any mode but RGB and RGBA, and when the file cannot be written.
     """
     check_mode(image, ("RGB", "RGBA"))
     entries = PngImagePlugin.PngInfo()
-    entries.add(b"sRGB", b"\0")  # names the colour space, for viewers that would otherwise guess
+    options: dict[str, object] = {}
+    if dpi is None:
+        entries.add(b"sRGB", b"\0")  # names the colour space, or viewers would have to guess
+    else:
+        options = {"dpi": (dpi, dpi), "icc_profile": srgb_profile()}
     for key, value in sorted((text or {}).items()):
         entries.add_itxt(key, value)
     bare = image
@@ -153,9 +173,17 @@ def save_png(image: Image.Image, path: Path, text: Mapping[str, str] | None = No
         bare = image.copy()
         bare.info = {}
     encoded = io.BytesIO()
-    bare.save(encoded, format="PNG", pnginfo=entries)
+    bare.save(encoded, format="PNG", pnginfo=entries, **options)
+    write_picture(path, encoded.getvalue())
+
+
+def write_picture(path: Path, content: bytes) -> None:
+    """Write an encoded picture wholly or not at all, creating parent folders.
+
+    Raises ``ImageError`` when it cannot be written.
+    """
     try:
-        write_atomically(path, encoded.getvalue())
+        write_atomically(path, content)
     except OSError as error:
         reason = error.strerror or error
         raise refusal(
@@ -172,6 +200,17 @@ def read_png_text(path: Path) -> dict[str, str]:
         check_pixels(path, image)
         assert isinstance(image, PngImagePlugin.PngImageFile)
         return {key: str(value) for key, value in image.text.items()}
+
+
+def read_description(path: Path) -> str | None:
+    """Return a TIFF's description of its picture, if it has one.
+
+    Raises ``ImageError`` when the file is missing, damaged or not a TIFF.
+    """
+    with opened(path, ("TIFF",)) as image:
+        check_pixels(path, image)
+        found = tiff_tag(image, "ImageDescription")
+        return found if isinstance(found, str) else None
 
 
 def check_mode(image: Image.Image, modes: Sequence[str] = ("RGB",)) -> None:

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from nst.errors import ImageError
+from nst.imaging.deep import WIDER, Levels, widen
 from nst.imaging.images import check_mode
 from nst.network.shapes import Float, Tensor
 
@@ -44,3 +45,17 @@ def to_image(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "1 3 h w"]) -> Image
     levels = values.clamp(0, 1).mul(255).round().to(torch.uint8)
     levels = levels.reshape(3, *levels.shape[-2:]).permute(1, 2, 0)  # h w 3
     return Image.fromarray(levels.contiguous().numpy())
+
+
+def to_levels(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "1 3 h w"]) -> Levels:
+    """Turn a tensor in [0, 1] into a picture of 16 bits a channel: clamped, rounded.
+
+    Rounded to 8 bits it is what ``to_image`` returns, also where float32 rounds the products with
+    255 and with 65535 to different sides of a half. Raises ``ImageError`` for NaN.
+    """
+    nearest = widen(to_image(tensor)).astype(np.float32)  # h w 3
+    values = tensor.detach().to("cpu", torch.float32).clamp(0, 1).mul(65535).round()
+    values = values.reshape(3, *values.shape[-2:]).permute(1, 2, 0)
+    half = WIDER // 2
+    levels: Levels = values.numpy().clip(nearest - half, nearest + half).astype(np.uint16)
+    return levels

@@ -1,0 +1,163 @@
+"""Files for print: 16 bits that are there, an sRGB profile, a resolution, the same bytes."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_image
+from deep_files import DEFLATE, INCH, deep_levels, eight_bits
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageCms
+
+from nst.errors import ImageError
+from nst.imaging.colours import DATE, srgb_profile
+from nst.imaging.deep import read_deep, save_deep, widen, with_alpha_of
+from nst.imaging.images import load_image, pixel_digest, read_description, read_png_text, save_png
+from nst.network.tensors import to_image, to_levels
+
+FORMATS = ("print.png", "print.tif")
+SMOOTH = random_image(1, 48, 64)
+ALPHA = Image.fromarray(np.linspace(0, 255, 48 * 64).reshape(48, 64).astype(np.uint8))
+
+
+def cut_out_levels() -> np.ndarray:
+    """Levels with an alpha in which nothing is as the picture itself."""
+    image = to_image(SMOOTH)
+    image.putalpha(ALPHA)
+    return with_alpha_of(image, to_levels(SMOOTH))
+
+
+# ---------------------------------------------------------------- levels
+
+
+def test_a_picture_has_more_levels_than_eight_bits_have():
+    levels = to_levels(SMOOTH)
+    assert (levels.dtype, levels.shape) == (np.uint16, (48, 64, 3))
+    assert min(len(np.unique(levels[..., channel])) for channel in range(3)) > 1000
+    assert np.abs(levels / 65535 - SMOOTH[0].permute(1, 2, 0).numpy()).max() <= 0.502 / 65535
+
+
+def test_levels_are_clamped_and_rounded():
+    values = [-1.0, 0.0, 0.4 / 65535, 0.6 / 65535, 65534.6 / 65535, 1.0, 2.0]
+    found = to_levels(torch.tensor(values).repeat(3, 1, 1))
+    assert found[0, :, 1].tolist() == [0, 0, 0, 1, 65535, 65535, 65535]
+    with pytest.raises(ImageError, match="got NaN for 3 of 3"):
+        to_levels(torch.full((3, 1, 1), torch.nan))
+
+
+def test_all_levels_of_eight_bits_are_as_they_were():
+    ramp = torch.arange(256).repeat(3, 1, 1) / 255
+    assert np.array_equal(to_levels(ramp), widen(to_image(ramp)))
+
+
+@given(hnp.arrays(np.float32, (3, 4, 4), elements=st.floats(0, 1, width=32)))
+def test_rounded_to_eight_bits_it_is_the_picture_of_eight_bits(values):
+    tensor = torch.from_numpy(values)
+    assert np.array_equal(eight_bits(to_levels(tensor)), to_image(tensor))
+
+
+def test_that_holds_beside_every_half_too():
+    """There float32 rounds the products with 255 and with 65535 to different sides."""
+    halves = ((np.arange(255) + 0.5) / 255).astype(np.float32)
+    near = np.stack([halves.view(np.int32) + step for step in range(-40, 41)]).view(np.float32)
+    tensor = torch.from_numpy(near).repeat(3, 1, 1)
+    assert np.array_equal(eight_bits(to_levels(tensor)), to_image(tensor))
+
+
+# ---------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("levels", [to_levels(SMOOTH), cut_out_levels()], ids=["RGB", "RGBA"])
+def test_other_programs_read_the_same_levels(tmp_path: Path, name: str, levels: np.ndarray):
+    save_deep(levels, tmp_path / name, dpi=300)
+    assert np.array_equal(deep_levels(tmp_path / name), levels)
+    with Image.open(tmp_path / name) as image:
+        assert image.mode == ("RGBA" if levels.shape[2] == 4 else "RGB")
+    load_image(tmp_path / name)
+
+
+def test_the_store_s_reader_gives_back_what_was_written(tmp_path: Path):
+    for levels in (to_levels(SMOOTH), cut_out_levels()):
+        save_deep(levels, tmp_path / "kept.tif")
+        assert np.array_equal(read_deep(tmp_path / "kept.tif"), levels)
+
+
+def test_the_alpha_is_that_of_the_picture():
+    levels = cut_out_levels()
+    assert np.array_equal(levels[..., :3], to_levels(SMOOTH))
+    assert np.array_equal(eight_bits(levels[..., 3]), ALPHA)
+    assert (levels[..., 3].min(), levels[..., 3].max()) == (0, 65535)
+    assert with_alpha_of(to_image(SMOOTH), levels) is levels, "opaque"
+
+
+@pytest.mark.parametrize("dpi", [30, 300, 2400])
+@pytest.mark.parametrize("name", [*FORMATS, "8 bits"])
+def test_a_file_has_its_resolution_and_a_profile(tmp_path: Path, name: str, dpi: int):
+    path = tmp_path / name
+    if name == "8 bits":
+        save_png(to_image(SMOOTH), path, dpi=dpi)
+    else:
+        save_deep(to_levels(SMOOTH), path, dpi=dpi)
+    with Image.open(path) as image:
+        assert image.info["dpi"] == pytest.approx((dpi, dpi), abs=0.02)  # PNG counts in metres
+        assert image.info["icc_profile"] == srgb_profile()
+        if image.format == "TIFF":
+            assert (image.tag_v2[282], image.tag_v2[296]) == (dpi, INCH)
+            assert image.tag_v2[259] == DEFLATE
+        else:
+            assert b"sRGB\0\xae\xce\x1c\xe9" not in path.read_bytes(), "PNG allows one of them"
+
+
+def test_the_profile_is_srgb_and_bears_the_date_of_the_standard():
+    profile = srgb_profile()
+    assert struct.unpack(">6H", profile[DATE]) == (1999, 10, 18, 0, 0, 0)
+    today = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert (profile[: DATE.start], profile[DATE.stop :]) == (
+        today[: DATE.start],
+        today[DATE.stop :],
+    )
+    opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    assert "sRGB" in ImageCms.getProfileDescription(opened)
+    assert opened.profile.creation_date.year == 1999
+
+
+def test_a_profile_and_a_resolution_change_no_pixel(tmp_path: Path):
+    image = to_image(SMOOTH)
+    save_png(image, tmp_path / "print.png", {"nst": "{}"}, dpi=300)
+    assert pixel_digest(load_image(tmp_path / "print.png")) == pixel_digest(image)
+    assert read_png_text(tmp_path / "print.png") == {"nst": "{}"}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_same_picture_gives_the_same_bytes(tmp_path: Path, name: str):
+    for folder in ("one", "two"):
+        save_deep(to_levels(SMOOTH), tmp_path / folder / name, text=("nst", "what it is"))
+    content = (tmp_path / "one" / name).read_bytes()
+    assert content == (tmp_path / "two" / name).read_bytes()
+    assert b"what it is" in content
+    assert b"numpngw" not in content
+    assert b"tifffile" not in content
+
+
+def test_the_text_is_where_its_readers_look(tmp_path: Path):
+    for name in FORMATS:
+        save_deep(to_levels(SMOOTH), tmp_path / name, text=("nst", '{"a": 1}'))
+    assert read_png_text(tmp_path / "print.png") == {"nst": '{"a": 1}'}
+    assert read_description(tmp_path / "print.tif") == '{"a": 1}'
+    with pytest.raises(ImageError, match="must be one of TIFF"):
+        read_description(tmp_path / "print.png")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, name: str):
+    (tmp_path / "in the way").write_text("")
+    with pytest.raises(ImageError, match=f"{name}: cannot be written"):
+        save_deep(to_levels(SMOOTH), tmp_path / "in the way" / name)
