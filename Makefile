@@ -2,6 +2,7 @@
 # make test   sets everything up and runs the tests to run before a commit, in minutes
 # make test-all  every test there is
 # make print  chosen cells again, large: make print STARS=starred.json SIZE=2048
+#             in 16 bits for a printer: FORMAT=tiff16 DPI=300 (or png16)
 # make report the run's results in one file to pass on: results/report.zip
 # make images the pictures of the README, from the default grid and a sweep
 # make check  everything a maintainer needs before a commit
@@ -27,10 +28,12 @@ run: $(VENV)/.installed
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) --configfile "$(CONFIG)"
 
 SIZE ?= 2048
+FORMAT ?= png
+DPI ?= 300
 print: $(VENV)/.installed
 	@test -f "$(STARS)" || { echo "make print needs the list of cells that the gallery saves as JSON. Try: make print STARS=starred.json SIZE=2048"; exit 1; }
 	$(VENV)/bin/snakemake prints --cores $(CORES) --resources gpu=$(GPUS) \
-	  --configfile "$(CONFIG)" --config prints="{stars: $(STARS), size: $(SIZE)}"
+	  --configfile "$(CONFIG)" --config prints="{stars: $(STARS), size: $(SIZE), format: $(FORMAT), dpi: $(DPI)}"
 
 REPORTED := all results/report/gallery
 report: run

@@ -47,7 +47,7 @@ def stylize(
     content: Annotated[Path, typer.Argument(help="The picture to redraw.")],
     style: Annotated[Path, typer.Argument(help="The picture whose style it takes.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where the result goes: a PNG file.")
+        Path, typer.Option("--output", "-o", help="Where it goes: .png, or .tif for 16 bits.")
     ] = Path("stylized.png"),
     ratio: Annotated[
         str,

@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from conftest import cut, paint
+from deep_files import deep_levels, eight_bits
 from made_cells import make_cell, make_image
 from PIL import Image
 
@@ -84,7 +86,7 @@ def test_the_help_of_stylize_tells_a_newcomer_what_to_type(nst):
     for told in (
         "The picture to redraw",
         "The picture whose style it takes",
-        "Where the result goes: a PNG file",
+        "Where it goes: .png, or .tif for 16 bits",
         "α/β, content against style: 1 is careful, 1e-1 is bold",
         "The longer side of the result, in pixels",
         "kmeans needs no download",
@@ -146,6 +148,20 @@ def test_a_picture_is_made_and_says_how(capsys):
     with pytest.raises(SystemExit):
         cli.main(["show", "out/a b.png"])
     assert json.loads(capsys.readouterr().out) == record
+
+
+def test_a_tiff_has_sixteen_bits_and_the_settings(nst, quick):
+    for name in ("made.png", "made.TIFF"):
+        status, _, err = nst(*STYLIZE, "-o", name)
+        assert status == 0, err
+    Path("made.TIFF").rename("made.tif")
+    levels = deep_levels(Path("made.tif"))
+    assert len(np.unique(levels)) > 256
+    assert np.array_equal(eight_bits(levels), Image.open("made.png"))
+    assert sorted(Path().glob("made*")) == [Path("made.png"), Path("made.tif")]
+    status, out, _ = nst("show", "made.tif")
+    assert status == 0
+    assert json.loads(out)["settings"] == read_record(Path("made.png"))["settings"]
 
 
 def test_a_photograph_that_is_cut_out_stays_so(nst):
@@ -320,7 +336,8 @@ MISTAKES = {
     ),
     "a result that is no PNG": (
         (*STYLIZE, "-o", "result.jpg"),
-        "nst: the result is a PNG file, so its name must end in .png; got result.jpg",
+        "nst: the result is PNG or TIFF, so its name must end in .png or, for 16 bits, .tif; got "
+        "result.jpg",
     ),
     "a result over the painting": (
         (*STYLIZE, "-o", "out/../painting.png"),

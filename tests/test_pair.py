@@ -12,12 +12,14 @@ import pandas as pd
 import pytest
 import torch
 from conftest import cut, paint
+from deep_files import deep_levels, eight_bits
 from PIL import Image
 
 from nst.cells import pair as pair_module
 from nst.cells.cell import PIXELS, Cell, draw_failure, read_details, read_record, write_details
 from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.cells.store import CellStore
+from nst.config.prints import PrintFile
 from nst.errors import CellError, ConfigError, ExtractorError, ImageError, UserError
 from nst.figures.strips import draw_strip, save_animation
 from nst.figures.tiles import cell_rows, input_tile
@@ -270,6 +272,78 @@ def test_a_cut_out_that_fails_is_crossed_out_all_over(cutting, wanted, poisoned)
     (cell,) = stylize_pair(cutting, wanted(POISON), CPU)
     assert cell.status == "failed"
     assert np.array_equal(pixels(wanted(POISON)[0].path), draw_failure(32, 24))
+
+
+# ---------------------------------------------------------------- prints
+
+
+def as_print(wanted: list[Wanted], kind: str = "tiff16", dpi: int = 300) -> list[Wanted]:
+    return [dataclasses.replace(one, print_file=PrintFile(kind, dpi)) for one in wanted]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("png16", "1-16bit.png"), ("tiff16", "1.tif")])
+def test_a_print_holds_the_optimiser_s_pixels_and_rounded_they_are_its_cell_s(
+    cutting, wanted, kind, name
+):
+    stylize_pair(cutting, wanted(1.0, folder="cell"), CPU)
+    (one,) = as_print(wanted(1.0), kind)
+    stylize_pair(cutting, [one], CPU)
+    levels = deep_levels(one.path.with_name(name))
+    assert levels.shape == (24, 32, 4)
+    assert len(np.unique(levels[..., :3])) > 256
+    for path in (one.path, wanted(1.0, folder="cell")[0].path):
+        with Image.open(path) as image:
+            assert np.array_equal(eight_bits(levels), image)
+
+
+def test_a_print_is_computed_once_whatever_it_is_written_as(pair, wanted, computed, tmp_path):
+    store = CellStore(tmp_path / "store")
+    (first,) = as_print(wanted(1.0, folder="first"), "png")
+    stylize_pair(pair, [first], CPU, store)
+    assert sorted(path.name for path in first.path.parent.iterdir()) == ["1.png"]
+    (second,) = as_print(wanted(1.0, folder="second"), "tiff16", dpi=600)
+    (cell,) = stylize_pair(pair, [second], CPU, store)
+    assert computed == [1.0]
+    assert cell.reused
+    with Image.open(second.path.with_suffix(".tif")) as image:
+        assert image.info["dpi"] == (600, 600)
+    stylize_pair(pair, as_print(wanted(1.0, folder="third")), CPU)
+    stored, made = (tmp_path / folder / "1.tif" for folder in ("second", "third"))
+    assert np.array_equal(deep_levels(stored), deep_levels(made))
+
+
+def test_a_cell_of_eight_bits_in_the_store_is_computed_again_for_sixteen(
+    pair, wanted, computed, tmp_path
+):
+    store = CellStore(tmp_path / "store")
+    stylize_pair(pair, wanted(1.0), CPU, store)
+    stylize_pair(pair, as_print(wanted(1.0), "png"), CPU, store)
+    assert computed == [1.0]
+    for _ in range(2):
+        stylize_pair(pair, as_print(wanted(1.0)), CPU, store)
+    assert computed == [1.0, 1.0]
+    stylize_pair(pair, wanted(1.0, folder="cell"), CPU, store)
+    assert computed == [1.0, 1.0], "a cell is in the store all the same"
+    with Image.open(tmp_path / "cell" / "1.png") as image:
+        assert "dpi" not in image.info
+
+
+def test_two_runs_give_the_same_prints_to_the_last_byte(pair, wanted):
+    for folder in ("one", "two"):
+        stylize_pair(pair, as_print(wanted(1.0, folder=folder)), CPU)
+    (one,), (two,) = (wanted(1.0, folder=folder) for folder in ("one", "two"))
+    for suffix in (".png", ".tif"):
+        assert (
+            one.path.with_suffix(suffix).read_bytes() == two.path.with_suffix(suffix).read_bytes()
+        )
+
+
+def test_a_print_that_fails_is_crossed_out_in_every_file(pair, wanted, poisoned):
+    (one,) = as_print(wanted(POISON))
+    (cell,) = stylize_pair(pair, [one], CPU)
+    assert cell.status == "failed"
+    levels = deep_levels(one.path.with_suffix(".tif"))
+    assert np.array_equal(eight_bits(levels), draw_failure(32, 24))
 
 
 # ---------------------------------------------------------------- what is not made twice

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from conftest import paint, random_image
+from deep_files import deep_levels, eight_bits
 from PIL import Image
 from workflow_runs import ROOT, snakemake, write_config
 
@@ -19,8 +22,9 @@ from nst.cells.verify import verify
 from nst.config.catalogue import fetch, read_catalogue
 from nst.config.composition import Composition
 from nst.config.presets import read_presets
-from nst.config.prints import print_settings
+from nst.config.prints import DPI, Format, PrintFile, print_settings
 from nst.config.run import read_run
+from nst.config.schema import load_schema
 from nst.config.settings import Settings
 from nst.errors import ConfigError
 from nst.imaging.images import fit_long_side, load_image
@@ -44,14 +48,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def planned(stars: object, size: object = 128, **changes: object):
+def planned(
+    stars: object, size: object = 128, form: dict[str, object] | None = None, **changes: object
+):
     Path("stars.json").write_text(json.dumps(stars))
     config = {
         "contents": ["cat.png"],
         "styles": ["great_wave_study"],
         "ratios": [1],
         "image_size": 64,
-        "prints": {"stars": "stars.json", "size": size},
+        "prints": {"stars": "stars.json", "size": size, **(form or {})},
     }
     return read_run(config | changes, CATALOGUE)
 
@@ -92,6 +98,43 @@ def test_what_cannot_be_printed_is_refused_in_one_line(folder, stars, size, mess
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ({"format": "tiff"}, 'prints.format must be one of png, png16, tiff16; got "tiff"'),
+        ({"format": 16}, "prints.format must be one of png, png16, tiff16; got 16"),
+        ({"dpi": DPI[0] - 1}, "prints.dpi must be from 30 to 2400 pixels to an inch; got 29. 300"),
+        ({"dpi": "2401"}, "prints.dpi must be from 30 to 2400 pixels to an inch; got 2401"),
+        ({"dpi": 0}, "prints.dpi must be from 30 to 2400"),
+        ({"dpi": -300}, "prints.dpi must be from 30 to 2400"),
+        ({"dpi": "fine"}, 'prints.dpi must be a whole number from 30 to 2400; got "fine"'),
+        ({"dpi": 300.5}, "prints.dpi must be a whole number from 30 to 2400; got 300.5"),
+        ({"depth": 16}, "prints: unknown key 'depth'"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_while_planning(folder, form, message):
+    with pytest.raises(ConfigError) as caught:
+        planned([CELL], form=form)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_schema_knows_every_format():
+    rules = load_schema()["properties"]["prints"]["properties"]
+    assert tuple(rules["format"]["enum"]) == get_args(Format)
+    assert rules["format"]["description"] == f"one of {', '.join(get_args(Format))}"
+    assert rules["dpi"]["description"] == f"a whole number from {DPI[0]} to {DPI[1]}"
+
+
+def test_what_a_print_is_written_as_decides_nothing_of_its_pixels(folder):
+    plain = planned([CELL]).prints
+    assert planned([CELL], form={"format": "tiff16", "dpi": 72}).prints == plain
+    assert PrintFile.read({}) == PrintFile("png", 300)
+    assert PrintFile.read({"format": "png16", "dpi": "72"}) == PrintFile("png16", 72)
+    names = [PrintFile(kind).deep(Path("a/1.5e-2.png")) for kind in ("png", "png16", "tiff16")]
+    assert names == [None, Path("a/1.5e-2-16bit.png"), Path("a/1.5e-2.tif")]
+
+
 def test_a_print_has_the_shape_of_its_cell_and_octaves_for_its_size():
     exact = Settings(image_size=(80, 100), size="exact", octaves=2, growth=7)
     found = print_settings(exact, 400)
@@ -127,7 +170,10 @@ def test_what_is_enlarged_keeps_its_colours_and_gets_detail(tiny, small):
 # ---------------------------------------------------------------- what they look like
 
 
-PRINTED = ("--config", "prints={stars: stars.json, size: 128}", "--", "prints")
+def printed(form: str = "") -> tuple[str, ...]:
+    return ("--config", f"prints={{stars: stars.json, size: 128{form}}}", "--", "prints")
+
+
 PAIRS = (
     ("rocket", "starry_night_study"),
     ("chelsea", "great_wave_study"),
@@ -182,7 +228,7 @@ def test_starred_cells_are_printed_into_a_folder_and_a_gallery_of_their_own(fold
     write_config(folder, config)
     assert snakemake(folder).returncode == 0
     (folder / "stars.json").write_text(json.dumps([{**CELL, "layers": "all"}]))
-    run = snakemake(folder, *PRINTED)
+    run = snakemake(folder, *printed())
     assert run.returncode == 0, run.stdout
     assert "Redraw" not in run.stdout, "the grid is there"
     prints = folder / "results/prints"
@@ -193,11 +239,27 @@ def test_starred_cells_are_printed_into_a_folder_and_a_gallery_of_their_own(fold
     assert found.verdict == "identical", found.message
     assert list(pd.read_csv(prints / "summary.csv")["width"]) == [128]
     assert "Prints" in (prints / "gallery/index.html").read_text()
-    again = snakemake(folder, *PRINTED)
+    again = snakemake(folder, *printed())
     assert "Nothing to be done" in again.stdout
+    with Image.open(path) as picture:
+        plain = np.asarray(picture)
+    for form, name, dpi in (
+        (", format: tiff16, dpi: 240", "1e0.tif", 240),
+        (", format: png16", "1e0-16bit.png", 300),
+    ):
+        run = snakemake(folder, *printed(form))
+        assert run.returncode == 0, run.stdout
+        assert "1 of 1 cells were finished before" in run.stdout, "only the file is new"
+        assert np.array_equal(eight_bits(deep_levels(path.with_name(name))), plain)
+        for one in (path, path.with_name(name)):
+            with Image.open(one) as picture:
+                assert picture.info["dpi"] == pytest.approx((dpi, dpi), abs=0.02)
+    wrong = snakemake(folder, *printed(", dpi: 9"))
+    assert wrong.returncode != 0
+    assert "The configuration cannot be used. prints.dpi must be from 30 to 2400" in wrong.stdout
 
 
 def test_the_makefile_prints_what_the_gallery_saved():
     text = (ROOT / "Makefile").read_text()
     assert "prints --cores" in text
-    assert "stars: $(STARS), size: $(SIZE)" in text
+    assert "{stars: $(STARS), size: $(SIZE), format: $(FORMAT), dpi: $(DPI)}" in text

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deep_files import deep_levels
 from made_cells import make_cell, make_image
 from PIL import Image
 
 from nst.cells.cell import Source, read_record
 from nst.cells.store import CellStore
+from nst.config.prints import PrintFile
+from nst.imaging.deep import widen
 
 CELL, IMAGE = make_cell(), make_image()
 RENAMED = make_cell(
@@ -155,6 +158,56 @@ def test_the_trace_of_a_long_optimisation_keeps_its_numbers(store, tmp_path):
     trace = restored(store, CELL, tmp_path / "cell.png").details()["trace"]
     assert trace == long.details()["trace"]
     assert trace["evaluation"][-1] == 1000
+
+
+# ---------------------------------------------------------------- prints
+
+LEVELS = widen(IMAGE) ^ 1  # as if they had been computed
+TIFF = PrintFile("tiff16", 240)
+
+
+def test_a_print_is_restored_in_any_format_and_resolution(store, tmp_path):
+    store.add(CELL, IMAGE, levels=LEVELS)
+    assert files_in(entry_of(tmp_path)) == ["cell.json", "cell.png", "cell.sha256", "levels.tif"]
+    found = store.find(CELL.fingerprint, deep=True)
+    for wanted in (CELL, RENAMED):
+        for print_file in (PrintFile(), PrintFile("png16", 600), TIFF):
+            path = tmp_path / f"{print_file.format}.png"
+            store.restore(found, wanted, path, print_file=print_file)
+            with Image.open(path) as image:
+                assert round(image.info["dpi"][0]) == print_file.dpi
+                assert np.array_equal(image, IMAGE)
+            assert read_record(path)["layers"] == wanted.layers
+            if deep := print_file.deep(path):
+                assert np.array_equal(deep_levels(deep), LEVELS)
+                assert read_record(deep)["layers"] == wanted.layers
+
+
+def test_what_was_kept_in_eight_bits_never_passes_for_more(store, tmp_path, caplog):
+    caplog.set_level("INFO")
+    store.add(CELL, IMAGE)
+    assert store.find(CELL.fingerprint, deep=True) is None
+    assert "has 8 bits; making it again in 16" in caplog.text
+    found = store.find(CELL.fingerprint)
+    assert found is not None, "it stays, for who wants no more"
+    store.restore(found, CELL, tmp_path / "print.png", print_file=PrintFile())
+    store.add(CELL, IMAGE, levels=LEVELS)
+    assert store.find(CELL.fingerprint, deep=True) is not None
+    store.add(CELL, IMAGE)
+    assert store.find(CELL.fingerprint, deep=True) is not None, "the better one stays"
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "flipped"])
+def test_a_print_whose_levels_are_damaged_is_dropped(store, tmp_path, caplog, damage):
+    store.add(CELL, IMAGE, levels=LEVELS)
+    levels = entry_of(tmp_path) / "levels.tif"
+    if damage == "gone":
+        levels.unlink()
+    else:
+        cut(levels) if damage == "cut" else flip(levels, 9)
+    assert store.find(CELL.fingerprint) is None
+    assert "is damaged; making it again" in caplog.text
+    assert files_in(tmp_path / "store") == []
 
 
 # ---------------------------------------------------------------- damage

@@ -22,6 +22,7 @@ from nst.cells.difference import TOLERANCE, compare
 from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.cells.sources import Given
 from nst.cells.verify import choose_pictures, describe, exit_status, verify
+from nst.config.prints import PrintFile
 from nst.config.settings import ALGORITHM_VERSION, Settings
 from nst.errors import CellError, ConfigError
 from nst.imaging.images import load_image, pixel_digest, save_png
@@ -430,6 +431,23 @@ def test_a_device_that_is_named_must_be_there(cell):
 
 
 # ---------------------------------------------------------------- folders and the command
+
+
+@pytest.mark.parametrize("kind", ["png16", "tiff16"])
+def test_of_a_print_the_picture_of_eight_bits_is_verified(results, settings, tiny_file, kind):
+    inputs = results / "inputs"
+    pair = Pair(
+        *(inputs / "content/cat.png", "cat", "Cat", inputs / "style/night.png", "night", "Night"),
+        extractor=results / "extractors/kmeans.safetensors",
+    )
+    path, form = results / "prints/1e0.png", PrintFile(kind)
+    wanted = Wanted("all", "1e0", "relative", settings(), path, print_file=form)
+    stylize_pair(pair, [wanted], choose_device("cpu"))
+    assert verify(path, Given(results=results)).verdict == "identical"
+    found = verify(form.deep(path), Given(results=results))
+    assert found.verdict == "unchecked"
+    assert "has 16 bits, and cells are compared in 8. Verify the PNG" in found.message
+    assert choose_pictures([path.parent], None) == [path]
 
 
 def test_of_a_folder_some_cells_are_drawn_and_nothing_else(results, cell):

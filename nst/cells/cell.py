@@ -22,13 +22,16 @@ from PIL import Image, ImageDraw
 
 from nst import __version__
 from nst.config.composition import Composition
+from nst.config.prints import PrintFile
 from nst.config.settings import ALGORITHM_VERSION, Settings
 from nst.errors import CellError, ImageError
-from nst.imaging.images import pixel_digest, read_png_text, save_png
+from nst.imaging.deep import Levels, save_deep
+from nst.imaging.images import pixel_digest, read_description, read_png_text, save_png
 from nst.system.files import write_atomically
 
 TEXT_KEY = "nst"
 PIXELS = "pixels"  # the record's key for the digest of the picture that it was written into
+BITS = "bits"  # the record's key in a file of 16 bits, which nst.cells.verify does not compare
 PACKAGES = ("torch", "torchvision", "numpy", "pillow")
 TRACE_POINTS = 250  # of a long optimisation; enough for a curve, and the file stays small
 
@@ -185,15 +188,30 @@ def changed_facts(cell: Cell, again: Cell) -> dict[str, tuple[str, str]]:
     }
 
 
-def write_cell(cell: Cell, image: Image.Image, path: Path) -> None:
-    """Write ``path``, a PNG that carries the cell's record.
+def write_cell(cell: Cell, image: Image.Image, path: Path, dpi: int | None = None) -> None:
+    """Write ``path``, a PNG that carries the cell's record, and ``dpi`` if it is a print.
 
     Under ``PIXELS`` the record also has the digest of the picture, by which one that was changed
     later is distinguished from one that another machine computed.
     """
     record = {**cell.record(), PIXELS: pixel_digest(image)}
     text = json.dumps(record, ensure_ascii=False, sort_keys=True)
-    save_png(image, path, {TEXT_KEY: text, "Software": f"nst {__version__}"})
+    save_png(image, path, {TEXT_KEY: text, "Software": f"nst {__version__}"}, dpi=dpi)
+
+
+def write_print(
+    cell: Cell, image: Image.Image, path: Path, print_file: PrintFile, levels: Levels | None
+) -> None:
+    """Write a print: ``path`` as ``write_cell`` does, and the file of 16 bits if one is wanted.
+
+    That has the record too, with ``BITS``.
+    """
+    write_cell(cell, image, path, print_file.dpi)
+    deep = print_file.deep(path)
+    if deep is not None:
+        assert levels is not None, "a print is made, or found in the store, with its levels"
+        text = json.dumps({**cell.record(), BITS: 16}, sort_keys=True)
+        save_deep(levels, deep, dpi=print_file.dpi, text=(TEXT_KEY, text))
 
 
 def write_details(cells: Mapping[Path, Cell], path: Path) -> None:
@@ -241,13 +259,13 @@ def read_details(path: Path) -> dict[Path, Cell]:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return what a cell's PNG says about itself.
+    """Return what a cell's PNG, or the TIFF of a print, says about itself.
 
     Raises:
-        ImageError: it is not a PNG, or not one that nst made.
+        ImageError: it is neither, or not one that nst made.
     """
     try:
-        record = json.loads(read_png_text(path)[TEXT_KEY])
+        record = json.loads(_read_text(path))
         if not isinstance(record, dict):
             raise KeyError(TEXT_KEY)
     except (KeyError, ValueError, RecursionError) as error:
@@ -258,6 +276,13 @@ def read_record(path: Path) -> dict[str, Any]:
             "another program saves them anew"
         ) from error
     return record
+
+
+def _read_text(path: Path) -> str:
+    """Return the text that a picture's record is in."""
+    if path.suffix.lower() in (".tif", ".tiff"):
+        return read_description(path) or ""
+    return read_png_text(path)[TEXT_KEY]
 
 
 def draw_failure(width: int, height: int) -> Image.Image:

@@ -22,12 +22,15 @@ from nst.cells.cell import (
     draw_failure,
     style_digest,
     write_cell,
+    write_print,
 )
 from nst.cells.measure import Measure
 from nst.cells.store import CellStore
 from nst.config.composition import Composition
+from nst.config.prints import PrintFile
 from nst.config.settings import Settings
 from nst.config.variants import Variant
+from nst.imaging.deep import Levels, widen, with_alpha_of
 from nst.imaging.images import load_image, pixel_digest, save_png, stack
 from nst.imaging.masks import check_masks
 from nst.imaging.transparency import cut_out, on_white
@@ -39,7 +42,7 @@ from nst.method.stages import Images, picture_size
 from nst.network.extractor import file_digest, load_extractor
 from nst.network.precision import Precision, choose_precision
 from nst.network.shapes import Float, Tensor
-from nst.network.tensors import to_image
+from nst.network.tensors import to_image, to_levels
 from nst.system.device import describe_device
 from nst.system.machine import describe_machine
 
@@ -53,6 +56,7 @@ class Wanted:
     """A cell to make: the names of its variant, its settings, and where its picture goes.
 
     ``snapshots`` is where the pictures on the way go, stacked in one, if the settings ask for any.
+    ``print_file`` says what is to be written if it is a print.
     """
 
     layers: str
@@ -61,6 +65,12 @@ class Wanted:
     settings: Settings
     path: Path
     snapshots: Path | None = None
+    print_file: PrintFile | None = None
+
+    @property
+    def deep(self) -> bool:
+        """Whether a file of 16 bits is wanted."""
+        return self.print_file is not None and self.print_file.deep(self.path) is not None
 
 
 @dataclass(frozen=True)
@@ -105,10 +115,12 @@ def want_cells(
     pictures: Iterable[str],
     snapshots: Iterable[str] = (),
     precision: Precision | None = None,
+    *,
+    print_file: PrintFile | None = None,
 ) -> list[Wanted]:
     """Say what to make of each variant, and where: paths end in ``{layers}/{ratio}.png``.
 
-    ``precision`` takes the place of ``auto``.
+    ``precision`` takes the place of ``auto``. With ``print_file`` they are prints.
     """
     wanted_at, stack_at = _by_tail(pictures), _by_tail(snapshots)
     wanted = []
@@ -118,7 +130,7 @@ def want_cells(
             settings = replace(settings, precision=precision)
         tail = f"{one.layers}/{one.ratio}.png"
         names = (one.layers, one.ratio, one.formulation)
-        wanted.append(Wanted(*names, settings, wanted_at[tail], stack_at.get(tail)))
+        wanted.append(Wanted(*names, settings, wanted_at[tail], stack_at.get(tail), print_file))
     return wanted
 
 
@@ -158,9 +170,11 @@ def stylize_pair(
     cells: dict[Path, Cell] = {}
     missing: list[tuple[Wanted, Cell]] = []
     for one, draft in zip(wanted, drafts, strict=True):
-        stored = store.find(draft.fingerprint) if store else None
+        stored = store.find(draft.fingerprint, deep=one.deep) if store else None
         if store and stored:
-            cells[one.path] = store.restore(stored, draft, one.path, one.snapshots)
+            cells[one.path] = store.restore(
+                stored, draft, one.path, one.snapshots, print_file=one.print_file
+            )
         else:
             missing.append((one, draft))
     if cells:
@@ -201,11 +215,15 @@ def _with_precision(wanted: Wanted, device: torch.device) -> Wanted:
 
 @dataclass(frozen=True)
 class _Finished:
-    """What came out: the cell, its picture, and the pictures on the way."""
+    """What came out: the cell, its picture, and the pictures on the way.
+
+    Of a print also its ``levels``, the picture in 16 bits.
+    """
 
     cell: Cell
     image: Image.Image
     snapshots: Image.Image | None
+    levels: Levels | None = None
 
 
 def _make(
@@ -232,6 +250,8 @@ def _make(
         one, draft = missing[result.index]
         with refused_if_too_large():
             finished = _finish(draft, result, images.content, measure(one.settings.blend))
+            if one.print_file:
+                finished = replace(finished, levels=_levels(finished.image, result))
         yield one, finished
 
 
@@ -252,9 +272,13 @@ def _write(finished: _Finished, wanted: Wanted, store: CellStore | None) -> None
     """Write a cell's files, and keep them if it did not fail."""
     if finished.snapshots and wanted.snapshots:
         save_png(finished.snapshots, wanted.snapshots)
-    write_cell(finished.cell, finished.image, wanted.path)
-    if store and finished.cell.status == "finished":
-        store.add(finished.cell, finished.image, finished.snapshots)
+    cell, image, levels = finished.cell, finished.image, finished.levels
+    if wanted.print_file:
+        write_print(cell, image, wanted.path, wanted.print_file, levels)
+    else:
+        write_cell(cell, image, wanted.path)
+    if store and cell.status == "finished":
+        store.add(cell, image, finished.snapshots, levels)
 
 
 def _draft_cells(
@@ -322,6 +346,13 @@ def _finish(draft: Cell, result: Transfer, content: Image.Image, measure: Measur
         failure,
         stack([failure] * count) if count else None,
     )
+
+
+def _levels(picture: Image.Image, result: Transfer) -> Levels:
+    """Return a finished picture in 16 bits; of a cell that failed, what stands in its place."""
+    if result.image is None:
+        return widen(picture)
+    return with_alpha_of(picture, to_levels(result.image))
 
 
 class _Reporter:

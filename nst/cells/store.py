@@ -16,8 +16,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from nst.cells.cell import Cell, write_cell
+from nst.cells.cell import Cell, write_cell, write_print
+from nst.config.prints import PrintFile
 from nst.errors import ImageError
+from nst.imaging.deep import Levels, read_deep, save_deep
 from nst.imaging.images import save_png
 from nst.system.files import part_folder, part_of, sync_folder, write_atomically
 
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 PICTURE = "cell.png"
 DETAILS = "cell.json"
 SNAPSHOTS = "snapshots.png"
+LEVELS = "levels.tif"
 DIGESTS = "cell.sha256"
 
 
@@ -40,19 +43,33 @@ class CellStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, cell: Cell, image: Image.Image, snapshots: Image.Image | None = None) -> None:
-        """Keep a finished cell, with its pictures on the way if it has any."""
+    def add(
+        self,
+        cell: Cell,
+        image: Image.Image,
+        snapshots: Image.Image | None = None,
+        levels: Levels | None = None,
+    ) -> None:
+        """Keep a finished cell, with its pictures on the way if it has any.
+
+        Of a print ``levels`` are kept, whatever is written of them now: its format and resolution
+        can then be changed later. An entry without them makes way.
+        """
         entry = self._entry(cell.fingerprint)
         with part_folder(entry) as part:
             try:
                 write_cell(cell, image, part / PICTURE)
                 if snapshots is not None:
                     save_png(snapshots, part / SNAPSHOTS)
+                if levels is not None:
+                    save_deep(levels, part / LEVELS)
             except ImageError as error:  # names the part, which is gone when it is read
                 raise error.__cause__ or error from None
             details = json.dumps(cell.details(), ensure_ascii=False, sort_keys=True)
             write_atomically(part / DETAILS, f"{details}\n".encode())
             write_atomically(part / DIGESTS, _digests(part, cell).encode())
+            if levels is not None and entry.is_dir() and not (entry / LEVELS).exists():
+                _drop(entry)
             try:
                 os.rename(part, entry)
             except OSError:
@@ -61,8 +78,11 @@ class CellStore:
                     raise
         sync_folder(entry.parent)
 
-    def find(self, fingerprint: str) -> Cell | None:
-        """Return the cell of this fingerprint if it is here; drop it if it is damaged."""
+    def find(self, fingerprint: str, *, deep: bool = False) -> Cell | None:
+        """Return the cell of this fingerprint if it is here; drop it if it is damaged.
+
+        With ``deep``, one without its levels counts for nothing, but stays.
+        """
         entry = self._entry(fingerprint)
         if not entry.is_dir():
             return None
@@ -73,17 +93,26 @@ class CellStore:
         except (OSError, ValueError, KeyError, TypeError):
             intact = False
         if intact and cell.fingerprint == fingerprint:
+            if deep and not (entry / LEVELS).exists():
+                logger.info("the stored cell %s has 8 bits; making it again in 16", entry)
+                return None
             return cell
         logger.warning("the stored cell %s is damaged; making it again", entry)
         _drop(entry)
         return None
 
     def restore(
-        self, stored: Cell, wanted: Cell, path: Path, snapshots: Path | None = None
+        self,
+        stored: Cell,
+        wanted: Cell,
+        path: Path,
+        snapshots: Path | None = None,
+        *,
+        print_file: PrintFile | None = None,
     ) -> Cell:
         """Write a stored cell to ``path`` under the names that ``wanted`` gives it; return it so.
 
-        Its pictures on the way go to ``snapshots``.
+        Its pictures on the way go to ``snapshots``. A print is written as ``print_file`` says.
 
         A copy, not a link: a link would keep the old time stamp, and Snakemake would take the
         result for out of date.
@@ -102,11 +131,15 @@ class CellStore:
             formulation=wanted.formulation,
             reused=True,
         )
-        if renamed.record() == stored.record():
+        if print_file is None and renamed.record() == stored.record():
             write_atomically(path, source.read_bytes())
-        else:
-            with Image.open(source) as image:  # load_image would refuse a narrow result
+            return renamed
+        with Image.open(source) as image:  # load_image would refuse a narrow result
+            if print_file is None:
                 write_cell(renamed, image, path)
+            else:
+                levels = read_deep(entry / LEVELS) if print_file.deep(path) else None
+                write_print(renamed, image, path, print_file, levels)
         return renamed
 
     def _entry(self, fingerprint: str) -> Path:
@@ -117,6 +150,7 @@ class CellStore:
 def _digests(entry: Path, cell: Cell) -> str:
     """Return the sha256 of each of an entry's files, as ``sha256sum --check`` reads them."""
     names = [DETAILS, PICTURE, *([SNAPSHOTS] if cell.settings.snapshots else [])]
+    names += [LEVELS] if (entry / LEVELS).exists() else []
     return "".join(
         f"{hashlib.sha256((entry / name).read_bytes()).hexdigest()}  {name}\n" for name in names
     )

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from PIL import Image
 
-from nst.cells.cell import PIXELS, Cell, changed_facts, read_record
+from nst.cells.cell import BITS, PIXELS, Cell, changed_facts, read_record
 from nst.cells.difference import TOLERANCE, Difference, compare, describe_difference
 from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.cells.sources import Given, find_pair
@@ -146,12 +146,11 @@ def describe(found: Verification) -> str:
 
 
 def _is_cell(path: Path) -> bool:
-    """Tell whether a file carries a record."""
+    """Tell whether a file carries a record, and is not a print's file of 16 bits."""
     try:
-        read_record(path)
+        return BITS not in read_record(path)
     except UserError:
         return False
-    return True
 
 
 def _open(path: Path) -> Image.Image:
@@ -164,7 +163,12 @@ def _open(path: Path) -> Image.Image:
 
 
 def _cell_of(path: Path, record: Mapping[str, Any]) -> Cell:
-    """Read a record, if its cell can be made again at all."""
+    """Read a record, if its cell can be made again at all, and compared."""
+    if BITS in record:
+        raise CellError(
+            f"{path} has 16 bits, and cells are compared in 8. Verify the PNG of 8 bits: that "
+            "beside a print, or one that nst stylize makes with the same options."
+        )
     if record.get("algorithm") != ALGORITHM_VERSION:
         versions = record.get("versions")
         version = versions.get("nst", "?") if isinstance(versions, Mapping) else "?"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nst.config.composition import WHOLE, Composition, Part
+from nst.config.prints import PrintFile
 from nst.config.settings import Settings
 from nst.config.styles import KEEP
 from nst.errors import UserError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from nst.method.resilience import Progress
 
 RECIPE = "relative"
+# By the name of the result: what is written as a print, in 16 bits with a profile.
+WRITTEN = {".png": None, ".tif": PrintFile("tiff16"), ".tiff": PrintFile("tiff16")}
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,14 @@ def check_files(inputs: Inputs, output: Path) -> None:
     """Require that the inputs are there, and that the result is none of them.
 
     Raises:
-        UserError: one is missing; or the result would overwrite one, or cannot be a PNG file.
+        UserError: one is missing; or the result would overwrite one, or has no name for a file of
+            its kind.
     """
-    if output.suffix.lower() != ".png":
-        raise UserError(f"the result is a PNG file, so its name must end in .png; got {output}")
+    if output.suffix.lower() not in WRITTEN:
+        raise UserError(
+            "the result is PNG or TIFF, so its name must end in .png or, for 16 bits, .tif; "
+            f"got {output}"
+        )
     if output.is_dir():
         raise UserError(f"{output} is a folder; give the result a name in it")
     for path in (inputs.content, *inputs.style.everything):
@@ -149,9 +156,11 @@ def stylize_by_hand(
         )
         # By hand, the picture is all that is wanted: it carries its record inside.
         picture = Path(folder) / "result.png"
-        wanted = [Wanted("default", ratio, RECIPE, settings, picture)]
+        form = WRITTEN[output.suffix.lower()]
+        wanted = [Wanted("default", ratio, RECIPE, settings, picture, print_file=form)]
         (cell,) = stylize_pair(pair, wanted, chosen, on_evaluation=progress)
         if cell.status == "failed":
             raise UserError(f"{cell.reason} {output} is not written.")
-        write_atomically(output, picture.read_bytes())
+        written = form.deep(picture) if form else None
+        write_atomically(output, (written or picture).read_bytes())
     return cell

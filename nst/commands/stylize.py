@@ -10,6 +10,7 @@ from nst.cells.cell import write_details
 from nst.cells.pair import Pair, stylize_pair, want_cells
 from nst.cells.store import CellStore
 from nst.config.composition import Composition
+from nst.config.prints import PrintFile
 from nst.config.variants import Variant
 from nst.network.precision import read_precision
 from nst.system.device import reserve_device, use_threads
@@ -17,8 +18,10 @@ from nst.system.device import reserve_device, use_threads
 STORE = Path("results/store")
 
 
-def stylize(snakemake: Any, variants: Sequence[Variant]) -> None:
-    """Make the ``variants`` of a pair, and write their details.
+def stylize(
+    snakemake: Any, variants: Sequence[Variant], print_file: PrintFile | None = None
+) -> None:
+    """Make the ``variants`` of a pair, as prints if ``print_file`` says how, and their details.
 
     ``snakemake`` is what a script is given. ``input`` has ``content``, ``style``, ``extractor`` and
     perhaps ``start`` and the files of ``precision``; ``output`` has ``pictures``, ``details`` and
@@ -33,7 +36,7 @@ def stylize(snakemake: Any, variants: Sequence[Variant]) -> None:
         use_threads(snakemake.threads)
         pictures, snapshots = (output.get(name, []) for name in ("pictures", "snapshots"))
         precision = [read_precision(Path(path)) for path in files.get("precision", [])]
-        wanted = want_cells(variants, pictures, snapshots, *precision)
+        wanted = want_cells(variants, pictures, snapshots, *precision, print_file=print_file)
         made_of, start = params.composition, files.get("start")
         pair = Pair(
             content=Path(files.content),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nst.config.composition import Composition, Part
+from nst.config.prints import PrintFile
 from nst.config.run import Run
 from nst.config.sheets import Sheet
 from nst.config.styles import composed
@@ -20,6 +21,12 @@ SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
 def cell_path(content: str, style: str, layers: str, ratio: str) -> Path:
     """Return the path of a cell's picture."""
     return Path(CELL.format(content=content, style=style, layers=layers, ratio=ratio))
+
+
+def deep_prints(print_file: PrintFile) -> list[str]:
+    """List the pattern of what a print is written to beside ``PRINT``, if anything."""
+    path = print_file.deep(Path(PRINT))
+    return [path.as_posix()] if path else []
 
 
 def prepared(role: str, name: str) -> str:

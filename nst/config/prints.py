@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nst.config.documents import read_document
 from nst.config.octaves import MOST
@@ -17,6 +17,41 @@ from nst.errors import ConfigError
 
 STEPS = 50  # at each size; the small picture has been through the first ones
 NAMES = ("content", "style", "layers", "ratio")
+Format = Literal["png", "png16", "tiff16"]
+SUFFIXES: Mapping[Format, str] = {"png16": "-16bit.png", "tiff16": ".tif"}  # after the PNG's stem
+DPI = (30, 2400)
+
+
+@dataclass(frozen=True)
+class PrintFile:
+    """What a print is written as, and how many of its pixels there are to an inch.
+
+    The picture of 8 bits is always there: gallery and tables read it. A format of 16 bits is a file
+    beside it.
+    """
+
+    format: Format = "png"
+    dpi: int = 300
+
+    @classmethod
+    def read(cls, prints: Mapping[str, Any]) -> PrintFile:
+        """Read the keys ``format`` and ``dpi`` of a configuration that its schema allows.
+
+        Raises:
+            ConfigError: the resolution is out of range.
+        """
+        dpi = int(prints.get("dpi", cls.dpi))
+        if not DPI[0] <= dpi <= DPI[1]:
+            raise ConfigError(
+                f"prints.dpi must be from {DPI[0]} to {DPI[1]} pixels to an inch; got {dpi}. "
+                "300 is usual."
+            )
+        return cls(prints.get("format", cls.format), dpi)
+
+    def deep(self, picture: Path) -> Path | None:
+        """Return the path of the file of 16 bits beside a picture, if there is to be one."""
+        suffix = SUFFIXES.get(self.format)
+        return picture.with_name(picture.stem + suffix) if suffix else None
 
 
 @dataclass(frozen=True)
@@ -38,12 +73,15 @@ def read_prints(
 ) -> list[Print]:
     """Read which cells to print from ``{stars, size}``: the gallery's list, and the longer side.
 
+    What they are written as is for ``PrintFile``, and only checked here.
+
     Raises:
         ConfigError: the list cannot be read, or names a cell that is not in the run; or a print is
-            to be no larger than its cell.
+            to be no larger than its cell, or has a resolution out of range.
     """
     if not prints:
         return []
+    PrintFile.read(prints)
     path, size = existing("prints.stars", prints["stars"]), int(prints["size"])
     listed = read_document(Path(path))
     if not isinstance(listed, list) or not listed:

@@ -24,11 +24,12 @@ from nst.config.paths import (
     PRINT_DETAILS,
     SNAPSHOTS,
     composition_files,
+    deep_prints,
     grids,
     prepared,
     sheet_suffix,
 )
-from nst.config.prints import print_variants
+from nst.config.prints import PrintFile, print_variants
 from nst.config.quoting import refuse_unquotable
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION
@@ -93,6 +94,7 @@ OF_PAIR = allocate_pair([one.settings for one in run.variants], run.device)
 OF_PRINT = allocate_pair(
     [one.settings for one in run.prints] or [run.settings], run.device
 )
+PRINT_FILE = PrintFile.read(config.get("prints", {}))
 OF_FIT = allocate_fit(len(run.kmeans_images))
 
 

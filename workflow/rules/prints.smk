@@ -12,6 +12,7 @@ rule print:
     output:
         pictures=[PRINT],
         details=PRINT_DETAILS,
+        deep=deep_prints(PRINT_FILE),
     log:
         "results/logs/print/{content}/{style}/{layers}/{ratio}.log",
     benchmark:
@@ -25,6 +26,8 @@ rule print:
         runtime=growing(OF_PRINT.runtime),
     params:
         settings=print_digest,
+        format=PRINT_FILE.format,
+        dpi=PRINT_FILE.dpi,
         names=pair_names,
         composition=composition_of_pair,
         algorithm=ALGORITHM_VERSION,
@@ -67,6 +70,7 @@ use rule gallery as print_gallery with:
 rule prints:
     input:
         of_prints(PRINT),
+        [of_prints(pattern) for pattern in deep_prints(PRINT_FILE)],
         "results/prints/gallery/index.html",
         table="results/prints/summary.parquet",
     output:
