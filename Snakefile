@@ -28,10 +28,12 @@ onstart:
 
 
 onsuccess:
+    stop_watcher()
     end_run()
 
 
 onerror:
+    stop_watcher(finished=False)
     end_run()
 
 

@@ -56,6 +56,7 @@ PACKAGES = {
             "prints",
             "schema",
             "run",
+            "watched",
             "paths",
             "memory",
             "allocation",
@@ -75,13 +76,13 @@ PACKAGES = {
         *("transfer", "checkpoint", "batches", "resilience"),
     ),
     "cells": (
-        *("metrics", "measure", "cell", "store", "pair"),
+        *("metrics", "measure", "cell", "store", "progress", "pair"),
         *("difference", "sources", "verify"),
     ),
     "figures": ("lettering", "sheet", "layout", "grids", "pages", "strips", "tiles"),
     "reports": ("ranking", "summary", "report", "plots"),
-    "gallery": ("entries", "previews", "page"),
-    "commands": ("job", "stylize", "by_hand", "probe", "plan"),
+    "gallery": ("entries", "previews", "page", "so_far"),
+    "commands": ("job", "stylize", "by_hand", "probe", "plan", "watcher", "watch"),
 }
 ORDER = (
     *(f"{package}.{name}".lstrip(".") for package, names in PACKAGES.items() for name in names),
@@ -177,6 +178,7 @@ def heavy(path: Path) -> set[str]:
     [
         *("config.allocation", "config.catalogue", "config.quoting", "config.run"),
         *("config.settings", "errors", "system.files", "imaging.inspection", "commands.job"),
+        *("commands.watcher", "config.watched"),
     ],
 )
 def test_what_the_rules_need_is_quick_to_load(name):

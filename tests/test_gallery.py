@@ -30,9 +30,10 @@ def page_text(folder: Path) -> str:
     return (folder / "index.html").read_text(encoding="utf-8")
 
 
-def page_data(folder: Path) -> dict:
+def page_data(folder: Path, name: str = "index.html") -> dict:
+    text = (folder / name).read_text(encoding="utf-8")
     (found,) = re.findall(
-        r'<script type="application/json" id="data">(.*?)</script>', page_text(folder), re.DOTALL
+        r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL
     )
     data = json.loads(found)
     return {**data, "cells": unpacked(**data["cells"])}

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 from conftest import paint
+from PIL import Image
+from test_gallery import page_data
 from workflow_runs import ROOT, command, details, small_config, snakemake, write_config
 
+from nst.config.paths import GALLERY_SO_FAR, OVERVIEW_SO_FAR
 from nst.system import device_lock
 from nst.system.device_lock import hold_one
 
@@ -88,6 +91,34 @@ def test_four_pairs_are_made_at_the_same_time_on_four_devices(grid: Path, preten
     assert sorted(one[1] for one in told) == ["0", "1", "2", "3"]
     assert {f"GPU-{one[2]}" for one in told} == set(UUIDS)
     assert {cell.device for cell in details(grid).values()} == {"cuda: Pretended GPU"}
+
+
+def test_a_run_shows_what_it_has_before_its_end_and_nothing_of_an_earlier_one(
+    grid: Path, pretended
+):
+    first = snakemake(grid, "--", f"{MADE}/a cat/nuit étoilée.json")
+    assert first.returncode == 0, first.stdout
+    config = small_config() | {"precision": "float32", "iterations": 60}
+    write_config(grid, config | {"kmeans": {"images": ["great_wave_study"]}})
+    pretended.setenv("PRETENDED_HASTE", "100")
+    pages = [grid / GALLERY_SO_FAR, grid / OVERVIEW_SO_FAR]
+    run = start(grid, "--", "results/gallery/index.html")
+    wait_until(lambda: all(one.exists() for one in pages), run)
+    shown = page_data(pages[0].parent, pages[0].name)
+    with Image.open(pages[1]) as overview:
+        assert overview.width > 200
+    assert not (grid / "results/gallery/index.html").exists()
+    out, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, out
+    assert {one["status"] for one in shown["cells"]} == {"finished", "waiting"}
+    assert len(shown["cells"]) == 16
+    assert shown["settings"]["iterations"] == 60, "of all that are shown"
+    assert re.search(r"^\d+ of 16 cells", out, re.MULTILINE)
+    assert f"to look at meanwhile: {GALLERY_SO_FAR}" in out
+    assert (grid / "results/gallery/index.html").exists()
+    assert not any(one.exists() for one in pages), "there is something better now"
+    again = snakemake(grid, "--", "results/gallery/index.html")
+    assert "Nothing to be done" in again.stdout
 
 
 def test_a_job_waits_for_the_device_that_another_has_and_says_so(grid: Path, pretended):

@@ -21,7 +21,7 @@ from nst.config.prints import PrintFile
 from nst.errors import ImageError
 from nst.imaging.deep import Levels, read_deep, save_deep
 from nst.imaging.images import save_png
-from nst.system.files import part_folder, part_of, sync_folder, write_atomically
+from nst.system.files import part_folder, part_of, sync_folder, time_stamp, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +100,10 @@ class CellStore:
         logger.warning("the stored cell %s is damaged; making it again", entry)
         _drop(entry)
         return None
+
+    def time_stamp(self, fingerprint: str) -> int | None:
+        """Return when the cell of this fingerprint was kept, in ns; None if it is not here."""
+        return time_stamp(str(self._entry(fingerprint)))
 
     def restore(
         self,

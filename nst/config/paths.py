@@ -12,6 +12,8 @@ from nst.config.styles import composed
 
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
 DETAILS = "results/details/{content}/{style}.json"
+GALLERY_SO_FAR = "results/gallery/so_far.html"  # of a run that goes on, as is the overview
+OVERVIEW_SO_FAR = "results/grids/overview_so_far.png"
 PREPARED = "results/inputs/{role}/{name}.png"
 PRINT = "results/prints/{content}/{style}/{layers}/{ratio}.png"
 PRINT_DETAILS = "results/prints/details/{content}/{style}/{layers}/{ratio}.json"

@@ -103,7 +103,8 @@ class Entry:
 
     ``reason`` says why a cell failed, ``suggestion`` why one is suggested. ``rank`` counts from 1
     within the pair, and is None where cells are not ranked. ``trace`` maps ``evaluation`` and the
-    names of losses to lists of one length. A failed cell needs no picture.
+    names of losses to lists of one length. A failed cell needs no picture; one that is ``waiting``
+    has its names alone.
     """
 
     content: Subject
@@ -114,7 +115,7 @@ class Entry:
     width: int
     height: int
     formulation: str = ""
-    status: Literal["finished", "failed"] = "finished"
+    status: Literal["finished", "failed", "waiting"] = "finished"
     reason: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, int | float] = field(default_factory=dict)
@@ -152,8 +153,8 @@ def _entry(
     """Lay out what a row says."""
     finished, ranked = row["status"] == "finished", not pd.isna(row["rank"])
     return Entry(
-        content=_subject(row["content"], row["content_title"], inputs / "content"),
-        style=_subject(row["style"], row["style_title"], inputs / "style"),
+        content=subject(row["content"], row["content_title"], inputs / "content"),
+        style=subject(row["style"], row["style_title"], inputs / "style"),
         layers=row["layers"],
         ratio=row["ratio"],
         formulation=row["formulation"],
@@ -175,8 +176,8 @@ def _entry(
     )
 
 
-def _subject(name: str, title: str, folder: Path) -> Subject:
-    """Find the picture of a content or style, if it is there."""
+def subject(name: str, title: str, folder: Path) -> Subject:
+    """Return a content or style with its picture in ``folder``, if it is there."""
     picture = folder / f"{name}.png"
     return Subject(name, title, picture if picture.is_file() else None)
 

@@ -41,13 +41,15 @@ LARGEST_BEFORE = 2048  # px: of a content to lay over its cells
 
 
 def write_gallery(
-    entries: Iterable[Entry], folder: Path, *, title: str, subtitle: str = ""
+    entries: Iterable[Entry], folder: Path, *, title: str, subtitle: str = "", so_far: str = ""
 ) -> Path:
     """Write the gallery of ``entries`` into ``folder``, and return its page.
 
     Small copies of the pictures are made where a picture is new or has changed, and those that are
-    no longer needed are removed. Entries are taken one by one, with one picture open at a time, so
-    that a generator of thousands needs little memory.
+    no longer needed are removed. A gallery that is not complete says ``so_far`` how far it is; its
+    page is ``so_far.html``, beside that of a complete one, and shares the small copies with it.
+    Entries are taken one by one, with one picture open at a time, so that a generator of thousands
+    needs little memory.
 
     Raises:
         UserError: there are no entries, or two of them have the same names.
@@ -58,14 +60,14 @@ def write_gallery(
         page.add(entry)
     if not page.cells:
         raise UserError("A gallery needs at least one cell; got none. Run the grid first.")
-    path = folder / "index.html"
-    write_atomically(path, render(page.data(title, subtitle)).encode())
-    removed = page.previews.remove_others()
+    path = folder / ("so_far.html" if so_far else "index.html")
+    write_atomically(path, render(page.data(title, subtitle), so_far).encode())
+    removed = 0 if so_far else page.previews.remove_others()
     logger.info("%s shows %d cells; %d old pictures removed", path, len(page.cells), removed)
     return path
 
 
-def render(data: Mapping[str, Any]) -> str:
+def render(data: Mapping[str, Any], so_far: str = "") -> str:
     """Return the page that shows ``data``, with its style, script and data inside.
 
     The policy in its head allows exactly this style and script, and pictures from the same folder.
@@ -81,6 +83,7 @@ def render(data: Mapping[str, Any]) -> str:
     return environment.get_template("page.html").render(
         data={**data, "cells": pack(data["cells"])},
         listed=data["cells"][:LISTED],
+        so_far=so_far,
         style=Markup(style),  # noqa: S704 - this project's own file
         script=Markup(script),  # noqa: S704 - as above
         style_hash=_hash(style),
@@ -159,7 +162,9 @@ class _Page:
             "metrics": [_metric(one) for one in _metrics(present)],
             "contents": list(self.contents.values()),
             "styles": list(self.styles.values()),
-            "settings": _take_shared([cell["settings"] for cell in cells]),
+            "settings": _take_shared(
+                [cell["settings"] for cell in cells if cell["status"] != "waiting"]
+            ),
             "cells": cells,
         }
 
@@ -237,7 +242,7 @@ def _rounded(value: int | float | None, digits: int) -> int | float | None:
 
 def _take_shared(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Take out of every mapping what is the same in all of them, and return it."""
-    first = dict(settings[0])
+    first = dict(settings[0]) if settings else {}
     shared = {
         name: value
         for name, value in first.items()

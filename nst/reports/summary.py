@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -78,20 +78,25 @@ def summarise(details: Iterable[Path], traces: Path | None = None) -> pd.DataFra
     ``traces``, whole or not at all: the columns of ``TRACE_TYPES``, a row for each evaluation that
     the details have.
 
-    The files are read once, one by one: traces are most of them, and at most ``ROWS_TOGETHER`` rows
-    and one file's are in memory. These are a row group, so that a reader of one pair finds its rows
-    without reading the others.
-
     Raises:
         CellError: a file cannot be read.
+    """
+    return tabulate(map(read_details, details), traces)
+
+
+def tabulate(pairs: Iterable[Mapping[Path, Cell]], traces: Path | None = None) -> pd.DataFrame:
+    """Return the table that ``summarise`` does, of pairs' cells by the paths of their pictures.
+
+    The pairs are taken one by one: traces are most of them, and at most ``ROWS_TOGETHER`` rows
+    and one pair's are in memory. These are a row group, so that a reader of one pair finds its rows
+    without reading the others.
     """
     rows: list[dict[str, object]] = []
     encoded = io.BytesIO()
     schema = pa.Schema.from_pandas(_traces([]), preserve_index=False)
     with pq.ParquetWriter(encoded, schema) as writer:
         waiting: list[pd.DataFrame] = []
-        for file in details:
-            cells = read_details(file)
+        for cells in pairs:
             rows += [_row(cell, path) for path, cell in cells.items()]
             waiting.append(_traces(cells.values()))
             if sum(map(len, waiting)) >= ROWS_TOGETHER:

@@ -119,6 +119,14 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def time_stamp(path: str) -> int | None:
+    """Return when a file or folder was last written, in ns; None if it is not there."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
 def part_of(path: Path) -> Path:
     """Return a name, not used before, for what is to become ``path``; it says who writes it."""
     writer = f"{host_identity()}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -5,6 +5,7 @@ TITLE = " in ".join(
     for names, noun in ((run.contents, "picture"), (run.styles, "style"))
 )
 OF_RECIPES = f"{run.settings.extractor}, each recipe at its own balance"
+SUBTITLE_OF_RUN = OF_RECIPES if run.formulations else SUBTITLE
 
 
 rule gallery:
@@ -21,7 +22,7 @@ rule gallery:
         "../envs/nst.yaml"
     params:
         title=TITLE,
-        subtitle=OF_RECIPES if run.formulations else SUBTITLE,
+        subtitle=SUBTITLE_OF_RUN,
     message:
         "Write the gallery"
     script:

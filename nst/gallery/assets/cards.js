@@ -23,6 +23,10 @@ function thumbnail(cell, { eager = false } = {}) {
 
 // A plate: the picture as a link to its full view, a caption, and what can be done with it.
 function plate(cell, caption, options) {
+  if (cell.waiting) {
+    return el("figure", { class: "plate" }, el("span", { class: "waiting", role: "img", "aria-label": describe(cell) },
+      el("span", { "aria-hidden": "true" }, "still to come")), el("figcaption", {}, el("div", { class: "caption" }, caption)));
+  }
   return el("figure", { class: "plate", "data-key": cell.key },
     link({ cell: cell.key }, { class: "picture" }, thumbnail(cell, options)),
     el("figcaption", {}, el("div", { class: "caption" }, caption), actions(cell)));

@@ -4,12 +4,15 @@ const data = JSON.parse(byId("data").textContent);
 const contents = new Map(data.contents.map((one) => [one.name, one]));
 const styles = new Map(data.styles.map((one) => [one.name, one]));
 const metrics = new Map(data.metrics.map((one) => [one.name, one]));
-const cells = unpack(data.cells).map(prepare);
+// While a run goes on, some cells are still to come: they have their places in the matrix, no more.
+const places = unpack(data.cells).map(prepare);
+const cells = places.filter((cell) => !cell.waiting);
 const byKey = new Map(cells.map((cell) => [cell.key, cell]));
-const pairs = Map.groupBy ? Map.groupBy(cells, pairOf) : grouped(cells, pairOf);
-const LAYERS = unique(cells.map((cell) => cell.weights));
-const VARIED = unique(cells.flatMap((cell) => [...cell.varied.keys()]));
-const RATIOS = unique(cells.map((cell) => cell.ratio));
+const pairs = grouped(cells, pairOf);
+const pairPlaces = grouped(places, pairOf);
+const LAYERS = unique(places.map((cell) => cell.weights));
+const VARIED = unique(places.flatMap((cell) => [...cell.varied.keys()]));
+const RATIOS = unique(places.map((cell) => cell.ratio));
 const RANKED = cells.some((cell) => cell.rank !== null);
 
 // The page holds them by columns, and equal values once.
@@ -41,6 +44,7 @@ function prepare(cell, place) {
     varied: new Map(varied.map((part) => part.split("="))),
     key: [cell.content, cell.style, cell.layers, cell.ratio].join("/"),
     failed: cell.status === "failed",
+    waiting: cell.status === "waiting",
     words: plain(words.join(" ")),
   };
 }
@@ -50,6 +54,7 @@ function unique(values) {
 }
 
 function grouped(items, nameOf) {
+  if (Map.groupBy) return Map.groupBy(items, nameOf);
   const groups = new Map();
   for (const item of items) {
     const name = nameOf(item);
@@ -74,6 +79,7 @@ function describe(cell) {
   const manner = styles.get(cell.style).title;
   const variant = `layers ${spoken(cell.layers)}, alpha/beta ${cell.ratio}`;
   if (cell.failed) return `Failed: ${subject} in the style of ${manner}, ${variant}`;
+  if (cell.waiting) return `Still to come: ${subject} in the style of ${manner}, ${variant}`;
   return `${subject} redrawn in the style of ${manner}, ${variant}`;
 }
 

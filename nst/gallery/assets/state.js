@@ -4,7 +4,7 @@
 
 const VIEWS = ["matrix", "all", "starred", "compare"];
 const MOST = 4; // cells side by side
-const DEFAULTS = { view: "matrix", content: data.contents[0].name, style: data.styles[0].name };
+const DEFAULTS = { view: "matrix", content: cells[0].content, style: cells[0].style };
 const TEXTS = /^(view|content|style|cell|q|sort|reverse|only\.\w+|(min|max)\.\w+)$/;
 
 let state = parse("");

@@ -14,7 +14,7 @@ function showTabs() {
 // ---------------------------------------------------------------- matrix: one pair, layers × ratios
 
 function matrixView() {
-  const pair = pairCells();
+  const pair = pairPlaces.get(pairHere()) || [];
   const [content, style] = [contents.get(get("content")), styles.get(get("style"))];
   return [
     el("section", { class: "pickers", "aria-label": "Choose a pair" },
@@ -28,7 +28,11 @@ function matrixView() {
 }
 
 function pairCells() {
-  return pairs.get(JSON.stringify([get("content"), get("style")])) || [];
+  return pairs.get(pairHere()) || [];
+}
+
+function pairHere() {
+  return pairOf({ content: get("content"), style: get("style") });
 }
 
 function picker(role, label, subjects) {
@@ -97,9 +101,9 @@ function scaleEnds(ratios) {
 }
 
 function walkPairs() {
-  const names = [...pairs.keys()];
+  const names = [...pairPlaces.keys()];
   if (names.length < 2) return null;
-  const here = names.indexOf(JSON.stringify([get("content"), get("style")]));
+  const here = names.indexOf(pairHere());
   const step = (by) => {
     const [content, style] = JSON.parse(names[(here + by + names.length) % names.length]);
     const title = own(`${contents.get(content).title} × ${styles.get(style).title}`);

@@ -1,0 +1,153 @@
+"""The gallery and the overview of a run that goes on: what is finished, and places for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from nst.cells.cell import Cell, read_details, read_record
+from nst.config.paths import (
+    DETAILS,
+    GALLERY_SO_FAR,
+    OVERVIEW_SO_FAR,
+    cell_path,
+    prepared,
+)
+from nst.config.watched import Watched
+from nst.figures.grids import (
+    Grid,
+    Page,
+    Tile,
+    draw_grid,
+    formulation_grid,
+    overview_grid,
+    save_grid,
+)
+from nst.figures.tiles import cell_tile, input_tile
+from nst.gallery.entries import Entry, gallery_entries, subject
+from nst.gallery.page import write_gallery
+from nst.reports.summary import tabulate
+from nst.system.files import part_folder
+
+WAITING = "still to come"
+SCREEN = Page(dpi=100)  # a quarter of the pixels of what is printed, and of the time
+
+IsFinished = Callable[[Path], bool]
+
+
+def write_so_far(watched: Watched, is_finished: IsFinished, said: str) -> None:
+    """Write the gallery and the overview of the cells that are finished; ``said`` goes above.
+
+    Whether a picture is one of this run, and not of an earlier configuration, only ``is_finished``
+    can tell. No cell is required to be there, but then there is no gallery.
+
+    Raises:
+        UserError: a file cannot be read; a moment later it may be there again.
+    """
+    page = Path(GALLERY_SO_FAR)
+    with part_folder(page) as folder:
+        traces = folder / "traces.parquet"
+        table = tabulate(_cells(watched, is_finished), traces)
+        if len(table):
+            entries = gallery_entries(table, traces, Path("results/inputs"))
+            write_gallery(
+                _with_places(watched, entries),
+                page.parent,
+                title=watched.title,
+                subtitle=watched.subtitle,
+                so_far=said,
+            )
+    grid = (_recipes if watched.recipes else _overview)(watched, is_finished, said)
+    save_grid(draw_grid(_with_gaps(grid), SCREEN), Path(OVERVIEW_SO_FAR))
+
+
+def _cells(watched: Watched, is_finished: IsFinished) -> Iterator[Mapping[Path, Cell]]:
+    """Yield each pair's finished cells: from its details, or from the pictures until these come."""
+    for content, style in watched.pairs:
+        pictures = [
+            cell_path(content, style, layers, ratio) for layers, ratio, _ in watched.variants
+        ]
+        there = list(filter(is_finished, pictures))
+        # Snakemake has removed old details before a job makes its first picture.
+        details = Path(DETAILS.format(content=content, style=style))
+        if there and details.is_file():
+            cells = read_details(details)
+        else:
+            cells = {picture: Cell.from_record(read_record(picture)) for picture in there}
+        yield {picture: cells[picture] for picture in there}
+
+
+def _with_places(watched: Watched, entries: Iterator[Entry]) -> Iterator[Entry]:
+    """Yield an entry for every cell of the run, in its order, which is that of ``entries``."""
+    inputs = Path("results/inputs")
+    coming = next(entries, None)
+    for content, style in watched.pairs:
+        for layers, ratio, recipe in watched.variants:
+            place = Entry(
+                content=subject(content, watched.contents[content], inputs / "content"),
+                style=subject(style, watched.styles[style], inputs / "style"),
+                layers=layers,
+                ratio=ratio,
+                formulation=recipe,
+                picture=None,
+                width=0,
+                height=0,
+                status="waiting",
+            )
+            if coming and _names(coming) == _names(place):
+                place, coming = coming, next(entries, None)
+            yield place
+
+
+def _names(entry: Entry) -> tuple[str, ...]:
+    """Return what an entry is known by."""
+    return entry.content.name, entry.style.name, entry.layers, entry.ratio
+
+
+def _overview(watched: Watched, is_finished: IsFinished, said: str) -> Grid:
+    """Return the overview of the run."""
+    contents, styles = (
+        [input_tile(prepared(role, name), title) for name, title in titles.items()]
+        for role, titles in (("content", watched.contents), ("style", watched.styles))
+    )
+    paths = [
+        [cell_path(content, style, *watched.overview) for style in watched.styles]
+        for content in watched.contents
+    ]
+    return overview_grid(contents, styles, _tiles(paths, is_finished), subtitle=said)
+
+
+def _recipes(watched: Watched, is_finished: IsFinished, said: str) -> Grid:
+    """Return the grid of the recipes, if the run compares these."""
+    inputs = [
+        (Path(prepared("content", content)), Path(prepared("style", style)))
+        for content, style in watched.pairs
+    ]
+    paths = [
+        [cell_path(*pair, layers, ratio) for pair in watched.pairs]
+        for layers, ratio, _ in watched.variants
+    ]
+    return formulation_grid(inputs, watched.recipes, _tiles(paths, is_finished), subtitle=said)
+
+
+def _tiles(rows: Iterable[Iterable[Path]], is_finished: IsFinished) -> list[list[Tile]]:
+    """Return the tiles of cells, empty where one is still to come."""
+    waiting = Tile(note=WAITING)
+    return [[cell_tile(one) if is_finished(one) else waiting for one in row] for row in rows]
+
+
+def _with_gaps(grid: Grid) -> Grid:
+    """Empty the tiles of images that are yet to be prepared."""
+
+    def there(tile: Tile) -> Tile:
+        if tile.picture is None or tile.picture.is_file():
+            return tile
+        return replace(tile, picture=None, note=WAITING)
+
+    return replace(
+        grid,
+        tiles=[list(map(there, row)) for row in grid.tiles],
+        row_inputs=list(map(there, grid.row_inputs)),
+        column_inputs=list(map(there, grid.column_inputs)),
+    )

@@ -1,0 +1,469 @@
+"""What a run shows before its end: how far it is, and a gallery and an overview with gaps."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import paint
+from made_cells import make_cell, make_image
+from PIL import Image
+from test_gallery import page_data
+
+from nst.cells.cell import Cell, Source, write_cell, write_details
+from nst.cells.progress import Progress
+from nst.cells.store import CellStore
+from nst.commands import watch
+from nst.commands.watch import Watch
+from nst.commands.watcher import _running, start_watcher, stop_watcher
+from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path, prepared
+from nst.config.settings import Settings
+from nst.config.watched import Watched
+from nst.gallery.so_far import write_so_far
+
+ROOT = Path(__file__).resolve().parents[1]
+VARIANTS = [("all", "1e0", "relative"), ("all", "1e-1", "relative"), ("fine", "1e0", "relative")]
+STYLES = ("night", "wave")
+PATHS = [
+    str(cell_path("cat", style, layers, ratio)) for style in STYLES for layers, ratio, _ in VARIANTS
+]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a run's folder with prepared images."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # as the workflow does
+    for number, (role, name) in enumerate(
+        [("content", "cat"), *(("style", one) for one in STYLES)]
+    ):
+        paint(Path(prepared(role, name)), number)
+    return tmp_path
+
+
+def watched(**changes: object) -> Watched:
+    """A run of one content and two styles, of which nothing is there."""
+    values: dict[str, object] = {
+        "missing": dict.fromkeys(PATHS),
+        "made": [],
+        "contents": {"cat": "Chelsea"},
+        "styles": {"night": "Night", "wave": "Wave"},
+        "variants": VARIANTS,
+        "overview": ("all", "1e-1"),
+        "recipes": [],
+        "title": "1 picture in 2 styles",
+        "subtitle": "kmeans",
+    }
+    return Watched(**(values | changes))
+
+
+def make(path: str, beta: float = 1.0) -> Cell:
+    """Write a cell's picture, as a job does."""
+    seed = zlib.crc32(path.encode()) % 1000
+    content, style, layers, ratio = Path(path).with_suffix("").parts[-4:]
+    cell = make_cell(
+        content=Source(content, "Chelsea", "c" * 64),
+        style=Source(style, style.title(), "5" * 64),
+        layers=layers,
+        ratio=ratio,
+        settings=Settings.from_mapping({"beta": beta, "image_size": 64, "seed": seed}),
+    )
+    write_cell(cell, make_image(seed=seed), Path(path))
+    return cell
+
+
+def keep(cell: Cell) -> None:
+    CellStore(watch.STORE).add(cell, make_image())
+
+
+def data() -> dict:
+    """What the page of the gallery holds."""
+    page = Path(GALLERY_SO_FAR)
+    return page_data(page.parent, page.name)
+
+
+def statuses() -> list[str]:
+    return [cell["status"] for cell in data()["cells"]]
+
+
+# ---------------------------------------------------------------- how far it is
+
+
+def progress(paths: list[str] = PATHS) -> Progress:
+    return Progress(dict.fromkeys(paths), CellStore(watch.STORE), 0.0)
+
+
+def test_a_picture_counts_once_it_is_there():
+    found = progress()
+    found.look(1.0)
+    assert found.line(1.0) == "0 of 6 cells"
+    for path in PATHS[:2]:
+        make(path)
+    found.look(2.0)
+    found.look(3.0)
+    assert found.line(3.0) == "2 of 6 cells"
+    assert PATHS[0] in found
+    assert PATHS[2] not in found
+
+
+def test_a_picture_of_an_earlier_configuration_does_not_count_until_it_is_made_again():
+    make(PATHS[0])
+    found = Progress({PATHS[0]: os.stat(PATHS[0]).st_mtime_ns}, CellStore(watch.STORE), 0.0)
+    found.look(1.0)
+    assert found.done == 0
+    make(PATHS[0])
+    found.look(2.0)
+    assert found.done == 1
+
+
+def test_the_time_left_follows_the_pace_of_all_jobs_together():
+    found = progress()
+    found.look(90.0)
+    assert found.seconds_left(90.0) is None, "what came before the first cell is no measure"
+    make(PATHS[0])
+    found.look(100.0)
+    assert found.seconds_left(100.0) is None
+    for path in PATHS[1:4]:  # of both pairs
+        make(path)
+    found.look(190.0)
+    assert found.seconds_left(190.0) == 2 * 30
+    assert found.line(190.0) == "4 of 6 cells, about 1 min left"
+    assert found.seconds_left(200.0) == 2 * 30 - 10, "it goes on between two cells"
+    assert found.seconds_left(500.0) == 400 / 4, "and a late cell slows the pace"
+
+
+def test_one_long_cell_tells_the_pace_of_the_others():
+    found = progress()
+    make(PATHS[0])
+    found.look(600.0)
+    assert found.line(620.0) == "1 of 6 cells, about 50 min left"
+
+
+def test_cells_that_come_together_as_from_a_gpu_do_not_feign_a_pace():
+    found = progress()
+    make(PATHS[0])
+    found.look(100.0)
+    for path in PATHS[1:3]:
+        make(path)
+    found.look(101.0)
+    assert found.seconds_left(160.0) == pytest.approx(2 * 60 / 3), "no cell came for a minute"
+
+
+def test_cells_from_the_store_are_done_and_no_measure_of_the_pace():
+    found = progress()
+    for path in PATHS[:2]:
+        keep(make(path))
+        make(path)  # copied from there
+    found.look(50.0)
+    assert found.line(100.0) == "2 of 6 cells"
+    keep(make(PATHS[2]))
+    found.look(100.0)
+    # Of the other pair a third is computed, if it is as the first.
+    assert found.seconds_left(130.0) == pytest.approx(100 - 30)
+
+
+def test_a_run_of_thousands_of_cells_is_said_in_hours():
+    found = progress([f"results/cells/cat/night/all/{number}.png" for number in range(2000)])
+    make("results/cells/cat/night/all/0.png")
+    found.look(60.0)
+    assert found.line(80.0) == "1 of 2000 cells, about 33.3 h left"
+
+
+# ---------------------------------------------------------------- gallery and overview
+
+
+def finish_first_pair_and_begin_second() -> list[str]:
+    done = PATHS[:4]
+    cells = {Path(path): make(path) for path in done}
+    write_details(
+        {path: cells[path] for path in map(Path, done[:3])},
+        Path(DETAILS.format(content="cat", style="night")),
+    )
+    return done
+
+
+def test_pages_hold_what_is_finished_and_places_for_the_rest():
+    done = finish_first_pair_and_begin_second()
+    write_so_far(watched(), lambda path: str(path) in done, "4 of 6 cells")
+    assert statuses() == ["finished"] * 4 + ["waiting"] * 2
+    read = data()
+    assert [(one["style"], one["layers"], one["ratio"]) for one in read["cells"]] == [
+        (style, layers, ratio) for style in STYLES for layers, ratio, _ in VARIANTS
+    ]
+    assert all(
+        (Path(GALLERY_SO_FAR).parent / one["preview"]).is_file() for one in read["cells"][:4]
+    )
+    assert read["cells"][0]["trace"]["total"] == [3.0, 2.0, 1.5]
+    assert read["cells"][3]["trace"] == {"evaluation": []}, "which comes with the details"
+    assert {"image_size", "beta"} <= read["settings"].keys()
+    assert "4 of 6 cells" in Path(GALLERY_SO_FAR).read_text("utf-8")
+    with Image.open(OVERVIEW_SO_FAR) as overview:
+        assert overview.width > 200
+    assert not list(Path("results").rglob(".*.part"))
+
+
+def test_the_overview_has_the_pictures_that_are_finished_and_no_other():
+    """Two runs that differ in one cell give overviews that differ."""
+    done = finish_first_pair_and_begin_second()
+    drawn = []
+    for there in ([], [PATHS[1]], done):
+        write_so_far(watched(), lambda path, there=there: str(path) in there, "so far")
+        drawn.append(Path(OVERVIEW_SO_FAR).read_bytes())
+    assert drawn[0] != drawn[1]
+    assert drawn[1] == drawn[2], "the overview's variant of the second style is still to come"
+
+
+def test_with_nothing_finished_there_is_no_gallery():
+    write_so_far(watched(), lambda _path: False, "0 of 6 cells")
+    assert not Path(GALLERY_SO_FAR).exists()
+
+
+def test_images_that_are_yet_to_be_prepared_leave_gaps():
+    Path(prepared("style", "wave")).unlink()
+    make(PATHS[0])
+    write_so_far(watched(), lambda path: str(path) == PATHS[0], "1 of 6 cells")
+    assert [one["preview"] is None for one in data()["styles"]] == [False, True]
+
+
+def test_a_run_that_compares_recipes_shows_their_grid():
+    recipes = ["Gatys", "Relative", "Other"]
+    make(PATHS[0])
+    sizes = []
+    for titles in ([], recipes):
+        write_so_far(watched(recipes=titles), lambda path: str(path) == PATHS[0], "so far")
+        with Image.open(OVERVIEW_SO_FAR) as overview:
+            sizes.append(overview.size)
+    assert sizes[1][1] > 1.5 * sizes[0][1], "five rows instead of one"
+
+
+def test_a_failed_cell_is_shown_as_one():
+    cell = make_cell(layers="all", ratio="1e0", status="failed", reason="no finite loss", losses={})
+    write_cell(cell, make_image(), Path(PATHS[0]))
+    write_so_far(watched(), lambda path: str(path) == PATHS[0], "1 of 6 cells")
+    assert statuses() == ["failed"] + ["waiting"] * 5
+
+
+def test_the_small_pictures_of_a_complete_gallery_stay():
+    make(PATHS[0])
+    old = Path("results/gallery/pictures") / f"{'a' * 24}-400.webp"
+    paint(old)
+    write_so_far(watched(), lambda path: str(path) == PATHS[0], "1 of 6 cells")
+    assert old.is_file()
+
+
+# ---------------------------------------------------------------- when, and at what cost
+
+
+class Clocks:
+    """The time of a run, and the work of the process that watches it."""
+
+    now = 0.0
+    worked = 0.0
+
+    def watch(self, **changes: object) -> Watch:
+        return Watch(watched(**changes), lambda: self.now, lambda: self.worked)
+
+
+@pytest.fixture
+def clocks() -> Clocks:
+    return Clocks()
+
+
+@pytest.fixture
+def drawn(clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When pages were drawn; each takes three seconds of work."""
+    times: list[float] = []
+
+    def draw(*_: object) -> None:
+        times.append(clocks.now)
+        clocks.worked += 3
+
+    monkeypatch.setattr("nst.gallery.so_far.write_so_far", draw)
+    return times
+
+
+def test_pages_are_drawn_when_there_is_news_and_within_their_share_of_the_run(clocks, drawn):
+    paths = [f"results/cells/cat/night/all/{number}.png" for number in range(200)]
+    watching = clocks.watch(missing=dict.fromkeys(paths))
+    for number, path in enumerate(paths[:180]):
+        paint(Path(path), number, (8, 8))
+        clocks.now += 20
+        watching.look()
+        assert clocks.worked <= max(3, 0.02 * clocks.now)
+    assert clocks.now == 3600
+    assert len(drawn) > 10, "an hour shows what it has"
+    before = len(drawn)
+    for _ in range(180):
+        clocks.now += 20
+        watching.look()
+    assert len(drawn) <= before + 1, "nothing is new but the last cells"
+
+
+def test_pages_are_drawn_no_sooner_than_a_minute_after_the_last(clocks, drawn, monkeypatch):
+    monkeypatch.setattr(watch, "SHARE", 1.0)
+    watching = clocks.watch()
+    for path in PATHS[:5]:
+        make(path)
+        clocks.now += 40
+        watching.look()
+    assert drawn == [80, 160]
+
+
+def test_the_last_cell_leaves_the_drawing_to_the_run(clocks, drawn):
+    for path in PATHS:
+        make(path)
+    watching = clocks.watch()
+    clocks.now = 10_000.0
+    watching.look()
+    assert drawn == []
+
+
+def test_a_disk_that_is_full_is_told_once_and_the_run_is_watched_on(clocks, monkeypatch, caplog):
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", GALLERY_SO_FAR)
+
+    monkeypatch.setattr("nst.gallery.so_far.write_so_far", fail)
+    watching = clocks.watch()
+    with caplog.at_level(logging.INFO):
+        for path in PATHS[:3]:
+            make(path)
+            clocks.now += 1000
+            watching.look()
+    (told,) = (one for one in caplog.messages if "cannot be shown" in one)
+    assert "No space left on device" in told
+    assert [one.split(",")[0] for one in caplog.messages if "cells" in one] == [
+        f"{count} of 6 cells" for count in (1, 2, 3)
+    ]
+
+
+def test_a_damaged_picture_is_told_and_the_run_is_watched_on(clocks, caplog):
+    Path(PATHS[0]).parent.mkdir(parents=True)
+    Path(PATHS[0]).write_bytes(b"no picture")
+    watching = clocks.watch()
+    clocks.now = 1000.0
+    watching.look()
+    assert f"{PATHS[0]}: must be" in caplog.text
+    make(PATHS[0])
+    clocks.now = 2000.0
+    make(PATHS[1])
+    watching.look()
+    assert statuses()[:3] == ["finished", "finished", "waiting"]
+
+
+def test_what_an_earlier_configuration_left_is_not_shown(clocks):
+    old = {Path(path): make(path, beta=5.0) for path in PATHS}
+    for style in STYLES:
+        of_style = {path: cell for path, cell in old.items() if path.parts[3] == style}
+        write_details(of_style, Path(DETAILS.format(content="cat", style=style)))
+    # The first style's pair is made again; the last cell is not in this run at all.
+    missing = {path: os.stat(path).st_mtime_ns for path in PATHS[:3]}
+    watching = clocks.watch(missing=missing, made=PATHS[3:5])
+    Path(DETAILS.format(content="cat", style="night")).unlink()  # as Snakemake does
+    make(PATHS[0], beta=7.0)
+    clocks.now = 1000.0
+    watching.look()
+    cells = data()["cells"]
+    assert [one["status"] for one in cells] == [
+        *("finished", "waiting", "waiting"),
+        *("finished", "finished", "waiting"),
+    ]
+    assert [one["settings"]["beta"] for one in cells if one["status"] == "finished"] == [7, 5, 5]
+
+
+def test_silence_is_broken_once_a_minute(clocks, caplog):
+    watching = clocks.watch()
+    make(PATHS[0])
+    with caplog.at_level(logging.INFO):
+        for _ in range(13):
+            watching.look()
+            clocks.now += 10
+    assert caplog.messages == [
+        "1 of 6 cells",
+        "1 of 6 cells, about 4 min left",
+        "1 of 6 cells, about 8 min left",
+    ]
+
+
+def test_a_slow_disk_is_looked_at_less_often(clocks, monkeypatch):
+    watching = clocks.watch()
+    assert watching.look() == watch.SECONDS_BETWEEN_LOOKS
+
+    def slow(_self: Progress, _now: float) -> None:
+        clocks.now += 3
+
+    monkeypatch.setattr(Progress, "look", slow)
+    assert watching.look() == pytest.approx(200)
+
+
+# ---------------------------------------------------------------- the process
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_run_with_nothing_to_make_is_not_watched_and_loses_old_pages():
+    for path in (GALLERY_SO_FAR, OVERVIEW_SO_FAR):
+        paint(Path(path).with_suffix(".png")).rename(path)
+    start_watcher(watched(missing={}, made=PATHS), pytest.fail)
+    assert not _running
+    assert not Path(GALLERY_SO_FAR).exists()
+    assert not Path(OVERVIEW_SO_FAR).exists()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_the_process_ends_with_the_run_and_a_failed_run_keeps_its_pages(finished):
+    start_watcher(watched(), pytest.fail)
+    (process,) = _running
+    paint(Path(GALLERY_SO_FAR).with_suffix(".png")).rename(GALLERY_SO_FAR)
+    stop_watcher(finished=finished)
+    assert process.returncode == 0
+    assert Path(GALLERY_SO_FAR).exists() is not finished
+
+
+def test_the_process_ends_with_a_run_that_is_killed(folder: Path):
+    code = (
+        "import sys, time\n"
+        "from nst.commands import watcher\n"
+        "from nst.config.watched import Watched\n"
+        "watcher.start_watcher(Watched.from_json(sys.argv[1]), print)\n"
+        "print(watcher._running[0].pid, flush=True)\n"
+        "time.sleep(100)\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, watched().to_json()],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    pid = int(run.stdout.readline())
+    assert Path(f"/proc/{pid}").exists()
+    run.kill()
+    run.communicate(timeout=60)  # which waits for everybody who has the pipe
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_a_process_that_cannot_be_started_is_told(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    told: list[str] = []
+    start_watcher(watched(), told.append)
+    assert "watcher cannot be started" in told[0]
+    assert not _running
+
+
+def test_what_lies_in_the_run_s_folder_is_not_run(folder: Path):
+    (folder / "json.py").write_text("open('taken', 'w')")
+    (folder / "nst").mkdir()
+    (folder / "nst" / "__init__.py").write_text("open('taken', 'w')")
+    start_watcher(watched(), pytest.fail)
+    stop_watcher()
+    assert not (folder / "taken").exists()
