@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -174,6 +175,37 @@ def test_another_pair_is_picked_by_mouse_and_by_keyboard(show: Open):
     assert page.evaluate("document.activeElement.name") == "style"
     page.get_by_role("navigation", name="Other pairs").get_by_role("link").last.click()
     assert {key.split("/")[1] for key in keys(page)} == {"night"}
+
+
+def test_a_run_that_goes_on_has_places_for_what_is_to_come(visit: Open, tmp_path: Path):
+    """Of the first pair there is nothing, of the second four cells, without losses on the way."""
+    entries = [
+        replace(one, status="waiting", picture=None, settings={}, metrics={}, trace={}, rank=None)
+        if place < 6 or place > 9
+        else replace(one, trace={"evaluation": []})
+        for place, one in enumerate(make_grid(tmp_path))
+    ]
+    title, so_far = "2 pictures in 2 styles", "At 12:00: 4 of 24 cells, about 5 min left"
+    page = visit(write_gallery(entries, tmp_path / "gallery", title=title, so_far=so_far))
+    expect(page.locator(".so-far")).to_contain_text(
+        "4 of 24 cells, about 5 min left. While the run"
+    )
+    assert len(keys(page)) == 6, "the first pair that has a picture"
+    assert page.locator("th[scope=row]").all_inner_texts() == ["all", "fine"]
+    expect(page.locator(".matrix .waiting")).to_have_count(2)
+    label = "Still to come: Chelsea the cat in the style of =HYPERLINK() ليلة النجوم \u2028 🌌, "
+    expect(page.get_by_label(f"{label}layers fine, alpha/beta 1e-1")).to_have_text("still to come")
+    expect(page.get_by_text("of 4", exact=False).first).to_be_visible()
+    page.locator(".matrix a.picture").first.click()
+    for _ in range(4):  # round and round, past what is not there
+        expect(page.locator("#full-stage img").first).to_be_visible()
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    page.locator(".pair-walk a").first.click()
+    expect(page.locator(".matrix .waiting")).to_have_count(6)
+    page.locator('[data-tab="all"]').click()
+    expect(page.locator("#count")).to_have_text("4 cells")
+    assert len(keys(page)) == 4
 
 
 def test_recipes_with_a_balance_each_are_shown_as_a_list(visit: Open, tmp_path: Path):
@@ -715,6 +747,13 @@ SWEPT = {
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES)
 def test_axe_finds_nothing_serious(show: Open, axe: str, state: str, colours: str, width: int):
     looked_at(show(state, color_scheme=colours, viewport={"width": width, "height": 800}), axe)
+
+
+def test_axe_finds_nothing_serious_while_a_run_goes_on(visit: Open, tmp_path: Path, axe: str):
+    first, *others = make_grid(tmp_path)
+    waiting = [replace(one, status="waiting", picture=None) for one in others]
+    page = write_gallery([first, *waiting], tmp_path / "gallery", title="A run", so_far="1 of 24")
+    looked_at(visit(page), axe)
 
 
 @pytest.mark.parametrize("state", SWEPT.values(), ids=SWEPT)

@@ -23,6 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from nst import __version__
+from nst.config.paths import GALLERY_SO_FAR
 from nst.errors import UserError
 from nst.gallery.entries import METRICS, Entry, Metric, Subject
 from nst.gallery.previews import PREVIEW, Previews
@@ -31,6 +32,7 @@ from nst.system.files import write_atomically
 logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "assets"
+SO_FAR = Path(GALLERY_SO_FAR).name
 SCRIPTS = ("dom", "data", "state", "viewer", "cards", "charts", "views", "compare", "full", "main")
 CURVE_POINTS = 48  # of a loss curve, which is drawn 300 px wide
 LEAST_CURVE_POINTS = 12
@@ -47,9 +49,9 @@ def write_gallery(
 
     Small copies of the pictures are made where a picture is new or has changed, and those that are
     no longer needed are removed. A gallery that is not complete says ``so_far`` how far it is; its
-    page is ``so_far.html``, beside that of a complete one, and shares the small copies with it.
-    Entries are taken one by one, with one picture open at a time, so that a generator of thousands
-    needs little memory.
+    page is ``so_far.html``, beside that of a complete one, which replaces it; they share the small
+    copies. Entries are taken one by one, with one picture open at a time, so that a generator of
+    thousands needs little memory.
 
     Raises:
         UserError: there are no entries, or two of them have the same names.
@@ -60,9 +62,12 @@ def write_gallery(
         page.add(entry)
     if not page.cells:
         raise UserError("A gallery needs at least one cell; got none. Run the grid first.")
-    path = folder / ("so_far.html" if so_far else "index.html")
+    path = folder / (SO_FAR if so_far else "index.html")
     write_atomically(path, render(page.data(title, subtitle), so_far).encode())
-    removed = 0 if so_far else page.previews.remove_others()
+    removed = 0
+    if not so_far:
+        removed = page.previews.remove_others()
+        (folder / SO_FAR).unlink(missing_ok=True)
     logger.info("%s shows %d cells; %d old pictures removed", path, len(page.cells), removed)
     return path
 
