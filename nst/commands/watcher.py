@@ -27,10 +27,14 @@ def start_watcher(watched: Watched, tell: Callable[[str], object]) -> None:
     _remove_pages()
     if not watched.missing:
         return
-    # -P: what lies in the run's folder is not to be imported.
-    command = [sys.executable, "-P", "-c", "from nst.commands.watch import main; main()"]
+    program = "from nst.commands.watch import main; main()"
     try:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)  # noqa: S603 - ours
+        process = subprocess.Popen(  # noqa: S603 - this Python, and the line above
+            # -P: what lies in the run's folder is not to be imported.
+            [sys.executable, "-P", "-c", program],
+            stdin=subprocess.PIPE,
+            text=True,
+        )
         _running.append(process)
         assert process.stdin is not None
         process.stdin.write(f"{watched.to_json()}\n")
