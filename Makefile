@@ -1,10 +1,11 @@
 # make run    sets everything up and makes the default grid
+# make install  sets everything up, and makes nothing
 # make test   sets everything up and runs the tests to run before a commit, in minutes
 # make test-all  every test there is
 # make print  chosen cells again, large: make print STARS=starred.json SIZE=2048
 #             in 16 bits for a printer: FORMAT=tiff16 DPI=300 (or png16)
 # make report the run's results in one file to pass on: results/report.zip
-# make images the pictures of the README, from the default grid and a sweep
+# make images the pictures of the README and of docs/, by the runs that they show
 # make check  everything a maintainer needs before a commit
 # make audit  look for known flaws in the pinned packages; needs the network
 # make clusters  what the tests of the profiles for clusters need beside that
@@ -20,12 +21,14 @@ CONFIG ?= config/config.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run print report test test-all check lint format images clusters audit clean
+.PHONY: run install print report test test-all check lint format images clusters audit clean
 
 run: $(VENV)/.installed
 	@test -f "$(CONFIG)" || { echo "There is no file $(CONFIG). Try: make run CONFIG=config/config.yaml"; exit 1; }
 	$(VENV)/bin/nst check "$(CONFIG)"
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) --configfile "$(CONFIG)"
+
+install: $(VENV)/.installed
 
 SIZE ?= 2048
 FORMAT ?= png

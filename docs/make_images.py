@@ -1,11 +1,13 @@
-"""Make the README's pictures from the default grid and `config/control.yaml`: `make images`."""
+"""Make the pictures of the README and of docs/, from the runs that they show: `make images`."""
 
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from tutorial import follow
 
 CONTROL = Path("results/control/results/grids")
 PICTURES = {
@@ -17,39 +19,58 @@ PICTURES = {
 }
 GALLERY = Path("results/gallery/index.html")
 PAIR = "#view=matrix&content=rocket&style=starry_night_study"
+TUTORIAL = {
+    "tutorial_overview": Path("results/grids/overview.png"),
+    "tutorial_print": Path("results/prints/cat/starry_night_study/relative/1e-1.png"),
+}
+TUTORIAL_PAIR = "#view=matrix&content=cat&style=great_wave_study"
 WIDTH = 1400  # px; twice what a README shows, for sharp screens
+SMALL = {"width": 960, "quality": 80}  # of the tutorial's
 WINDOW = {"width": 1120, "height": 860}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FOLDER = Path("docs/images")
 
 
-def save(picture: Image.Image, name: str) -> None:
-    """Reduce a picture to the README's width."""
-    height = round(picture.height * WIDTH / picture.width)
-    reduced = picture.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
-    reduced.save(FOLDER / f"{name}.jpg", quality=88, subsampling=0, optimize=True)
+def save(picture: Image.Image, name: str, width: int = WIDTH, quality: int = 88) -> None:
+    """Reduce a picture to a page's width; a smaller one stays as it is."""
+    width = min(width, picture.width)
+    height = round(picture.height * width / picture.width)
+    reduced = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    reduced.save(FOLDER / f"{name}.jpg", quality=quality, subsampling=0, optimize=True)
 
 
-def photograph_gallery(path: Path) -> None:
-    """Take a picture of the gallery in a browser."""
+def photograph_gallery(gallery: Path, view: str, name: str, **form: int) -> None:
+    """Take a picture of a gallery in a browser."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         sys.exit(f"the gallery's picture needs one of the browsers {', '.join(BROWSERS)}")
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         page = chromium.new_page(viewport=WINDOW, device_scale_factor=2)
-        page.goto(GALLERY.resolve().as_uri() + PAIR)
+        page.goto(gallery.resolve().as_uri() + view)
         page.wait_for_load_state("networkidle")
+        path = Path(folder) / "gallery.png"
         page.screenshot(path=path)
         chromium.close()
+        with Image.open(path) as picture:
+            save(picture, name, **form)
+
+
+def picture_tutorial() -> None:
+    """Follow the tutorial, and take its pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        for _step in follow(Path(folder)):
+            pass
+        checkout = Path(folder) / "nst"
+        for name, source in TUTORIAL.items():
+            with Image.open(checkout / source) as picture:
+                save(picture, name, **SMALL)
+        photograph_gallery(checkout / GALLERY, TUTORIAL_PAIR, "tutorial_gallery", **SMALL)
 
 
 FOLDER.mkdir(exist_ok=True)
 for name, source in PICTURES.items():
     with Image.open(source) as grid:
         save(grid, name)
-screenshot = FOLDER / "gallery.png"
-photograph_gallery(screenshot)
-with Image.open(screenshot) as page:
-    save(page, "gallery")
-screenshot.unlink()
+photograph_gallery(GALLERY, PAIR, "gallery")
+picture_tutorial()

@@ -1,0 +1,53 @@
+"""The tutorial, followed to the letter."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+from tutorial import PAGE, follow, read_steps
+from workflow_runs import details
+
+TEXT = PAGE.read_text("utf-8")
+
+
+def test_every_command_is_in_a_block_that_is_run():
+    commands = "".join(step.commands for step in read_steps(TEXT))
+    outside = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
+    assert not re.search(r"^(    |\t)", outside, re.MULTILINE), "a block without a fence"
+    quoted = re.findall(r"`([^`]+)`", outside)
+    assert len(quoted) > 10
+    for one in quoted:
+        if re.match(r"(make|nst|snakemake|\.venv/bin/\w+) ", one):
+            assert one in commands
+
+
+@pytest.mark.slow
+def test_the_tutorial_does_what_it_says(tmp_path: Path):
+    here = tmp_path / "nst"
+    checked = 0
+    for step in follow(tmp_path):
+        for line in step.expected:
+            pattern = ".*".join(map(re.escape, line.split("…")))
+            assert re.search(f"^{pattern}$", step.output, re.MULTILINE), (line, step.output)
+        for name in re.findall(r"`((?:results|photos)/[^`]*)`", step.said):
+            assert (here / name).exists(), (step.commands, name)
+            checked += 1
+    assert checked > 8
+    reused = {name: cell.reused for name, cell in details(here).items()}
+    assert len(reused) == 12
+    assert {name for name, again in reused.items() if not again} == {
+        name for name in reused if name.endswith("/1e0")
+    }, "the second run made the new cells alone"
+    (star,) = json.loads((here / "starred.json").read_text("utf-8"))
+    (row,) = pd.read_csv(here / "results/prints/summary.csv").to_dict("records")
+    assert star.items() <= {**row, "ratio": star["ratio"]}.items()
+    with Image.open(here / row["path"]) as picture:
+        assert max(picture.size) == 384
+    with zipfile.ZipFile(here / "results/report.zip") as report:
+        assert "report/report.html" in report.namelist()
