@@ -69,6 +69,8 @@ format: $(VENV)/.installed-test
 images: $(VENV)/.installed-test run
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) \
 	  --configfile config/control.yaml --directory results/control
+	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) \
+	  --configfile config/settings.yaml --directory results/settings
 	$(VENV)/bin/python docs/make_images.py
 
 # Strict: without the network pip-audit finds no package, and would call that no flaw.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from settings_sheet import draw_sheet
 from tutorial import follow
 
 CONTROL = Path("results/control/results/grids")
@@ -19,6 +20,7 @@ PICTURES = {
 }
 GALLERY = Path("results/gallery/index.html")
 PAIR = "#view=matrix&content=rocket&style=starry_night_study"
+SETTINGS = Path("results/settings")
 TUTORIAL = {
     "tutorial_overview": Path("results/grids/overview.png"),
     "tutorial_print": Path("results/prints/cat/starry_night_study/relative/1e-1.png"),
@@ -73,4 +75,5 @@ for name, source in PICTURES.items():
     with Image.open(source) as grid:
         save(grid, name)
 photograph_gallery(GALLERY, PAIR, "gallery")
+save(draw_sheet(SETTINGS), "settings", width=1100, quality=65)  # 43 pictures
 picture_tutorial()

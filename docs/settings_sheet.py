@@ -1,0 +1,56 @@
+"""The sheet of docs/settings.md: what each setting does, from the run of config/settings.yaml."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from nst.config.catalogue import read_catalogue
+from nst.config.paths import cell_path, prepared
+from nst.config.run import Run, read_file, read_run
+from nst.config.settings import Settings
+from nst.config.variants import Variant
+from nst.figures.grids import Grid, Tile, draw_grid
+from nst.figures.tiles import cell_tile
+
+CONFIG = Path(__file__).resolve().parents[1] / "config" / "settings.yaml"
+TITLES = {"ratio": "α/β", "layers": "style layers", "iterations": "iterations, without growth"}
+
+
+def read_sheet() -> tuple[Run, dict[str, list[Variant]], Settings]:
+    """Return the run, its variants by the row that their names begin with, and the defaults."""
+    config, catalogue = read_file(CONFIG), read_catalogue()
+    run = read_run(config, catalogue)
+    rows: dict[str, list[Variant]] = {}
+    for one in run.variants:
+        rows.setdefault(one.layers.split()[0], []).append(one)
+    return run, rows, read_run(config | {"formulations": ["relative"]}, catalogue).settings
+
+
+def draw_sheet(folder: Path) -> Image.Image:
+    """Draw a row for each setting, below one with the content and the style.
+
+    `folder` is where the run was made. The rows of few values end in white.
+    """
+    run, rows, defaults = read_sheet()
+    (content,), (style,) = run.contents, run.styles
+
+    def tile(one: Variant) -> Tile:
+        picture = cell_tile(folder / cell_path(content, style, one.layers, one.ratio)).picture
+        default = " (default)" if one.settings == defaults else ""
+        return Tile(picture, caption=one.layers.partition(" ")[2] + default)
+
+    inputs = {"content": content, "style": style}
+    tiles = [[Tile(folder / prepared(role, name), caption=role) for role, name in inputs.items()]]
+    tiles += [[tile(one) for one in row] for row in rows.values()]
+    columns = max(map(len, tiles))
+    paper = folder / "results" / "paper.png"
+    Image.new("RGB", (1, 1), "white").save(paper)
+    grid = Grid(
+        "Which setting does what",
+        [[*row, *[Tile(paper)] * (columns - len(row))] for row in tiles],
+        ["", *(TITLES.get(name, name) for name in rows)],
+        [""] * columns,
+        subtitle="In each row one setting alone is changed; "
+        f"{defaults.extractor}, {defaults.image_size} px",
+    )
+    return draw_grid(grid)
