@@ -37,7 +37,7 @@ def measure(size: int) -> dict[str, Any]:
     extractor = Extractor(ARCHITECTURES["kmeans"]).eval().to(DEVICE)
     pictures = studies()
     images = Images.of(*(fit_long_side(one, size) for one in (pictures.content, pictures.style)))
-    settings = replace(Settings(), image_size=size, iterations=HISTORY + 1 + WRITINGS)
+    settings = replace(Settings(), image_size=size, iterations=HISTORY[1] + 1 + WRITINGS)
     steps, writings, sizes, ended = [], [], [], [0.0]
     real = Checkpoint.save
 

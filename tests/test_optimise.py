@@ -122,7 +122,7 @@ def cliff_free(evaluate, steps: int) -> bool:
 
 
 @pytest.mark.parametrize("make", [Lbfgs, Adam, lambda: Adam(keras=True)])
-@pytest.mark.parametrize("taken", [1, 2, HISTORY + 3])
+@pytest.mark.parametrize("taken", [1, 2, HISTORY[1] + 3])
 def test_an_optimisation_goes_on_from_a_copy_of_its_state(make, taken):
     scales = torch.tensor([1.0, 50.0, 0.02]).view(3, 1, 1, 1)
     evaluate, plan, copies = bowl(TARGETS, scales), Plan(taken + 4, snapshots=(0, taken + 4)), []
@@ -193,7 +193,7 @@ def test_lbfgs_takes_the_direction_of_the_two_loops_as_written():
     optimiser = Lbfgs(caution=1e-3)  # so short that no bound on a step hides a direction
     images = START.double()
     met: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for number in range(3 * HISTORY):
+    for number in range(3 * HISTORY[1]):
         gradient = curvature * (images - TARGETS.double())
         following = optimiser.step(images, gradient)
         met.append((images, gradient))
@@ -202,7 +202,7 @@ def test_lbfgs_takes_the_direction_of_the_two_loops_as_written():
                 one = slice(row, row + 1)
                 pairs = [
                     (after[0][one] - before[0][one], after[1][one] - before[1][one])
-                    for before, after in itertools.pairwise(met[-HISTORY - 1 :])
+                    for before, after in itertools.pairwise(met[-HISTORY[1] - 1 :])
                 ]
                 expected = two_loops(pairs, gradient[one])
                 found = following[one] - images[one]

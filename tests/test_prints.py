@@ -147,10 +147,10 @@ def test_a_picture_from_a_file_grows_from_the_file_s_size(small):
     start = to_image(random_image(3, 48, 64))
     images = replace(Images(CONTENT, Composition.plain(STYLE)), start=start)
     cell = small(image_size=256, start="file", growth=3, iterations=5)
-    found = prepare_stages(images, cell, CPU)
+    found = list(prepare_stages(images, cell, CPU))
     assert [(max(one.content.shape), one.plan.steps) for one in found] == [(128, 3), (256, 5)]
     assert [one.start_is_smaller for one in found] == [True, True]
-    other = prepare_stages(images, replace(cell, start="content"), CPU)
+    other = list(prepare_stages(images, replace(cell, start="content"), CPU))
     assert [max(one.content.shape) for one in other] == [64, 128, 256]
     assert len(group_cells([cell, replace(cell, start="content")])) == 2, "no batch of both"
 

@@ -15,7 +15,9 @@ from nst.config.composition import Part
 from nst.config.memory import fitting_side, remembered_pairs, tile_side
 from nst.config.settings import OF_ALL_POSITIONS, Settings, StyleLossName
 from nst.errors import ConfigError, ExtractorError
+from nst.method import optimisers
 from nst.method.objective import Objective, measure_targets
+from nst.method.optimisers import Lbfgs
 from nst.method.regions import Region
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
@@ -262,5 +264,13 @@ def test_statistics_that_need_all_positions_are_never_cut_and_refuse_to_be(style
 
 def test_large_pictures_are_remembered_less_often():
     assert remembered_pairs(2048 * 2048) == 10
-    assert 2 < remembered_pairs(4096 * 3072) < 10
-    assert remembered_pairs(8192 * 8192) == 2
+    assert 3 < remembered_pairs(3072 * 2304) < 10
+    assert remembered_pairs(8192 * 8192) == 3
+
+
+def test_the_optimiser_keeps_as_many_pairs_as_are_to_be_remembered(monkeypatch):
+    monkeypatch.setattr(optimisers, "remembered_pairs", lambda pixels: 4 if pixels == 30 else 0)
+    optimiser, images = Lbfgs(), torch.rand(1, 3, 5, 6)
+    for step in range(9):
+        images = optimiser.step(images, images - 0.5)
+        assert len(optimiser._pairs) == min(step, 4)

@@ -18,8 +18,8 @@ COPIES = 4.0  # of the used layers' features, gradients with them: 2.6 to 3.3 me
 WHOLE = 5 * GIB  # at most, of the features of a picture that is not cut into tiles
 OF_TILE = 2 * GIB  # of those of a tile, without its margin
 STEP = 64  # px, of which a tile's side is a multiple
-HISTORY = 10  # pairs; 20 or 40 gained 1 %
-OF_HISTORY = 1.5 * GIB  # at most, of what the optimiser remembers of one picture
+HISTORY = (3, 10)  # pairs: with 3, the loss after a print was 1 % higher; 20 or 40 gained 1 %
+OF_HISTORY = 1 * GIB  # at most, unless it is the fewest: what is remembered of one picture
 
 
 def tile_side(settings: Settings, pixels: int | float) -> int | None:
@@ -48,7 +48,8 @@ def fitting_side(architecture: Architecture, pixels: int | float) -> int | None:
 
 def remembered_pairs(pixels: int | float) -> int:
     """Return how many pairs of a step and a change of gradient L-BFGS keeps of a picture."""
-    return max(2, min(HISTORY, math.floor(OF_HISTORY / (2 * 3 * FLOAT * pixels))))
+    fewest, most = HISTORY
+    return max(fewest, min(most, math.floor(OF_HISTORY / (2 * 3 * FLOAT * pixels))))
 
 
 def bytes_per_pixel(layers: Sequence[tuple[int, int]]) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from nst.config.memory import tile_side
 from nst.config.octaves import Size, Taps
@@ -168,7 +169,7 @@ class Objective:
         style = {layer: self._style(layer, seen.styles[layer]) for layer in self._style_weights}
         content_sum = _weighted_sum(content, self._content_weights)
         style_sum = _weighted_sum(style, self._style_weights)
-        tv = self._tv_loss(images)
+        tv = self._variation(images)
         return Parts(
             content=content_sum,
             style=style_sum,
@@ -179,6 +180,15 @@ class Objective:
                 **{f"style {layer}": loss for layer, loss in style.items()},
             },
         )
+
+    def _variation(self, images: Tensor) -> Tensor:
+        """Return the total variation; of a picture in tiles, what it is made of is not kept."""
+        if self._targets.side is None:
+            return self._tv_loss(images)
+        tv: Tensor = checkpoint(
+            self._tv_loss, images, use_reentrant=False, preserve_rng_state=False
+        )
+        return tv
 
     def _style(self, layer: str, seen: Sequence[Any]) -> Float[Tensor, " b"]:
         """Return the style loss of a layer: the regions', each by its share of the picture."""

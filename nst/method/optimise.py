@@ -53,17 +53,17 @@ class State:
     seconds: float = 0.0
 
     @classmethod
-    def at(cls, start: Float[Tensor, "b 3 h w"], optimiser: Optimiser) -> State:
-        """Return the state before the first step."""
+    def at(
+        cls, start: Float[Tensor, "b 3 h w"], optimiser: Optimiser, before: State | None = None
+    ) -> State:
+        """Return the state before the first step: of all, or at the size after ``before``."""
         best = torch.full_like(start[:, 0, 0, 0], torch.inf)
-        return cls(optimiser, start, start, best, torch.ones_like(best, dtype=torch.bool))
-
-    def next_stage(self, start: Float[Tensor, "b 3 h w"], optimiser: Optimiser) -> State:
-        """Return the state before the first step at the next size."""
-        fresh = State.at(start, optimiser)
-        fresh.stage, fresh.finite = self.stage + 1, self.finite
-        fresh.trace, fresh.seconds = self.trace, self.seconds
-        return fresh
+        finite = torch.ones_like(best, dtype=torch.bool)
+        state = cls(optimiser, start, start, best, finite)
+        if before is not None:
+            state.stage, state.finite = before.stage + 1, before.finite
+            state.trace, state.seconds = before.trace, before.seconds
+        return state
 
 
 Watch = Callable[[State], None]

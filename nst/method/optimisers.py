@@ -64,6 +64,7 @@ class Lbfgs:
         ends lower than clamping once at the end.
         """
         if self._last is not None:
+            self._forget(remembered_pairs(images[0, 0].numel()) - 1)  # room first, for the next
             self._remember(images - self._last[0], gradient - self._last[1])
         self._last = (images, gradient)
         direction = -self._apply_inverse_hessian(gradient)
@@ -73,6 +74,10 @@ class Lbfgs:
         else:
             length = self._caution * FIRST_STEP / largest
         return images + length * direction
+
+    def _forget(self, kept: int) -> None:
+        """Keep the last pairs, so many of them."""
+        del self._pairs[: max(0, len(self._pairs) - kept)]
 
     def _remember(self, step: Tensor, change: Tensor) -> None:
         """Keep a pair; for a cell where it shows no positive curvature, one that does nothing."""
@@ -84,7 +89,6 @@ class Lbfgs:
         energies = torch.stack([energy_by_band(step), energy_by_band(change)], dim=1)
         energies = torch.where(usable[..., 0], energies, 0.0)  # b 2 bands
         self._pairs.append((step, change, torch.where(usable, 1 / product, 0.0), energies))
-        del self._pairs[: -remembered_pairs(step[0, 0].numel())]
 
     def _apply_inverse_hessian(self, gradient: Tensor) -> Tensor:
         """Run the two-loop recursion over the remembered pairs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -66,7 +66,7 @@ class Stage:
         return self.start is not None and self.start.shape != self.content.shape
 
 
-def prepare_stages(images: Images, settings: Settings, device: torch.device) -> Sequence[Stage]:
+def prepare_stages(images: Images, settings: Settings, device: torch.device) -> Iterator[Stage]:
     """Bring the pictures to each of the sizes that they go through, the smallest first."""
     style = images.style.blended(settings.blend)
     shapes = [one.image.size for one in style.parts] or [images.content.size]
@@ -75,9 +75,11 @@ def prepare_stages(images: Images, settings: Settings, device: torch.device) -> 
     sizes = stages(settings, images.content.size, narrowest, start)
     if len(sizes) < len(settings.stages) and settings.start != "file":
         logger.info("growth begins at %s px: the pictures are too narrow below", sizes[0][0])
-    made = [_prepare(images, settings, device, size, steps) for size, steps in sizes]
-    made[-1] = replace(made[-1], plan=replace(made[-1].plan, snapshots=settings.snapshots))
-    return made
+    *coarse, (last, steps) = sizes
+    for size, coarse_steps in coarse:
+        yield _prepare(images, settings, device, size, coarse_steps)
+    stage = _prepare(images, settings, device, last, steps)
+    yield replace(stage, plan=replace(stage.plan, snapshots=settings.snapshots))
 
 
 def _prepare(

@@ -62,10 +62,8 @@ def transfer(
         targets = measure_targets(network, stage.target, stage.regions, cells, stage.halvings)
         objective = Objective(network, targets, cells)  # b 3 h w -> losses of b each
         if state is None or number > state.stage:
-            before = outcome.images if outcome else None
-            start = start_images(stage, cells, before)  # b 3 h w
             optimiser = OPTIMISERS[shared.optimiser](shared, caution)
-            state = state.next_stage(start, optimiser) if state else State.at(start, optimiser)
+            state = State.at(start_images(stage, cells, outcome), optimiser, state)
         outcome = optimise(objective, state, stage.plan, watch)  # b 3 h w, and their losses
     assert outcome is not None, "there is always a last size"
     return with_photograph(outcome, stage, shared)
@@ -87,7 +85,7 @@ def with_photograph(outcome: Outcome, stage: Stage, settings: Settings) -> Outco
 
 
 def start_images(
-    stage: Stage, cells: Sequence[Settings], before: Float[Tensor, "b 3 _h _w"] | None = None
+    stage: Stage, cells: Sequence[Settings], smaller: Outcome | None = None
 ) -> Float[Tensor, "b 3 h w"]:
     """Return the pictures to start from: as the settings ask for, or from those of the size before.
 
@@ -95,6 +93,7 @@ def start_images(
     usual start, or the first steps would go into making a blurred picture sharp. After
     ``coarse_stages`` it is enlarged, as it was published.
     """
+    before = smaller.images if smaller else None
     if before is None and cells[0].start == "file" and stage.start_is_smaller:
         assert stage.start is not None
         before = stage.start.expand(len(cells), -1, -1, -1)
