@@ -6,6 +6,8 @@ import pytest
 
 from nst.config import allocation
 from nst.config.allocation import Allocation, allocate_fit, allocate_pair
+from nst.config.presets import read_presets
+from nst.config.prints import print_settings
 from nst.config.settings import Settings
 
 
@@ -105,6 +107,16 @@ def test_what_is_asked_for_grows_as_the_memory_that_was_measured(vgg19):
     asked = {side: allocate_pair(pair, "cpu").mem_mb for side, pair in pairs.items()}
     growth = measured[512] - measured[256]
     assert growth < asked[512] - asked[256] < 4 * growth
+
+
+def test_a_print_of_4096_px_asks_for_what_was_measured():
+    """By benchmarks/prints.py: 7.04 GiB and 15 minutes on two cores."""
+    cell = Settings.from_mapping(
+        {**read_presets()["relative"].settings, "extractor": "vgg19_16x", "image_size": 512}
+    )
+    asked = allocate_pair([print_settings(cell, 4096)], "cpu")
+    assert 1.2 * 7560 < asked.mem_mb < 2 * 7560
+    assert 15 < asked.runtime < 60
 
 
 def test_fitting_grows_with_the_images():

@@ -746,6 +746,7 @@ def test_an_input_has_a_tile_with_its_title(pair):
 def test_there_is_always_a_device():
     assert choose_device().type in ("cpu", "cuda")
     assert choose_device("cpu") == CPU
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1", "large pictures in large pages"
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "meta", "cpu\n", "xla"])
