@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -128,6 +129,14 @@ def save_report(name: str, facts: Mapping[str, Any]) -> Path:
     print(text)
     print(f"{path.relative_to(ROOT)} is written", file=sys.stderr)
     return path
+
+
+def peak_memory() -> float:
+    """Return the most memory so far, in GiB: of this process, or on a GPU what torch allocated."""
+    if DEVICE.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def synchronise() -> None:

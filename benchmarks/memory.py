@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 
 import torch
-from common import DEVICE, random_vgg19, save_report, studies
+from common import DEVICE, peak_memory, random_vgg19, save_report, studies
 
 from nst.config.settings import Settings
 from nst.method.resilience import make_cells
@@ -47,10 +46,7 @@ def peak(size: int, batch: int) -> float:
     shared = {"image_size": [size, size], "size": "exact", "iterations": EVALUATIONS}
     cells = [Settings.from_mapping({**shared, "beta": 10.0 + place}) for place in range(batch)]
     list(make_cells(extractor, images, cells, batch_size=batch))
-    if DEVICE.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**30
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    return peak_memory()
 
 
 if __name__ == "__main__":

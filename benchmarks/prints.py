@@ -14,15 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from common import DEVICE, RESULTS, save_report
+from common import DEVICE, RESULTS, peak_memory, save_report
 
 from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.config.catalogue import fetch, read_catalogue
@@ -82,7 +80,7 @@ def made(chosen: argparse.Namespace) -> dict[str, object]:
         "tile": tile_side(settings, done.width * done.height),
         "pairs remembered": remembered_pairs(done.width * done.height),
         "s": round(seconds, 1),
-        "peak GiB": round(peak(), 2),
+        "peak GiB": round(peak_memory(), 2),
         "ssim": done.losses["ssim"],
         "style distance": done.losses["style_distance"],
     }
@@ -103,14 +101,6 @@ def network() -> Path:
     if not path.exists():
         save_extractor(provide_extractor("vgg19_16x", weights=given("vgg19_16x")), path)
     return path
-
-
-def peak() -> float:
-    """Return the most memory so far, in GiB."""
-    if DEVICE.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**30
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 if __name__ == "__main__":

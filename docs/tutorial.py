@@ -81,8 +81,9 @@ def _publish(repository: Path) -> dict[str, str]:
     """Commit the working tree to a repository, and return what leads the page's address there."""
     git = ["git", f"--git-dir={repository}", f"--work-tree={ROOT}"]
     author = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    everything = ("add", "--all", "--", ".", ":!.venv*")  # a link is no folder to .gitignore
-    for command in (["init"], everything, [*author, "commit", "--message", "all"]):
+    subprocess.run([*git, "init"], cwd=ROOT, check=True, capture_output=True)
+    (repository / "info" / "exclude").write_text(".venv*\n")  # a link is no folder to .gitignore
+    for command in (["add", "--all"], [*author, "commit", "--message", "all"]):
         subprocess.run([*git, *command], cwd=ROOT, check=True, capture_output=True)
     return {
         "GIT_CONFIG_COUNT": "1",

@@ -135,6 +135,8 @@ def views(images: Float[Tensor, "b 3 h w"], tiles: Sequence[Tile]) -> Sequence[T
 
     Slices would each have a gradient of the whole picture's size.
     """
+    if len(tiles) == 1:
+        return [images]
     seen: Sequence[Tensor] = _Views.apply(images, tiles)
     return seen
 
