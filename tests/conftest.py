@@ -33,7 +33,10 @@ TINY = Architecture(
 )
 
 
-LONGEST = ("test_workflow.py", "test_workflow_engine.py", "test_faults_runs.py")
+LONGEST = (
+    *("test_workflow.py", "test_workflow_engine.py", "test_faults_runs.py"),
+    "test_tutorial.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
