@@ -15,7 +15,7 @@ from nst.config.settings import OF_ALL_POSITIONS, Settings
 FLOAT = 4  # bytes
 GIB = 2**30
 COPIES = 4.0  # of the used layers' features, gradients with them: 2.6 to 3.3 measured with VGG-19
-WHOLE = 5 * GIB  # at most, of the features of a picture that is not cut into tiles
+OF_PICTURE = 5 * GIB  # at most, of the features of a picture that is not cut into tiles
 OF_TILE = 2 * GIB  # of those of a tile, without its margin
 STEP = 64  # px, of which a tile's side is a multiple
 HISTORY = (3, 10)  # pairs: with 3, the loss after a print was 1 % higher; 20 or 40 gained 1 %
@@ -37,11 +37,11 @@ def tile_side(settings: Settings, pixels: int | float) -> int | None:
 def fitting_side(architecture: Architecture, pixels: int | float) -> int | None:
     """Return the side of the tiles that are small enough for a network, or None if all of it is.
 
-    A picture of which the features take more than ``WHOLE`` is cut into tiles of which they take
-    ``OF_TILE``. All layers count, so that a cell does not depend on those that others look at.
+    A picture of which the features take more than ``OF_PICTURE`` is cut into tiles of which they
+    take ``OF_TILE``. All layers count, so that a cell does not depend on those that others look at.
     """
     each = bytes_per_pixel(convolutions(architecture))
-    if each * pixels <= WHOLE:
+    if each * pixels <= OF_PICTURE:
         return None
     return math.floor(math.sqrt(OF_TILE / each) / STEP) * STEP
 

@@ -41,10 +41,6 @@ class Statistic:
     compare: Callable[[Any, Any], Tensor]
     merge: Callable[[Sequence[Any]], Any] | None = None
 
-    def loss(self, features: Tensor, weights: Weights, target: Any) -> Tensor:
-        """Compare the features of a batch with what was measured."""
-        return self.compare(self.look(features, weights), target)
-
 
 def _of_moments(loss: StyleLoss) -> Statistic:
     """Return the statistic that compares moments by a loss."""
