@@ -220,6 +220,7 @@ def test_a_run_of_blends_and_regions(folder):
     write_config(folder, config)
     run = snakemake(folder)
     assert run.returncode == 0, run.stdout
+    assert "Exception" not in run.stdout
     table = pd.read_csv(folder / "results/summary.csv")
     assert list(table["style"]) == ["mix", "two", "wave"]
     assert (table["status"] == "finished").all()

@@ -187,6 +187,9 @@ def image_source(picture):
 
 def prepare_image_input(wildcards):
     """Return the file that an image is prepared from."""
+    if wildcards.role == "style" and wildcards.name in COMPOSED:
+        # Snakemake asks, although compose_style goes before, and would print the exception.
+        return []
     return image_source(run.pictures[f"{wildcards.role}/{wildcards.name}"])
 
 
