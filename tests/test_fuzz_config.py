@@ -458,7 +458,7 @@ BAD = {
     "no image": ("contents: [notes.png]\nstyles: [rocket]", "notes.png: must be one of PNG"),
     "a narrow image": (
         "contents: [narrow.png]\nstyles: [rocket]\nimage_size: 64",
-        "content 'narrow' becomes 64x8 px, which is too narrow: relu3_1@1 needs at least 16 px",
+        "content 'narrow' becomes 64x4 px, which is too narrow: relu3_1 needs at least 8 px",
     ),
 }
 
@@ -466,7 +466,7 @@ BAD = {
 @pytest.mark.parametrize(("text", "told"), BAD.values(), ids=BAD)
 def test_snakemake_tells_a_mistake_in_one_line_and_fails(tmp_path, text, told):
     (tmp_path / "notes.png").write_text("Dear diary")
-    paint(tmp_path / "narrow.png", size=(512, 64))
+    paint(tmp_path / "narrow.png", size=(512, 32))
     (tmp_path / "my config.yaml").write_text(text)
     run = snakemake(tmp_path, "--dry-run")
     lines = [line for line in run.stdout.splitlines() if "workflow specific profile" not in line]

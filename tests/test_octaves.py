@@ -89,10 +89,17 @@ def test_the_style_s_layers_are_at_all_octaves_with_their_share():
 
 
 def test_a_content_layer_keeps_its_size_in_the_picture_while_that_grows():
-    weights = {"relu2_1": 1.0, "relu3_1@1": 2.0, "relu3_1@2": 4.0}
-    assert content_taps(weights) == weights
-    assert content_taps(weights, 1) == {"relu2_1": 1, "relu3_1": 2, "relu3_1@1": 4}
-    assert content_taps(weights, 2) == {"relu2_1": 1, "relu3_1": 6}
+    weights = {"relu2_1@0": 1.0, "relu3_1@1": 2.0, "relu3_1@2": 4.0}
+    assert content_taps(weights, 3) == {"relu2_1": 1, "relu3_1@1": 2, "relu3_1@2": 4}
+    assert content_taps(weights, 2, 1) == {"relu2_1": 1, "relu3_1": 2, "relu3_1@1": 4}
+    assert content_taps(weights, 1, 2) == {"relu2_1": 1, "relu3_1": 6}
+
+
+def test_a_content_layer_that_names_no_octave_is_at_all_of_them():
+    weights = {"relu2_1": 1.0, "relu2_1@1": 2.0}
+    assert content_taps(weights, 1) == {"relu2_1": 1, "relu2_1@1": 2}
+    assert content_taps(weights, 2) == {"relu2_1": 0.5, "relu2_1@1": 2.5}
+    assert content_taps(weights, 2, 1) == {"relu2_1": 2.5, "relu2_1@1": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -100,15 +107,25 @@ def test_a_content_layer_keeps_its_size_in_the_picture_while_that_grows():
 )
 def test_twice_the_size_has_one_octave_more(longest, octaves):
     size = (longest, longest * 2 // 3)
-    assert count(STYLE, size, size) == octaves
+    assert count(STYLE, STYLE, size, size) == octaves
 
 
 def test_deeper_layers_and_narrow_pictures_have_fewer_octaves():
-    assert count(["relu4_1"], (256, 170), (256, 170)) == 3
-    assert count(["relu5_1"], (256, 170), (256, 170)) == 2
-    assert count(STYLE, (256, 40), (256, 170)) == 3
-    assert count(STYLE, (256, 170), (256, 17)) == 2
-    assert count(STYLE, (256, 5), (256, 170)) == 1  # and then the layer itself is refused
+    assert count(["relu4_1"], STYLE, (256, 170), (256, 170)) == 3
+    assert count(["relu5_1"], STYLE, (256, 170), (256, 170)) == 2
+    assert count(STYLE, STYLE, (256, 40), (256, 170)) == 3
+    assert count(STYLE, STYLE, (256, 170), (256, 17)) == 2
+    assert count(STYLE, STYLE, (256, 5), (256, 170)) == 1  # and then the layer itself is refused
+
+
+def test_there_is_room_at_every_octave_for_the_content_s_layers_too():
+    size = (256, 40)
+    assert count(["relu2_1"], ["relu2_1"], size, size) == 4
+    assert count(["relu2_1"], ["relu4_1"], size, size) == 2
+    assert count(["relu2_1"], ["relu4_1@1"], size, size) == 4, "compared there alone"
+    shallow = {"style_layers": {"relu2_1": 1}, "content_layers": {"relu4_1": 1}}
+    taps = Settings.from_mapping({"octaves": "auto", **shallow}).taps(size, size)
+    assert dict(taps.content) == {"relu4_1": 0.5, "relu4_1@1": 0.5}
 
 
 def test_a_stage_has_an_octave_less_for_each_halving():
@@ -162,7 +179,7 @@ def test_a_later_size_starts_with_the_strokes_of_the_one_before_and_its_own_deta
 
 
 @pytest.mark.parametrize(
-    "layer", ["relu3_1@0", "relu3_1@8", "relu3_1@", "relu3_1@1@2", "relu3_1 @1"]
+    "layer", ["relu3_1@-1", "relu3_1@8", "relu3_1@", "relu3_1@1@2", "relu3_1 @1"]
 )
 def test_an_octave_that_there_is_not_is_refused(layer):
     with pytest.raises(ConfigError, match="is not a layer; layers are named as relu4_2"):

@@ -282,8 +282,8 @@ def covariance_error(one: Tensor, other: Tensor) -> Tensor:
 
 
 def relative(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
-    """mean (ΔF)² / var F_c of relu1_1, relu2_1 and half the size's relu3_1 (1 : 2 : 2)
-    + 5 · the mean over three layers and two octaves of the covariances' errors
+    """The mean over three layers and two octaves of (ΔF)² / var F_c
+    + 5 · that of the covariances' errors
     + 5 · the mean square of differences.
     """
 
@@ -293,17 +293,11 @@ def relative(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) ->
     whole, half = (
         [seen(f(x)) for x in (generated, content, style)] for f in (Tensor.clone, halved)
     )
-    error = torch.zeros(())
-    for (g, c, _), layer, share in (
-        (whole, "relu1_1", 0.2),
-        (whole, "relu2_1", 0.4),
-        (half, "relu3_1", 0.4),
-    ):
-        variance = (c[layer] - c[layer].mean()).pow(2).mean()
-        error = error + share * (g[layer] - c[layer]).pow(2).mean() / variance
-    total = torch.zeros(())
-    for g, _, s in (whole, half):
+    error = total = torch.zeros(())
+    for g, c, s in (whole, half):
         for layer in ("relu1_1", "relu2_1", "relu3_1"):
+            variance = (c[layer] - c[layer].mean()).pow(2).mean()
+            error = error + (g[layer] - c[layer]).pow(2).mean() / variance / 6
             total = total + covariance_error(g[layer], s[layer]) / 6
     down, across = (generated.diff(dim=axis).pow(2).mean() for axis in (2, 3))
     return Terms(error, 5 * total, 5 * (down + across))
@@ -629,7 +623,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     },
     "relative": {
         "alpha, beta": (1.0, 5.0),
-        "content": ("relative", {"relu1_1": 0.5, "relu2_1": 1.0, "relu3_1@1": 1.0}),
+        "content": ("relative", {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}),
         "content_target": "recoloured",
         "style": ("covariance", {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}),
         "octaves": "auto",

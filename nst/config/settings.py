@@ -15,7 +15,7 @@ from nst.config import octaves as octave_names
 from nst.config.octaves import Size, Taps, content_taps, style_taps
 from nst.errors import ConfigError
 
-ALGORITHM_VERSION = 6
+ALGORITHM_VERSION = 7
 """Raised by whoever changes what the same settings compute, so that old cells are not reused."""
 
 ContentLossName = Literal["relative", "half_sum", "mean"]
@@ -146,12 +146,11 @@ class Settings:
         the one in the end: so many octaves are not there yet.
         """
         if self.octaves == "auto":
-            number = octave_names.count(self.style_layers, content, style)
+            number = octave_names.count(self.style_layers, self.content_layers, content, style)
         else:
             number = max(1, self.octaves - halvings)
-        return Taps(
-            content_taps(self.content_layers, halvings), style_taps(self.style_layers, number)
-        )
+        content_weights = content_taps(self.content_layers, number, halvings)
+        return Taps(content_weights, style_taps(self.style_layers, number))
 
     @property
     def steps(self) -> int:
