@@ -18,6 +18,9 @@ from nst.config.settings import Settings
 from nst.network.extractor import Extractor, save_extractor
 
 torch.set_num_threads(1)
+# The jobs of runs that are tested side by side: threads that spin while they wait for one another
+# make two of them take five times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # A shared machine can be slow for a moment; that is not what the tests are about.
 hypothesis_settings.register_profile("patient", deadline=None)
 # How many cases the fuzz tests try in CI is in bounds.py; how to repeat one that fails is printed.
