@@ -91,8 +91,9 @@ def check_blend(styles: Mapping[str, Picture]) -> None:
     for name, style in styles.items():
         if style.made_of is None or not style.made_of.blends:
             raise ConfigError(
-                f"blend leads from one picture of a blended style to the next, and {name!r} is no "
-                "blend; make it one, as {name: a, blend: {b: 1, c: 1}}, or leave out blend"
+                "blend leads from one picture of a blended style to the next, so every style must "
+                f"be a blend, and {name!r} is not: give it as {{name: a, blend: {{b: 1, c: 1}}}}, "
+                "or leave out blend"
             )
 
 
