@@ -37,7 +37,7 @@ TINY = Architecture(
 
 
 LONGEST = (
-    *("test_workflow.py", "test_workflow_engine.py", "test_faults_runs.py"),
+    *("test_slurm.py", "test_workflow.py", "test_workflow_engine.py", "test_faults_runs.py"),
     "test_tutorial.py",
 )
 
