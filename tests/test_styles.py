@@ -171,7 +171,7 @@ def test_regions_may_describe_their_styles_and_an_image_of_the_catalogue_may_hav
         ),
         ({"contents": [{**CAT, "mask": "none.png"}]}, "contents.mask: 'none.png' does not exist"),
         ({"contents": [{"mask": "square.png"}]}, "contents"),
-        ({"styles": [WAVE], "blend": 0.5}, "so every style must be a blend, and 'wave' is not: give"),
+        ({"styles": [WAVE], "blend": 0.5}, "every style must be a blend, and 'wave' is not: give"),
         (
             {
                 "styles": [
