@@ -78,8 +78,9 @@ def _fit_convolution(
     """Set the filters to the centroids of the whitened patches of ``activations``."""
     patches = torch.cat([_sample_patches(one, count, generator) for one in activations])
     mean = patches.mean(0)
-    whitening = _whitening(patches - mean)
-    centroids = _cluster((patches - mean) @ whitening.T, convolution.out_channels, generator)
+    centred = patches.sub_(mean)
+    whitening = _whitening(centred)
+    centroids = _cluster(centred @ whitening.T, convolution.out_channels, generator)
     filters = centroids @ whitening
     convolution.weight.copy_(filters.view_as(convolution.weight))
     convolution.bias.copy_(-filters @ mean)  # type: ignore[union-attr]
@@ -91,13 +92,14 @@ def _sample_patches(
     """Draw 3x3 patches at random positions, with replacement."""
     _, _, height, width = activation.shape
     padded = functional.pad(activation, (1, 1, 1, 1), mode="reflect")[0]
+    by_position = padded.permute(1, 2, 0).contiguous()  # h w c: whole positions are copied faster
     rows = torch.randint(height, (count,), generator=generator)
     columns = torch.randint(width, (count,), generator=generator)
     offsets = torch.arange(3)
-    patches = padded[
-        :, (rows[:, None] + offsets)[:, :, None], (columns[:, None] + offsets)[:, None, :]
-    ]  # (c, count, 3, 3)
-    return patches.transpose(0, 1).reshape(count, -1)
+    patches = by_position[
+        (rows[:, None] + offsets)[:, :, None], (columns[:, None] + offsets)[:, None]
+    ]
+    return patches.flatten(1, 2).transpose(1, 2).flatten(1)
 
 
 def _whitening(centred: Float[Tensor, "n d"]) -> Float[Tensor, "k d"]:
