@@ -12,6 +12,7 @@ import torch
 from bounds import CI
 from hypothesis import settings as hypothesis_settings
 from PIL import Image
+from workflow_runs import EXTRACTOR, FITTED, small_config, snakemake, write_config
 
 from nst.config.architecture import Architecture
 from nst.config.settings import Settings
@@ -105,6 +106,19 @@ def cut(path: Path) -> Path:
     picture.putalpha(Image.fromarray(np.tile(ramp, (picture.height, 1))))
     picture.save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where ``kmeans`` is fitted as ``FITTED`` says: a run in a copy need not do it."""
+    folder = tmp_path_factory.mktemp("fitted")
+    paint(folder / "any.png")
+    write_config(
+        folder, {**small_config(), "contents": ["any.png"], "styles": ["any.png"], **FITTED}
+    )
+    run = snakemake(folder, "--", EXTRACTOR)
+    assert run.returncode == 0, run.stdout
+    return folder
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import paint
 from PIL import Image
-from workflow_runs import details, snakemake, write_config
+from workflow_runs import FITTED, details, snakemake, take_fitted, write_config
 
 from nst.config.catalogue import read_catalogue
 from nst.config.paths import composition_files
@@ -205,7 +205,8 @@ def test_what_makes_no_sense_is_refused_while_planning(changes, message):
 
 
 @pytest.mark.slow
-def test_a_run_of_blends_and_regions(folder):
+def test_a_run_of_blends_and_regions(folder, fitted):
+    take_fitted(fitted, folder)
     config = {
         "contents": [CAT],
         "styles": [BLEND, TWO, WAVE],
@@ -215,7 +216,7 @@ def test_a_run_of_blends_and_regions(folder):
         "iterations": 2,
         "growth": 0,
         "precision": "float32",
-        "kmeans": {"images": ["wave"]},
+        **FITTED,
     }
     write_config(folder, config)
     run = snakemake(folder)

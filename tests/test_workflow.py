@@ -14,7 +14,17 @@ import pandas as pd
 import pytest
 from conftest import cut, paint
 from PIL import Image
-from workflow_runs import LAYERS, ROOT, command, details, small_config, snakemake, write_config
+from workflow_runs import (
+    FITTED,
+    LAYERS,
+    ROOT,
+    command,
+    details,
+    small_config,
+    snakemake,
+    take_fitted,
+    write_config,
+)
 
 from nst.cells.cell import read_details, read_record
 from nst.reports.summary import COLUMNS, FACTS, MEASURES, TRACE_TYPES
@@ -212,7 +222,8 @@ def without_column(page: str, name: str) -> str:
 
 def test_a_killed_run_keeps_its_finished_cells(grid: Path):
     config = small_config() | {"iterations": 60, "contents": ["photos/über.jpg"]}
-    config |= {"styles": ["great_wave_study"], "kmeans": {"images": ["great_wave_study"]}}
+    config |= {"styles": ["great_wave_study"]}
+    config["kmeans"] = {"images": ["photos/a cat.png", "great_wave_study"]}  # as it was
     write_config(grid, config)
     store = grid / "results" / "store"
     known = set(store.glob("??/*"))
@@ -240,8 +251,9 @@ def test_a_killed_run_keeps_its_finished_cells(grid: Path):
     assert 1 <= sum(reused) < 4
 
 
-def test_formulations_are_compared_and_their_way_is_shown(tmp_path: Path):
+def test_formulations_are_compared_and_their_way_is_shown(tmp_path: Path, fitted: Path):
     """Here of a content that is cut out."""
+    take_fitted(fitted, tmp_path)
     cut(paint(tmp_path / "photos" / "a cat.png", 1, (64, 48)))
     config = {
         "contents": ["photos/a cat.png"],
@@ -251,7 +263,7 @@ def test_formulations_are_compared_and_their_way_is_shown(tmp_path: Path):
         "iterations_scale": 0.001,
         "iterations_least": 3,
         "snapshots": {"every": 100},
-        "kmeans": {"images": ["great_wave_study"]},
+        **FITTED,
     }
     write_config(tmp_path, config)
     run = snakemake(tmp_path)

@@ -15,7 +15,16 @@ import pytest
 from conftest import paint
 from PIL import Image
 from test_gallery import page_data
-from workflow_runs import ROOT, command, details, small_config, snakemake, write_config
+from workflow_runs import (
+    FITTED,
+    ROOT,
+    command,
+    details,
+    small_config,
+    snakemake,
+    take_fitted,
+    write_config,
+)
 
 from nst.config.paths import GALLERY_SO_FAR, OVERVIEW_SO_FAR
 from nst.system import device_lock
@@ -36,12 +45,13 @@ def pretended(monkeypatch) -> pytest.MonkeyPatch:
 
 
 @pytest.fixture
-def grid(tmp_path: Path) -> Path:
-    """A folder with two contents and two styles, and nothing made of them."""
+def grid(tmp_path: Path, fitted: Path) -> Path:
+    """A folder with two contents and two styles, and nothing made of them but the extractor."""
+    take_fitted(fitted, tmp_path)
     paint(tmp_path / "photos" / "a cat.png", 1, (64, 48))
     paint(tmp_path / "photos" / "über.jpg", 2, (50, 70))
     paint(tmp_path / "paintings" / "nuit étoilée.png", 3, (90, 60))
-    write_config(tmp_path, small_config() | {"precision": "float32"})
+    write_config(tmp_path, small_config() | FITTED | {"precision": "float32"})
     return tmp_path
 
 
@@ -99,7 +109,7 @@ def test_a_run_shows_what_it_has_before_its_end_and_nothing_of_an_earlier_one(
     first = snakemake(grid, "--", f"{MADE}/a cat/nuit étoilée.json")
     assert first.returncode == 0, first.stdout
     config = small_config() | {"precision": "float32", "iterations": 60}
-    write_config(grid, config | {"kmeans": {"images": ["great_wave_study"]}})
+    write_config(grid, config)  # another extractor, too
     pretended.setenv("PRETENDED_HASTE", "100")
     pages = [grid / GALLERY_SO_FAR, grid / OVERVIEW_SO_FAR]
     run = start(grid, "--", "results/gallery/index.html")
@@ -151,7 +161,7 @@ def long_grid(grid: Path) -> Path:
         "ratios": ["1e0"],
         "iterations": 400,
         "precision": "float32",
-        "kmeans": {"images": ["great_wave_study"]},
+        **FITTED,
     }
     config["layers"] = {"all": config["layers"]["all"]}
     write_config(grid, config)
@@ -190,7 +200,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # So old that it is so still when the clock goes back by a day.
     os.utime(photo, (time.time() - 2 * 86400, time.time() - 2 * 86400))
     config = small_config() | {"contents": ["photos/über.jpg"], "styles": ["great_wave_study"]}
-    config |= {"kmeans": {"images": ["great_wave_study"]}, "precision": "float32"}
+    config |= FITTED | {"precision": "float32"}
     config["layers"] = {"all": config["layers"]["all"]}
     write_config(folder, config)
     run = snakemake(folder, *TABLE)
