@@ -28,7 +28,8 @@ def test_every_command_is_in_a_block_that_is_run():
 
 
 @pytest.mark.slow
-def test_the_tutorial_does_what_it_says(tmp_path: Path):
+def test_the_tutorial_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CORES", "1")  # of make: other tests have the others
     here = tmp_path / "nst"
     checked = 0
     for step in follow(tmp_path):
