@@ -1,4 +1,5 @@
-# make run    sets everything up and makes the default grid
+# make run    sets everything up and makes the default grid; GPUS=2 for two pairs at a time, on a
+#             CPU as well
 # make install  sets everything up, and makes nothing
 # make test   sets everything up and runs the tests to run before a commit, in minutes
 # make test-all  every test there is
