@@ -13,13 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
 
 import torch
 
+from nst.method.gradients import MeanSquaredError, MomentsOf
 from nst.network.shapes import Float, Tensor
-
-PIECES = 8  # of a product in bfloat16
 
 
 @dataclass(frozen=True)
@@ -79,11 +77,11 @@ def moments(
     """
     flat = features.flatten(2).transpose(1, 2)  # (b, h*w, c), as it lies in memory, channels last
     if weights is None:
-        mean, gram = _Moments.apply(flat, None, flat.shape[1])
+        mean, gram = MomentsOf.apply(flat, None, flat.shape[1])
         return Moments(mean, gram, flat.shape[1])
     roots = weights.flatten(2).transpose(1, 2).sqrt().to(flat.dtype)  # (1, h*w, 1)
     total = weights.sum().clamp(min=1e-20)  # a tile may have none of a region
-    mean, gram = _Moments.apply(flat, roots, total)
+    mean, gram = MomentsOf.apply(flat, roots, total)
     return Moments(mean, gram, total)
 
 
@@ -112,7 +110,7 @@ def mean_squared_error(
     generated: Float[Tensor, "b c h w"], target: Float[Tensor, "#b c h w"]
 ) -> Float[Tensor, " b"]:
     """Return the mean of (F - P)² over a picture's features: all that a content loss takes."""
-    error: Tensor = _MeanSquaredError.apply(generated, target)
+    error: Tensor = MeanSquaredError.apply(generated, target)
     return error
 
 
@@ -221,104 +219,6 @@ def absolute_sum_total_variation(images: Float[Tensor, "b c h w"]) -> Float[Tens
     """
     down, across = _neighbour_differences(images)
     return down.abs().flatten(1).sum(1) + across.abs().flatten(1).sum(1)
-
-
-class _MeanSquaredError(torch.autograd.Function):
-    """The mean of (F - P)² of each picture, by F.
-
-    As the features lie in memory: torch's own would lay channels-last features out anew, there and
-    back, which took seven times as long in the first layers.
-    """
-
-    @staticmethod
-    def forward(context: Any, generated: Tensor, target: Tensor) -> Tensor:
-        """Subtract, square, and keep the difference for the gradient."""
-        difference = generated - target
-        context.save_for_backward(difference)
-        context.dtype = generated.dtype
-        return difference.permute(0, 2, 3, 1).flatten(1).square().mean(1)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Return 2 (F - P) / n."""
-        (difference,) = context.saved_tensors
-        scale = (2 * gradient / difference[0].numel())[:, None, None, None]
-        return (difference * scale).to(context.dtype), None
-
-
-class _Moments(torch.autograd.Function):
-    """The mean and Fᵀ F / n of features F, n positions by c channels.
-
-    With the roots r of the positions' weights, which sum to n, it is of r F in the place of F, and
-    the mean is rᵀ (r F) / n. As the product is symmetric, so is what its gradient is multiplied
-    with: one matrix product does, where automatic differentiation takes two. It takes in the mean's
-    gradient on the way.
-    """
-
-    @staticmethod
-    def forward(
-        context: Any, flat: Tensor, roots: Tensor | None, total: int | Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Sum and multiply, and keep the features for the gradient."""
-        ones = flat.new_ones(1, 1, 1) if roots is None else roots
-        guided = flat if roots is None else flat * roots
-        context.save_for_backward(guided, roots)
-        context.total = total
-        context.set_materialize_grads(False)
-        every = ones.expand(len(flat), flat.shape[1], 1)
-        return _product(every, guided)[:, 0] / total, _product(guided, guided) / total
-
-    @staticmethod
-    def backward(
-        context: Any, of_mean: Tensor | None, of_gram: Tensor | None
-    ) -> tuple[Tensor | None, None, None]:
-        """Return r (r F (G + Gᵀ) / n + r m / n), G and m the gradients of product and mean."""
-        guided, roots = context.saved_tensors
-        gradient = _of_features(guided, roots, of_mean, of_gram, context.total)
-        if gradient is not None and roots is not None:
-            gradient = gradient * roots
-        return gradient, None, None
-
-
-def _of_features(
-    guided: Tensor,
-    roots: Tensor | None,
-    of_mean: Tensor | None,
-    of_gram: Tensor | None,
-    total: int | Tensor,
-) -> Tensor | None:
-    """Return the gradient by the guided features, or None if nothing depends on them."""
-    shift = None
-    if of_mean is not None:
-        shift = (of_mean / total)[:, None].to(guided.dtype)
-        shift = shift if roots is None else roots * shift
-    if of_gram is None:
-        return None if shift is None else shift.expand_as(guided)
-    both = ((of_gram + of_gram.transpose(1, 2)) / total).to(guided.dtype)
-    product: Tensor = guided @ both if shift is None else torch.baddbmm(shift, guided, both)
-    return product
-
-
-def _product(left: Float[Tensor, "b n k"], right: Float[Tensor, "b n c"]) -> Float[Tensor, "b k c"]:
-    """Multiply Lᵀ R.
-
-    A product of bfloat16 matrices is rounded to 8 bits at its end, which the differences of moments
-    would show. So it is taken in ``PIECES``, of which the sum is in float32.
-    """
-    if right.dtype is not torch.bfloat16:
-        return left.transpose(1, 2) @ right
-    batch, positions, channels = right.shape
-    whole = positions - positions % PIECES
-    products = (_pieces(left, whole).transpose(1, 2) @ _pieces(right, whole)).float()
-    total = products.view(batch, PIECES, -1, channels).sum(1)
-    rest: Tensor = (left[:, whole:].transpose(1, 2) @ right[:, whole:]).float()
-    return total + rest
-
-
-def _pieces(flat: Float[Tensor, "b n c"], whole: int) -> Float[Tensor, "_pieces _n c"]:
-    """Cut the first ``whole`` positions into ``PIECES``."""
-    batch, _, channels = flat.shape
-    return flat[:, :whole].reshape(batch * PIECES, whole // PIECES, channels)
 
 
 def weighted_mean(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
