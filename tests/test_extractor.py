@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TINY, random_image
+from formulas import IMAGENET, SHAPED_AS_VGG19, as_extractor, caffe, imagenet, weights
 
 from nst.errors import ExtractorError
 from nst.network.extractor import Extractor, file_digest, load_extractor, save_extractor
+from nst.network.provision import provide_extractor
 
 
 def test_a_relu_layer_is_the_conv_layer_without_its_negative_part(tiny: Extractor):
@@ -83,3 +85,64 @@ def test_a_damaged_extractor_file_is_named_with_the_remedy(tiny_file: Path, dama
         tiny_file.write_bytes(half if damage == "cut" else b"hello")
     with pytest.raises(ExtractorError, match=r"tiny\.safetensors is not an extractor .*Delete it"):
         load_extractor(tiny_file)
+
+
+# ---------------------------------------------------------------- what the network gets
+
+COLOURS = torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(3))
+
+
+def test_unit_gives_a_network_made_for_imagenet_the_bare_rgb():
+    network = as_extractor(weights())
+    torch.testing.assert_close(network.input(COLOURS), imagenet(COLOURS))
+    given = network.adapted("native", "unit").input(COLOURS)
+    torch.testing.assert_close(given, COLOURS, atol=1e-6, rtol=0)
+
+
+def test_unit_does_to_another_network_what_it_does_to_one_made_for_imagenet():
+    network = as_extractor(weights()).adapted("native", "caffe")
+    mean, deviation = (torch.tensor(one)[:, None, None] for one in IMAGENET)
+    stretched = caffe(COLOURS * deviation + mean)
+    given = network.adapted("native", "unit").input(COLOURS)
+    torch.testing.assert_close(given, stretched, atol=1e-4, rtol=0)
+
+
+def test_caffe_is_bgr_to_255_less_its_mean_whatever_the_network_was_made_for():
+    network = as_extractor(weights())
+    for one in (network, network.adapted("native", "unit")):
+        given = one.adapted("native", "caffe").input(COLOURS)
+        torch.testing.assert_close(given, caffe(COLOURS), atol=1e-4, rtol=0)
+    red = torch.tensor([1.0, 0.0, 0.0])[None, :, None, None]
+    blue, green, last = network.adapted("native", "caffe").input(red).flatten().tolist()
+    assert (blue, green) == pytest.approx((-103.939, -116.779))
+    assert last == pytest.approx(255 - 123.68)
+
+
+def test_an_adapted_network_shares_the_convolutions_and_leaves_the_original_alone():
+    network = as_extractor(weights())
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    image = random_image(4)
+    for pooling in ("native", "max", "average"):
+        for given in ("native", "imagenet", "unit", "caffe"):
+            other = network.adapted(pooling, given)
+            for name, one in network.convolutions.items():
+                assert other.convolutions[name].weight.data_ptr() == one.weight.data_ptr()
+            other(image, ["relu5_1"])
+    assert network.architecture == SHAPED_AS_VGG19
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_the_original_goes_on_with_its_own_pooling_and_input():
+    network = as_extractor(weights())
+    image = random_image(4)
+    before = network(image, ["relu3_1"])["relu3_1"]
+    changed = network.adapted("average", "caffe")(image, ["relu3_1"])["relu3_1"]
+    assert not torch.allclose(changed, before)
+    assert torch.equal(network(image, ["relu3_1"])["relu3_1"], before)
+
+
+@pytest.mark.mirror
+def test_the_distilled_network_s_own_input_is_caffe_s_colours_to_a_level_of_255(mirror, tmp_path):
+    network = provide_extractor("vgg19_16x", mirror=str(mirror), cache=tmp_path)
+    torch.testing.assert_close(network.input(COLOURS), caffe(COLOURS), atol=1, rtol=0)

@@ -8,7 +8,7 @@ Lezama and Morel, "Scaling painting style transfer", 2024).
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -155,8 +155,10 @@ def weights_in(mask: Float[Tensor, "1 1 _h _w"] | None, tile: Tile, layer: str) 
 
 
 def _mean(
-    errors: Iterable[Float[Tensor, " b"]], tiles: Sequence[Tile], layer: str
+    errors: Sequence[Float[Tensor, " b"]], tiles: Sequence[Tile], layer: str
 ) -> Float[Tensor, " b"]:
     """Average the tiles' mean errors by their positions; a single one stays as it is."""
+    if len(errors) == 1:
+        return errors[0]
     weighed = [tile.share(layer) * error for tile, error in zip(tiles, errors, strict=True)]
     return functools.reduce(torch.add, weighed)

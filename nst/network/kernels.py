@@ -38,11 +38,11 @@ class _Reflect(torch.autograd.Function):
     def backward(_: Any, gradient: Tensor) -> Tensor:
         """Fold each border back onto the positions that it shows."""
         folded = gradient[..., 1:-1].clone(memory_format=torch.preserve_format)
-        folded[..., 1] += gradient[..., 0]
-        folded[..., -2] += gradient[..., -1]
+        folded[..., 1].add_(gradient[..., 0])
+        folded[..., -2].add_(gradient[..., -1])
         inner = folded[..., 1:-1, :]
-        inner[..., 1, :] += folded[..., 0, :]
-        inner[..., -2, :] += folded[..., -1, :]
+        inner[..., 1, :].add_(folded[..., 0, :])
+        inner[..., -2, :].add_(folded[..., -1, :])
         return inner
 
 

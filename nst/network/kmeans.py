@@ -78,7 +78,7 @@ def _fit_convolution(
     """Set the filters to the centroids of the whitened patches of ``activations``."""
     patches = torch.cat([_sample_patches(one, count, generator) for one in activations])
     mean = patches.mean(0)
-    centred = patches.sub_(mean)
+    centred = patches.sub_(mean)  # in place: nothing in a fit is larger
     whitening = _whitening(centred)
     centroids = _cluster(centred @ whitening.T, convolution.out_channels, generator)
     filters = centroids @ whitening
@@ -98,7 +98,7 @@ def _sample_patches(
     offsets = torch.arange(3)
     patches = by_position[
         (rows[:, None] + offsets)[:, :, None], (columns[:, None] + offsets)[:, None]
-    ]
+    ]  # (count, 3, 3, c)
     return patches.flatten(1, 2).transpose(1, 2).flatten(1)
 
 

@@ -24,6 +24,8 @@ def halve(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h//2 w//2"]:
     channels = images.shape[1]
     row = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=images.dtype, device=images.device) / 8
     kernel = torch.outer(row, row).expand(channels, 1, 4, 4)
+    # In the other layout, this takes seven times as long at 1024 px.
+    images = images.contiguous(memory_format=torch.channels_last)
     padded = functional.pad(images, (1, 1, 1, 1), mode="replicate")
     return functional.conv2d(padded, kernel, stride=2, groups=channels)
 
