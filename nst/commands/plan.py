@@ -126,14 +126,8 @@ def _pixels(settings: Settings, size: int | tuple[int, int], shape: float) -> fl
 
 def _kind(settings: Settings) -> tuple[object, ...]:
     """Return what an evaluation's time depends on, apart from the size."""
-    layers = {
-        layer
-        for weights in (settings.content_layers, settings.style_layers)
-        for layer, weight in weights.items()
-        if weight
-    }
     return (
-        *(frozenset(layers), settings.octaves, settings.style_loss),
+        *(frozenset().union(*settings.compared_layers), settings.octaves, settings.style_loss),
         *(settings.optimiser, settings.pooling, settings.precision),
     )
 

@@ -99,9 +99,8 @@ def _used(settings: Settings) -> int:
     architecture = ARCHITECTURES[settings.extractor]
     names = [
         split_octave(layer)[0].replace("relu", "conv")
-        for weights in (settings.content_layers, settings.style_layers)
-        for layer, weight in weights.items()
-        if weight
+        for layers in settings.compared_layers
+        for layer in layers
     ]
     return 1 + max((architecture.convolutions.index(name) for name in names), default=0)
 
@@ -110,7 +109,7 @@ def _octaves(settings: Settings) -> float:
     """Return the pixels of all octaves together, at most, in units of the picture's."""
     return (
         1.0
-        if settings.octaves == 1 and not any("@" in one for one in settings.content_layers)
+        if settings.octaves == 1 and not any("@" in one for one in settings.compared_layers[0])
         else 4 / 3
     )
 

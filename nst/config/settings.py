@@ -139,18 +139,29 @@ class Settings:
         sizes = [_halved(self.image_size, times) for times in range(octave_names.MOST, 0, -1)]
         return [(size, self.growth) for size in sizes if longer_side(size) >= SMALLEST_STAGE]
 
+    @property
+    def compared_layers(self) -> tuple[dict[str, float], dict[str, float]]:
+        """The content's and the style's layers and weights, without those of weight 0."""
+        content, style = (
+            {layer: weight for layer, weight in weights.items() if weight}
+            for weights in (self.content_layers, self.style_layers)
+        )
+        return content, style
+
     def taps(self, content: Size, style: Size, halvings: int = 0) -> Taps:
         """Return what is compared of a result of this size, for a style of that one.
 
         Sizes are (width, height) in px. ``halvings`` says how often the result was halved against
         the one in the end: so many octaves are not there yet.
         """
+        content_layers, style_layers = self.compared_layers
         if self.octaves == "auto":
-            number = octave_names.count(self.style_layers, self.content_layers, content, style)
+            number = octave_names.count(style_layers, content_layers, content, style)
         else:
             number = max(1, self.octaves - halvings)
-        content_weights = content_taps(self.content_layers, number, halvings)
-        return Taps(content_weights, style_taps(self.style_layers, number))
+        return Taps(
+            content_taps(content_layers, number, halvings), style_taps(style_layers, number)
+        )
 
     @property
     def steps(self) -> int:

@@ -110,7 +110,7 @@ def _distinct(variants: Sequence[Variant]) -> list[Settings]:
     kinds: dict[tuple[object, ...], Settings] = {}
     for one in variants:
         settings = one.settings
-        layers = (tuple(settings.content_layers), tuple(settings.style_layers))
+        layers = map(tuple, settings.compared_layers)
         sizes = (settings.image_size, settings.size, settings.coarse_stages, settings.octaves)
         kinds[*layers, *sizes, settings.style_fit, settings.style_scale] = settings
     return list(kinds.values())

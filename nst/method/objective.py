@@ -208,8 +208,8 @@ def _size(images: Float[Tensor, "b 3 _h _w"]) -> Size:
 
 
 def _used(weightings: Iterable[Mapping[str, float]]) -> list[str]:
-    """List the layers that have a weight in any of ``weightings``, in a fixed order."""
-    return sorted({layer for weights in weightings for layer, value in weights.items() if value})
+    """List the layers of any of ``weightings``, in a fixed order."""
+    return sorted(set().union(*weightings))
 
 
 def _shares(weights: Mapping[str, float]) -> dict[str, float]:
