@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import DEVICE, RESULTS, save_report, studies, synchronise
+from common import DEVICE, RESULTS, save_report, studies, style_of, synchronise
 
 from nst.config.architecture import ARCHITECTURES
 from nst.config.memory import HISTORY
@@ -36,7 +36,8 @@ def measure(size: int) -> dict[str, Any]:
     """Write a checkpoint after every step of a cell of this size, and time both."""
     extractor = Extractor(ARCHITECTURES["kmeans"]).eval().to(DEVICE)
     pictures = studies()
-    images = Images.of(*(fit_long_side(one, size) for one in (pictures.content, pictures.style)))
+    sources = (pictures.content, style_of(pictures))
+    images = Images.of(*(fit_long_side(one, size) for one in sources))
     settings = replace(Settings(), image_size=size, iterations=HISTORY[1] + 1 + WRITINGS)
     steps, writings, sizes, ended = [], [], [], [0.0]
     real = Checkpoint.save

@@ -35,12 +35,24 @@ def random_vgg19(seed: int = 0) -> Extractor:
     """Return VGG-19 with He's random weights: as fast as the real one, and needs no download."""
     extractor = Extractor(VGG19).eval()
     generator = torch.Generator().manual_seed(seed)
-    for convolution in extractor.convolutions.values():
+    for convolution in convolutions(extractor).values():
         deviation = (2 / convolution.weight[0].numel()) ** 0.5
         noise = torch.randn(convolution.weight.shape, generator=generator)
         convolution.weight.copy_(noise * deviation)
-        convolution.bias.zero_()
+        bias_of(convolution).zero_()
     return extractor
+
+
+def convolutions(extractor: Extractor) -> dict[str, nn.Conv2d]:
+    """Return the network's convolutions by name."""
+    named = extractor.convolutions.items()
+    return {name: module for name, module in named if isinstance(module, nn.Conv2d)}
+
+
+def bias_of(convolution: nn.Conv2d) -> torch.Tensor:
+    """Return the bias, which all of a network's convolutions have."""
+    assert convolution.bias is not None
+    return convolution.bias
 
 
 def widened(extractor: Extractor, factor: int = 4) -> Extractor:
@@ -53,12 +65,13 @@ def widened(extractor: Extractor, factor: int = 4) -> Extractor:
     widths = tuple(tuple(width * factor for width in block) for block in small.widths)
     large = Extractor(Architecture(small.name, widths, "zeros", small.pooling, small.origin)).eval()
     large.input.load_state_dict(extractor.input.state_dict())
-    for place, (name, convolution) in enumerate(extractor.convolutions.items()):
+    wide = convolutions(large)
+    for place, (name, convolution) in enumerate(convolutions(extractor).items()):
         weight = convolution.weight.repeat_interleave(factor, 0)
         if place:
             weight = weight.repeat_interleave(factor, 1) / factor
-        large.convolutions[name].weight.copy_(weight)
-        large.convolutions[name].bias.copy_(convolution.bias.repeat_interleave(factor, 0))
+        wide[name].weight.copy_(weight)
+        bias_of(wide[name]).copy_(bias_of(convolution).repeat_interleave(factor, 0))
     return large
 
 
@@ -76,7 +89,7 @@ def as_sequential(extractor: Extractor) -> tuple[nn.Sequential, Mapping[str, int
     modules: list[nn.Module] = [extractor.input]
     places = {}
     pool = nn.MaxPool2d if extractor.architecture.pooling == "max" else nn.AvgPool2d
-    for name, convolution in extractor.convolutions.items():
+    for name, convolution in convolutions(extractor).items():
         if name.endswith("_1") and name != "conv1_1":
             modules.append(pool(2))
         modules += [convolution, nn.ReLU()]

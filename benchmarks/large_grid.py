@@ -175,7 +175,8 @@ def fabricate(folder: Path, run: Run) -> None:
     for start in range(0, len(inputs), 100):
         snakemake(folder, *inputs[start : start + 100])
     results = folder / "results"
-    os.fsync = forget  # what stands in need not outlast a power cut, and 20,000 waits are long
+    # What stands in need not outlast a power cut, and 20,000 waits are long.
+    os.fsync = forget  # type: ignore[assignment]
     made = read_details(results / "details/content0/style0.json")
     patterns = {path: (cell, Image.open(path).convert("RGB")) for path, cell in made.items()}
     random = np.random.default_rng(0)

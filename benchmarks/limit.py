@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import torch
-from common import DEVICE, random_vgg19, save_report, studies, synchronise
+from common import DEVICE, convolutions, random_vgg19, save_report, studies, synchronise
 from torch.utils.benchmark import Timer
 
 from nst.config.settings import Settings
@@ -31,9 +31,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1 if DEVICE.type == "cpu" else 16)
     parser.add_argument("--evaluations", type=int, default=30)
     chosen = parser.parse_args()
-    facts = {}
+    facts: dict[str, dict[str, float]] = {}
     for precision in dict.fromkeys((choose_precision("auto", DEVICE), "float32")):
-        bound, work = convolutions(chosen.size, chosen.batch, DTYPES[precision])
+        bound, work = time_convolutions(chosen.size, chosen.batch, DTYPES[precision])
         seconds = evaluation(chosen.size, chosen.batch, chosen.evaluations, precision)
         facts[precision] = {
             "bound, s per evaluation of a batch": bound,
@@ -45,14 +45,14 @@ def main() -> None:
     save_report("limit", {"settings": vars(chosen), **facts})
 
 
-def convolutions(size: int, batch: int, dtype: torch.dtype) -> tuple[float, float]:
+def time_convolutions(size: int, batch: int, dtype: torch.dtype) -> tuple[float, float]:
     """Return the seconds of all convolutions to conv5_1, and their floating-point operations.
 
     A picture of the default content's shape, 3:2, as ``evaluation`` has it.
     """
     seconds = work = 0.0
     height, width = round(size * 2 / 3), size
-    for name, convolution in random_vgg19().convolutions.items():
+    for name, convolution in convolutions(random_vgg19()).items():
         if name.endswith("_1") and name != "conv1_1":
             height, width = height // 2, width // 2
         layer = convolution.to(DEVICE, dtype).to(memory_format=torch.channels_last)

@@ -77,6 +77,7 @@ def plain_transfer(
         done += 1
         return loss
 
+    solver: torch.optim.Optimizer
     if optimiser == "lbfgs":
         solver = torch.optim.LBFGS(
             [image],
@@ -104,8 +105,8 @@ def with_normalisation(features: nn.Sequential) -> tuple[nn.Sequential, Mapping[
     """Put ImageNet's normalisation before torchvision's VGG-19."""
     scale = 1 / torch.tensor((0.229, 0.224, 0.225))
     first = nn.Conv2d(3, 3, 1)
-    first.weight.data = torch.diag(scale)[:, :, None, None]
-    first.bias.data = -torch.tensor((0.485, 0.456, 0.406)) * scale
+    first.weight = nn.Parameter(torch.diag(scale)[:, :, None, None])
+    first.bias = nn.Parameter(-torch.tensor((0.485, 0.456, 0.406)) * scale)
     network = nn.Sequential(first, *features).requires_grad_(False)
     return network, {layer: place + 1 for layer, place in VGG19_LAYERS.items()}
 
@@ -140,7 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         image = read_image(str(path), ImageReadMode.RGB)[None] / 255
         scale = chosen.size / max(image.shape[-2:])
         size = [max(1, round(side * scale)) for side in image.shape[-2:]]
-        return functional.resize(image, size, antialias=True).contiguous().to(device)
+        fitted: torch.Tensor = functional.resize(image, size, antialias=True)
+        return fitted.contiguous().to(device)
 
     started = time.perf_counter()
     result = plain_transfer(

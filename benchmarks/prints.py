@@ -44,6 +44,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="at each size; as a print has them without")
     parser.add_argument("--part", choices=["cell", "print"], help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.size <= SMALL:
+        parser.error(f"--size must be larger than the cell, {SMALL} px; got {chosen.size}")
     if chosen.part:
         print(json.dumps(made(chosen)))
         return

@@ -31,7 +31,7 @@ from nst.imaging.images import fit_long_side, load_image
 from nst.method.objective import Objective, measure_targets
 from nst.method.regions import Region
 from nst.method.resilience import make_cells
-from nst.method.stages import Images
+from nst.method.stages import Images, picture_size
 from nst.network.extractor import Extractor
 from nst.network.precision import choose_precision
 from nst.network.tensors import to_tensor
@@ -60,7 +60,8 @@ class Clock:
 
 def judge(extractor: Extractor, images: Images, settings: Settings) -> Callable[..., float]:
     """Return a function from pictures to the total loss, in float32."""
-    content = to_tensor(fit_long_side(images.content, settings.image_size)).to(DEVICE)
+    longest = max(picture_size(images.content, settings))
+    content = to_tensor(fit_long_side(images.content, longest)).to(DEVICE)
     style = to_tensor(fit_long_side(style_of(images), max(content.shape[-2:]))).to(DEVICE)
     objective = Objective(
         extractor,
@@ -156,7 +157,8 @@ def plain(
 ) -> Curve:
     """Run the plain loop on the same network, and judge what it had on the way."""
     network, places = as_sequential(extractor)
-    content = to_tensor(fit_long_side(images.content, settings.image_size)).to(DEVICE)
+    longest = max(picture_size(images.content, settings))
+    content = to_tensor(fit_long_side(images.content, longest)).to(DEVICE)
     style = to_tensor(fit_long_side(style_of(images), max(content.shape[-2:]))).to(DEVICE)
     clock = Clock()
     plain_transfer(

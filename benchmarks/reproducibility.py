@@ -30,6 +30,7 @@ from PIL import Image
 from nst.cells.difference import TOLERANCE, compare
 from nst.cells.measure import Measure
 from nst.config.catalogue import fetch, read_catalogue
+from nst.config.presets import read_presets
 from nst.config.settings import Settings
 from nst.method.resilience import make_cells
 from nst.network.extractor import load_extractor, save_extractor
@@ -37,6 +38,7 @@ from nst.network.kmeans import fit_kmeans
 from nst.network.provision import provide_extractor
 from nst.network.tensors import to_image, to_tensor
 
+RECIPE = read_presets()["relative"].settings
 EXTRACTORS = ("kmeans", "vgg19_16x")
 OPTIMISERS = ("lbfgs", "adam")
 PRECISIONS = ("float32", "bfloat16")
@@ -51,7 +53,7 @@ ROUNDING: Mapping[str, tuple[dict[str, str], int, bool]] = {
 }
 OTHERS: Mapping[str, dict[str, Any]] = {
     "another seed": {"seed": 1},
-    "10 % more style": {"beta": 11.0},
+    "10 % more style": {"beta": 1.1 * RECIPE["beta"]},
     "10 % fewer iterations": {"iterations": 0.9},
 }
 OTHER_PRECISION = "the other precision"
@@ -63,7 +65,7 @@ def main() -> None:
     """Make every cell in every way, and compare it with the first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--iterations", type=int, default=RECIPE["iterations"])
     parser.add_argument("--only", nargs="+", help="names of what is changed, to measure less")
     parser.add_argument("--folder", type=Path, help="keep what is made here, and go on from it")
     parser.add_argument("--case", help=argparse.SUPPRESS)
@@ -91,12 +93,15 @@ def measure_all(
     """Return a row for each change and cell."""
     save_extractors(folder)
     cells = [
-        Settings(
-            extractor=extractor,
-            optimiser=optimiser,
-            precision=precision,
-            image_size=size,
-            iterations=iterations,
+        Settings.from_mapping(
+            {
+                **RECIPE,
+                "extractor": extractor,
+                "optimiser": optimiser,
+                "precision": precision,
+                "image_size": size,
+                "iterations": iterations,
+            }
         )
         for extractor, optimiser, precision in itertools.product(EXTRACTORS, OPTIMISERS, PRECISIONS)
     ]

@@ -1,9 +1,10 @@
-"""What an evaluation costs by its statistic and octaves, and where a small network's time goes.
+"""What an evaluation costs by its statistic, and by its octaves.
 
 Every variant takes its turn in each round, so that a machine that slows down slows all of them;
-the ratios are of medians, to the first of a network.
+the ratios are of medians, to Gram matrices and to one octave of a network.
 
     python benchmarks/step.py
+    python benchmarks/step.py --size 1024 --octaves 6 --rounds 7
 """
 
 from __future__ import annotations
@@ -27,21 +28,11 @@ from nst.network.extractor import Extractor
 from nst.network.precision import DTYPES, choose_precision
 from nst.network.tensors import to_tensor
 
-GRAM = dict(read_presets()["relative_gram"].settings)
-DEEP = {"octaves": 1, "pooling": "native"}
-LAYERS = {"style_layers": {"relu1_1": 1, "relu2_1": 1, "relu3_1": 1}}
-VARIANTS: dict[str, dict[str, Any]] = {
-    "Gram": {**GRAM, **DEEP},
-    "covariance": {**GRAM, **DEEP, "style_loss": "covariance"},
-    "relative": dict(read_presets()["relative"].settings),
-    **{
-        f"covariance, {count} octaves": {
-            **GRAM,
-            **LAYERS,
-            **{"style_loss": "covariance", "content_layers": {"relu3_1": 1}, "octaves": count},
-        }
-        for count in (1, 2, 3, 4)
-    },
+PRESETS = read_presets()
+GRAM = {**PRESETS["relative_gram"].settings, "pooling": "native"}
+STATISTICS: dict[str, dict[str, Any]] = {
+    "Gram": GRAM,
+    "covariance": {**GRAM, "style_loss": "covariance"},
 }
 
 
@@ -49,24 +40,34 @@ def main() -> None:
     """Time every variant of both small networks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--octaves", type=int, default=4, help="compare one with up to this many")
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
     precision = choose_precision("auto", DEVICE)
+    variants = STATISTICS | octave_variants(chosen.octaves)
     networks = {}
     for name in ("kmeans", "vgg19_16x"):
         extractor = random_network(name)
         steps = {
             label: evaluation(extractor, Settings.from_mapping(values), chosen.size, precision)
-            for label, values in VARIANTS.items()
+            for label, values in variants.items()
         }
         networks[name] = compare(steps, chosen.rounds)
     save_report("step", {"settings": vars(chosen), "precision": precision, "networks": networks})
 
 
+def octave_variants(most: int) -> dict[str, dict[str, Any]]:
+    """Return the project's own recipe at one octave, at two, and so on."""
+    recipe = PRESETS["relative"].settings
+    return {f"octaves: {count}": {**recipe, "octaves": count} for count in range(1, most + 1)}
+
+
 def random_network(name: str) -> Extractor:
     """Return a network of a known shape with random weights, which take the time of real ones."""
     torch.manual_seed(0)
-    return Extractor(ARCHITECTURES[name]).eval().to(DEVICE)
+    return Extractor(ARCHITECTURES[name]).eval().to(DEVICE).to(memory_format=torch.channels_last)
 
 
 def evaluation(
@@ -103,7 +104,7 @@ def compare(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, dict
         label: {
             "seconds": seconds,
             "to Gram": seconds / medians["Gram"],
-            "to one octave": seconds / medians["covariance, 1 octaves"],
+            "to one octave": seconds / medians["octaves: 1"],
         }
         for label, seconds in medians.items()
     }

@@ -63,7 +63,7 @@ def _native_bfloat16(device: torch.device) -> tuple[bool, str]:
         return False, f"torch {torch.__version__} cannot say what the processor computes"
     if limited := [name for name in LIMITS if os.environ.get(name)]:
         return False, f"{limited[0]} keeps oneDNN from some instructions"
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not torch.backends.mkldnn.is_available():
         return False, "this torch has no oneDNN"
     capabilities = torch.cpu.get_capabilities()
     found = [name for name in BFLOAT16_INSTRUCTIONS if capabilities.get(name)]

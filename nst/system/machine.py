@@ -28,7 +28,7 @@ def describe_machine(device: torch.device) -> Mapping[str, str]:
         "threads": str(torch.get_num_threads()),
     }
     if device.type == "cuda":
-        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        cudnn = torch.backends.cudnn.version()
         facts["cuda"] = f"{torch.version.cuda}, cuDNN {cudnn}"
     return facts
 
