@@ -49,3 +49,5 @@ rule all:
         "results/report/table.html",
         "results/report/made_with.html",
         "results/complete",
+    message:
+        "Look at results/gallery/index.html"
