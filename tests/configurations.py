@@ -5,8 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
+
+from nst.config.catalogue import read_catalogue
 from nst.config.presets import read_presets
+from nst.config.run import read_run
 from nst.config.settings import Settings
+from nst.errors import ConfigError
 
 WEIGHTS = {"content": {"relu4_2": 1}, "style": {"relu1_1": 1, "relu3_1": 2.5}}
 
@@ -92,3 +97,12 @@ def replaced(value: object, path: tuple[object, ...], new: object) -> object:
 def settings_of(name: str, **changes: Any) -> Settings:
     """The settings of a preset, and what is asked for instead."""
     return Settings.from_mapping({**read_presets()[name].settings, **changes})
+
+
+def refusal(mistaken: dict[str, object]) -> str:
+    """The one line with which a configuration is refused."""
+    with pytest.raises(ConfigError) as caught:
+        read_run(mistaken, read_catalogue())
+    message = str(caught.value)
+    assert message.splitlines() == [message], "a refusal is one line"
+    return message

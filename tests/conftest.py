@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +14,12 @@ import torch
 from bounds import CI
 from hypothesis import settings as hypothesis_settings
 from PIL import Image
-from workflow_runs import EXTRACTOR, FITTED, small_config, snakemake, write_config
+from workflow_runs import FITTED, small_config, snakemake, write_config
 
+from nst.cells.pair import Pair, Wanted
 from nst.config.architecture import Architecture
 from nst.config.settings import Settings
+from nst.method import transfer as transfer_module
 from nst.network.extractor import Extractor, save_extractor
 
 torch.set_num_threads(1)
@@ -36,6 +40,7 @@ TINY = Architecture(
     origin="random, for tests",
 )
 
+POISON = 1e12  # a weight that `poisoned` turns into NaN
 
 LONGEST = (
     *("test_slurm.py", "test_workflow.py", "test_workflow_engine.py", "test_faults_runs.py"),
@@ -108,17 +113,78 @@ def cut(path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def pair(tiny_file, tmp_path) -> Pair:
+    """Two small random pictures, and the tiny network."""
+    return Pair(
+        content=paint(tmp_path / "in" / "cat.png", seed=1, size=(64, 48)),
+        content_name="cat",
+        content_title="Chelsea the cat",
+        style=paint(tmp_path / "in" / "night.jpg", seed=2, size=(40, 50)),
+        style_name="night",
+        style_title="The Starry Night",
+        extractor=tiny_file,
+    )
+
+
+@pytest.fixture
+def wanted(small, tmp_path) -> Callable[..., list[Wanted]]:
+    """Make a list of wanted cells, one for each beta."""
+
+    def make(*betas: float, folder: str = "out", **changes: object) -> list[Wanted]:
+        return [
+            Wanted(
+                "all",
+                f"{1 / beta:.0e}",
+                "relative",
+                small(beta=beta, iterations=4, **changes),
+                tmp_path / folder / f"{beta:g}.png",
+            )
+            for beta in betas
+        ]
+
+    return make
+
+
+@pytest.fixture
+def poisoned(monkeypatch) -> None:
+    """Make the loss of a cell with the weight `POISON` not a number."""
+    real = transfer_module.Objective
+
+    class Poisoned(real):
+        def __call__(self, images):
+            parts = super().__call__(images)
+            bad = torch.where(self._beta == POISON, torch.nan, 0.0)
+            return dataclasses.replace(parts, total=parts.total + bad)
+
+    monkeypatch.setattr(transfer_module, "Objective", Poisoned)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory with photographs, as a user has it."""
+    for number, name in enumerate(["photos/cat.png", "photos/dog.jpg", "other/cat.png"]):
+        paint(tmp_path / name, seed=number)
+    for name in ("{name}.png", "<name>.png", "two\nlines.png"):
+        paint(tmp_path / "strange" / name)
+    (tmp_path / "photos/notes.txt").write_text("not a picture")
+    (tmp_path / "photos/album.png").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NST_MIRROR", raising=False)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where ``kmeans`` is fitted as ``FITTED`` says: a run in a copy need not do it."""
+def take_fitted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], object]:
+    """Copy into a folder the extractor that ``FITTED`` asks for, so that a run need not fit it."""
     folder = tmp_path_factory.mktemp("fitted")
     paint(folder / "any.png")
-    write_config(
-        folder, {**small_config(), "contents": ["any.png"], "styles": ["any.png"], **FITTED}
-    )
-    run = snakemake(folder, "--", EXTRACTOR)
+    any_pair = {"contents": ["any.png"], "styles": ["any.png"]}
+    write_config(folder, {**small_config(), **any_pair, **FITTED})
+    run = snakemake(folder, "--", "results/extractors/kmeans.safetensors")
     assert run.returncode == 0, run.stdout
-    return folder
+    # Time stamps and Snakemake's own records with it, or it would be made again.
+    return lambda to: shutil.copytree(folder, to, dirs_exist_ok=True)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ PACKAGES = {
         *("kernels", "extractor", "pyramid", "tiles", "kmeans", "vgg", "provision"),
     ),
     "method": (
-        *("losses", "distributions", "statistics", "regions", "observe", "objective"),
+        *("gradients", "losses", "distributions", "statistics", "regions", "observe", "objective"),
         *("spectrum", "colours", "start", "optimisers", "optimise", "stages"),
         *("transfer", "checkpoint", "batches", "resilience"),
     ),

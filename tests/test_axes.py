@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import paint
 from made_cells import make_cell, make_table
-from workflow_runs import FITTED, details, snakemake, take_fitted, write_config
+from workflow_runs import FITTED, details, snakemake, write_config
 
 from nst.config.run import read_variants
 from nst.config.settings import Settings
@@ -209,8 +209,8 @@ def test_the_table_has_a_column_for_each_setting_that_varies(tmp_path, name, val
 
 
 @pytest.mark.slow
-def test_a_sweep_is_made_and_a_new_value_computes_only_its_cells(tmp_path, fitted):
-    take_fitted(fitted, tmp_path)
+def test_a_sweep_is_made_and_a_new_value_computes_only_its_cells(tmp_path, take_fitted):
+    take_fitted(tmp_path)
     paint(tmp_path / "cat.png", 1, (64, 48))
     config = {
         **GRID,

@@ -69,7 +69,7 @@ def test_the_default_grid_needs_no_network():
     assert {"chelsea", "rocket", "great_wave_study"} <= {entry.name for entry in SHIPPED}
 
 
-def test_a_missing_catalogue_is_told_with_the_remedy(tmp_path):
+def test_a_missing_catalogue_is_reported_with_the_remedy(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.tsv cannot be read .*; run from a checkout"):
         read_catalogue(tmp_path / "nowhere.tsv")
 
@@ -86,7 +86,7 @@ def test_what_is_shipped_is_what_the_catalogue_says(entry, tmp_path):
     assert [path.name for path in destination.parent.iterdir()] == [entry.file]
 
 
-def test_a_shipped_file_that_is_missing_is_told(tmp_path):
+def test_a_shipped_file_that_is_missing_is_reported(tmp_path):
     message = refusal(entry_at("scikit-image:no_such_file.png"), tmp_path / "photo.jpg")
     assert "no_such_file.png cannot be read" in message
 
@@ -123,7 +123,7 @@ def test_a_mirror_address_serves_instead_of_the_source(serve, tmp_path):
     assert server.asked == ["/files/photo.jpg"] * 2
 
 
-def test_a_file_that_the_mirror_has_not_is_told_with_the_remedy(folder, tmp_path):
+def test_a_file_that_the_mirror_has_not_is_reported_with_the_remedy(folder, tmp_path):
     (folder / "photo.jpg").unlink()
     message = refusal(entry_at("https://example.org/x"), tmp_path / "out/photo.jpg", str(folder))
     assert f"{folder}/photo.jpg cannot be read (No such file or directory)" in message
@@ -209,7 +209,7 @@ def test_another_file_at_the_address_is_refused(serve, tmp_path):
 
 
 @pytest.mark.usefixtures("pauses")
-def test_a_download_that_breaks_off_every_time_is_told(serve, tmp_path):
+def test_a_download_that_breaks_off_every_time_is_reported(serve, tmp_path):
     message = refusal(entry_at(serve(Cut(CONTENT)).url), tmp_path / "photo.jpg")
     assert "cannot be fetched (" in message
     assert f"{len(CONTENT) // 2} bytes read" in message
@@ -218,7 +218,7 @@ def test_a_download_that_breaks_off_every_time_is_told(serve, tmp_path):
 
 @pytest.mark.usefixtures("pauses")
 @pytest.mark.parametrize("source", ["nothing listens", "https://", "nonsense", "ftp://127.0.0.1/x"])
-def test_an_address_that_cannot_be_reached_is_told_with_the_remedy(tmp_path, source):
+def test_an_address_that_cannot_be_reached_is_reported_with_the_remedy(tmp_path, source):
     source = unused_address() if source == "nothing listens" else source
     message = refusal(entry_at(source), tmp_path / "photo.jpg")
     assert f"{source} cannot be fetched (" in message
@@ -226,7 +226,7 @@ def test_an_address_that_cannot_be_reached_is_told_with_the_remedy(tmp_path, sou
 
 
 @pytest.mark.usefixtures("pauses")
-def test_a_mirror_address_that_cannot_be_reached_is_told(tmp_path):
+def test_a_mirror_address_that_cannot_be_reached_is_reported(tmp_path):
     address = unused_address()
     message = refusal(entry_at("https://example.org/x"), tmp_path / "photo.jpg", address)
     assert f"{address}/photo.jpg cannot be fetched (" in message

@@ -263,7 +263,7 @@ def test_a_checkpoint_that_was_cut_off_is_dropped(start, small, tmp_path, caplog
 
 
 @pytest.mark.usefixtures("always_kept")
-def test_what_other_versions_or_devices_left_is_told_and_dropped(start, small, tmp_path, caplog):
+def test_what_other_versions_or_devices_left_is_logged_and_dropped(start, small, tmp_path, caplog):
     cells = [small()]
     file = interrupted(start, cells, tmp_path)
     results = start(cells, made_by={"torch": "2"})

@@ -83,7 +83,7 @@ def test_the_help_of_stylize_tells_a_newcomer_what_to_type(nst):
     text = " ".join(out.replace("│", " ").split())
     assert status == 0
     assert "nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-1" in text, "an example"
-    for told in (
+    for message in (
         "The picture to redraw",
         "The picture whose style it takes",
         "Where it goes: .png, or .tif for 16 bits",
@@ -93,7 +93,7 @@ def test_the_help_of_stylize_tells_a_newcomer_what_to_type(nst):
         "auto takes a GPU if there is one",
         "NST_MIRROR",
     ):
-        assert told in text
+        assert message in text
     for choices in (CHOICES["extractor"], get_args(cli.StartByHand), get_args(cli.OptimiserByHand)):
         for choice in choices:
             assert choice in text, choice
@@ -239,7 +239,7 @@ def test_what_is_black_in_a_mask_is_kept(nst, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (("--set", "octaves"), "--set must be NAME=VALUE, as octaves=2; got 'octaves'"),
         (("--set", "octives=2"), "unknown setting 'octives'"),
@@ -252,10 +252,10 @@ def test_what_is_black_in_a_mask_is_kept(nst, tmp_path):
         (("--blend", "none.png"), "none.png does not exist"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_one_line(nst, options, told):
+def test_an_option_that_makes_no_sense_is_one_line(nst, options, message):
     status, _, err = nst(*STYLIZE, *options)
     assert status == 1
-    assert told in " ".join(err.split())
+    assert message in " ".join(err.split())
     assert not Path("stylized.png").exists()
 
 
@@ -372,17 +372,17 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "told"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_line_and_exit_status_1(nst, tmp_path, monkeypatch, arguments, told):
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line_and_exit_status_1(nst, tmp_path, monkeypatch, arguments, message):
     monkeypatch.setattr("nst.network.provision.user_cache", lambda: tmp_path / "cache")
     before = sorted(path.name for path in tmp_path.iterdir())
-    assert told in mistake(nst(*arguments))
+    assert message in mistake(nst(*arguments))
     after = sorted(path.name for path in tmp_path.iterdir() if path.name != "cache")
     assert after == before, "nothing is made"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ((*STYLIZE, "--extractor", "resnet"), ("resnet", "kmeans", "vgg19", "vgg19_16x")),
         ((*STYLIZE, "--start", "anywhere"), ("anywhere", "recoloured", "content", "noise")),
@@ -392,11 +392,11 @@ def test_a_mistake_is_one_line_and_exit_status_1(nst, tmp_path, monkeypatch, arg
         ((*STYLIZE, "--colour"), ("--colour",)),
     ],
 )
-def test_a_misspelt_command_is_refused_with_the_choices(nst, arguments, told):
+def test_a_misspelt_command_is_refused_with_the_choices(nst, arguments, message):
     status, _, err = nst(*arguments)
     assert status == 2
     assert "Traceback" not in err
-    for word in told:
+    for word in message:
         assert word in err
 
 

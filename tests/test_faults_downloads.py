@@ -135,7 +135,7 @@ def slow_but_steady(handler: BaseHTTPRequestHandler) -> None:
 
 
 @pytest.mark.parametrize(
-    ("behave", "told"),
+    ("behave", "message"),
     [
         (silent_from_the_start, "Read timed out"),
         (silent_half_way, "Read timed out"),
@@ -144,10 +144,10 @@ def slow_but_steady(handler: BaseHTTPRequestHandler) -> None:
     ],
 )
 @pytest.mark.usefixtures("impatient")
-def test_an_attempt_comes_to_an_end(tmp_path, behave, told):
+def test_an_attempt_comes_to_an_end(tmp_path, behave, message):
     with server(behave) as address:
         began = time.monotonic()
-        with pytest.raises(requests.RequestException, match=told):
+        with pytest.raises(requests.RequestException, match=message):
             download(address, tmp_path / "file")
         assert time.monotonic() - began < 10 * BRIEF
 
@@ -180,7 +180,7 @@ def test_a_full_disk_is_not_the_server_s_fault(tmp_path):
 
 @pytest.fixture
 def certificate(tmp_path, monkeypatch) -> ssl.SSLContext:
-    """A certificate for this machine, which requests is told to trust."""
+    """A certificate for this machine, which requests is made to trust."""
     if not shutil.which("openssl"):
         give_up("a certificate can only be made by openssl")
     key, made = tmp_path / "key.pem", tmp_path / "made.pem"
@@ -232,7 +232,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path, certificate,
 
 @pytest.mark.usefixtures("impatient", "pauses")
 @pytest.mark.parametrize("behave", [silent_half_way, dripping])
-def test_a_slow_server_is_told_with_the_remedy_after_a_few_attempts(tmp_path, behave):
+def test_a_slow_server_is_reported_with_the_remedy_after_a_few_attempts(tmp_path, behave):
     asked = []
 
     def counted(handler: BaseHTTPRequestHandler) -> None:
@@ -303,7 +303,7 @@ def flip(path: Path, place: int) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_vgg_s_weights_from_a_slow_server_are_told_with_the_remedy(world):
+def test_vgg_s_weights_from_a_slow_server_are_reported_with_the_remedy(world):
     with server(dripping) as address:
         world.publish(f"{address}/vgg19-dcbb9e9d.pth")
         with pytest.raises(FetchError, match=r"cannot be fetched \(only \d+ bytes came in"):
@@ -338,7 +338,7 @@ def test_damaged_weights_under_the_catalogue_s_name_are_refused(checkpoint):
     assert hashlib.sha256(named.read_bytes()).hexdigest() == digest, "and left as they are"
 
 
-def test_a_port_at_which_nothing_listens_is_told_at_once(tmp_path):
+def test_a_port_at_which_nothing_listens_is_reported_at_once(tmp_path):
     began = time.monotonic()
     with pytest.raises(requests.ConnectionError):
         download(unused_address(), tmp_path / "file")

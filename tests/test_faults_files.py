@@ -228,7 +228,7 @@ def test_the_part_of_a_process_that_lives_is_left_alone(tmp_path):
     assert list(tmp_path.iterdir()) == [mine]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="told by /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="counted in /proc")
 def test_the_part_of_a_process_that_is_dead_but_not_buried_is_removed(tmp_path):
     other = run("import time; print(1, flush=True); time.sleep(60)")
     part = part_of_another(tmp_path / "a", other.pid)
@@ -354,18 +354,18 @@ def test_a_limit_on_the_size_of_files_is_like_a_full_disk(tmp_path):
 @pytest.mark.parametrize(
     "number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO]
 )
-def test_trouble_with_the_disk_is_told_with_file_and_remedy(number):
-    told = explain_disk_trouble(OSError(number, os.strerror(number), "results/a b\n.png"))
-    assert told is not None
-    assert told.startswith(f"results/a b .png: {os.strerror(number)}. ")
-    assert "run the same command again; the cells that are finished are kept" in told
+def test_trouble_with_the_disk_is_reported_with_file_and_remedy(number):
+    message = explain_disk_trouble(OSError(number, os.strerror(number), "results/a b\n.png"))
+    assert message is not None
+    assert message.startswith(f"results/a b .png: {os.strerror(number)}. ")
+    assert "run the same command again; the cells that are finished are kept" in message
 
 
 @pytest.mark.parametrize(
     "error",
     [FileNotFoundError(errno.ENOENT, "No such file"), OSError("no number"), ValueError(), None],
 )
-def test_what_is_no_trouble_with_the_disk_is_not_told_as_such(error):
+def test_what_is_no_trouble_with_the_disk_is_not_reported_as_such(error):
     assert explain_disk_trouble(error) is None
 
 

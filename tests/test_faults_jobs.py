@@ -54,8 +54,8 @@ def fails(body: Callable[[], object], inputs: list[str] | None = None, log: str 
     return caught.value.code
 
 
-def told(capsys) -> str:
-    """What a job said on the terminal."""
+def printed(capsys) -> str:
+    """What a job printed on the terminal."""
     return capsys.readouterr().err
 
 
@@ -104,20 +104,20 @@ def disk(tmp_path) -> Iterator[Disk]:
 
 @pytest.mark.parametrize("save", SAVED, ids=lambda save: save.__name__)
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
-def test_a_disk_that_takes_nothing_is_told_in_one_line_and_mended_by_the_same_command(
+def test_a_disk_that_takes_nothing_is_reported_in_one_line_and_mended_by_the_same_command(
     disk, tmp_path, capsys, save, trouble
 ):
     out, sources, log = Path("results/out"), tmp_path / "sources", str(tmp_path / "job.log")
     write_atomically(out / "old", b"finished before")
     disk.fill() if trouble == "full" else disk.protect()
     assert fails(lambda: save(out, sources), log=log) == 1
-    said = told(capsys)
+    message = printed(capsys)
     reason = "No space left on device" if trouble == "full" else "Read-only file system"
-    assert said.count(reason) == 1
-    (line,) = [line for line in said.splitlines() if reason in line]
+    assert message.count(reason) == 1
+    (line,) = [line for line in message.splitlines() if reason in line]
     assert line.startswith("results/out/"), "the file"
     assert "run the same command again; the cells that are finished are kept" in line
-    assert "Traceback" not in said
+    assert "Traceback" not in message
     assert [path.name for path in out.rglob("*") if path.is_file()] == ["old"]
     disk.free() if trouble == "full" else disk.protect(False)
     with job(log):
@@ -135,15 +135,15 @@ def test_a_log_that_cannot_be_written_hides_nothing(disk, capsys):
         raise ConfigError("the mistake itself")
 
     assert fails(body) == 1
-    said = told(capsys)
-    assert said.splitlines() == ["half done", "the mistake itself"]
+    message = printed(capsys)
+    assert message.splitlines() == ["half done", "the mistake itself"]
 
 
-def test_a_log_that_cannot_even_be_begun_is_told_in_one_line(disk, capsys):
+def test_a_log_that_cannot_even_be_begun_is_reported_in_one_line(disk, capsys):
     Path(LOG).parent.mkdir(parents=True)
     disk.protect()
     assert fails(lambda: pytest.fail("the body ran")) == 1
-    (line,) = told(capsys).splitlines()
+    (line,) = printed(capsys).splitlines()
     assert line.startswith(f"{LOG}: Read-only file system. Mount that file system for writing")
 
 
@@ -151,9 +151,9 @@ def test_a_defect_is_a_traceback_even_if_it_is_the_system_s_word(capsys):
     """A file that is not there is the program's own mistake, and not trouble with the disk."""
     with pytest.raises(FileNotFoundError), job(LOG):
         Path("results/nowhere").read_bytes()
-    said = told(capsys)
-    assert "this is a defect of the program" in said
-    assert "Traceback" in said
+    message = printed(capsys)
+    assert "this is a defect of the program" in message
+    assert "Traceback" in message
     assert "Traceback" in Path(LOG).read_text("utf-8")
 
 
@@ -197,9 +197,9 @@ def test_a_damaged_file_of_the_workflow_s_is_named_with_the_remedy(tiny, capsys,
         read(path)
     damage(path)
     assert fails(lambda: read(path), [str(path)]) == 1
-    said = told(capsys)
-    assert f"delete {path}: the same command then makes it anew" in said
-    assert "Traceback" not in said
+    message = printed(capsys)
+    assert f"delete {path}: the same command then makes it anew" in message
+    assert "Traceback" not in message
     path.unlink()
     make(tiny)
     assert path.read_bytes() == before
@@ -222,18 +222,18 @@ def test_what_was_fetched_is_looked_at_before_it_is_used(capsys):
         pass
     path.write_bytes(path.read_bytes() + b"\0")  # any program would still read it
     assert fails(lambda: pytest.fail("the body ran"), [str(path)]) == 1
-    said = told(capsys)
-    assert f"{path} must have the sha256 of the catalogue, and has another" in said
-    assert f"delete {path}: the same command then makes it anew" in said
+    message = printed(capsys)
+    assert f"{path} must have the sha256 of the catalogue, and has another" in message
+    assert f"delete {path}: the same command then makes it anew" in message
 
 
 def test_a_file_of_the_user_s_is_not_to_be_deleted(capsys):
     mine = paint(Path("photos/cat.png"))
     cut(mine)
     assert fails(lambda: load_image(mine), [str(mine)]) == 1
-    said = told(capsys)
-    assert "photos/cat.png: cannot be read as an image" in said
-    assert "delete" not in said
+    message = printed(capsys)
+    assert "photos/cat.png: cannot be read as an image" in message
+    assert "delete" not in message
 
 
 # ---------------------------------------------------------------- inputs that change
@@ -252,7 +252,7 @@ def test_an_input_that_changes_while_it_is_used_fails_the_job(capsys, change):
     """Snakemake looks at an input after the job, and would take what came of it for up to date."""
     mine = paint(Path("photos/cat.png"), 1)
     assert fails(lambda: change(mine), [str(mine)]) == 1
-    assert "photos/cat.png changed while it was read" in told(capsys)
+    assert "photos/cat.png changed while it was read" in printed(capsys)
     assert "run the same command again" in Path(LOG).read_text("utf-8")
 
 
@@ -294,8 +294,8 @@ def test_a_second_process_of_a_job_waits_for_the_first_and_says_so(capsys):
     first = start(HOLD, LOG, 1.5)
     with job(LOG):
         assert first.wait(5) == 0, "the first one has ended"
-    said = told(capsys)
-    assert "a killed run left this job at work; waiting for its end" in said
+    message = printed(capsys)
+    assert "a killed run left this job at work; waiting for its end" in message
     first.communicate()
 
 
@@ -306,7 +306,7 @@ def test_a_process_that_is_killed_is_not_waited_for(capsys):
     first.communicate()
     with job(LOG):
         pass
-    assert "waiting" not in told(capsys)
+    assert "waiting" not in printed(capsys)
 
 
 def test_other_jobs_do_not_wait(capsys):
@@ -314,7 +314,7 @@ def test_other_jobs_do_not_wait(capsys):
     first = start(HOLD, LOG, 60)
     with job("results/logs/other.log"):
         assert first.poll() is None
-    assert "waiting" not in told(capsys)
+    assert "waiting" not in printed(capsys)
     first.kill()
     first.communicate()
 

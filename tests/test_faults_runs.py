@@ -261,12 +261,12 @@ def test_a_damaged_input_of_a_job_is_named_and_made_again_once_it_is_deleted(pre
     assert_as_undisturbed(prepared, undisturbed)
 
 
-def test_damaged_cells_of_the_store_are_told_and_made_again(undisturbed, tmp_path):
+def test_damaged_cells_of_the_store_are_reported_and_made_again(undisturbed, tmp_path):
     folder = Path(shutil.copytree(undisturbed, tmp_path / "run"))
     entries = sorted(stored(folder))
     digit = re.search(rb"\d\.\d", (entries[0] / "cell.json").read_bytes())
     assert digit
-    flip(entries[0] / "cell.json", digit.end() - 1)  # 0x10: a digit becomes a sign
+    flip(entries[0] / "cell.json", digit.end() - 1)  # 0x10: a digit becomes another character
     content = (entries[1] / "cell.json").read_bytes()
     (entries[1] / "cell.json").write_bytes(content.replace(b'"attempts": 1', b'"attempts": 2'))
     for name in (f"results/details/{PAIR}.json", TABLE):

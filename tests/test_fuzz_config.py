@@ -463,8 +463,8 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("text", "told"), BAD.values(), ids=BAD)
-def test_snakemake_tells_a_mistake_in_one_line_and_fails(tmp_path, text, told):
+@pytest.mark.parametrize(("text", "expected"), BAD.values(), ids=BAD)
+def test_snakemake_reports_a_mistake_in_one_line_and_fails(tmp_path, text, expected):
     (tmp_path / "notes.png").write_text("Dear diary")
     paint(tmp_path / "narrow.png", size=(512, 32))
     (tmp_path / "my config.yaml").write_text(text)
@@ -473,7 +473,7 @@ def test_snakemake_tells_a_mistake_in_one_line_and_fails(tmp_path, text, told):
     assert run.returncode == 1
     assert len(lines) == 1, run.stdout
     assert lines[0].startswith("The configuration cannot be used. ")
-    assert told in lines[0]
+    assert expected in lines[0]
 
 
 def test_a_configuration_is_checked_without_running_what_is_in_it(tmp_path):
@@ -499,8 +499,8 @@ def test_a_sound_configuration_is_checked_without_starting_anything(tmp_path, ca
     with pytest.raises(SystemExit) as left:
         cli.main(["check", str(ROOT / "config/config.yaml")])
     assert not left.value.code
-    told = "config.yaml is in order: 2 contents × 4 styles × 6 variants = 48 cells"
-    assert told in capsys.readouterr().out
+    expected = "config.yaml is in order: 2 contents × 4 styles × 6 variants = 48 cells"
+    assert expected in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 
@@ -515,7 +515,7 @@ def narrow_run(folder: Path, **changes: object) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"contents": ["narrow.png"], "image_size": 48}, "content 'narrow' becomes 48x4 px"),
         ({"styles": ["narrow.png"], "image_size": 48}, "style 'narrow' becomes 48x4 px"),
@@ -529,10 +529,19 @@ def narrow_run(folder: Path, **changes: object) -> Callable[[], None]:
         ({"contents": ["narrow.png"], "image_size": 256}, ""),
     ],
 )
-def test_an_image_too_narrow_for_a_layer_is_found_while_planning(folder, changes, told):
+def test_an_image_too_narrow_for_a_layer_is_found_while_planning(folder, changes, expected):
     layers = {"all": {"content": {"relu3_1": 1}, "style": {"relu3_1": 1}}}
     message = refusal(narrow_run(folder, **({"layers": layers} | changes)))
-    assert (told in message) if told else not message
-    if told:
+    assert (expected in message) if expected else not message
+    if expected:
         assert "relu3_1 needs at least 8 px per side; got 4" in message
         check_form(message)
+
+
+@pytest.mark.parametrize("order", [["with", "without"], ["without", "with"]], ids="-".join)
+def test_it_is_found_whichever_of_the_weightings_gives_the_layer_no_weight(folder, order):
+    weightings = {"with": {"relu1_1": 1, "relu3_1": 1}, "without": {"relu1_1": 1, "relu3_1": 0}}
+    layers = {name: dict.fromkeys(("content", "style"), weightings[name]) for name in order}
+    changes = {"contents": ["narrow.png"], "image_size": 48, "layers": layers}
+    message = refusal(narrow_run(folder, **changes))
+    assert "content 'narrow' becomes 48x4 px" in message

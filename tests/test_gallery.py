@@ -250,7 +250,7 @@ def test_a_copy_of_a_cut_out_is_on_white(tmp_path: Path):
         assert shown.getextrema() == ((255, 255),) * 3
 
 
-def test_a_damaged_picture_is_told_in_one_line(tmp_path: Path):
+def test_a_damaged_picture_is_reported_in_one_line(tmp_path: Path):
     damaged = tmp_path / "cell.png"
     damaged.write_bytes(b"not a picture")
     with pytest.raises(ImageError, match=r"cell\.png"):

@@ -581,7 +581,7 @@ def test_a_text_that_a_spreadsheet_would_run_is_saved_as_text(visit: Open, tmp_p
         assert next(csv.DictReader(file))["layers"] == '\'=1+"1"'
 
 
-def test_without_storage_stars_work_and_the_reader_is_told(show: Open):
+def test_without_storage_stars_work_and_that_is_shown(show: Open):
     refuse = "Storage.prototype.setItem = () => { throw new DOMException('full'); };"
     page = show(script=refuse)
     star = plate(page, FIRST).get_by_role("button", name=re.compile("^Star"))

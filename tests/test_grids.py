@@ -1,4 +1,4 @@
-"""Comparison grids: where things go, whether lettering fits, which pixels are painted."""
+"""Comparison grids: where things go, which pixels are painted."""
 
 import re
 import subprocess
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageDraw
+from PIL import Image, ImageCms
+from titles import FOREIGN, LONG, UNBROKEN, titles
 
 from nst.config.sheets import Sheet
 from nst.errors import ImageError
@@ -30,22 +31,9 @@ from nst.figures.grids import (
     save_grid,
 )
 from nst.figures.layout import arrange
-from nst.figures.lettering import Hand, extent, face, fit, fit_alike, wrap
 from nst.figures.sheet import Box, Card, Layout, Picture, Text
 
-LONG = (
-    "Der Wanderer über dem Nebelmeer, after Caspar David Friedrich, oil on canvas, 1818, "
-    "Hamburger Kunsthalle"
-)
-UNBROKEN = "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen" * 3
-FOREIGN = "富嶽三十六景 神奈川沖浪裏 🌊\ufe0f الفن \ud800 \x00 a\u0301\u0301\u0301 Ầ ∫ ﷽"
 SMALL = Page(dpi=100)
-
-titles = st.one_of(
-    st.text(max_size=40),
-    st.text(alphabet="aijlmWQ._-/ ", max_size=300),
-    st.sampled_from(["", "equal", LONG, UNBROKEN, FOREIGN, LONG * 5]),
-)
 
 
 @st.composite
@@ -238,83 +226,6 @@ def test_a_grid_whose_counts_disagree_is_refused():
         Grid("", [], [], ["a"])
 
 
-# Lettering
-
-
-@given(titles, st.integers(60, 500), st.integers(1, 4), st.booleans())
-@settings(max_examples=80, deadline=None)
-def test_ink_stays_within_the_measured_box_and_the_box_within_its_width(text, width, lines, bold):
-    hand = Hand(22, 14, lines, bold)
-    assume(all(extent(sign, face(14, bold)) <= width for sign in text))
-    fitted = fit(text, width, hand)
-    assert fitted.width <= width
-    assert len(fitted.lines) <= lines
-    canvas = Image.new("RGB", (fitted.width + 200, fitted.height + 200), "white")
-    box = Box(100, 100, fitted.width, fitted.height)
-    grids._paint_text(ImageDraw.Draw(canvas), Text(box, fitted))
-    ink = Image.eval(canvas, lambda value: 255 - value).getbbox()
-    if ink:
-        left, top, right, bottom = ink
-        assert box.contains(Box(left, top, right - left, bottom - top))
-
-
-def test_a_short_title_keeps_its_size_and_its_words():
-    fitted = fit("The Great Wave", 500, Hand(22, 14, 2))
-    assert (fitted.lines, fitted.size) == (("The Great Wave",), 22)
-
-
-def test_a_long_title_is_wrapped_then_shrunk_then_cut():
-    room = extent(LONG, face(22))
-    wrapped = fit(LONG, room // 2, Hand(22, 14, 3))
-    shrunk = fit(LONG, room // 4, Hand(22, 14, 3))
-    cut = fit(LONG, room // 10, Hand(22, 14, 3))
-    assert (wrapped.size, " ".join(wrapped.lines)) == (22, LONG)
-    assert 14 <= shrunk.size < 22
-    assert " ".join(shrunk.lines) == LONG
-    assert (cut.size, len(cut.lines)) == (14, 3)
-    assert cut.lines[-1].endswith("…")
-    assert LONG.startswith(" ".join(cut.lines)[:-1])
-
-
-def test_lines_are_about_equally_long():
-    width = extent("The Great Wave off", face(22))
-    assert wrap("The Great Wave off Kanagawa", face(22), width)[1] == "Kanagawa"
-    fitted = fit("The Great Wave off Kanagawa", width, Hand(22, 22, 3))
-    assert fitted.lines == ("The Great Wave", "off Kanagawa")
-
-
-def test_a_word_wider_than_its_line_is_broken_after_an_underscore():
-    fitted = fit("multi_layer_weighting_with_underscores", 200, Hand(14, 14, 4))
-    assert "".join(fitted.lines) == "multi_layer_weighting_with_underscores"
-    assert all(line.endswith("_") for line in fitted.lines[:-1])
-
-
-def test_an_unbroken_word_is_broken_rather_than_clipped():
-    fitted = fit(UNBROKEN, 300, Hand(14, 14, 20))
-    assert "".join(fitted.lines) == UNBROKEN
-    assert len(fitted.lines) > 1
-
-
-def test_text_outside_the_font_is_still_drawn():
-    fitted = fit(FOREIGN, 800, Hand(20, 14, 3))
-    assert fitted.width > 100
-    assert lettering.clean("a\tb\n\x00c\ufe0f\ud800 ") == "a b c�"
-
-
-def test_the_font_has_every_sign_the_grids_use():
-    missing = face(20).getmask("\U000f0000").getbbox(), bytes(face(20).getmask("\U000f0000"))
-    for sign in "αβ·×⁻⁰¹²³⁴⁵⁶⁷⁸⁹–…éüñßøŁЖя":
-        for bold in (False, True):
-            mask = face(20, bold).getmask(sign)
-            assert (mask.getbbox(), bytes(mask)) != missing, sign
-
-
-def test_fitting_alike_uses_the_smallest_size_needed():
-    fitted = fit_alike(["x", LONG, ""], 200, Hand(22, 14, 3))
-    assert {each.size for each in fitted} == {14}
-    assert fitted[2].height == 0
-
-
 # Ratios and builders
 
 
@@ -347,7 +258,7 @@ def test_a_written_ratio_reads_back_as_the_same_number(value):
     label = f"{value:.3e}"
     digits = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
     written = ratio_title(label)
-    if any(sign in written for sign in "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"):
+    if any(character in written for character in "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"):
         mantissa, _, power = written.rpartition("10")
         written = f"{mantissa.rstrip('·') or 1}e{power.translate(digits)}"
     assert float(written) == pytest.approx(float(label), rel=1e-12)

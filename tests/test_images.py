@@ -286,7 +286,7 @@ def test_the_new_file_is_whole_and_beside_the_old_one_before_the_rename(tmp_path
     assert fsync.call_count == 2, "the file, and the name that it has in its folder"
 
 
-def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line(tmp_path: Path) -> None:
     full = mock.patch.object(os, "fsync", side_effect=OSError(28, "No space left on device"))
     rule = r"result\.png: cannot be written \(No space left on device\)\. Check the folder's"
     with full, pytest.raises(ImageError, match=rule):
@@ -294,7 +294,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_a_file_in_place_of_a_folder_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ImageError, match=r"result\.png: cannot be written \(.*\)\. Check the"):
         save_png(picture(), tmp_path / "file" / "result.png")

@@ -128,6 +128,14 @@ def test_there_is_room_at_every_octave_for_the_content_s_layers_too():
     assert dict(taps.content) == {"relu4_1": 0.5, "relu4_1@1": 0.5}
 
 
+def test_a_layer_of_weight_0_takes_no_room_and_is_not_looked_at():
+    size = (256, 40)
+    used = {"style_layers": {"relu2_1": 1}, "content_layers": {"relu2_1": 1}}
+    more = {kind: {**layers, "relu4_1": 0} for kind, layers in used.items()}
+    plain, with_zeros = (Settings.from_mapping({"octaves": "auto", **one}) for one in (used, more))
+    assert with_zeros.taps(size, size) == plain.taps(size, size)
+
+
 def test_a_stage_has_an_octave_less_for_each_halving():
     layers = {"style_layers": dict.fromkeys(STYLE, 1), "content_layers": {"relu3_1@1": 1}}
     settings = Settings.from_mapping({"octaves": 3, **layers})

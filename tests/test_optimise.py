@@ -61,7 +61,7 @@ def test_a_row_s_path_does_not_depend_on_its_neighbours(optimiser):
         torch.testing.assert_close(together[one], alone, atol=2e-6, rtol=0)
 
 
-def test_a_row_whose_loss_is_not_a_number_is_told_and_leaves_the_others_alone():
+def test_a_row_whose_loss_is_not_a_number_is_reported_and_leaves_the_others_alone():
     def poisoned(images: torch.Tensor) -> Parts:
         parts = bowl(TARGETS, EVEN)(images)
         far = (images[1] - START[1]).abs().max() > 0.15

@@ -4,76 +4,29 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from conftest import cut, paint
+from conftest import POISON, cut, paint
 from deep_files import deep_levels, eight_bits
 from PIL import Image
 
 from nst.cells import pair as pair_module
-from nst.cells.cell import PIXELS, Cell, draw_failure, read_details, read_record, write_details
+from nst.cells.cell import PIXELS, draw_failure, read_record
 from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.cells.store import CellStore
 from nst.config.prints import PrintFile
-from nst.errors import CellError, ConfigError, ExtractorError, ImageError, UserError
+from nst.errors import ExtractorError, ImageError
 from nst.figures.strips import draw_strip, save_animation
-from nst.figures.tiles import cell_rows, input_tile
 from nst.imaging.images import load_image, pixel_digest, save_png
 from nst.method import transfer as transfer_module
 from nst.network.extractor import file_digest, load_extractor, save_extractor
-from nst.reports.summary import (
-    COLUMNS,
-    FACTS,
-    MEASURES,
-    TRACE_TYPES,
-    read_table,
-    report_outcome,
-    summarise,
-    write_parquet,
-    write_summary,
-)
-from nst.system.device import choose_device, describe_device, reserve_device, use_threads
+from nst.system.device import describe_device
 from nst.system.machine import describe_machine
 
 CPU = torch.device("cpu")
-POISON = 1e12  # a weight that `poisoned` turns into NaN
-
-
-@pytest.fixture
-def pair(tiny_file, tmp_path) -> Pair:
-    return Pair(
-        content=paint(tmp_path / "in" / "cat.png", seed=1, size=(64, 48)),
-        content_name="cat",
-        content_title="Chelsea the cat",
-        style=paint(tmp_path / "in" / "night.jpg", seed=2, size=(40, 50)),
-        style_name="night",
-        style_title="The Starry Night",
-        extractor=tiny_file,
-    )
-
-
-@pytest.fixture
-def wanted(small, tmp_path):
-    """Make a list of wanted cells, one for each beta."""
-
-    def make(*betas: float, folder: str = "out", **changes: object) -> list[Wanted]:
-        return [
-            Wanted(
-                "all",
-                f"{1 / beta:.0e}",
-                "relative",
-                small(beta=beta, iterations=4, **changes),
-                tmp_path / folder / f"{beta:g}.png",
-            )
-            for beta in betas
-        ]
-
-    return make
 
 
 @pytest.fixture
@@ -88,20 +41,6 @@ def computed(monkeypatch) -> list[float]:
 
     monkeypatch.setattr(pair_module, "make_cells", counted)
     return betas
-
-
-@pytest.fixture
-def poisoned(monkeypatch) -> None:
-    """Make the loss of a cell with the weight `POISON` not a number."""
-    real = transfer_module.Objective
-
-    class Poisoned(real):
-        def __call__(self, images):
-            parts = super().__call__(images)
-            bad = torch.where(self._beta == POISON, torch.nan, 0.0)
-            return dataclasses.replace(parts, total=parts.total + bad)
-
-    monkeypatch.setattr(transfer_module, "Objective", Poisoned)
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -504,7 +443,7 @@ def test_a_network_with_a_weight_that_is_no_number_fails_its_cells_and_nothing_e
 
 
 @pytest.mark.parametrize(
-    ("break_", "error", "told"),
+    ("break_", "error", "message"),
     [
         (lambda pair: pair.content.unlink(), ImageError, r"cat\.png: .* no such file"),
         (
@@ -516,9 +455,9 @@ def test_a_network_with_a_weight_that_is_no_number_fails_its_cells_and_nothing_e
     ],
     ids=["no content", "broken style", "broken extractor"],
 )
-def test_a_file_that_cannot_be_used_is_named(pair, wanted, break_, error, told):
+def test_a_file_that_cannot_be_used_is_named(pair, wanted, break_, error, message):
     break_(pair)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         stylize_pair(pair, wanted(1.0), CPU)
     assert not wanted(1.0)[0].path.exists()
 
@@ -556,242 +495,3 @@ def test_the_progress_is_logged_from_time_to_time(pair, wanted, caplog, monkeypa
     shares = [int(line.split()[3]) for line in reports]
     assert shares == [12, 25, 38, 50, 62, 75, 88, 100]
     assert all("content 0." in line or "content 1." in line for line in reports)
-
-
-# ---------------------------------------------------------------- the summary
-
-
-def described(pair: Pair, wanted: list[Wanted]) -> tuple[Path, dict[Path, Cell]]:
-    """Make a pair's cells; return its details file and the cells by their pictures."""
-    cells = stylize_pair(pair, wanted, CPU)
-    by_picture = dict(zip((one.path for one in wanted), cells, strict=True))
-    path = wanted[0].path.parent / "details.json"
-    write_details(by_picture, path)
-    return path, by_picture
-
-
-@pytest.fixture
-def results(pair, wanted, poisoned) -> tuple[Path, dict[Path, Cell]]:
-    """The details and the cells of a pair: a finished one and a failed one."""
-    return described(pair, wanted(1.0, POISON))
-
-
-def test_the_summary_has_a_row_for_each_cell(results):
-    details, cells = results
-    table = summarise([details, details])
-    assert tuple(table.columns) == (*COLUMNS, *FACTS)
-    assert list(table["path"]) == [path.as_posix() for path in cells] * 2
-    first = table.iloc[0]
-    cell = next(iter(cells.values()))
-    assert (first["content"], first["style"]) == ("cat", "night")
-    assert (first["alpha"], first["beta"], first["ratio"]) == (1.0, 1.0, "1e+00")
-    assert (first["layers"], first["iterations"], first["seed"]) == ("all", 4, 0)
-    assert (first["width"], first["height"]) == (32, 24)
-    assert first["status"] == "finished"
-    assert first["fingerprint"] == cell.fingerprint
-    for name in ("content", "style", "tv", "total"):
-        assert first[f"{name}_loss"] == cell.losses[name]
-
-
-def test_a_failed_cell_has_no_losses_in_the_summary(results, tmp_path):
-    write_summary(summarise([results[0]]), tmp_path / "summary.csv")
-    table = pd.read_csv(tmp_path / "summary.csv")
-    assert list(table["status"]) == ["finished", "failed"]
-    losses = table[[f"{name}_loss" for name in ("content", "style", "tv", "total")]]
-    assert losses.iloc[0].notna().all()
-    assert losses.iloc[1].isna().all()
-    line = (tmp_path / "summary.csv").read_text(encoding="utf-8").splitlines()[2]
-    assert ",4,,,,," in line, "empty, not nan or None"
-
-
-def test_the_summary_survives_names_that_look_like_something_else(pair, wanted, tmp_path):
-    odd = dataclasses.replace(pair, content_name="a, b", style_name='the "best" 猫')
-    details, _ = described(odd, wanted(1.0))
-    write_summary(summarise([details]), tmp_path / "summary.csv")
-    table = pd.read_csv(tmp_path / "summary.csv")
-    assert list(table["content"]) == ["a, b"]
-    assert list(table["style"]) == ['the "best" 猫']
-
-
-def test_the_summary_ranks_the_finished_cells(results):
-    details, _ = results
-    table = summarise([details])
-    assert list(table["rank"].isna()) == [False, True]
-    assert list(table["suggested"]) == [True, False]
-    assert table[list(MEASURES)].notna().all(axis=1).tolist() == [True, False]
-
-
-def test_parquet_holds_what_the_csv_does_with_its_types(results, tmp_path):
-    details, _ = results
-    table = summarise([details])
-    write_parquet(table, tmp_path / "new" / "summary.parquet")
-    back = pd.read_parquet(tmp_path / "new" / "summary.parquet")
-    pd.testing.assert_frame_equal(back, table)
-    assert back["ratio"].tolist()[0] == "1e+00", "a label, not a number"
-    assert back["pareto"].dtype == bool
-    write_parquet(table, tmp_path / "again.parquet")
-    first = (tmp_path / "new" / "summary.parquet").read_bytes()
-    assert (tmp_path / "again.parquet").read_bytes() == first
-
-
-def test_the_table_has_all_that_the_gallery_and_the_report_show(results):
-    details, cells = results
-    finished, failed = summarise([details]).to_dict("records")
-    cell = next(iter(cells.values()))
-    assert (finished["content_title"], finished["style_title"]) == (
-        cell.content.title,
-        cell.style.title,
-    )
-    assert json.loads(finished["settings"]) == cell.settings.to_dict()
-    assert json.loads(finished["versions"]) == cell.versions
-    assert json.loads(finished["machine"]) == cell.machine
-    assert finished["failure"] == ""
-    assert "stopped being a finite number" in failed["failure"]
-
-
-def test_the_traces_have_a_row_for_each_evaluation(results, tmp_path):
-    details, (picture, _) = results
-    summarise([details], tmp_path / "traces.parquet")
-    traces = read_table(tmp_path / "traces.parquet")
-    cell = read_details(details)[picture]
-    assert dict(traces.dtypes.astype(str)) | TRACE_TYPES == dict(traces.dtypes.astype(str))
-    own = traces[traces["fingerprint"] == cell.fingerprint]
-    assert list(own["evaluation"]) == [1, 2, 3, 4]
-    assert list(own["style_loss"]) == cell.trace["style"]
-    assert list(own["total_loss"]) == cell.trace["total"]
-    assert set(own["content"]) == {"cat"}
-    assert set(traces["ratio"]) == {"1e+00"}, "a failed cell has none"
-
-
-def test_the_traces_of_nothing_have_the_same_types(tmp_path):
-    summarise([], tmp_path / "traces.parquet")
-    traces = read_table(tmp_path / "traces.parquet")
-    assert traces.empty
-    assert traces.dtypes["evaluation"] == "int64"
-    assert traces.dtypes["tv_loss"] == "float64"
-
-
-@pytest.mark.parametrize("content", [b"", b"PAR1 and then nothing"])
-def test_a_damaged_table_is_named_with_the_remedy(tmp_path, content):
-    path = tmp_path / "summary.parquet"
-    path.write_bytes(content)
-    with pytest.raises(CellError, match=r"summary\.parquet cannot be read .*; delete it, and run"):
-        read_table(path)
-
-
-def test_a_summary_of_nothing_has_columns_all_the_same():
-    table = summarise([])
-    assert tuple(table.columns) == (*COLUMNS, *FACTS)
-    assert table.empty
-
-
-def test_a_summary_names_the_details_that_cannot_be_read(results):
-    details, _ = results
-    details.write_text("{")
-    with pytest.raises(CellError, match=r"details\.json cannot be read .* Delete"):
-        summarise([details])
-
-
-def test_the_outcome_names_the_cells_that_failed(results):
-    details, (finished, failed) = results
-    with pytest.raises(UserError) as caught:
-        report_outcome(summarise([details]))
-    message = str(caught.value)
-    assert message.startswith("1 of 2 cells failed, the rest is made: ")
-    assert failed.as_posix() in message
-    assert finished.as_posix() not in message
-    assert "nst show" in message
-    assert message.splitlines() == [message]
-
-
-def test_the_outcome_of_a_run_without_failures_is_a_line_in_the_log(pair, wanted, caplog):
-    caplog.set_level(logging.INFO)
-    details, _ = described(pair, wanted(1.0))
-    report_outcome(summarise([details]))
-    assert "1 cells are finished" in caplog.text
-
-
-# ---------------------------------------------------------------- tiles for the grids
-
-
-def test_a_cell_s_tile_is_its_picture_and_a_failed_one_s_says_so(results):
-    _, cells = results
-    ((finished, failed),) = cell_rows([list(cells)])
-    assert finished.picture == next(iter(cells))
-    assert "failed" in failed.note
-    assert failed.picture is None
-
-
-def test_a_missing_picture_is_named_with_the_remedy(results):
-    _, cells = results
-    for picture in cells:
-        picture.unlink()
-        with pytest.raises(CellError, match=r"png is missing; run snakemake without a target"):
-            cell_rows([[picture]])
-
-
-def test_a_picture_that_is_no_cell_is_named_with_the_remedy(pair):
-    with pytest.raises(CellError, match=r"cat\.png cannot be read .*\. Delete it; the next run"):
-        cell_rows([[pair.content]])
-
-
-def test_an_input_has_a_tile_with_its_title(pair):
-    tile = input_tile(str(pair.content), "Chelsea")
-    assert (tile.picture, tile.caption) == (pair.content, "Chelsea")
-
-
-# ---------------------------------------------------------------- devices
-
-
-def test_there_is_always_a_device():
-    assert choose_device().type in ("cpu", "cuda")
-    assert choose_device("cpu") == CPU
-    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1", "large pictures in large pages"
-
-
-@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "meta", "cpu\n", "xla"])
-def test_an_unknown_device_is_refused_with_the_choices(name):
-    with pytest.raises(ConfigError, match="device must be auto, cpu, cuda, cuda:1 or mps; got"):
-        choose_device(name)
-
-
-def test_a_gpu_that_is_not_there_is_refused_with_the_remedy():
-    with pytest.raises(ConfigError, match=r"device cuda:99 is not there: .* Set device to auto"):
-        choose_device("cuda:99")
-
-
-@pytest.mark.parametrize(
-    ("name", "variable", "warned"),
-    [("auto", "0", True), ("auto", "", False), ("auto", "-1", False), ("cpu", "0", False)],
-)
-def test_a_cpu_in_the_place_of_a_gpu_is_announced(monkeypatch, caplog, name, variable, warned):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
-    monkeypatch.delenv("SLURM_JOB_GPUS", raising=False)
-    caplog.set_level(logging.INFO)
-    with reserve_device(name) as device:
-        assert device == CPU
-    assert f"computing on {describe_device(CPU)}" in caplog.text
-    warnings = [one.message for one in caplog.records if one.levelno == logging.WARNING]
-    if Path("/proc/driver/nvidia/version").exists():
-        pytest.skip("this machine has a GPU")
-    assert [one.startswith("CUDA_VISIBLE_DEVICES is 0, but torch") for one in warnings] == (
-        [True] if warned else []
-    )
-
-
-def test_a_cpu_is_described_by_its_kind_and_threads():
-    assert describe_device(CPU).startswith("cpu: ")
-    assert describe_device(CPU).endswith(f"{torch.get_num_threads()} threads")
-
-
-@pytest.mark.parametrize(("asked", "used"), [(1, 1), (2, 2), (64, 2)])
-def test_there_are_no_more_threads_than_cores(monkeypatch, asked, used):
-    """With more, they wait for each other: a fit of seconds took three minutes."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
-    before = torch.get_num_threads()
-    try:
-        use_threads(asked)
-        assert torch.get_num_threads() == used
-    finally:
-        torch.set_num_threads(before)

@@ -41,7 +41,7 @@ SWEEP = tuple(
     for colours in ("style", "content")
 )
 SCALES = {f"style scale {one}" for one in ("0.5", "2", "10")}
-SIGNS = "Costs $5, $6: a_b^c <b>&amp; \\frac{1}{2} %s {x}"
+MARKUP = "Costs $5, $6: a_b^c <b>&amp; \\frac{1}{2} %s {x}"
 
 plot_layers = partial(plot_setting, axis="layers")
 
@@ -298,7 +298,7 @@ def test_every_cell_has_a_curve_of_each_loss(table):
         ((SWEEP, 1), {"colours style", "colours content"}, 2, "not told apart: style scale"),
     ],
 )
-def test_curves_of_a_sweep_differ_in_two_axes_and_the_rest_is_told(
+def test_curves_of_a_sweep_differ_in_two_axes_and_the_rest_is_written_out(
     table, size, colours, dashes, said
 ):
     layers, ratios = size
@@ -446,7 +446,7 @@ def test_alpha_or_beta_may_be_zero(table):
 # ---------------------------------------------------------------- names and files
 
 
-@pytest.mark.parametrize("text", [SIGNS, "$x$", "_hidden", "$", "\\$", "a $ b $ c $ d"])
+@pytest.mark.parametrize("text", [MARKUP, "$x$", "_hidden", "$", "\\$", "a $ b $ c $ d"])
 def test_names_and_titles_are_shown_as_they_are(table, text):
     text = text[:24]  # a longer name is cut
     cells = table(layers=(text, "_other"))
@@ -460,7 +460,7 @@ def test_names_and_titles_are_shown_as_they_are(table, text):
         assert {literal(text), "_other"} <= set(shown)
 
 
-@pytest.mark.parametrize("text", [SIGNS, "$x$", "_hidden", "$", "\\$", "a $ b $ c $ d"])
+@pytest.mark.parametrize("text", [MARKUP, "$x$", "_hidden", "$", "\\$", "a $ b $ c $ d"])
 def test_what_is_literal_is_no_mathematics(text):
     assert not is_math_text(literal(text))
     assert literal(text).replace(r"\$", "$") == text, "which is what matplotlib does to it"

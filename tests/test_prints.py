@@ -14,7 +14,7 @@ import torch
 from conftest import paint, random_image
 from deep_files import deep_levels, eight_bits
 from PIL import Image
-from workflow_runs import FITTED, ROOT, snakemake, take_fitted, write_config
+from workflow_runs import FITTED, ROOT, snakemake, write_config
 
 from nst.cells.metrics import measure_patches, patch_distance, structural_similarity
 from nst.cells.sources import Given
@@ -214,8 +214,8 @@ def fetched(name: str, folder: Path) -> Image.Image:
 
 
 @pytest.mark.slow
-def test_starred_cells_are_printed_into_a_folder_and_a_gallery_of_their_own(folder, fitted):
-    take_fitted(fitted, folder)
+def test_starred_cells_are_printed_into_a_folder_and_a_gallery_of_their_own(folder, take_fitted):
+    take_fitted(folder)
     config = {
         "contents": ["cat.png"],
         "styles": ["great_wave_study"],

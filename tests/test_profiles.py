@@ -72,7 +72,7 @@ def plan(profile: Path) -> subprocess.CompletedProcess[str]:
 PBS = '{{"Jobs": {{"7.head": {{"job_state": "{}"{}}}}}}}\n'
 ENDED = "qname        gpu.q\nfailed       {}\nexit_status  {}\n"
 
-# System, what its commands say (text and exit status), what Snakemake is told.
+# System, what its commands say (text and exit status), what Snakemake gets.
 ANSWERS = [
     ("slurm", {"squeue": ("PENDING\n", 0)}, "running"),
     ("slurm", {"squeue": ("COMPLETING\n", 0)}, "running"),
@@ -154,7 +154,7 @@ def test_a_job_that_grid_engine_s_accounts_never_get_is_not_waited_for_without_e
     assert not gone.exists()
 
 
-def test_a_job_that_pbs_has_forgotten_is_told_with_the_remedy(tmp_path):
+def test_a_job_that_pbs_has_forgotten_is_reported_with_the_remedy(tmp_path):
     said = status_of("pbs", {"qstat": ("qstat: Unknown Job Id 7\n", 153)}, tmp_path)
     assert said.stdout == "failed\n"
     assert "job_history_enable=True" in said.stderr

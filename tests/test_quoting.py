@@ -23,7 +23,7 @@ def run_of(**changes: object) -> Run:
 @pytest.mark.parametrize(
     "name", ["Monet's garden", "$(touch pwned)", "a;b & c `d`", 'a "b"', "ü 猫"]
 )
-def test_what_a_cluster_can_be_told_of_is_taken(name, tmp_path, monkeypatch):
+def test_what_a_cluster_can_be_asked_for_is_taken(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paint(Path(f"{name}.png"))
     refuse_unquotable(run_of(contents=[{"path": f"{name}.png", "name": "a"}]))

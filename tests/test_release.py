@@ -1,4 +1,4 @@
-"""What is told to those who find, cite and install the project, held to what the project is."""
+"""What those read who find, cite and install the project, held to what the project is."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from conftest import paint
 from PIL import Image
-from workflow_runs import FITTED, take_fitted
+from workflow_runs import FITTED
 
 from nst.reports.report import write_table_page
 
@@ -95,10 +95,10 @@ def test_text_in_a_table_stays_text(summary, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, fitted: Path) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, take_fitted) -> Path:
     """A finished run with a report, in a folder whose name has a space."""
     folder = tmp_path_factory.mktemp("report") / "my run"
-    take_fitted(fitted, folder)
+    take_fitted(folder)
     paint(folder / "a cat.png", 1, (64, 48))
     paint(folder / "wave.png", 2, (90, 60))
     paint(folder / "night.png", 3, (60, 60))

@@ -325,7 +325,7 @@ def test_the_last_cell_leaves_the_drawing_to_the_run(clocks, drawn):
     assert drawn == []
 
 
-def test_a_disk_that_is_full_is_told_once_and_the_run_is_watched_on(clocks, monkeypatch, caplog):
+def test_a_full_disk_is_reported_once_and_the_run_is_watched_on(clocks, monkeypatch, caplog):
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device", GALLERY_SO_FAR)
 
@@ -336,14 +336,14 @@ def test_a_disk_that_is_full_is_told_once_and_the_run_is_watched_on(clocks, monk
             make(path)
             clocks.now += 1000
             watching.look()
-    (told,) = (one for one in caplog.messages if "cannot be shown" in one)
-    assert "No space left on device" in told
+    (message,) = (one for one in caplog.messages if "cannot be shown" in one)
+    assert "No space left on device" in message
     assert [one.split(",")[0] for one in caplog.messages if "cells" in one] == [
         f"{count} of 6 cells" for count in (1, 2, 3)
     ]
 
 
-def test_a_damaged_picture_is_told_and_the_run_is_watched_on(clocks, caplog):
+def test_a_damaged_picture_is_reported_and_the_run_is_watched_on(clocks, caplog):
     Path(PATHS[0]).parent.mkdir(parents=True)
     Path(PATHS[0]).write_bytes(b"no picture")
     watching = clocks.watch()
@@ -452,11 +452,11 @@ def test_the_process_ends_with_a_run_that_is_killed(folder: Path):
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
 
-def test_a_process_that_cannot_be_started_is_told(monkeypatch):
+def test_a_process_that_cannot_be_started_is_reported(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    told: list[str] = []
-    start_watcher(watched(), told.append)
-    assert "watcher cannot be started" in told[0]
+    warnings: list[str] = []
+    start_watcher(watched(), warnings.append)
+    assert "watcher cannot be started" in warnings[0]
     assert not _running
 
 

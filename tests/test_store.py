@@ -61,7 +61,7 @@ def test_an_empty_store_has_nothing(store, tmp_path, caplog):
     assert not (tmp_path / "store").exists(), "looking leaves no trace"
 
 
-def test_cells_are_told_apart(store):
+def test_cells_are_distinguished(store):
     store.add(CELL, IMAGE)
     other = make_cell(extractor_digest="0" * 64)
     assert store.find(other.fingerprint) is None

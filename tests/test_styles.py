@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import paint
 from PIL import Image
-from workflow_runs import FITTED, details, snakemake, take_fitted, write_config
+from workflow_runs import FITTED, details, snakemake, write_config
 
 from nst.config.catalogue import read_catalogue
 from nst.config.paths import composition_files
@@ -205,8 +205,8 @@ def test_what_makes_no_sense_is_refused_while_planning(changes, message):
 
 
 @pytest.mark.slow
-def test_a_run_of_blends_and_regions(folder, fitted):
-    take_fitted(fitted, folder)
+def test_a_run_of_blends_and_regions(folder, take_fitted):
+    take_fitted(folder)
     config = {
         "contents": [CAT],
         "styles": [BLEND, TWO, WAVE],

@@ -1,4 +1,4 @@
-"""A picture is made again from what it carries, and every way it can be another one is told."""
+"""A picture is made again from what it carries, and every way it can be another one is found."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_the_precision_is_the_recorded_one_whatever_is_fast_here(results, settin
 # ---------------------------------------------------------------- not what nst wrote
 
 
-def test_a_retouched_picture_is_told_from_one_of_another_machine(cell):
+def test_a_retouched_picture_is_distinguished_from_one_of_another_machine(cell):
     image = load_image(cell)
     image.putpixel((5, 5), (255, 0, 255))
     rewrite(cell, image)
@@ -376,7 +376,7 @@ def test_a_cell_of_another_algorithm_names_the_version_that_can(cell):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"settings": {"beta": "much"}}, "beta must be a number"),
         ({"settings": {"colour": 1}}, "unknown setting 'colour'"),
@@ -386,9 +386,9 @@ def test_a_cell_of_another_algorithm_names_the_version_that_can(cell):
         ({"machine": {"threads": "9999999"}}, "has a record that cannot be read"),
     ],
 )
-def test_a_record_that_makes_no_sense_is_refused(cell, change, told):
+def test_a_record_that_makes_no_sense_is_refused(cell, change, message):
     rewrite(cell, **change)
-    assert told in unchecked(cell)
+    assert message in unchecked(cell)
 
 
 def test_an_input_that_is_not_there_is_named(cell, results):
@@ -492,10 +492,10 @@ def test_the_command_tells_what_came_of_every_picture_and_leaves_with_the_worst(
     assert out.splitlines()[1].startswith(f"{other}: EDITED: its pixels were changed")
     status, out, _ = nst("verify", "--json", other, cell, results / "nowhere.png")
     assert status == 2
-    told = json.loads(out)
-    assert [one["verdict"] for one in told] == ["edited", "identical", "unchecked"]
-    assert told[1]["difference"]["largest"] == 0
-    assert told[1]["changed"] == {}
+    verdicts = json.loads(out)
+    assert [one["verdict"] for one in verdicts] == ["edited", "identical", "unchecked"]
+    assert verdicts[1]["difference"]["largest"] == 0
+    assert verdicts[1]["changed"] == {}
 
 
 def test_a_mistake_in_the_command_is_one_line_and_exit_status_2(nst, results, cell):

@@ -187,7 +187,7 @@ def test_the_cache_of_other_programs_serves(world, weights, state):
 
 
 @pytest.mark.parametrize("answer", [b"an error page", 500, 404, Cut(b"half" * 1000)])
-def test_a_download_that_fails_is_told_with_the_remedy(world, serve, answer):
+def test_a_download_that_fails_is_reported_with_the_remedy(world, serve, answer):
     address = world.offer(serve(answer), Path("vgg19-dcbb9e9d.pth"))
     message = refusal(fetch_vgg19)
     assert message.startswith(f"vgg19: {address} cannot be fetched (")
@@ -197,19 +197,19 @@ def test_a_download_that_fails_is_told_with_the_remedy(world, serve, answer):
 
 
 @pytest.mark.usefixtures("world")
-def test_without_a_network_the_remedy_is_told():
+def test_without_a_network_the_remedy_is_reported():
     message = refusal(fetch_vgg19)
     assert "Connection refused" in message
     assert "set vgg19.weights to it; extractor kmeans needs no weights, and vgg19_16x" in message
 
 
-def test_a_server_that_speaks_something_else_is_told(world, serve, monkeypatch):
+def test_a_server_that_speaks_something_else_is_reported(world, serve, monkeypatch):
     monkeypatch.setattr("downloads.Handler.protocol_version", "NONSENSE\r\n")
     world.offer(serve(b"x"), Path("vgg19-dcbb9e9d.pth"))
     assert "cannot be fetched (" in refusal(fetch_vgg19)
 
 
-def test_a_cache_that_cannot_be_written_is_told(world, serve, weights):
+def test_a_cache_that_cannot_be_written_is_reported(world, serve, weights):
     world.offer(serve(weights.read_bytes()), weights)
     world.cache.parent.parent.write_text("in the way")
     assert "cannot be fetched (" in refusal(fetch_vgg19)
@@ -255,7 +255,7 @@ def test_a_file_of_the_user_s_that_is_another_is_refused(world, weights, tmp_pat
     )
 
 
-def test_a_file_of_the_user_s_that_is_missing_is_told(world, weights, tmp_path):
+def test_a_file_of_the_user_s_that_is_missing_is_reported(world, weights, tmp_path):
     world.publish(f"{unused_address()}/{weights.name}")
     message = refusal(fetch_vgg19, tmp_path / "nowhere.pth")
     assert "nowhere.pth cannot be read (No such file or directory)" in message
@@ -326,7 +326,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, content):
     refusal(vgg19_16x_from_file, tmp_path / "x.pth", kind=ExtractorError)
 
 
-def test_a_missing_checkpoint_is_told(tmp_path):
+def test_a_missing_checkpoint_is_reported(tmp_path):
     assert "cannot be read (No such file" in refusal(vgg19_16x_from_file, tmp_path / "x.pth")
 
 
@@ -345,7 +345,7 @@ def test_a_distilled_checkpoint_is_read_with_its_colours(checkpoint, distilled):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "fault"),
     [
         (
             "conv41.weight",
@@ -360,12 +360,12 @@ def test_a_distilled_checkpoint_is_read_with_its_colours(checkpoint, distilled):
         ),
     ],
 )
-def test_a_distilled_network_of_another_shape_is_refused(checkpoint, distilled, name, value, told):
+def test_a_distilled_network_of_another_shape_is_refused(checkpoint, distilled, name, value, fault):
     changed = {key: one for key, one in {**distilled, name: value}.items() if one is not None}
     torch.save({"model": changed}, checkpoint)
     message = refusal(vgg19_16x_from_file, checkpoint, kind=ExtractorError)
     assert message.startswith(f"{checkpoint}: {name} ")
-    assert told in message
+    assert fault in message
     assert "fetch the right file" in message
 
 

@@ -22,7 +22,6 @@ from workflow_runs import (
     details,
     small_config,
     snakemake,
-    take_fitted,
     write_config,
 )
 
@@ -223,7 +222,8 @@ def without_column(page: str, name: str) -> str:
 def test_a_killed_run_keeps_its_finished_cells(grid: Path):
     config = small_config() | {"iterations": 60, "contents": ["photos/über.jpg"]}
     config |= {"styles": ["great_wave_study"]}
-    config["kmeans"] = {"images": ["photos/a cat.png", "great_wave_study"]}  # as it was
+    # The images of the finished grid's extractor, of which the run itself has but one.
+    config["kmeans"] = {"images": ["photos/a cat.png", "great_wave_study"]}
     write_config(grid, config)
     store = grid / "results" / "store"
     known = set(store.glob("??/*"))
@@ -251,9 +251,9 @@ def test_a_killed_run_keeps_its_finished_cells(grid: Path):
     assert 1 <= sum(reused) < 4
 
 
-def test_formulations_are_compared_and_their_way_is_shown(tmp_path: Path, fitted: Path):
+def test_formulations_are_compared_and_their_way_is_shown(tmp_path: Path, take_fitted):
     """Here of a content that is cut out."""
-    take_fitted(fitted, tmp_path)
+    take_fitted(tmp_path)
     cut(paint(tmp_path / "photos" / "a cat.png", 1, (64, 48)))
     config = {
         "contents": ["photos/a cat.png"],

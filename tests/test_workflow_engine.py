@@ -15,16 +15,7 @@ import pytest
 from conftest import paint
 from PIL import Image
 from test_gallery import page_data
-from workflow_runs import (
-    FITTED,
-    ROOT,
-    command,
-    details,
-    small_config,
-    snakemake,
-    take_fitted,
-    write_config,
-)
+from workflow_runs import FITTED, ROOT, command, details, small_config, snakemake, write_config
 
 from nst.config.paths import GALLERY_SO_FAR, OVERVIEW_SO_FAR
 from nst.system import device_lock
@@ -45,9 +36,9 @@ def pretended(monkeypatch) -> pytest.MonkeyPatch:
 
 
 @pytest.fixture
-def grid(tmp_path: Path, fitted: Path) -> Path:
+def grid(tmp_path: Path, take_fitted) -> Path:
     """A folder with two contents and two styles, and nothing made of them but the extractor."""
-    take_fitted(fitted, tmp_path)
+    take_fitted(tmp_path)
     paint(tmp_path / "photos" / "a cat.png", 1, (64, 48))
     paint(tmp_path / "photos" / "über.jpg", 2, (50, 70))
     paint(tmp_path / "paintings" / "nuit étoilée.png", 3, (90, 60))
@@ -97,9 +88,9 @@ def test_four_pairs_are_made_at_the_same_time_on_four_devices(grid: Path, preten
     )
     assert run.returncode == 0, run.stdout
     logs = [path.read_text("utf-8") for path in grid.glob("results/logs/stylize/*/*.log")]
-    told = [re.search(r"computing on cuda:(\d), Pretended GPU, (\S+)", log) for log in logs]
-    assert sorted(one[1] for one in told) == ["0", "1", "2", "3"]
-    assert {f"GPU-{one[2]}" for one in told} == set(UUIDS)
+    devices = [re.search(r"computing on cuda:(\d), Pretended GPU, (\S+)", log) for log in logs]
+    assert sorted(one[1] for one in devices) == ["0", "1", "2", "3"]
+    assert {f"GPU-{one[2]}" for one in devices} == set(UUIDS)
     assert {cell.device for cell in details(grid).values()} == {"cuda: Pretended GPU"}
 
 
@@ -109,7 +100,7 @@ def test_a_run_shows_what_it_has_before_its_end_and_nothing_of_an_earlier_one(
     first = snakemake(grid, "--", f"{MADE}/a cat/nuit étoilée.json")
     assert first.returncode == 0, first.stdout
     config = small_config() | {"precision": "float32", "iterations": 60}
-    write_config(grid, config)  # another extractor, too
+    write_config(grid, config)  # with another extractor, too
     pretended.setenv("PRETENDED_HASTE", "100")
     pages = [grid / GALLERY_SO_FAR, grid / OVERVIEW_SO_FAR]
     run = start(grid, "--", "results/gallery/index.html")
@@ -139,14 +130,14 @@ def test_a_job_waits_for_the_device_that_another_has_and_says_so(grid: Path, pre
     pretended.setenv("PRETENDED_LOCKS", str(locks))
     pretended.setenv("CUDA_VISIBLE_DEVICES", UUIDS[2])
     log = grid / "results/logs/stylize/über/great_wave_study.log"
-    told = f"waiting for a device: other jobs hold cuda:0 ({locks}/nst-device-"
+    message = f"waiting for a device: other jobs hold cuda:0 ({locks}/nst-device-"
     with hold_one({"of this process": UUIDS[2].removeprefix("GPU-")}):
         run = start(grid, "--", f"{MADE}/über/great_wave_study.json")
-        wait_until(lambda: log.exists() and told in log.read_text("utf-8"), run)
+        wait_until(lambda: log.exists() and message in log.read_text("utf-8"), run)
         assert not list(grid.glob("results/cells/*/*/*/*"))
     out, _ = run.communicate(timeout=300)
     assert run.returncode == 0, out
-    assert told in out, "where the user sees it"
+    assert message in out, "where the user sees it"
     assert "computing on cuda:0, Pretended GPU, cccccccc" in log.read_text("utf-8")
 
 

@@ -11,7 +11,7 @@ from nst.cells.store import CellStore
 from nst.errors import ImageError
 from nst.system.files import time_stamp
 
-SECONDS_TO_JUDGE = 20.0  # from the first computed cell on, until the pace is told
+SECONDS_TO_JUDGE = 20.0  # from the first computed cell on, until the pace is logged
 
 
 class Progress:

@@ -87,7 +87,7 @@ class Watch:
         )
 
     def _draw(self) -> None:
-        """Draw the pages. Trouble is told once, and the run goes on."""
+        """Draw the pages. Trouble is logged once, and the run goes on."""
         try:
             # Only now: pandas takes time and memory, and a short run draws nothing.
             from nst.gallery.so_far import write_so_far  # noqa: PLC0415

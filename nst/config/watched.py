@@ -13,7 +13,7 @@ from nst.system.files import time_stamp
 
 @dataclass(frozen=True)
 class Watched:
-    """What the process that watches a run is told, as plain values.
+    """What the process that watches a run is given, as plain values.
 
     ``missing`` has the pictures that the run is to make, each with the time stamp (ns) of the one
     that is there before, of another configuration perhaps; None if there is none. ``made`` are the

@@ -129,7 +129,7 @@ def _configure() -> None:
     _write("slurm.conf", _slurm_conf())
     _write("gres.conf", f"NodeName={NODE} Name=gpu File={HOME}/gpu[0-{GPUS - 1}]\n")
     # Nothing here uses cgroups, but slurmd looks for them at its start and dies of what a container
-    # has of them. From 24.05 on it can be told not to; before, a version named is not looked for.
+    # has of them. From 24.05 on an option turns that off; before, a version named is not sought.
     plugin = "disabled" if _version() >= (24, 5) else "cgroup/v1"
     _write("cgroup.conf", f"CgroupPlugin={plugin}\n")
 

@@ -346,7 +346,7 @@ def test_a_cancelled_job_is_seen_and_tried_again_with_more(prepared: Path):
 def test_a_failing_job_is_reported_with_its_log_and_the_other_pairs_are_made(
     prepared: Path, tmp_path: Path
 ):
-    """With the partitions set as a user sets them, by taking away the comment signs."""
+    """With the partitions set as a user sets them: by uncommenting their lines."""
     whole = (prepared / "paintings" / "nude.png").read_bytes()
     (prepared / "paintings" / "broken.png").write_bytes(whole[:200])
     configure(prepared, styles=["paintings/broken.png", "paintings/wave.png"])

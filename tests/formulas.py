@@ -1,0 +1,296 @@
+"""The published recipes' own formulas, written down once more.
+
+Nothing of the package has a part in them: the network, its inputs and taps and the losses are
+computed here, in float64, from the table of formulations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nst.config.architecture import Architecture
+from nst.network.extractor import Extractor
+
+# ---------------------------------------------------------------- a network of VGG-19's shape
+
+WIDTHS = ((4, 4), (6, 6), (8,) * 4, (8,) * 4, (8,) * 4)
+NAMES = [f"{block}_{n}" for block, w in enumerate(WIDTHS, 1) for n in range(1, len(w) + 1)]
+SHAPED_AS_VGG19 = Architecture("small", WIDTHS, "zeros", "max", "random, for tests")
+
+Weights = Mapping[str, tuple[Tensor, Tensor]]
+Features = Mapping[str, Tensor]
+
+
+def weights(gain: float = 1.0) -> Weights:
+    """Random convolutions by name, as ``4_2``; the first is scaled by ``gain``.
+
+    Rounded to float32, so that both networks have exactly the same.
+    """
+    generator = torch.Generator().manual_seed(5)
+    found, inputs = {}, 3
+    for name, width in zip(NAMES, (w for block in WIDTHS for w in block), strict=True):
+        weight = torch.randn(width, inputs, 3, 3, generator=generator) * (2 / (9 * inputs)) ** 0.5
+        bias = torch.randn(width, generator=generator) * 0.1
+        scale = gain if name == "1_1" else 1.0
+        found[name] = ((weight * scale).double(), bias.double())
+        inputs = width
+    return {name: (w.float().double(), b) for name, (w, b) in found.items()}
+
+
+def as_extractor(vgg: Weights) -> Extractor:
+    """The package's network with the same weights."""
+    extractor = Extractor(SHAPED_AS_VGG19).eval()
+    for name, (weight, bias) in vgg.items():
+        extractor.convolutions[f"conv{name}"].weight.copy_(weight)
+        extractor.convolutions[f"conv{name}"].bias.copy_(bias)
+    return extractor
+
+
+def features(vgg: Weights, value: Tensor, pool: Callable[..., Tensor]) -> Features:
+    """All the layers, before and after the ReLU."""
+    found = {}
+    for name, (weight, bias) in vgg.items():
+        if name in {"2_1", "3_1", "4_1", "5_1"}:
+            value = pool(value, kernel_size=2, stride=2)
+        value = functional.conv2d(value, weight, bias, padding=1)
+        found[f"conv{name}"] = value
+        value = functional.relu(value)
+        found[f"relu{name}"] = value
+    return found
+
+
+def torchvision_features(vgg: Weights) -> nn.Sequential:
+    """The layers as torchvision stacks them in ``vgg19().features``, with ReLU in place."""
+    layers: list[nn.Module] = []
+    for block, widths in enumerate(WIDTHS, 1):
+        for number in range(1, len(widths) + 1):
+            weight, bias = vgg[f"{block}_{number}"]
+            layer = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1, dtype=torch.float64)
+            layer.load_state_dict({"weight": weight, "bias": bias})
+            layers += [layer.requires_grad_(False), nn.ReLU(inplace=True)]
+        layers.append(nn.MaxPool2d(2, 2))
+    return nn.Sequential(*layers)
+
+
+def run_and_save(layers: nn.Sequential, value: Tensor, indices: Iterable[int]) -> list[Tensor]:
+    """Save what each of these layers returns, while later layers go on; as the notebooks do."""
+    saved = []
+    for index, layer in enumerate(layers):
+        value = layer(value)
+        if index in indices:
+            saved.append(value)
+    return saved
+
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation of RGB
+CAFFE_BGR = (103.939, 116.779, 123.68)
+
+
+def imagenet(rgb: Tensor) -> Tensor:
+    mean, deviation = (torch.tensor(one, dtype=rgb.dtype)[:, None, None] for one in IMAGENET)
+    return (rgb - mean) / deviation
+
+
+def caffe(rgb: Tensor) -> Tensor:
+    mean = torch.tensor(CAFFE_BGR, dtype=rgb.dtype)[:, None, None]
+    return 255 * rgb[:, [2, 1, 0]] - mean
+
+
+def gram(value: Tensor) -> Tensor:
+    """F Fᵀ of 1 x C x H x W."""
+    flat = value[0].reshape(value.shape[1], -1)
+    return flat @ flat.T
+
+
+# ---------------------------------------------------------------- each recipe's own formula
+
+FIRSTS = ("1_1", "2_1", "3_1", "4_1", "5_1")
+
+
+class Terms(NamedTuple):
+    """The parts of a total loss, with all their weights."""
+
+    content: Tensor
+    style: Tensor
+    variation: Tensor | float = 0.0
+
+
+Formula = Callable[[Weights, Tensor, Tensor, Tensor], Terms]
+
+
+def gatys2015(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """As ``gatys2016``, at α/β = 1e-4."""
+    later = gatys2016(vgg, generated, content, style)
+    return later._replace(style=10 * later.style)
+
+
+def gatys2016(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """α · ½ Σ (F - P)² + β Σ_l 1/5 Σ (G - A)² / (4 C² (HW)²), at α/β = 1e-3."""
+    g, c, s = (
+        features(vgg, imagenet(x), functional.avg_pool2d) for x in (generated, content, style)
+    )
+    error = 0.5 * (g["conv4_2"] - c["conv4_2"]).pow(2).sum()
+    total = torch.zeros(())
+    for layer in FIRSTS:
+        _, channels, height, width = g[f"conv{layer}"].shape
+        difference = gram(g[f"conv{layer}"]) - gram(s[f"conv{layer}"])
+        total = total + difference.pow(2).sum() / (4 * channels**2 * (height * width) ** 2) / 5
+    return Terms(error, 1e3 * total)
+
+
+def gatys_pytorch(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """Mean square at relu4_2 + Σ_l 1e3/C² · mean (ΔG)², G = FFᵀ/HW, C of the real VGG-19."""
+    g, c, s = (features(vgg, caffe(x), functional.max_pool2d) for x in (generated, content, style))
+    total = torch.zeros(())
+    for layer, channels in zip(FIRSTS, (64, 128, 256, 512, 512), strict=True):
+        one, other = g[f"relu{layer}"], s[f"relu{layer}"]
+        difference = gram(one) / one[0, 0].numel() - gram(other) / other[0, 0].numel()
+        total = total + 1e3 / channels**2 * difference.pow(2).mean()
+    return Terms((g["relu4_2"] - c["relu4_2"]).pow(2).mean(), total)
+
+
+def envision(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """Σ_l mean (ΔF)² + 0.01 Σ_l mean (ΔG)², taps 0, 5, 10, 19, 28 of the stack cut off at 29."""
+    stack = torchvision_features(vgg)[:29]
+    taps = (0, 5, 10, 19, 28)
+    g, c, s = (run_and_save(stack, 1.0 * x, taps) for x in (generated, content, style))
+    error = sum((one - other).pow(2).mean() for one, other in zip(g, c, strict=True))
+    total = sum((gram(one) - gram(other)).pow(2).mean() for one, other in zip(g, s, strict=True))
+    return Terms(1 * error, 0.01 * total)
+
+
+def content_init(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """Σ_l mean (ΔF)² + 10 Σ_l Σ (ΔG)² / (C² (HW)²), at the first convolution of each block."""
+    g, c, s = (
+        features(vgg, imagenet(x), functional.max_pool2d) for x in (generated, content, style)
+    )
+    error, total = torch.zeros(()), torch.zeros(())
+    for layer in FIRSTS:
+        one, other, third = (x[f"conv{layer}"] for x in (g, c, s))
+        _, channels, height, width = one.shape
+        error = error + (one - other).pow(2).mean()
+        difference = (gram(one) - gram(third)).pow(2).sum()
+        total = total + difference / (channels**2 * (height * width) ** 2)
+    return Terms(1 * error, 10 * total)
+
+
+def udacity(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """mean (ΔF)² at 21 + 1e6 Σ_l w_l mean (ΔG)² / (C H W), taps 0, 5, 10, 19, 21, 28 of all 37."""
+    stack = torchvision_features(vgg)
+    taps = (0, 5, 10, 19, 21, 28)
+    g, c, s = (run_and_save(stack, imagenet(x), taps) for x in (generated, content, style))
+    total = torch.zeros(())
+    for tap, weight in ((0, 1.0), (5, 0.75), (10, 0.2), (19, 0.2), (28, 0.2)):
+        one, other = (x[taps.index(tap)] for x in (g, s))
+        total = total + weight * (gram(one) - gram(other)).pow(2).mean() / one[0].numel()
+    return Terms((g[4] - c[4]).pow(2).mean(), 1e6 * total)
+
+
+def tensorflow(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """1e4 mean (ΔF)² at block5_conv2 + Σ_l 1e-2/5 mean (ΔG)², G = FFᵀ/HW, after the ReLU."""
+    g, c, s = (features(vgg, caffe(x), functional.max_pool2d) for x in (generated, content, style))
+    total = torch.zeros(())
+    for layer in FIRSTS:
+        one, other = g[f"relu{layer}"], s[f"relu{layer}"]
+        difference = gram(one) / one[0, 0].numel() - gram(other) / other[0, 0].numel()
+        total = total + 1e-2 / 5 * difference.pow(2).mean()
+    return Terms(1e4 * (g["relu5_2"] - c["relu5_2"]).pow(2).mean(), total)
+
+
+def tensorflow_with_variation(
+    vgg: Weights, generated: Tensor, content: Tensor, style: Tensor
+) -> Terms:
+    """The second run: and 30 times the sum of the absolute differences of neighbours."""
+    pixels = generated[0]
+    variation = (pixels[:, 1:] - pixels[:, :-1]).abs().sum()
+    variation = variation + (pixels[..., 1:] - pixels[..., :-1]).abs().sum()
+    return tensorflow(vgg, generated, content, style)._replace(variation=30 * variation)
+
+
+def coursera(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """10 Σ (ΔF)² / (4 H W C) + 40 Σ_l 0.2 Σ (ΔG)² / (4 C² (HW)²)."""
+    g, c, s = (features(vgg, caffe(x), functional.avg_pool2d) for x in (generated, content, style))
+    _, channels, height, width = g["conv4_2"].shape
+    error = (g["conv4_2"] - c["conv4_2"]).pow(2).sum() / (4 * height * width * channels)
+    total = torch.zeros(())
+    for layer in FIRSTS:
+        _, channels, height, width = g[f"conv{layer}"].shape
+        difference = (gram(g[f"conv{layer}"]) - gram(s[f"conv{layer}"])).pow(2).sum()
+        total = total + 0.2 * difference / (4 * channels**2 * (height * width) ** 2)
+    return Terms(10 * error, 40 * total)
+
+
+def relative_gram(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """mean (ΔF)² / var F_c + 10 · the average over layers of mean (ΔG)² / mean G_s², G = FFᵀ/HW."""
+    g, c, s = (
+        features(vgg, imagenet(x), functional.max_pool2d) for x in (generated, content, style)
+    )
+    target = c["relu4_2"]
+    variance = (target - target.mean()).pow(2).mean()
+    total = torch.zeros(())
+    for layer in FIRSTS:
+        one, other = (gram(x) / x[0, 0].numel() for x in (g[f"relu{layer}"], s[f"relu{layer}"]))
+        total = total + (one - other).pow(2).mean() / other.pow(2).mean() / 5
+    return Terms((g["relu4_2"] - target).pow(2).mean() / variance, 10 * total)
+
+
+def halved(rgb: Tensor) -> Tensor:
+    """Half the size by [1 3 3 1] / 8, as two means of neighbours and one of every second pixel."""
+    rows = functional.pad(rgb, (1, 1, 1, 1), mode="replicate")
+    for axis in (2, 3):
+        size = rows.shape[axis]
+        for _ in range(3):  # [1 1] three times is [1 3 3 1]
+            rows = (rows.narrow(axis, 0, size - 1) + rows.narrow(axis, 1, size - 1)) / 2
+            size -= 1
+    return rows[..., ::2, ::2]
+
+
+def covariance_error(one: Tensor, other: Tensor) -> Tensor:
+    """Of features standardised by the mean and deviation of the style's, ``other``."""
+    one, other = one[0].flatten(1), other[0].flatten(1)
+    mean = other.mean(1, keepdim=True)
+    deviation = (other - mean).pow(2).mean(1, keepdim=True).sqrt()
+    one, other = ((value - mean) / (deviation + deviation.mean()) for value in (one, other))
+    ours, theirs = (value @ value.T / value.shape[1] for value in (one, other))
+    return (ours - theirs).pow(2).mean() / theirs.pow(2).mean() + one.mean(1).pow(2).mean()
+
+
+def relative(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """The mean over three layers and two octaves of (ΔF)² / var F_c
+    + 5 · that of the covariances' errors
+    + 5 · the mean square of differences.
+    """
+
+    def seen(rgb: Tensor) -> Features:
+        return features(vgg, imagenet(rgb), functional.avg_pool2d)
+
+    whole, half = (
+        [seen(f(x)) for x in (generated, content, style)] for f in (Tensor.clone, halved)
+    )
+    error = total = torch.zeros(())
+    for g, c, s in (whole, half):
+        for layer in ("relu1_1", "relu2_1", "relu3_1"):
+            variance = (c[layer] - c[layer].mean()).pow(2).mean()
+            error = error + (g[layer] - c[layer]).pow(2).mean() / variance / 6
+            total = total + covariance_error(g[layer], s[layer]) / 6
+    down, across = (generated.diff(dim=axis).pow(2).mean() for axis in (2, 3))
+    return Terms(error, 5 * total, 5 * (down + across))
+
+
+FORMULAS: Mapping[str, Formula] = {
+    "gatys2015": gatys2015,
+    "gatys2016": gatys2016,
+    "gatys_pytorch": gatys_pytorch,
+    "envision": envision,
+    "content_init": content_init,
+    "udacity": udacity,
+    "tensorflow": tensorflow,
+    "coursera": coursera,
+    "relative": relative,
+    "relative_gram": relative_gram,
+}
