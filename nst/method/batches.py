@@ -78,8 +78,18 @@ def halved(size: int) -> int:
     if size == 1:
         raise UserError(TOO_LARGE)
     logger.warning("%d cells do not fit into the memory; going on with %d", size, size // 2)
-    torch.cuda.empty_cache()
+    _free_memory()
     return size // 2
+
+
+def _free_memory() -> None:
+    """Let go of what a failed batch still holds.
+
+    Where an error ends a gradient, the tasks that wait for their turn stay in autograd's queue, and
+    the graph's features with them, until the next gradient empties it.
+    """
+    torch.zeros(1, requires_grad=True).backward()
+    torch.cuda.empty_cache()
 
 
 @contextmanager
