@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,3 +70,34 @@ def test_there_are_no_more_threads_than_cores(monkeypatch, asked, used):
         assert torch.get_num_threads() == used
     finally:
         torch.set_num_threads(before)
+
+
+FAULTS = """
+import resource, sys
+import torch
+from nst.system.device import reserve_device
+
+def faults(count):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(count):
+        torch.ones(2**23)  # 32 MB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with reserve_device("cpu"):
+    faults(20)  # the heap grows until it holds what is kept
+    print(faults(10))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
+def test_memory_that_one_evaluation_freed_is_there_for_the_next():
+    pages = subprocess.run(
+        [sys.executable, "-c", FAULTS],
+        cwd=Path(__file__).resolve().parents[1],
+        # Pages of 4 kB, so that a new tensor cannot do with a few large ones.
+        env=os.environ | {"THP_MEM_ALLOC_ENABLE": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert int(pages) < 100
