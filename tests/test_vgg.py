@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import pickle
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,25 +13,26 @@ from downloads import Cut, direct, serve, unused_address
 from torchvision.models import vgg19
 from vgg_weights import (
     INDICES,
-    State,
+    assert_has,
     checkpoint,
     distilled,
+    refusal,
     save_as_published,
     shapes_of,
     state,
+    torchvision_features,
     waits,
     weights,
     world,
 )
 
 from nst.config.catalogue import fetch, read_catalogue
-from nst.errors import ExtractorError, FetchError
+from nst.errors import ExtractorError
 from nst.imaging.images import fit_long_side, load_image
 from nst.network import provision
 from nst.network.extractor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    Extractor,
     load_extractor,
     save_extractor,
 )
@@ -60,33 +60,7 @@ __all__ = [
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
-def assert_has(extractor: Extractor, state: State) -> None:
-    for index, convolution in zip(INDICES, extractor.convolutions.values(), strict=True):
-        assert torch.equal(convolution.weight, state[f"features.{index}.weight"])
-        assert torch.equal(convolution.bias, state[f"features.{index}.bias"])
-
-
-def refusal(read: Callable[..., object], *arguments: object, kind: type = FetchError) -> str:
-    with pytest.raises(kind) as caught:
-        read(*arguments)
-    message = str(caught.value)
-    assert message.splitlines() == [message]
-    return message
-
-
 # ---------------------------------------------------------------- the network
-
-
-def torchvision_features(state: State) -> torch.nn.Sequential:
-    """Torchvision's own VGG-19 with these weights."""
-    with torch.device("meta"):
-        features = vgg19(weights=None).features
-    plain = {name.removeprefix("features."): value for name, value in state.items()}
-    features.load_state_dict(plain, assign=True)
-    for module in features:
-        if isinstance(module, torch.nn.ReLU):
-            module.inplace = False
-    return features.eval()
 
 
 def test_the_convolutions_stand_where_torchvision_has_them():
@@ -130,7 +104,8 @@ def test_a_network_of_another_depth_is_refused(state):
     shallow = {name: value for name, value in state.items() if not name.startswith("features.34")}
     message = refusal(vgg_from_state_dict, VGG19, shallow, "vgg16.pth", kind=ExtractorError)
     assert message == (
-        "vgg16.pth has 15 convolutions; vgg19 has 16. It is another network; fetch the right file."
+        "vgg16.pth has weights of 15 layers; vgg19 has 16 convolutions. "
+        "It is another network; fetch the right file."
     )
 
 
@@ -139,8 +114,11 @@ def test_a_network_of_another_depth_is_refused(state):
     [
         ("features.10.weight", torch.zeros(256, 128, 5, 5), "(256, 128, 5, 5)"),
         ("features.10.bias", torch.zeros(1), "(1,)"),
-        ("features.10.bias", None, "nothing"),
-        ("features.10.bias", "text", "nothing"),
+        ("features.10.bias", None, "no tensor of floats"),
+        ("features.10.bias", "text", "no tensor of floats"),
+        ("features.10.bias", torch.zeros(256, dtype=torch.int64), "no tensor of floats"),
+        ("features.10.bias", torch.zeros(256).to_sparse(), "no tensor of floats"),
+        ("features.10.bias", torch.zeros(256, device="meta"), "no tensor of floats"),
     ],
 )
 def test_a_network_of_another_shape_is_refused(state, name, value, got):
@@ -246,13 +224,16 @@ def test_a_file_of_the_user_s_serves(world, weights, state, tmp_path):
     assert_has(provide_extractor("vgg19", weights=Path(mine)), state)
 
 
-def test_a_file_of_the_user_s_that_is_another_is_refused(world, weights, tmp_path):
+def test_a_damaged_file_under_the_published_name_is_refused(world, weights, tmp_path):
     world.publish(f"{unused_address()}/{weights.name}")
-    (tmp_path / "mine.pth").write_bytes(b"another")
-    message = refusal(fetch_vgg19, tmp_path / "mine.pth")
-    assert (
-        f"{tmp_path}/mine.pth has sha256 {hashlib.sha256(b'another').hexdigest()[:12]}…" in message
-    )
+    (tmp_path / weights.name).write_bytes(b"another")
+    digest = hashlib.sha256(b"another").hexdigest()
+    for message in (
+        refusal(fetch_vgg19, tmp_path / weights.name),
+        refusal(fetch_vgg19, None, str(tmp_path)),
+    ):
+        assert f"{tmp_path / weights.name} has sha256 {digest[:12]}…" in message
+        assert "fetch it again, or give another file another name" in message
 
 
 def test_a_file_of_the_user_s_that_is_missing_is_reported(world, weights, tmp_path):
@@ -352,7 +333,7 @@ def test_a_distilled_checkpoint_is_read_with_its_colours(checkpoint, distilled):
             torch.zeros(128, 64, 1, 1),
             "should have shape (128, 64, 3, 3); got (128",
         ),
-        ("conv51.bias", None, "conv51.bias should have shape (128,); got nothing"),
+        ("conv51.bias", None, "conv51.bias should have shape (128,); got no tensor of floats"),
         (
             "conv0.weight",
             torch.zeros(3, 3),

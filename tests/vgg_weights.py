@@ -12,8 +12,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from downloads import Server, unused_address
-from torchvision.models import VGG19_Weights
+from torchvision.models import VGG19_Weights, vgg19
 
+from nst.errors import FetchError
+from nst.network.extractor import Extractor
 from nst.network.vgg import VGG19, VGG19_16X
 
 # Where the convolutions stand in torchvision's `features`, between ReLUs and poolings.
@@ -44,6 +46,32 @@ def shapes_of(widths: tuple[tuple[int, ...], ...]) -> list[tuple[int, ...]]:
 def state() -> State:
     """A random VGG-19 as torchvision names it; without the classifier, which nobody reads."""
     return random_convolutions([f"features.{index}" for index in INDICES], shapes_of(VGG19.widths))
+
+
+def assert_has(extractor: Extractor, state: State) -> None:
+    for index, convolution in zip(INDICES, extractor.convolutions.values(), strict=True):
+        assert torch.equal(convolution.weight, state[f"features.{index}.weight"])
+        assert torch.equal(convolution.bias, state[f"features.{index}.bias"])
+
+
+def torchvision_features(state: State) -> torch.nn.Sequential:
+    """Torchvision's own VGG-19 with these weights."""
+    with torch.device("meta"):
+        features = vgg19(weights=None).features
+    plain = {name.removeprefix("features."): value for name, value in state.items()}
+    features.load_state_dict(plain, assign=True)
+    for module in features:
+        if isinstance(module, torch.nn.ReLU):
+            module.inplace = False
+    return features.eval()
+
+
+def refusal(read: Callable[..., object], *arguments: object, kind: type = FetchError) -> str:
+    with pytest.raises(kind) as caught:
+        read(*arguments)
+    message = str(caught.value)
+    assert message.splitlines() == [message]
+    return message
 
 
 def save_as_published(content: object, folder: Path) -> Path:

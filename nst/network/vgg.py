@@ -1,4 +1,4 @@
-"""VGG as an extractor: torchvision's ImageNet weights, and the same network distilled."""
+"""VGG as an extractor: torchvision's ImageNet weights, the user's own, or distilled ones."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -23,16 +26,18 @@ logger = logging.getLogger(__name__)
 
 PAUSES = (1, 3)  # seconds before each further attempt at a download
 OFFLINE = "extractor kmeans needs no weights, and vgg19_16x only a small file"
+CAFFE = ("d01eb7cb", "00b39a1b", "vgg_conv")  # in the names of published Caffe networks
 
 
 def fetch_vgg19(weights: Path | None = None, mirror: str | None = None) -> Extractor:
-    """Return VGG-19 with torchvision's ImageNet weights.
+    """Return VGG-19 with the weights in the file ``weights``, or with torchvision's.
 
-    They come from the file ``weights``, or from a mirror folder that holds the published file, or
-    are downloaded once into torch's own cache. The digest in the published name is checked.
+    Torchvision's come from a mirror folder that holds the published file, or are downloaded once
+    into torch's own cache. A file under the published name must have the sha256 in that name.
 
     Raises:
-        FetchError: the weights cannot be had, or are not the published ones.
+        FetchError: the weights cannot be read or fetched, or the published file is damaged.
+        ExtractorError: the file holds something else than a VGG-19.
     """
     from torchvision.models import VGG19_Weights  # noqa: PLC0415 - takes more than a second
 
@@ -40,7 +45,7 @@ def fetch_vgg19(weights: Path | None = None, mirror: str | None = None) -> Extra
 
 
 def fetch_vgg16(weights: Path | None = None, mirror: str | None = None) -> Extractor:
-    """Return VGG-16 with torchvision's ImageNet weights, from where ``fetch_vgg19`` looks too."""
+    """Return VGG-16 as ``fetch_vgg19`` returns VGG-19."""
     from torchvision.models import VGG16_Weights  # noqa: PLC0415 - takes more than a second
 
     return _fetch(VGG16, VGG16_Weights.IMAGENET1K_V1.url, weights, mirror)
@@ -49,7 +54,7 @@ def fetch_vgg16(weights: Path | None = None, mirror: str | None = None) -> Extra
 def _fetch(
     architecture: Architecture, url: str, weights: Path | None, mirror: str | None
 ) -> Extractor:
-    """Find or download a published file, check its digest, and take the convolutions."""
+    """Find or download a file of weights, check its sha256, and take the convolutions."""
     name = url.rsplit("/", 1)[-1]
     if mirror and "://" in mirror:
         url = f"{mirror.rstrip('/')}/{name}"
@@ -62,7 +67,7 @@ def _fetch(
         weights = Path(torch.hub.get_dir()) / "checkpoints" / name
         _ensure(url, weights)
     else:
-        _check_published_digest(weights, name)
+        architecture = _identify(architecture, weights, name)
     return vgg_from_state_dict(architecture, _load_state_dict(weights), str(weights))
 
 
@@ -107,13 +112,28 @@ def _download(url: str, weights: Path) -> None:
 
 
 def vgg_from_state_dict(
-    architecture: Architecture, state: Mapping[str, Tensor], source: str
+    architecture: Architecture, state: Mapping[Any, Any], source: str
 ) -> Extractor:
-    """Take the convolutions out of a torchvision state dict."""
-    indices = sorted(
-        int(match[1]) for key in state if (match := re.fullmatch(r"features\.(\d+)\.weight", key))
+    """Take the convolutions out of a state dict named as torchvision's, or as the paper's layers.
+
+    Raises:
+        ExtractorError: it has neither form, or another number or shape of convolutions.
+    """
+    for key in ("state_dict", "model"):
+        if isinstance(state.get(key), Mapping):
+            state = state[key]
+    keys = [key for key in state if isinstance(key, str)]
+    indices = (re.fullmatch(r"features\.([0-9]{1,3})\.weight", key) for key in keys)
+    names = [f"features.{index}" for index in sorted(int(match[1]) for match in indices if match)]
+    names = names or sorted(
+        key.removesuffix(".weight") for key in keys if re.fullmatch(r"conv\d_\d\.weight", key)
     )
-    names = [f"features.{index}" for index in indices]
+    if not names:
+        raise ExtractorError(
+            f"{source} has neither features.0.weight, torchvision's name, nor conv1_1.weight; it "
+            f"has {', '.join(map(str, islice(state, 3))) or 'nothing'}. Save the state dict of a "
+            f"{architecture.name} under these names; see config/README.md, Your own weights."
+        )
     return _fill(Extractor(architecture), state, names, source)
 
 
@@ -132,9 +152,11 @@ def vgg19_16x_from_file(path: Path) -> Extractor:
     return extractor
 
 
-def _load_state_dict(path: Path) -> Mapping[str, Any]:
+def _load_state_dict(path: Path) -> Mapping[Any, Any]:
     """Load tensors without running code that the file may hold."""
     try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, Mapping):
             raise TypeError(type(state).__name__)
@@ -142,7 +164,8 @@ def _load_state_dict(path: Path) -> Mapping[str, Any]:
         raise FetchError(f"{path} cannot be read ({error.strerror}); check the path") from error
     except Exception as error:  # a damaged pickle raises whatever it likes
         raise ExtractorError(
-            f"{path} is not a checkpoint of tensors ({type(error).__name__}); fetch it again"
+            f"{path} is not a checkpoint of tensors ({type(error).__name__}); fetch it again, or "
+            "save the network's state_dict()"
         ) from error
     return state
 
@@ -152,15 +175,24 @@ def _published_digest(name: str) -> str:
     return name.rsplit("-", 1)[-1].removesuffix(".pth")
 
 
-def _check_published_digest(path: Path, name: str) -> None:
-    """Compare a file with the digest that torchvision puts into its published name."""
-    expected, digest = _published_digest(name), _digest(path, name)
-    network = name.split("-", maxsplit=1)[0]
-    if not digest.startswith(expected):
+def _identify(architecture: Architecture, path: Path, published: str) -> Architecture:
+    """Name the origin of a file's weights, and report a file that is not torchvision's.
+
+    The origin leaves out the file's name: a renamed file must give the same fingerprints.
+    """
+    digest, expected = _digest(path, published), _published_digest(published)
+    if digest.startswith(expected):
+        return architecture
+    if path.name == published:
         raise FetchError(
-            f"{network}: {path} has sha256 {digest[:12]}…, but torchvision's weights begin with "
-            f"{expected}. It is damaged or another file; delete it and fetch {name} again."
+            f"{architecture.name}: {path} has sha256 {digest[:12]}…, but torchvision's weights "
+            f"begin with {expected}. It is damaged or another file: fetch it again, or give "
+            "another file another name."
         )
+    is_caffe = digest[:8] in CAFFE or any(part in path.name for part in CAFFE)
+    advice = "; a Caffe network needs input: caffe" if is_caffe else ""
+    logger.warning("%s is not torchvision's file: sha256 %s%s", path, digest, advice)
+    return replace(architecture, origin=f"a file with sha256 {digest}")
 
 
 def _digest(path: Path, name: str) -> str:
@@ -176,14 +208,14 @@ def _digest(path: Path, name: str) -> str:
 
 
 def _fill(
-    extractor: Extractor, state: Mapping[str, Any], names: list[str], source: str
+    extractor: Extractor, state: Mapping[Any, Any], names: list[str], source: str
 ) -> Extractor:
     """Copy the convolutions called ``names`` in ``state`` into the extractor, in order."""
     convolutions = list(extractor.convolutions.values())
     if len(names) != len(convolutions):
         raise ExtractorError(
-            f"{source} has {len(names)} convolutions; {extractor.architecture.name} has "
-            f"{len(convolutions)}. It is another network; fetch the right file."
+            f"{source} has weights of {len(names)} layers; {extractor.architecture.name} has "
+            f"{len(convolutions)} convolutions. It is another network; fetch the right file."
         )
     for name, convolution in zip(names, convolutions, strict=True):
         assert isinstance(convolution, nn.Conv2d)
@@ -192,17 +224,27 @@ def _fill(
 
 
 def _copy_convolution(
-    convolution: nn.Conv2d, state: Mapping[str, Any], name: str, source: str
+    convolution: nn.Conv2d, state: Mapping[Any, Any], name: str, source: str
 ) -> None:
     """Copy one convolution's weight and bias, insisting on the shape."""
     for part in ("weight", "bias"):
         target = getattr(convolution, part)
         value = state.get(f"{name}.{part}")
-        if not isinstance(value, torch.Tensor) or value.shape != target.shape:
-            got = tuple(value.shape) if isinstance(value, torch.Tensor) else "nothing"
+        if not _is_plain(value) or value.shape != target.shape:
+            got = tuple(value.shape) if _is_plain(value) else "no tensor of floats"
             raise ExtractorError(
                 f"{source}: {name}.{part} should have shape {tuple(target.shape)}; got {got}. "
                 "It is another network; fetch the right file."
             )
         with torch.no_grad():
             target.copy_(value)
+
+
+def _is_plain(value: Any) -> TypeGuard[Tensor]:
+    """Whether a value is a dense tensor of floats in memory, which alone can be copied."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value.is_floating_point()
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+    )
