@@ -8,7 +8,7 @@ import torch
 from conftest import random_image
 from torch.nn import functional
 
-from nst.config.octaves import content_taps, count, style_taps
+from nst.config.octaves import count, taps
 from nst.config.settings import Settings
 from nst.errors import ConfigError, ExtractorError
 from nst.method.resilience import make_cells
@@ -81,25 +81,32 @@ def test_an_octave_computes_only_what_is_asked_for_there(tiny, monkeypatch):
     assert asked == [((32, 48), ["relu1_1"]), ((8, 12), ["relu1_1", "relu2_1"])]
 
 
-def test_the_style_s_layers_are_at_all_octaves_with_their_share():
-    assert style_taps({"relu1_1": 1.0, "relu2_1": 3.0}, 1) == {"relu1_1": 1, "relu2_1": 3}
-    assert style_taps({"relu1_1": 1.0}, 4) == {
+def test_a_layer_is_at_all_octaves_with_its_share_at_each():
+    assert taps({"relu1_1": 1.0, "relu2_1": 3.0}, 1) == {"relu1_1": 1, "relu2_1": 3}
+    assert taps({"relu1_1": 1.0}, 4) == {
         **{"relu1_1": 0.25, "relu1_1@1": 0.25, "relu1_1@2": 0.25, "relu1_1@3": 0.25}
     }
 
 
-def test_a_content_layer_keeps_its_size_in_the_picture_while_that_grows():
+def test_a_layer_that_names_an_octave_is_at_that_one_only():
     weights = {"relu2_1@0": 1.0, "relu3_1@1": 2.0, "relu3_1@2": 4.0}
-    assert content_taps(weights, 3) == {"relu2_1": 1, "relu3_1@1": 2, "relu3_1@2": 4}
-    assert content_taps(weights, 2, 1) == {"relu2_1": 1, "relu3_1": 2, "relu3_1@1": 4}
-    assert content_taps(weights, 1, 2) == {"relu2_1": 1, "relu3_1": 6}
+    assert taps(weights, 3) == {"relu2_1": 1, "relu3_1@1": 2, "relu3_1@2": 4}
+    assert taps({"relu2_1": 1.0, "relu2_1@1": 2.0}, 2) == {"relu2_1": 0.5, "relu2_1@1": 2.5}
 
 
-def test_a_content_layer_that_names_no_octave_is_at_all_of_them():
-    weights = {"relu2_1": 1.0, "relu2_1@1": 2.0}
-    assert content_taps(weights, 1) == {"relu2_1": 1, "relu2_1@1": 2}
-    assert content_taps(weights, 2) == {"relu2_1": 0.5, "relu2_1@1": 2.5}
-    assert content_taps(weights, 2, 1) == {"relu2_1": 2.5, "relu2_1@1": 0.5}
+def test_a_layer_may_name_its_first_octave():
+    assert taps({"relu3_1@1+": 1.0}, 3) == {"relu3_1@1": 0.5, "relu3_1@2": 0.5}
+    assert taps({"relu3_1@0+": 1.0}, 2) == taps({"relu3_1": 1.0}, 2)
+    assert taps({"relu3_1@1+": 1.0}, 1) == {"relu3_1@1": 1.0}, "never left out"
+
+
+def test_a_layer_keeps_its_size_in_the_picture_while_that_grows():
+    weights = {"relu2_1@0": 1.0, "relu3_1@1": 2.0, "relu3_1@2": 4.0}
+    assert taps(weights, 2, 1) == {"relu2_1": 1, "relu3_1": 2, "relu3_1@1": 4}
+    assert taps(weights, 1, 2) == {"relu2_1": 1, "relu3_1": 6}
+    assert taps({"relu2_1": 1.0, "relu2_1@1": 2.0}, 2, 1) == {"relu2_1": 2.5, "relu2_1@1": 0.5}
+    assert taps({"relu3_1@1+": 1.0}, 2, 1) == {"relu3_1": 0.5, "relu3_1@1": 0.5}
+    assert taps({"relu3_1@1+": 1.0}, 1, 2) == {"relu3_1": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -123,9 +130,10 @@ def test_there_is_room_at_every_octave_for_the_content_s_layers_too():
     assert count(["relu2_1"], ["relu2_1"], size, size) == 4
     assert count(["relu2_1"], ["relu4_1"], size, size) == 2
     assert count(["relu2_1"], ["relu4_1@1"], size, size) == 4, "compared there alone"
+    assert count(["relu2_1"], ["relu4_1@1+"], size, size) == 2
     shallow = {"style_layers": {"relu2_1": 1}, "content_layers": {"relu4_1": 1}}
-    taps = Settings.from_mapping({"octaves": "auto", **shallow}).taps(size, size)
-    assert dict(taps.content) == {"relu4_1": 0.5, "relu4_1@1": 0.5}
+    found = Settings.from_mapping({"octaves": "auto", **shallow}).taps(size, size)
+    assert dict(found.content) == {"relu4_1": 0.5, "relu4_1@1": 0.5}
 
 
 def test_a_layer_of_weight_0_takes_no_room_and_is_not_looked_at():
@@ -139,9 +147,9 @@ def test_a_layer_of_weight_0_takes_no_room_and_is_not_looked_at():
 def test_a_stage_has_an_octave_less_for_each_halving():
     layers = {"style_layers": dict.fromkeys(STYLE, 1), "content_layers": {"relu3_1@1": 1}}
     settings = Settings.from_mapping({"octaves": 3, **layers})
-    taps = settings.taps((128, 96), (128, 96), halvings=1)
-    assert len(taps.style) == 2 * len(STYLE)
-    assert dict(taps.content) == {"relu3_1": 1}
+    found = settings.taps((128, 96), (128, 96), halvings=1)
+    assert len(found.style) == 2 * len(STYLE)
+    assert dict(found.content) == {"relu3_1": 1}
     assert len(settings.taps((32, 24), (32, 24), halvings=3).style) == len(STYLE)
 
 
@@ -194,9 +202,14 @@ def test_an_octave_that_there_is_not_is_refused(layer):
         Settings.from_mapping({"content_layers": {layer: 1}})
 
 
-def test_a_style_layer_with_an_octave_is_refused_with_the_remedy():
-    with pytest.raises(ConfigError, match="write relu3_1, and say how many with octaves"):
-        Settings.from_mapping({"style_layers": {"relu3_1@1": 1}})
+def test_a_style_layer_may_name_its_octaves_too():
+    layers = {"style_layers": {"relu1_1": 1, "relu3_1@1+": 3}, "content_layers": {"relu1_1": 1}}
+    settings = Settings.from_mapping({"octaves": 3, **layers})
+    third = pytest.approx(1 / 3)
+    assert dict(settings.taps((256, 192), (256, 192)).style) == {
+        **{"relu1_1": third, "relu1_1@1": third, "relu1_1@2": third},
+        **{"relu3_1@1": 1.5, "relu3_1@2": 1.5},
+    }
 
 
 @pytest.mark.parametrize("value", [0, 9, 1.5, True, "many", None])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import FrozenInstanceError, fields
 from types import MappingProxyType
 
@@ -9,16 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nst.config.octaves import LAYER
 from nst.config.settings import CHOICES, OF_ALL_POSITIONS, RANGES, UNLESS, WHOLE, Settings
 from nst.errors import ConfigError
 
 NAMES = [one.name for one in fields(Settings)]
 LAYERS = ("content_layers", "style_layers")
 
-STYLE_LAYER = re.compile(r"(conv|relu)[1-5]_[1-4]")  # without an octave
-
 layer_weights = st.dictionaries(
-    st.from_regex(STYLE_LAYER, fullmatch=True),
+    st.from_regex(LAYER, fullmatch=True),
     st.floats(0, 1e12) | st.integers(0, 10**12),
     min_size=1,
 ).filter(lambda weights: any(weights.values()))

@@ -107,11 +107,8 @@ def _used(settings: Settings) -> int:
 
 def _octaves(settings: Settings) -> float:
     """Return the pixels of all octaves together, at most, in units of the picture's."""
-    return (
-        1.0
-        if settings.octaves == 1 and not any("@" in one for one in settings.compared_layers[0])
-        else 4 / 3
-    )
+    named = any("@" in layer for layers in settings.compared_layers for layer in layers)
+    return 4 / 3 if named or settings.octaves != 1 else 1.0
 
 
 def _layers(used: int, settings: Settings) -> Sequence[tuple[int, int]]:

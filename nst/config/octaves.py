@@ -1,7 +1,7 @@
 """Octaves: a picture, the same at half its size, at a quarter, and so on, and its layers there.
 
-Layers are compared at all octaves of the run, so that one layer knows strokes of every size. A
-content layer may name its octave, as ``relu3_1@1`` for half the size, and is compared there alone.
+A layer is compared at all octaves of the run, so that it knows strokes of every size. A layer may
+name one octave, as ``relu3_1@1`` for half the size, or the first of several, as ``relu3_1@1+``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 MOST = 8
-LAYER = re.compile(rf"(?:conv|relu)[1-5]_[1-4](?:@[0-{MOST - 1}])?")
+LAYER = re.compile(rf"(?:conv|relu)[1-5]_[1-4](?:@[0-{MOST - 1}]\+?)?")
 POSITIONS = 8  # of the deepest layer, along the longer side at the smallest octave; see ``count``
 
 Size = tuple[int, int]
@@ -32,9 +32,9 @@ def at_octave(layer: str, octave: int) -> str:
 
 
 def split_octave(name: str) -> tuple[str, int]:
-    """Return a layer and the octave that it names, or 0."""
+    """Return a layer and the octave, or first octave, that it names; 0 if it names none."""
     layer, _, octave = name.partition("@")
-    return layer, int(octave or 0)
+    return layer, int(octave.rstrip("+") or 0)
 
 
 def count(
@@ -51,34 +51,31 @@ def count(
     positions = max(content) / 2 ** (deepest - 1)
     wanted = 1 + round(math.log2(max(positions / POSITIONS, 1)))
     shortest = min(*content, *style)
-    everywhere = max([deepest, *(_block(layer) for layer in content_layers if "@" not in layer)])
+    everywhere = max([deepest, *(_block(name) for name in content_layers if not _is_alone(name))])
     possible = 1 + math.floor(math.log2(max(shortest / 2**everywhere, 1)))
     return min(wanted, possible, MOST)
 
 
-def content_taps(weights: Mapping[str, float], octaves: int, halvings: int = 0) -> dict[str, float]:
-    """Return the layers at each octave, each with its part of the layer's weight.
+def taps(weights: Mapping[str, float], octaves: int, halvings: int = 0) -> dict[str, float]:
+    """Return the layers at each of their octaves, each with its part of the layer's weight.
 
-    One that names its octave is there alone. A picture that was halved so often lacks the first
-    ones, and shows them itself.
+    A picture that was halved ``halvings`` times lacks the first octaves: layers that name one of
+    these are compared in the picture itself.
     """
-    taps: dict[str, float] = {}
+    found: dict[str, float] = {}
     for name, weight in weights.items():
         layer, named = split_octave(name)
-        places = [max(0, named - halvings)] if "@" in name else range(octaves)
-        for octave in places:
+        first = max(0, named - halvings)
+        last = first if _is_alone(name) else max(first, octaves - 1)
+        for octave in range(first, last + 1):
             tap = at_octave(layer, octave)
-            taps[tap] = taps.get(tap, 0.0) + weight / len(places)
-    return taps
+            found[tap] = found.get(tap, 0.0) + weight / (last + 1 - first)
+    return found
 
 
-def style_taps(weights: Mapping[str, float], octaves: int) -> dict[str, float]:
-    """Return the layers at each octave, each with its part of the layer's weight."""
-    return {
-        at_octave(layer, octave): weight / octaves
-        for octave in range(octaves)
-        for layer, weight in weights.items()
-    }
+def _is_alone(name: str) -> bool:
+    """Tell whether a layer is compared at one octave only, which it names."""
+    return "@" in name and not name.endswith("+")
 
 
 def _block(layer: str) -> int:

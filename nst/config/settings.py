@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from nst.config import octaves as octave_names
-from nst.config.octaves import Size, Taps, content_taps, style_taps
+from nst.config.octaves import Size, Taps
 from nst.errors import ConfigError
 
 ALGORITHM_VERSION = 7
@@ -159,9 +159,10 @@ class Settings:
             number = octave_names.count(style_layers, content_layers, content, style)
         else:
             number = max(1, self.octaves - halvings)
-        return Taps(
-            content_taps(content_layers, number, halvings), style_taps(style_layers, number)
+        content_taps, style_taps = (
+            octave_names.taps(layers, number, halvings) for layers in (content_layers, style_layers)
         )
+        return Taps(content_taps, style_taps)
 
     @property
     def steps(self) -> int:
@@ -338,11 +339,6 @@ def _check_layers(name: str, weights: object) -> None:
     for layer, weight in weights.items():
         if not octave_names.LAYER.fullmatch(str(layer)):
             raise ConfigError(f"{name}: {layer!r} is not a layer; layers are named as relu4_2")
-        if name == "style_layers" and "@" in layer:
-            raise ConfigError(
-                f"style_layers: {layer!r} names an octave, but the style is compared at all of "
-                f"them; write {layer.partition('@')[0]}, and say how many with octaves"
-            )
         _check_range(f"{name}: the weight of {layer}", weight, 0.0, 1e12)
     if not any(weights.values()):
         raise ConfigError(f"{name}: all weights are 0; give at least one layer a positive weight")

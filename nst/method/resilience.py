@@ -193,5 +193,5 @@ def _layer_weight(settings: Settings, name: str) -> float:
     """Return a cell's weight for a layer named as in ``Parts.layers``, at any octave."""
     role, tap = name.split()
     weights = settings.content_layers if role == "content" else settings.style_layers
-    layer, octave = split_octave(tap)
-    return max(weights.get(one, 0.0) for one in (layer, f"{layer}@{octave}"))
+    layer, _ = split_octave(tap)
+    return max(weight for one, weight in weights.items() if split_octave(one)[0] == layer)
