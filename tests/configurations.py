@@ -33,6 +33,7 @@ def config(**changes: object) -> dict[str, object]:
         "octaves": 2,
         "tv_loss": "absolute_sum",
         "pooling": "max",
+        "padding": "native",
         "input": "unit",
         "image_size": 128,
         "size": "short_side",

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY, random_image
 from formulas import IMAGENET, SHAPED_AS_VGG19, as_extractor, caffe, imagenet, weights
 
+from nst.config.architecture import KMEANS
 from nst.errors import ExtractorError
 from nst.network.extractor import Extractor, file_digest, load_extractor, save_extractor
 from nst.network.provision import provide_extractor
@@ -31,9 +34,9 @@ def test_the_features_are_those_of_the_same_layers_applied_by_hand(tiny: Extract
 def test_nothing_is_computed_beyond_the_last_layer_asked_for(tiny: Extractor, monkeypatch):
     convolve = Extractor._convolve
 
-    def refuse(self, convolution, value):
-        assert convolution is not self.convolutions["conv2_1"], "conv2_1 was computed"
-        return convolve(self, convolution, value)
+    def refuse(self, name, convolution, value):
+        assert name != "conv2_1", "conv2_1 was computed"
+        return convolve(self, name, convolution, value)
 
     monkeypatch.setattr(Extractor, "_convolve", refuse)
     assert set(tiny(random_image(3), {"relu1_1", "conv1_2"})) == {"relu1_1", "conv1_2"}
@@ -60,6 +63,35 @@ def test_max_and_average_pooling_differ(tiny_file: Path):
     average = extractor(image, ["conv2_1"])["conv2_1"]
     maximum = extractor.adapted("max", "native")(image, ["conv2_1"])["conv2_1"]
     assert (average - maximum).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("native", ["zeros", "reflect"])
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (37, 51)])
+def test_a_mirror_at_the_border_is_seen_as_a_larger_picture_is(native, height, width):
+    image = random_image(8, height, width)
+    network = Extractor(replace(KMEANS, padding=native)).eval()
+    exact = ["conv1_1", "relu1_1", "relu1_2", "relu2_1"]
+    found = network.adapted("native", "native", padding="mirror")(image, [*exact, "relu2_2"])
+    larger = torch.from_numpy(np.pad(image, ((0, 0), (0, 0), (16, 16), (16, 16)), "symmetric"))
+    of_larger = network(larger, exact)
+    for layer in exact:
+        block = int(layer[4])
+        high, wide, margin = (side >> (block - 1) for side in (height, width, 16))
+        inside = of_larger[layer][..., margin : margin + high, margin : margin + wide]
+        torch.testing.assert_close(found[layer], inside)
+        assert found[layer].is_contiguous(memory_format=torch.channels_last)
+    assert found["relu2_2"].shape[2:] == (height // 2, width // 2)
+
+
+def test_a_mirror_is_asked_for_and_else_the_network_pads_as_it_was_made(tiny: Extractor):
+    image = random_image(9)
+    native, mirrored = (
+        tiny.adapted("native", "native", padding=padding)(image, ["relu1_1"])["relu1_1"]
+        for padding in ("native", "mirror")
+    )
+    assert torch.equal(native, tiny(image, ["relu1_1"])["relu1_1"])
+    assert not torch.equal(native, mirrored)
+    torch.testing.assert_close(native[..., 1:-1, 1:-1], mirrored[..., 1:-1, 1:-1])
 
 
 def test_a_saved_extractor_comes_back_the_same(tiny: Extractor, tiny_file: Path):

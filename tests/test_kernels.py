@@ -1,17 +1,19 @@
-"""Padding and pooling with gradients of their own: the same as torch's."""
+"""Padding, cropping and pooling with gradients of their own: the same as torch's."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from nst.network.kernels import average_pool, reflect
+from nst.network.kernels import average_pool, crop, mirror, reflect
 
 KERNELS = {
     reflect: lambda features: functional.pad(features, (1, 1, 1, 1), mode="reflect"),
     average_pool: lambda features: functional.avg_pool2d(features, 2),
 }
+INSIDE = (slice(1, -1), slice(0, 2))
 
 
 def features(*shape: int) -> torch.Tensor:
@@ -33,3 +35,21 @@ def test_a_kernel_computes_what_torch_s_does_and_its_gradient(kernel, shape):
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_the_gradient_of_a_kernel_is_that_of_finite_differences(kernel):
     assert torch.autograd.gradcheck(kernel, features(2, 2, 3, 4))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 5, 7), (2, 3, 4, 4), (1, 3, 1, 2), (1, 3, 3, 2)])
+def test_a_picture_is_continued_by_its_mirror_image(shape):
+    picture = features(*shape)
+    expected = np.pad(picture.detach().numpy(), ((0, 0), (0, 0), (4, 4), (4, 4)), "symmetric")
+    assert torch.equal(mirror(picture, 4), torch.from_numpy(expected))
+    assert torch.autograd.gradcheck(lambda one: mirror(one, 4), picture)
+    assert mirror(picture, 0) is picture
+
+
+def test_a_crop_and_its_gradient_are_a_slice_s_and_lie_channels_last():
+    value = features(2, 3, 5, 6)
+    assert torch.equal(crop(value, *INSIDE), value[..., INSIDE[0], INSIDE[1]])
+    (found,) = torch.autograd.grad(crop(value, *INSIDE).cos().sum(), value)
+    (expected,) = torch.autograd.grad(value[..., INSIDE[0], INSIDE[1]].cos().sum(), value)
+    assert torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=torch.channels_last)

@@ -388,7 +388,7 @@ HELD = {
     **{"content_loss": "content", "content_layers": "content"},
     **{"style_loss": "style", "style_layers": "style"},
     **{name: name for name in ("content_target", "octaves", "growth")},
-    **{name: name for name in ("pooling", "input", "style_fit", "start", "start_noise")},
+    **{name: name for name in ("pooling", "padding", "input", "style_fit", "start", "start_noise")},
     **{"size": "size", "image_size": "size", "coarse_stages": "size"},
     **{"optimiser": "optimiser", "iterations": "iterations", "clamp": "ends", "keep": "ends"},
     **dict.fromkeys(("learning_rate", "adam_beta1", "adam_beta2", "adam_epsilon"), "rates"),
@@ -408,6 +408,7 @@ def described(cell: Settings) -> dict[str, Any]:
         "octaves": cell.octaves,
         "growth": cell.growth,
         "pooling": cell.pooling,
+        "padding": cell.padding,
         "input": cell.input,
         "size": (cell.size, cell.image_size, cell.coarse_stages),
         "style_fit": cell.style_fit,
@@ -430,8 +431,8 @@ def test_a_preset_says_what_was_published(name):
 @pytest.mark.parametrize("name", sorted(set(RECIPES) - {"relative"}))
 def test_a_published_recipe_uses_nothing_that_came_later(name):
     cell = settings_of(name)
-    later = (cell.content_target, cell.octaves, cell.growth, cell.tv_weight)
-    assert later == ("content", 1, 0, 0)
+    later = (cell.content_target, cell.octaves, cell.growth, cell.tv_weight, cell.padding)
+    assert later == ("content", 1, 0, 0, "native")
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -10,7 +10,7 @@ from typing import Literal
 from nst.config.octaves import split_octave
 from nst.errors import ExtractorError
 
-Padding = Literal["zeros", "reflect", "replicate"]
+Padding = Literal["zeros", "reflect", "mirror"]
 Pooling = Literal["max", "average"]
 
 

@@ -15,7 +15,7 @@ from nst.config import octaves as octave_names
 from nst.config.octaves import Size, Taps
 from nst.errors import ConfigError
 
-ALGORITHM_VERSION = 7
+ALGORITHM_VERSION = 8
 """Raised by whoever changes what the same settings compute, so that old cells are not reused."""
 
 ContentLossName = Literal["relative", "half_sum", "mean"]
@@ -33,6 +33,7 @@ StyleLossName = Literal[
 TvLossName = Literal["mean_square", "absolute_sum"]
 ExtractorName = Literal["kmeans", "vgg19", "vgg19_16x", "vgg16"]
 PoolingName = Literal["native", "max", "average"]
+PaddingName = Literal["native", "mirror"]
 InputName = Literal["native", "imagenet", "unit", "caffe"]
 SizeName = Literal["long_side", "short_side", "exact"]
 StyleFitName = Literal["own", "content"]
@@ -79,6 +80,7 @@ class Settings:
     octaves: int | Literal["auto"] = 1
     extractor: ExtractorName = "kmeans"
     pooling: PoolingName = "native"
+    padding: PaddingName = "native"
     input: InputName = "native"
     image_size: int | tuple[int, int] = 256
     size: SizeName = "long_side"
@@ -221,6 +223,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tv_loss": get_args(TvLossName),
         "extractor": get_args(ExtractorName),
         "pooling": get_args(PoolingName),
+        "padding": get_args(PaddingName),
         "input": get_args(InputName),
         "size": get_args(SizeName),
         "style_fit": get_args(StyleFitName),

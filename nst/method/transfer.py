@@ -52,7 +52,7 @@ def transfer(
     shared = cells[0]
     device = next(extractor.parameters()).device
     dtype = DTYPES[choose_precision(shared.precision, device)]
-    network = extractor.adapted(shared.pooling, shared.input, dtype)
+    network = extractor.adapted(shared.pooling, shared.input, dtype, shared.padding)
     outcome = None
     for number, stage in enumerate(prepare_stages(images, shared, device)):  # small to large
         if state is not None and number < state.stage:

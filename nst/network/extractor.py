@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from nst.config.architecture import Architecture
 from nst.errors import ExtractorError
-from nst.network.kernels import average_pool, reflect
+from nst.network.kernels import average_pool, crop, mirror, reflect
 from nst.network.shapes import Float, Tensor
 from nst.system.files import write_atomically
 
@@ -30,6 +30,11 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of RGB in [0, 1]
 FILE_FORMAT = "nst-extractor-2"
+# With the padding ``mirror``: the picture is continued by so many pixels, and the first
+# convolutions, which use them up, are not padded. Padded features bend those next to them, which
+# showed as a fringe of one to three pixels.
+MIRRORED = 4
+UNPADDED = ("conv1_1", "conv1_2", "conv2_1")
 
 
 class Extractor(nn.Module):
@@ -46,10 +51,9 @@ class Extractor(nn.Module):
         self.convolutions = nn.ModuleDict()
         channels = 3
         widths = (width for block in architecture.widths for width in block)
+        mode = "zeros" if architecture.padding == "zeros" else "reflect"
         for name, width in zip(architecture.convolutions, widths, strict=True):
-            self.convolutions[name] = nn.Conv2d(
-                channels, width, 3, padding=1, padding_mode=architecture.padding
-            )
+            self.convolutions[name] = nn.Conv2d(channels, width, 3, padding=1, padding_mode=mode)
             channels = width
         self.normalise_input(IMAGENET_MEAN, IMAGENET_STD)
         self.requires_grad_(False)
@@ -62,17 +66,23 @@ class Extractor(nn.Module):
             self.input.bias.copy_(-torch.tensor(mean) * scale)  # type: ignore[union-attr]
 
     def adapted(
-        self, pooling: str, input_range: str, dtype: torch.dtype | None = None
+        self,
+        pooling: str,
+        input_range: str,
+        dtype: torch.dtype | None = None,
+        padding: str = "native",
     ) -> Extractor:
-        """Return this network with another pooling, input or precision, sharing what it can.
+        """Return this network with another pooling, padding, input or precision.
 
-        ``pooling`` is ``native``, ``max`` or ``average``. ``input_range`` is what the first
+        Weights are shared where possible. ``pooling`` is ``native``, ``max`` or ``average``;
+        ``padding`` is ``native`` or ``mirror``. ``input_range`` is what the first
         convolution gets: ``native``, as the network was made for; ``imagenet``, RGB minus the mean
         over the standard deviation of ImageNet; ``caffe``, BGR in [0, 255] minus its mean; or
         ``unit``, the recipe that leaves the normalisation out. The latter is defined for every
         network by what it does to one made for ``imagenet``, which then gets RGB in [0, 1].
         """
-        changes = {} if pooling == "native" else {"pooling": pooling}
+        chosen = {"pooling": pooling, "padding": padding}
+        changes = {name: value for name, value in chosen.items() if value != "native"}
         other = Extractor(replace(self.architecture, **changes))  # type: ignore[arg-type]
         other.convolutions = self.convolutions
         if dtype not in (None, self.dtype):
@@ -109,25 +119,29 @@ class Extractor(nn.Module):
         """
         self.architecture.check(layers, min(images.shape[-2:]))
         features = {}
-        for name, value in self._walk(images, layers):
+        for name, value, margin in self._walk(images, layers):
             if name in layers:
-                features[name] = value
+                features[name] = _without(value, margin)
             if len(features) == len(set(layers)):
                 break
         return features
 
-    def _walk(self, images: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
-        """Apply the network, handing out each layer as it is computed."""
+    def _walk(self, images: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor, int]]:
+        """Apply the network, handing out each layer as it is computed and its margin."""
+        margin = MIRRORED if self.architecture.padding == "mirror" else 0
+        pictures = mirror(images, margin)
         # Channels last is the layout of the fast kernels: in the other, this convolution takes
         # 30 times as long at 1024 px. The colours are normalised in the picture's own precision.
-        value = self.input(images.contiguous(memory_format=torch.channels_last)).to(self.dtype)
+        value = self.input(pictures.contiguous(memory_format=torch.channels_last)).to(self.dtype)
         for name, convolution in self.convolutions.items():
             if name.endswith("_1") and name != "conv1_1":
                 value = self._pool(value)
-            value = self._convolve(convolution, value)
-            yield name, value
+                margin //= 2
+            value = self._convolve(name, convolution, value)
+            margin = max(0, margin - 1)
+            yield name, value, margin
             value = functional.relu(value, inplace=name not in layers)
-            yield name.replace("conv", "relu"), value
+            yield name.replace("conv", "relu"), value, margin
 
     def _pool(self, value: Tensor) -> Tensor:
         """Halve the resolution."""
@@ -137,13 +151,24 @@ class Extractor(nn.Module):
             else average_pool(value)
         )
 
-    def _convolve(self, convolution: nn.Module, value: Tensor) -> Tensor:
+    def _convolve(self, name: str, convolution: nn.Module, value: Tensor) -> Tensor:
         """Apply a convolution with the network's padding."""
         assert isinstance(convolution, nn.Conv2d)
-        if self.architecture.padding == "reflect":
-            return functional.conv2d(reflect(value), convolution.weight, convolution.bias)
-        convolved: Tensor = convolution(value)
-        return convolved
+        padding = self.architecture.padding
+        if padding == "zeros":
+            convolved: Tensor = convolution(value)
+            return convolved
+        if padding == "reflect" or name not in UNPADDED:
+            value = reflect(value)
+        return functional.conv2d(value, convolution.weight, convolution.bias)
+
+
+def _without(features: Tensor, margin: int) -> Tensor:
+    """Return features without so many positions at each border, channels last."""
+    if not margin:
+        return features
+    inside = slice(margin, -margin)
+    return crop(features, inside, inside).contiguous(memory_format=torch.channels_last)
 
 
 def save_extractor(extractor: Extractor, path: Path) -> None:

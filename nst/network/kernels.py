@@ -1,4 +1,4 @@
-"""Padding and pooling whose gradients suit the channels-last layout.
+"""Padding, cropping and pooling whose gradients suit the channels-last layout.
 
 In bfloat16 on a CPU, torch's own gradients of a reflected border and of a mean of 2x2 each take up
 to as long as that of a convolution, in networks as small as ``kmeans`` and ``vgg19_16x``.
@@ -18,6 +18,26 @@ def reflect(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h+2 w+2"]:
     """Continue features by one position beyond each border, as in a mirror that stands on it."""
     padded: Tensor = _Reflect.apply(features)
     return padded
+
+
+def mirror(pictures: Float[Tensor, "b 3 h w"], margin: int) -> Float[Tensor, "b 3 _h _w"]:
+    """Continue pictures by their mirror image, ``margin`` px each way; the edge pixel repeats."""
+    for dimension in (2, 3):
+        missing = margin
+        while missing:  # more than once if a picture is narrower than the margin
+            length = pictures.shape[dimension]
+            step = min(missing, length)
+            before = pictures.narrow(dimension, 0, step).flip(dimension)
+            after = pictures.narrow(dimension, length - step, step).flip(dimension)
+            pictures = torch.cat([before, pictures, after], dimension)
+            missing -= step
+    return pictures
+
+
+def crop(features: Float[Tensor, "b c h w"], rows: slice, columns: slice) -> Tensor:
+    """Return rows and columns of features that lie channels last."""
+    cropped: Tensor = _Crop.apply(features, rows, columns)
+    return cropped
 
 
 def average_pool(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h//2 w//2"]:
@@ -44,6 +64,33 @@ class _Reflect(torch.autograd.Function):
         inner[..., 1, :].add_(folded[..., 0, :])
         inner[..., -2, :].add_(folded[..., -1, :])
         return inner
+
+
+class _Crop(torch.autograd.Function):
+    """A slice whose gradient lies channels last, too.
+
+    The gradient of torch's own slice would be contiguous; adding it to another then takes twice as
+    long as a convolution.
+    """
+
+    @staticmethod
+    def forward(context: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
+        """Slice."""
+        context.place = (..., rows, columns)
+        context.shape = features.shape
+        return features[..., rows, columns]
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Put the gradient between zeros."""
+        whole = torch.empty(
+            context.shape,
+            dtype=gradient.dtype,
+            device=gradient.device,
+            memory_format=torch.channels_last,
+        ).zero_()
+        whole[context.place] = gradient
+        return whole, None, None
 
 
 class _AveragePool(torch.autograd.Function):

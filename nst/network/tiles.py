@@ -17,6 +17,7 @@ import torch
 
 from nst.config.architecture import Architecture
 from nst.network.extractor import Extractor
+from nst.network.kernels import crop
 from nst.network.pyramid import octaves
 from nst.network.shapes import Float, Tensor
 
@@ -67,7 +68,7 @@ class Tile:
         """Return the tile's part of the features of what is seen of it."""
         halvings = _halvings(layer)
         inner = self.rows.inner(halvings), self.columns.inner(halvings)
-        return features if _is_all(features, *inner) else _Inner.apply(features, *inner)
+        return features if _is_all(features, *inner) else crop(features, *inner)
 
     def whole(self, layer: str) -> tuple[int, int]:
         """Return how many rows and columns of features the whole picture has in a layer."""
@@ -178,33 +179,6 @@ def _is_all(images: Tensor, rows: slice, columns: slice) -> bool:
     """Tell whether these are all rows and columns."""
     height, width = images.shape[-2:]
     return (rows, columns) == (slice(0, height), slice(0, width))
-
-
-class _Inner(torch.autograd.Function):
-    """Rows and columns of features that lie channels last, and so does the gradient.
-
-    That of torch's own slice would lie the other way, and adding it to another take twice as long
-    as a convolution.
-    """
-
-    @staticmethod
-    def forward(context: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
-        """Take them out."""
-        context.place = (..., rows, columns)
-        context.shape = features.shape
-        return features[..., rows, columns]
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """Put them back, between zeros."""
-        whole = torch.empty(
-            context.shape,
-            dtype=gradient.dtype,
-            device=gradient.device,
-            memory_format=torch.channels_last,
-        ).zero_()
-        whole[context.place] = gradient
-        return whole, None, None
 
 
 def _halvings(layer: str) -> int:
