@@ -98,5 +98,5 @@ def _install(environment: Path) -> None:
     for one in Path(sys.prefix).iterdir():
         if not one.name.startswith("."):
             (environment / one.name).symlink_to(one)
-    for mark in (".created", ".installed"):
+    for mark in (".created", ".installed", ".fetched"):
         (environment / mark).touch()

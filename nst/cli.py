@@ -26,7 +26,13 @@ from nst.commands.by_hand import (
 )
 from nst.config.addresses import checked_mirror
 from nst.config.presets import read_presets
-from nst.config.settings import ColoursName, ExtractorName, PrecisionName, Settings
+from nst.config.settings import (
+    ColoursName,
+    ExtractorName,
+    PrecisionName,
+    PublishedName,
+    Settings,
+)
 from nst.config.variants import Ratio
 from nst.errors import UserError
 
@@ -97,7 +103,8 @@ def stylize(
     extractor: Annotated[
         ExtractorName,
         typer.Option(
-            help="The network: kmeans needs no download, vgg19_16x a small one, vgg19 a large one."
+            help="The network: kmeans needs no download, vgg19_16x a small one, vgg16_hed one of "
+            "55 MB, vgg19 a large one."
         ),
     ] = DEFAULTS.extractor,
     weights: Annotated[
@@ -171,6 +178,28 @@ def stylize(
         f"style loss {cell.losses['style']:.3f}, {cell.seconds:.0f} s on {cell.device}"
     )
     console.print(Text(text), soft_wrap=True)  # as Text, so that no file name is read as markup
+
+
+@app.command()
+def fetch(
+    networks: Annotated[
+        list[PublishedName] | None,
+        typer.Argument(help="The networks to fetch; vgg16_hed if none is named."),
+    ] = None,
+    mirror: Annotated[
+        str | None, typer.Option(envvar="NST_MIRROR", help="A folder that holds the weights.")
+    ] = None,
+) -> None:
+    """Fetch NETWORKS once, so that later runs need no network connection.
+
+    Prints where each prepared file is.
+    """
+    from nst.network.provision import prepared_extractor  # noqa: PLC0415
+
+    for name in networks or ["vgg16_hed"]:
+        with console.status(f"fetching {name}"):
+            path = prepared_extractor(name, checked_mirror(mirror))
+        typer.echo(f"{name}: {path}")
 
 
 @app.command()

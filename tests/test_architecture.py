@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 
-from nst.config.settings import ExtractorName
+from nst.config.settings import ExtractorName, PublishedName
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nst"
@@ -30,7 +30,7 @@ SOURCES = [*FILES, *SCRIPTS]
 PACKAGES = {
     "": ("errors",),
     "system": (
-        *("disk_trouble", "files", "run_lock", "download"),
+        *("disk_trouble", "files", "run_lock", "download", "pip_download"),
         *("device_lock", "device", "machine"),
     ),
     "config": (
@@ -68,7 +68,7 @@ PACKAGES = {
     ),
     "network": (
         *("shapes", "tensors", "precision"),
-        *("kernels", "extractor", "pyramid", "tiles", "kmeans", "vgg", "provision"),
+        *("kernels", "extractor", "pyramid", "tiles", "kmeans", "vgg", "hed", "provision"),
     ),
     "method": (
         *("gradients", "losses", "distributions", "statistics", "regions", "observe", "objective"),
@@ -202,8 +202,9 @@ def test_every_script_belongs_to_a_rule():
 
 def test_the_workflow_knows_every_extractor():
     text = (ROOT / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
-    (found,) = re.findall(r'extractor="([\w|]+)"', text)
-    assert set(found.split("|")) == set(get_args(ExtractorName))
+    made, fetched = re.findall(r'(?:extractor|fetched)="([\w|]+)"', text)
+    assert {*made.split("|"), *fetched.split("|")} == set(get_args(ExtractorName))
+    assert set(get_args(PublishedName)) == set(get_args(ExtractorName)) - {"kmeans"}
 
 
 # ---------------------------------------------------------------- form

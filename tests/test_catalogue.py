@@ -22,7 +22,8 @@ __all__ = ["direct", "pauses", "serve"]  # fixtures
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 CATALOGUE = read_catalogue()
-SHIPPED = [entry for entry in CATALOGUE.values() if not entry.source.startswith("https:")]
+HERE = ("scikit-image:", "resources:")
+SHIPPED = [entry for entry in CATALOGUE.values() if entry.source.startswith(HERE)]
 PUBLISHED = [entry for entry in CATALOGUE.values() if entry.source.startswith("https:")]
 
 
@@ -42,8 +43,8 @@ def test_a_row_is_complete(row):
         assert row[column] == row[column].strip()
     assert re.fullmatch(r"[0-9a-f]{64}", row["sha256"])
     assert re.fullmatch(r"[a-z0-9_]+", row["name"]), "safe in paths and easy to type"
-    assert re.fullmatch(r"[a-z0-9_]+\.[a-z]+", row["file"])
-    assert row["source"].startswith(("https://", "scikit-image:", "resources:"))
+    assert re.fullmatch(r"[a-z0-9_]+[a-z0-9_.-]*\.[a-z]+", row["file"])
+    assert row["source"].startswith(("https://", "pip:", *HERE))
 
 
 @pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.name)

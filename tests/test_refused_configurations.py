@@ -85,7 +85,7 @@ MISTAKES = {
     "yes for a seed": ({"seed": True}, ("seed must be", "whole number", "got true")),
     "an unknown extractor": (
         {"extractor": "resnet"},
-        ("extractor must be", "one of kmeans, vgg19, vgg19_16x, vgg16", 'got "resnet"'),
+        ("extractor must be", "one of kmeans, vgg19, vgg19_16x, vgg16, vgg16_hed", 'got "resnet"'),
     ),
     "an unknown device": (
         {"device": "gpu"},

@@ -412,7 +412,7 @@ def test_a_file_named_by_the_user_must_be_the_one(cell, results):
 
 def test_an_extractor_that_is_gone_is_asked_for(cell, results, monkeypatch):
     monkeypatch.setattr(
-        "nst.cells.sources.provide_extractor", lambda name, **_: Extractor(TINY).eval()
+        "nst.network.provision.provide_extractor", lambda name, **_: Extractor(TINY).eval()
     )
     (results / "extractors/kmeans.safetensors").unlink()
     message = unchecked(cell)

@@ -12,8 +12,8 @@ from nst.cells.pair import Pair
 from nst.config.composition import Composition
 from nst.errors import CellError, UserError
 from nst.imaging.images import load_image, pixel_digest
-from nst.network.extractor import file_digest, save_extractor
-from nst.network.provision import provide_extractor
+from nst.network.extractor import file_digest
+from nst.network.provision import extractor_file
 
 SHOWN = 12  # characters of a digest in a message
 
@@ -151,11 +151,9 @@ def _extractor(cell: Cell, given: Given, results: Path) -> Path | None:
 
 
 def _made(cell: Cell, given: Given, images: tuple[Path, Path], folder: Path) -> Path:
-    """Make the extractor as ``nst stylize`` does, which keeps none, and see if it is the one."""
+    """Make or fetch the extractor as ``nst stylize`` does, and see if it is the one."""
     name = cell.settings.extractor
-    path = folder / "extractor.safetensors"
-    made = provide_extractor(name, images=images, seed=cell.settings.seed, mirror=given.mirror)
-    save_extractor(made, path)
+    path = extractor_file(name, folder, images=images, seed=cell.settings.seed, mirror=given.mirror)
     if file_digest(path) == cell.extractor_digest:
         return path
     fitted = " fitted to these two images on this machine" if name == "kmeans" else ""

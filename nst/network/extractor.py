@@ -191,14 +191,33 @@ def load_extractor(path: Path) -> Extractor:
     Raises:
         ExtractorError: the file is missing, damaged or of another kind.
     """
+    architecture, tensors = _read(path)
+    extractor = Extractor(architecture)
+    try:
+        extractor.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+    return extractor.eval()
+
+
+def check_extractor(path: Path) -> Architecture:
+    """Check an extractor's file, as ``load_extractor`` does, and return what it holds.
+
+    Raises:
+        ExtractorError: the file is missing, damaged or of another kind.
+    """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
+    """Read the architecture and the tensors of an extractor's file, and check their digest."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["nst"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header.pop("sha256") != _digest(header, tensors):
             raise ValueError("it does not hold what was written")
-        extractor = Extractor(_architecture(header))
-        extractor.load_state_dict(tensors)
+        return _architecture(header), tensors
     except (
         OSError,
         AttributeError,
@@ -208,11 +227,15 @@ def load_extractor(path: Path) -> Extractor:
         RuntimeError,
         safetensors.SafetensorError,
     ) as error:
-        raise ExtractorError(
-            f"{path} is not an extractor file of this version ({error}). "
-            "Delete it; the next run makes it again."
-        ) from error
-    return extractor.eval()
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ExtractorError:
+    """Say that a file holds no extractor."""
+    return ExtractorError(
+        f"{path} is not an extractor file of this version ({error}). "
+        "Delete it; the next run makes it again."
+    )
 
 
 def _architecture(header: Mapping[str, object]) -> Architecture:

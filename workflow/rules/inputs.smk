@@ -55,6 +55,27 @@ rule compose_style:
         "../scripts/compose_style.py"
 
 
+rule fetch_extractor:
+    input:
+        weights_of_user,
+    output:
+        "results/extractors/{fetched}.safetensors",
+    log:
+        "results/logs/fetch_extractor/{fetched}.log",
+    # What cannot be had is to be found before any long job starts.
+    priority: 10
+    # On a cluster it runs where Snakemake does: compute nodes often have no internet.
+    localrule: True
+    conda:
+        "../envs/nst.yaml"
+    params:
+        algorithm=ALGORITHM_VERSION,
+    message:
+        "Fetch the extractor {wildcards.fetched}"
+    script:
+        "../scripts/fetch_extractor.py"
+
+
 rule make_extractor:
     input:
         extractor_input,

@@ -1,4 +1,4 @@
-"""Fit, fetch or read the run's extractor, and write it in the form that the jobs read."""
+"""Fit or read the run's extractor, and write it in the form that the jobs read."""
 
 from pathlib import Path
 

@@ -1,0 +1,14 @@
+"""Fetch the run's extractor, or read the user's weights, and write the form that the jobs read."""
+
+from pathlib import Path
+
+from nst.commands.job import find_mirror, job
+from nst.network.provision import deliver_extractor
+
+with job(snakemake.log[0], snakemake.input):
+    deliver_extractor(
+        snakemake.wildcards.fetched,
+        Path(snakemake.output[0]),
+        weights=Path(snakemake.input[0]) if snakemake.input else None,
+        mirror=find_mirror(snakemake.config),
+    )
