@@ -27,11 +27,12 @@ from nst.commands.by_hand import (
 from nst.config.addresses import checked_mirror
 from nst.config.presets import read_presets
 from nst.config.settings import (
+    PUBLISHED,
     ColoursName,
     ExtractorName,
     PrecisionName,
-    PublishedName,
     Settings,
+    as_published,
 )
 from nst.config.variants import Ratio
 from nst.errors import UserError
@@ -183,8 +184,8 @@ def stylize(
 @app.command()
 def fetch(
     networks: Annotated[
-        list[PublishedName] | None,
-        typer.Argument(help="The networks to fetch; vgg16_hed if none is named."),
+        list[str] | None,
+        typer.Argument(help=f"Some of {', '.join(PUBLISHED)}; vgg16_hed if none is named."),
     ] = None,
     mirror: Annotated[
         str | None, typer.Option(envvar="NST_MIRROR", help="A folder that holds the weights.")
@@ -196,7 +197,7 @@ def fetch(
     """
     from nst.network.provision import prepared_extractor  # noqa: PLC0415
 
-    for name in networks or ["vgg16_hed"]:
+    for name in map(as_published, networks or ["vgg16_hed"]):
         with console.status(f"fetching {name}"):
             path = prepared_extractor(name, checked_mirror(mirror))
         typer.echo(f"{name}: {path}")

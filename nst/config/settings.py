@@ -34,6 +34,7 @@ TvLossName = Literal["mean_square", "absolute_sum"]
 ExtractorName = Literal["kmeans", "vgg19", "vgg19_16x", "vgg16", "vgg16_hed"]
 PublishedName = Literal["vgg16_hed", "vgg19_16x", "vgg19", "vgg16"]
 """The extractors whose weights are fetched."""
+PUBLISHED: tuple[PublishedName, ...] = get_args(PublishedName)
 PoolingName = Literal["native", "max", "average"]
 PaddingName = Literal["native", "mirror"]
 InputName = Literal["native", "imagenet", "unit", "caffe"]
@@ -235,6 +236,18 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "precision": get_args(PrecisionName),
     }
 )
+
+
+def as_published(name: str) -> PublishedName:
+    """Return the name of a published extractor.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    for one in PUBLISHED:
+        if one == name:
+            return one
+    raise ConfigError(f"a network to fetch must be one of {', '.join(PUBLISHED)}; got {name!r}")
 
 
 def _check(name: str, value: object) -> None:
