@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,10 +130,11 @@ def stylize_by_hand(
     Raises:
         UserError: an input cannot be used, or the cell failed; nothing is written then.
     """
-    # Here, since torch takes a second to load and --help should not.
-    from nst.cells.pair import Pair, Wanted, stylize_pair  # noqa: PLC0415
-    from nst.network.provision import extractor_file  # noqa: PLC0415
-    from nst.system.device import reserve_device  # noqa: PLC0415
+    # Here, since torch takes seconds to load and --help should not.
+    with _uncollected():
+        from nst.cells.pair import Pair, Wanted, stylize_pair  # noqa: PLC0415
+        from nst.network.provision import extractor_file  # noqa: PLC0415
+        from nst.system.device import reserve_device  # noqa: PLC0415
 
     styles = list(dict.fromkeys(part.image for part in inputs.style.parts))
     content, style = inputs.content.stem, " + ".join(one.stem for one in styles)
@@ -162,3 +165,15 @@ def stylize_by_hand(
         written = form.deep(picture) if form else None
         write_atomically(output, (written or picture).read_bytes())
     return cell
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Put off the collection of garbage: it takes a tenth of the time in which torch loads."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
