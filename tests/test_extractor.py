@@ -71,7 +71,7 @@ def test_a_mirror_at_the_border_is_seen_as_a_larger_picture_is(native, height, w
     image = random_image(8, height, width)
     network = Extractor(replace(KMEANS, padding=native)).eval()
     exact = ["conv1_1", "relu1_1", "relu1_2", "relu2_1"]
-    found = network.adapted("native", "native", padding="mirror")(image, [*exact, "relu2_2"])
+    found = network.adapted("native", "native", padding="symmetric")(image, [*exact, "relu2_2"])
     larger = torch.from_numpy(np.pad(image, ((0, 0), (0, 0), (16, 16), (16, 16)), "symmetric"))
     of_larger = network(larger, exact)
     for layer in exact:
@@ -87,7 +87,7 @@ def test_a_mirror_is_asked_for_and_else_the_network_pads_as_it_was_made(tiny: Ex
     image = random_image(9)
     native, mirrored = (
         tiny.adapted("native", "native", padding=padding)(image, ["relu1_1"])["relu1_1"]
-        for padding in ("native", "mirror")
+        for padding in ("native", "symmetric")
     )
     assert torch.equal(native, tiny(image, ["relu1_1"])["relu1_1"])
     assert not torch.equal(native, mirrored)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nst.network.kernels import average_pool, crop, mirror, reflect
+from nst.network.kernels import average_pool, crop, pad_symmetric, reflect
 
 KERNELS = {
     reflect: lambda features: functional.pad(features, (1, 1, 1, 1), mode="reflect"),
@@ -41,9 +41,9 @@ def test_the_gradient_of_a_kernel_is_that_of_finite_differences(kernel):
 def test_a_picture_is_continued_by_its_mirror_image(shape):
     picture = features(*shape)
     expected = np.pad(picture.detach().numpy(), ((0, 0), (0, 0), (4, 4), (4, 4)), "symmetric")
-    assert torch.equal(mirror(picture, 4), torch.from_numpy(expected))
-    assert torch.autograd.gradcheck(lambda one: mirror(one, 4), picture)
-    assert mirror(picture, 0) is picture
+    assert torch.equal(pad_symmetric(picture, 4), torch.from_numpy(expected))
+    assert torch.autograd.gradcheck(lambda one: pad_symmetric(one, 4), picture)
+    assert pad_symmetric(picture, 0) is picture
 
 
 def test_a_crop_and_its_gradient_are_a_slice_s_and_lie_channels_last():

@@ -29,7 +29,7 @@ THIN = {  # as deep as the real ones
     name: replace(one, widths=tuple((6,) * len(block) for block in one.widths))
     for name, one in ARCHITECTURES.items()
 }
-THIN["mirrored"] = replace(THIN["vgg16"], padding="mirror")
+THIN["symmetric"] = replace(THIN["vgg16"], padding="symmetric")
 ADDED_UP = sorted(set(StyleLossName.__args__) - OF_ALL_POSITIONS)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from nst.config.octaves import split_octave
 from nst.errors import ExtractorError
 
-Padding = Literal["zeros", "reflect", "mirror"]
+Padding = Literal["zeros", "reflect", "symmetric"]
 Pooling = Literal["max", "average"]
 
 

@@ -36,7 +36,7 @@ PublishedName = Literal["vgg16_hed", "vgg19_16x", "vgg19", "vgg16"]
 """The extractors whose weights are fetched."""
 PUBLISHED: tuple[PublishedName, ...] = get_args(PublishedName)
 PoolingName = Literal["native", "max", "average"]
-PaddingName = Literal["native", "mirror"]
+PaddingName = Literal["native", "symmetric"]
 InputName = Literal["native", "imagenet", "unit", "caffe"]
 SizeName = Literal["long_side", "short_side", "exact"]
 StyleFitName = Literal["own", "content"]

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from nst.config.architecture import Architecture
 from nst.errors import ExtractorError
-from nst.network.kernels import average_pool, crop, mirror, reflect
+from nst.network.kernels import average_pool, crop, pad_symmetric, reflect
 from nst.network.shapes import Float, Tensor
 from nst.system.files import write_atomically
 
@@ -30,10 +30,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of RGB in [0, 1]
 FILE_FORMAT = "nst-extractor-2"
-# With the padding ``mirror``: the picture is continued by so many pixels, and the first
-# convolutions, which use them up, are not padded. Padded features bend those next to them, which
-# showed as a fringe of one to three pixels.
-MIRRORED = 4
+# Symmetric padding continues the picture by its mirror image and leaves the first convolutions,
+# which use these pixels up, unpadded. Padded features distort their neighbours: a fringe of one to
+# three pixels.
+CONTINUED = 4  # px
 UNPADDED = ("conv1_1", "conv1_2", "conv2_1")
 
 
@@ -78,7 +78,7 @@ class Extractor(nn.Module):
         """Return this network with another pooling, padding, input or precision.
 
         Weights are shared where possible. ``pooling`` is ``native``, ``max`` or ``average``;
-        ``padding`` is ``native`` or ``mirror``. ``input_range`` is what the first
+        ``padding`` is ``native`` or ``symmetric``. ``input_range`` is what the first
         convolution gets: ``native``, as the network was made for; ``imagenet``, RGB minus the mean
         over the standard deviation of ImageNet; ``caffe``, BGR in [0, 255] minus its mean; or
         ``unit``, the recipe that leaves the normalisation out. The latter is defined for every
@@ -131,8 +131,8 @@ class Extractor(nn.Module):
 
     def _walk(self, images: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor, int]]:
         """Apply the network, handing out each layer as it is computed and its margin."""
-        margin = MIRRORED if self.architecture.padding == "mirror" else 0
-        pictures = mirror(images, margin)
+        margin = CONTINUED if self.architecture.padding == "symmetric" else 0
+        pictures = pad_symmetric(images, margin)
         # Channels last is the layout of the fast kernels: in the other, this convolution takes
         # 30 times as long at 1024 px. The colours are normalised in the picture's own precision.
         value = self.input(pictures.contiguous(memory_format=torch.channels_last)).to(self.dtype)

@@ -20,7 +20,7 @@ def reflect(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h+2 w+2"]:
     return padded
 
 
-def mirror(pictures: Float[Tensor, "b 3 h w"], margin: int) -> Float[Tensor, "b 3 _h _w"]:
+def pad_symmetric(pictures: Float[Tensor, "b 3 h w"], margin: int) -> Float[Tensor, "b 3 _h _w"]:
     """Continue pictures by their mirror image, ``margin`` px each way; the edge pixel repeats."""
     for dimension in (2, 3):
         missing = margin
