@@ -81,7 +81,7 @@ class Settings:
     content_layers: Mapping[str, float] = field(default_factory=lambda: CONTENT_LAYERS)
     style_layers: Mapping[str, float] = field(default_factory=lambda: STYLE_LAYERS)
     octaves: int | Literal["auto"] = 1
-    extractor: ExtractorName = "kmeans"
+    extractor: ExtractorName = "vgg16_hed"
     pooling: PoolingName = "native"
     padding: PaddingName = "native"
     input: InputName = "native"
