@@ -32,7 +32,8 @@ UNREACHABLE = re.compile(
 )
 # The place that an error of the network is wrapped in, up to what it says.
 WRAPPED = re.compile(r".*(?:Failed to establish a new connection: |Caused by \w+\()|^\w+Error\(")
-LAST_WORD = re.compile(r"(?:×|ERROR:) (?P<said>(?!Exception:).+)", re.IGNORECASE)
+LAST_WORD = re.compile(r"^\s*(?:×|ERROR:|error:) (?!Exception:)(.+)", re.MULTILINE)
+DEFECT = re.compile(r"^([\w.]*(?:Error|Exception)\b.*)", re.MULTILINE)  # how a traceback ends
 
 
 class PipError(Exception):
@@ -97,5 +98,5 @@ def _cause(status: int, said: str) -> str:
         # Of several indices, most lack the package; the one that cannot be reached may have it.
         reached = [one for one in reasons if not one.startswith("404 ")]
         return WRAPPED.sub("", (reached or reasons)[-1]).rstrip("')\"")
-    last = [one["said"] for one in LAST_WORD.finditer(said)]
+    last = LAST_WORD.findall(said) or DEFECT.findall(said)
     return last[-1] if last else f"pip ended with the status {status} and gave no reason"

