@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -111,7 +112,7 @@ def test_it_is_vgg_16_with_other_borders():
 
 def test_the_features_are_those_of_keras_s_kernels_on_caffe_s_colours(wheel, arrays):
     """Computed again by NumPy, in its own layout: height, width, channels."""
-    image = random_image(1, 24, 32)
+    image = random_image(1, 32, 48)
     value = 255 * image[0].double().numpy().transpose(1, 2, 0)[:, :, ::-1] - np.array(BGR_MEAN)
     ours = vgg16_hed_from_wheel(wheel)(image, SMALL.layers)
     for block, widths in enumerate(SMALL.widths[:3], start=1):
@@ -349,8 +350,13 @@ def grid(tmp_path) -> Path:
 def test_a_run_fetches_it_where_snakemake_runs_and_before_the_rest(grid):
     plan = snakemake(grid, "--dry-run")
     assert plan.returncode == 0, plan.stdout
-    assert "localrule fetch_extractor:" in plan.stdout
+    assert "Job stats" in plan.stdout
+    assert re.search(r"^fetch_extractor +1$", plan.stdout, re.MULTILINE)
     assert "make_extractor" not in plan.stdout
+    rules = (ROOT / "workflow/rules/inputs.smk").read_text("utf-8")
+    rule = rules.partition("rule fetch_extractor:")[2].partition("\nrule ")[0]
+    assert "localrule: True" in rule
+    assert "priority: 10" in rule
 
 
 @pytest.mark.slow
