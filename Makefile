@@ -51,7 +51,7 @@ WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-r
 test: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest $(WORKERS) -m "not slow"
 
-test-all: $(VENV)/.installed-test
+test-all: $(VENV)/.installed-test $(VENV)/.fetched
 	$(VENV)/bin/python -m pytest $(WORKERS)
 
 check: lint test

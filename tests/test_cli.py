@@ -57,7 +57,8 @@ def nst(capsys):
     return run
 
 
-STYLIZE = ("stylize", "photo.jpg", "painting.png", "--size", 64, "--iterations", 2)
+KMEANS = ("--extractor", "kmeans")
+STYLIZE = ("stylize", "photo.jpg", "painting.png", "--size", 64, "--iterations", 2, *KMEANS)
 
 
 # ---------------------------------------------------------------- help
@@ -186,7 +187,7 @@ def test_the_options_are_the_settings(nst):
     status, _, err = nst(
         *("stylize", "photo.jpg", "painting.png", "-s", 48, "-n", 3, "-r", "2.5e-1"),
         *("--style-scale", 0.5, "--start", "noise", "--optimiser", "adam", "--seed", 7),
-        *("--device", "cpu"),
+        *("--device", "cpu", *KMEANS),
     )
     assert status == 0, err
     settings = read_record(Path("stylized.png"))["settings"]

@@ -22,6 +22,7 @@ CONFIG = {
     "layers": {"all": {"content": {"relu3_1": 1}, "style": {"relu1_1": 1, "relu2_1": 1}}},
     "image_size": 48,
     "iterations": 3,
+    "extractor": "kmeans",
     "kmeans": {"images": ["a cat", "great_wave_study"]},
 }
 PAIRS = ("a cat/nuit étoilée", "a cat/great_wave_study")

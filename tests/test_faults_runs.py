@@ -40,6 +40,7 @@ def config() -> dict:
         "image_size": 64,
         "iterations": 40,
         "precision": "float32",
+        "extractor": "kmeans",
         "kmeans": {"images": ["night"]},  # fitted anew takes longer than all the rest
     }
 

@@ -104,9 +104,9 @@ def pip(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- what is read
 
 
-def test_it_is_vgg_16_with_other_borders():
+def test_it_is_vgg_16_with_other_weights():
     assert VGG16_HED.widths == VGG16.widths
-    assert (VGG16_HED.padding, VGG16_HED.pooling) == ("reflect", "max")
+    assert (VGG16_HED.padding, VGG16_HED.pooling) == (VGG16.padding, VGG16.pooling)
     assert "HED" in VGG16_HED.origin
 
 
@@ -121,7 +121,7 @@ def test_the_features_are_those_of_keras_s_kernels_on_caffe_s_colours(wheel, arr
             value = value.reshape(height // 2, 2, width // 2, 2, channels).max((1, 3))
         for number in range(len(widths)):
             group = f"block{block}/layers/conv2d{f'_{number}' if number else ''}/vars"
-            padded = np.pad(value, ((1, 1), (1, 1), (0, 0)), mode="reflect")
+            padded = np.pad(value, ((1, 1), (1, 1), (0, 0)))
             windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (0, 1))
             kernel = arrays[f"{group}/0"].astype(float)
             value = np.einsum("hwcij,ijco->hwo", windows, kernel) + arrays[f"{group}/1"]

@@ -26,6 +26,7 @@ CONFIG = {
     "image_size": 48,
     "iterations": 2,
     "growth": 0,
+    "extractor": "kmeans",
     "kmeans": {"images": ["art"]},
 }
 HERE = SOURCE.replace("/path/to/nst", str(ROOT))

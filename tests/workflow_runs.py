@@ -30,6 +30,7 @@ def small_config() -> dict:
         "layers": LAYERS,
         "image_size": 48,
         "iterations": 3,
+        "extractor": "kmeans",
         "kmeans": {"images": ["a cat", "great_wave_study"]},
     }
 

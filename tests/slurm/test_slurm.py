@@ -227,6 +227,7 @@ def configure(folder: Path, **changes: object) -> None:
         "layers": {"all": LAYERS["all"]},
         "image_size": 48,
         "iterations": 3,
+        "extractor": "kmeans",
         "kmeans": {"images": ["a cat", "wave"]},
         "precision": "float32",  # not a race of two
     }
