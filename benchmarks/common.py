@@ -31,9 +31,9 @@ from nst.system.machine import processor  # noqa: E402
 DEVICE = choose_device("auto")  # with what it sets, as in a job
 
 
-def random_vgg19(seed: int = 0) -> Extractor:
-    """Return VGG-19 with He's random weights: as fast as the real one, and needs no download."""
-    extractor = Extractor(VGG19).eval()
+def random_network(architecture: Architecture, seed: int = 0) -> Extractor:
+    """Return a network with He's random weights: as fast as the real one, without a download."""
+    extractor = Extractor(architecture).eval()
     generator = torch.Generator().manual_seed(seed)
     for convolution in convolutions(extractor).values():
         deviation = (2 / convolution.weight[0].numel()) ** 0.5
@@ -41,6 +41,11 @@ def random_vgg19(seed: int = 0) -> Extractor:
         convolution.weight.copy_(noise * deviation)
         bias_of(convolution).zero_()
     return extractor
+
+
+def random_vgg19(seed: int = 0) -> Extractor:
+    """Return VGG-19 with random weights."""
+    return random_network(VGG19, seed)
 
 
 def convolutions(extractor: Extractor) -> dict[str, nn.Conv2d]:

@@ -1,10 +1,12 @@
 """How near the optimisation comes to what the machine can do.
 
-The bound is the time of VGG-19's convolutions alone, forward and with the gradient to their input,
-each timed by itself in the precision and layout that ``nst`` takes. Everything else of an
-evaluation, pooling, ReLU, Gram matrices, losses and the optimiser, is what the bound leaves out.
+The bound is the time of the convolutions alone, forward and with the gradient to their input, each
+timed by itself in the precision and layout that ``nst`` takes. Everything else of a step (pooling,
+ReLU, statistics, losses, the optimiser) is what the bound leaves out. Measured for VGG-19 with Gram
+matrices, and for the recipe ``relative`` with VGG-16 at each of ``--recipe-sizes``.
 
     python benchmarks/limit.py
+    python benchmarks/limit.py --recipe-sizes 256 512 1024
 """
 
 from __future__ import annotations
@@ -13,59 +15,114 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-from common import DEVICE, convolutions, random_vgg19, save_report, studies, synchronise
+from common import (
+    DEVICE,
+    convolutions,
+    random_network,
+    save_report,
+    studies,
+    style_of,
+    synchronise,
+)
 from torch.utils.benchmark import Timer
 
+from nst.config.architecture import VGG16_HED, VGG19
+from nst.config.geometry import content_size, style_size
+from nst.config.octaves import split_octave
+from nst.config.presets import read_presets
 from nst.config.settings import Settings
 from nst.method.resilience import make_cells
+from nst.network.extractor import Extractor
 from nst.network.precision import DTYPES, choose_precision
+
+GRAM = {"extractor": "vgg19"}
+RECIPE = {**read_presets()["relative"].settings, "growth": 0, "extractor": "vgg16_hed"}
 
 
 def main() -> None:
-    """Time the convolutions, then whole evaluations."""
+    """Time the convolutions, then whole steps."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--recipe-sizes", type=int, nargs="*", default=[256])
     parser.add_argument("--batch", type=int, default=1 if DEVICE.type == "cpu" else 16)
     parser.add_argument("--evaluations", type=int, default=30)
     chosen = parser.parse_args()
     facts: dict[str, dict[str, float]] = {}
+    networks = {"Gram": random_network(VGG19), "recipe": random_network(VGG16_HED)}
     for precision in dict.fromkeys((choose_precision("auto", DEVICE), "float32")):
-        bound, work = time_convolutions(chosen.size, chosen.batch, DTYPES[precision])
-        seconds = evaluation(chosen.size, chosen.batch, chosen.evaluations, precision)
-        facts[precision] = {
-            "bound, s per evaluation of a batch": bound,
-            "nst, s per evaluation of a batch": seconds,
-            "bound, TFLOP/s": work / bound / 1e12,
-            "nst, TFLOP/s": work / seconds / 1e12,
-            "fraction of the bound": bound / seconds,
-        }
+        runs = [("Gram", GRAM, chosen.size)]
+        runs += [("recipe", RECIPE, size) for size in chosen.recipe_sizes]
+        for name, recipe, size in runs:
+            shared = {"image_size": size, "iterations": chosen.evaluations, "precision": precision}
+            settings = Settings.from_mapping({**recipe, **shared})
+            facts[f"{name}, {size} px, {precision}"] = compare(
+                networks[name], settings, chosen.batch
+            )
     save_report("limit", {"settings": vars(chosen), **facts})
 
 
-def time_convolutions(size: int, batch: int, dtype: torch.dtype) -> tuple[float, float]:
-    """Return the seconds of all convolutions to conv5_1, and their floating-point operations.
+def compare(network: Extractor, settings: Settings, batch: int) -> dict[str, float]:
+    """Return the bound and the time of a step, for a batch."""
+    bound = work = 0.0
+    for size, layers in octaves_of(settings):
+        seconds, operations = time_convolutions(network, layers, size, batch, settings)
+        bound, work = bound + seconds, work + operations
+    seconds = time_step(network, settings, batch)
+    return {
+        "bound, s per step of a batch": bound,
+        "nst, s per step of a batch": seconds,
+        "bound, TFLOP/s": work / bound / 1e12,
+        "nst, TFLOP/s": work / seconds / 1e12,
+        "fraction of the bound": bound / seconds,
+    }
 
-    A picture of the default content's shape, 3:2, as ``evaluation`` has it.
-    """
+
+def octaves_of(settings: Settings) -> list[tuple[tuple[int, int], set[str]]]:
+    """Return the size, (width, height) in px, and the layers of each octave that is compared."""
+    images = studies()
+    content = content_size(images.content.size, settings, settings.image_size)
+    style = style_size(style_of(images).size, content, settings)
+    taps = settings.taps(content, style)
+    octaves: dict[int, set[str]] = {}
+    for name in (*taps.content, *taps.style):
+        layer, octave = split_octave(name)
+        octaves.setdefault(octave, set()).add(layer)
+    width, height = content
+    return [((width >> one, height >> one), layers) for one, layers in sorted(octaves.items())]
+
+
+def time_convolutions(
+    network: Extractor,
+    layers: Iterable[str],
+    size: tuple[int, int],
+    batch: int,
+    settings: Settings,
+) -> tuple[float, float]:
+    """Return the seconds of the convolutions up to the deepest layer, and their operations."""
+    dtype = DTYPES[settings.precision]  # type: ignore[index]
+    names = network.architecture.convolutions
+    last = max(names.index(layer.replace("relu", "conv")) for layer in layers)
     seconds = work = 0.0
-    height, width = round(size * 2 / 3), size
-    for name, convolution in convolutions(random_vgg19()).items():
+    width, height = size
+    for name in names[: last + 1]:
+        convolution = convolutions(network)[name]
         if name.endswith("_1") and name != "conv1_1":
             height, width = height // 2, width // 2
-        layer = convolution.to(DEVICE, dtype).to(memory_format=torch.channels_last)
+        weight, bias = (one.to(DEVICE, dtype) for one in (convolution.weight, convolution.bias))
+        weight = weight.contiguous(memory_format=torch.channels_last)
         shape = (batch, convolution.in_channels, height, width)
         image = torch.rand(shape).to(DEVICE, dtype, memory_format=torch.channels_last)
         image.requires_grad_(True)
-        output = layer(image)
-        names = {"image": image, "output": output, "ones": torch.ones_like(output)}
+        output = torch.nn.functional.conv2d(image, weight, bias, padding=1)
+        given = {"image": image, "output": output, "ones": torch.ones_like(output)}
         for call in (
             "conv2d(image, weight, bias, padding=1)",
             "grad(output, image, ones, retain_graph=True)",
         ):
-            seconds += median(call, {**names, "weight": layer.weight, "bias": layer.bias})
+            seconds += median(call, {**given, "weight": weight, "bias": bias})
         work += 2 * 2 * 9 * convolution.in_channels * output.numel()
     return seconds, work
 
@@ -77,16 +134,18 @@ def median(call: str, names: Mapping[str, object]) -> float:
     return float(timer.blocked_autorange(min_run_time=0.2).median)
 
 
-def evaluation(size: int, batch: int, evaluations: int, precision: str) -> float:
+def time_step(network: Extractor, settings: Settings, batch: int) -> float:
     """Return the seconds of one step of the optimiser, for a batch."""
-    extractor = random_vgg19().to(DEVICE).to(memory_format=torch.channels_last)
-    shared = {"image_size": size, "iterations": evaluations, "precision": precision}
-    cells = [Settings.from_mapping({**shared, "beta": 10.0 + place}) for place in range(batch)]
+    extractor = network.to(DEVICE).to(memory_format=torch.channels_last)
+    cells = [
+        Settings.from_mapping({**settings.to_dict(), "beta": settings.beta + place})
+        for place in range(batch)
+    ]
     moments: list[float] = []
 
     def tick(places: Sequence[int], *_: object) -> None:
         if len(places) != batch:
-            sys.exit(f"{batch} cells of {size} px do not fit into the memory; ask for fewer")
+            sys.exit(f"{batch} cells of this size do not fit into the memory; ask for fewer")
         synchronise()
         moments.append(time.perf_counter())
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import DEVICE, save_report, studies, style_of, synchronise
+from common import DEVICE, random_network, save_report, studies, style_of, synchronise
 
 from nst.config.architecture import ARCHITECTURES
 from nst.config.presets import read_presets
@@ -49,7 +49,8 @@ def main() -> None:
     variants = STATISTICS | octave_variants(chosen.octaves)
     networks = {}
     for name in ("kmeans", "vgg19_16x"):
-        extractor = random_network(name)
+        extractor = random_network(ARCHITECTURES[name]).to(DEVICE)
+        extractor = extractor.to(memory_format=torch.channels_last)
         steps = {
             label: evaluation(extractor, Settings.from_mapping(values), chosen.size, precision)
             for label, values in variants.items()
@@ -64,12 +65,6 @@ def octave_variants(most: int) -> dict[str, dict[str, Any]]:
     return {f"octaves: {count}": {**recipe, "octaves": count} for count in range(1, most + 1)}
 
 
-def random_network(name: str) -> Extractor:
-    """Return a network of a known shape with random weights, which take the time of real ones."""
-    torch.manual_seed(0)
-    return Extractor(ARCHITECTURES[name]).eval().to(DEVICE).to(memory_format=torch.channels_last)
-
-
 def evaluation(
     extractor: Extractor, settings: Settings, size: int, precision: str
 ) -> Callable[[], None]:
@@ -78,7 +73,8 @@ def evaluation(
     content, style = (
         to_tensor(fit_long_side(one, size)).to(DEVICE) for one in (images.content, style_of(images))
     )
-    network = extractor.adapted(settings.pooling, settings.input, DTYPES[precision])  # type: ignore[index]
+    dtype = DTYPES[precision]  # type: ignore[index]
+    network = extractor.adapted(settings.pooling, settings.input, dtype, settings.padding)
     targets = measure_targets(network, content, [Region.whole(style)], [settings])
     objective = Objective(network, targets, [settings])
 

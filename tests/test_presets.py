@@ -360,7 +360,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "padding": "symmetric",
         "input": "native",
         "size": ("long_side", 256, ()),
-        "growth": 30,
+        "growth": 40,
         "style_fit": "own",
         "start": "recoloured",
         "start_noise": 0.05,
