@@ -104,8 +104,9 @@ def stylize(
     extractor: Annotated[
         ExtractorName,
         typer.Option(
-            help="The network: kmeans needs no download, vgg19_16x a small one, vgg16_hed one of "
-            "55 MB, vgg19 a large one."
+            metavar="NETWORK",
+            help="kmeans needs no download. The others are fetched once: vgg19_16x (4 MB), "
+            "vgg16_hed (55 MB), vgg16 and vgg19 (over 500 MB).",
         ),
     ] = DEFAULTS.extractor,
     weights: Annotated[

@@ -51,7 +51,7 @@ def pip_download(requirement: str, sha256: str, folder: Path) -> Path:
     pins.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
     arrived = folder / "wheel"
     named = ("--dest", str(arrived), "--requirement", str(pins))
-    status, said = _run([sys.executable, "-m", "pip", *OPTIONS, *DOWNLOAD, *named], folder)
+    status, said = _run([*OPTIONS, *DOWNLOAD, *named], folder)
     if full := DISK.search(said):
         number = int(full[1])
         raise OSError(number, os.strerror(number), str(folder))
@@ -61,7 +61,7 @@ def pip_download(requirement: str, sha256: str, folder: Path) -> Path:
     return wheels[0]
 
 
-def _run(command: list[str], folder: Path) -> tuple[int, str]:
+def _run(arguments: list[str], folder: Path) -> tuple[int, str]:
     """Run pip, with its temporary files in ``folder``; return its exit status and its words."""
     settings = {
         **{"PIP_QUIET": "0", "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
@@ -69,7 +69,7 @@ def _run(command: list[str], folder: Path) -> tuple[int, str]:
     }
     try:
         done = subprocess.run(  # noqa: S603 - this Python's pip, with a list and no shell
-            command,
+            [sys.executable, "-m", "pip", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -80,7 +80,7 @@ def _run(command: list[str], folder: Path) -> tuple[int, str]:
     except subprocess.TimeoutExpired:
         raise PipError(f"it took longer than {LONGEST / 60:.0f} minutes") from None
     except OSError as error:
-        raise PipError(f"{command[0]} cannot be started: {error.strerror}") from None
+        raise PipError(f"{sys.executable} cannot be started: {error.strerror}") from None
     return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
