@@ -49,7 +49,7 @@ def config(**changes: object) -> dict[str, object]:
         "adam_epsilon": 0.25,
         "clamp": False,
         "keep": "last",
-        "iterations": 20,
+        "iterations": 25,
         "iterations_scale": 2,
         "iterations_least": 3,
         "coarse_stages": [[64, 10]],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -260,24 +261,45 @@ def covariance_error(one: Tensor, other: Tensor) -> Tensor:
     return (ours - theirs).pow(2).mean() / theirs.pow(2).mean() + one.mean(1).pow(2).mean()
 
 
+def mirrored_features(vgg: Weights, value: Tensor) -> Features:
+    """The layers of a picture that goes on as its mirror image at the border.
+
+    It uses up four pixels by three convolutions without padding; the others reflect.
+    """
+    found = {}
+    value = torch.from_numpy(np.pad(value, ((0, 0), (0, 0), (4, 4), (4, 4)), mode="symmetric"))
+    for name, margin in (("1_1", 3), ("1_2", 2), ("2_1", 0), ("2_2", 0), ("3_1", 0)):
+        if name in {"2_1", "3_1"}:
+            value = functional.avg_pool2d(value, 2)
+        if name in {"2_2", "3_1"}:
+            value = functional.pad(value, (1, 1, 1, 1), mode="reflect")
+        value = functional.relu(functional.conv2d(value, *vgg[name]))
+        height, width = value.shape[2:]
+        found[f"relu{name}"] = value[..., margin : height - margin, margin : width - margin]
+    return found
+
+
 def relative(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
-    """The mean over three layers and two octaves of (ΔF)² / var F_c
+    """The mean over three layers of (ΔF)² / var F_c
     + 5 · that of the covariances' errors
     + 5 · the mean square of differences.
+
+    Two of the layers are compared at two octaves, the third at half the size only.
     """
 
     def seen(rgb: Tensor) -> Features:
-        return features(vgg, imagenet(rgb), functional.avg_pool2d)
+        return mirrored_features(vgg, imagenet(rgb))
 
     whole, half = (
         [seen(f(x)) for x in (generated, content, style)] for f in (Tensor.clone, halved)
     )
+    shares = {"relu1_1": 1 / 6, "relu2_1": 1 / 6}
     error = total = torch.zeros(())
-    for g, c, s in (whole, half):
-        for layer in ("relu1_1", "relu2_1", "relu3_1"):
+    for (g, c, s), layers in ((whole, shares), (half, {**shares, "relu3_1": 1 / 3})):
+        for layer, share in layers.items():
             variance = (c[layer] - c[layer].mean()).pow(2).mean()
-            error = error + (g[layer] - c[layer]).pow(2).mean() / variance / 6
-            total = total + covariance_error(g[layer], s[layer]) / 6
+            error = error + share * (g[layer] - c[layer]).pow(2).mean() / variance
+            total = total + share * covariance_error(g[layer], s[layer])
     down, across = (generated.diff(dim=axis).pow(2).mean() for axis in (2, 3))
     return Terms(error, 5 * total, 5 * (down + across))
 

@@ -140,6 +140,7 @@ def test_a_picture_is_made_and_says_how(capsys):
         {
             **read_presets()["relative"].settings,
             **{"beta": 100, "image_size": 64, "iterations": 2, "precision": precision},
+            "extractor": "kmeans",
         }
     )
     assert record["ratio"] == "1e-2"

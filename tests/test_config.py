@@ -42,7 +42,7 @@ def test_every_key_arrives_in_the_run():
     assert list(run.styles) == ["dog", "starry_night_study"]
     assert list(run.ratios) == ["1e0", "1e-2", "2.5e-1"]
     given = {name: config()[name] for name in Settings.shared_names()}
-    doubled = {"iterations": 40, "coarse_stages": [[64, 20]], "snapshots": [0, 40]}
+    doubled = {"iterations": 50, "coarse_stages": [[64, 20]], "snapshots": [0, 40]}
     weights = {"content_layers": WEIGHTS["content"], "style_layers": WEIGHTS["style"]}
     assert run.settings == Settings.from_mapping(
         {**given, **doubled, **weights, "alpha": 1, "beta": 1}

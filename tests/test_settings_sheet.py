@@ -13,6 +13,7 @@ from settings_sheet import TITLES, draw_sheet, read_sheet
 from workflow_runs import ROOT
 
 from nst.cells.cell import TEXT_KEY
+from nst.config.octaves import split_octave
 from nst.config.paths import cell_path, prepared
 from nst.config.variants import Variant
 from nst.imaging.images import save_png
@@ -46,7 +47,7 @@ def test_a_cell_is_labelled_with_what_it_has(row: str):
         if row == "ratio":
             assert float(label) == pytest.approx(1 / one.settings.beta)
         elif row == "layers":
-            layers = list(one.settings.style_layers)
+            layers = [split_octave(name)[0] for name in one.settings.style_layers]
             assert label == (layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]}")
         elif label.startswith("start_noise "):
             assert float(label.removeprefix("start_noise ")) == one.settings.start_noise

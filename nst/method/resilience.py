@@ -194,4 +194,5 @@ def _layer_weight(settings: Settings, name: str) -> float:
     role, tap = name.split()
     weights = settings.content_layers if role == "content" else settings.style_layers
     layer, _ = split_octave(tap)
-    return max(weight for one, weight in weights.items() if split_octave(one)[0] == layer)
+    found = (weight for one, weight in weights.items() if split_octave(one)[0] == layer)
+    return max(found, default=0.0)
