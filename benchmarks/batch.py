@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 
-from common import DEVICE, save_report
-from limit import evaluation
+from common import DEVICE, random_vgg19, save_report
+from limit import GRAM, time_step
 
+from nst.config.settings import Settings
 from nst.network.precision import choose_precision
 
 
@@ -27,9 +28,12 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=12 if on_cpu else 60)
     chosen = parser.parse_args()
     precision = choose_precision("auto", DEVICE)
+    steps = {"iterations": chosen.evaluations, "precision": precision}
+    settings = Settings.from_mapping({**GRAM, "image_size": chosen.size, **steps})
+    network = random_vgg19()
     rows = []
     for batch in chosen.batches:
-        seconds = evaluation(chosen.size, batch, chosen.evaluations, precision) / batch
+        seconds = time_step(network, settings, batch) / batch
         rows.append(
             {
                 "batch": batch,

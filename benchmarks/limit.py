@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from common import (
     DEVICE,
+    bias_of,
     convolutions,
     random_network,
     save_report,
@@ -111,18 +112,19 @@ def time_convolutions(
         convolution = convolutions(network)[name]
         if name.endswith("_1") and name != "conv1_1":
             height, width = height // 2, width // 2
-        weight, bias = (one.to(DEVICE, dtype) for one in (convolution.weight, convolution.bias))
+        given = (convolution.weight, bias_of(convolution))
+        weight, bias = (one.to(DEVICE, dtype) for one in given)
         weight = weight.contiguous(memory_format=torch.channels_last)
         shape = (batch, convolution.in_channels, height, width)
         image = torch.rand(shape).to(DEVICE, dtype, memory_format=torch.channels_last)
         image.requires_grad_(True)
         output = torch.nn.functional.conv2d(image, weight, bias, padding=1)
-        given = {"image": image, "output": output, "ones": torch.ones_like(output)}
+        names_of = {"image": image, "output": output, "ones": torch.ones_like(output)}
         for call in (
             "conv2d(image, weight, bias, padding=1)",
             "grad(output, image, ones, retain_graph=True)",
         ):
-            seconds += median(call, {**given, "weight": weight, "bias": bias})
+            seconds += median(call, {**names_of, "weight": weight, "bias": bias})
         work += 2 * 2 * 9 * convolution.in_channels * output.numel()
     return seconds, work
 

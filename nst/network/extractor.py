@@ -13,6 +13,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Literal
 
 import safetensors
 import safetensors.torch
@@ -54,7 +55,9 @@ class Extractor(nn.Module):
         kind = nn.Conv2d if drawn else _Undrawn
         channels = 3
         widths = (width for block in architecture.widths for width in block)
-        mode = "zeros" if architecture.padding == "zeros" else "reflect"
+        mode: Literal["zeros", "reflect"] = (
+            "zeros" if architecture.padding == "zeros" else "reflect"
+        )
         for name, width in zip(architecture.convolutions, widths, strict=True):
             self.convolutions[name] = kind(channels, width, 3, padding=1, padding_mode=mode)
             channels = width
