@@ -73,6 +73,8 @@ images: $(VENV)/.installed-test run
 	  --configfile config/control.yaml --directory results/control
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) \
 	  --configfile config/settings.yaml --directory results/settings
+	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) \
+	  --configfile docs/opening.yaml --directory results/opening
 	$(VENV)/bin/python docs/make_images.py
 
 # Strict: without the network pip-audit finds no package, and would call that no flaw.

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 from playwright.sync_api import sync_playwright
 from settings_sheet import draw_sheet
 from tutorial import follow
@@ -21,6 +21,7 @@ PICTURES = {
 GALLERY = Path("results/gallery/index.html")
 PAIR = "#view=matrix&content=rocket&style=starry_night_study"
 SETTINGS = Path("results/settings")
+OPENING = Path("results/opening/results")
 TUTORIAL = {
     "tutorial_overview": Path("results/grids/overview.png"),
     "tutorial_print": Path("results/prints/cat/starry_night_study/relative/1e-1.png"),
@@ -28,6 +29,8 @@ TUTORIAL = {
 TUTORIAL_PAIR = "#view=matrix&content=cat&style=great_wave_study"
 WIDTH = 1400  # px; twice what a README shows, for sharp screens
 SMALL = {"width": 960, "quality": 80}  # of the tutorial's
+PAGE, GAP = 1000, 8  # px, of the README's first picture
+DETAILS = ((40, 90), (500, 290))  # upper left corners in the cell, in px
 WINDOW = {"width": 1120, "height": 860}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FOLDER = Path("docs/images")
@@ -39,6 +42,36 @@ def save(picture: Image.Image, name: str, width: int = WIDTH, quality: int = 88)
     height = round(picture.height * width / picture.width)
     reduced = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
     reduced.save(FOLDER / f"{name}.jpg", quality=quality, subsampling=0, optimize=True)
+
+
+def draw_opening(run: Path) -> Image.Image:
+    """Put together the README's first picture: a cell above its inputs and two of its details.
+
+    The details are at 1:1, each half as wide as the page.
+    """
+    (cell,) = run.glob("cells/*/*/*/*.png")
+    half = (PAGE - GAP) // 2
+    with Image.open(cell) as picture:
+        whole = ImageOps.contain(picture.convert("RGB"), (PAGE, PAGE))
+        details = [picture.convert("RGB").crop(box(place, half)) for place in DETAILS]
+    inputs = [
+        ImageOps.fit(Image.open(path).convert("RGB"), (half, half * 5 // 9))
+        for path in (*run.glob("inputs/content/*.png"), *run.glob("inputs/style/*.png"))
+    ]
+    rows = [[whole], inputs, details]
+    height = sum(row[0].height + GAP for row in rows) - GAP
+    page, top = Image.new("RGB", (PAGE, height), "white"), 0
+    for row in rows:
+        for place, one in enumerate(row):
+            page.paste(one, (place * (half + GAP), top))
+        top += row[0].height + GAP
+    return page
+
+
+def box(corner: tuple[int, int], width: int) -> tuple[int, int, int, int]:
+    """Return the edges of a detail of this width, from its upper left corner, in px."""
+    left, upper = corner
+    return left, upper, left + width, upper + width * 5 // 9
 
 
 def photograph_gallery(gallery: Path, view: str, name: str, **form: int) -> None:
@@ -74,6 +107,7 @@ FOLDER.mkdir(exist_ok=True)
 for name, source in PICTURES.items():
     with Image.open(source) as grid:
         save(grid, name)
+save(draw_opening(OPENING), "opening", width=PAGE)
 photograph_gallery(GALLERY, PAIR, "gallery")
 save(draw_sheet(SETTINGS), "settings", width=1100, quality=65)  # 43 pictures
 picture_tutorial()
