@@ -214,6 +214,7 @@ def test_the_configurations_of_the_project_can_be_used(path, monkeypatch):
         (b"a: 0x" + b"f" * 500, "line 1: a number may have 400 digits at most; shorten it"),
         (b"a: \xff", "is not valid YAML"),
         (b"a: 2020-13-45", "is not valid YAML: month must be in 1..12"),
+        (b"a: !!timestamp soon", "line 1: 'soon' is not a date, as 2026-12-31; remove the tag"),
         (b"a: !!python/object/apply:os.getcwd []", "is not valid YAML"),
         (b"- chelsea", "must hold keys and values; see config/README.md"),
         (b"", "must hold keys and values; see config/README.md"),

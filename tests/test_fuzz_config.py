@@ -458,7 +458,7 @@ BAD = {
     "no image": ("contents: [notes.png]\nstyles: [rocket]", "notes.png: must be one of PNG"),
     "a narrow image": (
         "contents: [narrow.png]\nstyles: [rocket]\nimage_size: 64",
-        "content 'narrow' becomes 64x4 px, which is too narrow: relu3_1 needs at least 8 px",
+        "content 'narrow' becomes 64x4 px, which is too narrow: relu3_1@1 needs at least 16",
     ),
 }
 

@@ -63,6 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]
         "start_file": START,
         "device": "cpu",
         "precision": "float32",
+        "extractor": "kmeans",
     }
     write_config(folder, config)
     before = all_files(folder)

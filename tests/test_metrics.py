@@ -298,7 +298,11 @@ def flat_grey() -> Image.Image:
 
 def ranked_cells(content: Image.Image, style: Image.Image, network: Extractor) -> list[float]:
     """The distances of cells by Gram matrices, by covariances, and by those at octaves."""
-    recipe = read_presets()["relative"].settings
+    layers = {"relu1_1": 1, "relu2_1": 1, "relu3_1": 1}
+    recipe = {
+        **read_presets()["relative"].settings,
+        **{"content_layers": layers, "style_layers": layers, "padding": "native"},
+    }
     short = {"beta": 25, "image_size": 192, "growth": 30, "iterations": 30, "precision": "float32"}
     changes = [{"style_loss": "relative", "octaves": 1}, {"octaves": 1}, {}]
     images = Images.of(content, style)

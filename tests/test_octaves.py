@@ -175,7 +175,7 @@ def test_both_sides_are_halved():
 
 
 def test_growth_and_coarse_stages_do_not_go_together():
-    with pytest.raises(ConfigError, match="coarse_stages and growth both name sizes"):
+    with pytest.raises(ConfigError, match="coarse_stages and growth cannot both be given"):
         Settings.from_mapping({"growth": 5, "coarse_stages": [[64, 5]]})
 
 

@@ -19,7 +19,7 @@ LAYERS = {
 }
 
 # Fitting takes about a third of a small run; the fixture ``take_fitted`` spares it.
-FITTED = {"kmeans": {"images": ["great_wave_study"]}}
+FITTED = {"extractor": "kmeans", "kmeans": {"images": ["great_wave_study"]}}
 
 
 def small_config() -> dict:

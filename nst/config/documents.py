@@ -117,7 +117,14 @@ class _Loader(yaml.SafeLoader):
         number = self.construct_yaml_int(node) if is_whole else self.construct_yaml_float(node)
         return number
 
+    def construct_date(self, node: yaml.ScalarNode) -> object:
+        """Read what is tagged as a date; PyYAML fails on any other text."""
+        if not self.timestamp_regexp.match(str(node.value)):
+            _refuse(node, f"{node.value[:40]!r} is not a date, as 2026-12-31; remove the tag")
+        return self.construct_yaml_timestamp(node)
 
+
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_date)
 for kind in ("int", "float"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{kind}", _Loader.construct_number)
 

@@ -307,9 +307,7 @@ def _check_together(settings: Settings) -> None:
             "coarse_stages need size: long_side or short_side; got exact. Remove one."
         )
     if settings.coarse_stages and settings.growth:
-        raise ConfigError(
-            "coarse_stages and growth both name sizes to go through; give one of them"
-        )
+        raise ConfigError("coarse_stages and growth cannot both be given; remove one of them")
     if settings.tile_size != "auto" and settings.style_loss in OF_ALL_POSITIONS:
         raise ConfigError(
             f"tile_size must be auto with style_loss: {settings.style_loss}, which needs all "
