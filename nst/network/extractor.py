@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ import safetensors.torch
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import skip_init
 
 from nst.config.architecture import Architecture
 from nst.errors import ExtractorError
@@ -31,10 +33,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of RGB in [0, 1]
 FILE_FORMAT = "nst-extractor-2"
-# Symmetric padding continues the picture by its mirror image and leaves the first convolutions,
-# which use these pixels up, unpadded. Padded features distort their neighbours: a fringe of one to
-# three pixels.
-CONTINUED = 4  # px
+# Symmetric padding continues the picture by a margin of its mirror image and leaves the first
+# convolutions, which use the margin up, unpadded. Padded features distort their neighbours: a
+# fringe of one to three pixels.
+MARGIN = 4  # px
 UNPADDED = ("conv1_1", "conv1_2", "conv2_1")
 
 
@@ -52,7 +54,7 @@ class Extractor(nn.Module):
         self.architecture = architecture
         self.input = nn.Conv2d(3, 3, 1)
         self.convolutions = nn.ModuleDict()
-        kind = nn.Conv2d if drawn else _Undrawn
+        kind = nn.Conv2d if drawn else partial(skip_init, nn.Conv2d)
         channels = 3
         widths = (width for block in architecture.widths for width in block)
         mode: Literal["zeros", "reflect"] = (
@@ -134,7 +136,7 @@ class Extractor(nn.Module):
 
     def _walk(self, images: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor, int]]:
         """Apply the network, handing out each layer as it is computed and its margin."""
-        margin = CONTINUED if self.architecture.padding == "symmetric" else 0
+        margin = MARGIN if self.architecture.padding == "symmetric" else 0
         pictures = pad_symmetric(images, margin)
         # Channels last is the layout of the fast kernels: in the other, this convolution takes
         # 30 times as long at 1024 px. The colours are normalised in the picture's own precision.
@@ -177,13 +179,6 @@ def _without(features: Tensor, margin: int) -> Tensor:
     return crop(features, inside, inside).contiguous(memory_format=torch.channels_last)
 
 
-class _Undrawn(nn.Conv2d):
-    """A convolution without random weights."""
-
-    def reset_parameters(self) -> None:
-        """Leave the memory as it is."""
-
-
 def save_extractor(extractor: Extractor, path: Path) -> None:
     """Write the weights and the architecture to ``path``, whole or not at all.
 
@@ -214,7 +209,7 @@ def load_extractor(path: Path) -> Extractor:
 
 
 def check_extractor(path: Path) -> Architecture:
-    """Check an extractor's file, as ``load_extractor`` does, and return what it holds.
+    """Check an extractor's file as ``load_extractor`` does, and return its architecture.
 
     Raises:
         ExtractorError: the file is missing, damaged or of another kind.
