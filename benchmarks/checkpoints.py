@@ -38,7 +38,8 @@ def measure(size: int) -> dict[str, Any]:
     pictures = studies()
     sources = (pictures.content, style_of(pictures))
     images = Images.of(*(fit_long_side(one, size) for one in sources))
-    settings = replace(Settings(), image_size=size, iterations=HISTORY[1] + 1 + WRITINGS)
+    iterations = HISTORY[1] + 1 + WRITINGS
+    settings = replace(Settings(), extractor="kmeans", image_size=size, iterations=iterations)
     steps, writings, sizes, ended = [], [], [], [0.0]
     real = Checkpoint.save
 

@@ -117,7 +117,10 @@ def measure(folder: Path, shape: str, steps: Sequence[str]) -> dict[str, Any]:
     return facts
 
 
-TINY = {"image_size": 48, "iterations": 1, "kmeans": {"images": ["content0", "style0"]}}
+TINY = {
+    **{"image_size": 48, "iterations": 1},
+    **{"extractor": "kmeans", "kmeans": {"images": ["content0", "style0"]}},
+}
 
 
 def prepare(folder: Path, config: dict[str, Any]) -> Run:

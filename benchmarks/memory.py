@@ -43,7 +43,12 @@ def peak(size: int, batch: int) -> float:
     """Return the peak in GiB of a batch of square pictures."""
     extractor = random_vgg19().to(DEVICE).to(memory_format=torch.channels_last)
     images = studies()
-    shared = {"image_size": [size, size], "size": "exact", "iterations": EVALUATIONS}
+    shared = {
+        "image_size": [size, size],
+        "size": "exact",
+        "iterations": EVALUATIONS,
+        "extractor": "vgg19",
+    }
     cells = [Settings.from_mapping({**shared, "beta": 10.0 + place}) for place in range(batch)]
     list(make_cells(extractor, images, cells, batch_size=batch))
     return peak_memory()

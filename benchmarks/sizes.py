@@ -35,7 +35,11 @@ def main() -> None:
         fitted = [to_tensor(fit_long_side(one, 256)) for one in (images.content, style_of(images))]
         network = fit_kmeans(fitted, 0).to(DEVICE)
     patches = measure_patches(to_tensor(fit_long_side(style_of(images), least)))
-    recipe = {**read_presets()["relative"].settings, "beta": 1 / chosen.ratio}
+    recipe = {
+        **read_presets()["relative"].settings,
+        "beta": 1 / chosen.ratio,
+        "extractor": "kmeans",
+    }
     rows = []
     for size in chosen.sizes:
         in_pixels = {"octaves": 4, "style_scale": least / size}

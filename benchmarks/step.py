@@ -52,7 +52,12 @@ def main() -> None:
         extractor = random_network(ARCHITECTURES[name]).to(DEVICE)
         extractor = extractor.to(memory_format=torch.channels_last)
         steps = {
-            label: evaluation(extractor, Settings.from_mapping(values), chosen.size, precision)
+            label: evaluation(
+                extractor,
+                Settings.from_mapping({**values, "extractor": name}),
+                chosen.size,
+                precision,
+            )
             for label, values in variants.items()
         }
         networks[name] = compare(steps, chosen.rounds)
