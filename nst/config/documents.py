@@ -118,7 +118,7 @@ class _Loader(yaml.SafeLoader):
         return number
 
     def construct_date(self, node: yaml.ScalarNode) -> object:
-        """Read what is tagged as a date; PyYAML fails on any other text."""
+        """Read a value tagged as a date; PyYAML raises AttributeError if it is none."""
         if not self.timestamp_regexp.match(str(node.value)):
             _refuse(node, f"{node.value[:40]!r} is not a date, as 2026-12-31; remove the tag")
         return self.construct_yaml_timestamp(node)

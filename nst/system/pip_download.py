@@ -30,7 +30,7 @@ UNREACHABLE = re.compile(
     r"Could not fetch URL \S+: (?P<answer>.*) - skipping"
     r"|after connection broken by '(?P<broken>.*)': "
 )
-# The place that an error of the network is wrapped in, up to what it says.
+# What urllib3 and requests put before the message of a network error.
 WRAPPED = re.compile(r".*(?:Failed to establish a new connection: |Caused by \w+\()|^\w+Error\(")
 LAST_WORD = re.compile(r"^\s*(?:×|ERROR:|error:) (?!Exception:)(.+)", re.MULTILINE)
 DEFECT = re.compile(r"^([\w.]*(?:Error|Exception)\b.*)", re.MULTILINE)  # how a traceback ends
