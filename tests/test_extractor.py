@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +57,19 @@ def test_an_image_too_small_for_a_layer_is_refused_with_the_remedy(tiny: Extract
     with pytest.raises(ExtractorError, match=r"relu2_1 needs at least 4 px .* got 3\. Raise"):
         tiny(random_image(5, 3, 30), ["relu2_1"])
     tiny(random_image(5, 4, 30), ["relu2_1"])
+
+
+def test_a_network_is_read_without_loading_what_computes_symbols(tiny_file: Path):
+    # SymPy takes 0.6 s, before the first step of every picture by hand.
+    script = (
+        "import sys, torch; from pathlib import Path\n"
+        "before = set(sys.modules)\n"
+        "from nst.network.extractor import load_extractor\n"
+        f"load_extractor(Path({str(tiny_file)!r})).adapted('max', 'caffe', padding='symmetric')\n"
+        "assert not {'sympy', 'torch.fx.experimental.symbolic_shapes'} & (set(sys.modules) - before)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert run.returncode == 0, run.stderr.decode()
 
 
 def test_max_and_average_pooling_differ(tiny_file: Path):
