@@ -323,6 +323,27 @@ def test_pairs_do_not_touch_each_other_s_checkpoints(pair, wanted, tmp_path, cap
 
 
 @pytest.mark.usefixtures("always_kept")
+def test_equal_cells_in_a_batch_do_not_hinder_its_going_on(
+    pair, wanted, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(resilience, "best_batch_size", lambda _: 16)
+    folder = tmp_path / "checkpoints"
+    twin = dataclasses.replace(wanted[0], layers="few", path=tmp_path / "out" / "twin.png")
+
+    def kill(_places, evaluation, _losses) -> None:
+        if evaluation == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        stylize_pair(pair, [*wanted, twin], CPU, None, kill, checkpoints=folder)
+    caplog.set_level(logging.INFO)
+    cells = stylize_pair(pair, [*wanted, twin], CPU, checkpoints=folder)
+    assert "cell 1, 2: continuing at step 3" in caplog.text
+    assert [cell.status for cell in cells] == ["finished"] * 3
+    assert not list(folder.glob("*"))
+
+
+@pytest.mark.usefixtures("always_kept")
 def test_where_no_checkpoint_can_be_written_the_job_goes_on(pair, wanted, tmp_path, caplog):
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     cells = stylize_pair(pair, wanted, CPU, checkpoints=tmp_path / "checkpoints")

@@ -392,6 +392,25 @@ def test_an_interrupted_job_keeps_what_it_had_finished(pair, wanted, computed, t
     assert computed == [1.0, 10.0, 10.0]
 
 
+def test_equal_cells_are_made_once_and_written_under_each_name(pair, wanted, computed, tmp_path):
+    store = CellStore(tmp_path / "store")
+    first, other = wanted(1.0, 10.0, snapshots=(0, 4))
+    twin = dataclasses.replace(first, layers="few", path=tmp_path / "out" / "twin.png")
+    stacked = [
+        dataclasses.replace(one, snapshots=one.path.with_suffix(".all.png"))
+        for one in (first, other, twin)
+    ]
+    cells = stylize_pair(pair, stacked, CPU, store)
+    assert computed == [1.0, 10.0]
+    assert [cell.reused for cell in cells] == [False, False, True]
+    assert [read_record(one.path)["layers"] for one in stacked] == ["all", "all", "few"]
+    assert np.array_equal(pixels(first.path), pixels(twin.path))
+    assert stacked[0].snapshots.read_bytes() == stacked[2].snapshots.read_bytes()
+    assert len(list((tmp_path / "store").rglob("cell.png"))) == 2
+    again = stylize_pair(pair, stacked, CPU, store)
+    assert all(cell.reused for cell in again)
+
+
 # ---------------------------------------------------------------- what fails
 
 

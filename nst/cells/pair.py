@@ -183,17 +183,29 @@ def stylize_pair(
             cells, {one.path: draft for one, draft in zip(wanted, drafts, strict=True)}
         )
     if missing:
-        report = on_evaluation or _Reporter(str(pair), missing)
-        checkpoint = _checkpoint(checkpoints, pair, missing)
+        distinct = _distinct(missing)
+        first = [equal[0] for equal in distinct.values()]
+        report = on_evaluation or _Reporter(str(pair), first)
+        checkpoint = _checkpoint(checkpoints, pair, first)
         made = _make(
-            pair.extractor, missing, images, device, on_evaluation=report, checkpoint=checkpoint
+            pair.extractor, first, images, device, on_evaluation=report, checkpoint=checkpoint
         )
-        for one, finished in made:
-            _write(finished, one, store)
-            cells[one.path] = finished.cell
+        for finished in made:
+            for one, draft in distinct[finished.cell.fingerprint]:
+                named = finished.named(draft)
+                _write(named, one, store)
+                cells[one.path] = named.cell
         seconds = sum(cell.seconds for cell in cells.values() if not cell.reused)
-        logger.info("%s: %d cells made in %.0f s", pair, len(missing), seconds)
+        logger.info("%s: %d cells made in %.0f s", pair, len(first), seconds)
     return [cells[one.path] for one in wanted]
+
+
+def _distinct(missing: Sequence[tuple[Wanted, Cell]]) -> dict[str, list[tuple[Wanted, Cell]]]:
+    """Group the cells to make by their fingerprints: equal ones are made once."""
+    equal: dict[str, list[tuple[Wanted, Cell]]] = {}
+    for one, draft in missing:
+        equal.setdefault(draft.fingerprint, []).append((one, draft))
+    return equal
 
 
 def _log_differences(cells: Mapping[Path, Cell], drafts: Mapping[Path, Cell]) -> None:
@@ -225,6 +237,12 @@ class _Finished:
     snapshots: Image.Image | None
     levels: Levels | None = None
 
+    def named(self, draft: Cell) -> _Finished:
+        """Return it under the names of an equal cell, which is ``reused`` unless it is the same."""
+        names = {name: getattr(draft, name) for name in ("layers", "ratio", "formulation")}
+        reused = any(getattr(self.cell, name) != value for name, value in names.items())
+        return replace(self, cell=replace(self.cell, **names, reused=reused))
+
 
 def _make(
     extractor_path: Path,
@@ -234,7 +252,7 @@ def _make(
     *,
     on_evaluation: Progress,
     checkpoint: Checkpoint,
-) -> Iterator[tuple[Wanted, _Finished]]:
+) -> Iterator[_Finished]:
     """Compute the missing cells, and hand out each as it is finished."""
     with refused_if_too_large():
         extractor = load_extractor(extractor_path).to(device).to(memory_format=torch.channels_last)
@@ -252,7 +270,7 @@ def _make(
             finished = _finish(draft, result, images.content, measure(one.settings.blend))
             if one.print_file:
                 finished = replace(finished, levels=_levels(finished.image, result))
-        yield one, finished
+        yield finished
 
 
 def _checkpoint(
@@ -277,7 +295,7 @@ def _write(finished: _Finished, wanted: Wanted, store: CellStore | None) -> None
         write_print(cell, image, wanted.path, wanted.print_file, levels)
     else:
         write_cell(cell, image, wanted.path)
-    if store and cell.status == "finished":
+    if store and cell.status == "finished" and not cell.reused:
         store.add(cell, image, finished.snapshots, levels)
 
 

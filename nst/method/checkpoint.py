@@ -75,6 +75,8 @@ class Checkpoint:
                 kept = torch.load(self._path, map_location=device, weights_only=True)
             cells = {one: Settings.from_mapping(plain) for one, plain in kept["cells"].items()}
             made_by, state = kept["made_by"], kept["state"]
+            if len(cells) != len(state.images):
+                raise ValueError("each cell must have a row")
         except (*UNREADABLE, pickle.UnpicklingError, zipfile.BadZipFile) as error:
             self._drop(f"cannot be read ({type(error).__name__})")
             return None
