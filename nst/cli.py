@@ -169,8 +169,8 @@ def stylize(
     with _bar() as bar:
         task = bar.add_task(f"preparing {extractor}", total=None)
 
-        def advance(_indices: Sequence[int], evaluation: int, _losses: object) -> None:
-            bar.update(task, description="optimising", total=settings.steps, completed=evaluation)
+        def advance(_indices: Sequence[int], evaluation: int, steps: int, _losses: object) -> None:
+            bar.update(task, description="optimising", total=steps, completed=evaluation)
 
         cell = stylize_by_hand(
             inputs, output, balance.label, settings, device=device, progress=advance

@@ -24,9 +24,10 @@ from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.cells.store import CellStore
 from nst.method import checkpoint as checkpoint_module
 from nst.method import resilience
-from nst.method.checkpoint import Checkpoint
+from nst.method import transfer as transfer_module
+from nst.method.checkpoint import Batch, Checkpoint
 from nst.method.optimise import State
-from nst.method.optimisers import Adam
+from nst.method.optimisers import Adam, Lbfgs
 from nst.method.resilience import Transfer, make_cells
 from nst.method.stages import Images
 from nst.network.tensors import to_image
@@ -101,7 +102,7 @@ def test_a_job_that_is_killed_again_and_again_ends_with_the_same_bytes(
     recipe, job, small, tmp_path
 ):
     settings = [small(beta=beta, **RECIPES[recipe]) for beta in (1.0, 30.0)]
-    steps = settings[0].steps
+    steps = sum(steps for _, steps in settings[0].stages)
     job["settings"] = [one.to_dict() for one in settings]
     kills = [5, 2, 4, steps, 3]  # the second picture is begun by the fourth
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
@@ -226,6 +227,26 @@ def test_the_seconds_of_all_processes_are_added_up(start, small, monkeypatch):
     assert resumed.seconds == pytest.approx(whole.seconds, rel=0.4)
 
 
+@pytest.mark.usefixtures("always_kept")
+def test_a_second_attempt_goes_on_where_it_was_killed(start, small, monkeypatch, caplog):
+    def begin(_settings, caution):
+        return Adam(float("nan")) if caution == 1.0 else Lbfgs(caution)
+
+    monkeypatch.setattr(transfer_module, "OPTIMISERS", {"lbfgs": begin})
+    cells = [small(), small(beta=2.0)]
+    whole = list(start(cells, names=["another", "other"]))
+    assert [one.attempts for one in whole] == [2, 2]
+    assert start.taken == 12 + 12 + 12, "both together, then each alone"
+    with pytest.raises(Killed):
+        list(start(cells, kill_after=12 + 5))
+    caplog.set_level(logging.INFO)
+    resumed = list(start(cells))
+    assert "cell 1: continuing at step 4" in caplog.text
+    assert start.taken == 8 + 12 + 12, "the first alone; the other again, as it was to be made"
+    for one, other in zip(resumed, whole, strict=True):
+        assert_same(one, other)
+
+
 # ---------------------------------------------------------------- files that are of no use
 
 
@@ -302,7 +323,7 @@ def wanted(small, tmp_path) -> list[Wanted]:
 def test_pairs_do_not_touch_each_other_s_checkpoints(pair, wanted, tmp_path, caplog):
     folder = tmp_path / "checkpoints"
 
-    def kill(places, evaluation, _) -> None:
+    def kill(places, evaluation, *_) -> None:
         if (places[0], evaluation) == (1, 4):
             raise Killed
 
@@ -330,7 +351,7 @@ def test_equal_cells_in_a_batch_do_not_hinder_its_going_on(
     folder = tmp_path / "checkpoints"
     twin = dataclasses.replace(wanted[0], layers="few", path=tmp_path / "out" / "twin.png")
 
-    def kill(_places, evaluation, _losses) -> None:
+    def kill(_places, evaluation, *_) -> None:
         if evaluation == 4:
             raise Killed
 
@@ -364,7 +385,7 @@ def test_the_time_left_counts_only_the_steps_of_this_process(
 ):
     folder = tmp_path / "checkpoints"
 
-    def kill(places, evaluation, _) -> None:
+    def kill(places, evaluation, *_) -> None:
         if evaluation == 6:
             raise Killed
 
@@ -419,7 +440,7 @@ def lost(step: float, cost: float, steps: int) -> tuple[float, float]:
             unkept += step
             worst = max(worst, unkept)  # killed before it is written, or while it is
             before = len(kept)
-            checkpoint.offer({}, state)
+            checkpoint.offer(Batch({}), state)
             unkept = unkept if len(kept) == before else 0.0
     return worst, len(kept) * cost / (now[0] - 100.0)
 

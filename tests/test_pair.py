@@ -14,7 +14,7 @@ from deep_files import deep_levels, eight_bits
 from PIL import Image
 
 from nst.cells import pair as pair_module
-from nst.cells.cell import PIXELS, draw_failure, read_record
+from nst.cells.cell import PIXELS, draw_failure, read_record, write_details
 from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.cells.store import CellStore
 from nst.config.prints import PrintFile
@@ -23,6 +23,7 @@ from nst.figures.strips import draw_strip, save_animation
 from nst.imaging.images import load_image, pixel_digest, save_png
 from nst.method import transfer as transfer_module
 from nst.network.extractor import file_digest, load_extractor, save_extractor
+from nst.reports.summary import summarise
 from nst.system.device import describe_device
 from nst.system.machine import describe_machine
 
@@ -381,7 +382,7 @@ def test_a_damaged_entry_is_computed_again(pair, wanted, computed, tmp_path, cap
 def test_an_interrupted_job_keeps_what_it_had_finished(pair, wanted, computed, tmp_path):
     store = CellStore(tmp_path / "store")
 
-    def interrupt(places, _evaluation, _parts) -> None:
+    def interrupt(places, _evaluation, _of, _losses) -> None:
         if 1 in places:
             raise KeyboardInterrupt
 
@@ -501,9 +502,21 @@ def test_the_progress_counts_every_evaluation_of_every_cell(pair, wanted):
         pair,
         wanted(1.0, 10.0),
         CPU,
-        on_evaluation=lambda places, evaluation, _parts: seen.append((*places, evaluation)),
+        on_evaluation=lambda places, taken, of, _: seen.append((*places, taken, of)),
     )
-    assert seen == [(place, evaluation) for place in (0, 1) for evaluation in (1, 2, 3, 4)]
+    assert seen == [(place, taken, 4) for place in (0, 1) for taken in (1, 2, 3, 4)]
+
+
+def test_the_progress_counts_no_size_that_is_skipped(pair, wanted):
+    paint(pair.content, seed=1, size=(512, 128))
+    seen = []
+    grown = {"image_size": 256, "growth": 5}  # too narrow at 64, with 16 px across
+    chosen = wanted(1.0, **grown)
+    cells = stylize_pair(pair, chosen, CPU, on_evaluation=lambda _, *of: seen.append(of[:2]))
+    assert seen[-1] == (5 + 4, 5 + 4)
+    details = chosen[0].path.with_suffix(".json")
+    write_details({chosen[0].path: cells[0]}, details)
+    assert list(summarise([details])["iterations"]) == [5 + 4]
 
 
 def test_the_progress_is_logged_from_time_to_time(pair, wanted, caplog, monkeypatch):

@@ -38,7 +38,7 @@ from nst.method.batches import refused_if_too_large
 from nst.method.checkpoint import Checkpoint
 from nst.method.objective import SUMS
 from nst.method.resilience import Progress, Transfer, make_cells
-from nst.method.stages import Images, picture_size
+from nst.method.stages import Images, count_steps, picture_size
 from nst.network.extractor import file_digest, load_extractor
 from nst.network.precision import Precision, choose_precision
 from nst.network.shapes import Float, Tensor
@@ -185,7 +185,8 @@ def stylize_pair(
     if missing:
         distinct = _distinct(missing)
         first = [equal[0] for equal in distinct.values()]
-        report = on_evaluation or _Reporter(str(pair), first)
+        steps = sum(count_steps(images, one.settings) for one, _ in first)
+        report = on_evaluation or _Reporter(str(pair), len(first), steps)
         checkpoint = _checkpoint(checkpoints, pair, first)
         made = _make(
             pair.extractor, first, images, device, on_evaluation=report, checkpoint=checkpoint
@@ -376,16 +377,16 @@ def _levels(picture: Image.Image, result: Transfer) -> Levels:
 class _Reporter:
     """Turns the optimiser's progress into a line of text every ten seconds."""
 
-    def __init__(self, pair: str, missing: Sequence[tuple[Wanted, Cell]]) -> None:
+    def __init__(self, pair: str, count: int, steps: int) -> None:
         self._pair = pair
-        self._count = len(missing)
-        self._all = sum(one.settings.steps for one, _ in missing)
+        self._count = count
+        self._all = steps
         self._done: dict[int, int] = {}
         self._before = 0  # steps that another process took
         self._started = self._last = time.monotonic()
 
     def __call__(
-        self, indices: Sequence[int], evaluation: int, losses: Float[Tensor, "4 b"]
+        self, indices: Sequence[int], evaluation: int, _of: int, losses: Float[Tensor, "4 b"]
     ) -> None:
         self._before += sum(evaluation - 1 for index in indices if index not in self._done)
         self._done.update(dict.fromkeys(indices, evaluation))

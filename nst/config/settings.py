@@ -169,11 +169,6 @@ class Settings:
         )
         return Taps(content_taps, style_taps)
 
-    @property
-    def steps(self) -> int:
-        """The number of steps at all sizes together."""
-        return sum(steps for _, steps in self.stages)
-
     @classmethod
     def shared_names(cls) -> list[str]:
         """Name the settings that a configuration gives once, for all the variants of a run."""

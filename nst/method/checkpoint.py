@@ -34,14 +34,27 @@ UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, TypeError, Attribu
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Cells that are made side by side, by index.
+
+    The second ``attempt`` is for a cell that failed, and takes smaller steps; ``seconds`` is what
+    the first took.
+    """
+
+    cells: Mapping[int, Settings]
+    attempt: int = 1
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Interrupted:
-    """A batch that was being made, its cells by index, and how far it was.
+    """A batch that was being made, and how far it was.
 
     Cells that are no longer wanted have negative indices: a batch continues as it was, because the
     number of pictures in it can decide how a GPU rounds.
     """
 
-    batch: dict[int, Settings]
+    batch: Batch
     state: State
 
 
@@ -84,18 +97,18 @@ class Checkpoint:
             self._drop("was written by other versions or for another device")
             return None
         index = {fingerprint: index for index, fingerprint in self._fingerprints.items()}
-        batch = {
+        numbered = {
             index.get(fingerprint, -number): settings
             for number, (fingerprint, settings) in enumerate(cells.items(), start=1)
         }
-        if max(batch) < 0:
+        if max(numbered) < 0:
             return None
-        self._fingerprints |= dict(zip(batch, cells, strict=True))
-        names = ", ".join(str(index + 1) for index in batch if index >= 0)
+        self._fingerprints |= dict(zip(numbered, cells, strict=True))
+        names = ", ".join(str(index + 1) for index in numbered if index >= 0)
         logger.info("cell %s: continuing at step %d", names, len(state.trace))
-        return Interrupted(batch, state)
+        return Interrupted(Batch(numbered, kept["attempt"], kept["seconds"]), state)
 
-    def offer(self, batch: Mapping[int, Settings], state: State) -> None:
+    def offer(self, batch: Batch, state: State) -> None:
         """Save the state if it is time to; called after each step.
 
         Counted by a monotonic clock, so that a wall clock that is put right does no harm.
@@ -107,15 +120,22 @@ class Checkpoint:
         if unsaved >= gap or unsaved + step > LONGEST_GAP:
             self.save(batch, state)
 
-    def save(self, batch: Mapping[int, Settings], state: State) -> None:
+    def save(self, batch: Batch, state: State) -> None:
         """Save the state of a batch; if it cannot be written, say so and go on."""
         if self._path is None:
             return
         started = time.monotonic()
-        cells = {self._fingerprints[index]: one.to_dict() for index, one in batch.items()}
+        cells = {self._fingerprints[index]: one.to_dict() for index, one in batch.cells.items()}
+        kept = {
+            "cells": cells,
+            "attempt": batch.attempt,
+            "seconds": batch.seconds,
+            "made_by": self._made_by,
+            "state": state,
+        }
         try:
             with atomic_file(self._path) as file:
-                torch.save({"cells": cells, "made_by": self._made_by, "state": state}, file)
+                torch.save(kept, file)
         except OSError as error:
             logger.warning("the work cannot be kept: %s; going on without a checkpoint", error)
         self._saved = self._stepped = time.monotonic()

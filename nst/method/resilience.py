@@ -22,18 +22,19 @@ from nst.method.batches import (
     halved,
     is_out_of_memory,
 )
-from nst.method.checkpoint import Checkpoint
+from nst.method.checkpoint import Batch, Checkpoint
 from nst.method.objective import SUMS
 from nst.method.optimise import Outcome, State
-from nst.method.stages import Images
+from nst.method.stages import Images, count_steps
 from nst.method.transfer import transfer
 from nst.network.extractor import Extractor
 from nst.network.shapes import Float, Tensor
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[Sequence[int], int, Float[Tensor, "4 b"]], None]
-"""Called after each step with the cells' indices, how many steps they took, and their ``SUMS``."""
+Progress = Callable[[Sequence[int], int, int, Float[Tensor, "4 b"]], None]
+"""Called after each step with the cells' indices, the steps they took, of how many; their ``SUMS``.
+"""
 CAUTION = 0.1  # of the second attempt: how large its steps are
 
 
@@ -69,7 +70,8 @@ def make_cells(
 
     They are yielded as they are finished. Only cells that differ in no more than
     ``nst.method.batches.VARIED`` share a batch. A batch that does not fit into the memory is
-    halved. With a ``checkpoint``, the batch that a killed process was making is continued; it is
+    halved. A cell whose loss stops being a number is made once more, alone and with smaller steps.
+    With a ``checkpoint``, the batch that a killed process was making is continued; it is
     removed when the consumer asks for what follows, so the batch's cells must be safe by then.
 
     Raises:
@@ -79,17 +81,16 @@ def make_cells(
     checkpoint = checkpoint or Checkpoint(None)
     device = next(extractor.parameters()).device
     size = batch_size or best_batch_size(device)
-    job = _Job(partial(transfer, extractor, images), checkpoint, progress)
+    job = _Job(partial(transfer, extractor, images), partial(count_steps, images), checkpoint)
     batches = _Batches(cells)
     interrupted = checkpoint.load(device)
     while batch := interrupted.batch if interrupted else batches.first(size):
-        results = job.make(batch, interrupted.state if interrupted else None)
+        outcome = job.make(batch, interrupted.state if interrupted else None, progress)
         interrupted = None
-        if results is None:
-            size = halved(len(batch))
+        if outcome is None:
+            size = halved(len(batch.cells))
         else:
-            yield from (result for result in results if result.index in batches)
-            batches.remove(batch)
+            yield from batches.take(batch, outcome)
         checkpoint.remove()
 
 
@@ -98,49 +99,27 @@ class _Batches:
 
     def __init__(self, cells: Sequence[Settings]) -> None:
         self._groups = group_cells(cells)
+        self._again: dict[int, Batch] = {}
 
-    def first(self, size: int) -> dict[int, Settings]:
-        """Return the next batch of at most ``size``; it is empty when all are made."""
-        group = next(filter(None, self._groups), {})
-        return dict(islice(group.items(), size))
+    def first(self, size: int) -> Batch | None:
+        """Return the next batch of at most ``size``; None when all are made."""
+        if self._again:
+            return next(iter(self._again.values()))
+        group = next(filter(None, self._groups), None)
+        return Batch(dict(islice(group.items(), size))) if group else None
 
-    def remove(self, batch: Mapping[int, Settings]) -> None:
-        """Forget cells that are made."""
-        for group in self._groups:
-            for index in batch:
-                group.pop(index, None)
+    def take(self, batch: Batch, outcome: Outcome) -> Iterator[Transfer]:
+        """Hand out what became of a batch's cells, and see to those that are to be tried again.
 
-    def __contains__(self, index: int) -> bool:
-        return any(index in group for group in self._groups)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """Makes one batch after the other, as ``method`` does."""
-
-    method: Callable[..., Outcome]
-    checkpoint: Checkpoint
-    progress: Progress | None
-
-    def make(self, batch: Mapping[int, Settings], state: State | None) -> list[Transfer] | None:
-        """Make a batch, from ``state`` on, or return None if it does not fit into the memory.
-
-        The memory is only free once the exception, which holds it, is gone.
+        Cells that are no longer wanted are left out.
         """
-        try:
-            return list(self._transfers(batch, state))
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                return None
-            raise
-
-    def _transfers(self, batch: Mapping[int, Settings], state: State | None) -> Iterator[Transfer]:
-        """Make a batch; and once more, with smaller steps, the cells that went astray."""
-        outcome = self._optimise(batch, state)
-        seconds = outcome.seconds / len(batch)
-        for row, (index, settings) in enumerate(batch.items()):
-            if bool(outcome.finite[row]):
-                yield _as_transfer(index, settings, outcome, row, seconds)
+        seconds = batch.seconds + outcome.seconds / len(batch.cells)
+        for row, (index, settings) in enumerate(batch.cells.items()):
+            if not self._forget(index):
+                continue
+            if batch.attempt > 1 or bool(outcome.finite[row]):
+                finished = _as_transfer(index, settings, outcome, row, seconds)
+                yield replace(finished, attempts=batch.attempt)
                 continue
             logger.warning(
                 "the loss of cell %d stopped being a finite number; starting it again with steps "
@@ -148,24 +127,51 @@ class _Job:
                 index + 1,
                 CAUTION,
             )
-            again = self.method([settings], caution=CAUTION)
-            finished = _as_transfer(index, settings, again, 0, seconds + again.seconds)
-            yield replace(finished, attempts=2)
+            self._again[index] = Batch({index: settings}, batch.attempt + 1, seconds)
 
-    def _optimise(self, batch: Mapping[int, Settings], state: State | None) -> Outcome:
+    def _forget(self, index: int) -> bool:
+        """Take a cell off those that are yet to be made; tell whether it was among them."""
+        known = [group.pop(index, None) for group in self._groups]
+        return any([self._again.pop(index, None), *known])
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Makes one batch after the other, as ``method`` does, in the steps that ``count`` says."""
+
+    method: Callable[..., Outcome]
+    count: Callable[[Settings], int]
+    checkpoint: Checkpoint
+
+    def make(self, batch: Batch, state: State | None, progress: Progress | None) -> Outcome | None:
+        """Make a batch, from ``state`` on, or return None if it does not fit into the memory.
+
+        The memory is only free once the exception, which holds it, is gone.
+        """
+        try:
+            return self._optimise(batch, state, progress)
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                return None
+            raise
+
+    def _optimise(self, batch: Batch, state: State | None, progress: Progress | None) -> Outcome:
         """Run the method on a batch, saving its state from time to time."""
-        indices = [index for index in batch if index >= 0]
+        settings = list(batch.cells.values())
+        indices = [index for index in batch.cells if index >= 0]
+        steps = self.count(settings[0])
         reached = None
 
         def watch(state: State) -> None:
             nonlocal reached
             reached = state
-            if self.progress is not None:
-                self.progress(indices, len(state.trace), state.trace[-1])
+            if progress is not None:
+                progress(indices, len(state.trace), steps, state.trace[-1])
             self.checkpoint.offer(batch, state)
 
-        outcome = self.method(list(batch.values()), state=state, watch=watch)
-        if reached and len(batch) > 1:  # killed while they are stored, it would be another batch
+        caution = CAUTION if batch.attempt > 1 else 1.0
+        outcome = self.method(settings, caution=caution, state=state, watch=watch)
+        if reached and len(settings) > 1:  # killed while they are stored, it would be another batch
             self.checkpoint.save(batch, reached)
         return outcome
 

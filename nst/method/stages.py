@@ -68,11 +68,7 @@ class Stage:
 
 def prepare_stages(images: Images, settings: Settings, device: torch.device) -> Iterator[Stage]:
     """Bring the pictures to each of the sizes that they go through, the smallest first."""
-    style = images.style.blended(settings.blend)
-    shapes = [one.image.size for one in style.parts] or [images.content.size]
-    narrowest = min(shapes, key=lambda size: min(size) / max(size))
-    start = images.start.size if images.start else None
-    sizes = stages(settings, images.content.size, narrowest, start)
+    sizes = _sizes(images, settings)
     if len(sizes) < len(settings.stages) and settings.start != "file":
         logger.info("growth begins at %s px: the pictures are too narrow below", sizes[0][0])
     *coarse, (last, steps) = sizes
@@ -80,6 +76,20 @@ def prepare_stages(images: Images, settings: Settings, device: torch.device) -> 
         yield _prepare(images, settings, device, size, coarse_steps)
     stage = _prepare(images, settings, device, last, steps)
     yield replace(stage, plan=replace(stage.plan, snapshots=settings.snapshots))
+
+
+def count_steps(images: Images, settings: Settings) -> int:
+    """Return the number of steps at all the sizes that a pair of pictures goes through."""
+    return sum(steps for _, steps in _sizes(images, settings))
+
+
+def _sizes(images: Images, settings: Settings) -> list[tuple[int | Size, int]]:
+    """Return the sizes that a pair of pictures goes through, with the steps at each."""
+    style = images.style.blended(settings.blend)
+    shapes = [one.image.size for one in style.parts] or [images.content.size]
+    narrowest = min(shapes, key=lambda size: min(size) / max(size))
+    start = images.start.size if images.start else None
+    return stages(settings, images.content.size, narrowest, start)
 
 
 def _prepare(

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pandas.api.types import is_numeric_dtype
 
 from nst.cells.cell import Cell, read_details
+from nst.config.settings import Settings
 from nst.errors import CellError, UserError
 from nst.reports.ranking import RANKING, rank_cells
 from nst.system.files import write_atomically
@@ -208,7 +209,7 @@ def _row(cell: Cell, path: Path) -> dict[str, object]:
         "formulation": cell.formulation,
         "width": cell.width,
         "height": cell.height,
-        "iterations": settings.steps,
+        "iterations": max(cell.trace.get("evaluation", ()), default=_asked_for(settings)),
         **{f"{name}_loss": cell.losses.get(name) for name in ("content", "style", "tv", "total")},
         **{name: cell.losses.get(name) for name in MEASURES},
         "seconds": cell.seconds,
@@ -225,6 +226,11 @@ def _row(cell: Cell, path: Path) -> dict[str, object]:
         "versions": json.dumps(dict(cell.versions)),
         "machine": json.dumps(dict(cell.machine)),
     }
+
+
+def _asked_for(settings: Settings) -> int:
+    """Return the steps at all sizes, if the pictures are wide enough for each."""
+    return sum(steps for _, steps in settings.stages)
 
 
 def report_outcome(table: pd.DataFrame) -> None:
