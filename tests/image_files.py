@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pillow_heif import register_heif_opener
 
 from nst.imaging.images import (
     load_image,
@@ -16,6 +17,7 @@ WIDTH, HEIGHT = 48, 40
 WHITE, BLACK, RED = (255, 255, 255), (0, 0, 0), (255, 0, 0)
 
 Image.init()
+register_heif_opener()  # to write HEIC; the package registers it when it meets a file
 AVIF = ["AVIF"] if "AVIF" in Image.SAVE else []  # not in every build of Pillow
 
 

@@ -160,6 +160,19 @@ def test_a_pattern_finds_every_format_that_can_be_read_in_either_case(folder, su
     assert list(read_run(least(contents=["*"]), CATALOGUE).contents) == ["one", "two"]
 
 
+@pytest.mark.parametrize("name", ["photos", "photos/", "./photos", "{here}/photos"])
+def test_a_folder_stands_for_the_images_in_it(folder, name):
+    run = read_run(least(contents=[name.format(here=folder)], styles=["photos"]), CATALOGUE)
+    assert list(run.contents) == list(run.styles) == ["cat", "dog"]
+    assert run.contents["dog"].path.endswith("photos/dog.jpg")
+
+
+def test_a_folder_without_images_is_refused(folder):
+    (folder / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"contents: no image is in the folder 'empty'; put some"):
+        read_run(least(contents=["empty"]), CATALOGUE)
+
+
 def test_the_catalogue_goes_before_a_file_of_the_same_name(folder):
     (folder / "chelsea").write_bytes(b"")
     assert read_run(least(), CATALOGUE).contents["chelsea"].path is None

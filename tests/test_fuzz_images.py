@@ -96,6 +96,8 @@ SOUND = {
     "BMP": encoded(picture(), "BMP"),
     "PPM": encoded(picture(), "PPM"),
     "JPEG 2000": encoded(picture(), "JPEG2000"),
+    "HEIC": encoded(picture(), "HEIF", icc_profile=SRGB, exif=orientation_exif(6).tobytes()),
+    "HEIC with alpha": encoded(RGBA, "HEIF"),
     **({"AVIF": encoded(picture(), "AVIF", speed=10)} if "AVIF" in Image.SAVE else {}),
 }
 MARKS = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\xff\xd8\xff\xda"]
@@ -175,8 +177,6 @@ FOREIGN = {
         "SVG",
     ),
     "bare SVG": (b'\n <svg width="9"/>', "SVG"),
-    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
-    "HEIF": (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
     "PSD": (b"8BPS\0\x01" + b"\0" * 100, "PSD"),
     "JPEG XL": (b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0" * 50, "JPEG XL"),
     "bare JPEG XL": (b"\xff\x0a" + b"\x55" * 50, "JPEG XL"),

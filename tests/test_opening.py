@@ -26,7 +26,7 @@ from image_files import (
 from PIL import Image, PngImagePlugin
 
 from nst.errors import ImageError
-from nst.imaging import opening
+from nst.imaging import images, opening
 from nst.imaging.images import (
     load_image,
     read_png_text,
@@ -106,6 +106,20 @@ def test_whatever_pillow_raises_is_one_line_about_the_file(
     assert "\n" not in str(caught.value)
     assert "()" not in str(caught.value)
     assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("ours", ["check_header", "refuse_scans", "_upright", "to_srgb"])
+def test_our_own_defects_are_not_blamed_on_the_file(tmp_path: Path, ours: str) -> None:
+    broken = mock.patch.object(images, ours, side_effect=ZeroDivisionError)
+    with broken, pytest.raises(ZeroDivisionError):
+        read(tmp_path, encoded(picture(), "JPEG"))
+
+
+def test_the_text_of_a_png_is_read_without_its_pixels(tmp_path: Path) -> None:
+    images.save_png(picture(), tmp_path / "result.png", {"nst": "{}"})
+    whole = (tmp_path / "result.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: whole.index(b"IDAT") + 20])
+    assert read_png_text(tmp_path / "cut.png") == {"nst": "{}"}
 
 
 def test_a_line_break_in_a_file_name_does_not_break_the_message(tmp_path: Path) -> None:

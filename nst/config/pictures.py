@@ -1,4 +1,4 @@
-"""The images that a configuration names: the catalogue's, the user's own, or a pattern of them."""
+"""The images that a configuration names: the catalogue's, or files, by path, folder or pattern."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nst.errors import ConfigError
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
-    *(".gif", ".bmp", ".ppm", ".jp2", ".avif"),
+    *(".gif", ".bmp", ".ppm", ".jp2", ".avif", ".heic", ".heif"),
 )
 LONGEST_TITLE = 200  # characters: two lines over a grid
 
@@ -68,7 +68,7 @@ def by_name(key: str, pictures: Iterable[Picture]) -> dict[str, Picture]:
 
 
 def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture]:
-    """Turn one item into pictures: a catalogue's name, a path, a pattern, or a mapping."""
+    """Turn one item into pictures: a catalogue's name, a path, folder or pattern, or a mapping."""
     if isinstance(item, Mapping):
         return [_described(key, item, catalogue)]
     entry = catalogue.get(item)
@@ -80,6 +80,13 @@ def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture
             raise ConfigError(
                 f"{key}: no image matches {item!r} in {Path.cwd()}; check the pattern, and that "
                 f"the images end in one of {', '.join(IMAGE_SUFFIXES)}"
+            )
+    elif os.path.isdir(_home(item)):
+        paths = _matching(key, os.path.join(item, "*"))
+        if not paths:
+            raise ConfigError(
+                f"{key}: no image is in the folder {item!r}; put some there, and see that they end "
+                f"in one of {', '.join(IMAGE_SUFFIXES)}"
             )
     elif "." in item or "/" in item or os.path.exists(item):
         paths = [existing(key, item)]

@@ -24,6 +24,7 @@ from nst.imaging.opening import (
     FORMATS,
     check_header,
     check_pixels,
+    decoding,
     opened,
     refusal,
     shown_name,
@@ -63,11 +64,14 @@ def load_image(path: Path, *, keep_alpha: bool = False) -> Image.Image:
     """
     with opened(path, FORMATS) as image:
         check_header(path, image)
-        if image.format != "MPO" and getattr(image, "is_animated", False):
+        with decoding(path):
+            several = image.format != "MPO" and getattr(image, "is_animated", False)
+        if several:
             logger.warning("%s: has several frames; only the first is used.", shown_name(path))
         if image.format in ("JPEG", "MPO"):
             refuse_scans(path)
-        image.load()
+        with decoding(path):
+            image.load()
         upright = _upright(path, image)
         if upright is not image:
             image.close()  # or there would be three of them
@@ -194,12 +198,18 @@ def write_picture(path: Path, content: bytes) -> None:
 def read_png_text(path: Path) -> dict[str, str]:
     """Return a PNG's text entries (iTXt, tEXt, zTXt) by key.
 
-    Raises ``ImageError`` when the file is missing, damaged or not a PNG.
+    Those before the pixels, where ``save_png`` puts them, and only if there are none, those after:
+    the pixels are decoded on the way there.
+    Raises ``ImageError`` when the file is missing, damaged so far or not a PNG.
     """
     with opened(path, ("PNG",)) as image:
         check_pixels(path, image)
         assert isinstance(image, PngImagePlugin.PngImageFile)
-        return {key: str(value) for key, value in image.text.items()}
+        before = {key: str(value) for key, value in image.info.items() if isinstance(value, str)}
+        if before:
+            return before
+        with decoding(path, ("PNG",)):
+            return {key: str(value) for key, value in image.text.items()}
 
 
 def read_description(path: Path) -> str | None:

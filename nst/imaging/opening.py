@@ -7,7 +7,7 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
@@ -19,56 +19,79 @@ logger = logging.getLogger(__name__)
 
 # Pillow's safe raster readers. Left out on purpose: EPS (runs ghostscript), icons, faxes and
 # scientific formats. JPEG includes MPO, the JPEG with several pictures that phones write.
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "HEIF")
 # Reading an image is to take less than 1 GiB. Pillow has 4 bytes for a pixel of colour, and two
 # pictures are there at a time: as it was, and in sRGB. Some decoders need more, by measurement.
 MAX_MEGAPIXELS = 75
-MAX_MEGAPIXELS_OF = {"WEBP": 50, "AVIF": 50, "JPEG2000": 35}
+MAX_MEGAPIXELS_OF = {"WEBP": 50, "AVIF": 50, "HEIF": 50, "JPEG2000": 35}
 MAX_BYTES = 400 * 2**20  # of a file: 75 megapixels, 4 channels, 8 bits, not compressed, and more
 MAX_METADATA = 64 * 2**20  # bytes
 MIN_SIDE = 32  # px: VGG-19 halves the picture four times before relu5_1
 MAX_ASPECT = 16  # long side over short side
 
-# What else one may take for an image, by its first bytes, in lower case.
+HEIC = rb"(?s)....ftyp(hei|hev|mif|msf)"
+
+# What else one may take for an image, by its first bytes, in lower case; and what is an image to
+# those Pillows that know the format.
 FOREIGN = (
-    (rb"\s*(<!doctype html|<html)", "a web page"),
-    (rb"(?s)\s*<.*<svg|\s*<svg", "SVG, a drawing and not pixels"),
-    (rb"%pdf-|%!ps", "a document"),
-    (rb"8bps", "PSD, Photoshop's own"),
-    (rb"gimp xcf", "XCF, GIMP's own"),
-    (rb"\xff\x0a|\x00\x00\x00\x0cjxl ", "JPEG XL"),
-    (rb"(?s)....ftypavi[fs]", "AVIF, which this build of Pillow cannot read"),
-    (rb"(?s)....ftyp(hei|hev|mif|msf)", "HEIC"),
-    (rb"(?s)....ftyp|riff....avi |\x1a\x45\xdf\xa3", "a film"),
-    (rb"pk\x03\x04|\x1f\x8b|rar!", "an archive"),
+    (rb"\s*(<!doctype html|<html)", "a web page", None),
+    (rb"(?s)\s*<.*<svg|\s*<svg", "SVG, a drawing and not pixels", None),
+    (rb"%pdf-|%!ps", "a document", None),
+    (rb"8bps", "PSD, Photoshop's own", None),
+    (rb"gimp xcf", "XCF, GIMP's own", None),
+    (rb"\xff\x0a|\x00\x00\x00\x0cjxl ", "JPEG XL", None),
+    (rb"(?s)....ftypavi[fs]", "AVIF, which this build of Pillow cannot read", "AVIF"),
+    (HEIC, "HEIC, which cannot be read without the package pillow-heif", "HEIF"),
+    (rb"(?s)....ftyp(?!avi[fs]|hei|hev|mif|msf)|riff....avi |\x1a\x45\xdf\xa3", "a film", None),
+    (rb"pk\x03\x04|\x1f\x8b|rar!", "an archive", None),
 )
 
 
 @contextmanager
 def opened(path: Path, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile]:
-    """Open an image file of one of ``formats``, names of Pillow's.
+    """Open an image file of one of ``formats``, names of Pillow's, to be decoded in ``decoding``.
 
-    Whatever goes wrong with it inside the block is an ``ImageError``; what Pillow warns of goes to
-    the log.
+    What Pillow warns of inside the block goes to the log. Raises ``ImageError``.
     """
-    Image.init()  # registers the formats; an older Pillow lacks AVIF
-    readable = [name for name in formats if name in Image.OPEN]
-    with warnings.catch_warnings(record=True) as notes:
+    with warnings.catch_warnings(record=True) as notes, ExitStack() as files:
         warnings.simplefilter("always")
-        try:
+        with decoding(path, formats):
             _check_file(path)
             with suppress(struct.error):  # cut off; Pillow will say so
                 refuse_lists(path)
-            with path.open("rb") as file, Image.open(file, formats=readable) as image:
-                yield image
-        except ImageError:
-            raise
-        except Exception as error:  # damaged files make Pillow raise nearly every type there is
-            raise refusal(path, _explain(path, error, formats)) from error
+            _register(path)
+            readable = [name for name in formats if name in Image.OPEN]
+            file = files.enter_context(path.open("rb"))
+            image = files.enter_context(Image.open(file, formats=readable))
+        yield image
     for note in notes:
         # MAX_MEGAPIXELS supersedes Pillow's own warning about large images.
         if not issubclass(note.category, Image.DecompressionBombWarning):
             logger.warning("%s: Pillow says: %s", shown_name(path), one_line(str(note.message)))
+
+
+@contextmanager
+def decoding(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[None]:
+    """Report whatever goes wrong inside the block as an ``ImageError`` about a file.
+
+    It is to hold what Pillow decodes and nothing else, or our own defects would be blamed on files.
+    """
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:  # damaged files make Pillow raise nearly every type there is
+        raise refusal(path, _explain(path, error, formats)) from error
+
+
+def _register(path: Path) -> None:
+    """Have Pillow know the formats, and that of phones' photographs only if this file is one."""
+    Image.init()  # an older Pillow lacks AVIF
+    if re.match(HEIC, _head(path)):
+        with suppress(ImportError):  # said when the file is refused
+            from pillow_heif import register_heif_opener  # noqa: PLC0415 - takes 0.1 s
+
+            register_heif_opener(thumbnails=False)
 
 
 def check_header(path: Path, image: ImageFile.ImageFile) -> None:
@@ -122,7 +145,7 @@ def shown_name(path: Path) -> str:
 
 
 def tiff_tag(image: Image.Image, name: str) -> object:
-    """Return a TIFF's tag; ``None`` for an absent tag and for other formats."""
+    """Return a TIFF's tag; ``None`` for an absent or a damaged tag, and for other formats."""
     return getattr(image, "tag_v2", {}).get(ExifTags.Base[name].value)
 
 
@@ -148,9 +171,17 @@ def _explain(path: Path, error: Exception, formats: tuple[str, ...]) -> str:
 
 def _foreign_kind(path: Path) -> str | None:
     """Name the kind of a file that holds a picture, but not in a format that is read."""
+    head = _head(path)
+    kinds = (
+        kind for magic, kind, name in FOREIGN if name not in Image.OPEN and re.match(magic, head)
+    )
+    return next(kinds, None)
+
+
+def _head(path: Path) -> bytes:
+    """Return a file's first bytes, in lower case."""
     with path.open("rb") as file:
-        head = file.read(1024).lower()
-    return next((kind for magic, kind in FOREIGN if re.match(magic, head)), None)
+        return file.read(1024).lower()
 
 
 def _check_file(path: Path) -> None:
