@@ -242,6 +242,13 @@ def test_copies_are_no_larger_than_asked_for_or_than_the_picture(tmp_path: Path)
     assert len(list(previews.folder.iterdir())) == 3, "a small picture needs one copy"
 
 
+def test_a_narrow_picture_is_copied_too(tmp_path: Path):
+    Image.new("RGB", (256, 4), "navy").save(tmp_path / "panorama.png")
+    names = Previews(tmp_path / "copies").of(tmp_path / "panorama.png")
+    with Image.open(tmp_path / "copies" / names.thumbnail) as copy:
+        assert copy.size == (256, 4)
+
+
 def test_a_copy_of_a_cut_out_is_on_white(tmp_path: Path):
     Image.new("RGBA", (64, 48), (200, 0, 0, 0)).save(tmp_path / "cut.png")
     copy = Previews(tmp_path / "copies").of(tmp_path / "cut.png").thumbnail

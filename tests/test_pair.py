@@ -105,6 +105,16 @@ def test_content_and_style_may_differ_in_size_and_shape(pair, wanted, content, s
     assert cell.status == "finished"
 
 
+def test_a_panorama_is_made_and_made_again_from_its_narrow_cell(pair, wanted):
+    layers = {"content_layers": {"relu1_1": 1}, "style_layers": {"relu1_1": 1}}
+    paint(pair.content, seed=1, size=(512, 32))
+    (small,) = chosen = wanted(1.0, **layers)
+    assert stylize_pair(pair, chosen, CPU)[0].height == 2
+    larger = wanted(1.0, folder="print", **layers, image_size=64, start="file")
+    (cell,) = stylize_pair(dataclasses.replace(pair, start=small.path), larger, CPU)
+    assert (cell.width, cell.height, cell.status) == (64, 4, "finished")
+
+
 def test_the_style_scale_sets_the_size_at_which_the_style_is_looked_at(pair, wanted, monkeypatch):
     sizes = []
     real = transfer_module.measure_targets

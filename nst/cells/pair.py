@@ -104,7 +104,7 @@ class Pair:
         images = Images(
             load_image(self.content, keep_alpha=True),
             style.mapped(load_image),
-            load_image(self.start) if self.start else None,
+            load_image(self.start, any_shape=True) if self.start else None,
         )
         check_masks(str(self), images.content, images.style)
         return images

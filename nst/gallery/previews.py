@@ -53,7 +53,7 @@ class Previews:
             if not (self.folder / name).is_file()
         }
         if missing:
-            original = load_image(picture)
+            original = load_image(picture, any_shape=True)
             for name, side in missing.items():
                 write_atomically(self.folder / name, _webp(fit_long_side(original, side)))
         self.asked.update(names)
@@ -77,7 +77,7 @@ def _size(picture: Path) -> tuple[int, int]:
         with Image.open(picture) as image:
             return image.size
     except OSError:
-        return load_image(picture).size  # says what is wrong, and how to mend it
+        return load_image(picture, any_shape=True).size  # says what is wrong, and how to mend it
 
 
 def _webp(image: Image.Image) -> bytes:

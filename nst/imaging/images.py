@@ -46,7 +46,7 @@ _UPRIGHT = {
 }
 
 
-def load_image(path: Path, *, keep_alpha: bool = False) -> Image.Image:
+def load_image(path: Path, *, keep_alpha: bool = False, any_shape: bool = False) -> Image.Image:
     """Read an image file as a picture: mode RGB, sRGB, upright, no metadata.
 
     The content decides the format, not the extension. Embedded colour profiles are converted to
@@ -60,10 +60,11 @@ def load_image(path: Path, *, keep_alpha: bool = False) -> Image.Image:
     Raises ``ImageError`` when there is no such file, when it is not one of ``FORMATS``, is damaged,
     has over ``MAX_MEGAPIXELS`` (judged by its header, before decoding), has a side under
     ``MIN_SIDE`` px, is longer than ``MAX_ASPECT`` times its width, or holds values out of range.
+    With ``any_shape`` it may be as narrow as it is: the result of a panorama is.
     Takes less than 1 GiB of memory, whatever the file.
     """
     with opened(path, FORMATS) as image:
-        check_header(path, image)
+        check_header(path, image, any_shape=any_shape)
         with decoding(path):
             several = image.format != "MPO" and getattr(image, "is_animated", False)
         if several:

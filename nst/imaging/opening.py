@@ -94,12 +94,26 @@ def _register(path: Path) -> None:
             register_heif_opener(thumbnails=False)
 
 
-def check_header(path: Path, image: ImageFile.ImageFile) -> None:
+def check_header(path: Path, image: ImageFile.ImageFile, *, any_shape: bool = False) -> None:
     """Refuse, by what its header promises, what cannot or should not be decoded.
 
     Raises ``ImageError``.
     """
     check_pixels(path, image)
+    if not any_shape:
+        _check_shape(path, image)
+    metadata = sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
+    if metadata > MAX_METADATA:
+        raise refusal(
+            path,
+            f"may carry at most {MAX_METADATA} bytes of metadata; got {metadata}. "
+            "Export it without.",
+        )
+    _check_layout(path, image)
+
+
+def _check_shape(path: Path, image: ImageFile.ImageFile) -> None:
+    """Refuse what is too small or too narrow for the layers of a network."""
     width, height = image.size
     if min(width, height) < MIN_SIDE:
         raise refusal(
@@ -110,14 +124,6 @@ def check_header(path: Path, image: ImageFile.ImageFile) -> None:
             path,
             f"may be at most {MAX_ASPECT} times as long as wide; got {width}x{height}. Crop it.",
         )
-    metadata = sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
-    if metadata > MAX_METADATA:
-        raise refusal(
-            path,
-            f"may carry at most {MAX_METADATA} bytes of metadata; got {metadata}. "
-            "Export it without.",
-        )
-    _check_layout(path, image)
 
 
 def check_pixels(path: Path, image: Image.Image) -> None:
