@@ -13,6 +13,7 @@ from nst.method.objective import Parts
 from nst.method.optimise import Outcome, Plan, State, optimise
 from nst.method.optimisers import LARGEST_STEP, PREFERENCE, TRUST, Adam, Lbfgs
 from nst.method.spectrum import BANDS, energy_by_band, scale_bands
+from nst.network.tensors import to_bytes
 
 
 def bowl(targets: torch.Tensor, scales: torch.Tensor):
@@ -285,6 +286,43 @@ def test_the_best_image_is_kept_when_later_ones_are_worse():
     assert [losses[-1, 0].item() for losses in outcome.trace] == [1, 2, 3, 4, 5]
 
 
+def test_the_image_after_the_last_step_may_be_the_best_and_none_is_looked_at_twice():
+    visits = []
+
+    def counted(images: torch.Tensor) -> Parts:
+        visits.append(images.detach().clone())
+        return bowl(TARGETS, EVEN)(images)
+
+    outcome = minimise(counted, START, Lbfgs(), Plan(5))
+    assert len(visits) == 5 + 1
+    assert torch.equal(outcome.images, visits[-1])
+    assert (outcome.parts.total < outcome.trace[-1][-1]).all()
+    assert torch.equal(outcome.parts.total, bowl(TARGETS, EVEN)(outcome.images).total)
+
+
+def test_the_best_image_comes_with_its_own_losses():
+    def rising(images: torch.Tensor) -> Parts:
+        loss = (images - START).square().sum((1, 2, 3))
+        layers = {"style relu1_1": loss + 1}
+        return Parts(content=loss + 2, style=loss + 3, tv=loss + 4, total=loss + 5, layers=layers)
+
+    outcome = minimise(rising, START, Adam(float("1e-2")), Plan(3))
+    assert torch.equal(outcome.images, START)
+    parts = outcome.parts
+    found = [parts.content, parts.style, parts.tv, parts.total, parts.layers["style relu1_1"]]
+    assert [one.tolist() for one in found] == [[number] * 3 for number in (2, 3, 4, 5, 1)]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_without_a_usable_pair_a_step_does_not_depend_on_the_scale_of_the_loss(scale):
+    optimiser, images = Lbfgs(), START
+    for _ in range(3):  # downhill all the way, and steeper: no pair shows a positive curvature
+        gradient = scale * (START + TARGETS - 2 * images)
+        following = optimiser.step(images, gradient)
+        assert (following - images).abs().amax((1, 2, 3)).tolist() == pytest.approx([0.01] * 3)
+        images = following
+
+
 def test_whoever_watches_is_called_after_each_step():
     seen: list[int] = []
     minimise(bowl(TARGETS, EVEN), START, Lbfgs(), Plan(4), lambda state: seen.append(state.steps))
@@ -312,9 +350,9 @@ def test_snapshots_are_the_images_after_so_many_steps():
 
     outcome = run(plan=Plan(6, keep="last", snapshots=(0, 2, 6)))
     assert list(outcome.snapshots) == [0, 2, 6]
-    assert torch.equal(outcome.snapshots[0], START)
-    assert torch.equal(outcome.snapshots[2], run(plan=Plan(2, keep="last")).images)
-    assert torch.equal(outcome.snapshots[6], outcome.images)
+    assert torch.equal(outcome.snapshots[0], to_bytes(START))
+    assert torch.equal(outcome.snapshots[2], to_bytes(run(plan=Plan(2, keep="last")).images))
+    assert torch.equal(outcome.snapshots[6], to_bytes(outcome.images))
 
 
 @pytest.mark.parametrize("epsilon", [1e-8, 0.1])

@@ -35,11 +35,14 @@ from nst.config.presets import read_presets
 from nst.config.settings import Settings
 from nst.imaging.images import load_image
 from nst.method.objective import Objective, measure_targets
+from nst.method.optimise import State
 from nst.method.regions import Region
 from nst.method.resilience import make_cells
 from nst.method.stages import Images, picture_size
+from nst.method.transfer import transfer
 from nst.network.extractor import save_extractor
 from nst.network.provision import provide_extractor
+from nst.network.tensors import to_bytes
 
 PRESETS = read_presets()
 CATALOGUE = read_catalogue()
@@ -213,20 +216,20 @@ def test_the_first_ten_steps_of_a_recipe_are_those_of_its_optimiser(name):
     width, height = images[0].size
     sides = {"exact": [width, height], "short_side": height, "long_side": width}
     size = sides[PRESETS[name].settings.get("size", "long_side")]
-    cell = settings_of(
-        name,
-        image_size=size,
-        iterations=10,
-        snapshots=list(range(11)),
-        precision="float32",
-    )
-    (result,) = make_cells(as_extractor(vgg), Images.of(*images), [cell])
+    cell = settings_of(name, image_size=size, iterations=10, snapshots=[0], precision="float32")
+    found: list[Tensor] = []
 
-    for step, values in enumerate(path):
-        expected = ((values + offset) / rule.scale).clamp(0, 1)
-        found = result.snapshots[step].double()
-        torch.testing.assert_close(found, expected, atol=PATH_TOLERANCE, rtol=0)
-    torch.testing.assert_close(result.image.double(), expected, atol=PATH_TOLERANCE, rtol=0)
+    def watch(state: State) -> None:
+        found.append(state.images.clamp(0, 1).double())
+
+    outcome = transfer(as_extractor(vgg), Images.of(*images), [cell], watch=watch)
+
+    start, *expected = (((values + offset) / rule.scale).clamp(0, 1) for values in path)
+    assert torch.equal(outcome.snapshots[0], to_bytes(start))
+    for one, other in zip(
+        [*found, outcome.images.double()], [*expected, expected[-1]], strict=True
+    ):
+        torch.testing.assert_close(one, other, atol=PATH_TOLERANCE, rtol=0)
     assert (path[-1] - path[0]).abs().max() > 5 * rule.rate
 
 

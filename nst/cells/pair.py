@@ -42,7 +42,7 @@ from nst.method.stages import Images, count_steps, picture_size
 from nst.network.extractor import file_digest, load_extractor
 from nst.network.precision import Precision, choose_precision
 from nst.network.shapes import Float, Tensor
-from nst.network.tensors import to_image, to_levels
+from nst.network.tensors import from_bytes, to_image, to_levels
 from nst.system.device import describe_device
 from nst.system.machine import describe_machine
 
@@ -346,7 +346,8 @@ def _finish(draft: Cell, result: Transfer, content: Image.Image, measure: Measur
         picture = to_image(result.image)
         losses = {**result.losses, **measure(picture)}
         frames = [
-            cut_out(to_image(frame), content) for _, frame in sorted(result.snapshots.items())
+            cut_out(to_image(from_bytes(frame)), content)
+            for _, frame in sorted(result.snapshots.items())
         ]
         return _Finished(
             replace(cell, losses=losses),

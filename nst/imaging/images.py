@@ -206,7 +206,7 @@ def read_png_text(path: Path) -> dict[str, str]:
     with opened(path, ("PNG",)) as image:
         check_pixels(path, image)
         assert isinstance(image, PngImagePlugin.PngImageFile)
-        before = {key: str(value) for key, value in image.info.items() if isinstance(value, str)}
+        before = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
         if before:
             return before
         with decoding(path, ("PNG",)):

@@ -65,19 +65,24 @@ def recolour(
     root = matrix_power(content_covariance, 0.5)
     inverse_root = matrix_power(content_covariance, -0.5)
     transform = inverse_root @ matrix_power(root @ style_covariance @ root, 0.5) @ inverse_root
-    colours = transform @ (content.flatten(2)[0].double() - content_mean) + style_mean
-    return colours.view_as(content).to(content.dtype).clamp(0, 1)
+    colours = transform @ (exact_colours(content) - content_mean) + style_mean
+    return colours.view_as(content).to(content).clamp(0, 1)
 
 
 def colour_statistics(
     image: Float[Tensor, "1 3 _h _w"],
 ) -> tuple[Float[Tensor, "3 1"], Float[Tensor, "3 3"]]:
-    """Return the mean and covariance of the pixels' RGB, in float64."""
-    colours = image.flatten(2)[0].double()
+    """Return the mean and covariance of the pixels' RGB, as ``exact_colours`` are."""
+    colours = exact_colours(image)
     mean = colours.mean(1, keepdim=True)
     centred = colours - mean
     # The floor lets a grey or one-coloured image have an inverse.
     return mean, centred @ centred.T / colours.shape[1] + 1e-5 * torch.eye(3).to(colours)
+
+
+def exact_colours(image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "3 _n"]:
+    """Return the pixels' RGB in float64, on the CPU: MPS has neither that nor eigenvectors."""
+    return image.flatten(2)[0].cpu().double()
 
 
 def matrix_power(matrix: Float[Tensor, "3 3"], power: float) -> Float[Tensor, "3 3"]:

@@ -11,10 +11,12 @@ import torch
 from nst.config.settings import KeepName
 from nst.method.objective import SUMS, Parts
 from nst.method.optimisers import Optimiser
-from nst.network.shapes import Float, Tensor
+from nst.network.shapes import Float, Tensor, UInt8
+from nst.network.tensors import to_bytes
 from nst.system.device import wait_for
 
 Evaluate = Callable[[Tensor], Parts]
+TOTAL = SUMS.index("total")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Plan:
     ``keep`` is ``best``, the image of the lowest loss met, or ``last``, the one after the last
     step. ``snapshots`` are numbers of steps after which to keep a copy; 0 is the start. With
     ``clamp`` the images are held in [0, 1] throughout, otherwise only in what is brought back.
+    Snapshots are kept in 8 bits, as they are written, and not on the device: there may be many.
     """
 
     steps: int
@@ -38,18 +41,19 @@ class State:
 
     ``steps`` were taken at the size number ``stage``. ``trace`` has the losses of ``SUMS`` before
     each step at any size, and ``seconds`` is the time they took. Rows that are not ``finite`` met a
-    loss or gradient that is not a number, and stand still.
+    loss or gradient that is not a number, and stand still. ``best`` has the losses of
+    ``best_images``, as ``Parts.stacked``; before the first step there are none.
     """
 
     optimiser: Optimiser
     images: Float[Tensor, "b 3 h w"]
     best_images: Float[Tensor, "b 3 h w"]
-    best: Float[Tensor, " b"]
     finite: Tensor
+    best: Float[Tensor, "k b"] | None = None
     stage: int = 0
     steps: int = 0
     trace: list[Float[Tensor, "4 b"]] = field(default_factory=list)
-    snapshots: dict[int, Float[Tensor, "b 3 h w"]] = field(default_factory=dict)
+    snapshots: dict[int, UInt8[Tensor, "b 3 h w"]] = field(default_factory=dict)
     seconds: float = 0.0
 
     @classmethod
@@ -57,9 +61,8 @@ class State:
         cls, start: Float[Tensor, "b 3 h w"], optimiser: Optimiser, before: State | None = None
     ) -> State:
         """Return the state before the first step: of all, or at the size after ``before``."""
-        best = torch.full_like(start[:, 0, 0, 0], torch.inf)
-        finite = torch.ones_like(best, dtype=torch.bool)
-        state = cls(optimiser, start, start, best, finite)
+        finite = torch.ones_like(start[:, 0, 0, 0], dtype=torch.bool)
+        state = cls(optimiser, start, start, finite)
         if before is not None:
             state.stage, state.finite = before.stage + 1, before.finite
             state.trace, state.seconds = before.trace, before.seconds
@@ -83,7 +86,7 @@ class Outcome:
     parts: Parts
     trace: Sequence[Float[Tensor, "4 b"]]
     finite: Tensor
-    snapshots: Mapping[int, Float[Tensor, "b 3 h w"]]
+    snapshots: Mapping[int, UInt8[Tensor, "b 3 h w"]]
     seconds: float
 
 
@@ -99,43 +102,55 @@ def optimise(evaluate: Evaluate, state: State, plan: Plan, watch: Watch | None =
         state.seconds = time.monotonic() - started
         if watch is not None:
             watch(state)
-    images = state.best_images if plan.keep == "best" else state.images
-    images = images.clamp(0, 1)
+    images, parts = _choose(evaluate, state, plan)
     if plan.steps in plan.snapshots:
-        state.snapshots[plan.steps] = images
-    with torch.no_grad():
-        parts = evaluate(images)
+        state.snapshots[plan.steps] = to_bytes(images)
     state.finite = state.finite & parts.total.isfinite()  # no step has looked at the last image yet
     wait_for(images.device)  # a GPU may be some steps behind
     state.seconds = time.monotonic() - started
     return Outcome(images, parts, state.trace, state.finite, state.snapshots, state.seconds)
 
 
+@torch.no_grad()
+def _choose(evaluate: Evaluate, state: State, plan: Plan) -> tuple[Tensor, Parts]:
+    """Look at the image after the last step; return it, or the best, with its losses."""
+    images = state.images.clamp(0, 1)
+    parts = evaluate(images)
+    if plan.keep == "last" or state.best is None:
+        return images, parts
+    better = state.finite & (parts.total < state.best[TOTAL])
+    images = torch.where(_per_row(better), images, state.best_images.clamp(0, 1))
+    if not plan.clamp:  # the losses of the best are those it had beyond [0, 1]
+        return images, evaluate(images)
+    return images, parts.of(torch.where(better, parts.stacked(), state.best))
+
+
 def _advance(state: State, evaluate: Evaluate, plan: Plan) -> None:
     """Take one step: look at the images, remember the best of them, and move on."""
     if state.steps in plan.snapshots:
-        state.snapshots[state.steps] = state.images.clamp(0, 1)
+        state.snapshots[state.steps] = to_bytes(state.images)
     losses, gradient = _differentiate(evaluate, state.images)
-    total = losses[SUMS.index("total")]
+    total = losses[TOTAL]
     finite = state.finite & total.isfinite() & gradient.flatten(1).isfinite().all(1)
-    better = finite & (total < state.best)
+    best = torch.full_like(losses, torch.inf) if state.best is None else state.best
+    better = finite & (total < best[TOTAL])
     moved = state.optimiser.step(state.images, torch.where(_per_row(finite), gradient, 0.0))
     moved = moved.clamp(0, 1) if plan.clamp else moved
-    state.best = torch.where(better, total, state.best)
+    state.best = torch.where(better, losses, best)
     state.best_images = torch.where(_per_row(better), state.images, state.best_images)
     state.images = torch.where(_per_row(finite), moved, state.images)
     state.finite = finite
     state.steps += 1
-    state.trace.append(losses)
+    state.trace.append(losses[: len(SUMS)])
 
 
 def _differentiate(evaluate: Evaluate, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the losses of ``SUMS`` and the gradient of each row's total, without the graph."""
+    """Return the losses, stacked, and the gradient of each row's total, without the graph."""
     images = images.detach().requires_grad_(True)
     parts = evaluate(images)
     # Rows do not depend on each other, so the gradient of the sum holds each row's own.
     (gradient,) = torch.autograd.grad(parts.total.sum(), images)
-    return torch.stack([getattr(parts, name) for name in SUMS]).detach(), gradient
+    return parts.stacked().detach(), gradient
 
 
 def _per_row(values: Tensor) -> Tensor:

@@ -69,10 +69,12 @@ class Lbfgs:
         self._last = (images, gradient)
         direction = -self._apply_inverse_hessian(gradient)
         largest = direction.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-30)
+        length = self._caution * FIRST_STEP / largest
         if self._pairs:
-            length = (self._caution * LARGEST_STEP / largest).clamp(max=1)
-        else:
-            length = self._caution * FIRST_STEP / largest
+            bounded = (self._caution * LARGEST_STEP / largest).clamp(max=1)
+            # Without a pair of use, a direction has the scale of the loss.
+            known = torch.stack([pair[2] for pair in self._pairs]).amax(0) > 0
+            length = torch.where(known, bounded, length)
         return images + length * direction
 
     def _forget(self, kept: int) -> None:

@@ -28,7 +28,7 @@ from nst.method.optimise import Outcome, State
 from nst.method.stages import Images, count_steps
 from nst.method.transfer import transfer
 from nst.network.extractor import Extractor
-from nst.network.shapes import Float, Tensor
+from nst.network.shapes import Float, Tensor, UInt8
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Transfer:
     image: Float[Tensor, "1 3 h w"] | None
     losses: Mapping[str, float]
     trace: Mapping[str, Sequence[float]]
-    snapshots: Mapping[int, Float[Tensor, "1 3 h w"]]
+    snapshots: Mapping[int, UInt8[Tensor, "1 3 h w"]]
     seconds: float
     attempts: int = 1
 

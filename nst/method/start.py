@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from nst.config.settings import Settings
 from nst.errors import ConfigError
-from nst.method.colours import colour_statistics, matrix_power, recolour
+from nst.method.colours import colour_statistics, exact_colours, matrix_power, recolour
 from nst.method.spectrum import favour_low_frequencies
 from nst.network.extractor import CAFFE_MEAN
 from nst.network.shapes import Float, Tensor
@@ -78,10 +78,10 @@ def mix(
     ``noise`` has mean 0 and variance 1. The mean and covariance of the colours stay as they are.
     """
     mean, covariance = colour_statistics(image)
-    colours = image.flatten(2)[0].double() - mean
-    grains = matrix_power(covariance, 0.5) @ noise.flatten(2)[0].double()
+    colours = exact_colours(image) - mean
+    grains = matrix_power(covariance, 0.5) @ exact_colours(noise)
     mixed: Tensor = (1 - share) ** 0.5 * colours + share**0.5 * grains + mean
-    return mixed.view_as(image).to(image.dtype)
+    return mixed.view_as(image).to(image)
 
 
 def pink_noise(height: int, width: int, generator: torch.Generator) -> Float[Tensor, "1 3 h w"]:

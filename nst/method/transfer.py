@@ -23,6 +23,7 @@ from nst.method.start import start_image
 from nst.network.extractor import Extractor
 from nst.network.precision import DTYPES, choose_precision
 from nst.network.shapes import Float, Tensor
+from nst.network.tensors import from_bytes, to_bytes
 
 OPTIMISERS: Mapping[str, Callable[[Settings, float], Optimiser]] = {
     "lbfgs": lambda _, caution: Lbfgs(caution),
@@ -80,7 +81,11 @@ def with_photograph(outcome: Outcome, stage: Stage, settings: Settings) -> Outco
         coloured = restore_colours(images, stage.original, settings.colours)
         return keep_photograph(coloured, stage.original, stage.regions)
 
-    snapshots = {number: restored(images) for number, images in outcome.snapshots.items()}
+    device = outcome.images.device
+    snapshots = {
+        number: to_bytes(restored(from_bytes(levels).to(device)))
+        for number, levels in outcome.snapshots.items()
+    }
     return replace(outcome, images=restored(outcome.images), snapshots=snapshots)
 
 

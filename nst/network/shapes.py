@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, UInt8
 else:
     try:
-        from jaxtyping import Float
+        from jaxtyping import Float, UInt8
     except ImportError:
 
         class Float:
@@ -21,5 +21,7 @@ else:
                 """Drop the shape."""
                 return item[0]
 
+        UInt8 = Float
 
-__all__ = ["Float", "Tensor"]
+
+__all__ = ["Float", "Tensor", "UInt8"]

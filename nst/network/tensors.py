@@ -9,7 +9,7 @@ from PIL import Image
 from nst.errors import ImageError
 from nst.imaging.deep import WIDER, Levels, widen
 from nst.imaging.images import check_mode
-from nst.network.shapes import Float, Tensor
+from nst.network.shapes import Float, Tensor, UInt8
 
 
 def to_tensor(image: Image.Image) -> Float[Tensor, "1 3 h w"]:
@@ -42,9 +42,20 @@ def to_image(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "1 3 h w"]) -> Image
             f"A picture's values must be numbers; got NaN for {missing} of {values.numel()}. "
             "Lower the learning rate or the weights."
         )
-    levels = values.clamp(0, 1).mul(255).round().to(torch.uint8)
+    levels = to_bytes(values)
     levels = levels.reshape(3, *levels.shape[-2:]).permute(1, 2, 0)  # h w 3
     return Image.fromarray(levels.contiguous().numpy())
+
+
+def to_bytes(images: Float[Tensor, "*b 3 h w"]) -> UInt8[Tensor, "*b 3 h w"]:
+    """Round images in [0, 1], on any device, to 8 bits on the CPU; what is beyond is clamped."""
+    levels = images.detach().clamp(0, 1).mul(255).round()
+    return levels.to(torch.uint8).cpu()
+
+
+def from_bytes(levels: UInt8[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
+    """Return images of 8 bits as float32 in [0, 1]."""
+    return levels.to(torch.float32) / 255
 
 
 def to_levels(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "1 3 h w"]) -> Levels:
