@@ -76,11 +76,11 @@ def sliced_wasserstein_style_loss(
 
 
 @cache
-def directions(channels: int) -> Float[Tensor, "_k c"]:
+def directions(channels: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "_k c"]:
     """Draw fixed directions, unit vectors at right angles: as many as there are channels, or 64."""
     generator = torch.Generator().manual_seed(SEED)
     basis = torch.linalg.qr(torch.randn(channels, channels, generator=generator))[0]
-    chosen: Tensor = basis[:DIRECTIONS]
+    chosen: Tensor = basis[:DIRECTIONS].to(device, dtype)
     return chosen
 
 
@@ -89,7 +89,7 @@ def _project(
 ) -> Float[Tensor, "b _k _n"]:
     """Return the features' components along the directions, where the weights say to look."""
     flat = _counted(features, weights)
-    along = directions(features.shape[1]).to(flat)
+    along = directions(features.shape[1], flat.dtype, flat.device)
     projected: Tensor = along @ flat.transpose(1, 2)
     return projected
 

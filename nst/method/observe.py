@@ -8,7 +8,7 @@ Lezama and Morel, "Scaling painting style transfer", 2024).
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,6 +24,9 @@ from nst.network.extractor import Extractor
 from nst.network.pyramid import octaves
 from nst.network.shapes import Float, Tensor
 from nst.network.tiles import Tile, cut, features_of, see_in_tiles, views
+
+Pooled = Callable[[tuple[int, int]], Weights]
+"""A mask at a size of features, (height, width)."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,11 @@ class Observer:
     style_layers: Collection[str]
     regions: Sequence[Region]
     side: int | None
+
+    @functools.cached_property
+    def _pooled(self) -> Sequence[Pooled]:
+        """The regions' masks at the sizes of features, pooled once for all evaluations."""
+        return [functools.cache(partial(weights_at, region.mask)) for region in self.regions]
 
     def __call__(self, images: Float[Tensor, "b 3 h w"]) -> Observation:
         """Return what is to be known of pictures, RGB in [0, 1]."""
@@ -91,8 +99,8 @@ class Observer:
             },
             {
                 name: [
-                    self.statistic.look(value, weights_in(region.mask, tile, name))
-                    for region in self.regions
+                    self.statistic.look(value, weights_in(tile, name, pooled))
+                    for pooled in self._pooled
                 ]
                 for name, value in features.items()
                 if name in self.style_layers
@@ -135,7 +143,7 @@ def measure_style(
     measured: dict[str, list[Any]] = {layer: [] for layer in layers}
     for tile, features in see_in_tiles(extractor, part.image, layers, side):
         for name, value in features.items():
-            weights = weights_in(part.mask, tile, name)
+            weights = weights_in(tile, name, partial(weights_at, part.mask))
             measured[name].append(statistic.measure(value.to(at_least), weights))
     return {name: _merged(statistic, parts) for name, parts in measured.items()}
 
@@ -148,9 +156,9 @@ def _merged(statistic: Statistic, parts: Sequence[Any]) -> Any:
     return statistic.merge(parts)
 
 
-def weights_in(mask: Float[Tensor, "1 1 _h _w"] | None, tile: Tile, layer: str) -> Weights:
+def weights_in(tile: Tile, layer: str, pooled: Pooled) -> Weights:
     """Return how much of each of a tile's positions lies in a mask of the whole picture."""
-    weights = weights_at(mask, tile.whole(layer))
+    weights = pooled(tile.whole(layer))
     return None if weights is None else tile.of_whole(weights, layer)
 
 

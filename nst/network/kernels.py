@@ -58,12 +58,20 @@ class _Reflect(torch.autograd.Function):
     def backward(_: Any, gradient: Tensor) -> Tensor:
         """Fold each border back onto the positions that it shows."""
         folded = gradient[..., 1:-1].clone(memory_format=torch.preserve_format)
-        folded[..., 1].add_(gradient[..., 0])
-        folded[..., -2].add_(gradient[..., -1])
+        for place, border in _mirrors(folded.shape[-1]):
+            folded[..., place].add_(gradient[..., border])
         inner = folded[..., 1:-1, :]
-        inner[..., 1, :].add_(folded[..., 0, :])
-        inner[..., -2, :].add_(folded[..., -1, :])
+        for place, border in _mirrors(inner.shape[-2]):
+            inner[..., place, :].add_(folded[..., border, :])
         return inner
+
+
+def _mirrors(length: int) -> list[tuple[slice, slice]]:
+    """Say which positions of a side its two borders show, and where those lie; both at once."""
+    if length > 3:
+        return [(slice(1, length - 1, length - 3), slice(0, None, length + 1))]
+    last = length + 1
+    return [(slice(1, 2), slice(0, 1)), (slice(length - 2, length - 1), slice(last, last + 1))]
 
 
 class _Crop(torch.autograd.Function):
