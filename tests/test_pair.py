@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from nst.cells.cell import PIXELS, draw_failure, read_record, write_details
 from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.cells.store import CellStore
 from nst.config.prints import PrintFile
-from nst.errors import ExtractorError, ImageError
+from nst.errors import ConfigError, ExtractorError, ImageError
 from nst.figures.strips import draw_strip, save_animation
 from nst.imaging.images import load_image, pixel_digest, save_png
 from nst.method import transfer as transfer_module
@@ -387,6 +388,33 @@ def test_a_damaged_entry_is_computed_again(pair, wanted, computed, tmp_path, cap
     stylize_pair(pair, wanted(1.0), CPU, store)
     assert computed == [1.0, 1.0]
     assert "is damaged; making it again" in caplog.text
+
+
+def test_an_entry_that_another_job_replaces_meanwhile_is_made_again(
+    pair, wanted, computed, tmp_path, monkeypatch
+):
+    store = CellStore(tmp_path / "store")
+    stylize_pair(pair, wanted(1.0), CPU, store)
+    real = CellStore.find
+
+    def find(self, fingerprint, **options):
+        found = real(self, fingerprint, **options)
+        shutil.rmtree(self._entry(fingerprint))
+        return found
+
+    monkeypatch.setattr(CellStore, "find", find)
+    (cell,) = stylize_pair(pair, wanted(1.0, folder="again"), CPU, store)
+    assert computed == [1.0, 1.0]
+    assert not cell.reused
+
+
+def test_a_print_no_larger_than_its_cell_is_refused(pair, wanted):
+    (small,) = wanted(1.0)
+    stylize_pair(pair, [small], CPU)
+    (large,) = wanted(1.0, folder="print", start="file")
+    large = dataclasses.replace(large, print_file=PrintFile())
+    with pytest.raises(ConfigError, match=r"larger than its cell, 32 px; got 32\."):
+        stylize_pair(dataclasses.replace(pair, start=small.path), [large], CPU)
 
 
 def test_an_interrupted_job_keeps_what_it_had_finished(pair, wanted, computed, tmp_path):

@@ -28,6 +28,7 @@ from nst.config.schema import load_schema
 from nst.config.settings import Settings
 from nst.errors import ConfigError
 from nst.imaging.images import fit_long_side, load_image
+from nst.imaging.inspection import inspect_run
 from nst.method.batches import group_cells
 from nst.method.resilience import make_cells
 from nst.method.stages import Images, prepare_stages
@@ -49,7 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def planned(
-    stars: object, size: object = 128, form: dict[str, object] | None = None, **changes: object
+    stars: object, size: object = 128, form: dict[str, object] | None = None, /, **changes: object
 ):
     Path("stars.json").write_text(json.dumps(stars))
     config = {
@@ -96,6 +97,17 @@ def test_what_cannot_be_printed_is_refused_in_one_line(folder, stars, size, mess
         planned(stars, size)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_print_must_be_larger_than_its_cell_whichever_side_was_given(folder):
+    """A content of 3:2 whose shorter side is 64 px has a cell of 96 px."""
+    paint(folder / "cat.png", 1, (150, 100))
+    for size in (80, 96):
+        run = planned([CELL], size, size="short_side")
+        message = rf"larger than the cell cat / .*, 96 px; got {size}\."
+        with pytest.raises(ConfigError, match=message):
+            inspect_run(run)
+    inspect_run(planned([CELL], 97, size="short_side"))
 
 
 @pytest.mark.parametrize(

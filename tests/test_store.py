@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import threading
@@ -234,6 +235,10 @@ DAMAGES = {
     "half the details": lambda entry: cut(entry / "cell.json"),
     "empty details": lambda entry: (entry / "cell.json").write_bytes(b""),
     "details that are none": lambda entry: (entry / "cell.json").write_text("{}"),
+    "details of another kind": lambda entry: (entry / "cell.json").write_text("[1]"),
+    "settings of another kind": lambda entry: (entry / "cell.json").write_text(
+        json.dumps({**CELL.details(), "settings": [1]})
+    ),
     "details that are no text": lambda entry: (entry / "cell.json").write_bytes(b"\xff"),
     "no details": lambda entry: (entry / "cell.json").unlink(),
     "half a digest": lambda entry: cut(entry / "cell.sha256"),

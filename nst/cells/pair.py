@@ -27,7 +27,7 @@ from nst.cells.cell import (
 from nst.cells.measure import Measure
 from nst.cells.store import CellStore
 from nst.config.composition import Composition
-from nst.config.prints import PrintFile
+from nst.config.prints import PrintFile, check_larger
 from nst.config.settings import Settings
 from nst.config.variants import Variant
 from nst.imaging.deep import Levels, widen, with_alpha_of
@@ -166,15 +166,14 @@ def stylize_pair(
     with refused_if_too_large():
         wanted = [_with_precision(one, device) for one in wanted]
     images = pair.load()
+    _check_prints(wanted, images)
     drafts = _draft_cells(pair, wanted, images, device)
     cells: dict[Path, Cell] = {}
     missing: list[tuple[Wanted, Cell]] = []
     for one, draft in zip(wanted, drafts, strict=True):
-        stored = store.find(draft.fingerprint, deep=one.deep) if store else None
-        if store and stored:
-            cells[one.path] = store.restore(
-                stored, draft, one.path, one.snapshots, print_file=one.print_file
-            )
+        stored = _restore(store, one, draft) if store else None
+        if stored:
+            cells[one.path] = stored
         else:
             missing.append((one, draft))
     if cells:
@@ -199,6 +198,28 @@ def stylize_pair(
         seconds = sum(cell.seconds for cell in cells.values() if not cell.reused)
         logger.info("%s: %d cells made in %.0f s", pair, len(first), seconds)
     return [cells[one.path] for one in wanted]
+
+
+def _check_prints(wanted: Sequence[Wanted], images: Images) -> None:
+    """Require that prints are larger than the cells that they start from."""
+    for one in wanted:
+        if one.print_file and images.start:
+            size = max(picture_size(images.content, one.settings))
+            check_larger(size, max(images.start.size), "its cell")
+
+
+def _restore(store: CellStore, wanted: Wanted, draft: Cell) -> Cell | None:
+    """Take a cell from the store if it is there, and still there when it is copied."""
+    stored = store.find(draft.fingerprint, deep=wanted.deep)
+    if stored is None:
+        return None
+    try:
+        return store.restore(
+            stored, draft, wanted.path, wanted.snapshots, print_file=wanted.print_file
+        )
+    except FileNotFoundError:  # another job has just replaced the entry by one with more in it
+        logger.info("the stored cell %s has gone; making it again", draft.fingerprint)
+        return None
 
 
 def _distinct(missing: Sequence[tuple[Wanted, Cell]]) -> dict[str, list[tuple[Wanted, Cell]]]:

@@ -90,7 +90,7 @@ class CellStore:
             details = (entry / DETAILS).read_text(encoding="utf-8")
             cell = Cell.from_details(json.loads(details))
             intact = _digests(entry, cell) == (entry / DIGESTS).read_text()
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             intact = False
         if intact and cell.fingerprint == fingerprint:
             if deep and not (entry / LEVELS).exists():

@@ -115,6 +115,19 @@ def print_variants(
     ]
 
 
+def check_larger(size: int, cell: int, name: str) -> None:
+    """Require that a print is larger than its cell; longer sides, in px.
+
+    Raises:
+        ConfigError: it is not; the cell's size is called ``name``.
+    """
+    if size <= cell:
+        raise ConfigError(
+            f"prints.size must be larger than {name}, {cell} px; got {size}. The cell itself is "
+            "there already."
+        )
+
+
 def print_settings(settings: Settings, size: int) -> Settings:
     """Return the settings of a print of a cell, ``size`` px on its longer side.
 
@@ -127,11 +140,7 @@ def print_settings(settings: Settings, size: int) -> Settings:
     small = longer_side(settings.image_size)
     if size > SIDE[1]:
         raise ConfigError(f"prints.size may be up to {SIDE[1]} px; got {size}. Lower it.")
-    if size <= small:
-        raise ConfigError(
-            f"prints.size must be larger than image_size, {small} px; got {size}. The cell itself "
-            "is there already."
-        )
+    check_larger(size, small, "image_size")
     octaves = settings.octaves
     if octaves != "auto":
         octaves = min(MOST, octaves + round(math.log2(size / small)))

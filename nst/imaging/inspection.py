@@ -8,7 +8,7 @@ found by the job of a pair, it costs the place in a cluster's queue.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from nst.config.architecture import ARCHITECTURES
@@ -16,13 +16,15 @@ from nst.config.catalogue import RESOURCES
 from nst.config.geometry import content_size, halvings, style_size
 from nst.config.octaves import Size
 from nst.config.pictures import Picture
+from nst.config.prints import check_larger
 from nst.config.run import Run
-from nst.config.settings import Settings
+from nst.config.settings import Settings, longer_side
 from nst.config.styles import composed
 from nst.config.variants import Variant
 from nst.errors import ConfigError, ExtractorError
 
 FETCHED = Path("results/inputs/catalogue")
+HELD = 4  # pictures: those of a pair, as a rule
 
 
 def inspect_run(run: Run) -> None:
@@ -48,15 +50,33 @@ def inspect_run(run: Run) -> None:
         if picture.path is not None and picture not in run.pictures.values():
             read_size(Path(picture.path))
     check_sizes(run.variants, sizes["content"], sizes["style"])
+    _inspect_prints(run, sizes["content"])
     _inspect_masks(run)
 
 
+def _inspect_prints(run: Run, contents: Mapping[str, Size]) -> None:
+    """Require that prints are larger than their cells, of the contents that are at hand.
+
+    With ``size: short_side``, how large a cell is depends on the shape of its content.
+    """
+    of_cells = {(one.layers, one.ratio): one.settings for one in run.variants}
+    for one in run.prints:
+        if one.content in contents:
+            cell = of_cells[one.layers, one.ratio]
+            width, height = content_size(contents[one.content], cell, cell.image_size)
+            named = f"the cell {one.content} / {one.style} / {one.layers} / {one.ratio}"
+            check_larger(longer_side(one.settings.image_size), max(width, height), named)
+
+
 def _inspect_masks(run: Run) -> None:
-    """Check the masks of every pair against their pictures, as far as these are at hand."""
+    """Check the masks of every pair against their pictures, as far as these are at hand.
+
+    Few pictures are held at a time: each may take 300 MB, and a run may have hundreds.
+    """
     from nst.imaging.images import load_image  # noqa: PLC0415 - as above
     from nst.imaging.masks import check_masks  # noqa: PLC0415 - as above
 
-    load = cache(load_image)
+    load = lru_cache(HELD)(load_image)
     for name, content in run.contents.items():
         for style in run.styles.values():
             found = composed(content, style)
