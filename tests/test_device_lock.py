@@ -189,6 +189,21 @@ def test_what_another_user_laid_in_a_lock_s_place_is_refused(folder, trap):
         assert (folder / "victim").read_text() == "precious"
 
 
+def test_a_lock_that_may_not_be_opened_is_not_waited_for_for_ever(folder, monkeypatch):
+    monkeypatch.setattr(device_lock, "PATIENCE", 0.2)
+    tries = []
+
+    def denied(*_, **options):
+        tries.append(options)
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(device_lock.FileLock, "acquire", denied)
+    told = r"nst-device-\w+\.lock must be writable for every user.*\(Permission denied\)"
+    with pytest.raises(UserError, match=told), hold_one(ONE):
+        pass
+    assert len(tries) > 2, "it may be another user's, who is just making it"
+
+
 @pytest.fixture
 def shared_folder() -> Iterator[Path]:
     """A folder as /tmp is."""

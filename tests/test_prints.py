@@ -50,7 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def planned(
-    stars: object, size: object = 128, form: dict[str, object] | None = None, /, **changes: object
+    stars: object, size: object = 128, /, form: dict[str, object] | None = None, **changes: object
 ):
     Path("stars.json").write_text(json.dumps(stars))
     config = {

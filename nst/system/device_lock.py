@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 FOLDER = Path("/tmp")  # noqa: S108 - not TMPDIR, which may be another one for each user or job
 SECONDS_BETWEEN_TRIES = 1.0
 SECONDS_BETWEEN_REPORTS = 60.0
+PATIENCE = 10.0  # s with a lock that may not be opened: another user may just be making it
 
 
 @contextmanager
@@ -33,13 +34,14 @@ def hold_one(devices: Mapping[str, str]) -> Iterator[str]:
     them. The first that is free is taken. While there is none, the log says so every minute.
 
     Raises:
-        UserError: something that is not a lock has a lock's name.
+        UserError: something that is not a lock has a lock's name, or a lock may not be opened.
     """
+    began = time.monotonic()
     reported = -SECONDS_BETWEEN_REPORTS
     while True:
         for name, identity in devices.items():
             lock = _lock(identity)
-            if _acquired(lock):
+            if _acquired(lock, patient=time.monotonic() - began < PATIENCE):
                 try:
                     yield name
                 finally:
@@ -62,12 +64,19 @@ def _lock(identity: str) -> FileLock:
     return FileLock(_path(identity), mode=0o666, is_singleton=False)
 
 
-def _acquired(lock: FileLock) -> bool:
+def _acquired(lock: FileLock, *, patient: bool) -> bool:
     """Take a lock if it is free."""
     try:
         lock.acquire(blocking=False)
-    except (Timeout, PermissionError):  # held, by another user too
+    except Timeout:
         return False
+    except PermissionError as error:  # of the file: one that is held can be opened all the same
+        if patient:
+            return False
+        raise UserError(
+            f"{lock.lock_file} must be writable for every user, to be the lock of a device; remove "
+            f"it, or have its owner do so ({error.strerror}), or set device to cpu"
+        ) from error
     except OSError as error:  # a symbolic link, a folder
         raise UserError(
             f"{lock.lock_file} must be a plain file, to be the lock of a device; remove what is "
