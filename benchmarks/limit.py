@@ -33,14 +33,20 @@ from torch.utils.benchmark import Timer
 from nst.config.architecture import VGG16_HED, VGG19
 from nst.config.geometry import content_size, style_size
 from nst.config.octaves import split_octave
-from nst.config.presets import read_presets
 from nst.config.settings import Settings
 from nst.method.resilience import make_cells
 from nst.network.extractor import Extractor
 from nst.network.precision import DTYPES, choose_precision
 
-GRAM = {"extractor": "vgg19"}
-RECIPE = {**read_presets()["relative"].settings, "growth": 0, "extractor": "vgg16_hed"}
+GRAM: Mapping[str, object] = {"extractor": "vgg19"}
+# config/presets/relative.yaml at one size; benchmarks/gpu.py runs where no PyYAML reads it.
+RECIPE: Mapping[str, object] = {
+    **{"extractor": "vgg16_hed", "beta": 5.0, "growth": 0, "iterations": 20},
+    "content_layers": {"relu1_1": 1, "relu2_1": 1, "relu3_1@1+": 1},
+    "style_layers": {"relu1_1": 1, "relu2_1": 1, "relu3_1@1+": 1},
+    **{"content_target": "recoloured", "style_loss": "covariance", "octaves": "auto"},
+    **{"pooling": "average", "padding": "symmetric", "start_noise": 0.05, "tv_weight": 5.0},
+}
 
 
 def main() -> None:
@@ -54,7 +60,7 @@ def main() -> None:
     facts: dict[str, dict[str, float]] = {}
     networks = {"Gram": random_network(VGG19), "recipe": random_network(VGG16_HED)}
     for precision in dict.fromkeys((choose_precision("auto", DEVICE), "float32")):
-        runs = [("Gram", GRAM, chosen.size)]
+        runs: list[tuple[str, Mapping[str, object], int]] = [("Gram", GRAM, chosen.size)]
         runs += [("recipe", RECIPE, size) for size in chosen.recipe_sizes]
         for name, recipe, size in runs:
             shared = {"image_size": size, "iterations": chosen.evaluations, "precision": precision}

@@ -98,7 +98,7 @@ def optimise(evaluate: Evaluate, state: State, plan: Plan, watch: Watch | None =
     """
     started = time.monotonic() - state.seconds
     while state.steps < plan.steps:
-        _advance(state, evaluate, plan)
+        advance(state, evaluate, plan)
         state.seconds = time.monotonic() - started
         if watch is not None:
             watch(state)
@@ -125,7 +125,7 @@ def _choose(evaluate: Evaluate, state: State, plan: Plan) -> tuple[Tensor, Parts
     return images, parts.of(torch.where(better, parts.stacked(), state.best))
 
 
-def _advance(state: State, evaluate: Evaluate, plan: Plan) -> None:
+def advance(state: State, evaluate: Evaluate, plan: Plan) -> None:
     """Take one step: look at the images, remember the best of them, and move on."""
     if state.steps in plan.snapshots:
         state.snapshots[state.steps] = to_bytes(state.images)

@@ -1,0 +1,392 @@
+"""What a GPU does with the method: is it right, does it wait, and how fast is it?
+
+One command of at most ten minutes. It needs torch, torchvision, numpy, Pillow, pandas and
+safetensors; no Snakemake, no network connection. Without a GPU it says so, and runs what a CPU can.
+
+    python benchmarks/gpu.py
+    python benchmarks/gpu.py --minutes 5 --sizes 256 512
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import limit
+import torch
+from common import DEVICE, random_network, save_report, studies, synchronise
+from limit import octaves_of, time_convolutions, time_step
+from PIL import Image
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from nst.config.architecture import KMEANS, VGG16_HED
+from nst.config.composition import Composition, Part
+from nst.config.settings import Settings
+from nst.method.checkpoint import Checkpoint
+from nst.method.objective import Objective, measure_targets
+from nst.method.optimise import Plan, State, advance
+from nst.method.optimisers import Lbfgs
+from nst.method.regions import Region
+from nst.method.resilience import make_cells
+from nst.method.stages import Images
+from nst.method.statistics import STATISTICS
+from nst.method.transfer import transfer
+from nst.network.extractor import Extractor
+from nst.network.tensors import to_tensor
+
+GPU = DEVICE.type == "cuda"
+CPU = torch.device("cpu")
+RECIPE = {**limit.RECIPE, "precision": "float32"}
+# How far a device may be from the CPU, relative to the largest value. Two orders of summation in
+# float32 differ by 1e-6 of a sum; what L-BFGS makes of that grows with each step.
+OF_LOSSES, OF_GRADIENT, OF_PICTURE = 1e-4, 1e-3, 1e-2
+BATCHES = (1, 2, 4, 8, 16, 32)
+STEPS = 8  # that are timed, of which the median counts
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Run every part for which there is time, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=9.0, help="for all parts together")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512, 1024] if GPU else [256])
+    chosen = parser.parse_args()
+    if not GPU:
+        print(f"no GPU: torch sees only {DEVICE}. What needs one is left out.", file=sys.stderr)
+    until = time.monotonic() + 60 * chosen.minutes
+    parts: list[tuple[str, Iterator[Row]]] = [
+        ("agreement with the CPU", agreements() if GPU else iter(())),
+        ("a killed batch", resumptions()),
+        ("no memory", shortages() if GPU else iter(())),
+        ("a step", operations()),
+        ("eager and captured", captures(chosen.sizes) if GPU else iter(())),
+        ("throughput", throughputs(chosen.sizes)),
+    ]
+    rows = []
+    for part, found in parts:
+        for row in found:
+            rows.append({"part": part, **row})
+            print_row(rows[-1])
+            if time.monotonic() > until:
+                print(f"no time for more of: {part}", file=sys.stderr)
+                break
+    save_report("gpu", {"rows": rows})
+    if wrong := [row for row in rows if row.get("passed") is False]:
+        sys.exit(f"{len(wrong)} of {len(rows)} rows did not pass")
+
+
+def print_row(row: Row) -> None:
+    """Print a line of the table."""
+    part, what, *rest = row.items()
+    figures = ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in rest
+    )
+    print(f"{part[1]:24} {what[1]:40} {figures}", flush=True)
+
+
+# ---------------------------------------------------------------- is it right?
+
+
+def agreements() -> Iterator[Row]:
+    """Compare losses, gradient and some steps of each loss, optimiser, region and tile."""
+    kinds: list[tuple[str, Row, bool]] = [
+        (f"style_loss {name}", {"style_loss": name}, False) for name in STATISTICS
+    ]
+    kinds += [
+        (f"tv_loss {name}", {"tv_loss": name, "tv_weight": 1.0}, False)
+        for name in ("mean_square", "absolute_sum")
+    ]
+    kinds += [
+        (f"content_loss {name}", {"content_loss": name}, False)
+        for name in ("relative", "half_sum", "mean")
+    ]
+    kinds += [(f"optimiser {name}", {"optimiser": name}, False) for name in ("adam", "keras_adam")]
+    kinds += [("two regions", {}, True), ("tiles of 64 px", {"tile_size": 64}, False)]
+    for name, changes, regions in kinds:
+        settings = Settings.from_mapping(
+            {**RECIPE, "image_size": 128, "iterations": 5, "keep": "last", **changes}
+        )
+        yield {"what": name, **agreement(settings, pictures(regions=regions))}
+
+
+def pictures(*, regions: bool) -> Images:
+    """Return two studies; or one of them, redrawn in the other on its left side alone."""
+    images = studies()
+    if not regions:
+        return images
+    style = images.style.parts[0].image
+    mask = Image.new("RGB", images.content.size, "white")
+    mask.paste("black", (0, 0, mask.width // 2, mask.height))
+    parts = {"white": (Part("style", style),), "black": (Part("content", images.content),)}
+    return Images(images.content, Composition(parts, mask))
+
+
+def agreement(settings: Settings, images: Images) -> Row:
+    """Return how far the device is from the CPU: losses, gradient, and pictures after steps."""
+    found = []
+    for device in (CPU, DEVICE):
+        network = random_network(KMEANS).to(device)
+        outcome = transfer(network, images, [settings])
+        gradient = gradient_of(settings, images, device)
+        found.append((outcome.trace[0].cpu(), gradient, outcome.images.cpu()))
+    far = list(itertools.starmap(relative_difference, zip(*found, strict=True)))
+    limits = (OF_LOSSES, OF_GRADIENT, OF_PICTURE)
+    passed = all(one <= limit for one, limit in zip(far, limits, strict=True))
+    names = ("losses", "gradient", "picture after 5 steps")
+    return {**dict(zip(names, far, strict=True)), "passed": passed}
+
+
+def gradient_of(settings: Settings, images: Images, device: torch.device) -> Tensor:
+    """Return the gradient at the content, in one region."""
+    objective, content = objective_of(random_network(KMEANS).to(device), [settings], images)
+    content.requires_grad_(True)
+    (gradient,) = torch.autograd.grad(objective(content).total.sum(), content)
+    return gradient.cpu()
+
+
+def relative_difference(one: Tensor, other: Tensor) -> float:
+    """Return the largest difference, over the largest value."""
+    return float((one - other).abs().max() / other.abs().max().clamp(min=1e-20))
+
+
+def objective_of(
+    network: Extractor, cells: Sequence[Settings], images: Images
+) -> tuple[Objective, Tensor]:
+    """Return the objective of cells at their size, and a batch of contents to start from."""
+    size = cells[0].image_size
+    assert isinstance(size, int)
+    device = next(network.parameters()).device
+    adapted = network.adapted("average", "native", None, cells[0].padding)
+    content = to_tensor(images.content.resize((size, size))).to(device)
+    style = Region.whole(to_tensor(images.style.parts[0].image.resize((size, size))).to(device))
+    targets = measure_targets(adapted, content, [style], cells)
+    batch = content.expand(len(cells), -1, -1, -1).contiguous()
+    return Objective(adapted, targets, cells), batch
+
+
+def resumptions() -> Iterator[Row]:
+    """Stop a batch on its way, go on from its checkpoint, and compare every bit."""
+    network = random_network(KMEANS).to(DEVICE)
+    recipe = {**RECIPE, "image_size": 128, "iterations": 12, "growth": 8}
+    cells = [Settings.from_mapping({**recipe, "beta": beta}) for beta in (1, 5, 30)]
+    with tempfile.TemporaryDirectory() as folder:
+
+        def make(stop: int | None) -> list[Tensor]:
+            kept = Checkpoint(Path(folder) / "batch.pt", ["a", "b", "c"])
+
+            def watch(_indices: object, taken: int, *_: object) -> None:
+                if taken == stop:
+                    raise KeyboardInterrupt
+
+            made = make_cells(
+                network, studies(), cells, batch_size=3, progress=watch, checkpoint=kept
+            )
+            return [one.image.cpu() for one in made if one.image is not None]
+
+        whole = make(None)
+        kept_at_once(True)
+        try:
+            make(11)
+        except KeyboardInterrupt:
+            resumed = make(None)
+        finally:
+            kept_at_once(False)
+    same = all(torch.equal(one, other) for one, other in zip(whole, resumed, strict=True))
+    yield {"what": "goes on with the same bits", "passed": same}
+
+
+def kept_at_once(wanted: bool) -> None:
+    """Have a checkpoint written after every step, or after half a minute as usual."""
+    from nst.method import checkpoint  # noqa: PLC0415 - its constants are changed
+
+    checkpoint.SHORTEST_GAP, checkpoint.SHARE = (0.0, float("inf")) if wanted else (30.0, 0.03)
+
+
+def shortages() -> Iterator[Row]:
+    """Leave too little memory for a batch, and see it made in halves."""
+    network = random_network(KMEANS).to(DEVICE)
+    cells = [
+        Settings.from_mapping({**RECIPE, "image_size": 256, "iterations": 3, "beta": beta})
+        for beta in range(1, 17)
+    ]
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    list(make_cells(network, studies(), cells, batch_size=16))
+    peak = torch.cuda.max_memory_allocated()
+    torch.cuda.empty_cache()
+    everything = torch.cuda.get_device_properties(DEVICE).total_memory
+    torch.cuda.set_per_process_memory_fraction(0.6 * peak / everything)
+    sizes: set[int] = set()
+    try:
+        made = list(
+            make_cells(
+                network,
+                studies(),
+                cells,
+                batch_size=16,
+                progress=lambda indices, *_: sizes.add(len(indices)),
+            )
+        )
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    passed = len(made) == 16 and max(sizes) < 16
+    yield {"what": "16 cells in 0.6 of their memory", "largest batch": max(sizes), "passed": passed}
+
+
+# ---------------------------------------------------------------- does it wait?
+
+
+def operations() -> Iterator[Row]:
+    """Count what one step of the recipe asks of the device, and how often it waits for it."""
+    for name, architecture in (("kmeans", KMEANS), ("vgg16_hed", VGG16_HED)):
+        step = stepper(random_network(architecture).to(DEVICE), 256, 1, "float32")
+        for _ in range(3):
+            step()
+        with Operations() as seen:
+            step()
+        counted = {"operations": seen.count}
+        if GPU:
+            with profile(activities=[ProfilerActivity.CUDA]) as launched:
+                step()
+                synchronise()
+            counted["kernels"] = sum("LaunchKernel" in one.name for one in launched.events())
+            counted["waits"] = waits(step)
+        row: Row = {"what": f"{name}, 256 px, a step", **counted}
+        if GPU:
+            row["passed"] = counted["waits"] == 0
+        yield row
+
+
+class Operations(TorchDispatchMode):
+    """Counts what torch is asked for, views included."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, function: Any, _types: Any, arguments: Any = (), options: Any = None
+    ) -> Any:
+        """Count a call, and do it."""
+        self.count += 1
+        return function(*arguments, **(options or {}))
+
+
+def waits(step: Callable[[], object]) -> int:
+    """Return how often a step waits for the GPU, by torch's own count."""
+    torch.cuda.set_sync_debug_mode("warn")
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        step()
+    torch.cuda.set_sync_debug_mode("default")
+    return sum("synchroniz" in str(one.message) for one in noted)
+
+
+def stepper(network: Extractor, size: int, batch: int, precision: str) -> Callable[[], None]:
+    """Return a function that takes one step of L-BFGS."""
+    cells = [
+        Settings.from_mapping({**RECIPE, "image_size": size, "beta": 1 + place})
+        for place in range(batch)
+    ]
+    if precision == "bfloat16":
+        network = network.adapted("native", "native", torch.bfloat16)
+    objective, content = objective_of(network, cells, studies())
+    state = State.at(content, Lbfgs())
+    plan = Plan(1, keep="last")
+    return lambda: advance(state, objective, plan)
+
+
+# ---------------------------------------------------------------- how fast is it?
+
+
+def captures(sizes: Sequence[int]) -> Iterator[Row]:
+    """Time losses and gradient as they are called, and as a CUDA graph that is replayed."""
+    for size, batch in itertools.product(sizes, (1, 16)):
+        cells = [
+            Settings.from_mapping({**RECIPE, "image_size": size, "beta": 1 + place})
+            for place in range(batch)
+        ]
+        network = random_network(VGG16_HED).to(DEVICE)
+        objective, images = objective_of(network, cells, studies())
+        images.requires_grad_(True)
+
+        def evaluate(objective: Objective = objective, images: Tensor = images) -> Tensor:
+            (gradient,) = torch.autograd.grad(objective(images).total.sum(), images)
+            return gradient
+
+        row: Row = {"what": f"vgg16_hed, {size} px, {batch} cells, an evaluation"}
+        try:
+            eager = median_of(evaluate)
+            replay = captured(evaluate)
+            row |= {"eager, s": eager, "graph, s": median_of(replay), "passed": True}
+            row["times as fast"] = row["eager, s"] / row["graph, s"]
+        except RuntimeError as error:
+            row |= {"reason": str(error).splitlines()[0], "passed": False}
+        yield row
+        torch.cuda.empty_cache()
+
+
+def captured(evaluate: Callable[[], Tensor]) -> Callable[[], None]:
+    """Capture a function as a CUDA graph."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            evaluate()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        evaluate()
+    return graph.replay
+
+
+def median_of(call: Callable[[], object]) -> float:
+    """Return the median time of a call."""
+    seconds = []
+    for _ in range(STEPS):
+        synchronise()
+        started = time.perf_counter()
+        call()
+        synchronise()
+        seconds.append(time.perf_counter() - started)
+    return sorted(seconds)[len(seconds) // 2]
+
+
+def throughputs(sizes: Sequence[int]) -> Iterator[Row]:
+    """Time steps of more and more cells at once, against the device's own convolutions."""
+    precisions = ("float32", "bfloat16") if GPU else ("float32",)
+    for size, precision in itertools.product(sizes, precisions):
+        for batch in BATCHES if GPU else BATCHES[:2]:
+            network = random_network(VGG16_HED).to(DEVICE)
+            settings = Settings.from_mapping(
+                {**RECIPE, "image_size": size, "iterations": STEPS, "precision": precision}
+            )
+            row: Row = {"what": f"vgg16_hed, {size} px, {precision}, {batch} cells"}
+            try:
+                bound = sum(
+                    time_convolutions(network, layers, one, batch, settings)[0]
+                    for one, layers in octaves_of(settings)
+                )
+                seconds = time_step(network, settings, batch)
+            except SystemExit as full:
+                yield {**row, "reason": str(full)}
+                break
+            except torch.OutOfMemoryError:
+                yield {**row, "reason": "does not fit into the memory"}
+                break
+            yield {**row, "steps/s": batch / seconds, "fraction of the bound": bound / seconds}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""benchmarks/gpu.py on a machine without a GPU: its parts run, and compare what they are to."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nst.config.presets import read_presets
+from nst.config.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    for name in ("common", "limit", "gpu"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import gpu  # noqa: PLC0415
+
+    return gpu
+
+
+def test_its_recipe_is_the_preset_at_one_size(gpu):
+    preset = read_presets()["relative"].settings
+    wanted = Settings.from_mapping({**preset, "growth": 0, "precision": "float32"})
+    assert Settings.from_mapping(gpu.RECIPE) == wanted
+
+
+def test_the_cpu_agrees_with_itself_in_regions_and_tiles(gpu):
+    *_, regions, tiles = gpu.agreements()
+    for row in (regions, tiles):
+        assert (row["losses"], row["gradient"], row["picture after 5 steps"]) == (0, 0, 0)
+        assert row["passed"]
+
+
+def test_a_device_that_computes_something_else_does_not_pass(gpu, monkeypatch):
+    scales = iter([1.0, 1.1])
+    real = gpu.transfer
+
+    def drifting(*arguments, **options):
+        outcome = real(*arguments, **options)
+        return replace(outcome, images=outcome.images * next(scales))
+
+    monkeypatch.setattr(gpu, "transfer", drifting)
+    changes = {"image_size": 64, "iterations": 2, "keep": "last"}
+    row = gpu.agreement(
+        Settings.from_mapping({**gpu.RECIPE, **changes}), gpu.pictures(regions=False)
+    )
+    assert row["passed"] is False
+    assert row["picture after 5 steps"] == pytest.approx(0.1, rel=0.2)
+
+
+def test_without_a_gpu_it_says_so_and_runs_what_a_cpu_can(gpu, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--minutes", "0", "--sizes", "64"])
+    monkeypatch.setattr(gpu, "save_report", lambda name, facts: facts)
+    gpu.main()
+    printed = capsys.readouterr()
+    assert "no GPU: torch sees only cpu" in printed.err
+    assert "goes on with the same bits" in printed.out
+    assert "no time for more of: throughput" in printed.err
