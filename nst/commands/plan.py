@@ -23,7 +23,7 @@ from nst.config.pictures import Picture
 from nst.config.run import Run
 from nst.config.settings import SIDE, Settings
 from nst.errors import ImageError
-from nst.imaging.images import load_image
+from nst.imaging.images import read_size
 
 PROBED_SIDE = 320  # px: from there on the time grows with the pixels
 ASSUMED_SHAPE = 3 / 2  # width over height of a content that is yet to be fetched
@@ -106,10 +106,10 @@ def _missing(run: Run, results: Path) -> list[list[_Work]]:
 
 
 def _shape(picture: Picture) -> float:
-    """Return a content's width over height, or a guess if it has yet to be fetched."""
+    """Return a content's width over height, or the inverse; a guess if it is yet to be fetched."""
     path = picture.path or f"results/inputs/catalogue/{picture.entry.file if picture.entry else ''}"
     try:
-        width, height = load_image(Path(path)).size
+        width, height = read_size(Path(path))
     except ImageError:
         return ASSUMED_SHAPE
     return width / height
