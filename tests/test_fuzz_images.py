@@ -181,6 +181,7 @@ FOREIGN = {
     "JPEG XL": (b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0" * 50, "JPEG XL"),
     "bare JPEG XL": (b"\xff\x0a" + b"\x55" * 50, "JPEG XL"),
     "a film": (b"\0\0\0\x18ftypisom\0\0\0\0", "a film"),
+    "a film of Matroska": (b"\x1a\x45\xdf\xa3" + b"\0" * 50, "a film"),
     "an archive": (b"PK\x03\x04" + b"\0" * 50, "an archive"),
     "a page": (b"<!DOCTYPE html><html><svg></svg>", "a web page"),
     "PDF": (b"%PDF-1.7\n" + b"\0" * 50, "a document"),

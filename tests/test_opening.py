@@ -15,6 +15,7 @@ from image_files import (
     HEIGHT,
     RED,
     WIDTH,
+    chunk,
     encoded,
     orientation_exif,
     picture,
@@ -115,11 +116,41 @@ def test_our_own_defects_are_not_blamed_on_the_file(tmp_path: Path, ours: str) -
         read(tmp_path, encoded(picture(), "JPEG"))
 
 
+def with_chunk(content: bytes, kind: bytes, data: bytes) -> bytes:
+    """A PNG with a chunk more, after its header and palette."""
+    place = content.index(b"IDAT") - 4
+    return content[:place] + chunk(kind, data) + content[place:]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P"])
+def test_a_text_that_poses_as_transparency_is_refused(tmp_path: Path, mode: str) -> None:
+    content = encoded(picture().convert(mode), "PNG")
+    forged = with_chunk(content, b"tEXt", b"transparency\0none")
+    with pytest.raises(ImageError, match=r"picture\.bin: cannot be read as an image"):
+        read(tmp_path, forged)
+
+
+def test_more_transparency_than_colours_is_refused(tmp_path: Path) -> None:
+    content = encoded(picture().quantize(16), "PNG")
+    with pytest.raises(ImageError, match=r"picture\.bin: cannot be read as an image"):
+        read(tmp_path, with_chunk(content, b"tRNS", bytes(400)))
+
+
 def test_the_text_of_a_png_is_read_without_its_pixels(tmp_path: Path) -> None:
     images.save_png(picture(), tmp_path / "result.png", {"nst": "{}"})
     whole = (tmp_path / "result.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: whole.index(b"IDAT") + 20])
-    assert read_png_text(tmp_path / "cut.png") == {"nst": "{}"}
+    assert read_png_text(tmp_path / "cut.png", "nst") == {"nst": "{}"}
+
+
+def test_a_text_after_the_pixels_is_found_among_others(tmp_path: Path) -> None:
+    content = encoded(picture(), "PNG")
+    place = content.index(b"IEND") - 4
+    text = chunk(b"tEXt", b"nst\0{}")
+    content = content[:place] + text + content[place:]
+    (tmp_path / "saved anew.png").write_bytes(with_chunk(content, b"tEXt", b"Software\0GIMP"))
+    found = read_png_text(tmp_path / "saved anew.png", "nst")
+    assert found == {"Software": "GIMP", "nst": "{}"}
 
 
 def test_a_line_break_in_a_file_name_does_not_break_the_message(tmp_path: Path) -> None:

@@ -313,6 +313,24 @@ def test_the_best_image_comes_with_its_own_losses():
     assert [one.tolist() for one in found] == [[number] * 3 for number in (2, 3, 4, 5, 1)]
 
 
+def test_beyond_the_range_the_best_is_chosen_by_what_is_brought_back():
+    """At 1.2 the loss is lowest, but clamped to 1 it is higher than at 0.9."""
+    path = iter([1.2, 0.9, 0.9])
+
+    class Led:
+        def step(self, images, _gradient):
+            return torch.full_like(images, next(path))
+
+    def evaluate(images: torch.Tensor) -> Parts:
+        value = images.mean((1, 2, 3))
+        loss = torch.where(value > 1.1, 0.0, torch.where(value > 0.95, 5.0, 1.0)) + 0 * value
+        return Parts(content=loss, style=loss, tv=loss, total=loss, layers={})
+
+    outcome = minimise(evaluate, START, Led(), Plan(2, clamp=False))
+    assert outcome.images.unique().tolist() == [pytest.approx(0.9)]
+    assert outcome.parts.total.tolist() == [1.0] * 3
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_without_a_usable_pair_a_step_does_not_depend_on_the_scale_of_the_loss(scale):
     optimiser, images = Lbfgs(), START

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -462,7 +463,8 @@ def test_a_failing_cell_leaves_the_others_intact(pair, wanted, computed, tmp_pat
     assert by_beta[POISON].status == "failed"
     assert by_beta[POISON].attempts == 2
     assert "stopped being a finite number, twice. Try other weights" in by_beta[POISON].reason
-    assert f"cat × night: {by_beta[POISON].reason}" in caplog.text
+    named = f"cat × night, all, {1 / POISON:.0e}"
+    assert f"{named}: {by_beta[POISON].reason}" in caplog.text
     failed = all_wanted[1].path
     assert np.array_equal(pixels(failed), np.asarray(draw_failure(32, 24)))
     assert read_record(failed)["status"] == "failed"
@@ -555,6 +557,18 @@ def test_the_progress_counts_no_size_that_is_skipped(pair, wanted):
     details = chosen[0].path.with_suffix(".json")
     write_details({chosen[0].path: cells[0]}, details)
     assert list(summarise([details])["iterations"]) == [5 + 4]
+
+
+def test_the_pace_of_a_second_attempt_is_that_of_both():
+    now = [0.0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pair_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        report = pair_module._Reporter("cat × night", 1, 100)
+        for taken in [*range(1, 101), *range(1, 51)]:
+            now[0] += 1.0
+            report((0,), taken, 100, torch.zeros(4, 1))
+    assert report._before == -100
+    assert (now[0] / (50 - report._before)) == 1.0, "seconds for each step"
 
 
 def test_the_progress_is_logged_from_time_to_time(pair, wanted, caplog, monkeypatch):

@@ -107,11 +107,10 @@ MISTAKES = {
         {"contents": [{"path": "bird.png"}]},
         ("contents:", "'bird.png' does not exist"),
     ),
-    "a folder": (
-        {"contents": ["photos/"]},
+    "a folder as a path": (
+        {"contents": [{"path": "photos/"}]},
         ("contents:", "'photos/' is not a file", "relative to the working directory"),
     ),
-    "a folder without a slash": ({"contents": ["photos"]}, ("'photos' is not a file",)),
     "a pattern that matches nothing": (
         {"contents": ["photos/*.webp"]},
         ("contents:", "no image matches 'photos/*.webp'"),

@@ -282,7 +282,7 @@ def _read_text(path: Path) -> str:
     """Return the text that a picture's record is in."""
     if path.suffix.lower() in (".tif", ".tiff"):
         return read_description(path) or ""
-    return read_png_text(path)[TEXT_KEY]
+    return read_png_text(path, TEXT_KEY)[TEXT_KEY]
 
 
 def draw_failure(width: int, height: int) -> Image.Image:

@@ -217,8 +217,8 @@ def _restore(store: CellStore, wanted: Wanted, draft: Cell) -> Cell | None:
         return store.restore(
             stored, draft, wanted.path, wanted.snapshots, print_file=wanted.print_file
         )
-    except FileNotFoundError:  # another job has just replaced the entry by one with more in it
-        logger.info("the stored cell %s has gone; making it again", draft.fingerprint)
+    except FileNotFoundError:
+        logger.info("another job replaced the stored cell %s; making it again", draft.fingerprint)
         return None
 
 
@@ -260,7 +260,7 @@ class _Finished:
     levels: Levels | None = None
 
     def named(self, draft: Cell) -> _Finished:
-        """Return it under the names of an equal cell, which is ``reused`` unless it is the same."""
+        """Return it under the names of an equal cell, which is ``reused`` if the names differ."""
         names = {name: getattr(draft, name) for name in ("layers", "ratio", "formulation")}
         reused = any(getattr(self.cell, name) != value for name, value in names.items())
         return replace(self, cell=replace(self.cell, **names, reused=reused))
@@ -376,10 +376,11 @@ def _finish(draft: Cell, result: Transfer, content: Image.Image, measure: Measur
             stack(frames) if frames else None,
         )
     reason = (
-        f"the loss of {cell.layers}, {cell.ratio} stopped being a finite number, twice. "
-        "Try other weights, optimiser: adam, or a smaller image_size."
+        "the loss stopped being a finite number, twice. Try other weights, optimiser: adam, or a "
+        "smaller image_size."
     )
-    logger.error("%s × %s: %s", cell.content.name, cell.style.name, reason)
+    named = f"{cell.content.name} × {cell.style.name}, {cell.layers}, {cell.ratio}"
+    logger.error("%s: %s", named, reason)
     failure = draw_failure(cell.width, cell.height)
     count = len(draft.settings.snapshots)
     return _Finished(
@@ -411,6 +412,10 @@ class _Reporter:
         self, indices: Sequence[int], evaluation: int, _of: int, losses: Float[Tensor, "4 b"]
     ) -> None:
         self._before += sum(evaluation - 1 for index in indices if index not in self._done)
+        # At a second attempt, the steps of the first count as taken here.
+        self._before -= sum(
+            self._done[index] for index in indices if self._done.get(index, 0) > evaluation
+        )
         self._done.update(dict.fromkeys(indices, evaluation))
         if time.monotonic() - self._last < SECONDS_BETWEEN_REPORTS:
             return

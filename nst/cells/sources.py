@@ -131,7 +131,8 @@ def _image_digest(path: Path, role: str) -> str:
 @cache
 def _remembered_digest(path: Path, _changed: int, *, keep_alpha: bool) -> str:
     """Read an image whose file has not changed only once."""
-    return pixel_digest(load_image(path, keep_alpha=keep_alpha))
+    # The start of a print may be the narrow cell of a panorama.
+    return pixel_digest(load_image(path, keep_alpha=keep_alpha, any_shape=True))
 
 
 def _extractor(cell: Cell, given: Given, results: Path) -> Path | None:

@@ -58,6 +58,11 @@ class Composition(Generic[T]):
         return set(self.regions) == {WHOLE} and len(self.parts) == 1 and not self.parts[0].mask
 
     @property
+    def has_masks(self) -> bool:
+        """Whether anything in it is masked."""
+        return self.mask is not None or any(part.mask is not None for part in self.parts)
+
+    @property
     def blends(self) -> bool:
         """Whether a region has several parts."""
         return any(len(parts) > 1 for parts in self.regions.values())

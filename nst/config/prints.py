@@ -123,8 +123,7 @@ def check_larger(size: int, cell: int, name: str) -> None:
     """
     if size <= cell:
         raise ConfigError(
-            f"prints.size must be larger than {name}, {cell} px; got {size}. The cell itself is "
-            "there already."
+            f"prints.size must be larger than {name}, {cell} px; got {size}. Raise prints.size."
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from nst.errors import one_line
-from nst.imaging.opening import refusal, shown_name, tiff_tag
+from nst.imaging.opening import decoding, refusal, shown_name, tiff_tag
 from nst.imaging.transparency import on_white
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def to_srgb(path: Path, image: Image.Image, *, keep_alpha: bool = False) -> Imag
 
     def split(box: tuple[int, int, int, int]) -> tuple[Image.Image, Image.Image | None]:
         band = image.crop(box)
-        return _colour_and_alpha(grey.eight_bits(band) if grey else band)
+        return _colour_and_alpha(path, grey.eight_bits(band) if grey else band)
 
     kept = keep_alpha and any(_shows_through(split(box)[1]) for box in bands(image.size))
     convert: Callable[[Image.Image], Image.Image] | None = None
@@ -115,14 +115,15 @@ def _white_level(image: Image.Image) -> float:
     return 4095.0 if tiff_tag(image, "BitsPerSample") == (12,) else 65535.0
 
 
-def _colour_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+def _colour_and_alpha(path: Path, image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Split an image into colour (mode L, RGB, CMYK or LAB) and opacity (mode L; ``None``: opaque).
 
     Grey stays grey and CMYK stays CMYK, because colour profiles speak of those values.
     """
     grey = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:  # an alpha channel, or one colour or palette entry
-        rgba = image.convert("RGBA")
+        with decoding(path):  # what is transparent may be damaged
+            rgba = image.convert("RGBA")
         return rgba.getchannel("R") if grey else rgba.convert("RGB"), rgba.getchannel("A")
     if image.mode in ("CMYK", "LAB"):
         return image, None

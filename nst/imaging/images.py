@@ -60,7 +60,7 @@ def load_image(path: Path, *, keep_alpha: bool = False, any_shape: bool = False)
     Raises ``ImageError`` when there is no such file, when it is not one of ``FORMATS``, is damaged,
     has over ``MAX_MEGAPIXELS`` (judged by its header, before decoding), has a side under
     ``MIN_SIDE`` px, is longer than ``MAX_ASPECT`` times its width, or holds values out of range.
-    With ``any_shape`` it may be as narrow as it is: the result of a panorama is.
+    With ``any_shape`` the sides are not checked: the result of a panorama may be narrow.
     Takes less than 1 GiB of memory, whatever the file.
     """
     with opened(path, FORMATS) as image:
@@ -79,13 +79,13 @@ def load_image(path: Path, *, keep_alpha: bool = False, any_shape: bool = False)
         return to_srgb(path, upright, keep_alpha=keep_alpha)
 
 
-def read_size(path: Path) -> tuple[int, int]:
+def read_size(path: Path, *, any_shape: bool = False) -> tuple[int, int]:
     """Return the width and height in px of an image file, before it is turned upright.
 
     Reads its header alone. Raises ``ImageError`` as ``load_image`` does, as far as that shows.
     """
     with opened(path, FORMATS) as image:
-        check_header(path, image)
+        check_header(path, image, any_shape=any_shape)
         return image.size
 
 
@@ -196,18 +196,18 @@ def write_picture(path: Path, content: bytes) -> None:
         ) from error
 
 
-def read_png_text(path: Path) -> dict[str, str]:
+def read_png_text(path: Path, key: str = "") -> dict[str, str]:
     """Return a PNG's text entries (iTXt, tEXt, zTXt) by key.
 
-    Those before the pixels, where ``save_png`` puts them, and only if there are none, those after:
-    the pixels are decoded on the way there.
-    Raises ``ImageError`` when the file is missing, damaged so far or not a PNG.
+    If ``key`` is among the entries before the pixels, where ``save_png`` puts them, these are all;
+    otherwise the pixels are decoded to reach the entries after them.
+    Raises ``ImageError`` when the file is missing, damaged up to there or not a PNG.
     """
     with opened(path, ("PNG",)) as image:
         check_pixels(path, image)
         assert isinstance(image, PngImagePlugin.PngImageFile)
         before = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
-        if before:
+        if key in before:
             return before
         with decoding(path, ("PNG",)):
             return {key: str(value) for key, value in image.text.items()}

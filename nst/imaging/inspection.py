@@ -24,7 +24,7 @@ from nst.config.variants import Variant
 from nst.errors import ConfigError, ExtractorError
 
 FETCHED = Path("results/inputs/catalogue")
-HELD = 4  # pictures: those of a pair, as a rule
+HELD = 8  # pictures: those of two pairs, as a rule
 
 
 def inspect_run(run: Run) -> None:
@@ -39,7 +39,7 @@ def inspect_run(run: Run) -> None:
     from nst.imaging.images import read_size  # noqa: PLC0415 - Pillow, which the workflow's jobs need not load
 
     if run.start_file is not None:
-        read_size(Path(run.start_file))
+        read_size(Path(run.start_file), any_shape=True)
     sizes: dict[str, dict[str, Size]] = {"content": {}, "style": {}}
     for key, picture in run.pictures.items():
         role, _, name = key.partition("/")
@@ -80,7 +80,7 @@ def _inspect_masks(run: Run) -> None:
     for name, content in run.contents.items():
         for style in run.styles.values():
             found = composed(content, style)
-            if found and all(map(_at_hand, (content, *found.everything))):
+            if found and found.has_masks and all(map(_at_hand, (content, *found.everything))):
                 images = found.mapped(lambda picture: load(_at_hand(picture)))
                 check_masks(f"{name} × {style.name}", load(_at_hand(content)), images)
 

@@ -31,8 +31,8 @@ MAX_ASPECT = 16  # long side over short side
 
 HEIC = rb"(?s)....ftyp(hei|hev|mif|msf)"
 
-# What else one may take for an image, by its first bytes, in lower case; and what is an image to
-# those Pillows that know the format.
+# What is mistaken for an image that can be read, by its first bytes in lower case, and Pillow's
+# name of the format if some Pillows read it.
 FOREIGN = (
     (rb"\s*(<!doctype html|<html)", "a web page", None),
     (rb"(?s)\s*<.*<svg|\s*<svg", "SVG, a drawing and not pixels", None),
@@ -42,7 +42,7 @@ FOREIGN = (
     (rb"\xff\x0a|\x00\x00\x00\x0cjxl ", "JPEG XL", None),
     (rb"(?s)....ftypavi[fs]", "AVIF, which this build of Pillow cannot read", "AVIF"),
     (HEIC, "HEIC, which cannot be read without the package pillow-heif", "HEIF"),
-    (rb"(?s)....ftyp(?!avi[fs]|hei|hev|mif|msf)|riff....avi |\x1a\x45\xdf\xa3", "a film", None),
+    (rb"(?s)....ftyp(?!avi[fs]|hei|hev|mif|msf)|riff....avi |\x1a\x65\xdf\xa3", "a film", None),
     (rb"pk\x03\x04|\x1f\x8b|rar!", "an archive", None),
 )
 
@@ -74,7 +74,7 @@ def opened(path: Path, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile
 def decoding(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[None]:
     """Report whatever goes wrong inside the block as an ``ImageError`` about a file.
 
-    It is to hold what Pillow decodes and nothing else, or our own defects would be blamed on files.
+    Only what Pillow decodes belongs in it, or bugs of this package would be blamed on files.
     """
     try:
         yield
@@ -85,7 +85,7 @@ def decoding(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[None]:
 
 
 def _register(path: Path) -> None:
-    """Have Pillow know the formats, and that of phones' photographs only if this file is one."""
+    """Register Pillow's formats, and HEIC only if this file is HEIC."""
     Image.init()  # an older Pillow lacks AVIF
     if re.match(HEIC, _head(path)):
         with suppress(ImportError):  # said when the file is refused

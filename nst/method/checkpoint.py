@@ -37,8 +37,8 @@ UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, TypeError, Attribu
 class Batch:
     """Cells that are made side by side, by index.
 
-    The second ``attempt`` is for a cell that failed, and takes smaller steps; ``seconds`` is what
-    the first took.
+    The second ``attempt`` is for a cell that failed, and takes smaller steps; ``seconds`` are those
+    of the first.
     """
 
     cells: Mapping[int, Settings]
@@ -88,6 +88,8 @@ class Checkpoint:
                 kept = torch.load(self._path, map_location=device, weights_only=True)
             cells = {one: Settings.from_mapping(plain) for one, plain in kept["cells"].items()}
             made_by, state = kept["made_by"], kept["state"]
+            attempt, seconds = kept["attempt"], kept["seconds"]
+            state.snapshots = {number: one.cpu() for number, one in state.snapshots.items()}
             if len(cells) != len(state.images):
                 raise ValueError("each cell must have a row")
         except (*UNREADABLE, pickle.UnpicklingError, zipfile.BadZipFile) as error:
@@ -106,7 +108,7 @@ class Checkpoint:
         self._fingerprints |= dict(zip(numbered, cells, strict=True))
         names = ", ".join(str(index + 1) for index in numbered if index >= 0)
         logger.info("cell %s: continuing at step %d", names, len(state.trace))
-        return Interrupted(Batch(numbered, kept["attempt"], kept["seconds"]), state)
+        return Interrupted(Batch(numbered, attempt, seconds), state)
 
     def offer(self, batch: Batch, state: State) -> None:
         """Save the state if it is time to; called after each step.

@@ -60,11 +60,11 @@ class Parts:
     layers: Mapping[str, Float[Tensor, " b"]]
 
     def stacked(self) -> Float[Tensor, "k b"]:
-        """Return the losses one below the other: those of ``SUMS``, then the layers'."""
+        """Stack the losses: those of ``SUMS``, then a row for each layer."""
         return torch.stack([*(getattr(self, name) for name in SUMS), *self.layers.values()])
 
     def of(self, losses: Float[Tensor, "k b"]) -> Parts:
-        """Return losses that lie as in ``stacked``, by the names of these."""
+        """Return other losses, as ``stacked`` returns them, under the names of these."""
         sums, layers = losses[: len(SUMS)], losses[len(SUMS) :]
         by_layer = dict(zip(self.layers, layers, strict=True))
         return Parts(**dict(zip(SUMS, sums, strict=True)), layers=by_layer)

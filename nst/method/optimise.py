@@ -26,7 +26,7 @@ class Plan:
     ``keep`` is ``best``, the image of the lowest loss met, or ``last``, the one after the last
     step. ``snapshots`` are numbers of steps after which to keep a copy; 0 is the start. With
     ``clamp`` the images are held in [0, 1] throughout, otherwise only in what is brought back.
-    Snapshots are kept in 8 bits, as they are written, and not on the device: there may be many.
+    Snapshots are kept as images of 8 bits on the CPU, since there may be many.
     """
 
     steps: int
@@ -105,7 +105,7 @@ def optimise(evaluate: Evaluate, state: State, plan: Plan, watch: Watch | None =
     images, parts = _choose(evaluate, state, plan)
     if plan.steps in plan.snapshots:
         state.snapshots[plan.steps] = to_bytes(images)
-    state.finite = state.finite & parts.total.isfinite()  # no step has looked at the last image yet
+    state.finite = state.finite & parts.total.isfinite()  # no step has evaluated the last image
     wait_for(images.device)  # a GPU may be some steps behind
     state.seconds = time.monotonic() - started
     return Outcome(images, parts, state.trace, state.finite, state.snapshots, state.seconds)
@@ -113,16 +113,17 @@ def optimise(evaluate: Evaluate, state: State, plan: Plan, watch: Watch | None =
 
 @torch.no_grad()
 def _choose(evaluate: Evaluate, state: State, plan: Plan) -> tuple[Tensor, Parts]:
-    """Look at the image after the last step; return it, or the best, with its losses."""
+    """Evaluate the image after the last step; return it or the best one, with its losses."""
     images = state.images.clamp(0, 1)
     parts = evaluate(images)
     if plan.keep == "last" or state.best is None:
         return images, parts
-    better = state.finite & (parts.total < state.best[TOTAL])
-    images = torch.where(_per_row(better), images, state.best_images.clamp(0, 1))
-    if not plan.clamp:  # the losses of the best are those it had beyond [0, 1]
-        return images, evaluate(images)
-    return images, parts.of(torch.where(better, parts.stacked(), state.best))
+    best, losses = state.best_images.clamp(0, 1), state.best
+    if not plan.clamp:  # its losses are those it had beyond [0, 1]
+        losses = evaluate(best).stacked()
+    better = state.finite & (parts.total < losses[TOTAL])
+    images = torch.where(_per_row(better), images, best)
+    return images, parts.of(torch.where(better, parts.stacked(), losses))
 
 
 def advance(state: State, evaluate: Evaluate, plan: Plan) -> None:

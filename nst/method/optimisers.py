@@ -72,7 +72,7 @@ class Lbfgs:
         length = self._caution * FIRST_STEP / largest
         if self._pairs:
             bounded = (self._caution * LARGEST_STEP / largest).clamp(max=1)
-            # Without a pair of use, a direction has the scale of the loss.
+            # Without a usable pair, the direction scales with the loss.
             known = torch.stack([pair[2] for pair in self._pairs]).amax(0) > 0
             length = torch.where(known, bounded, length)
         return images + length * direction

@@ -33,8 +33,8 @@ from nst.network.shapes import Float, Tensor, UInt8
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[Sequence[int], int, int, Float[Tensor, "4 b"]], None]
-"""Called after each step with the cells' indices, the steps they took, of how many; their ``SUMS``.
-"""
+"""Called after each step with the cells' indices, the steps taken, how many there will be, and the
+losses of ``SUMS``."""
 CAUTION = 0.1  # of the second attempt: how large its steps are
 
 
@@ -109,7 +109,7 @@ class _Batches:
         return Batch(dict(islice(group.items(), size))) if group else None
 
     def take(self, batch: Batch, outcome: Outcome) -> Iterator[Transfer]:
-        """Hand out what became of a batch's cells, and see to those that are to be tried again.
+        """Yield the cells of a batch that are finished, and keep the others for a second attempt.
 
         Cells that are no longer wanted are left out.
         """
@@ -130,14 +130,14 @@ class _Batches:
             self._again[index] = Batch({index: settings}, batch.attempt + 1, seconds)
 
     def _forget(self, index: int) -> bool:
-        """Take a cell off those that are yet to be made; tell whether it was among them."""
+        """Remove a cell from those that are yet to be made; tell whether it was one of them."""
         known = [group.pop(index, None) for group in self._groups]
         return any([self._again.pop(index, None), *known])
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Makes one batch after the other, as ``method`` does, in the steps that ``count`` says."""
+    """Makes one batch after the other by ``method``; ``count`` returns its number of steps."""
 
     method: Callable[..., Outcome]
     count: Callable[[Settings], int]

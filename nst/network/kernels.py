@@ -67,7 +67,7 @@ class _Reflect(torch.autograd.Function):
 
 
 def _mirrors(length: int) -> list[tuple[slice, slice]]:
-    """Say which positions of a side its two borders show, and where those lie; both at once."""
+    """Return pairs of slices: positions of a side, and the border positions that show them."""
     if length > 3:
         return [(slice(1, length - 1, length - 3), slice(0, None, length + 1))]
     last = length + 1

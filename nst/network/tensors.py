@@ -48,7 +48,7 @@ def to_image(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "1 3 h w"]) -> Image
 
 
 def to_bytes(images: Float[Tensor, "*b 3 h w"]) -> UInt8[Tensor, "*b 3 h w"]:
-    """Round images in [0, 1], on any device, to 8 bits on the CPU; what is beyond is clamped."""
+    """Round images, on any device, to 8 bits on the CPU; values outside [0, 1] are clamped."""
     levels = images.detach().clamp(0, 1).mul(255).round()
     return levels.to(torch.uint8).cpu()
 

@@ -229,7 +229,7 @@ def _row(cell: Cell, path: Path) -> dict[str, object]:
 
 
 def _asked_for(settings: Settings) -> int:
-    """Return the steps at all sizes, if the pictures are wide enough for each."""
+    """Return the steps that the settings ask for, at all sizes together."""
     return sum(steps for _, steps in settings.stages)
 
 

@@ -102,6 +102,8 @@ def choose_device(name: str = "auto") -> torch.device:
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # It would also fill all new memory with NaN, to show what is read before it is written.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         # float32 is to be what it says, whatever the environment asks for, and so are sums of
         # products of bfloat16.
         torch.backends.cudnn.allow_tf32 = False

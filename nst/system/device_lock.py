@@ -36,12 +36,12 @@ def hold_one(devices: Mapping[str, str]) -> Iterator[str]:
     Raises:
         UserError: something that is not a lock has a lock's name, or a lock may not be opened.
     """
-    began = time.monotonic()
+    denied: dict[str, float] = {}  # since when
     reported = -SECONDS_BETWEEN_REPORTS
     while True:
         for name, identity in devices.items():
             lock = _lock(identity)
-            if _acquired(lock, patient=time.monotonic() - began < PATIENCE):
+            if _acquired(lock, denied):
                 try:
                     yield name
                 finally:
@@ -64,18 +64,19 @@ def _lock(identity: str) -> FileLock:
     return FileLock(_path(identity), mode=0o666, is_singleton=False)
 
 
-def _acquired(lock: FileLock, *, patient: bool) -> bool:
-    """Take a lock if it is free."""
+def _acquired(lock: FileLock, denied: dict[str, float]) -> bool:
+    """Take a lock if it is free; ``denied`` remembers since when a file may not be opened."""
     try:
         lock.acquire(blocking=False)
     except Timeout:
         return False
     except PermissionError as error:  # of the file: one that is held can be opened all the same
-        if patient:
+        now = time.monotonic()
+        if now - denied.setdefault(lock.lock_file, now) < PATIENCE:
             return False
         raise UserError(
-            f"{lock.lock_file} must be writable for every user, to be the lock of a device; remove "
-            f"it, or have its owner do so ({error.strerror}), or set device to cpu"
+            f"{lock.lock_file} cannot be opened ({error.strerror}); every user must be able to "
+            "write the lock of a device. Ask its owner to delete it, or set device to cpu."
         ) from error
     except OSError as error:  # a symbolic link, a folder
         raise UserError(
