@@ -7,9 +7,19 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nst.network.kernels import average_pool, crop, pad_symmetric, reflect
+from nst.network.kernels import average_pool, crop, halve, pad_symmetric, reflect
+
+
+def by_torch(features: torch.Tensor) -> torch.Tensor:
+    """Half the size by the binomial filter, of torch's own operations."""
+    row = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=features.dtype) / 8
+    kernel = torch.outer(row, row).expand(features.shape[1], 1, 4, 4)
+    padded = functional.pad(features, (1, 1, 1, 1), mode="replicate")
+    return functional.conv2d(padded, kernel, stride=2, groups=features.shape[1])
+
 
 KERNELS = {
+    halve: by_torch,
     reflect: lambda features: functional.pad(features, (1, 1, 1, 1), mode="reflect"),
     average_pool: lambda features: functional.avg_pool2d(features, 2),
 }
@@ -30,6 +40,14 @@ def test_a_kernel_computes_what_torch_s_does_and_its_gradient(kernel, shape):
     (found,) = torch.autograd.grad(ours, value, torch.cos(ours), retain_graph=True)
     (expected,) = torch.autograd.grad(torchs, value, torch.cos(torchs))
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_gradient_of_a_kernel_lies_channels_last(kernel):
+    value = features(2, 4, 8, 6)
+    (found,) = torch.autograd.grad(kernel(value).square().sum(), value)
+    strides = found.stride()
+    assert strides[1] == min(strides) == 1, "each position's channels are together"
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -6,8 +6,8 @@ from conftest import random_image
 
 from nst.config.architecture import Architecture
 from nst.errors import ExtractorError
+from nst.network.kernels import halve
 from nst.network.kmeans import fit_kmeans
-from nst.network.pyramid import halve
 
 SMALL = Architecture("kmeans", ((8, 8), (12,)), "reflect", "average", "for tests")
 IMAGES = [random_image(1, 40, 48), random_image(2, 36, 36)]

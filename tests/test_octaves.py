@@ -14,7 +14,7 @@ from nst.errors import ConfigError, ExtractorError
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
 from nst.network.extractor import Extractor
-from nst.network.pyramid import halve
+from nst.network.kernels import halve
 from nst.network.tensors import to_image
 from nst.network.tiles import see_in_tiles
 

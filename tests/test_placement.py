@@ -26,7 +26,7 @@ from nst.method.objective import Objective, Parts, measure_targets
 from nst.method.optimise import Plan, State, optimise
 from nst.method.optimisers import Adam, Lbfgs, Optimiser
 from nst.method.regions import Region
-from nst.network import pyramid
+from nst.network import kernels
 from nst.network.extractor import Extractor
 
 DEVICE = "meta"
@@ -65,7 +65,7 @@ class Recorder(TorchDispatchMode):
 def pretended(monkeypatch) -> Iterator[FakeTensorMode]:
     """A GPU whose tensors have no values."""
     monkeypatch.setattr(optimise_module, "wait_for", lambda device: None)
-    modules = (spectrum, pyramid, distributions)
+    modules = (spectrum, kernels, distributions)
     functions = [one for module in modules for one in vars(module).values()]
     caches = [one for one in functions if hasattr(one, "cache_clear")]
     for cache in caches:

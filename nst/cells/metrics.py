@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from nst.errors import ImageError
 from nst.imaging.images import check_mode
-from nst.network.pyramid import halve
+from nst.network.kernels import halve
 from nst.network.shapes import Float, Tensor
 
 SSIM_TAPS = 11

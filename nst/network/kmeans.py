@@ -16,7 +16,7 @@ from torch.nn import functional
 from nst.config.architecture import KMEANS, Architecture
 from nst.errors import ExtractorError
 from nst.network.extractor import Extractor
-from nst.network.pyramid import halve
+from nst.network.kernels import halve
 from nst.network.shapes import Float, Tensor
 
 PATCHES = 40_000  # in all, shared equally between the images and their octaves
