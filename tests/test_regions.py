@@ -21,6 +21,7 @@ from nst.config.composition import Composition, Part
 from nst.errors import ImageError
 from nst.imaging.images import load_image, side_by_side
 from nst.imaging.masks import check_masks, split_mask
+from nst.method import observe
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
 from nst.network.tensors import to_image
@@ -45,6 +46,26 @@ def blend(first: float, last: float) -> Composition[Image.Image]:
 
 def halves(left: tuple, right: tuple, mask: Image.Image | None = None) -> Composition[Image.Image]:
     return Composition({"white": left, "black": right}, mask or half_mask())
+
+
+def test_masks_are_pooled_once_for_each_size(tiny, cell, monkeypatch):
+    sizes = []
+    real = observe.weights_at
+
+    def counted(mask, size):
+        sizes.append((mask is None, size))
+        return real(mask, size)
+
+    monkeypatch.setattr(observe, "weights_at", counted)
+    style = halves((Part("a", FIRST),), (Part("b", LAST),))
+    make = replace(cell, octaves=2)
+    few, many = replace(make, iterations=1), replace(make, iterations=6)
+    counts = []
+    for one in (few, many):
+        sizes.clear()
+        made(tiny, one, style)
+        counts.append(len(sizes))
+    assert counts[0] == counts[1]
 
 
 def made(tiny, cell, style: Composition[Image.Image], content: Image.Image = CONTENT):
