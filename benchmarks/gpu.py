@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def as_long_as_it_works(rows: Iterator[Row]) -> Iterator[Row]:
-    """Yield rows; an error ends them with a row of its own, so that the other parts still run."""
+    """Yield rows, and turn an error into a last one, so that the other parts still run."""
     try:
         yield from rows
     except Exception as error:

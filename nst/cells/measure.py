@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from statistics import fmean
 
 import torch
@@ -55,7 +54,6 @@ from nst.method.losses import (
     relative_style_loss,
 )
 from nst.method.observe import content_features, weights_in
-from nst.method.regions import weights_at
 from nst.network.extractor import Extractor
 from nst.network.shapes import Float, Tensor
 from nst.network.tensors import mask_tensor, to_tensor
@@ -250,5 +248,5 @@ class Measure:
 
 def _moments(features: Tensor, mask: Mask, tile: Tile, layer: str) -> Moments:
     """Measure a tile's moments within a mask of the whole picture."""
-    weights = weights_in(tile, layer, partial(weights_at, mask))
+    weights = weights_in(mask, tile, layer)
     return moments(features, None if weights is None else weights.to(features.device))

@@ -191,10 +191,13 @@ def stylize_pair(
             pair.extractor, first, images, device, on_evaluation=report, checkpoint=checkpoint
         )
         for finished in made:
-            for one, draft in distinct[finished.cell.fingerprint]:
-                named = finished.named(draft)
-                _write(named, one, store)
-                cells[one.path] = named.cell
+            (one, _), *twins = distinct[finished.cell.fingerprint]
+            _write(finished, one, store)
+            cells[one.path] = finished.cell
+            for one, draft in twins:
+                twin = finished.named(draft)
+                _write(twin, one)
+                cells[one.path] = twin.cell
         seconds = sum(cell.seconds for cell in cells.values() if not cell.reused)
         logger.info("%s: %d cells made in %.0f s", pair, len(first), seconds)
     return [cells[one.path] for one in wanted]
@@ -260,10 +263,9 @@ class _Finished:
     levels: Levels | None = None
 
     def named(self, draft: Cell) -> _Finished:
-        """Return it under the names of an equal cell, which is ``reused`` if the names differ."""
+        """Return it under the names of an equal cell."""
         names = {name: getattr(draft, name) for name in ("layers", "ratio", "formulation")}
-        reused = any(getattr(self.cell, name) != value for name, value in names.items())
-        return replace(self, cell=replace(self.cell, **names, reused=reused))
+        return replace(self, cell=replace(self.cell, **names, reused=True))
 
 
 def _make(
@@ -308,7 +310,7 @@ def _checkpoint(
     return Checkpoint(path, [draft.fingerprint for draft in drafts], made_by)
 
 
-def _write(finished: _Finished, wanted: Wanted, store: CellStore | None) -> None:
+def _write(finished: _Finished, wanted: Wanted, store: CellStore | None = None) -> None:
     """Write a cell's files, and keep them if it did not fail."""
     if finished.snapshots and wanted.snapshots:
         save_png(finished.snapshots, wanted.snapshots)
@@ -317,7 +319,7 @@ def _write(finished: _Finished, wanted: Wanted, store: CellStore | None) -> None
         write_print(cell, image, wanted.path, wanted.print_file, levels)
     else:
         write_cell(cell, image, wanted.path)
-    if store and cell.status == "finished" and not cell.reused:
+    if store and cell.status == "finished":
         store.add(cell, image, finished.snapshots, levels)
 
 
@@ -412,7 +414,7 @@ class _Reporter:
         self, indices: Sequence[int], evaluation: int, _of: int, losses: Float[Tensor, "4 b"]
     ) -> None:
         self._before += sum(evaluation - 1 for index in indices if index not in self._done)
-        # At a second attempt, the steps of the first count as taken here.
+        # At a second attempt, ``evaluation`` begins anew; this process took the first one's steps.
         self._before -= sum(
             self._done[index] for index in indices if self._done.get(index, 0) > evaluation
         )

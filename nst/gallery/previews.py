@@ -77,7 +77,7 @@ def _size(picture: Path) -> tuple[int, int]:
         with Image.open(picture) as image:
             return image.size
     except OSError:
-        return load_image(picture, any_shape=True).size  # says what is wrong, and how to mend it
+        return load_image(picture, any_shape=True).size  # its errors name the fault and the remedy
 
 
 def _webp(image: Image.Image) -> bytes:

@@ -122,7 +122,7 @@ def _colour_and_alpha(path: Path, image: Image.Image) -> tuple[Image.Image, Imag
     """
     grey = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:  # an alpha channel, or one colour or palette entry
-        with decoding(path):  # what is transparent may be damaged
+        with decoding(path):  # Pillow first reads a palette's transparency here
             rgba = image.convert("RGBA")
         return rgba.getchannel("R") if grey else rgba.convert("RGB"), rgba.getchannel("A")
     if image.mode in ("CMYK", "LAB"):

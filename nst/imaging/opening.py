@@ -31,8 +31,8 @@ MAX_ASPECT = 16  # long side over short side
 
 HEIC = rb"(?s)....ftyp(hei|hev|mif|msf)"
 
-# What is mistaken for an image that can be read, by its first bytes in lower case, and Pillow's
-# name of the format if some Pillows read it.
+# Other kinds of files, told by their first bytes in lower case. The third is Pillow's name for a
+# format that only some installations read.
 FOREIGN = (
     (rb"\s*(<!doctype html|<html)", "a web page", None),
     (rb"(?s)\s*<.*<svg|\s*<svg", "SVG, a drawing and not pixels", None),
@@ -42,7 +42,7 @@ FOREIGN = (
     (rb"\xff\x0a|\x00\x00\x00\x0cjxl ", "JPEG XL", None),
     (rb"(?s)....ftypavi[fs]", "AVIF, which this build of Pillow cannot read", "AVIF"),
     (HEIC, "HEIC, which cannot be read without the package pillow-heif", "HEIF"),
-    (rb"(?s)....ftyp(?!avi[fs]|hei|hev|mif|msf)|riff....avi |\x1a\x65\xdf\xa3", "a film", None),
+    (rb"(?s)....ftyp|riff....avi |\x1a\x65\xdf\xa3", "a film", None),
     (rb"pk\x03\x04|\x1f\x8b|rar!", "an archive", None),
 )
 
@@ -151,7 +151,7 @@ def shown_name(path: Path) -> str:
 
 
 def tiff_tag(image: Image.Image, name: str) -> object:
-    """Return a TIFF's tag; ``None`` for an absent or a damaged tag, and for other formats."""
+    """Return a TIFF's tag; ``None`` for an absent tag and for other formats."""
     return getattr(image, "tag_v2", {}).get(ExifTags.Base[name].value)
 
 
@@ -178,10 +178,9 @@ def _explain(path: Path, error: Exception, formats: tuple[str, ...]) -> str:
 def _foreign_kind(path: Path) -> str | None:
     """Name the kind of a file that holds a picture, but not in a format that is read."""
     head = _head(path)
-    kinds = (
-        kind for magic, kind, name in FOREIGN if name not in Image.OPEN and re.match(magic, head)
-    )
-    return next(kinds, None)
+    known = ((kind, name) for magic, kind, name in FOREIGN if re.match(magic, head))
+    kind, name = next(known, (None, None))
+    return None if name in Image.OPEN else kind  # one that can be read is damaged
 
 
 def _head(path: Path) -> bytes:

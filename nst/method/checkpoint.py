@@ -90,8 +90,6 @@ class Checkpoint:
             made_by, state = kept["made_by"], kept["state"]
             attempt, seconds = kept["attempt"], kept["seconds"]
             state.snapshots = {number: one.cpu() for number, one in state.snapshots.items()}
-            if len(cells) != len(state.images):
-                raise ValueError("each cell must have a row")
         except (*UNREADABLE, pickle.UnpicklingError, zipfile.BadZipFile) as error:
             self._drop(f"cannot be read ({type(error).__name__})")
             return None

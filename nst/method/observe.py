@@ -25,9 +25,6 @@ from nst.network.pyramid import octaves
 from nst.network.shapes import Float, Tensor
 from nst.network.tiles import Tile, cut, features_of, see_in_tiles, views
 
-Pooled = Callable[[tuple[int, int]], Weights]
-"""A mask at a size of features, (height, width)."""
-
 
 @dataclass(frozen=True)
 class Observation:
@@ -57,8 +54,8 @@ class Observer:
     side: int | None
 
     @functools.cached_property
-    def _pooled(self) -> Sequence[Pooled]:
-        """The regions' masks at the sizes of features, pooled once for all evaluations."""
+    def _pooled(self) -> Sequence[Callable[[tuple[int, int]], Weights]]:
+        """The regions' masks by the size of features, pooled once for all evaluations."""
         return [functools.cache(partial(weights_at, region.mask)) for region in self.regions]
 
     def __call__(self, images: Float[Tensor, "b 3 h w"]) -> Observation:
@@ -99,7 +96,7 @@ class Observer:
             },
             {
                 name: [
-                    self.statistic.look(value, weights_in(tile, name, pooled))
+                    self.statistic.look(value, _of_tile(pooled(tile.whole(name)), tile, name))
                     for pooled in self._pooled
                 ]
                 for name, value in features.items()
@@ -143,7 +140,7 @@ def measure_style(
     measured: dict[str, list[Any]] = {layer: [] for layer in layers}
     for tile, features in see_in_tiles(extractor, part.image, layers, side):
         for name, value in features.items():
-            weights = weights_in(tile, name, partial(weights_at, part.mask))
+            weights = weights_in(part.mask, tile, name)
             measured[name].append(statistic.measure(value.to(at_least), weights))
     return {name: _merged(statistic, parts) for name, parts in measured.items()}
 
@@ -156,9 +153,13 @@ def _merged(statistic: Statistic, parts: Sequence[Any]) -> Any:
     return statistic.merge(parts)
 
 
-def weights_in(tile: Tile, layer: str, pooled: Pooled) -> Weights:
+def weights_in(mask: Float[Tensor, "1 1 _h _w"] | None, tile: Tile, layer: str) -> Weights:
     """Return how much of each of a tile's positions lies in a mask of the whole picture."""
-    weights = pooled(tile.whole(layer))
+    return _of_tile(weights_at(mask, tile.whole(layer)), tile, layer)
+
+
+def _of_tile(weights: Weights, tile: Tile, layer: str) -> Weights:
+    """Return a tile's part of the weights of a whole picture's positions."""
     return None if weights is None else tile.of_whole(weights, layer)
 
 

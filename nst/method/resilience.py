@@ -81,11 +81,12 @@ def make_cells(
     checkpoint = checkpoint or Checkpoint(None)
     device = next(extractor.parameters()).device
     size = batch_size or best_batch_size(device)
-    job = _Job(partial(transfer, extractor, images), partial(count_steps, images), checkpoint)
+    method, count = partial(transfer, extractor, images), partial(count_steps, images)
+    job = _Job(method, count, checkpoint, progress)
     batches = _Batches(cells)
     interrupted = checkpoint.load(device)
     while batch := interrupted.batch if interrupted else batches.first(size):
-        outcome = job.make(batch, interrupted.state if interrupted else None, progress)
+        outcome = job.make(batch, interrupted.state if interrupted else None)
         interrupted = None
         if outcome is None:
             size = halved(len(batch.cells))
@@ -142,20 +143,21 @@ class _Job:
     method: Callable[..., Outcome]
     count: Callable[[Settings], int]
     checkpoint: Checkpoint
+    progress: Progress | None
 
-    def make(self, batch: Batch, state: State | None, progress: Progress | None) -> Outcome | None:
+    def make(self, batch: Batch, state: State | None) -> Outcome | None:
         """Make a batch, from ``state`` on, or return None if it does not fit into the memory.
 
         The memory is only free once the exception, which holds it, is gone.
         """
         try:
-            return self._optimise(batch, state, progress)
+            return self._optimise(batch, state)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 return None
             raise
 
-    def _optimise(self, batch: Batch, state: State | None, progress: Progress | None) -> Outcome:
+    def _optimise(self, batch: Batch, state: State | None) -> Outcome:
         """Run the method on a batch, saving its state from time to time."""
         settings = list(batch.cells.values())
         indices = [index for index in batch.cells if index >= 0]
@@ -165,8 +167,8 @@ class _Job:
         def watch(state: State) -> None:
             nonlocal reached
             reached = state
-            if progress is not None:
-                progress(indices, len(state.trace), steps, state.trace[-1])
+            if self.progress is not None:
+                self.progress(indices, len(state.trace), steps, state.trace[-1])
             self.checkpoint.offer(batch, state)
 
         caution = CAUTION if batch.attempt > 1 else 1.0
