@@ -264,7 +264,7 @@ def test_a_damaged_checkpoint_is_reported_and_dropped(start, small, tmp_path, ca
     file = interrupted(start, cells, tmp_path)
     content = bytearray(file.read_bytes())
     at = round(share * len(content))
-    content[at : at + 100] = bytes(100)
+    content[at : at + 100] = b"\xff" * 100  # the history begins with zeros
     file.write_bytes(content)
     (result,) = start(cells)
     assert start.taken == 12

@@ -25,7 +25,7 @@ NEW = ("sliced_wasserstein", "nearest")
 
 def loss_of(statistic: Statistic, features: torch.Tensor, weights, target) -> torch.Tensor:
     """Look at features and compare them, as an objective does."""
-    return statistic.compare(statistic.look(features, weights), target)
+    return statistic.compare(statistic.look(features, statistic.places(weights)), target)
 
 
 def features(seed: int, *shape: int) -> torch.Tensor:
@@ -140,7 +140,7 @@ def test_features_of_a_region_are_compared_as_if_they_were_all(statistic):
     picture, style = features(0, 2, 4, 6, 8), features(1, 1, 4, 6, 8)
     left = torch.zeros(1, 1, 6, 8, dtype=torch.float64)
     left[..., :4] = 1
-    found = loss_of(statistic, picture, left, statistic.measure(style, left))
+    found = loss_of(statistic, picture, left, statistic.measure(style, statistic.places(left)))
     cropped = statistic.measure(style[..., :4], None)
     torch.testing.assert_close(found, loss_of(statistic, picture[..., :4], None, cropped))
 

@@ -219,7 +219,7 @@ def test_lbfgs_takes_for_each_frequency_the_step_that_its_curvature_asks_for():
     for _ in range(4):  # more than two would be a solution without any filter, too
         gradient = scale_bands(images - TARGETS, 1 / inverses)
         images = optimiser.step(images, gradient)
-    filtered = optimiser._initial_inverse_hessian(gradient)
+    filtered = optimiser._initial_inverse_hessian(optimiser._history, gradient)
     torch.testing.assert_close(filtered, scale_bands(gradient, inverses), rtol=1e-3, atol=1e-5)
 
 

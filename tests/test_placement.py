@@ -1,12 +1,15 @@
-"""Where the tensors of a step are, and that a step waits for no device: without a GPU.
+"""Where the tensors of a step are, and that a GPU can replay it without waiting: without a GPU.
 
 ``FakeTensorMode`` computes shapes, types and devices and no values. It refuses an operation on
 tensors of different devices, and every use of a value: ``item()``, ``tolist()``, ``bool()``. Its
 device here is ``meta``, which stands for a GPU: gradients on ``cuda`` want CUDA itself.
+
+A CUDA graph is a list of operations on fixed tensors, and so is what ``make_fx`` records.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator
@@ -17,13 +20,15 @@ from conftest import TINY
 from torch._functorch import config as functorch
 from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nst.config.memory import HISTORY
 from nst.config.settings import Settings
 from nst.method import distributions, spectrum
 from nst.method import optimise as optimise_module
 from nst.method.objective import Objective, Parts, measure_targets
-from nst.method.optimise import Plan, State, optimise
+from nst.method.optimise import Plan, State, optimise, take_step
 from nst.method.optimisers import Adam, Lbfgs, Optimiser
 from nst.method.regions import Region
 from nst.network import kernels
@@ -76,15 +81,16 @@ def pretended(monkeypatch) -> Iterator[FakeTensorMode]:
         cache.cache_clear()
 
 
-def objective_of(changes: dict) -> tuple[Objective, list[Settings]]:
+def objective_of(
+    changes: dict, device: str = DEVICE, mask: torch.Tensor | None = None
+) -> tuple[Objective, list[Settings]]:
     changes = {**LAYERS, **(changes or RECIPES["gram"])}
     cells = [Settings.from_mapping({**changes, "beta": beta}) for beta in (1.0, 9.0)]
-    with torch.device(DEVICE):
+    with torch.device(device):
         network = Extractor(dataclasses.replace(TINY, pooling=cells[0].pooling))
-    content, style = (torch.rand(1, 3, 40, width, device=DEVICE) for width in (48, 36))
-    return Objective(
-        network, measure_targets(network, content, [Region.whole(style)], cells), cells
-    ), cells
+    content, style = (torch.rand(1, 3, 40, width, device=device) for width in (48, 36))
+    regions = [Region(Region.whole(style).parts, mask)]
+    return Objective(network, measure_targets(network, content, regions, cells), cells), cells
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -133,3 +139,57 @@ def test_a_copy_to_the_cpu_would_be_noticed():
     with Recorder() as recorder:
         torch.rand(3, device=DEVICE).cpu()
     assert sum(recorder.copies.values()) == 1
+
+
+LEFT = torch.cat([torch.ones(1, 1, 40, 24), torch.zeros(1, 1, 40, 24)], dim=3)
+NEAREST = {**RECIPES["sliced"], "style_loss": "nearest"}
+REPLAYED = {
+    **{name: (changes, Lbfgs, None) for name, changes in RECIPES.items()},
+    "nearest": (NEAREST, Lbfgs, None),
+    "covariance in a region": (RECIPES["covariance"], Lbfgs, LEFT),
+    "sliced in a region": (RECIPES["sliced"], Lbfgs, LEFT),
+    "nearest in a region": (NEAREST, Lbfgs, LEFT),
+    "adam": (RECIPES["published"], Adam, None),
+    "keras_adam": (RECIPES["published"], lambda: Adam(keras=True), None),
+}
+WAITS = ("nonzero", "_local_scalar_dense", "lift_fresh", "_to_copy", "unique", "masked_select")
+
+
+def record(state: State, objective: Objective) -> torch.fx.GraphModule:
+    """Take a step, and return it as operations that can be repeated."""
+    return make_fx(lambda: take_step(state, objective, Plan(1)))()
+
+
+@pytest.mark.parametrize("name", REPLAYED)
+def test_a_step_is_recorded_once_and_replayed(name: str):
+    torch.manual_seed(0)
+    changes, make, mask = REPLAYED[name]
+    objective, cells = objective_of(changes, "cpu", mask)
+    eager = State.at(torch.rand(len(cells), 3, 40, 48), make())
+    for _ in range(2):
+        take_step(eager, objective, Plan(1))
+    replayed = copy.deepcopy(eager)
+
+    recorded = record(replayed, objective)
+    steps = HISTORY[1] + 3  # the oldest pairs are forgotten on the way
+    losses = [recorded() for _ in range(steps - 1)]
+    for _ in range(steps):
+        expected = take_step(eager, objective, Plan(1))
+    assert torch.equal(losses[-1], expected)
+    assert torch.equal(replayed.images, eager.images)
+    assert torch.equal(replayed.best_images, eager.best_images)
+    names = {str(node.target) for node in recorded.graph.nodes}
+    assert not {one for one in names if any(wait in one for wait in WAITS)}
+
+
+def test_an_octave_more_takes_few_operations_more():
+    """Each is a kernel on a GPU; views are none."""
+    counts = []
+    for octaves in (1, 2):
+        objective, cells = objective_of({**RECIPES["covariance"], "octaves": octaves}, "cpu")
+        state = State.at(torch.rand(len(cells), 3, 40, 48), Lbfgs())
+        take_step(state, objective, Plan(1))
+        targets = [node.target for node in record(state, objective).graph.nodes]
+        counts.append(sum(not getattr(target, "is_view", False) for target in targets))
+    assert counts[0] <= 470, counts
+    assert counts[1] - counts[0] <= 140, counts

@@ -271,7 +271,10 @@ def test_large_pictures_are_remembered_less_often():
 
 def test_the_optimiser_keeps_as_many_pairs_as_are_to_be_remembered(monkeypatch):
     monkeypatch.setattr(optimisers, "remembered_pairs", lambda pixels: 4 if pixels == 30 else 0)
-    optimiser, images = Lbfgs(), torch.rand(1, 3, 5, 6)
-    for step in range(9):
-        images = optimiser.step(images, images - 0.5)
-        assert len(optimiser._pairs) == min(step, 4)
+    optimiser, images = Lbfgs(), [torch.rand(1, 3, 5, 6)]
+    for _ in range(9):
+        images.append(optimiser.step(images[-1], torch.rand(1, 3, 5, 6)))
+    steps = [(after - before).flatten() for before, after in itertools.pairwise(images[4:-1])]
+    kept = optimiser._history.pairs[0, 0]
+    assert kept.shape == (4, 90)
+    assert torch.equal(kept[optimiser._history.order], torch.stack(steps))

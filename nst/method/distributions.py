@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from nst.method.losses import weighted_mean
-from nst.network.shapes import Float, Tensor
+from nst.network.shapes import Float, Int, Tensor
 
 DIRECTIONS = 64  # at most, along which features are sorted
 LEVELS = 2048  # of the style's distribution along each
@@ -43,10 +43,10 @@ class Samples:
 
 
 def style_quantiles(
-    features: Float[Tensor, "1 c h w"], weights: Float[Tensor, "1 1 h w"] | None = None
+    features: Float[Tensor, "1 c h w"], positions: Int[Tensor, " _n"] | None = None
 ) -> Quantiles:
     """Return how a style's features are distributed along fixed directions."""
-    projected = _project(features, weights)[0]  # k n
+    projected = _project(features, positions)[0]  # k n
     return Quantiles(_at_levels(projected, LEVELS), projected.var(1, correction=0).mean())
 
 
@@ -60,7 +60,7 @@ def blended_quantiles(parts: Sequence[tuple[float, Quantiles]]) -> Quantiles:
 
 def sliced_wasserstein_style_loss(
     features: Float[Tensor, "b c h w"],
-    weights: Float[Tensor, "1 1 h w"] | None,
+    positions: Int[Tensor, " _n"] | None,
     target: Quantiles,
 ) -> Float[Tensor, " b"]:
     """Return the squared sliced Wasserstein distance to the style, over its variance.
@@ -69,7 +69,7 @@ def sliced_wasserstein_style_loss(
     values. Their directions are drawn anew at each step; these are fixed, so that L-BFGS has one
     function to minimise. A style of another size is compared by its quantiles.
     """
-    ordered = _project(features, weights).sort(2).values  # b k n
+    ordered = _project(features, positions).sort(2).values  # b k n
     wanted = _at_levels(target.values, ordered.shape[2])
     error = (ordered - wanted).square().flatten(1).mean(1)
     return error / target.variance.clamp(min=1e-20)
@@ -85,10 +85,10 @@ def directions(channels: int, dtype: torch.dtype, device: torch.device) -> Float
 
 
 def _project(
-    features: Float[Tensor, "b c h w"], weights: Float[Tensor, "1 1 h w"] | None
+    features: Float[Tensor, "b c h w"], positions: Int[Tensor, " _n"] | None
 ) -> Float[Tensor, "b _k _n"]:
-    """Return the features' components along the directions, where the weights say to look."""
-    flat = _counted(features, weights)
+    """Return the features' components along the directions, at some positions or at all."""
+    flat = _counted(features, positions)
     along = directions(features.shape[1], flat.dtype, flat.device)
     projected: Tensor = along @ flat.transpose(1, 2)
     return projected
@@ -104,10 +104,10 @@ def _at_levels(values: Float[Tensor, "k n"], count: int) -> Float[Tensor, "k q"]
 
 
 def sample_features(
-    features: Float[Tensor, "1 c h w"], weights: Float[Tensor, "1 1 h w"] | None = None
+    features: Float[Tensor, "1 c h w"], positions: Int[Tensor, " _n"] | None = None
 ) -> Samples:
     """Keep at most ``SAMPLES`` of a style's features, the same positions at every time."""
-    flat = _counted(features, weights)[0]
+    flat = _counted(features, positions)[0]
     mean = flat.mean(0)
     unit = functional.normalize(_sampled(flat, SAMPLES) - mean, dim=1)
     return Samples(unit, mean, flat.var(0, correction=0).mean())
@@ -125,7 +125,7 @@ def merged_samples(parts: Sequence[tuple[float, Samples]]) -> Samples:
 
 def nearest_style_loss(
     features: Float[Tensor, "b c h w"],
-    weights: Float[Tensor, "1 1 h w"] | None,
+    positions: Int[Tensor, " _n"] | None,
     target: Samples,
 ) -> Float[Tensor, " b"]:
     """Return the mean distance of the features to the nearest of the style's, plus that of means.
@@ -136,7 +136,7 @@ def nearest_style_loss(
     function to minimise. The means' squared difference, over the style's variance, holds the
     colours.
     """
-    flat = _counted(features, weights)  # b n c
+    flat = _counted(features, positions)  # b n c
     mean = flat.mean(1, keepdim=True)
     unit = functional.normalize(flat - mean, dim=2, eps=1e-6)
     nearest = torch.stack([target.features[_nearest(one, target.features)] for one in unit])
@@ -160,16 +160,23 @@ def _sampled(flat: Float[Tensor, "n c"], count: int) -> Float[Tensor, "_m c"]:
     return flat[rows.to(flat.device)]
 
 
-def _counted(
-    features: Float[Tensor, "b c h w"], weights: Float[Tensor, "1 1 h w"] | None
-) -> Float[Tensor, "b _n c"]:
-    """Return the features, in float32 or better, of the positions that count: half or more.
+def counted_positions(
+    weights: Float[Tensor, "1 1 h w"] | None,
+) -> Int[Tensor, " _n"] | None:
+    """Return the positions with a weight of half or more; if there are none, of the largest.
 
-    If none does, those that count most.
+    Their number depends on the weights, so a GPU has to wait for it: not at every step.
     """
+    if weights is None:
+        return None
+    flat = weights.flatten()
+    return (flat >= flat.max().clamp(max=0.5)).nonzero()[:, 0]
+
+
+def _counted(
+    features: Float[Tensor, "b c h w"], positions: Int[Tensor, " _n"] | None
+) -> Float[Tensor, "b _n c"]:
+    """Return the features, in float32 or better, of some positions, or of all."""
     flat = features.flatten(2).transpose(1, 2)
     flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
-    if weights is None:
-        return flat
-    of_position = weights.flatten()
-    return flat[:, of_position >= of_position.max().clamp(max=0.5)]
+    return flat if positions is None else flat[:, positions]

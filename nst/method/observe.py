@@ -58,6 +58,18 @@ class Observer:
         """The regions' masks by the size of features, pooled once for all evaluations."""
         return [functools.cache(partial(weights_at, region.mask)) for region in self.regions]
 
+    @functools.cached_property
+    def _places(self) -> Callable[[Tile, str], Sequence[Any]]:
+        """Where a layer's features count in a tile, in each region: found once, too."""
+
+        @functools.cache
+        def places(tile: Tile, name: str) -> Sequence[Any]:
+            size = tile.whole(name)
+            weights = [_of_tile(pooled(size), tile, name) for pooled in self._pooled]
+            return [self.statistic.places(one) for one in weights]
+
+        return places
+
     def __call__(self, images: Float[Tensor, "b 3 h w"]) -> Observation:
         """Return what is to be known of pictures, RGB in [0, 1]."""
         errors: dict[str, Tensor] = {}
@@ -95,10 +107,7 @@ class Observer:
                 if name in self.content
             },
             {
-                name: [
-                    self.statistic.look(value, _of_tile(pooled(tile.whole(name)), tile, name))
-                    for pooled in self._pooled
-                ]
+                name: [self.statistic.look(value, place) for place in self._places(tile, name)]
                 for name, value in features.items()
                 if name in self.style_layers
             },
@@ -140,8 +149,8 @@ def measure_style(
     measured: dict[str, list[Any]] = {layer: [] for layer in layers}
     for tile, features in see_in_tiles(extractor, part.image, layers, side):
         for name, value in features.items():
-            weights = weights_in(part.mask, tile, name)
-            measured[name].append(statistic.measure(value.to(at_least), weights))
+            places = statistic.places(weights_in(part.mask, tile, name))
+            measured[name].append(statistic.measure(value.to(at_least), places))
     return {name: _merged(statistic, parts) for name, parts in measured.items()}
 
 

@@ -62,7 +62,7 @@ class State:
     ) -> State:
         """Return the state before the first step: of all, or at the size after ``before``."""
         finite = torch.ones_like(start[:, 0, 0, 0], dtype=torch.bool)
-        state = cls(optimiser, start, start, finite)
+        state = cls(optimiser, start.clone(), start.clone(), finite)
         if before is not None:
             state.stage, state.finite = before.stage + 1, before.finite
             state.trace, state.seconds = before.trace, before.seconds
@@ -130,19 +130,29 @@ def advance(state: State, evaluate: Evaluate, plan: Plan) -> None:
     """Take one step: look at the images, remember the best of them, and move on."""
     if state.steps in plan.snapshots:
         state.snapshots[state.steps] = to_bytes(state.images)
-    losses, gradient = _differentiate(evaluate, state.images)
-    total = losses[TOTAL]
-    finite = state.finite & total.isfinite() & gradient.flatten(1).isfinite().all(1)
-    best = torch.full_like(losses, torch.inf) if state.best is None else state.best
-    better = finite & (total < best[TOTAL])
-    moved = state.optimiser.step(state.images, torch.where(_per_row(finite), gradient, 0.0))
-    moved = moved.clamp(0, 1) if plan.clamp else moved
-    state.best = torch.where(better, losses, best)
-    state.best_images = torch.where(_per_row(better), state.images, state.best_images)
-    state.images = torch.where(_per_row(finite), moved, state.images)
-    state.finite = finite
+    losses = take_step(state, evaluate, plan)
     state.steps += 1
     state.trace.append(losses[: len(SUMS)])
+
+
+def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k b"]:
+    """Move the images, in place, and return the losses they had.
+
+    After the first step this changes the tensors of the state and no other part of it, so a GPU can
+    replay it.
+    """
+    losses, gradient = _differentiate(evaluate, state.images)
+    total = losses[TOTAL]
+    if state.best is None:
+        state.best = torch.full_like(losses, torch.inf)
+    state.finite.logical_and_(total.isfinite() & gradient.flatten(1).isfinite().all(1))
+    finite, better = _per_row(state.finite), state.finite & (total < state.best[TOTAL])
+    moved = state.optimiser.step(state.images, torch.where(finite, gradient, 0.0))
+    moved = moved.clamp(0, 1) if plan.clamp else moved
+    state.best.copy_(torch.where(better, losses, state.best))
+    state.best_images.copy_(torch.where(_per_row(better), state.images, state.best_images))
+    state.images.copy_(torch.where(finite, moved, state.images))
+    return losses
 
 
 def _differentiate(evaluate: Evaluate, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,18 +8,15 @@ step. Here all state has a leading batch axis and nothing is ever summed over it
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 
 from nst.config.memory import remembered_pairs
-from nst.method.spectrum import (
-    energy_by_band,
-    favour_low_frequencies,
-    frequencies_of_bands,
-    scale_bands,
-)
-from nst.network.shapes import Float, Tensor
+from nst.method.spectrum import BANDS, energy_by_band, frequencies_of_bands, scale_bands
+from nst.network.shapes import Bool, Float, Int, Tensor
 
 FIRST_STEP = 0.01  # largest change of a pixel in the first step, on the [0, 1] scale
 # Power of 1/frequency, as long as nothing is known of the picture's own curvature.
@@ -47,13 +44,14 @@ class Lbfgs:
     Al-Baali and Yang, 2015, there for all of a vector), and none a longer one than those below it.
     A picture's large forms and colours then move as readily as its fine detail. ``caution`` in
     (0, 1] scales the bounds on a step.
+
+    A step has fixed shapes, reads no value on the host and changes its tensors in place, so that a
+    GPU can replay it.
     """
 
     def __init__(self, caution: float = 1.0) -> None:
         self._caution = caution
-        # (s, y, 1 / s·y, the energies of s and y by band)
-        self._pairs: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-        self._last: tuple[Tensor, Tensor] | None = None
+        self._history: History | None = None
 
     def step(
         self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
@@ -63,64 +61,38 @@ class Lbfgs:
         The pairs are of the images as they are met, so clamping them in between does no harm; it
         ends lower than clamping once at the end.
         """
-        if self._last is not None:
-            self._forget(remembered_pairs(images[0, 0].numel()) - 1)  # room first, for the next
-            self._remember(images - self._last[0], gradient - self._last[1])
-        self._last = (images, gradient)
-        direction = -self._apply_inverse_hessian(gradient)
+        if self._history is None:
+            self._history = History.starting_at(images, gradient)
+        else:
+            self._history.remember(images, gradient)
+        direction = -self._apply_inverse_hessian(self._history, gradient)
         largest = direction.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-30)
-        length = self._caution * FIRST_STEP / largest
-        if self._pairs:
-            bounded = (self._caution * LARGEST_STEP / largest).clamp(max=1)
-            # Without a usable pair, the direction scales with the loss.
-            known = torch.stack([pair[2] for pair in self._pairs]).amax(0) > 0
-            length = torch.where(known, bounded, length)
-        return images + length * direction
+        # Without a usable pair, the direction scales with the loss.
+        first = self._caution * FIRST_STEP / largest
+        bounded = (self._caution * LARGEST_STEP / largest).clamp(max=1)
+        known = self._history.usable.any(1)[:, None, None, None]
+        return images + torch.where(known, bounded, first) * direction
 
-    def _forget(self, kept: int) -> None:
-        """Keep the last pairs, so many of them."""
-        del self._pairs[: max(0, len(self._pairs) - kept)]
-
-    def _remember(self, step: Tensor, change: Tensor) -> None:
-        """Keep a pair; for a cell where it shows no positive curvature, one that does nothing."""
-        product = _dot(step, change)
-        # Relative to their lengths, so that the scale of the loss does not matter. At a minimum the
-        # product underflows, and its inverse would not be a number.
-        lengths = _dot(step, step).sqrt() * _dot(change, change).sqrt()
-        usable = product > 1e-8 * lengths + 1e-30
-        energies = torch.stack([energy_by_band(step), energy_by_band(change)], dim=1)
-        energies = torch.where(usable[..., 0], energies, 0.0)  # b 2 bands
-        self._pairs.append((step, change, torch.where(usable, 1 / product, 0.0), energies))
-
-    def _apply_inverse_hessian(self, gradient: Tensor) -> Tensor:
+    def _apply_inverse_hessian(self, history: History, gradient: Tensor) -> Tensor:
         """Run the two-loop recursion over the remembered pairs.
 
-        As it is written. With the inner products kept, each loop is a small triangular system
-        between two products with the whole history; on a CPU that took twice the time.
+        With the inner products kept, each loop is a small triangular system between two products
+        with the whole history.
         """
-        result = gradient
-        projections = []
-        for step, change, curvature, _ in reversed(self._pairs):
-            projections.append(curvature * _dot(step, result))
-            result = torch.addcmul(result, projections[-1], change, value=-1)
-        result = self._initial_inverse_hessian(result)
-        for (step, change, curvature, _), projection in zip(
-            self._pairs, reversed(projections), strict=True
-        ):
-            result = torch.addcmul(result, projection - curvature * _dot(change, result), step)
-        return result
+        steps, changes = history.pairs  # b m n
+        projections = history.solve(_dots(gradient, steps))
+        result = _plus(gradient, -projections, changes)
+        result = self._initial_inverse_hessian(history, result)
+        corrections = history.curvatures * projections - _dots(result, changes)
+        return _plus(result, history.solve(corrections, transposed=True), steps)
 
-    def _initial_inverse_hessian(self, gradient: Tensor) -> Tensor:
+    def _initial_inverse_hessian(self, history: History, gradient: Tensor) -> Tensor:
         """Give each band of frequencies the step that the remembered pairs took in it."""
-        if not self._pairs:
-            return favour_low_frequencies(gradient, PREFERENCE)
         height, width = gradient.shape[-2:]
         guess = frequencies_of_bands(height, width, -PREFERENCE, gradient.device)
-        energies = torch.stack([pair[3] for pair in self._pairs]).sum(0).to(gradient.dtype)
-        steps, changes = energies.unbind(1)
+        steps, changes = history.energies.sum(2)  # b bands
         # The guess in the length that suits all pairs together: Σ s·y over Σ y·(guess y).
-        inverses = torch.stack([pair[2].flatten() for pair in self._pairs])
-        products = torch.where(inverses > 0, 1 / inverses, 0.0).sum(0).unsqueeze(1)
+        products = (history.usable * history.curvatures).sum(1, keepdim=True)
         expected = guess * products / (changes * guess).sum(1, keepdim=True)
         measured = (steps / changes).sqrt()
         measured = torch.where(measured.isfinite() & (measured > 0), measured, expected)
@@ -130,8 +102,82 @@ class Lbfgs:
         return scale_bands(gradient, torch.where(products > 0, scales, guess))
 
 
+@dataclass
+class History:
+    """The last m pairs of a step s and a change of gradient y, in a ring, and the last point.
+
+    A pair that shows no positive curvature in a cell, or was not met yet, is not ``usable`` there.
+    ``products`` has s_i·y_j in row i and column j, of which only those are valid whose y is as new
+    as the s or newer. ``order`` lists the places in the ring, the oldest first.
+    """
+
+    last: Float[Tensor, "2 b 3 h w"]
+    pairs: Float[Tensor, "2 b m n"]
+    energies: Float[Tensor, "2 b m bands"]
+    products: Float[Tensor, "b m m"]
+    usable: Bool[Tensor, "b m"]
+    order: Int[Tensor, " m"]
+
+    @classmethod
+    def starting_at(cls, images: Tensor, gradient: Tensor) -> History:
+        """Return a history without pairs."""
+        batch, values = len(images), images[0].numel()
+        count = remembered_pairs(images[0, 0].numel())
+        return cls(
+            last=torch.stack([images, gradient]),
+            pairs=gradient.new_zeros(2, batch, count, values),
+            energies=gradient.new_zeros(2, batch, count, BANDS),
+            products=gradient.new_zeros(batch, count, count),
+            usable=gradient.new_zeros(batch, count, dtype=torch.bool),
+            order=torch.arange(count, device=gradient.device),
+        )
+
+    def remember(self, images: Tensor, gradient: Tensor) -> None:
+        """Put the pair that led to a point in the place of the oldest."""
+        point = torch.stack([images, gradient])
+        pair = point - self.last
+        self.last.copy_(point)
+        place = self.order[:1]
+        self.pairs.index_copy_(2, place, pair.flatten(2)[:, :, None])
+        products = _dots(pair[1], self.pairs[0])
+        self.products.index_copy_(2, place, products[:, :, None])
+        curvature = products.index_select(1, place)  # b 1
+        energies = energy_by_band(pair.flatten(0, 1)).unflatten(0, pair.shape[:2])
+        # Relative to their lengths, so that the scale of the loss does not matter. At a minimum the
+        # product underflows, and its inverse would not be a number.
+        lengths = energies.sum(2).sqrt().prod(0)
+        usable = curvature > 1e-8 * lengths[:, None] + 1e-30
+        self.usable.index_copy_(1, place, usable)
+        self.energies.index_copy_(2, place, torch.where(usable, energies, 0.0)[:, :, None])
+        self.order.copy_(self.order.roll(-1))
+
+    @property
+    def curvatures(self) -> Float[Tensor, "b m"]:
+        """Return s·y of each pair."""
+        return self.products.diagonal(dim1=1, dim2=2)
+
+    def solve(
+        self, right: Float[Tensor, "b m"], *, transposed: bool = False
+    ) -> Float[Tensor, "b m"]:
+        """Return the x of Σ s_i·y_j x_j = r_i over the j as new as i or newer; 0 if i is unusable.
+
+        ``transposed``, of Σ s_j·y_i x_j = r_i over the j as old as i or older.
+        """
+        usable = self.usable[:, self.order]
+        products = self.products[:, self.order][:, :, self.order]
+        # A row of the unit matrix for an unusable pair.
+        both = usable[:, :, None] & usable[:, None, :]
+        system = torch.where(both, products, torch.eye(len(self.order), device=right.device))
+        system = system.mT if transposed else system
+        in_order = (right[:, self.order] * usable)[:, :, None]
+        found = torch.linalg.solve_triangular(system, in_order, upper=not transposed)
+        return torch.zeros_like(right).index_copy_(1, self.order, found[:, :, 0])
+
+
 class Adam:
     """Adam (Kingma and Ba, 2015), algorithm 1; elementwise, so a row's path is its own.
+
+    A GPU can replay a step, as one of L-BFGS.
 
     ``keras`` moves ε inside the bias correction, to where the paper's section 2 has it as ε̂ and
     TensorFlow computes it: a large ε then counts for more in the first steps.
@@ -149,28 +195,40 @@ class Adam:
         self._betas = betas
         self._epsilon = epsilon
         self._keras = keras
-        self._steps = 0
-        self._mean: Tensor | None = None
-        self._square: Tensor | None = None
+        # The mean and the mean square of the gradients; the number of steps.
+        self._state: tuple[Tensor, Tensor] | None = None
 
     def step(
         self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
     ) -> Float[Tensor, "b 3 h w"]:
         """Return the next images."""
-        if self._mean is None or self._square is None:
-            self._mean, self._square = torch.zeros_like(gradient), torch.zeros_like(gradient)
-        self._steps += 1
-        first, second = self._betas
-        self._mean = torch.lerp(gradient, self._mean, first)
-        self._square = torch.lerp(gradient.square(), self._square, second)
-        correction = 1 - first**self._steps
-        second_correction = (1 - second**self._steps) ** 0.5
-        epsilon = self._epsilon / second_correction if self._keras else self._epsilon
-        scale = self._square.sqrt() / second_correction + epsilon
-        moved: Tensor = images - self._learning_rate / correction * self._mean / scale
+        if self._state is None:
+            self._state = gradient.new_zeros(2, *gradient.shape), gradient.new_zeros(())
+        (mean, square), steps = self._state
+        steps.add_(1)
+        mean.mul_(self._betas[0]).add_(gradient, alpha=1 - self._betas[0])
+        square.mul_(self._betas[1]).addcmul_(gradient, gradient, value=1 - self._betas[1])
+        # 1 - β^t; as a difference it would lose its digits in float32.
+        correction, second = (-torch.expm1(steps * math.log(beta)) for beta in self._betas)
+        epsilon = self._epsilon / second.sqrt() if self._keras else self._epsilon
+        scale = (square / second).sqrt() + epsilon
+        # A square that overflows would stop the pixel for good, unnoticed.
+        scale = torch.where(scale.isfinite(), scale, torch.nan)
+        moved: Tensor = images - self._learning_rate * (mean / correction) / scale
         return moved
 
 
-def _dot(left: Float[Tensor, "b 3 h w"], right: Float[Tensor, "b 3 h w"]) -> Tensor:
-    """Return each row's inner product, shaped to multiply images."""
-    return (left * right).sum(dim=(1, 2, 3), keepdim=True)
+def _dots(vector: Float[Tensor, "b 3 h w"], rows: Float[Tensor, "b m n"]) -> Float[Tensor, "b m"]:
+    """Return the inner products of a picture with each of m others.
+
+    The vector is on the left: with it on the right, a batch takes five times as long on a CPU.
+    """
+    return (vector.flatten(1)[:, None] @ rows.mT)[:, 0]
+
+
+def _plus(
+    vector: Float[Tensor, "b 3 h w"], factors: Float[Tensor, "b m"], rows: Float[Tensor, "b m n"]
+) -> Float[Tensor, "b 3 h w"]:
+    """Add m pictures to another, each times a factor."""
+    total = torch.baddbmm(vector.flatten(1)[:, None], factors[:, None], rows)
+    return total.view(vector.shape)

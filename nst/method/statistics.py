@@ -12,6 +12,7 @@ from typing import Any
 
 from nst.method.distributions import (
     blended_quantiles,
+    counted_positions,
     merged_samples,
     nearest_style_loss,
     sample_features,
@@ -29,35 +30,41 @@ Weights = Float[Tensor, "1 1 _h _w"] | None
 class Statistic:
     """One way to compare features with a style's.
 
-    ``measure`` takes features of one style and its weights; ``blend`` what was measured of several,
-    with their shares. ``look`` takes features of a batch, and ``compare`` what it returns and what
-    was measured, and returns one value for each picture. ``merge``, if what ``look`` returns can be
-    added up, takes that of a picture's tiles; ``measure`` then returns the same.
+    ``measure`` takes features of one style and where they count; ``blend`` what was measured of
+    several, with their shares. ``look`` takes features of a batch and where they count, and
+    ``compare`` what it returns and what was measured, and returns one value for each picture.
+    ``places`` turns weights into what both take for where features count. ``merge``, if what
+    ``look`` returns can be added up, takes that of a picture's tiles; ``measure`` then returns the
+    same.
     """
 
-    measure: Callable[[Tensor, Weights], Any]
+    measure: Callable[[Tensor, Any], Any]
     blend: Callable[[Sequence[tuple[float, Any]]], Any]
-    look: Callable[[Tensor, Weights], Any]
+    look: Callable[[Tensor, Any], Any]
     compare: Callable[[Any, Any], Tensor]
+    places: Callable[[Weights], Any]
     merge: Callable[[Sequence[Any]], Any] | None = None
 
 
 def _of_moments(loss: StyleLoss) -> Statistic:
     """Return the statistic that compares moments by a loss."""
-    return Statistic(moments, blended_moments, moments, loss, merged_moments)
+    return Statistic(
+        moments, blended_moments, moments, loss, lambda weights: weights, merged_moments
+    )
 
 
 def _of_features(
-    measure: Callable[[Tensor, Weights], Any],
+    measure: Callable[[Tensor, Any], Any],
     blend: Callable[[Sequence[tuple[float, Any]]], Any],
-    loss: Callable[[Tensor, Weights, Any], Tensor],
+    loss: Callable[[Tensor, Any, Any], Tensor],
 ) -> Statistic:
     """Return the statistic that needs the features themselves, of all positions, for its loss."""
     return Statistic(
         measure,
         blend,
-        lambda features, weights: (features, weights),
+        lambda features, positions: (features, positions),
         lambda seen, target: loss(seen[0], seen[1], target),
+        counted_positions,
     )
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Bool, Float, Int, UInt8
 else:
     try:
-        from jaxtyping import Float, UInt8
+        from jaxtyping import Bool, Float, Int, UInt8
     except ImportError:
 
         class Float:
@@ -21,7 +21,7 @@ else:
                 """Drop the shape."""
                 return item[0]
 
-        UInt8 = Float
+        Bool = Int = UInt8 = Float
 
 
-__all__ = ["Float", "Tensor", "UInt8"]
+__all__ = ["Bool", "Float", "Int", "Tensor", "UInt8"]

@@ -328,15 +328,20 @@ def test_what_a_shell_would_run_in_a_name_is_not_run(finished: Finished):
 
 
 def test_a_cancelled_job_is_seen_and_tried_again_with_more(prepared: Path):
+    """With a file of the partitions' limits, from which the plugin chooses."""
     configure(prepared, iterations=200)
     store = prepared / "results" / "store"
-    with Running(prepared, TARGET) as run:
+    limits = {"cpu": {"max_runtime": 2880}, "gpu": {"max_runtime": 2880, "max_gpu": 2}}
+    (prepared / "partitions.yaml").write_text(yaml.safe_dump({"partitions": limits}), "utf-8")
+    chosen = ("--slurm-partition-config", str(prepared / "partitions.yaml"))
+    with Running(prepared, *chosen, TARGET) as run:
         first = run.await_job("stylize", "RUNNING", lambda: any(store.glob("??/[!.]*")))
         cluster.ask("scancel", first.number)
         assert run.process.wait(LONGEST) == 0, run.output
     assert f"SLURM-job '{first.number}' failed, SLURM status is: 'CANCELLED'" in run.output
     cancelled, again = [one for one in run.jobs if one.rule == "stylize"]
     assert (cancelled.state, again.state) == ("CANCELLED", "COMPLETED")
+    assert {one.partition for one in run.jobs} == {"gpu"}, "not the default one"
     memory, minutes = allocation(prepared)
     assert (cancelled.memory, cancelled.minutes) == (memory, minutes)
     assert (again.memory, again.minutes) == (2 * memory, 2 * minutes)
@@ -427,6 +432,7 @@ def test_the_generic_profile_submits_watches_and_retries(prepared: Path):
         assert run.process.wait(LONGEST) == 0, run.output
     cancelled, again = [one for one in run.jobs if one.rule == "stylize"]
     assert (cancelled.state, again.state) == ("CANCELLED", "COMPLETED")
+    assert {(one.partition, bool(one.gpus)) for one in run.jobs} == {("cpu", False), ("gpu", True)}
     assert again.memory == 2 * cancelled.memory
     assert len(pictures(prepared)) == 2
 
