@@ -116,11 +116,11 @@ def agreements() -> Iterator[Row]:
     ]
     kinds += [
         (f"tv_loss {name}", {"tv_loss": name, "tv_weight": 1.0}, False)
-        for name in ("mean_square", "absolute_sum")
+        for name in ("mean_square", "square_sum", "absolute_sum")
     ]
     kinds += [
         (f"content_loss {name}", {"content_loss": name}, False)
-        for name in ("relative", "half_sum", "mean")
+        for name in ("relative", "half_sum", "mean", "scaled")
     ]
     kinds += [(f"optimiser {name}", {"optimiser": name}, False) for name in ("adam", "keras_adam")]
     kinds += [("two regions", {}, True), ("tiles of 64 px", {"tile_size": 64}, False)]

@@ -17,15 +17,17 @@ from rich.text import Text
 from nst import __version__
 from nst.cells.cell import read_record
 from nst.commands.by_hand import (
+    RATIO,
     RECIPE,
+    SIZE,
     Inputs,
     check_files,
     compose,
     read_settings,
+    settings_by_hand,
     stylize_by_hand,
 )
 from nst.config.addresses import checked_mirror
-from nst.config.presets import read_presets
 from nst.config.settings import (
     PUBLISHED,
     ColoursName,
@@ -34,7 +36,6 @@ from nst.config.settings import (
     Settings,
     as_published,
 )
-from nst.config.variants import Ratio
 from nst.errors import UserError
 
 app = typer.Typer(
@@ -56,25 +57,36 @@ def stylize(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where it goes: .png, or .tif for 16 bits.")
     ] = Path("stylized.png"),
-    ratio: Annotated[
+    recipe: Annotated[
         str,
+        typer.Option(help="A recipe of config/presets, as gatys2016, for all that is not named."),
+    ] = RECIPE,
+    ratio: Annotated[
+        str | None,
         typer.Option(
-            "--ratio", "-r", help="α/β, content against style: 1 is careful, 1e-1 is bold."
-        ),
-    ] = "2e-1",
-    size: Annotated[
-        int, typer.Option("--size", "-s", help="The longer side of the result, in pixels.")
-    ] = 512,
-    iterations: Annotated[
-        int | None,
-        typer.Option(
-            "--iterations", "-n", help="Steps at the full size, if not the recipe's; more is finer."
+            "--ratio",
+            "-r",
+            help="α/β, content against style: 1 is careful, 1e-1 is bold. Without it "
+            f"{RATIO}, or another recipe's own.",
         ),
     ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            "--size",
+            "-s",
+            help=f"The longer side of the result, in pixels. Without it {SIZE}, or another "
+            "recipe's own.",
+        ),
+    ] = None,
+    iterations: Annotated[
+        int | None,
+        typer.Option("--iterations", "-n", help="Steps at the full size; more is finer."),
+    ] = None,
     colours: Annotated[
-        ColoursName,
+        ColoursName | None,
         typer.Option(help="Whose colours: the style's, the content's, or its all but the luma."),
-    ] = DEFAULTS.colours,
+    ] = None,
     blend: Annotated[
         list[str] | None,
         typer.Option(
@@ -99,8 +111,9 @@ def stylize(
         ),
     ] = None,
     style_scale: Annotated[
-        float, typer.Option(help="Size of the style against the result; above 1, larger strokes.")
-    ] = DEFAULTS.style_scale,
+        float | None,
+        typer.Option(help="Size of the style against the result; above 1, larger strokes."),
+    ] = None,
     extractor: Annotated[
         ExtractorName,
         typer.Option(
@@ -116,12 +129,12 @@ def stylize(
         str | None, typer.Option(envvar="NST_MIRROR", help="A folder that holds the weights.")
     ] = None,
     start: Annotated[
-        StartByHand,
+        StartByHand | None,
         typer.Option(help="What to start from; recoloured is the content in new colours."),
-    ] = "recoloured",
+    ] = None,
     optimiser: Annotated[
-        OptimiserByHand, typer.Option(help="L-BFGS gets there in fewer steps than Adam.")
-    ] = "lbfgs",
+        OptimiserByHand | None, typer.Option(help="L-BFGS gets there in fewer steps than Adam.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
     setting: Annotated[
         list[str] | None,
@@ -143,25 +156,19 @@ def stylize(
 
     For example: nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-1
     """
-    balance = Ratio.parse(ratio)
-    recipe = read_presets()[RECIPE].settings
-    settings = Settings.from_mapping(
-        {
-            **recipe,
-            "alpha": balance.alpha,
-            "beta": balance.beta,
-            "extractor": extractor,
-            "image_size": size,
-            "style_scale": style_scale,
-            "colours": colours,
-            "start": start,
-            "optimiser": optimiser,
-            "iterations": recipe["iterations"] if iterations is None else iterations,
-            "seed": seed,
-            "precision": precision,
-            **read_settings(setting or []),
-        }
-    )
+    given: dict[str, object | None] = {
+        "image_size": size,
+        "style_scale": style_scale,
+        "colours": colours,
+        "start": start,
+        "optimiser": optimiser,
+        "iterations": iterations,
+        "extractor": extractor,
+        "seed": seed,
+        "precision": precision,
+    }
+    named = {name: value for name, value in given.items() if value is not None}
+    settings = settings_by_hand(recipe, ratio, {**named, **read_settings(setting or [])})
     inputs = Inputs(
         content, compose(style, blend or [], mask, region or []), weights, checked_mirror(mirror)
     )
@@ -172,9 +179,7 @@ def stylize(
         def advance(_indices: Sequence[int], evaluation: int, steps: int, _losses: object) -> None:
             bar.update(task, description="optimising", total=steps, completed=evaluation)
 
-        cell = stylize_by_hand(
-            inputs, output, balance.label, settings, device=device, progress=advance
-        )
+        cell = stylize_by_hand(inputs, output, recipe, settings, device=device, progress=advance)
     text = (
         f"{output}: {cell.width}x{cell.height} px, content loss {cell.losses['content']:.3f}, "
         f"style loss {cell.losses['style']:.3f}, {cell.seconds:.0f} s on {cell.device}"

@@ -49,6 +49,7 @@ def config(**changes: object) -> dict[str, object]:
         "adam_epsilon": 0.25,
         "clamp": False,
         "keep": "last",
+        "averaging": 0.5,
         "iterations": 25,
         "iterations_scale": 2,
         "iterations_least": 3,

@@ -226,6 +226,42 @@ def coursera(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) ->
     return Terms(10 * error, 40 * total)
 
 
+def jcjohnson(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """5 mean (ΔF)² + 100 Σ_l mean (ΔG)² + 1e-3 · ½ Σ (Δx)², G = FFᵀ/CHW, on BGR from 0 to 255.
+
+    With C of the real VGG-19 in one of the two C of the mean: see ``gatys_pytorch``.
+    """
+    g, c, s = (features(vgg, caffe(x), functional.max_pool2d) for x in (generated, content, style))
+    total = torch.zeros(())
+    for layer, channels in zip(FIRSTS, (64, 128, 256, 512, 512), strict=True):
+        one, other = g[f"relu{layer}"], s[f"relu{layer}"]
+        difference = gram(one) / one[0, 0].numel() - gram(other) / other[0, 0].numel()
+        total = total + (difference / channels).pow(2).mean()
+    seen = caffe(generated)
+    down, across = seen.diff(dim=2), seen.diff(dim=3)
+    variation = 1e-3 / 2 * (down.pow(2).sum() + across.pow(2).sum())
+    return Terms(5 * (g["relu4_2"] - c["relu4_2"]).pow(2).mean(), 100 * total, variation)
+
+
+def crowsonkb(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """0.015 s(ΔF) + Σ_l w_l s(ΔG) + 2 mean (Δx)², s(d) = Σ d² / Σ |d|, w = 256, 64, … of 341."""
+    g, c, s = (
+        features(vgg, imagenet(x), functional.max_pool2d) for x in (generated, content, style)
+    )
+
+    def scaled(difference: Tensor) -> Tensor:
+        return difference.pow(2).sum() / (difference.abs().sum() + 1e-8)
+
+    total = torch.zeros(())
+    for layer, weight in zip(FIRSTS, (256, 64, 16, 4, 1), strict=True):
+        one, other = g[f"relu{layer}"], s[f"relu{layer}"]
+        difference = gram(one) / one[0, 0].numel() - gram(other) / other[0, 0].numel()
+        total = total + weight / 341 * scaled(difference)
+    down, across = generated.diff(dim=2), generated.diff(dim=3)
+    variation = 2 * (down.pow(2).mean() + across.pow(2).mean())
+    return Terms(0.015 * scaled(g["relu4_2"] - c["relu4_2"]), total, variation)
+
+
 def relative_gram(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """mean (ΔF)² / var F_c + 10 · the average over layers of mean (ΔG)² / mean G_s², G = FFᵀ/HW."""
     g, c, s = (
@@ -313,6 +349,8 @@ FORMULAS: Mapping[str, Formula] = {
     "udacity": udacity,
     "tensorflow": tensorflow,
     "coursera": coursera,
+    "jcjohnson": jcjohnson,
+    "crowsonkb": crowsonkb,
     "relative": relative,
     "relative_gram": relative_gram,
 }

@@ -206,6 +206,27 @@ def test_the_options_are_the_settings(nst):
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_recipe_gives_what_is_not_named(nst):
+    pair = ("stylize", "photo.jpg", "painting.png", *KMEANS, "--recipe", "udacity")
+    status, _, err = nst(*pair, "-s", 48, "-n", 2, "--set", "learning_rate=0.5")
+    assert status == 0, err
+    record = read_record(Path("stylized.png"))
+    recipe = read_presets()["udacity"].settings
+    given = {"image_size": 48, "size": "long_side", "iterations": 2, "learning_rate": 0.5}
+    for name in ("beta", "style_loss", "optimiser", "start", "tv_weight", *given):
+        expected = {**Settings().to_dict(), **recipe, **given}[name]
+        assert record["settings"][name] == expected, name
+    assert (record["formulation"], record["ratio"]) == ("udacity", "1e-6")
+
+
+def test_an_unknown_recipe_is_refused_with_the_nearest(nst):
+    status, _, err = nst("stylize", "photo.jpg", "painting.png", "--recipe", "gatys2017")
+    assert status != 0
+    assert "--recipe: unknown preset 'gatys2017'; did you mean 'gatys2016'? The presets are" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.usefixtures("quick")
 def made_of(path: str = "stylized.png") -> dict:
     return read_record(Path(path))["composition"]
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nst.method.losses import (
+    CONTENT_ERRORS,
     CONTENT_LOSSES,
     Moments,
     absolute_sum_total_variation,
@@ -17,10 +18,11 @@ from nst.method.losses import (
     mean_plain_gram_per_value_style_loss,
     mean_plain_gram_style_loss,
     mean_square_total_variation,
-    mean_squared_error,
     moments,
     moments_style_loss,
     relative_style_loss,
+    scaled_gram_style_loss,
+    square_sum_total_variation,
     sum_gram_style_loss,
 )
 
@@ -96,11 +98,11 @@ def test_the_mean_of_bfloat16_features_is_nearer_than_its_own_rounding():
 
 
 def content_loss(name: str, generated: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    return CONTENT_LOSSES[name](target)(mean_squared_error(generated, target))
+    return CONTENT_LOSSES[name](target)(CONTENT_ERRORS[name](generated, target))
 
 
 CONTENT = [functools.partial(content_loss, name) for name in CONTENT_LOSSES]
-relative_content_loss, half_sum_content_loss, mean_content_loss = CONTENT
+relative_content_loss, half_sum_content_loss, mean_content_loss, scaled_content_loss = CONTENT
 STYLE = [
     covariance_style_loss,
     moments_style_loss,
@@ -109,6 +111,7 @@ STYLE = [
     mean_gram_style_loss,
     mean_plain_gram_style_loss,
     mean_plain_gram_per_value_style_loss,
+    scaled_gram_style_loss,
 ]
 
 
@@ -213,6 +216,24 @@ def test_the_content_losses_of_known_features_are_the_values_worked_out_by_hand(
     known, nothing = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]]), torch.zeros(1, 2, 1, 2)
     assert half_sum_content_loss(known, nothing).item() == 15
     assert mean_content_loss(known, nothing).item() == 7.5
+    assert scaled_content_loss(known, nothing).item() == 3  # 30 / 10
+
+
+def test_the_scaled_losses_of_equal_features_are_0_and_have_a_finite_gradient():
+    one = features(4, 1, 3, 4, 4).requires_grad_()
+    content = scaled_content_loss(one, one.detach())
+    style = scaled_gram_style_loss(moments(one), moments(one.detach()))
+    assert (content.item(), style.item()) == (0, 0)
+    (gradient,) = torch.autograd.grad((content + style).sum(), one)
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 1e3])
+def test_the_gradient_of_a_scaled_loss_has_a_length_near_1_whatever_the_scale(scale):
+    target = features(2, 1, 3, 5, 5)
+    start = (target + scale * features(3, 1, 3, 5, 5)).requires_grad_()
+    (gradient,) = torch.autograd.grad(scaled_content_loss(start, target).sum(), start)
+    assert 0.3 < gradient.abs().sum().item() < 3
 
 
 def test_relative_content_loss_is_one_for_the_target_s_mean():
@@ -253,6 +274,7 @@ def test_total_variation_of_a_checkerboard_is_the_value_worked_out_by_hand():
     board = torch.tensor([[[[0.0, 1.0], [1.0, 0.0]]]])
     assert mean_square_total_variation(board).tolist() == [2.0]
     assert absolute_sum_total_variation(board).tolist() == [4.0]
+    assert square_sum_total_variation(3 * board).tolist() == [36.0]
     assert mean_square_total_variation(torch.full((1, 3, 4, 4), 0.3)).tolist() == [0.0]
 
 

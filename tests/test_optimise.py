@@ -124,9 +124,11 @@ def cliff_free(evaluate, steps: int) -> bool:
 
 @pytest.mark.parametrize("make", [Lbfgs, Adam, lambda: Adam(keras=True)])
 @pytest.mark.parametrize("taken", [1, 2, HISTORY[1] + 3])
-def test_an_optimisation_goes_on_from_a_copy_of_its_state(make, taken):
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_an_optimisation_goes_on_from_a_copy_of_its_state(make, taken, averaging):
     scales = torch.tensor([1.0, 50.0, 0.02]).view(3, 1, 1, 1)
-    evaluate, plan, copies = bowl(TARGETS, scales), Plan(taken + 4, snapshots=(0, taken + 4)), []
+    plan = Plan(taken + 4, snapshots=(0, taken + 4), averaging=averaging)
+    evaluate, copies = bowl(TARGETS, scales), []
 
     def watch(state: State) -> None:
         if state.steps == taken:
@@ -371,6 +373,24 @@ def test_snapshots_are_the_images_after_so_many_steps():
     assert torch.equal(outcome.snapshots[0], to_bytes(START))
     assert torch.equal(outcome.snapshots[2], to_bytes(run(plan=Plan(2, keep="last")).images))
     assert torch.equal(outcome.snapshots[6], to_bytes(outcome.images))
+
+
+def test_the_average_of_the_images_is_brought_back():
+    """Bias-corrected: the sum of decay ** age * image over the sum of these weights."""
+    images = [START]
+
+    def watch(state: State) -> None:
+        images.append(state.images.clone())
+
+    plan = Plan(6, keep="last", averaging=0.8, snapshots=(0, 6))
+    outcome = minimise(bowl(TARGETS, EVEN), START, Adam(), plan, watch)
+    ages = torch.arange(len(images) - 1, -1, -1)
+    shares = (0.8**ages / (0.8**ages).sum()).view(-1, 1, 1, 1, 1)
+    expected = (shares * torch.stack(images)).sum(0)
+    torch.testing.assert_close(outcome.images, expected)
+    assert torch.equal(outcome.snapshots[0], to_bytes(START))
+    assert torch.equal(outcome.snapshots[6], to_bytes(outcome.images))
+    assert torch.equal(outcome.parts.total, bowl(TARGETS, EVEN)(outcome.images).total)
 
 
 @pytest.mark.parametrize("epsilon", [1e-8, 0.1])

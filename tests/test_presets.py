@@ -54,10 +54,12 @@ SIZES = {
     "coursera": (40, 32),
     "gatys_pytorch": (48, 40),
     "tensorflow": (48, 40),
+    "jcjohnson": (48, 40),
+    "crowsonkb": (48, 40),
     "relative": (48, 40),
     "relative_gram": (48, 40),
 }
-OWN_SHAPE = {"gatys_pytorch", "tensorflow", "relative", "relative_gram"}
+OWN_SHAPE = {"gatys_pytorch", "tensorflow", "jcjohnson", "crowsonkb", "relative", "relative_gram"}
 
 
 def picture(seed: int, width: int, height: int) -> Image.Image:
@@ -146,6 +148,8 @@ class Rule(NamedTuple):
     offset: Sequence[float] = (0.0, 0.0, 0.0)
     gain: float = 1.0
     """Scales the network's first layer, for gradients so small that ε matters."""
+    share: float = 1.0
+    """Of the values, which must be as expected."""
 
 
 CAFFE_RGB = CAFFE_BGR[::-1]
@@ -154,6 +158,8 @@ RULES = {
     "content_init": Rule(1e-3),
     "udacity": Rule(3e-3),
     "tensorflow": Rule(0.02, first=0.99, epsilon=0.1, keras=True, clip=True),
+    # The gradient of |d| jumps where d is 0: a few pixels drift apart.
+    "crowsonkb": Rule(0.02, clip=True, share=0.99),
     "coursera": Rule(2.0, keras=True, scale=255.0, offset=CAFFE_RGB, gain=0.01),
 }
 
@@ -216,7 +222,8 @@ def test_the_first_ten_steps_of_a_recipe_are_those_of_its_optimiser(name):
     width, height = images[0].size
     sides = {"exact": [width, height], "short_side": height, "long_side": width}
     size = sides[PRESETS[name].settings.get("size", "long_side")]
-    cell = settings_of(name, image_size=size, iterations=10, snapshots=[0], precision="float32")
+    one_size = {"image_size": size, "coarse_stages": [], "averaging": 0}
+    cell = settings_of(name, **one_size, iterations=10, snapshots=[0], precision="float32")
     found: list[Tensor] = []
 
     def watch(state: State) -> None:
@@ -229,7 +236,7 @@ def test_the_first_ten_steps_of_a_recipe_are_those_of_its_optimiser(name):
     for one, other in zip(
         [*found, outcome.images.double()], [*expected, expected[-1]], strict=True
     ):
-        torch.testing.assert_close(one, other, atol=PATH_TOLERANCE, rtol=0)
+        assert (one - other).abs().quantile(rule.share) <= PATH_TOLERANCE
     assert (path[-1] - path[0]).abs().max() > 5 * rule.rate
 
 
@@ -250,7 +257,7 @@ GATYS = {
     "start": "noise",
     "optimiser": "lbfgs",
     "iterations": 1000,
-    "ends": (True, "best"),
+    "ends": (True, "best", 0.0),
 }
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "gatys2015": GATYS | {"alpha / beta": 1e-4},
@@ -275,7 +282,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "start": "content",
         "optimiser": "lbfgs",
         "iterations": 200,
-        "ends": (False, "best"),
+        "ends": (False, "best", 0.0),
     },
     "envision": {
         "alpha, beta": (1.0, 0.01),
@@ -289,7 +296,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "optimiser": "adam",
         "rates": (1e-3, 0.9, 0.999, 1e-8),
         "iterations": 6001,
-        "ends": (False, "last"),
+        "ends": (False, "last", 0.0),
     },
     "content_init": {
         "alpha, beta": (1.0, 10.0),
@@ -303,7 +310,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "optimiser": "adam",
         "rates": (1e-3, 0.9, 0.999, 1e-8),
         "iterations": 6000,
-        "ends": (False, "last"),
+        "ends": (False, "last", 0.0),
     },
     "udacity": {
         "alpha, beta": (1.0, 1e6),
@@ -320,7 +327,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "optimiser": "adam",
         "rates": (3e-3, 0.9, 0.999, 1e-8),
         "iterations": 2000,
-        "ends": (False, "last"),
+        "ends": (False, "last", 0.0),
     },
     "tensorflow": {
         "alpha, beta": (1e4, 1e-2),
@@ -335,7 +342,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "optimiser": "keras_adam",
         "rates": (0.02, 0.99, 0.999, 0.1),
         "iterations": 1000,
-        "ends": (True, "last"),
+        "ends": (True, "last", 0.0),
     },
     "coursera": {
         "alpha, beta": (10.0, 40.0),
@@ -350,7 +357,61 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "optimiser": "keras_adam",
         "rates": (2.0 / 255, 0.9, 0.999, 255 * 1e-8),
         "iterations": 200,
-        "ends": (False, "last"),
+        "ends": (False, "last", 0.0),
+    },
+    "jcjohnson": {
+        "alpha, beta": (5.0, 100.0),
+        "content": ("mean", {"relu4_2": 1.0}),
+        "style": (
+            "mean_gram",
+            {
+                "relu1_1": 1 / 64**2,
+                "relu2_1": 1 / 128**2,
+                "relu3_1": 1 / 256**2,
+                "relu4_1": 1 / 512**2,
+                "relu5_1": 1 / 512**2,
+            },
+        ),
+        "variation": ("square_sum", 32.5125),
+        "pooling": "max",
+        "input": "caffe",
+        "size": ("long_side", 512, ()),
+        "style_fit": "own",
+        "start": "grey",
+        "start_noise": pytest.approx(0.001 / 255),
+        "optimiser": "lbfgs",
+        "iterations": 1000,
+        "ends": (False, "best", 0.0),
+    },
+    "crowsonkb": {
+        "alpha, beta": (0.015, 1.0),
+        "content": ("scaled", {"relu4_2": 1.0}),
+        "style": (
+            "scaled_gram",
+            pytest.approx(
+                {
+                    "relu1_1": 256 / 341,
+                    "relu2_1": 64 / 341,
+                    "relu3_1": 16 / 341,
+                    "relu4_1": 4 / 341,
+                    "relu5_1": 1 / 341,
+                }
+            ),
+        ),
+        "variation": ("mean_square", 2.0),
+        "pooling": "max",
+        "input": "imagenet",
+        "size": (
+            "long_side",
+            512,
+            ((0.25, 1000), (0.35355339, 500), (0.5, 500), (0.70710678, 500)),
+        ),
+        "style_fit": "own",
+        "start": "content",
+        "optimiser": "adam",
+        "rates": (0.02, 0.9, 0.999, 1e-8),
+        "iterations": 500,
+        "ends": (True, "last", 0.99),
     },
     "relative": {
         "alpha, beta": (1.0, 5.0),
@@ -369,7 +430,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "start_noise": 0.05,
         "optimiser": "lbfgs",
         "iterations": 20,
-        "ends": (True, "best"),
+        "ends": (True, "best", 0.0),
     },
     "relative_gram": {
         "alpha, beta": (1.0, 10.0),
@@ -383,7 +444,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "start_noise": 0.1,
         "optimiser": "lbfgs",
         "iterations": 100,
-        "ends": (True, "best"),
+        "ends": (True, "best", 0.0),
     },
 }
 # What a file may set, and the row above that holds it.
@@ -395,6 +456,7 @@ HELD = {
     **{name: name for name in ("pooling", "padding", "input", "style_fit", "start", "start_noise")},
     **{"size": "size", "image_size": "size", "coarse_stages": "size"},
     **{"optimiser": "optimiser", "iterations": "iterations", "clamp": "ends", "keep": "ends"},
+    "averaging": "ends",
     **dict.fromkeys(("learning_rate", "adam_beta1", "adam_beta2", "adam_epsilon"), "rates"),
 }
 
@@ -421,7 +483,7 @@ def described(cell: Settings) -> dict[str, Any]:
         "optimiser": cell.optimiser,
         "rates": tuple(pytest.approx(rate, rel=1e-12, abs=0) for rate in rates),
         "iterations": cell.iterations,
-        "ends": (cell.clamp, cell.keep),
+        "ends": (cell.clamp, cell.keep, cell.averaging),
     }
 
 
@@ -435,8 +497,9 @@ def test_a_preset_says_what_was_published(name):
 @pytest.mark.parametrize("name", sorted(set(RECIPES) - {"relative"}))
 def test_a_published_recipe_uses_nothing_that_came_later(name):
     cell = settings_of(name)
-    later = (cell.content_target, cell.octaves, cell.growth, cell.tv_weight, cell.padding)
-    assert later == ("content", 1, 0, 0, "native")
+    later = (cell.content_target, cell.octaves, cell.growth, cell.padding)
+    assert later == ("content", 1, 0, "native")
+    assert cell.tv_weight == 0 or name in {"jcjohnson", "crowsonkb"}
 
 
 @pytest.mark.parametrize("name", RECIPES)

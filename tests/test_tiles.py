@@ -192,7 +192,7 @@ def test_losses_and_gradients_in_tiles_are_those_of_the_whole(style_loss, kind):
     assert (found - expected).norm() <= 1e-7 * expected.norm()
 
 
-@pytest.mark.parametrize("content_loss", ["relative", "half_sum", "mean"])
+@pytest.mark.parametrize("content_loss", ["relative", "half_sum", "mean", "scaled"])
 def test_content_losses_in_tiles_are_those_of_the_whole(content_loss):
     settings = Settings(content_loss=content_loss, style_loss="covariance", **RECIPE)
     whole, tiled = (evaluated(settings, side, "whole")[0] for side in ("auto", 64))

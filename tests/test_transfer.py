@@ -94,6 +94,12 @@ def test_another_seed_gives_another_noise(small):
     assert (noises[0] - noises[1]).abs().mean() > 0.1
 
 
+def test_grey_is_the_mean_colour_of_imagenet_with_noise(small):
+    grey = start_image(small(start="grey", start_noise=0.01), CONTENT, STYLE)
+    assert 255 * grey.mean((2, 3))[0] == pytest.approx((123.68, 116.779, 103.939), abs=0.3)
+    assert grey.std(dim=(2, 3))[0] == pytest.approx((0.01,) * 3, rel=0.1)
+
+
 def test_recolouring_gives_the_style_s_mean_and_covariance():
     generator = torch.Generator().manual_seed(0)
     content = 0.4 + 0.04 * torch.randn(1, 3, 30, 30, generator=generator)
@@ -321,6 +327,13 @@ def test_a_coarse_stage_is_gone_through_first(tiny, small):
     (result,) = run(tiny, [small(coarse_stages=[[32, 4]], image_size=48, iterations=3)])
     assert result.image.shape == (1, 3, 38, 48)
     assert len(result.trace["total"]) == 7
+
+
+def test_a_coarse_stage_may_be_a_share_of_the_size(tiny, small):
+    stages = {"image_size": 64, "iterations": 3}
+    (share,) = run(tiny, [small(coarse_stages=[[0.7071, 4]], **stages)])
+    (pixels,) = run(tiny, [small(coarse_stages=[[45, 4]], **stages)])
+    assert torch.equal(share.image, pixels.image)
 
 
 def test_a_picture_is_enlarged_after_a_coarse_stage_as_it_was_published(tiny, small):

@@ -6,16 +6,18 @@ import gc
 import json
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nst.config.composition import WHOLE, Composition, Part
+from nst.config.presets import read_presets
 from nst.config.prints import PrintFile
 from nst.config.settings import Settings
 from nst.config.styles import KEEP
+from nst.config.variants import Ratio, find_recipe, overridden
 from nst.errors import UserError
 from nst.system.files import write_atomically
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from nst.method.resilience import Progress
 
 RECIPE = "relative"
+# Of that recipe; its own α/β is for 256 px.
+RATIO, SIZE = "2e-1", 512
 # By the name of the result: what is written as a print, in 16 bits with a profile.
 WRITTEN = {".png": None, ".tif": PrintFile("tiff16"), ".tiff": PrintFile("tiff16")}
 
@@ -95,6 +99,22 @@ def read_settings(texts: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+def settings_by_hand(recipe: str, ratio: str | None, given: Mapping[str, Any]) -> Settings:
+    """Return the settings of a recipe with those that are given, and α/β.
+
+    Raises:
+        ConfigError: there is no such recipe, or a value is out of range.
+    """
+    preset = find_recipe(recipe, read_presets(), "--recipe")
+    if recipe == RECIPE:
+        given, ratio = {"image_size": SIZE, **given}, ratio or RATIO
+    weights = {}
+    if ratio is not None:
+        balance = Ratio.parse(ratio)
+        weights = {"alpha": balance.alpha, "beta": balance.beta}
+    return Settings.from_mapping(overridden(preset, {}, {**weights, **given}))
+
+
 def check_files(inputs: Inputs, output: Path) -> None:
     """Require that the inputs are there, and that the result is none of them.
 
@@ -119,7 +139,7 @@ def check_files(inputs: Inputs, output: Path) -> None:
 def stylize_by_hand(
     inputs: Inputs,
     output: Path,
-    ratio: str,
+    recipe: str,
     settings: Settings,
     *,
     device: str,
@@ -158,13 +178,20 @@ def stylize_by_hand(
         # By hand, the picture is all that is wanted: it carries its record inside.
         picture = Path(folder) / "result.png"
         form = WRITTEN[output.suffix.lower()]
-        wanted = [Wanted("default", ratio, RECIPE, settings, picture, print_file=form)]
+        wanted = [Wanted("default", _ratio(settings), recipe, settings, picture, print_file=form)]
         (cell,) = stylize_pair(pair, wanted, chosen, on_evaluation=progress)
         if cell.status == "failed":
             raise UserError(f"{cell.reason} {output} is not written.")
         written = form.deep(picture) if form else None
         write_atomically(output, (written or picture).read_bytes())
     return cell
+
+
+def _ratio(settings: Settings) -> str:
+    """Return the label of α/β."""
+    if settings.alpha and settings.beta:
+        return Ratio.parse({"alpha": settings.alpha, "beta": settings.beta}).label
+    return "0" if settings.beta else "inf"
 
 
 @contextmanager

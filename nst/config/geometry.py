@@ -55,4 +55,4 @@ def stages(
         return shortest >= SIDE[0] and max(result) > least
 
     grown = [(size, steps) for size, steps in settings.grown if fits(size)]
-    return [*settings.coarse_stages, *grown, (settings.image_size, settings.iterations)]
+    return [*settings.coarse, *grown, (settings.image_size, settings.iterations)]

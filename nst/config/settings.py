@@ -18,7 +18,7 @@ from nst.errors import ConfigError
 ALGORITHM_VERSION = 10
 """Raised by whoever changes what the same settings compute, so that old cells are not reused."""
 
-ContentLossName = Literal["relative", "half_sum", "mean"]
+ContentLossName = Literal["relative", "half_sum", "mean", "scaled"]
 StyleLossName = Literal[
     "covariance",
     "moments",
@@ -29,8 +29,9 @@ StyleLossName = Literal[
     "mean_gram",
     "mean_plain_gram",
     "mean_plain_gram_per_value",
+    "scaled_gram",
 ]
-TvLossName = Literal["mean_square", "absolute_sum"]
+TvLossName = Literal["mean_square", "square_sum", "absolute_sum"]
 ExtractorName = Literal["kmeans", "vgg19", "vgg19_16x", "vgg16", "vgg16_hed"]
 PublishedName = Literal["vgg16_hed", "vgg19_16x", "vgg19", "vgg16"]
 """The extractors whose weights are fetched."""
@@ -43,7 +44,7 @@ StyleFitName = Literal["own", "content"]
 OptimiserName = Literal["lbfgs", "adam", "keras_adam"]
 ContentTargetName = Literal["content", "recoloured"]
 ColoursName = Literal["style", "content", "luminance"]
-Start = Literal["recoloured", "content", "style", "noise", "blended_noise", "file"]
+Start = Literal["recoloured", "content", "style", "noise", "blended_noise", "grey", "file"]
 KeepName = Literal["best", "last"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 
@@ -63,10 +64,13 @@ class Settings:
     style loss. ``image_size`` is the side of the result in pixels that ``size`` names; with
     ``exact``, both are given, as (width, height). ``blend`` leads from the first picture of a
     blended style, at 0, to the last, at 1; None stands for the style's own weights.
-    ``coarse_stages`` are pairs of a size and a number of iterations to go through before;
+    ``coarse_stages`` are pairs of a size and a number of iterations to go through before; a size
+    is given in px, or, below 1, as a share of ``image_size``.
     ``growth`` is the number at each half of ``image_size`` to go through, from about
-    ``SMALLEST_STAGE`` px. ``tile_size`` is the side, in px, above which a picture is computed in
-    tiles. config/README.md says what each of them does. ``from_mapping`` checks the values.
+    ``SMALLEST_STAGE`` px. ``averaging`` is the decay of a moving average of the images, which is
+    then the last image; 0 is none. ``tile_size`` is the side, in px, above which a picture is
+    computed in tiles. config/README.md says what each of them does. ``from_mapping`` checks the
+    values.
     """
 
     alpha: float = 1.0
@@ -98,8 +102,9 @@ class Settings:
     adam_epsilon: float = 1e-8
     clamp: bool = True
     keep: KeepName = "best"
+    averaging: float = 0.0
     iterations: int = 100
-    coarse_stages: tuple[tuple[int, int], ...] = ()
+    coarse_stages: tuple[tuple[int | float, int], ...] = ()
     growth: int = 0
     snapshots: tuple[int, ...] = ()
     seed: int = 0
@@ -134,7 +139,16 @@ class Settings:
     @property
     def stages(self) -> tuple[tuple[int | Size, int], ...]:
         """The sizes to go through, as ``image_size``, with the iterations at each; that last."""
-        return (*self.coarse_stages, *self.grown, (self.image_size, self.iterations))
+        return (*self.coarse, *self.grown, (self.image_size, self.iterations))
+
+    @property
+    def coarse(self) -> list[tuple[int, int]]:
+        """``coarse_stages``, with all sizes in px."""
+        longer = longer_side(self.image_size)
+        return [
+            (round(size * longer) if size < 1 else int(size), steps)
+            for size, steps in self.coarse_stages
+        ]
 
     @property
     def grown(self) -> list[tuple[int | Size, int]]:
@@ -192,6 +206,7 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
         "adam_beta1": (0.0, 0.999999),
         "adam_beta2": (0.0, 0.999999),
         "adam_epsilon": (0.0, 1e6),
+        "averaging": (0.0, 0.999999),
     }
 )
 WHOLE: Mapping[str, tuple[int, int]] = MappingProxyType(
@@ -284,7 +299,8 @@ def _check_stage(stage: object) -> None:
     """Check one of ``coarse_stages``."""
     if not isinstance(stage, list | tuple) or len(stage) != 2:
         raise ConfigError(f"coarse_stages must be a list of [size, iterations]; got {stage!r}")
-    _check_whole("coarse_stages: the size", stage[0], *SIDE)
+    if not (isinstance(stage[0], float) and 0 < stage[0] < 1):  # a share of image_size
+        _check_whole("coarse_stages: a size of 1 or more", stage[0], *SIDE)
     _check_whole("coarse_stages: the iterations", stage[1], *WHOLE["iterations"])
 
 
@@ -303,6 +319,12 @@ def _check_together(settings: Settings) -> None:
         )
     if settings.coarse_stages and settings.growth:
         raise ConfigError("coarse_stages and growth cannot both be given; remove one of them")
+    small = [size for size, _ in settings.coarse if size < SIDE[0]]
+    if small:
+        raise ConfigError(
+            f"coarse_stages must have at least {SIDE[0]} px; got a share of image_size, "
+            f"{settings.image_size}, that is {small[0]} px. Raise one of them."
+        )
     if settings.tile_size != "auto" and settings.style_loss in OF_ALL_POSITIONS:
         raise ConfigError(
             f"tile_size must be auto with style_loss: {settings.style_loss}, which needs all "

@@ -93,7 +93,7 @@ def expand_grid(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> lis
 
     The recipe also says what is left out.
     """
-    recipe = _preset(config["formulation"], presets)
+    recipe = find_recipe(config["formulation"], presets)
     points = _points(config)
     weightings = {
         checked_name("layers", name): value
@@ -105,7 +105,7 @@ def expand_grid(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> lis
     for name, weights in weightings.items():
         own = {f"{role}_layers": weights[role] for role in weights}
         for labels, values in points:
-            base = {**_overridden(recipe, config, values), **own}
+            base = {**overridden(recipe, config, values), **own}
             variants += _balanced(name, labels, base, recipe.name, config)
     return variants
 
@@ -123,7 +123,7 @@ def expand_recipes(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> 
     recipes: dict[str, tuple[Preset, dict[str, Any]]] = {}
     for item in config["formulations"]:
         own = dict(item) if isinstance(item, Mapping) else {"formulation": item}
-        recipe = _preset(own.pop("formulation"), presets)
+        recipe = find_recipe(own.pop("formulation"), presets)
         name = checked_name("formulations", own.pop("name", recipe.name))
         if name in recipes:
             raise ConfigError(f"formulations: {name!r} is there twice; give one of them a name")
@@ -132,7 +132,7 @@ def expand_recipes(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> 
     variants = []
     for name, (recipe, own) in recipes.items():
         for labels, values in points:
-            base = _overridden(recipe, config, {**own, **values})
+            base = overridden(recipe, config, {**own, **values})
             variants += _balanced(name, labels, base, recipe.name, config)
     _check_extractor({one.layers: one for one in variants})
     return variants
@@ -249,18 +249,22 @@ def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) ->
     return settings
 
 
-def _preset(name: str, presets: Mapping[str, Preset]) -> Preset:
-    """Look up a recipe."""
+def find_recipe(name: str, presets: Mapping[str, Preset], key: str = "formulation") -> Preset:
+    """Return a recipe by its name, which ``key`` gives.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
     if name not in presets:
         close = difflib.get_close_matches(name, presets, n=1)
         hint = f"did you mean {close[0]!r}? The" if close else "the"
         raise ConfigError(
-            f"formulation: unknown preset {name!r}; {hint} presets are {', '.join(presets)}."
+            f"{key}: unknown preset {name!r}; {hint} presets are {', '.join(presets)}."
         )
     return presets[name]
 
 
-def _overridden(
+def overridden(
     recipe: Preset, config: Mapping[str, Any], own: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
     """Return a recipe's settings, with those of the configuration, and its ``own`` before all."""
@@ -268,10 +272,9 @@ def _overridden(
     if "image_size" in given and "size" not in given:
         given["size"] = "exact" if isinstance(given["image_size"], list) else "long_side"
         stages = recipe.settings.get("coarse_stages", [])
-        given.setdefault("coarse_stages", [])
-        if stages:  # one size then does the work of all
+        if any(size >= 1 for size, _ in stages):  # in px: one size then does the work of all
             steps = recipe.settings["iterations"] + sum(steps for _, steps in stages)
-            given.setdefault("iterations", steps)
+            given = {"coarse_stages": [], "iterations": steps} | given
     if given.get("coarse_stages"):  # these are then the sizes to go through
         given.setdefault("growth", 0)
     values = {**recipe.settings, **given}

@@ -99,7 +99,7 @@ def check_sizes(
         ConfigError: one is too narrow for a layer.
     """
     for settings in _distinct(variants):
-        for size in (*(stage for stage, _ in settings.coarse_stages), settings.image_size):
+        for size in (*(stage for stage, _ in settings.coarse), settings.image_size):
             often = halvings(settings, size)
             results = {
                 name: content_size(one, settings, size) for name, one in (contents or {}).items()

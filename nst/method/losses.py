@@ -1,6 +1,6 @@
 """The losses of style transfer: pure functions of features, one value per picture of the batch.
 
-A content loss takes the mean squared error of the features, a style loss compares their moments.
+A content loss takes the mean error of the features, a style loss compares their moments.
 The target may have a batch of one, shared by all. Adding a normalisation is adding a function here,
 its name in a table below, and in ``nst.config.settings``.
 """
@@ -61,8 +61,10 @@ class Moments:
         return _positive(_mean_square(covariance / self.scales))
 
 
+SCALED_FLOOR = 1e-8  # ε of the scaled losses
+
 OfError = Callable[[Tensor], Tensor]
-"""A content loss against one target, as a function of ``mean_squared_error``."""
+"""A content loss against one target, as a function of the errors in ``CONTENT_ERRORS``."""
 StyleLoss = Callable[[Moments, Moments], Tensor]
 
 
@@ -109,7 +111,7 @@ def merged_moments(parts: Sequence[Moments]) -> Moments:
 def mean_squared_error(
     generated: Float[Tensor, "b c h w"], target: Float[Tensor, "#b c h w"]
 ) -> Float[Tensor, " b"]:
-    """Return the mean of (F - P)² over a picture's features: all that a content loss takes."""
+    """Return the mean of (F - P)² over a picture's features: all that most content losses take."""
     error: Tensor = MeanSquaredError.apply(generated, target)
     return error
 
@@ -132,6 +134,23 @@ def half_sum_content_loss(target: Float[Tensor, "#b c h w"]) -> OfError:
 def mean_content_loss(_: Float[Tensor, "#b c h w"]) -> OfError:
     """Return the mean of (F - P)², as most implementations have it."""
     return lambda error: error
+
+
+def square_and_absolute_error(
+    generated: Float[Tensor, "b c h w"], target: Float[Tensor, "#b c h w"]
+) -> Float[Tensor, "b 2"]:
+    """Return the means of (F - P)² and of |F - P| over a picture's features."""
+    difference = generated - target
+    return torch.stack([_mean_square(difference), difference.abs().flatten(1).mean(1)], dim=1)
+
+
+def scaled_content_loss(target: Float[Tensor, "#b c h w"]) -> OfError:
+    """Return Σ (F - P)² / (Σ |F - P| + ε), of ``square_and_absolute_error``.
+
+    The L1 norm of its gradient is about 1, whatever the layer: crowsonkb's style-transfer-pytorch.
+    """
+    floor = SCALED_FLOOR / target[0].numel()
+    return lambda error: error[:, 0] / (error[:, 1] + floor)
 
 
 def relative_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
@@ -167,6 +186,12 @@ def mean_plain_gram_per_value_style_loss(
     """Return the mean of (F Fᵀ - S Sᵀ)² over the number of feature values C h w."""
     values = generated.channels * generated.positions
     return mean_plain_gram_style_loss(generated, target) / values
+
+
+def scaled_gram_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
+    """Return Σ (ΔG)² / (Σ |ΔG| + ε) of G = F Fᵀ / (h w): crowsonkb's style-transfer-pytorch."""
+    difference = (generated.gram - target.gram).flatten(1)
+    return difference.square().sum(1) / (difference.abs().sum(1) + SCALED_FLOOR)
 
 
 def covariance_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
@@ -210,6 +235,12 @@ def mean_square_total_variation(images: Float[Tensor, "b c h w"]) -> Float[Tenso
     """
     down, across = _neighbour_differences(images)
     return _mean_square(down) + _mean_square(across)
+
+
+def square_sum_total_variation(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+    """Return the sum of the squared differences of neighbouring pixels, down and across."""
+    down, across = _neighbour_differences(images)
+    return down.square().flatten(1).sum(1) + across.square().flatten(1).sum(1)
 
 
 def absolute_sum_total_variation(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
@@ -256,6 +287,13 @@ CONTENT_LOSSES: Mapping[str, Callable[[Tensor], OfError]] = MappingProxyType(
         "relative": relative_content_loss,
         "half_sum": half_sum_content_loss,
         "mean": mean_content_loss,
+        "scaled": scaled_content_loss,
+    }
+)
+CONTENT_ERRORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
+    {
+        **dict.fromkeys(CONTENT_LOSSES, mean_squared_error),
+        "scaled": square_and_absolute_error,
     }
 )
 STYLE_LOSSES: Mapping[str, StyleLoss] = MappingProxyType(
@@ -267,11 +305,13 @@ STYLE_LOSSES: Mapping[str, StyleLoss] = MappingProxyType(
         "mean_gram": mean_gram_style_loss,
         "mean_plain_gram": mean_plain_gram_style_loss,
         "mean_plain_gram_per_value": mean_plain_gram_per_value_style_loss,
+        "scaled_gram": scaled_gram_style_loss,
     }
 )
 TV_LOSSES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
     {
         "mean_square": mean_square_total_variation,
+        "square_sum": square_sum_total_variation,
         "absolute_sum": absolute_sum_total_variation,
     }
 )

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from nst.config.memory import tile_side
 from nst.config.octaves import Size, Taps
 from nst.config.settings import Settings
-from nst.method.losses import CONTENT_LOSSES, TV_LOSSES
+from nst.method.losses import CONTENT_ERRORS, CONTENT_LOSSES, TV_LOSSES
 from nst.method.observe import Observer, content_features, measure_style
 from nst.method.regions import Region
 from nst.method.statistics import LOSSES_OF_SHARES, STATISTICS
@@ -164,6 +164,7 @@ class Objective:
             extractor,
             self._statistic,
             content={layer: targets.content[layer] for layer in self._content_weights},
+            error=CONTENT_ERRORS[kinds.content_loss],
             style_layers=self._style_weights,
             regions=targets.regions,
             side=targets.side,

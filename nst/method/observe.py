@@ -17,7 +17,6 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from nst.config.composition import Part
-from nst.method.losses import mean_squared_error
 from nst.method.regions import Region, weights_at
 from nst.method.statistics import Statistic, Weights
 from nst.network.extractor import Extractor
@@ -30,11 +29,11 @@ from nst.network.tiles import Tile, cut, features_of, see_in_tiles, views
 class Observation:
     """What is known of a batch of pictures, or of a part of them, by layer.
 
-    ``errors`` is how far the features are from the content's, as ``mean_squared_error``; ``styles``
-    has, for each region, what the statistic looks at.
+    ``errors`` is how far the features are from the content's; ``styles`` has, for each region, what
+    the statistic looks at.
     """
 
-    errors: Mapping[str, Float[Tensor, " b"]]
+    errors: Mapping[str, Float[Tensor, "b ..."]]
     styles: Mapping[str, Sequence[Any]]
 
 
@@ -42,13 +41,15 @@ class Observation:
 class Observer:
     """Looks at pictures in some layers, in tiles of at most ``side`` px, or without them.
 
-    ``content`` has the features to compare with, by layer; in ``style_layers``, the ``regions`` are
+    ``content`` has the features to compare with, by layer, by means over positions that ``error``
+    returns; in ``style_layers``, the ``regions`` are
     looked at by the ``statistic``.
     """
 
     extractor: Extractor
     statistic: Statistic
     content: Mapping[str, Float[Tensor, "1 _c _h _w"]]
+    error: Callable[[Tensor, Tensor], Tensor]
     style_layers: Collection[str]
     regions: Sequence[Region]
     side: int | None
@@ -102,7 +103,7 @@ class Observer:
         features = features_of(self.extractor, seen, names, tile)
         return Observation(
             {
-                name: mean_squared_error(value, tile.of_whole(self.content[name], name))
+                name: self.error(value, tile.of_whole(self.content[name], name))
                 for name, value in features.items()
                 if name in self.content
             },
@@ -173,8 +174,8 @@ def _of_tile(weights: Weights, tile: Tile, layer: str) -> Weights:
 
 
 def _mean(
-    errors: Sequence[Float[Tensor, " b"]], tiles: Sequence[Tile], layer: str
-) -> Float[Tensor, " b"]:
+    errors: Sequence[Float[Tensor, "b ..."]], tiles: Sequence[Tile], layer: str
+) -> Float[Tensor, "b ..."]:
     """Average the tiles' mean errors by their positions; a single one stays as it is."""
     if len(errors) == 1:
         return errors[0]

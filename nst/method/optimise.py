@@ -26,12 +26,15 @@ class Plan:
     ``keep`` is ``best``, the image of the lowest loss met, or ``last``, the one after the last
     step. ``snapshots`` are numbers of steps after which to keep a copy; 0 is the start. With
     ``clamp`` the images are held in [0, 1] throughout, otherwise only in what is brought back.
+    ``averaging`` is the decay of a moving average of the images, the start included, which then
+    counts as the last image; 0 is none.
     Snapshots are kept as images of 8 bits on the CPU, since there may be many.
     """
 
     steps: int
     keep: KeepName = "best"
     clamp: bool = True
+    averaging: float = 0.0
     snapshots: Collection[int] = ()
 
 
@@ -42,7 +45,8 @@ class State:
     ``steps`` were taken at the size number ``stage``. ``trace`` has the losses of ``SUMS`` before
     each step at any size, and ``seconds`` is the time they took. Rows that are not ``finite`` met a
     loss or gradient that is not a number, and stand still. ``best`` has the losses of
-    ``best_images``, as ``Parts.stacked``; before the first step there are none.
+    ``best_images``, as ``Parts.stacked``; before the first step there are none. ``average`` is
+    that of all images so far, and ``weight`` the sum of their weights.
     """
 
     optimiser: Optimiser
@@ -50,6 +54,8 @@ class State:
     best_images: Float[Tensor, "b 3 h w"]
     finite: Tensor
     best: Float[Tensor, "k b"] | None = None
+    average: Float[Tensor, "b 3 h w"] | None = None
+    weight: Float[Tensor, ""] | None = None
     stage: int = 0
     steps: int = 0
     trace: list[Float[Tensor, "4 b"]] = field(default_factory=list)
@@ -67,6 +73,11 @@ class State:
             state.stage, state.finite = before.stage + 1, before.finite
             state.trace, state.seconds = before.trace, before.seconds
         return state
+
+    @property
+    def shown(self) -> Float[Tensor, "b 3 h w"]:
+        """What these images would be as a result: themselves, or their average."""
+        return self.images if self.average is None else self.average
 
 
 Watch = Callable[[State], None]
@@ -114,7 +125,7 @@ def optimise(evaluate: Evaluate, state: State, plan: Plan, watch: Watch | None =
 @torch.no_grad()
 def _choose(evaluate: Evaluate, state: State, plan: Plan) -> tuple[Tensor, Parts]:
     """Evaluate the image after the last step; return it or the best one, with its losses."""
-    images = state.images.clamp(0, 1)
+    images = state.shown.clamp(0, 1)
     parts = evaluate(images)
     if plan.keep == "last" or state.best is None:
         return images, parts
@@ -129,7 +140,7 @@ def _choose(evaluate: Evaluate, state: State, plan: Plan) -> tuple[Tensor, Parts
 def advance(state: State, evaluate: Evaluate, plan: Plan) -> None:
     """Take one step: look at the images, remember the best of them, and move on."""
     if state.steps in plan.snapshots:
-        state.snapshots[state.steps] = to_bytes(state.images)
+        state.snapshots[state.steps] = to_bytes(state.shown)
     losses = take_step(state, evaluate, plan)
     state.steps += 1
     state.trace.append(losses[: len(SUMS)])
@@ -145,6 +156,10 @@ def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k 
     total = losses[TOTAL]
     if state.best is None:
         state.best = torch.full_like(losses, torch.inf)
+    if plan.averaging and state.average is None:
+        state.average = torch.zeros_like(state.images)
+        state.weight = state.images.new_zeros(())
+        _average(state, plan.averaging)
     state.finite.logical_and_(total.isfinite() & gradient.flatten(1).isfinite().all(1))
     finite, better = _per_row(state.finite), state.finite & (total < state.best[TOTAL])
     moved = state.optimiser.step(state.images, torch.where(finite, gradient, 0.0))
@@ -152,7 +167,17 @@ def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k 
     state.best.copy_(torch.where(better, losses, state.best))
     state.best_images.copy_(torch.where(_per_row(better), state.images, state.best_images))
     state.images.copy_(torch.where(finite, moved, state.images))
+    if plan.averaging:
+        _average(state, plan.averaging)
     return losses
+
+
+def _average(state: State, decay: float) -> None:
+    """Take the images into their moving average: Kingma and Ba (2015), with their correction."""
+    assert state.average is not None
+    assert state.weight is not None
+    state.weight.mul_(decay).add_(1 - decay)
+    state.average.lerp_(state.images, (1 - decay) / state.weight)
 
 
 def _differentiate(evaluate: Evaluate, images: Tensor) -> tuple[Tensor, Tensor]:

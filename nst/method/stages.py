@@ -121,7 +121,7 @@ def _prepare(
     target = content
     if settings.content_target == "recoloured":
         target = put_together(regions, content, lambda style: recolour(content, style))
-    plan = Plan(steps, settings.keep, settings.clamp)
+    plan = Plan(steps, settings.keep, settings.clamp, settings.averaging)
     halved = halvings(settings, size)
     return Stage(original, content, target, regions, start, halved, plan)
 

@@ -24,7 +24,8 @@ def start_image(
     ``recoloured`` is the content in the style's colours, mixed with ``start_noise`` parts of 1/f
     noise in these colours: without it, nothing tells the strokes where to begin in a flat sky.
     ``noise`` is uniform white noise, ``blended_noise`` the content with ``start_noise`` parts of
-    faint white noise, ``style`` the style stretched over the content's shape. ``content`` and
+    faint white noise, ``grey`` ImageNet's mean colour with normal noise of the standard deviation
+    ``start_noise``, ``style`` the style stretched over the content's shape. ``content`` and
     ``file`` are these images themselves.
     """
     device = content.device
@@ -40,22 +41,26 @@ def _start_on_cpu(
     generator = torch.Generator().manual_seed(settings.seed)
     match settings.start:
         case "content":
-            return content.clone()
+            start = content.clone()
         case "file":
             if file is None:
                 raise ConfigError("start: file needs the path of an image, as start_file")
-            return file.clone()
+            start = file.clone()
         case "style":
             size = content.shape[-2:]
-            return functional.interpolate(style, size=size, mode="bicubic", antialias=True)
+            start = functional.interpolate(style, size=size, mode="bicubic", antialias=True)
         case "noise":
-            return torch.rand(content.shape, generator=generator).to(content)
+            start = torch.rand(content.shape, generator=generator).to(content)
         case "blended_noise":
             noise = torch.rand(content.shape, generator=generator).to(content)
-            return blend(content, noise, settings.start_noise)
+            start = blend(content, noise, settings.start_noise)
+        case "grey":
+            noise = torch.randn(content.shape, generator=generator).to(content)
+            start = mean_colour(content) + settings.start_noise * noise
         case "recoloured":
             noise = pink_noise(content.shape[2], content.shape[3], generator).to(content)
-            return recolour(mix(content, noise, settings.start_noise), style)
+            start = recolour(mix(content, noise, settings.start_noise), style)
+    return start
 
 
 def blend(
@@ -66,8 +71,13 @@ def blend(
     ``noise`` is uniform in [0, 1]. The start of the Coursera exercise, which does this on
     mean-subtracted colours from 0 to 255.
     """
-    mean = torch.tensor(CAFFE_MEAN).to(content).view(1, 3, 1, 1)
+    mean = mean_colour(content)
     return mean + share * (2 * noise - 1) * (20 / 255) + (1 - share) * (content - mean)
+
+
+def mean_colour(like: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 1 1"]:
+    """Return ImageNet's mean colour."""
+    return torch.tensor(CAFFE_MEAN).to(like).view(1, 3, 1, 1)
 
 
 def mix(
