@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from functools import partial
@@ -98,9 +97,10 @@ def test_the_help_of_stylize_tells_a_newcomer_what_to_type(nst):
     for choices in (CHOICES["extractor"], get_args(cli.StartByHand), get_args(cli.OptimiserByHand)):
         for choice in choices:
             assert choice in text, choice
-    for default in (cli.DEFAULTS.extractor, "stylized.png", "2e-1"):
+    for default in (cli.DEFAULTS.extractor, "stylized.png", "relative"):
         assert f"[default: {default}]" in text
-    assert re.search(r"in pixels\. \[default: \d+\]", text)
+    for default in ("2e-1", "in pixels. Without it 512"):
+        assert f"{default}, or another recipe's own" in text
 
 
 def test_the_version_is_that_of_the_package(nst):
