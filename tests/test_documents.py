@@ -6,6 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+
+from nst.config.catalogue import read_catalogue
+from nst.config.run import read_run
+from nst.config.schema import load_schema
+from nst.config.settings import CHOICES
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
@@ -39,3 +45,26 @@ def headings(page: Path) -> set[str]:
     """List a page's headings as addresses spell them."""
     titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+COMING_FROM = (ROOT / "docs" / "coming-from.md").read_text("utf-8")
+
+
+def test_the_configuration_for_who_comes_from_another_program_is_one():
+    (block,) = re.findall(r"```yaml\n(.*?)```", COMING_FROM, re.DOTALL)
+    pair = {"contents": ["chelsea"], "styles": ["starry_night_study"], "extractor": "vgg19"}
+    run = read_run({**yaml.safe_load(block), **pair}, read_catalogue())
+    (variant,) = run.variants
+    assert (variant.settings.alpha, variant.settings.beta) == (1e5, 3e4)
+
+
+def test_every_name_that_other_programs_options_are_mapped_to_is_one():
+    """In the second column: a key, an option of nst stylize, or a value that a key takes."""
+    rows = re.findall(r"^\| `-[^|]*\| ([^|]*) \|", COMING_FROM, re.MULTILINE)
+    assert len(rows) > 30
+    named = re.findall(r"`([a-z_]+): \[?([^`\]]+)", " ".join(rows))
+    keys = set(load_schema()["properties"]) | {"alpha", "beta"}
+    assert {name for name, _ in named} <= keys
+    for name, value in named:
+        if name in CHOICES:
+            assert value in CHOICES[name], (name, value)
