@@ -80,7 +80,7 @@ PACKAGES = {
         *("difference", "sources", "verify"),
     ),
     "figures": ("lettering", "sheet", "layout", "grids", "pages", "strips", "tiles"),
-    "reports": ("ranking", "summary", "report", "plots"),
+    "reports": ("ranking", "summary", "tables", "report", "plots"),
     "gallery": ("entries", "previews", "page", "so_far"),
     "commands": ("job", "stylize", "by_hand", "probe", "plan", "watcher", "watch"),
 }

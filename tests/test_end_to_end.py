@@ -14,6 +14,7 @@ from workflow_runs import details, snakemake, write_config
 
 from nst.cells.cell import read_record
 from nst.reports.summary import COLUMNS, FACTS, MEASURES
+from nst.reports.tables import AXES
 
 CONFIG = {
     "contents": [{"path": "photos/a cat.png", "title": "A cat"}],
@@ -78,6 +79,8 @@ def test_everything_is_gathered(runs: Runs):
             assert grid.width > 500
         assert (results / "grids" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     assert all((results / f"plots/{name}.svg").is_file() for name in ("ratios", "layers"))
+    summaries = {path.name for path in (results / "tables").iterdir()}
+    assert summaries == {f"{by}.{form}" for by in AXES for form in ("tex", "md")}
     page = (results / "gallery/index.html").read_text("utf-8")
     assert page.count("great_wave_study") > 0
     table = pd.read_parquet(results / "summary.parquet")

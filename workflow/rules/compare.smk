@@ -164,6 +164,13 @@ rule summarise:
         "../scripts/summarise.py"
 
 
+SUMMARIES = expand(
+    "results/tables/{by}.{format}",
+    by=["styles", "ratios", "layers"],
+    format=["tex", "md"],
+)
+
+
 rule report_pages:
     input:
         "results/summary.parquet",
@@ -180,6 +187,7 @@ rule report_pages:
             category="Settings",
             labels={"page": "settings, versions and devices"},
         ),
+        summaries=SUMMARIES,
     log:
         "results/logs/report_pages.log",
     conda:
@@ -195,6 +203,7 @@ rule confirm:
         grid_files(),
         plot_files(),
         "results/gallery/index.html",
+        SUMMARIES,
         table="results/summary.parquet",
     output:
         touch("results/complete"),

@@ -1,12 +1,14 @@
-"""Write the pages of the report that are no pictures."""
+"""Write the pages of the report that are no pictures, and the tables for a paper."""
 
 from pathlib import Path
 
 from nst.commands.job import job
 from nst.reports.report import write_made_with_page, write_table_page
 from nst.reports.summary import read_table
+from nst.reports.tables import write_summaries
 
 with job(snakemake.log[0], snakemake.input):
     table = read_table(Path(snakemake.input[0]))
     write_table_page(table, Path(snakemake.output.table))
     write_made_with_page(table, Path(snakemake.output.made_with))
+    write_summaries(table, Path(snakemake.output.summaries[0]).parent)

@@ -1,0 +1,107 @@
+"""Summary tables for a paper, as LaTeX and Markdown: means over pairs, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nst.figures.lettering import clean
+from nst.reports.ranking import PAIR
+from nst.system.files import write_atomically
+
+AXES: Mapping[str, str] = MappingProxyType(
+    {"styles": "style_title", "ratios": "ratio", "layers": "layers"}
+)
+"""The column that each table summarises by."""
+MEASURES: Mapping[str, str] = MappingProxyType(
+    {
+        "content_distance": "content distance ↓",
+        "style_distance": "style distance ↓",
+        "ssim": "SSIM ↑",
+        "colour_distance": "colour distance ↓",
+        "seconds": "seconds",
+    }
+)
+"""Columns, and their headings with the direction that is better."""
+HEADINGS: Mapping[str, str] = MappingProxyType(
+    {"style_title": "style", "ratio": "α/β", "layers": "layers"}
+)
+AS_LATEX: Mapping[str, str] = MappingProxyType(
+    {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "α/β": r"$\alpha/\beta$"}
+)
+DRAWS = 2000  # of the bootstrap
+LEVEL = 95  # % of the draws' means that an interval contains
+
+
+def summarise_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return a row of text for each value of a column of the summary table, in its order.
+
+    Each measure has its mean over pairs of a content and a style, with a bootstrap interval over
+    pairs (Efron 1979, percentiles) in parentheses. Cells of one pair count as one, by their mean.
+    ``pairs`` is the number of pairs; with one, there is no interval. Cells that failed are left
+    out.
+    """
+    finished = table[table["status"] == "finished"]
+    rows = {}
+    for value, cells in finished.groupby(column, sort=False):
+        pairs = cells.groupby(list(PAIR), sort=False)[list(MEASURES)].mean()
+        texts = {
+            heading: mean_and_interval(pairs[name].to_numpy(float))
+            for name, heading in MEASURES.items()
+        }
+        rows[clean(str(value))] = {"pairs": str(len(pairs)), **texts}
+    summary = pd.DataFrame.from_dict(rows, orient="index", columns=["pairs", *MEASURES.values()])
+    return summary.rename_axis(index=HEADINGS[column])
+
+
+def mean_and_interval(values: NDArray[np.float64]) -> str:
+    """Return ``mean (low–high)`` with three digits; the mean alone of one value."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "–"
+    mean = f"{values.mean():.3g}"
+    if len(values) == 1:
+        return mean
+    drawn = np.random.default_rng(0).integers(len(values), size=(DRAWS, len(values)))
+    outside = (100 - LEVEL) / 2
+    low, high = np.percentile(values[drawn].mean(axis=1), [outside, 100 - outside])
+    return f"{mean} ({low:.3g}–{high:.3g})"
+
+
+def as_latex(summary: pd.DataFrame) -> str:
+    """Return a summary as a ``tabular`` with the rules of the package booktabs."""
+    named = summary.rename(columns=_latex_heading).rename_axis(index=_latex_heading(_name(summary)))
+    style = named.style.format(escape="latex").format_index(escape="latex", axis=0)
+    return style.to_latex(hrules=True, column_format="l" + "r" * len(summary.columns))
+
+
+def as_markdown(summary: pd.DataFrame) -> str:
+    """Return a summary as a table in Markdown."""
+    escaped = summary.rename(index=lambda text: str(text).replace("|", r"\|"))
+    aligned = ("left", *["right"] * len(summary.columns))
+    return escaped.to_markdown(colalign=aligned, disable_numparse=True) + "\n"
+
+
+def write_summaries(table: pd.DataFrame, folder: Path) -> None:
+    """Write the summaries by each of ``AXES`` into a folder, as ``.tex`` and ``.md``."""
+    for name, column in AXES.items():
+        summary = summarise_by(table, column)
+        write_atomically(folder / f"{name}.tex", as_latex(summary).encode())
+        write_atomically(folder / f"{name}.md", as_markdown(summary).encode())
+
+
+def _name(summary: pd.DataFrame) -> str:
+    """Return the heading of the rows."""
+    return str(summary.index.name)
+
+
+def _latex_heading(heading: str) -> str:
+    """Spell a heading's signs as LaTeX."""
+    for sign, latex in AS_LATEX.items():
+        heading = heading.replace(sign, latex)
+    return heading
