@@ -73,6 +73,8 @@ def test_titles_are_written_as_they_are():
     latex, markdown = as_latex(found), as_markdown(found)
     assert r"50 \% \& more\_|\_\$x\$" in latex
     assert r"\textbackslash input\{/etc/passwd\}" in latex
+    header = r"style & pairs & content distance $\downarrow$ & style distance $\downarrow$ & SSIM"
+    assert header in latex
     for line in ("toprule", "midrule", "bottomrule"):
         assert f"\\{line}" in latex
     assert r"50 % & more_\|_$x$" in markdown

@@ -75,8 +75,8 @@ def mean_and_interval(values: NDArray[np.float64]) -> str:
 
 def as_latex(summary: pd.DataFrame) -> str:
     """Return a summary as a ``tabular`` with the rules of the package booktabs."""
-    named = summary.rename(columns=_latex_heading).rename_axis(index=_latex_heading(_name(summary)))
-    style = named.style.format(escape="latex").format_index(escape="latex", axis=0)
+    flat = summary.reset_index().rename(columns=_latex_heading)
+    style = flat.style.format(escape="latex").hide(axis="index")
     return style.to_latex(hrules=True, column_format="l" + "r" * len(summary.columns))
 
 
@@ -93,11 +93,6 @@ def write_summaries(table: pd.DataFrame, folder: Path) -> None:
         summary = summarise_by(table, column)
         write_atomically(folder / f"{name}.tex", as_latex(summary).encode())
         write_atomically(folder / f"{name}.md", as_markdown(summary).encode())
-
-
-def _name(summary: pd.DataFrame) -> str:
-    """Return the heading of the rows."""
-    return str(summary.index.name)
 
 
 def _latex_heading(heading: str) -> str:
