@@ -59,7 +59,7 @@ def stylize(
     ] = Path("stylized.png"),
     recipe: Annotated[
         str,
-        typer.Option(help="A recipe of config/presets, as gatys2016, for all that is not named."),
+        typer.Option(help="The recipe to start from, as gatys2016. Other options override it."),
     ] = RECIPE,
     ratio: Annotated[
         str | None,

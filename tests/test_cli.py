@@ -222,7 +222,7 @@ def test_a_recipe_gives_what_is_not_named(nst):
 def test_an_unknown_recipe_is_refused_with_the_nearest(nst):
     status, _, err = nst("stylize", "photo.jpg", "painting.png", "--recipe", "gatys2017")
     assert status != 0
-    assert "--recipe: unknown preset 'gatys2017'; did you mean 'gatys2016'? The presets are" in err
+    assert "--recipe: unknown recipe 'gatys2017'; did you mean 'gatys2016'? The recipes are" in err
     assert "Traceback" not in err
 
 

@@ -187,7 +187,7 @@ def test_formulations_leave_no_room_for_what_each_brings_itself(key, value):
 @pytest.mark.parametrize("keys", [{"formulation": "udacty"}, {"formulations": ["udacty"]}])
 def test_an_unknown_preset_is_refused_with_a_suggestion_and_the_known_ones(keys):
     message = refused(**keys)
-    assert "unknown preset 'udacty'; did you mean 'udacity'?" in message
+    assert "unknown recipe 'udacty'; did you mean 'udacity'?" in message
     assert all(name in message for name in PRESETS)
 
 
@@ -259,3 +259,30 @@ def test_recipes_of_one_run_see_with_one_network():
     assert "vgg16 for 'v16' and vgg19 for 'v19'" in message
     assert "split it" in message
     assert read(formulations=[one, {**other, "extractor": "vgg16"}]).settings.extractor == "vgg16"
+
+
+SHARES = ((100, 1000), (141, 500), (200, 500), (283, 500), (400, 500))
+
+
+@pytest.mark.parametrize(
+    ("keys", "stages"),
+    [
+        ({"image_size": 400}, SHARES),
+        ({"image_size": 400, "size": "short_side"}, SHARES),
+        ({"image_size": 100}, ((35, 500), (50, 500), (71, 500), (100, 500))),
+        ({"image_size": [400, 300]}, (((400, 300), 3000),)),
+    ],
+)
+def test_the_stages_of_a_recipe_fit_another_size(keys, stages):
+    """Those in px are left out; shares stay, where they are large enough and there is one side."""
+    in_px, shares = (
+        read(formulation=name, **keys).variants[0].settings
+        for name in ("gatys_pytorch", "crowsonkb")
+    )
+    assert in_px.stages == ((in_px.image_size, 700),)
+    assert shares.stages == stages
+
+
+def test_a_shortened_average_reaches_as_far_back_as_a_whole_one():
+    (variant,) = read(formulation="crowsonkb", iterations_scale=0.1).variants
+    assert variant.settings.averaging == pytest.approx(0.99**10)

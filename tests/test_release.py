@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,12 @@ def test_only_a_tag_or_a_person_makes_a_release():
     commands = "".join(step.get("run", "") for step in steps)
     assert commands.index("release_notes.py") < commands.index("gh release create")
     assert "--verify-tag" in commands
+
+
+def test_the_jobs_environment_has_the_package_s_dependencies():
+    """Snakemake itself is not needed in it."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        listed = tomllib.load(file)["project"]["dependencies"]
+    needed = {re.split(r"[^\w-]", one)[0] for one in listed} - {"snakemake"}
+    environment = yaml.safe_load((ROOT / "workflow/envs/nst.yaml").read_text("utf-8"))
+    assert set(environment["dependencies"][-1]["pip"]) == needed

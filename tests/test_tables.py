@@ -55,13 +55,18 @@ def test_one_value_has_no_interval_and_none_no_mean():
     assert mean_and_interval(np.array([0.25])) == "0.25"
     assert mean_and_interval(np.array([0.25, np.nan])) == "0.25"
     assert mean_and_interval(np.array([np.nan])) == "–"
+    assert mean_and_interval(np.array([1234.5])) == "1234"
+
+
+def test_styles_of_the_same_title_are_rows_of_their_own():
+    assert list(summarise_by(table(("Study", "Study")), "style").index) == ["Study", "Study"]
 
 
 def test_cells_of_a_pair_count_as_one_and_those_that_failed_do_not():
     cells = table()
     cells.loc[cells.index[0], "ssim"] = 9.0  # of the first style; half of its pair's mean
     cells.loc[cells.index[1], "status"] = "failed"
-    found = summarise_by(cells, "style_title")
+    found = summarise_by(cells, "style")
     assert list(found.index) == ["Wave", "Night"]
     assert list(found["pairs"]) == ["3", "3"]
     assert found.loc["Wave", "SSIM ↑"].startswith(f"{(9 + 1.1 + 1.2) / 3:.3g} (")
@@ -69,7 +74,8 @@ def test_cells_of_a_pair_count_as_one_and_those_that_failed_do_not():
 
 
 def test_titles_are_written_as_they_are():
-    found = summarise_by(table(("50 % & more_|_$x$", r"\input{/etc/passwd}")), "style_title")
+    hostile = ("50 % & more_|_$x$", r"\input{/etc/passwd}", "[Untitled]", "*Star")
+    found = summarise_by(table(hostile), "style")
     latex, markdown = as_latex(found), as_markdown(found)
     assert r"50 \% \& more\_|\_\$x\$" in latex
     assert r"\textbackslash input\{/etc/passwd\}" in latex
@@ -77,7 +83,9 @@ def test_titles_are_written_as_they_are():
     assert header in latex
     for line in ("toprule", "midrule", "bottomrule"):
         assert f"\\{line}" in latex
-    assert r"50 % & more_\|_$x$" in markdown
+    assert "\n{}[Untitled] & " in latex
+    assert "\n{}*Star & " in latex
+    assert r"50 % & more\_\|\_$x$" in markdown
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in markdown.splitlines()}) == 1
 
 
@@ -85,7 +93,8 @@ def test_the_example_compiles(tmp_path: Path):
     """With a table of a run and a grid of it."""
     if not shutil.which("pdflatex"):
         pytest.skip("needs pdflatex, with the packages booktabs, graphicx and geometry")
-    write_summaries(table(), tmp_path / "results" / "tables")
+    cells = table(("[Untitled]", "*Star"))
+    write_summaries(cells.assign(ratio=cells["style_title"]), tmp_path / "results" / "tables")
     (tmp_path / "results" / "grids").mkdir()
     Image.new("RGB", (200, 100)).save(tmp_path / "results" / "grids" / "overview.pdf")
     shutil.copy(ROOT / "docs" / "paper.tex", tmp_path)

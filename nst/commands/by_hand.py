@@ -103,8 +103,12 @@ def settings_by_hand(recipe: str, ratio: str | None, given: Mapping[str, Any]) -
     """Return the settings of a recipe with those that are given, and α/β.
 
     Raises:
-        ConfigError: there is no such recipe, or a value is out of range.
+        UserError: there is no such recipe, or a value is out of range.
     """
+    if "snapshots" in given:
+        raise UserError(
+            "--set snapshots: nst stylize keeps one picture; give it in a configuration"
+        )
     preset = find_recipe(recipe, read_presets(), "--recipe")
     if recipe == RECIPE:
         given, ratio = {"image_size": SIZE, **given}, ratio or RATIO

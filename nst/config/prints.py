@@ -156,5 +156,6 @@ def print_settings(settings: Settings, size: int) -> Settings:
         growth=STEPS,
         iterations=STEPS,
         coarse_stages=(),
+        averaging=0.0,
         snapshots=(),
     )

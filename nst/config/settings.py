@@ -322,8 +322,8 @@ def _check_together(settings: Settings) -> None:
     small = [size for size, _ in settings.coarse if size < SIDE[0]]
     if small:
         raise ConfigError(
-            f"coarse_stages must have at least {SIDE[0]} px; got a share of image_size, "
-            f"{settings.image_size}, that is {small[0]} px. Raise one of them."
+            f"coarse_stages: each size must be at least {SIDE[0]} px; a share of image_size, "
+            f"{settings.image_size}, is only {small[0]} px. Raise the share or image_size."
         )
     if settings.tile_size != "auto" and settings.style_loss in OF_ALL_POSITIONS:
         raise ConfigError(

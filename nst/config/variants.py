@@ -19,7 +19,7 @@ from typing import Any
 from nst.config.architecture import ARCHITECTURES
 from nst.config.names import checked_name, refuse_collisions
 from nst.config.presets import Preset
-from nst.config.settings import Settings
+from nst.config.settings import SIDE, Settings
 from nst.errors import ConfigError, ExtractorError
 
 MOST_VARIANTS = 10_000  # of a pair; all of them are one job
@@ -184,7 +184,10 @@ def _label(name: str, value: object) -> str:
         ConfigError: it is no value of the setting, or one that no short text can name.
     """
     try:
-        both = {"size": "exact"} if name == "image_size" and isinstance(value, list) else {}
+        # Of a size at which every share is large enough.
+        both: dict[str, object] = {"image_size": SIDE[1]} if name == "coarse_stages" else {}
+        if name == "image_size" and isinstance(value, list):
+            both = {"size": "exact"}
         plain = Settings.from_mapping({name: value, **both}).to_dict()[name]
     except ConfigError as error:
         raise ConfigError(f"vary.{error}") from error
@@ -259,7 +262,7 @@ def find_recipe(name: str, presets: Mapping[str, Preset], key: str = "formulatio
         close = difflib.get_close_matches(name, presets, n=1)
         hint = f"did you mean {close[0]!r}? The" if close else "the"
         raise ConfigError(
-            f"{key}: unknown preset {name!r}; {hint} presets are {', '.join(presets)}."
+            f"{key}: unknown recipe {name!r}; {hint} recipes are {', '.join(presets)}."
         )
     return presets[name]
 
@@ -269,12 +272,10 @@ def overridden(
 ) -> dict[str, Any]:
     """Return a recipe's settings, with those of the configuration, and its ``own`` before all."""
     given = {name: config[name] for name in Settings.shared_names() if name in config} | dict(own)
-    if "image_size" in given and "size" not in given:
-        given["size"] = "exact" if isinstance(given["image_size"], list) else "long_side"
-        stages = recipe.settings.get("coarse_stages", [])
-        if any(size >= 1 for size, _ in stages):  # in px: one size then does the work of all
-            steps = recipe.settings["iterations"] + sum(steps for _, steps in stages)
-            given = {"coarse_stages": [], "iterations": steps} | given
+    if "image_size" in given:
+        side = given["image_size"]
+        given.setdefault("size", "exact" if isinstance(side, list) else "long_side")
+        given = _fitting_stages(recipe.settings, side) | given
     if given.get("coarse_stages"):  # these are then the sizes to go through
         given.setdefault("growth", 0)
     values = {**recipe.settings, **given}
@@ -283,6 +284,23 @@ def overridden(
         steps = range(0, iterations, values["snapshots"]["every"])
         values["snapshots"] = [*steps, iterations]
     return values
+
+
+def _fitting_stages(recipe: Mapping[str, Any], side: object) -> dict[str, Any]:
+    """Return what becomes of a recipe's coarse stages where it is given another size.
+
+    Shares of the size stay, if they are large enough. Sizes in px do not: one size then does the
+    work of all.
+    """
+    stages = recipe.get("coarse_stages", [])
+    number = side if isinstance(side, int) else 0
+    shares = [[size, steps] for size, steps in stages if size < 1 and size * number >= SIDE[0]]
+    if not stages or shares:
+        return {"coarse_stages": shares} if stages else {}
+    return {
+        "coarse_stages": [],
+        "iterations": recipe["iterations"] + sum(steps for _, steps in stages),
+    }
 
 
 def _shortened(settings: Settings, scale: int | float, least: int) -> Settings:
@@ -301,6 +319,7 @@ def _shortened(settings: Settings, scale: int | float, least: int) -> Settings:
         iterations=iterations,
         coarse_stages=tuple((size, scaled(steps)) for size, steps in settings.coarse_stages),
         growth=scaled(settings.growth) if settings.growth else 0,
+        averaging=settings.averaging ** (settings.iterations / iterations),
         snapshots=tuple(sorted(snapshots)),
     )
 

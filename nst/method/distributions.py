@@ -165,7 +165,7 @@ def counted_positions(
 ) -> Int[Tensor, " _n"] | None:
     """Return the positions with a weight of half or more; if there are none, of the largest.
 
-    Their number depends on the weights, so a GPU has to wait for it: not at every step.
+    Call it once, not at every step: the host waits for the GPU to know their number.
     """
     if weights is None:
         return None
@@ -176,7 +176,7 @@ def counted_positions(
 def _counted(
     features: Float[Tensor, "b c h w"], positions: Int[Tensor, " _n"] | None
 ) -> Float[Tensor, "b _n c"]:
-    """Return the features, in float32 or better, of some positions, or of all."""
+    """Return the features, in float32 or better, at ``positions``, or at all if None."""
     flat = features.flatten(2).transpose(1, 2)
     flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
     return flat if positions is None else flat[:, positions]

@@ -41,9 +41,8 @@ class Observation:
 class Observer:
     """Looks at pictures in some layers, in tiles of at most ``side`` px, or without them.
 
-    ``content`` has the features to compare with, by layer, by means over positions that ``error``
-    returns; in ``style_layers``, the ``regions`` are
-    looked at by the ``statistic``.
+    ``content`` maps layers to the content's features. ``error`` compares features with them and
+    returns means over positions. In ``style_layers``, the ``statistic`` looks at the ``regions``.
     """
 
     extractor: Extractor

@@ -164,6 +164,8 @@ def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k 
     finite, better = _per_row(state.finite), state.finite & (total < state.best[TOTAL])
     moved = state.optimiser.step(state.images, torch.where(finite, gradient, 0.0))
     moved = moved.clamp(0, 1) if plan.clamp else moved
+    state.finite.logical_and_(moved.flatten(1).isfinite().all(1))  # its squares may overflow
+    finite = _per_row(state.finite)
     state.best.copy_(torch.where(better, losses, state.best))
     state.best_images.copy_(torch.where(_per_row(better), state.images, state.best_images))
     state.images.copy_(torch.where(finite, moved, state.images))

@@ -92,7 +92,8 @@ class Lbfgs:
         guess = frequencies_of_bands(height, width, -PREFERENCE, gradient.device)
         steps, changes = history.energies.sum(2)  # b bands
         # The guess in the length that suits all pairs together: Σ s·y over Σ y·(guess y).
-        products = (history.usable * history.curvatures).sum(1, keepdim=True)
+        curvatures = torch.where(history.usable, history.curvatures, 0.0)
+        products = curvatures.sum(1, keepdim=True)
         expected = guess * products / (changes * guess).sum(1, keepdim=True)
         measured = (steps / changes).sqrt()
         measured = torch.where(measured.isfinite() & (measured > 0), measured, expected)
@@ -106,7 +107,7 @@ class Lbfgs:
 class History:
     """The last m pairs of a step s and a change of gradient y, in a ring, and the last point.
 
-    A pair that shows no positive curvature in a cell, or was not met yet, is not ``usable`` there.
+    ``usable`` says which places hold a pair that shows positive curvature, cell by cell.
     ``products`` has s_i·y_j in row i and column j, of which only those are valid whose y is as new
     as the s or newer. ``order`` lists the places in the ring, the oldest first.
     """
@@ -159,9 +160,10 @@ class History:
     def solve(
         self, right: Float[Tensor, "b m"], *, transposed: bool = False
     ) -> Float[Tensor, "b m"]:
-        """Return the x of Σ s_i·y_j x_j = r_i over the j as new as i or newer; 0 if i is unusable.
+        """Return the x of Σ s_i·y_j x_j = r_i over the j as new as i or newer.
 
-        ``transposed``, of Σ s_j·y_i x_j = r_i over the j as old as i or older.
+        x_i is 0 where pair i is not usable. ``transposed``, of Σ s_j·y_i x_j = r_i over the j as
+        old as i or older.
         """
         usable = self.usable[:, self.order]
         products = self.products[:, self.order][:, :, self.order]
@@ -169,7 +171,7 @@ class History:
         both = usable[:, :, None] & usable[:, None, :]
         system = torch.where(both, products, torch.eye(len(self.order), device=right.device))
         system = system.mT if transposed else system
-        in_order = (right[:, self.order] * usable)[:, :, None]
+        in_order = torch.where(usable, right[:, self.order], 0.0)[:, :, None]
         found = torch.linalg.solve_triangular(system, in_order, upper=not transposed)
         return torch.zeros_like(right).index_copy_(1, self.order, found[:, :, 0])
 
@@ -177,7 +179,7 @@ class History:
 class Adam:
     """Adam (Kingma and Ba, 2015), algorithm 1; elementwise, so a row's path is its own.
 
-    A GPU can replay a step, as one of L-BFGS.
+    A GPU can replay a step, as with ``Lbfgs``.
 
     ``keras`` moves ε inside the bias correction, to where the paper's section 2 has it as ε̂ and
     TensorFlow computes it: a large ε then counts for more in the first steps.
@@ -208,14 +210,18 @@ class Adam:
         steps.add_(1)
         mean.mul_(self._betas[0]).add_(gradient, alpha=1 - self._betas[0])
         square.mul_(self._betas[1]).addcmul_(gradient, gradient, value=1 - self._betas[1])
-        # 1 - β^t; as a difference it would lose its digits in float32.
-        correction, second = (-torch.expm1(steps * math.log(beta)) for beta in self._betas)
+        correction, second = (_one_minus_power(beta, steps) for beta in self._betas)
         epsilon = self._epsilon / second.sqrt() if self._keras else self._epsilon
         scale = (square / second).sqrt() + epsilon
         # A square that overflows would stop the pixel for good, unnoticed.
         scale = torch.where(scale.isfinite(), scale, torch.nan)
         moved: Tensor = images - self._learning_rate * (mean / correction) / scale
         return moved
+
+
+def _one_minus_power(beta: float, steps: Tensor) -> Tensor:
+    """Return 1 - β^t; as a difference it would lose its digits in float32."""
+    return -torch.expm1(steps * math.log(beta)) if beta else torch.ones_like(steps)
 
 
 def _dots(vector: Float[Tensor, "b 3 h w"], rows: Float[Tensor, "b m n"]) -> Float[Tensor, "b m"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from nst.reports.ranking import PAIR
 from nst.system.files import write_atomically
 
 AXES: Mapping[str, str] = MappingProxyType(
-    {"styles": "style_title", "ratios": "ratio", "layers": "layers"}
+    {"styles": "style", "ratios": "ratio", "layers": "layers"}
 )
 """The column that each table summarises by."""
 MEASURES: Mapping[str, str] = MappingProxyType(
@@ -29,8 +30,10 @@ MEASURES: Mapping[str, str] = MappingProxyType(
 )
 """Columns, and their headings with the direction that is better."""
 HEADINGS: Mapping[str, str] = MappingProxyType(
-    {"style_title": "style", "ratio": "α/β", "layers": "layers"}
+    {"style": "style", "ratio": "α/β", "layers": "layers"}
 )
+SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\|*_<`"})
+"""Signs that mean something in Markdown."""
 AS_LATEX: Mapping[str, str] = MappingProxyType(
     {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "α/β": r"$\alpha/\beta$"}
 )
@@ -47,16 +50,14 @@ def summarise_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
     out.
     """
     finished = table[table["status"] == "finished"]
-    rows = {}
+    labels, rows = [], []
     for value, cells in finished.groupby(column, sort=False):
         pairs = cells.groupby(list(PAIR), sort=False)[list(MEASURES)].mean()
-        texts = {
-            heading: mean_and_interval(pairs[name].to_numpy(float))
-            for name, heading in MEASURES.items()
-        }
-        rows[clean(str(value))] = {"pairs": str(len(pairs)), **texts}
-    summary = pd.DataFrame.from_dict(rows, orient="index", columns=["pairs", *MEASURES.values()])
-    return summary.rename_axis(index=HEADINGS[column])
+        texts = [mean_and_interval(pairs[name].to_numpy(float)) for name in MEASURES]
+        labels.append(clean(str(cells["style_title"].iloc[0] if column == "style" else value)))
+        rows.append([str(len(pairs)), *texts])
+    index = pd.Index(labels, name=HEADINGS[column], dtype=str)
+    return pd.DataFrame(rows, index, columns=["pairs", *MEASURES.values()])
 
 
 def mean_and_interval(values: NDArray[np.float64]) -> str:
@@ -64,25 +65,27 @@ def mean_and_interval(values: NDArray[np.float64]) -> str:
     values = values[np.isfinite(values)]
     if not len(values):
         return "–"
-    mean = f"{values.mean():.3g}"
+    mean = _digits(values.mean())
     if len(values) == 1:
         return mean
     drawn = np.random.default_rng(0).integers(len(values), size=(DRAWS, len(values)))
     outside = (100 - LEVEL) / 2
     low, high = np.percentile(values[drawn].mean(axis=1), [outside, 100 - outside])
-    return f"{mean} ({low:.3g}–{high:.3g})"
+    return f"{mean} ({_digits(low)}–{_digits(high)})"
 
 
 def as_latex(summary: pd.DataFrame) -> str:
     """Return a summary as a ``tabular`` with the rules of the package booktabs."""
     flat = summary.reset_index().rename(columns=_latex_heading)
     style = flat.style.format(escape="latex").hide(axis="index")
-    return style.to_latex(hrules=True, column_format="l" + "r" * len(summary.columns))
+    latex = style.to_latex(hrules=True, column_format="l" + "r" * len(summary.columns))
+    # A [ or * at the beginning of a row would be an option of the line break before it.
+    return re.sub(r"^(?=[\[*])", "{}", latex, flags=re.MULTILINE)
 
 
 def as_markdown(summary: pd.DataFrame) -> str:
     """Return a summary as a table in Markdown."""
-    escaped = summary.rename(index=lambda text: str(text).replace("|", r"\|"))
+    escaped = summary.rename(index=lambda text: str(text).translate(SPECIAL))
     aligned = ("left", *["right"] * len(summary.columns))
     return escaped.to_markdown(colalign=aligned, disable_numparse=True) + "\n"
 
@@ -93,6 +96,11 @@ def write_summaries(table: pd.DataFrame, folder: Path) -> None:
         summary = summarise_by(table, column)
         write_atomically(folder / f"{name}.tex", as_latex(summary).encode())
         write_atomically(folder / f"{name}.md", as_markdown(summary).encode())
+
+
+def _digits(value: float) -> str:
+    """Return three digits, or those before the point if there are more."""
+    return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def _latex_heading(heading: str) -> str:
