@@ -30,12 +30,12 @@ Weights = Float[Tensor, "1 1 _h _w"] | None
 class Statistic:
     """One way to compare features with a style's.
 
-    ``measure`` takes features of one style and where they count; ``blend`` what was measured of
-    several, with their shares. ``look`` takes features of a batch and where they count, and
-    ``compare`` what it returns and what was measured, and returns one value for each picture.
-    ``places`` turns weights into what both take for where features count. ``merge``, if what
-    ``look`` returns can be added up, takes that of a picture's tiles; ``measure`` then returns the
-    same.
+    ``places`` turns weights into the places that count, once for all steps. ``measure`` takes the
+    features of one style and the places that count; ``blend`` averages what it returns for several
+    styles, by their shares. ``look`` takes the features of a batch and the places that count;
+    ``compare`` takes what ``look`` and ``blend`` return, and returns a loss for each picture.
+    ``merge`` combines what ``look`` returns for the tiles of a picture; ``measure`` then returns
+    the same type. It is None where the statistic needs all positions at once.
     """
 
     measure: Callable[[Tensor, Any], Any]
