@@ -6,6 +6,7 @@
 # make test-all  every test there is
 # make print  chosen cells again, large: make print STARS=starred.json SIZE=2048
 #             in 16 bits for a printer: FORMAT=tiff16 DPI=300 (or png16)
+# make votes  what people prefer, by the files that the gallery saves: make votes VOTES='votes/*.json'
 # make report the run's results in one file to pass on: results/report.zip
 # make images the pictures of the README and of docs/, by the runs that they show
 # make check  everything a maintainer needs before a commit
@@ -23,7 +24,7 @@ CONFIG ?= config/config.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run install print report test test-all check lint format images clusters audit clean
+.PHONY: run install print votes report test test-all check lint format images clusters audit clean
 
 run: $(VENV)/.installed
 	@test -f "$(CONFIG)" || { echo "There is no file $(CONFIG). Try: make run CONFIG=config/config.yaml"; exit 1; }
@@ -39,6 +40,14 @@ print: $(VENV)/.installed
 	@test -f "$(STARS)" || { echo "make print needs the list of cells that the gallery saves as JSON. Try: make print STARS=starred.json SIZE=2048"; exit 1; }
 	$(VENV)/bin/snakemake prints --cores $(CORES) --resources gpu=$(GPUS) \
 	  --configfile "$(CONFIG)" --config prints="{stars: $(STARS), size: $(SIZE), format: $(FORMAT), dpi: $(DPI)}"
+
+COMMA := ,
+NOTHING :=
+SPACE := $(NOTHING) $(NOTHING)
+votes: $(VENV)/.installed
+	@test -n "$(wildcard $(VOTES))" || { echo "make votes needs the files of votes that the gallery saves. Try: make votes VOTES='votes/*.json'"; exit 1; }
+	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) --configfile "$(CONFIG)" \
+	  --config votes="[$(subst $(SPACE),$(COMMA) ,$(strip $(wildcard $(VOTES))))]"
 
 REPORTED := all results/report/gallery
 report: run

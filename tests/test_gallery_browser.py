@@ -13,12 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
+import pandas as pd
 import pytest
 from gallery_samples import HOSTILE, TITLES, make_entry, make_grid, make_sweep
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from nst.config.votes import read_ballots
 from nst.gallery.page import write_gallery
+from nst.reports.votes import matched_votes, prefer_cells, read_votes
 
 pytestmark = pytest.mark.slow
 
@@ -722,6 +726,120 @@ def test_a_thousand_cells_are_drawn_and_loaded_as_they_are_looked_at(visit: Open
     expect(page.get_by_role("dialog")).to_contain_text("1,000 / 1,000")
 
 
+# ---------------------------------------------------------------- votes
+
+
+SEEDED = "let seed = 7; Math.random = () => (seed = (16807 * seed) % 2147483647) / 2147483647;"
+
+
+def asked(page: Page) -> list[tuple[str, ...]]:
+    """The names of the two cells that the page asks about, which it does not show."""
+    return page.evaluate(
+        """() => {
+          const { columns } = JSON.parse(document.getElementById("data").textContent).cells;
+          const column = (name) => columns.find(({ path }) => path[0] === name);
+          const value = (name, i) => {
+            const { each, values, indices } = column(name);
+            return each ? each[i] : values[indices[i]];
+          };
+          const previews = column("preview").each;
+          const place = (src) => previews.findIndex((one) => one && src.endsWith(one));
+          return [...document.querySelectorAll(".candidate img")].map((one) => {
+            const i = place(decodeURIComponent(one.src));
+            return ["content", "style", "layers", "ratio"].map((name) => value(name, i));
+          });
+        }"""
+    )
+
+
+def saved_votes(page: Page, voter: str, folder: Path) -> Path:
+    page.get_by_label("Your name").fill(voter)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save the votes as JSON").click()
+    path = folder / saved.value.suggested_filename
+    saved.value.save_as(path)
+    return path
+
+
+def test_votes_are_cast_by_click_and_key_taken_back_and_saved(show: Open, tmp_path: Path):
+    page = show()
+    page.get_by_role("link", name="Vote").click()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#votes-given")).to_have_text("1 vote")
+    page.keyboard.press("ArrowDown")
+    page.get_by_role("button", name="Vote for the right picture").click()
+    expect(page.locator("#votes-given")).to_have_text("3 votes")
+    page.get_by_role("button", name="Neither").click()
+    page.keyboard.press("Backspace")
+    expect(page.locator("#votes-given")).to_have_text("3 votes")
+    page.reload()
+    expect(page.locator("#votes-given")).to_have_text("3 votes")
+    page.get_by_role("button", name="Save the votes as JSON").click()
+    expect(page.locator("#notice")).to_contain_text("Write your name")
+    path = saved_votes(page, "Zoë & Co", tmp_path)
+    assert path.name == "votes-zoe-co.json"
+    votes = read_ballots([path])
+    assert [one.score for one in votes] == [1.0, 0.5, 0.0]
+    assert {one.voter for one in votes} == {"Zoë & Co"}
+
+
+def test_the_two_cells_are_of_one_pair_finished_and_without_names(show: Open):
+    page = show("#view=vote")
+    for _ in range(12):
+        one, other = asked(page)
+        assert one[:2] == other[:2]
+        assert one != other
+        assert "/".join(one) != FAILED
+        ballot = page.locator("#ballot").inner_text()
+        assert not any(ratio in ballot for ratio in ("1e0", "1e-1", "1e-2"))
+        assert TITLES.get(one[0], one[0]) in ballot
+        page.keyboard.press("ArrowDown")
+
+
+def test_keys_typed_into_the_name_are_no_votes(show: Open):
+    page = show("#view=vote")
+    page.get_by_label("Your name").click()
+    page.keyboard.type("Ann")
+    for key in ("ArrowLeft", "ArrowRight", "ArrowDown", "Backspace"):
+        page.keyboard.press(key)
+    expect(page.locator("#votes-given")).to_have_text("0 votes")
+
+
+def test_the_preferences_of_simulated_voters_are_recovered(visit: Open, tmp_path: Path):
+    strengths = [2.0, 1.0, 0.0, -1.0, -2.0]
+    entries = [make_entry(tmp_path, i, ratio=f"1e-{i}") for i in range(len(strengths))]
+    gallery = write_gallery(entries, tmp_path / "gallery", title="One pair")
+    random = np.random.default_rng(4)
+    paths = []
+    for voter in ("ann", "bob"):
+        page = visit(gallery, "#view=vote", SEEDED)
+        for number in range(1, 61):
+            left, right = (strengths[int(one[3][3:])] for one in asked(page))
+            preferred = random.random() < 1 / (1 + np.exp(right - left))
+            page.keyboard.press("ArrowLeft" if preferred else "ArrowRight")
+            expect(page.locator("#votes-given")).to_have_text(re.compile(f"^{number} "))
+        paths.append(saved_votes(page, voter, tmp_path))
+    table = pd.DataFrame(
+        {
+            "content": "cat",
+            "style": "wave",
+            "layers": "all",
+            "ratio": [one.ratio for one in entries],
+            "fingerprint": [one.fingerprint for one in entries],
+            "status": "finished",
+        }
+    )
+    found = prefer_cells(table, matched_votes(table, read_votes(paths)))
+    assert found["votes"].sum() == 2 * 120
+    assert found["preference"].is_monotonic_decreasing
+    chances = 1 / (1 + np.exp(np.subtract.outer(strengths, strengths).T))
+    true = (chances.sum(1) - 0.5) / (len(strengths) - 1)
+    inside = (found["low"] < true) & (true < found["high"])
+    assert inside.sum() >= len(strengths) - 1
+    # Close cells are asked about more often than those that everyone tells apart.
+    assert found["votes"][[1, 2, 3]].min() > found["votes"][[0, 4]].max()
+
+
 # ---------------------------------------------------------------- accessibility
 
 STATES = {
@@ -731,6 +849,7 @@ STATES = {
     "full view": f"#{cell(SECOND)}",
     "failed": f"#{cell(FAILED)}",
     "starred": "#view=starred",
+    "vote": "#view=vote",
     "compare": f"#view=compare&with={FIRST}&with={SECOND}&with={FAILED}",
     "tray": f"#with={FIRST}&with={SECOND}",
     "hostile": f"#content={quote(HOSTILE)}&style=night",

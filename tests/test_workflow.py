@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -220,6 +221,39 @@ def without_column(page: str, name: str) -> str:
     rows = [re.findall(r"<t[hd].*?</t[hd]>", row) for row in page.split("<tr>")[1:]]
     (place,) = (at for at, head in enumerate(rows[0]) if name in head)
     return str([row[:place] + row[place + 1 :] for row in rows])
+
+
+def test_votes_become_a_column_a_plot_and_a_measure_of_the_gallery(grid: Path):
+    table = pd.read_parquet(grid / "results/summary.parquet")
+    pair = table[(table["content"] == "a cat") & (table["style"] == "great_wave_study")]
+    one, other = (
+        {"layers": row.layers, "ratio": row.ratio, "fingerprint": row.fingerprint}
+        for row in pair.head(2).itertuples()
+    )
+    vote = {"content": "a cat", "style": "great_wave_study", "chosen": "left"}
+    votes = [vote | {"left": one, "right": other}] * 3
+    saved = {"format": "nst-votes-1", "voter": "Zoë", "votes": votes}
+    (grid / "zoë's votes.json").write_text(json.dumps(saved), encoding="utf-8")
+    write_config(grid, small_config() | {"votes": ["zoë's votes.json"]})
+    run = snakemake(grid)
+    assert run.returncode == 0, run.stdout
+    assert "rule stylize" not in run.stdout
+    found = pd.read_csv(grid / "results/summary.csv").set_index("fingerprint")["preference"]
+    assert found[one["fingerprint"]] > 0.5 > found[other["fingerprint"]]
+    assert found.notna().sum() == 2
+    folder = grid / "results/votes"
+    assert list(pd.read_csv(folder / "cells.csv")["votes"]).count(3) == 2
+    assert len(pd.read_csv(folder / "variants.csv")) == 2
+    assert pd.read_csv(folder / "agreement.csv")["votes"].max() == 3
+    assert (folder / "preference.png").stat().st_size > 5000
+    assert '"Preference"' in (grid / "results/gallery/index.html").read_text("utf-8")
+    documented = (ROOT / "results/README.md").read_text("utf-8")
+    assert all(f"`{name}`" in documented for name in ("preference", "cells.csv", "agreement.csv"))
+    (grid / "zoë's votes.json").write_text("[]")
+    run = snakemake(grid)
+    assert run.returncode != 0
+    assert "The configuration cannot be used. votes: " in run.stdout
+    assert "Traceback" not in run.stdout
 
 
 def test_a_killed_run_keeps_its_finished_cells(grid: Path):

@@ -24,6 +24,7 @@ from nst.config.settings import Settings
 from nst.config.sheets import Sheet, pair_sheets
 from nst.config.styles import check_blend, check_masks, ingredients, read_styles
 from nst.config.variants import Ratio, Variant, expand_grid, expand_recipes
+from nst.config.votes import read_ballots
 from nst.errors import ConfigError
 
 MOST_CELLS = 1_000_000  # of a run: planning takes 5 s and 60 MB for 10,000
@@ -52,6 +53,8 @@ class Run:
     """The comparison grids of a pair."""
     prints: Sequence[Print]
     """The cells that are to be made again, large."""
+    votes: Sequence[str]
+    """The paths of the files of votes."""
 
     @cached_property
     def pictures(self) -> Mapping[str, Picture]:
@@ -135,6 +138,7 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
         overview=_overview(config["overview"], variants),
         sheets=pair_sheets(variants, config["grid"]),
         prints=read_prints(config["prints"], contents, styles, variants),
+        votes=_votes(config["votes"]),
     )
 
 
@@ -180,6 +184,7 @@ def _defaults() -> dict[str, Any]:
         "overview": {},
         "grid": {},
         "prints": {},
+        "votes": [],
     }
 
 
@@ -193,6 +198,13 @@ def _check_size(
             f"contents × styles × variants may be at most {MOST_CELLS} cells; got {len(contents)} "
             f"× {len(styles)} × {len(variants)} = {cells}. Split the run."
         )
+
+
+def _votes(paths: Sequence[str]) -> list[str]:
+    """Return the paths of files of votes, which are checked here."""
+    found = [existing("votes", path) for path in paths]
+    read_ballots(map(Path, found))
+    return found
 
 
 def _weights(config: Mapping[str, Any], name: str, variants: Sequence[Variant]) -> str | None:

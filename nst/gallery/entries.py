@@ -31,6 +31,12 @@ class Metric:
 
 METRICS = (
     Metric(
+        "preference",
+        "Preference",
+        "higher",
+        "By the votes: the share of votes that the cell would win against another of its pair.",
+    ),
+    Metric(
         "content_distance",
         "Content distance",
         "lower",
@@ -135,7 +141,7 @@ def gallery_entries(table: pd.DataFrame, traces: Path, inputs: Path) -> Iterator
     ``traces`` is the table of traces in Parquet, of which one pair's rows are in memory at a time.
     ``inputs`` holds the images of the run as ``content/{name}.png`` and ``style/{name}.png``.
     """
-    metrics = [one.name for one in METRICS]
+    metrics = [one.name for one in METRICS if one.name in table]
     for content, style in table[["content", "style"]].drop_duplicates().itertuples(index=False):
         rows = table[(table["content"] == content) & (table["style"] == style)]
         curves = dict(iter(read_table(traces, (content, style)).groupby("fingerprint")))

@@ -33,7 +33,19 @@ logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "assets"
 SO_FAR = Path(GALLERY_SO_FAR).name
-SCRIPTS = ("dom", "data", "state", "viewer", "cards", "charts", "views", "compare", "full", "main")
+SCRIPTS = (
+    "dom",
+    "data",
+    "state",
+    "viewer",
+    "cards",
+    "charts",
+    "views",
+    "compare",
+    "vote",
+    "full",
+    "main",
+)
 CURVE_POINTS = 48  # of a loss curve, which is drawn 300 px wide
 LEAST_CURVE_POINTS = 12
 ALL_CURVE_POINTS = 200_000  # of all the curves: half the page of thousands of cells is curves

@@ -73,6 +73,7 @@ MOST_LINES = 600  # thin ones of a plot; more are a blot, and a file that no vie
 AXIS_TITLES = {
     "content_distance": "content distance\n(lower keeps more)",
     "style_distance": "style distance\n(lower takes more)",
+    "preference": "share of votes won\n(against another variant)",
 }
 
 
@@ -379,6 +380,62 @@ def plot_names(table: pd.DataFrame, axis: str) -> Figure:
         handles += [Line2D([], [], color=shades[one], marker="o", ms=2.5) for one in chosen]
         _legend(figure, handles, ["median", *(f"α/β {one}" for one in chosen)], **_BESIDE)
         return figure
+
+
+def plot_votes(table: pd.DataFrame, variants: pd.DataFrame, agreed: pd.DataFrame) -> Figure:
+    """Plot what voters preferred, with intervals: variants, and how far the measures agree.
+
+    ``variants`` and ``agreed`` are what ``prefer_variants`` and ``agreement`` return for ``table``,
+    a summary. Where layers have several ratios, these are the places, and layers have colours;
+    otherwise the layers or recipes are the places.
+    """
+    ratios = table.groupby("layers")["ratio"].nunique().max() > 1
+    places = _ratios(table) if ratios else list(dict.fromkeys(table["layers"]))
+    lines = list(dict.fromkeys(variants["layers"])) if ratios else [""]
+    inks = _inks(lines)
+    with _figure(PAGE, 2.8) as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        for number, line in enumerate(lines):
+            rows = variants[variants["layers"] == line] if ratios else variants
+            aside = 0.3 * ((number + 0.5) / len(lines) - 0.5)  # side by side, not on each other
+            at = [places.index(name) + aside for name in rows["ratio" if ratios else "layers"]]
+            _draw_intervals(left, at, rows, "preference", inks[line])
+        left.axhline(0.5, color=QUIET, lw=0.6, ls="--")
+        left.set_ylim(0, 1)
+        _name_places(left, places, "α/β" if ratios else "recipe or layers", "preference")
+        rows = agreed[agreed["votes"] > 0]
+        _draw_intervals(right, range(len(rows)), rows, "tau", INKS[0], vertical=False)
+        right.axvline(0, color=QUIET, lw=0.6, ls="--")
+        right.set_xlim(-1, 1)
+        named = zip(rows["measure"], rows["votes"], strict=True)
+        right.set_yticks(range(len(rows)), [f"{_spoken(one)} ({votes})" for one, votes in named])
+        right.invert_yaxis()
+        right.set_xlabel("agreement with the votes (Kendall's τ)")
+        right.grid(visible=False, axis="y")
+        if len(lines) > 1:
+            chosen = _some(lines)
+            handles = [Line2D([], [], color=inks[one], marker="o", ms=3, lw=1) for one in chosen]
+            _legend(figure, handles, [_short(one) for one in chosen], loc="outside lower center")
+        return figure
+
+
+def _draw_intervals(
+    axes: Axes,
+    places: Sequence[float] | range,
+    rows: pd.DataFrame,
+    name: str,
+    ink: str,
+    *,
+    vertical: bool = True,
+) -> None:
+    """Draw a point with its interval at each place."""
+    values = rows[name].to_numpy(float)
+    around = np.abs(rows[["low", "high"]].to_numpy(float).T - values)
+    style: Any = {"fmt": "o", "color": ink, "ms": 3, "elinewidth": 1}
+    if vertical:
+        axes.errorbar(places, values, yerr=around, **style)
+    else:
+        axes.errorbar(values, places, xerr=around, **style)
 
 
 def _effect(cells: pd.DataFrame, points: pd.DataFrame, axis: str, aim: str) -> pd.DataFrame:

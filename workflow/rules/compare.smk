@@ -149,7 +149,8 @@ rule strip:
 
 rule summarise:
     input:
-        details_files(run.contents, run.styles),
+        details=details_files(run.contents, run.styles),
+        votes=run.votes,
     output:
         summary="results/summary.csv",
         table="results/summary.parquet",
@@ -198,12 +199,44 @@ rule report_pages:
         "../scripts/report_pages.py"
 
 
+OF_VOTES = [
+    "results/votes/preference.png",
+    "results/votes/cells.csv",
+] * bool(run.votes)
+
+
+rule votes:
+    input:
+        table="results/summary.parquet",
+        votes=run.votes,
+    output:
+        plot=report(
+            "results/votes/preference.png",
+            caption="../report/plot_votes.rst",
+            category="Plots",
+            labels={"content": "all", "style": "all", "shows": "votes"},
+        ),
+        drawing="results/votes/preference.svg",
+        cells="results/votes/cells.csv",
+        variants="results/votes/variants.csv",
+        agreement="results/votes/agreement.csv",
+    log:
+        "results/logs/votes.log",
+    conda:
+        "../envs/nst.yaml"
+    message:
+        "Count the votes"
+    script:
+        "../scripts/votes.py"
+
+
 rule confirm:
     input:
         grid_files(),
         plot_files(),
         "results/gallery/index.html",
         SUMMARIES,
+        OF_VOTES,
         table="results/summary.parquet",
     output:
         touch("results/complete"),

@@ -69,7 +69,7 @@ function differing(chosen) {
 function showTray() {
   const chosen = state.with.map((key) => byKey.get(key));
   const tray = byId("tray");
-  tray.hidden = !chosen.length || get("view") === "compare";
+  tray.hidden = !chosen.length || ["compare", "vote"].includes(get("view"));
   const inTray = tray.contains(document.activeElement);
   tray.replaceChildren(
     el("div", { class: "tray-cells" }, chosen.map((cell) => el("button", {

@@ -1,6 +1,6 @@
 // ---------------------------------------------------------------- the page as a whole
 
-const BUILD = { matrix: matrixView, all: allView, starred: starredView, compare: compareView };
+const BUILD = { matrix: matrixView, all: allView, starred: starredView, compare: compareView, vote: voteView };
 
 function showView() {
   const view = get("view");
@@ -17,7 +17,7 @@ function signature(of) {
   const view = of.view ?? DEFAULTS.view;
   if (view === "matrix") return JSON.stringify([view, of.content, of.style]);
   if (view === "compare") return JSON.stringify([view, of.with]);
-  if (view === "starred") return view;
+  if (view === "starred" || view === "vote") return view;
   const { cell, with: chosen, content, style, ...rest } = of;
   return JSON.stringify([view, rest]);
 }

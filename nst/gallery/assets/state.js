@@ -2,7 +2,7 @@
 // What is shown is a few named texts and the cells chosen for comparison, all of it in the hash:
 // a link says everything, and back undoes.
 
-const VIEWS = ["matrix", "all", "starred", "compare"];
+const VIEWS = ["matrix", "all", "starred", "compare", "vote"];
 const MOST = 4; // cells side by side
 const DEFAULTS = { view: "matrix", content: cells[0].content, style: cells[0].style };
 const TEXTS = /^(view|content|style|cell|q|sort|reverse|only\.\w+|(min|max)\.\w+)$/;

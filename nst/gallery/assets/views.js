@@ -1,6 +1,6 @@
 // ---------------------------------------------------------------- tabs
 
-const TITLES = { matrix: "Matrix", all: "All cells", starred: "Starred", compare: "Compare" };
+const TITLES = { matrix: "Matrix", all: "All cells", starred: "Starred", compare: "Compare", vote: "Vote" };
 
 function showTabs() {
   const counts = { starred: starred().length, compare: state.with.length, all: cells.length };

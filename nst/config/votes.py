@@ -1,0 +1,77 @@
+"""The files of votes that the gallery saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from nst.config.documents import read_document
+from nst.errors import ConfigError
+
+FORMAT = "nst-votes-1"
+SCORES: Mapping[str, float] = MappingProxyType({"left": 1.0, "right": 0.0, "neither": 0.5})
+
+
+class Vote(NamedTuple):
+    """A voter's answer on two cells of a pair, by their fingerprints.
+
+    ``score`` is 1 for the left one, 0 for the right one, and 0.5 for neither.
+    """
+
+    voter: str
+    content: str
+    style: str
+    left: str
+    right: str
+    score: float
+
+
+def read_ballots(paths: Iterable[Path]) -> list[Vote]:
+    """Return the votes of all files.
+
+    Raises:
+        ConfigError: a file cannot be read or holds no votes, or a voter is in two of them.
+    """
+    votes: list[Vote] = []
+    files: dict[str, Path] = {}
+    for path in paths:
+        voter, found = _read(path)
+        if voter in files:
+            raise ConfigError(
+                f"votes: {voter!r} is the voter of {files[voter]} and of {path}; give each voter "
+                "one file and a name of their own"
+            )
+        files[voter] = path
+        votes += found
+    return votes
+
+
+def _read(path: Path) -> tuple[str, list[Vote]]:
+    """Return a file's voter and votes."""
+    saved = read_document(path)
+    try:
+        if saved["format"] != FORMAT:
+            raise ValueError(f"format must be {FORMAT}; got {saved['format']!r}")
+        voter = str(saved["voter"])
+        votes = [
+            Vote(
+                voter,
+                str(vote["content"]),
+                str(vote["style"]),
+                str(vote["left"]["fingerprint"]),
+                str(vote["right"]["fingerprint"]),
+                SCORES[vote["chosen"]],
+            )
+            for vote in saved["votes"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else str(error)
+        raise ConfigError(
+            f"votes: {path} must be a file of votes that the gallery saved; {reason}. "
+            "Save it again, or leave it out."
+        ) from error
+    if not votes:
+        raise ConfigError(f"votes: {path} has no votes; leave it out")
+    return voter, votes

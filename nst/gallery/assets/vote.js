@@ -1,0 +1,174 @@
+// ---------------------------------------------------------------- which do you prefer?
+// Two cells of one pair side by side, without their names. Asked next are the two of which the
+// answer says most: their strengths (Bradley and Terry 1952) are close, and little known.
+
+const VOTES = "nst-gallery-votes";
+const VOTER = "nst-gallery-voter";
+const SIDES = ["left", "right"];
+const MOST_WEIGHED = 100; // cells of a pair
+const byFingerprint = new Map(cells.map((cell) => [cell.fingerprint, cell]));
+const votable = [...grouped(cells.filter((cell) => !cell.failed && cell.fingerprint), pairOf).values()]
+  .filter((group) => group.length > 1);
+let votes = readVotes(recall(VOTES));
+let asked = null;
+
+function readVotes(text) {
+  try {
+    return JSON.parse(text || "[]").filter((one) => SIDES.every((side) => typeof one[side] === "string"));
+  } catch {
+    return []; // not written by this page
+  }
+}
+
+// Of this gallery: the browser keeps those of others, too.
+const votesHere = () => votes.filter((one) => SIDES.every((side) => byFingerprint.has(one[side])));
+
+// How much each answer says of a group: p (1 - p) of the outcome, times the variance of the
+// difference, of which a pair's own Fisher information is the inverse.
+function nextOf(group, given) {
+  const index = new Map(group.map((cell, i) => [cell.fingerprint, i]));
+  const score = group.map(() => group.map(() => 0));
+  for (const { left, right, chosen } of given) {
+    if (!index.has(left) || !index.has(right)) continue;
+    const [i, j] = [index.get(left), index.get(right)];
+    const won = { left: 1, right: 0 }[chosen] ?? 0.5;
+    score[i][j] += won;
+    score[j][i] += 1 - won;
+  }
+  const strength = strengths(score);
+  const chance = (i, j) => strength[i] / (strength[i] + strength[j]);
+  const known = group.map((_, i) => group.reduce((sum, _, j) =>
+    sum + (score[i][j] + score[j][i]) * chance(i, j) * chance(j, i), 0.25));
+  let best = { worth: -1 };
+  for (let i = 1; i < group.length; i += 1) {
+    for (let j = 0; j < i; j += 1) {
+      // Equal ones in any order, and the same two not at once again.
+      const again = given.length && SIDES.every((side) => [i, j].includes(index.get(given.at(-1)[side])));
+      const worth = again ? 0 : chance(i, j) * chance(j, i) * (1 / known[i] + 1 / known[j]) * (1 + Math.random() / 1e3);
+      if (worth > best.worth) best = { worth, two: [group[i], group[j]] };
+    }
+  }
+  return best;
+}
+
+// By the iteration of Hunter (2004); each cell has won and lost once against a strength of 1, so
+// that a cell that only won has a finite one.
+function strengths(score) {
+  let strength = score.map(() => 1);
+  for (let round = 0; round < 60; round += 1) {
+    strength = strength.map((own_, i) => {
+      const won = score[i].reduce((sum, one) => sum + one, 1);
+      const against = score.reduce((sum, row, j) => sum + (score[i][j] + row[i]) / (own_ + strength[j]), 2 / (own_ + 1));
+      return won / against;
+    });
+  }
+  return strength;
+}
+
+// Some of a large group, other ones each time: the work grows with the square of their number.
+function some(group) {
+  if (group.length <= MOST_WEIGHED) return group;
+  return Array.from({ length: MOST_WEIGHED }, (_, i) => {
+    const [from, to] = [i, i + 1].map((one) => Math.floor(one * group.length / MOST_WEIGHED));
+    return group[from + Math.floor(Math.random() * (to - from))];
+  });
+}
+
+function ask() {
+  const given = votesHere();
+  const best = votable.map((group) => nextOf(some(group), given)).reduce((one, other) => (other.worth > one.worth ? other : one));
+  asked = Math.random() < 0.5 ? best.two : [...best.two].reverse();
+}
+
+function voteView() {
+  if (!votable.length) {
+    return [el("h2", {}, "Vote"), el("p", { class: "empty" }, "There is nothing to vote on: no pair has two finished cells.")];
+  }
+  if (!asked) ask();
+  const voter = el("input", { type: "text", id: "voter", maxlength: "80", autocomplete: "off", spellcheck: "false", value: recall(VOTER) || "", oninput: (event) => keep(VOTER, event.target.value) });
+  return [
+    el("div", { class: "view-head" }, el("h2", {}, "Which do you prefer?")),
+    el("div", { id: "ballot" }, ballot()),
+    el("div", { class: "voter" }, el("label", { class: "field" }, el("span", {}, "Your name"), voter),
+      exportButton("Save the votes as JSON", saveVotes)),
+    el("p", { class: "hint" }, "The keys ←, → and ↓ vote left, right and neither; Backspace takes the last vote back. The pictures have no names, so that you judge what you see."),
+  ];
+}
+
+function ballot() {
+  const [content, style] = [contents.get(asked[0].content), styles.get(asked[0].style)];
+  const given = votesHere().length;
+  return [
+    el("div", { class: "models" }, model("Content", content), model("Style", style)),
+    el("div", { class: "two" }, asked.map((cell, i) => el("button", {
+      type: "button", class: "candidate", "data-vote": SIDES[i], "aria-label": `Vote for the ${SIDES[i]} picture`, onclick: () => vote(SIDES[i]),
+    }, el("img", { src: cell.preview, alt: `The ${SIDES[i]} picture`, width: cell.width, height: cell.height })))),
+    el("div", { class: "answers" },
+      answer("left", "← Left"), answer("neither", "↓ Neither"), answer("right", "Right →")),
+    el("p", { class: "outcome" }, el("span", { id: "votes-given" }, plural(given, "vote")),
+      el("button", { type: "button", class: "quiet", "data-vote": "undo", disabled: !given, onclick: takeBack }, "Take the last vote back")),
+  ];
+}
+
+function model(label, subject) {
+  return el("figure", {}, subject.preview ? el("img", { src: subject.preview, alt: `The ${label.toLowerCase()}: ${subject.title}` }) : null,
+    el("figcaption", {}, `${label}: `, own(subject.title)));
+}
+
+function answer(chosen, text) {
+  return el("button", { type: "button", class: "quiet", "data-vote": chosen === "neither" ? chosen : null, "data-answer": chosen, onclick: () => vote(chosen) }, text);
+}
+
+function vote(chosen) {
+  const [left, right] = asked.map((cell) => cell.fingerprint);
+  setVotes([...votes, { left, right, chosen }], chosen === "neither" ? "Neither" : `The ${chosen} one`);
+  ask();
+  showBallot();
+}
+
+function takeBack() {
+  const last = votesHere().at(-1);
+  if (!last) return;
+  asked = SIDES.map((side) => byFingerprint.get(last[side]));
+  setVotes(votes.filter((one) => one !== last), "Vote taken back");
+  showBallot();
+}
+
+function setVotes(changed, said) {
+  votes = changed;
+  keep(VOTES, JSON.stringify(votes));
+  if (kept) announce(`${said}. ${plural(votesHere().length, "vote")}`);
+  else warn("This browser keeps nothing for pages opened from disk: votes last until the page is closed. Save them to keep them.");
+}
+
+function showBallot() {
+  const { vote: voted, answer: answered } = document.activeElement?.dataset ?? {};
+  byId("ballot").replaceChildren(...ballot());
+  const name = answered ? `[data-answer="${answered}"]` : voted && `[data-vote="${voted}"]`;
+  if (name) byId("ballot").querySelector(name)?.focus();
+}
+
+function saveVotes() {
+  const voter = byId("voter").value.trim();
+  if (!voter) {
+    warn("Write your name, or any other, beside the button: it tells your votes from others'.");
+    byId("voter").focus();
+    return;
+  }
+  const named = (cell) => ({ layers: cell.layers, ratio: cell.ratio, fingerprint: cell.fingerprint });
+  const given = votesHere().map(({ left, right, chosen }) => {
+    const [one, other] = [byFingerprint.get(left), byFingerprint.get(right)];
+    return { content: one.content, style: one.style, left: named(one), right: named(other), chosen };
+  });
+  const file = plain(voter).replace(/[^\p{Letter}\p{Number}]+/gu, "-").replace(/^-+|-+$/g, "") || "voter";
+  download(`votes-${file}.json`, "application/json", `${JSON.stringify({ format: "nst-votes-1", voter, votes: given }, null, 1)}\n`);
+}
+
+const VOTED_BY = { ArrowLeft: () => vote("left"), ArrowRight: () => vote("right"), ArrowDown: () => vote("neither"), Backspace: takeBack };
+
+document.addEventListener("keydown", (event) => {
+  if (get("view") !== "vote" || !votable.length || byId("full").open || event.target.matches("input, select, textarea")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || !VOTED_BY[event.key]) return;
+  event.preventDefault();
+  VOTED_BY[event.key]();
+});

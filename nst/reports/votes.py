@@ -1,0 +1,219 @@
+"""What people prefer: their votes on two cells of one pair, and what follows from these.
+
+Strengths are those of Bradley and Terry (1952): of two cells, the first is preferred with the
+probability 1 / (1 + exp(θ₂ - θ₁)). "Neither" counts as half a vote for each.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nst.config.votes import Vote, read_ballots
+from nst.errors import UserError
+from nst.reports.ranking import PAIR
+from nst.system.files import write_atomically
+
+logger = logging.getLogger(__name__)
+
+MEASURES: Mapping[str, int] = {
+    "content_distance": -1,
+    "style_distance": -1,
+    "colour_distance": -1,
+    "relative_content": -1,
+    "relative_style": -1,
+    "ssim": 1,
+    "rank": -1,
+}
+"""The measures that votes are compared with: 1 where higher is better, -1 where lower is."""
+SPREAD = 2.0  # prior standard deviation of a strength θ: most cells win 12 to 88 % of their votes
+DRAWS = 2000
+LEVEL = 95  # % of the draws that an interval contains
+SMALLEST_STEP = 1e-10
+
+
+def read_votes(paths: Iterable[Path]) -> pd.DataFrame:
+    """Return the votes of the files that the gallery saves, a row for each ``Vote``.
+
+    Raises:
+        ConfigError: as ``nst.config.votes.read_ballots``.
+    """
+    votes = pd.DataFrame(read_ballots(paths), columns=list(Vote._fields))
+    return votes.astype({"score": float})
+
+
+def bradley_terry(
+    scores: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the strengths θ of n items and their covariance, about their mean.
+
+    ``scores`` has in row i and column j how often i was preferred to j. The maximum of the
+    posterior under a normal prior of standard deviation ``SPREAD``, by Newton's method, and the
+    inverse of its Hessian (Laplace). With the prior, an item that won every vote has a finite θ.
+    """
+    number = len(scores)
+    votes = scores + scores.T
+    strengths = np.zeros(number)
+    step = np.full(number, np.inf)
+    while np.abs(step).max() > SMALLEST_STEP:
+        chances = _chances(strengths)
+        gradient = (scores - votes * chances).sum(1) - strengths / SPREAD**2
+        information = votes * chances * chances.T
+        hessian = np.diag(information.sum(1) + 1 / SPREAD**2) - information
+        step = np.clip(np.linalg.solve(hessian, gradient), -1, 1)
+        strengths = strengths + step
+    centred = np.eye(number) - 1 / number
+    return centred @ strengths, centred @ np.linalg.inv(hessian) @ centred
+
+
+def preferences(scores: NDArray[np.float64]) -> pd.DataFrame:
+    """Return how often each of n items would be preferred to another one, in [0, 1].
+
+    ``preference`` is the mean over the other items, ``low`` and ``high`` are the interval that has
+    ``LEVEL`` % of the draws from the posterior, and ``votes`` is the number of the item's votes.
+    """
+    strengths, covariance = bradley_terry(scores)
+    drawn = np.random.default_rng(0).multivariate_normal(
+        strengths, covariance, DRAWS, method="eigh"
+    )
+    outside = (100 - LEVEL) / 2
+    low, high = np.percentile([_means(one) for one in drawn], [outside, 100 - outside], axis=0)
+    votes = (scores + scores.T).sum(1)
+    return pd.DataFrame(
+        {"preference": _means(strengths), "low": low, "high": high, "votes": votes.astype(int)}
+    )
+
+
+def _chances(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability that the item of a row is preferred to that of a column."""
+    chances: NDArray[np.float64] = 1 / (1 + np.exp(strengths[None] - strengths[:, None]))
+    return chances
+
+
+def _means(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each item's mean probability of being preferred to another."""
+    others = len(strengths) - 1
+    means: NDArray[np.float64] = (_chances(strengths).sum(1) - 0.5) / others
+    return means
+
+
+def matched_votes(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
+    """Return the votes on two finished cells of one pair of ``table``, with their rows' numbers.
+
+    ``left`` and ``right`` are then positions in the table. Other votes, such as those on pictures
+    that the run no longer has, are counted in a warning.
+
+    Raises:
+        UserError: there is no such vote.
+    """
+    finished = table["status"] == "finished"
+    rows = {one: row for row, one in enumerate(table["fingerprint"]) if finished.iloc[row]}
+    found: pd.DataFrame = votes.assign(left=votes["left"].map(rows), right=votes["right"].map(rows))
+    found = found.dropna(subset=["left", "right"]).astype({"left": int, "right": int})
+    names = table[list(PAIR)].to_numpy()
+    same = (names[found["left"]] == names[found["right"]]).all(1) & (
+        found["left"] != found["right"]
+    )
+    found = found[same].reset_index(drop=True)
+    if not len(found):
+        raise UserError(
+            "None of the votes is on two cells of one pair of this run. Vote in its own gallery."
+        )
+    if lost := len(votes) - len(found):
+        logger.warning(
+            "%d of %d votes are not on two cells of one pair of this run, and do not count",
+            *(lost, len(votes)),
+        )
+    return found
+
+
+def prefer_cells(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
+    """Return the preference of each cell within its pair, in the order of ``table``.
+
+    The columns are those of ``preferences``. They are missing for a cell without votes. ``votes``
+    are those of ``matched_votes``.
+    """
+    columns = ["preference", "low", "high", "votes"]
+    found = pd.DataFrame(np.nan, index=range(len(table)), columns=columns)
+    found["votes"] = 0
+    of_pair = table.groupby(list(PAIR), sort=False).ngroup().to_numpy()
+    for pair in sorted(set(of_pair[votes["left"]])):
+        rows = np.flatnonzero(of_pair == pair).tolist()
+        fitted = preferences(_scores(votes, rows)).set_index(pd.Index(rows))
+        found.loc[rows] = fitted.where(fitted["votes"] > 0)
+    counted: pd.DataFrame = found.fillna({"votes": 0}).astype({"votes": int})
+    return counted
+
+
+def prefer_variants(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
+    """Return the preference of each layer weighting or recipe and ratio, over all pairs.
+
+    The columns are ``layers``, ``ratio`` and those of ``preferences``; variants without votes are
+    left out. ``votes`` are those of ``matched_votes``.
+    """
+    names = table[["layers", "ratio"]]
+    number = names.groupby(["layers", "ratio"], sort=False).ngroup().to_numpy()
+    variants = names.drop_duplicates().reset_index(drop=True)
+    of_variant = votes.assign(left=number[votes["left"]], right=number[votes["right"]])
+    fitted = preferences(_scores(of_variant, range(len(variants))))
+    both: pd.DataFrame = pd.concat([variants, fitted], axis=1)
+    chosen: pd.DataFrame = both[both["votes"] > 0]
+    return chosen.reset_index(drop=True)
+
+
+def with_preference(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
+    """Return the summary table with a column ``preference`` before that of the time.
+
+    Raises:
+        UserError: none of the votes is on cells of the table.
+    """
+    preference = prefer_cells(table, matched_votes(table, votes))["preference"]
+    changed = table.copy()
+    changed.insert(list(table.columns).index("seconds"), "preference", preference)
+    return changed
+
+
+def _scores(votes: pd.DataFrame, items: Sequence[int]) -> NDArray[np.float64]:
+    """Count how often each of the items was preferred to each other one."""
+    place = {item: number for number, item in enumerate(items)}
+    scores = np.zeros((len(place), len(place)))
+    for left, right, score in votes[["left", "right", "score"]].itertuples(index=False):
+        if left in place and right in place:
+            scores[place[left], place[right]] += score
+            scores[place[right], place[left]] += 1 - score
+    return scores
+
+
+def agreement(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
+    """Return how far each of ``MEASURES`` orders cells as the votes do.
+
+    ``tau`` is Kendall's τ over the pairs of cells that were voted on: the share of votes that
+    prefer the cell that is better by the measure, less the share of those that prefer the other.
+    ``low`` and ``high`` are its bootstrap interval over votes. Votes for neither, and on cells that
+    are equal by the measure, do not count. ``votes`` are those of ``matched_votes``.
+    """
+    rows = []
+    random = np.random.default_rng(0)
+    for name, sign in MEASURES.items():
+        values = table[name].astype(float).to_numpy()
+        difference = sign * (values[votes["left"]] - values[votes["right"]])
+        signs = np.sign(difference) * np.sign(votes["score"].to_numpy() - 0.5)
+        signs = signs[np.isfinite(signs) & (signs != 0)]
+        low = high = tau = np.nan
+        if len(signs):
+            drawn = random.integers(len(signs), size=(DRAWS, len(signs)))
+            outside = (100 - LEVEL) / 2
+            low, high = np.percentile(signs[drawn].mean(1), [outside, 100 - outside])
+            tau = signs.mean()
+        rows.append((name, tau, low, high, len(signs)))
+    return pd.DataFrame(rows, columns=["measure", "tau", "low", "high", "votes"])
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, whole or not at all."""
+    write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())

@@ -1,0 +1,261 @@
+"""Votes: their files, the preferences that follow from them, and their agreement with measures."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import minimize
+from scipy.stats import norm
+
+from nst.config.catalogue import read_catalogue
+from nst.config.run import read_run
+from nst.errors import ConfigError, UserError
+from nst.reports.plots import plot_votes, save_plot
+from nst.reports.votes import (
+    MEASURES,
+    SPREAD,
+    agreement,
+    bradley_terry,
+    matched_votes,
+    prefer_cells,
+    prefer_variants,
+    preferences,
+    read_votes,
+    with_preference,
+)
+
+RATIOS = ("1e0", "1e-1", "1e-2")
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    """Two pairs of six cells, of two layer weightings and three ratios; one cell failed."""
+    names = itertools.product(("cat", "dog"), ("wave",), ("all", "fine"), RATIOS)
+    rows = pd.DataFrame(names, columns=["content", "style", "layers", "ratio"])
+    rows["fingerprint"] = rows.agg("-".join, axis=1)
+    rows["status"] = ["failed", *["finished"] * (len(rows) - 1)]
+    rows["alpha"], rows["beta"] = 1.0, [1 / float(one) for one in rows["ratio"]]
+    rows["seconds"] = 1.0
+    for number, name in enumerate(MEASURES):
+        rows[name] = np.random.default_rng(number).random(len(rows))
+    return rows
+
+
+def cast(table: pd.DataFrame, *given: tuple[int, int, float]) -> pd.DataFrame:
+    """Votes by the rows of the two cells, and the left one's score."""
+    rows = [
+        ("ann", *table.loc[left, ["content", "style"]], *table["fingerprint"][[left, right]], score)
+        for left, right, score in given
+    ]
+    columns = ["voter", "content", "style", "left", "right", "score"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def ballot(folder: Path, name: str = "ann.json", **changes: Any) -> Path:
+    side = {"layers": "all", "ratio": "1e0", "fingerprint": "a"}
+    other = side | {"fingerprint": "b"}
+    vote = {"content": "cat", "style": "wave", "left": side, "right": other, "chosen": "left"}
+    saved = {"format": "nst-votes-1", "voter": "Ann", "votes": [vote]} | changes
+    path = folder / name
+    path.write_text(json.dumps(saved), encoding="utf-8")
+    return path
+
+
+def refusal(paths: list[Path]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_votes(paths)
+    message = str(caught.value)
+    assert message.splitlines() == [message]
+    return message
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_votes_are_read_from_the_voters_files(tmp_path):
+    votes = read_votes([ballot(tmp_path), ballot(tmp_path, "bob.json", voter="Bob")])
+    assert votes.to_dict("list") == {
+        "voter": ["Ann", "Bob"],
+        "content": ["cat"] * 2,
+        "style": ["wave"] * 2,
+        "left": ["a"] * 2,
+        "right": ["b"] * 2,
+        "score": [1.0] * 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"format": "nst-votes-9"}, "format must be nst-votes-1; got 'nst-votes-9'"),
+        ({"votes": [{"content": "cat"}]}, "'style' is missing or unknown"),
+        ({"votes": [{"content": "c", "style": "s", "left": 1}]}, "must be a file of votes"),
+        ({"votes": 3}, "must be a file of votes that the gallery saved"),
+        ({"votes": []}, "has no votes; leave it out"),
+    ],
+)
+def test_a_file_that_holds_no_votes_is_refused_in_one_line(tmp_path, changes, reason):
+    path = ballot(tmp_path, **changes)
+    message = refusal([path])
+    assert reason in message
+    assert str(path) in message
+
+
+def test_an_answer_that_is_none_is_refused(tmp_path):
+    path = ballot(tmp_path)
+    path.write_text(path.read_text().replace('"left"}]', '"both"}]'))
+    assert "'both' is missing or unknown" in refusal([path])
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "{", "3", "\x00"])
+def test_another_file_is_refused_in_one_line(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    assert str(path) in refusal([path])
+
+
+def test_a_voter_has_one_file(tmp_path):
+    message = refusal([ballot(tmp_path, "1.json"), ballot(tmp_path, "2.json")])
+    assert "'Ann' is the voter of" in message
+
+
+def test_a_configuration_names_the_files_of_votes(tmp_path):
+    keys = {"contents": ["chelsea"], "styles": ["starry_night_study"], "ratios": [1]}
+    path = str(ballot(tmp_path))
+    assert read_run({**keys, "votes": [path]}, read_catalogue()).votes == [path]
+    with pytest.raises(ConfigError, match=r"votes: .*none\.json"):
+        read_run({**keys, "votes": [str(tmp_path / "none.json")]}, read_catalogue())
+    Path(path).write_text("[]")
+    with pytest.raises(ConfigError, match="must be a file of votes"):
+        read_run({**keys, "votes": [path]}, read_catalogue())
+
+
+# ---------------------------------------------------------------- strengths
+
+
+def test_strengths_are_the_maximum_of_the_posterior():
+    scores = np.random.default_rng(0).integers(0, 9, (5, 5)).astype(float) / 2
+    np.fill_diagonal(scores, 0)
+
+    def minus_log_posterior(strengths):
+        difference = strengths[:, None] - strengths[None]
+        return (scores * np.logaddexp(0, -difference)).sum() - norm.logpdf(
+            strengths, scale=SPREAD
+        ).sum()
+
+    expected = minimize(minus_log_posterior, np.zeros(5), tol=1e-12).x
+    found, covariance = bradley_terry(scores)
+    np.testing.assert_allclose(found, expected - expected.mean(), atol=1e-5)
+    hessian = np.array(
+        [[_second(minus_log_posterior, expected, i, j) for j in range(5)] for i in range(5)]
+    )
+    centred = np.eye(5) - 1 / 5
+    np.testing.assert_allclose(
+        covariance, centred @ np.linalg.inv(hessian) @ centred, rtol=1e-3, atol=1e-5
+    )
+
+
+def _second(function, at, i, j, step=1e-3):
+    unit = step * np.eye(len(at))
+    corners = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
+    return sum(
+        one * other * function(at + one * unit[i] + other * unit[j]) for one, other in corners
+    ) / (4 * step**2)
+
+
+def test_one_that_won_every_vote_has_a_finite_strength_and_a_wide_interval():
+    few, many = (preferences(np.array([[0.0, number], [0.0, 0.0]])) for number in (2, 200))
+    assert 0.5 < few["preference"][0] < many["preference"][0] < 1
+    assert few["high"][0] - few["low"][0] > 3 * (many["high"][0] - many["low"][0])
+    assert few["preference"].sum() == pytest.approx(1)
+
+
+def test_preferences_of_votes_for_neither_are_even():
+    scores = np.full((3, 3), 2.0)
+    np.fill_diagonal(scores, 0)
+    found = preferences(scores)
+    np.testing.assert_allclose(found["preference"], 0.5)
+    assert list(found["votes"]) == [8] * 3
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_a_cell_is_preferred_within_its_pair(table):
+    votes = matched_votes(table, cast(table, (1, 2, 1), (1, 2, 1), (7, 8, 0)))
+    found = prefer_cells(table, votes)
+    assert found["preference"][1] > 0.5 > found["preference"][2]
+    assert found["preference"][8] > 0.5 > found["preference"][7]
+    assert list(found.index[found["votes"] > 0]) == [1, 2, 7, 8]
+    assert found["preference"].notna().sum() == 4
+    assert found.loc[0].isna().sum() == 3
+
+
+def test_the_summary_has_the_preference_before_the_time(table):
+    found = with_preference(table, cast(table, (1, 2, 1)))
+    assert list(found.columns) == [
+        *table.columns[: list(table.columns).index("seconds")],
+        "preference",
+        *table.columns[list(table.columns).index("seconds") :],
+    ]
+    assert "preference" not in table
+
+
+def test_variants_are_preferred_over_all_pairs(table):
+    given = [(4, 3, 1), (10, 9, 1), (4, 5, 1), (10, 11, 0.5)]
+    found = prefer_variants(table, matched_votes(table, cast(table, *given)))
+    assert list(found["layers"]) == ["fine"] * 3
+    assert list(found["ratio"]) == list(RATIOS)
+    assert list(found["votes"]) == [2, 4, 2]
+    assert found["preference"].idxmax() == 1
+
+
+def test_votes_on_other_pictures_do_not_count_and_are_reported(table, caplog):
+    votes = cast(table, (1, 2, 1), (3, 4, 1), (1, 7, 1), (5, 5, 1), (0, 1, 1))
+    votes.loc[1, "left"] = "of another run"
+    with caplog.at_level(logging.WARNING):
+        found = matched_votes(table, votes)
+    assert found[["left", "right"]].to_numpy().tolist() == [[1, 2]]
+    assert "4 of 5 votes" in caplog.text
+
+
+def test_votes_of_another_run_are_an_error(table):
+    with pytest.raises(UserError, match="None of the votes"):
+        with_preference(table, cast(table, (1, 7, 1)))
+
+
+def test_agreement_is_kendalls_tau_over_the_votes(table):
+    table["ssim"] = np.arange(len(table)) / 10.0
+    table["style_distance"] = np.arange(len(table)) / 10.0
+    table["colour_distance"] = 0.5
+    given = [(1, 2, 0), (3, 2, 1), (4, 1, 1), (1, 5, 1), (2, 3, 0.5)]
+    found = agreement(table, matched_votes(table, cast(table, *given))).set_index("measure")
+    assert found.loc["ssim", "tau"] == pytest.approx((3 - 1) / 4)
+    assert found.loc["style_distance", "tau"] == pytest.approx((1 - 3) / 4)
+    assert found.loc["ssim", "votes"] == 4
+    assert found.loc["ssim", "low"] < found.loc["ssim", "tau"] < found.loc["ssim", "high"]
+    assert found.loc["colour_distance", "votes"] == 0
+    assert np.isnan(found.loc["colour_distance", "tau"])
+
+
+@pytest.mark.parametrize("one_ratio", [False, True])
+def test_the_plot_shows_every_variant_and_measure(table, tmp_path, one_ratio):
+    if one_ratio:
+        table["layers"] = table["layers"] + table["ratio"]
+    votes = matched_votes(table, cast(table, (1, 2, 1), (3, 4, 0), (7, 11, 1)))
+    variants, agreed = prefer_variants(table, votes), agreement(table, votes)
+    figure = plot_votes(table, variants, agreed)
+    left, right = figure.axes
+    shown = [text.get_text() for text in left.get_xticklabels()]
+    assert len(shown) == (6 if one_ratio else 3)
+    assert sum(len(one.lines[0].get_xdata()) for one in left.containers) == len(variants)
+    assert len(right.get_yticklabels()) == (agreed["votes"] > 0).sum()
+    save_plot(figure, tmp_path / "votes.png")
+    assert (tmp_path / "votes.png").stat().st_size > 5000
