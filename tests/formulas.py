@@ -262,6 +262,58 @@ def crowsonkb(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -
     return Terms(0.015 * scaled(g["relu4_2"] - c["relu4_2"]), total, variation)
 
 
+BLOCKS = [f"relu{name}" for name in NAMES if int(name[0]) <= 4]
+SPLIT = [f"relu{name}" for name in ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3")]
+SPLIT += [f"relu{name}" for name in ("4_1", "4_2", "4_3")]
+
+
+def unit(rows: Tensor) -> Tensor:
+    return rows / rows.pow(2).sum(1, keepdim=True).clamp(min=1e-8).sqrt()
+
+
+def columns(vgg: Weights, rgb: Tensor) -> Tensor:
+    """Hypercolumns as rows: every ReLU of four blocks over its C, at a quarter of the size."""
+    size = [side // 4 for side in rgb.shape[-2:]]
+    found = features(vgg, imagenet(rgb), functional.max_pool2d)
+    resized = [
+        functional.interpolate(
+            found[name] / found[name].shape[1], size, mode="bilinear", align_corners=True
+        )
+        for name in BLOCKS
+    ]
+    return torch.cat(resized, 1)[0].flatten(1).T
+
+
+def turned(rgb: Tensor) -> list[Tensor]:
+    """At 0°, 90°, 180° and 270°."""
+    return [torch.rot90(rgb, turns, (2, 3)) for turns in range(4)]
+
+
+def nnst(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """1 - cos to the content's hypercolumns, each replaced by the nearest of the turned style's
+    + the mean over ten layers of 1 - cos to the nearest of a quarter of each turned style's
+    features, and (Δ mean)² over the variance.
+    """
+    wanted = torch.cat([columns(vgg, one) for one in turned(style)])
+    given = columns(vgg, content)
+    nearest = (unit(given - given.mean(0)) @ unit(wanted - wanted.mean(0)).T).argmax(1)
+    error = 1 - (unit(columns(vgg, generated)) * unit(wanted[nearest])).sum(1).mean()
+    g = features(vgg, imagenet(generated), functional.max_pool2d)
+    styles = [features(vgg, imagenet(one), functional.max_pool2d) for one in turned(style)]
+    total = torch.zeros(())
+    for layer in SPLIT:
+        one = g[layer][0].flatten(1).T
+        others = [s[layer][0].flatten(1).T for s in styles]
+        rows = [unit(other - other.mean(0)) for other in others]
+        order = torch.randperm(len(rows[0]), generator=torch.Generator().manual_seed(2021))
+        rows = [row[order[: round(len(row) / 4)]] for row in rows]
+        distance = 1 - (unit(one - one.mean(0)) @ torch.cat(rows).T).amax(1).mean()
+        mean = sum(other.mean(0) for other in others) / 4
+        variance = sum(other.var(0, correction=0).mean() for other in others) / 4
+        total = total + (distance + (one.mean(0) - mean).pow(2).mean() / variance) / 10
+    return Terms(error, total)
+
+
 def relative_gram(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """mean (ΔF)² / var F_c + 10 · the average over layers of mean (ΔG)² / mean G_s², G = FFᵀ/HW."""
     g, c, s = (
@@ -351,6 +403,7 @@ FORMULAS: Mapping[str, Formula] = {
     "coursera": coursera,
     "jcjohnson": jcjohnson,
     "crowsonkb": crowsonkb,
+    "nnst": nnst,
     "relative": relative,
     "relative_gram": relative_gram,
 }

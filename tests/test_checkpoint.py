@@ -46,6 +46,11 @@ RECIPES: dict[str, dict] = {
         **{"iterations": 4, "coarse_stages": [[32, 4], [36, 3]], "image_size": 40},
         **{"precision": "bfloat16"},  # what `auto` takes on many machines
     },
+    "matched and finished": {
+        **{"iterations": 3, "coarse_stages": [[32, 4]], "finish": 4, "image_size": 40},
+        **{"content_target": "matched", "content_loss": "cosine", "style_rotations": True},
+        **{"optimiser": "adam", "parametrisation": "pyramid", "snapshots": [0, 3]},
+    },
 }
 
 

@@ -43,6 +43,7 @@ def test_every_key_arrives_in_the_run():
     assert list(run.ratios) == ["1e0", "1e-2", "2.5e-1"]
     given = {name: config()[name] for name in Settings.shared_names()}
     doubled = {"iterations": 50, "coarse_stages": [[64, 20]], "snapshots": [0, 40]}
+    doubled |= {"finish": 8}
     doubled |= {"averaging": 0.5**0.5}  # reaches as far back in terms of the whole
     weights = {"content_layers": WEIGHTS["content"], "style_layers": WEIGHTS["style"]}
     assert run.settings == Settings.from_mapping(

@@ -29,7 +29,7 @@ from nst.method import distributions, spectrum
 from nst.method import optimise as optimise_module
 from nst.method.objective import Objective, Parts, measure_targets
 from nst.method.optimise import Plan, State, optimise, take_step
-from nst.method.optimisers import Adam, Lbfgs, Optimiser
+from nst.method.optimisers import Adam, Lbfgs, Optimiser, Pyramid
 from nst.method.regions import Region
 from nst.network import kernels
 from nst.network.extractor import Extractor
@@ -151,6 +151,7 @@ REPLAYED = {
     "nearest in a region": (NEAREST, Lbfgs, LEFT),
     "adam": (RECIPES["published"], Adam, None),
     "keras_adam": (RECIPES["published"], lambda: Adam(keras=True), None),
+    "pyramid": (RECIPES["published"], lambda: Pyramid(Adam()), None),
 }
 WAITS = ("nonzero", "_local_scalar_dense", "lift_fresh", "_to_copy", "unique", "masked_select")
 

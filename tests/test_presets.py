@@ -14,6 +14,7 @@ from formulas import (
     CAFFE_BGR,
     FIRSTS,
     FORMULAS,
+    SPLIT,
     as_extractor,
     features,
     relative_gram,
@@ -56,10 +57,12 @@ SIZES = {
     "tensorflow": (48, 40),
     "jcjohnson": (48, 40),
     "crowsonkb": (48, 40),
+    "nnst": (48, 40),
     "relative": (48, 40),
     "relative_gram": (48, 40),
 }
-OWN_SHAPE = {"gatys_pytorch", "tensorflow", "jcjohnson", "crowsonkb", "relative", "relative_gram"}
+OWN_SHAPE = {"gatys_pytorch", "tensorflow", "jcjohnson", "crowsonkb", "nnst"}
+OWN_SHAPE |= {"relative", "relative_gram"}
 
 
 def picture(seed: int, width: int, height: int) -> Image.Image:
@@ -99,7 +102,9 @@ def test_a_recipe_s_loss_is_that_of_its_published_formula(name, formula, changes
 
     cell = settings_of(name, **changes)
     network = as_extractor(vgg).adapted(cell.pooling, cell.input, None, cell.padding).double()
-    targets = measure_targets(network, content, [Region.whole(style)], [cell])
+    region = Region.whole(style)
+    regions = [region.rotated() if cell.style_rotations else region]
+    targets = measure_targets(network, content, regions, [cell])
     parts = Objective(network, targets, [cell])(generated)
 
     # Measured: 4e-7, from constants that the package rounds to float32.
@@ -413,10 +418,28 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "iterations": 500,
         "ends": (True, "last", 0.99),
     },
+    "nnst": {
+        "alpha, beta": (1.0, 1.0),
+        "content": ("cosine", {"hypercolumn": 1.0}),
+        "content_target, match_content": ("matched", 0.75),
+        "style": ("nearest", dict.fromkeys(SPLIT, 0.1)),
+        "style_rotations": True,
+        "pooling": "max",
+        "input": "native",
+        "size": ("long_side", 512, ((0.125, 200), (0.25, 200), (0.5, 200))),
+        "style_fit": "own",
+        "start": "content",
+        "optimiser": "adam",
+        "parametrisation": "pyramid",
+        "rates": (2e-3, 0.9, 0.999, 1e-8),
+        "iterations": 200,
+        "finish": 200,
+        "ends": (False, "last", 0.0),
+    },
     "relative": {
         "alpha, beta": (1.0, 5.0),
         "content": ("relative", {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1@1+": 1.0}),
-        "content_target": "recoloured",
+        "content_target, match_content": ("recoloured", 0.75),
         "style": ("covariance", {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1@1+": 1.0}),
         "octaves": "auto",
         "variation": ("mean_square", 5.0),
@@ -452,7 +475,8 @@ HELD = {
     **{"alpha": "alpha", "beta": "beta", "tv_loss": "variation", "tv_weight": "variation"},
     **{"content_loss": "content", "content_layers": "content"},
     **{"style_loss": "style", "style_layers": "style"},
-    **{name: name for name in ("content_target", "octaves", "growth")},
+    **{name: name for name in ("content_target", "octaves", "growth", "finish")},
+    **{name: name for name in ("style_rotations", "parametrisation")},
     **{name: name for name in ("pooling", "padding", "input", "style_fit", "start", "start_noise")},
     **{"size": "size", "image_size": "size", "coarse_stages": "size"},
     **{"optimiser": "optimiser", "iterations": "iterations", "clamp": "ends", "keep": "ends"},
@@ -470,9 +494,12 @@ def described(cell: Settings) -> dict[str, Any]:
         "content": (cell.content_loss, dict(cell.content_layers)),
         "style": (cell.style_loss, dict(cell.style_layers)),
         "variation": (cell.tv_loss, cell.tv_weight),
-        "content_target": cell.content_target,
+        "content_target, match_content": (cell.content_target, cell.match_content),
         "octaves": cell.octaves,
         "growth": cell.growth,
+        "finish": cell.finish,
+        "style_rotations": cell.style_rotations,
+        "parametrisation": cell.parametrisation,
         "pooling": cell.pooling,
         "padding": cell.padding,
         "input": cell.input,
@@ -498,7 +525,7 @@ def test_a_preset_says_what_was_published(name):
 def test_a_published_recipe_uses_nothing_that_came_later(name):
     cell = settings_of(name)
     later = (cell.content_target, cell.octaves, cell.growth, cell.padding)
-    assert later == ("content", 1, 0, "native")
+    assert later == ("matched" if name == "nnst" else "content", 1, 0, "native")
     assert cell.tv_weight == 0 or name in {"jcjohnson", "crowsonkb"}
 
 

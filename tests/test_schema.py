@@ -46,12 +46,13 @@ def test_the_choices_are_those_of_the_types():
 def test_every_key_of_the_schema_does_something():
     """A key that the schema allows but nothing reads would be ignored without a word."""
     keys = set(load_schema()["properties"])
-    assert {*config(), "formulations", "vary", "grid", "prints"} == keys, (
+    assert {*config(), "formulations", "vary", "grid", "prints", "votes"} == keys, (
         "the valid configuration has them all"
     )
     plain = read_run(least(), CATALOGUE)
     together: dict[str, dict[str, object]] = {
         "iterations_least": {"iterations_scale": 0.01},
+        "parametrisation": {"optimiser": "adam"},
         "size": {"image_size": 100},
         "coarse_stages": {"image_size": 100},
         "snapshots": {"iterations": 20},

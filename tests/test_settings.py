@@ -36,8 +36,12 @@ def mappings(draw: st.DrawFn) -> dict[str, object]:
         values["image_size"] = [100, 80]
     if values.get("growth"):
         values.pop("coarse_stages", None)
-    if values.get("style_loss") in OF_ALL_POSITIONS:
+    hypercolumns = any("hypercolumn" in layer for name in LAYERS for layer in values.get(name, ()))
+    matched = values.get("content_target") == "matched"
+    if values.get("style_loss") in OF_ALL_POSITIONS or hypercolumns or matched:
         values.pop("tile_size", None)
+    if values.get("optimiser", "lbfgs") == "lbfgs":
+        values.pop("parametrisation", None)
     if values.get("alpha") == values.get("beta") == 0:
         values["alpha"] = 1.0
     return values
@@ -72,6 +76,7 @@ def test_what_is_not_named_has_its_default():
 def test_every_setting_is_checked_and_said():
     """A setting in none of the tables would be taken for layer weights."""
     assert set(NAMES) == {*RANGES, *WHOLE, *CHOICES, *LAYERS, "clamp", "image_size"} | {
+        "style_rotations",
         *("coarse_stages", "octaves", "snapshots"),
     }
     assert list(Settings().to_dict()) == NAMES
@@ -176,8 +181,10 @@ def test_a_count_out_of_range_is_refused_with_the_range(name, low, high):
 @pytest.mark.parametrize(("name", "choices"), CHOICES.items())
 def test_another_choice_is_refused_with_the_choices(name, choices):
     for choice in choices:
-        sides = {"image_size": [64, 48]} if choice == "exact" else {}
-        assert getattr(Settings.from_mapping({name: choice, **sides}), name) == choice
+        others = {"exact": {"image_size": [64, 48]}, "pyramid": {"optimiser": "adam"}}
+        assert getattr(Settings.from_mapping({name: choice, **others.get(choice, {})}), name) == (
+            choice
+        )
     for value in ("another", choices[0].upper(), "", None, 0, True, ["lbfgs"], {}):
         message = refusal(**{name: value})
         assert message == f"{name} must be one of {', '.join(choices)}; got {value!r}"

@@ -20,7 +20,7 @@ from nst.config.memory import (
     remembered_pairs,
     tile_side,
 )
-from nst.config.octaves import split_octave
+from nst.config.octaves import HYPERCOLUMN, split_octave
 from nst.config.settings import Settings
 
 # Multiply-adds count as two, and the gradient to the pixels costs what the features cost.
@@ -33,6 +33,8 @@ BASE = 4000  # MB: Python, torch, the weights: 700 measured on a CPU; CUDA's lib
 PICTURES = 16  # of the result's size, in float32, beside the optimiser's history
 TILES = 2  # at once: one with its margin, and what is left of the one before
 AGAIN = 1.5  # times the operations, in tiles: features are computed twice, and margins
+SEARCH = 4 * 2 * 2048  # operations for each value that is compared with the style's nearest
+MATCHED = 16  # hypercolumns of a picture, with the style's at four angles, held at once
 STYLE_SHARE = 0.5  # of a content's memory per pixel: the style's features are not differentiated
 UNKNOWN_STRETCH = 2.0  # longer over shorter side of a content, where that counts
 
@@ -70,6 +72,9 @@ def allocate_fit(images: int) -> Allocation:
 def _operations(settings: Settings) -> float:
     """Count the floating-point operations of a cell, through all its stages."""
     per_pixel = OPERATIONS * _octaves(settings) * sum(_multiply_adds(_used(settings), settings))
+    if settings.style_loss == "nearest":
+        layers = _layers(_used(settings), settings)
+        per_pixel += SEARCH * sum(width / 4**block for block, width in layers)
     final = _content_pixels(settings, settings.image_size)
     evaluated = sum(
         steps * pixels * (1.0 if tile_side(settings, pixels) is None else AGAIN)
@@ -91,18 +96,20 @@ def _memory(settings: Settings) -> float:
         seen = min(seen, TILES * side**2)
     pictures = PICTURES + 2 * remembered_pairs(pixels)
     features = bytes_per_pixel(_layers(_used(settings), settings))
+    if any(HYPERCOLUMN in layer for layers in settings.compared_layers for layer in layers):
+        features += MATCHED * FLOAT * sum(width for _, width in _hypercolumn(settings)) / 16
     return features * seen + 3 * FLOAT * pictures * pixels
 
 
 def _used(settings: Settings) -> int:
     """Return how many convolutions the deepest of the layers needs."""
     architecture = ARCHITECTURES[settings.extractor]
-    names = [
-        split_octave(layer)[0].replace("relu", "conv")
+    depths = (
+        architecture.depth(split_octave(layer)[0])
         for layers in settings.compared_layers
         for layer in layers
-    ]
-    return 1 + max((architecture.convolutions.index(name) for name in names), default=0)
+    )
+    return max(depths, default=1)
 
 
 def _octaves(settings: Settings) -> float:
@@ -114,6 +121,12 @@ def _octaves(settings: Settings) -> float:
 def _layers(used: int, settings: Settings) -> Sequence[tuple[int, int]]:
     """List block and width of the first ``used`` convolutions."""
     return convolutions(ARCHITECTURES[settings.extractor])[:used]
+
+
+def _hypercolumn(settings: Settings) -> Sequence[tuple[int, int]]:
+    """List block and width of the convolutions of which a hypercolumn has the features."""
+    architecture = ARCHITECTURES[settings.extractor]
+    return _layers(architecture.depth(HYPERCOLUMN), settings)
 
 
 def _multiply_adds(used: int, settings: Settings) -> list[float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from nst.config.octaves import split_octave
+from nst.config.octaves import HYPERCOLUMN, HYPERCOLUMN_BLOCKS, block_of, split_octave
 from nst.errors import ExtractorError
 
 Padding = Literal["zeros", "reflect", "symmetric"]
@@ -41,9 +41,21 @@ class Architecture:
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of all the layers that a loss can use, in order."""
-        return tuple(
+        plain = (
             layer for name in self.convolutions for layer in (name, name.replace("conv", "relu"))
         )
+        return (*plain, HYPERCOLUMN)
+
+    @property
+    def hypercolumn(self) -> tuple[str, ...]:
+        """Names of the layers that make a hypercolumn: every ReLU of the first four blocks."""
+        rectified = (name.replace("conv", "relu") for name in self.convolutions)
+        return tuple(name for name in rectified if block_of(name) <= HYPERCOLUMN_BLOCKS)
+
+    def depth(self, layer: str) -> int:
+        """Return how many convolutions a layer needs."""
+        last = self.hypercolumn[-1] if layer == HYPERCOLUMN else layer
+        return 1 + self.convolutions.index(last.replace("relu", "conv"))
 
     def check(self, layers: Iterable[str], side: int) -> None:
         """Raise an ``ExtractorError`` unless images of this shorter side have all ``layers``."""
@@ -55,7 +67,7 @@ class Architecture:
                     f"{self.name} has no layer {layer!r}; it has {', '.join(known)}"
                 )
             # Reflection at the border needs two pixels, so each block keeps at least two.
-            needed = 2 ** (int(layer[4]) + octave)
+            needed = 2 ** (block_of(layer) + octave)
             if side < needed:
                 raise ExtractorError(
                     f"{name} needs at least {needed} px per side; got {side}. Raise image_size, "

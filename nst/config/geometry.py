@@ -55,4 +55,5 @@ def stages(
         return shortest >= SIDE[0] and max(result) > least
 
     grown = [(size, steps) for size, steps in settings.grown if fits(size)]
-    return [*settings.coarse, *grown, (settings.image_size, settings.iterations)]
+    finish = [(settings.image_size, settings.finish)] if settings.finish else []
+    return [*settings.coarse, *grown, (settings.image_size, settings.iterations), *finish]

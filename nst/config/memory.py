@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from nst.config.architecture import ARCHITECTURES, Architecture
-from nst.config.settings import OF_ALL_POSITIONS, Settings
+from nst.config.settings import Settings
 
 FLOAT = 4  # bytes
 GIB = 2**30
@@ -29,7 +29,7 @@ def tile_side(settings: Settings, pixels: int | float) -> int | None:
     """
     if settings.tile_size != "auto":
         return settings.tile_size if pixels > settings.tile_size**2 else None
-    if settings.style_loss in OF_ALL_POSITIONS:
+    if settings.needs_all_positions:
         return None
     return fitting_side(ARCHITECTURES[settings.extractor], pixels)
 

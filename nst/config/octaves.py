@@ -1,7 +1,8 @@
-"""Octaves: a picture, the same at half its size, at a quarter, and so on, and its layers there.
+"""Layers and octaves: a picture, the same at half its size, at a quarter, and so on.
 
 A layer is compared at all octaves of the run, so that it knows strokes of every size. A layer may
-name one octave, as ``relu3_1@1`` for half the size, or the first of several, as ``relu3_1@1+``.
+name one octave, as ``relu3_1@1`` for half the size, or the first of several, as ``relu3_1@1+``. The
+layer ``hypercolumn`` has the features of many layers at each position.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 MOST = 8
-LAYER = re.compile(rf"(?:conv|relu)[1-5]_[1-4](?:@[0-{MOST - 1}]\+?)?")
+HYPERCOLUMN = "hypercolumn"
+HYPERCOLUMN_BLOCKS = 4
+LAYER = re.compile(rf"(?:(?:conv|relu)[1-5]_[1-4]|{HYPERCOLUMN})(?:@[0-{MOST - 1}]\+?)?")
 POSITIONS = 8  # of the deepest layer, along the longer side at the smallest octave; see ``count``
 
 Size = tuple[int, int]
@@ -47,11 +50,11 @@ def count(
     and a style's layout, which fewer positions would show, stays out of it. No more than there is
     room for, in all the layers that are compared at each of them.
     """
-    deepest = max(_block(layer) for layer in style_layers)
+    deepest = max(block_of(layer) for layer in style_layers)
     positions = max(content) / 2 ** (deepest - 1)
     wanted = 1 + round(math.log2(max(positions / POSITIONS, 1)))
     shortest = min(*content, *style)
-    everywhere = max([deepest, *(_block(name) for name in content_layers if not _is_alone(name))])
+    everywhere = max([deepest, *(block_of(name) for name in content_layers if not _is_alone(name))])
     possible = 1 + math.floor(math.log2(max(shortest / 2**everywhere, 1)))
     return min(wanted, possible, MOST)
 
@@ -78,6 +81,11 @@ def _is_alone(name: str) -> bool:
     return "@" in name and not name.endswith("+")
 
 
-def _block(layer: str) -> int:
-    """Return the block of a layer, from 1 to 5, which says how often its features were halved."""
-    return int(layer[4])
+def block_of(layer: str) -> int:
+    """Return the block of a network, from 1 to 5, that a layer needs."""
+    return HYPERCOLUMN_BLOCKS if layer.startswith(HYPERCOLUMN) else int(layer[4])
+
+
+def halvings_of(layer: str) -> int:
+    """Return how often a layer's features are halved against the picture."""
+    return 2 if layer.startswith(HYPERCOLUMN) else int(layer[4]) - 1

@@ -20,12 +20,22 @@ FOLDER = SHARE / "config" / "presets"
 
 @dataclass(frozen=True)
 class Preset:
-    """A recipe: its name, its title in grids, where it was published, and its settings."""
+    """A recipe: its name, its title in grids, where it was published, and its settings.
+
+    ``year`` is that of the publication, or None if it is unknown.
+    """
 
     name: str
     title: str
     source: str
     settings: Mapping[str, Any]
+    year: int | None = None
+
+    @property
+    def dated(self) -> str:
+        """The title with the year, unless the title names it."""
+        known = self.year is None or str(self.year) in self.title
+        return self.title if known else f"{self.title}, {self.year}"
 
 
 @cache

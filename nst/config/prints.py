@@ -140,6 +140,11 @@ def print_settings(settings: Settings, size: int) -> Settings:
     if size > SIDE[1]:
         raise ConfigError(f"prints.size may be up to {SIDE[1]} px; got {size}. Lower it.")
     check_larger(size, small, "image_size")
+    if settings.content_target == "matched":
+        raise ConfigError(
+            "prints: a cell with content_target: matched cannot be printed, because matching takes "
+            "too much memory at this size; remove its star."
+        )
     octaves = settings.octaves
     if octaves != "auto":
         octaves = min(MOST, octaves + round(math.log2(size / small)))

@@ -18,7 +18,7 @@ from nst.errors import ConfigError
 ALGORITHM_VERSION = 10
 """Raised by whoever changes what the same settings compute, so that old cells are not reused."""
 
-ContentLossName = Literal["relative", "half_sum", "mean", "scaled"]
+ContentLossName = Literal["relative", "half_sum", "mean", "scaled", "cosine"]
 StyleLossName = Literal[
     "covariance",
     "moments",
@@ -42,7 +42,8 @@ InputName = Literal["native", "imagenet", "unit", "caffe"]
 SizeName = Literal["long_side", "short_side", "exact"]
 StyleFitName = Literal["own", "content"]
 OptimiserName = Literal["lbfgs", "adam", "keras_adam"]
-ContentTargetName = Literal["content", "recoloured"]
+ParametrisationName = Literal["pixels", "pyramid"]
+ContentTargetName = Literal["content", "recoloured", "matched"]
 ColoursName = Literal["style", "content", "luminance"]
 Start = Literal["recoloured", "content", "style", "noise", "blended_noise", "grey", "file"]
 KeepName = Literal["best", "last"]
@@ -67,10 +68,11 @@ class Settings:
     ``coarse_stages`` are pairs of a size and a number of iterations to go through before; a size
     is given in px, or, below 1, as a share of ``image_size``.
     ``growth`` is the number at each half of ``image_size`` to go through, from about
-    ``SMALLEST_STAGE`` px. ``averaging`` is the decay of a moving average of the images, which is
-    then the last image; 0 is none. ``tile_size`` is the side, in px, above which a picture is
-    computed in tiles. config/README.md says what each of them does. ``from_mapping`` checks the
-    values.
+    ``SMALLEST_STAGE`` px. With ``finish``, these stages minimise the content loss alone, and then
+    ``finish`` iterations at the full size minimise the style loss alone. ``averaging`` is the decay
+    of a moving average of the images, which is then the last image; 0 is none. ``tile_size`` is the
+    side, in px, above which a picture is computed in tiles. config/README.md says what each of them
+    does. ``from_mapping`` checks the values.
     """
 
     alpha: float = 1.0
@@ -78,6 +80,7 @@ class Settings:
     colours: ColoursName = "style"
     blend: float | None = None
     content_target: ContentTargetName = "content"
+    match_content: float = 0.75
     content_loss: ContentLossName = "relative"
     style_loss: StyleLossName = "relative"
     tv_loss: TvLossName = "mean_square"
@@ -93,9 +96,11 @@ class Settings:
     size: SizeName = "long_side"
     style_fit: StyleFitName = "own"
     style_scale: float = 1.0
+    style_rotations: bool = False
     start: Start = "recoloured"
     start_noise: float = 0.1
     optimiser: OptimiserName = "lbfgs"
+    parametrisation: ParametrisationName = "pixels"
     learning_rate: float = 0.02
     adam_beta1: float = 0.9
     adam_beta2: float = 0.99
@@ -106,6 +111,7 @@ class Settings:
     iterations: int = 100
     coarse_stages: tuple[tuple[int | float, int], ...] = ()
     growth: int = 0
+    finish: int = 0
     snapshots: tuple[int, ...] = ()
     seed: int = 0
     precision: PrecisionName = "auto"
@@ -138,8 +144,9 @@ class Settings:
 
     @property
     def stages(self) -> tuple[tuple[int | Size, int], ...]:
-        """The sizes to go through, as ``image_size``, with the iterations at each; that last."""
-        return (*self.coarse, *self.grown, (self.image_size, self.iterations))
+        """The sizes to go through, as ``image_size``, with the iterations at each."""
+        finish = [(self.image_size, self.finish)] if self.finish else []
+        return (*self.coarse, *self.grown, (self.image_size, self.iterations), *finish)
 
     @property
     def coarse(self) -> list[tuple[int, int]]:
@@ -157,6 +164,16 @@ class Settings:
             return []
         sizes = [_halved(self.image_size, times) for times in range(octave_names.MOST, 0, -1)]
         return [(size, self.growth) for size in sizes if longer_side(size) >= SMALLEST_STAGE]
+
+    @property
+    def needs_all_positions(self) -> str:
+        """The setting that cannot be computed tile by tile; empty if there is none."""
+        if self.style_loss in OF_ALL_POSITIONS:
+            return f"style_loss: {self.style_loss}"
+        if self.content_target == "matched":
+            return "content_target: matched"
+        layers = (layer for weights in self.compared_layers for layer in weights)
+        return "layer hypercolumn" * any(one.startswith(octave_names.HYPERCOLUMN) for one in layers)
 
     @property
     def compared_layers(self) -> tuple[dict[str, float], dict[str, float]]:
@@ -202,6 +219,7 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
         "style_scale": (0.1, 10.0),
         "start_noise": (0.0, 1.0),
         "blend": (0.0, 1.0),
+        "match_content": (0.0, 1.0),
         "learning_rate": (1e-9, 1e3),
         "adam_beta1": (0.0, 0.999999),
         "adam_beta2": (0.0, 0.999999),
@@ -214,6 +232,7 @@ WHOLE: Mapping[str, tuple[int, int]] = MappingProxyType(
         "octaves": (1, octave_names.MOST),
         "iterations": (1, 100_000),
         "growth": (0, 100_000),
+        "finish": (0, 100_000),
         "seed": (0, 2**63 - 1),
         "tile_size": (64, 8192),
     }
@@ -242,6 +261,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "style_fit": get_args(StyleFitName),
         "start": get_args(Start),
         "optimiser": get_args(OptimiserName),
+        "parametrisation": get_args(ParametrisationName),
         "keep": get_args(KeepName),
         "precision": get_args(PrecisionName),
     }
@@ -270,9 +290,9 @@ def _check(name: str, value: object) -> None:
         _check_whole(name, value, *WHOLE[name])
     elif name in CHOICES:
         _check_choice(name, value, CHOICES[name])
-    elif name == "clamp":
+    elif name in {"clamp", "style_rotations"}:
         if not isinstance(value, bool):
-            raise ConfigError(f"clamp must be true or false; got {value!r}")
+            raise ConfigError(f"{name} must be true or false; got {value!r}")
     elif name in {"image_size", "coarse_stages", "snapshots"}:
         _check_list(name, value)
     else:
@@ -325,10 +345,14 @@ def _check_together(settings: Settings) -> None:
             f"coarse_stages: each size must be at least {SIDE[0]} px; a share of image_size, "
             f"{settings.image_size}, is only {small[0]} px. Raise the share or image_size."
         )
-    if settings.tile_size != "auto" and settings.style_loss in OF_ALL_POSITIONS:
+    if settings.tile_size != "auto" and settings.needs_all_positions:
         raise ConfigError(
-            f"tile_size must be auto with style_loss: {settings.style_loss}, which needs all "
+            f"tile_size must be auto with {settings.needs_all_positions}, which needs all "
             f"positions at once; got {settings.tile_size}. Remove it, or choose covariance."
+        )
+    if settings.parametrisation == "pyramid" and settings.optimiser == "lbfgs":
+        raise ConfigError(
+            "parametrisation: pyramid needs optimiser: adam or keras_adam; got lbfgs. Change one."
         )
     late = [one for one in settings.snapshots if one > settings.iterations]
     if late:

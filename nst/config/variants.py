@@ -319,6 +319,7 @@ def _shortened(settings: Settings, scale: int | float, least: int) -> Settings:
         iterations=iterations,
         coarse_stages=tuple((size, scaled(steps)) for size, steps in settings.coarse_stages),
         growth=scaled(settings.growth) if settings.growth else 0,
+        finish=scaled(settings.finish) if settings.finish else 0,
         averaging=settings.averaging ** (settings.iterations / iterations),
         snapshots=tuple(sorted(snapshots)),
     )

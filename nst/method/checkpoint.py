@@ -19,7 +19,7 @@ import torch
 
 from nst.config.settings import Settings
 from nst.method.optimise import State
-from nst.method.optimisers import Adam, History, Lbfgs
+from nst.method.optimisers import Adam, History, Lbfgs, Pyramid
 from nst.system.files import atomic_file
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Checkpoint:
         try:
             if damaged := zipfile.ZipFile(self._path).testzip():
                 raise zipfile.BadZipFile(f"{damaged} does not have its checksum")
-            with torch.serialization.safe_globals([State, Lbfgs, History, Adam]):
+            with torch.serialization.safe_globals([State, Lbfgs, History, Adam, Pyramid]):
                 kept = torch.load(self._path, map_location=device, weights_only=True)
             cells = {one: Settings.from_mapping(plain) for one, plain in kept["cells"].items()}
             made_by, state = kept["made_by"], kept["state"]

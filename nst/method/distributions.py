@@ -18,7 +18,7 @@ from nst.network.shapes import Float, Int, Tensor
 DIRECTIONS = 64  # at most, along which features are sorted
 LEVELS = 2048  # of the style's distribution along each
 SAMPLES = 2048  # of a style's features, among which the nearest is looked for
-CHUNK = 8192  # positions that are compared with the samples at once, to bound the memory
+AT_ONCE = 2**24  # cosines, to bound the memory
 SEED = 2021
 
 
@@ -88,7 +88,7 @@ def _project(
     features: Float[Tensor, "b c h w"], positions: Int[Tensor, " _n"] | None
 ) -> Float[Tensor, "b _k _n"]:
     """Return the features' components along the directions, at some positions or at all."""
-    flat = _counted(features, positions)
+    flat = counted_features(features, positions)
     along = directions(features.shape[1], flat.dtype, flat.device)
     projected: Tensor = along @ flat.transpose(1, 2)
     return projected
@@ -107,15 +107,15 @@ def sample_features(
     features: Float[Tensor, "1 c h w"], positions: Int[Tensor, " _n"] | None = None
 ) -> Samples:
     """Keep at most ``SAMPLES`` of a style's features, the same positions at every time."""
-    flat = _counted(features, positions)[0]
+    flat = counted_features(features, positions)[0]
     mean = flat.mean(0)
-    unit = functional.normalize(_sampled(flat, SAMPLES) - mean, dim=1)
+    unit = functional.normalize(sampled(flat, SAMPLES) - mean, dim=1)
     return Samples(unit, mean, flat.var(0, correction=0).mean())
 
 
 def merged_samples(parts: Sequence[tuple[float, Samples]]) -> Samples:
     """Return the features of several styles, as many of each as its share says."""
-    kept = [_sampled(one.features, round(weight * len(one.features))) for weight, one in parts]
+    kept = [sampled(one.features, round(weight * len(one.features))) for weight, one in parts]
     return Samples(
         torch.cat(kept),
         weighted_mean([(weight, one.mean) for weight, one in parts]),
@@ -136,22 +136,23 @@ def nearest_style_loss(
     function to minimise. The means' squared difference, over the style's variance, holds the
     colours.
     """
-    flat = _counted(features, positions)  # b n c
+    flat = counted_features(features, positions)  # b n c
     mean = flat.mean(1, keepdim=True)
     unit = functional.normalize(flat - mean, dim=2, eps=1e-6)
-    nearest = torch.stack([target.features[_nearest(one, target.features)] for one in unit])
-    distance = 1 - (unit * nearest).sum(2).mean(1)
+    closest = torch.stack([target.features[nearest(one, target.features)] for one in unit])
+    distance = 1 - (unit * closest).sum(2).mean(1)
     shift = (mean[:, 0] - target.mean).square().mean(1)
     return distance + shift / target.variance.clamp(min=1e-20)
 
 
 @torch.no_grad()
-def _nearest(unit: Float[Tensor, "n c"], samples: Float[Tensor, "m c"]) -> Tensor:
+def nearest(unit: Float[Tensor, "n c"], samples: Float[Tensor, "m c"]) -> Tensor:
     """Return the index of the sample that has the largest cosine with each feature."""
-    return torch.cat([(chunk @ samples.T).argmax(1) for chunk in torch.split(unit, CHUNK)])
+    rows = max(1, AT_ONCE // len(samples))
+    return torch.cat([(chunk @ samples.T).argmax(1) for chunk in torch.split(unit, rows)])
 
 
-def _sampled(flat: Float[Tensor, "n c"], count: int) -> Float[Tensor, "_m c"]:
+def sampled(flat: Float[Tensor, "n c"], count: int) -> Float[Tensor, "_m c"]:
     """Keep ``count`` rows at most, drawn by a fixed seed, and one at least."""
     if len(flat) <= count:
         return flat
@@ -173,7 +174,7 @@ def counted_positions(
     return (flat >= flat.max().clamp(max=0.5)).nonzero()[:, 0]
 
 
-def _counted(
+def counted_features(
     features: Float[Tensor, "b c h w"], positions: Int[Tensor, " _n"] | None
 ) -> Float[Tensor, "b _n c"]:
     """Return the features, in float32 or better, at ``positions``, or at all if None."""

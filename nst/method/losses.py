@@ -153,6 +153,16 @@ def scaled_content_loss(target: Float[Tensor, "#b c h w"]) -> OfError:
     return lambda error: error[:, 0] / (error[:, 1] + floor)
 
 
+def cosine_error(
+    generated: Float[Tensor, "b c h w"], target: Float[Tensor, "#b c h w"]
+) -> Float[Tensor, " b"]:
+    """Return the mean over positions of 1 - cos of the features: Kolkin et al. (2022)."""
+    generated = generated.to(target.dtype)
+    lengths = [one.square().sum(1).clamp(1e-8, 1e8).sqrt() for one in (generated, target)]
+    cosine = (generated * target).sum(1) / (lengths[0] * lengths[1])
+    return 1 - cosine.flatten(1).mean(1)
+
+
 def relative_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
     """Return the mean squared error of the Gram matrices over the mean square of the target's.
 
@@ -288,12 +298,14 @@ CONTENT_LOSSES: Mapping[str, Callable[[Tensor], OfError]] = MappingProxyType(
         "half_sum": half_sum_content_loss,
         "mean": mean_content_loss,
         "scaled": scaled_content_loss,
+        "cosine": mean_content_loss,
     }
 )
 CONTENT_ERRORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
     {
         **dict.fromkeys(CONTENT_LOSSES, mean_squared_error),
         "scaled": square_and_absolute_error,
+        "cosine": cosine_error,
     }
 )
 STYLE_LOSSES: Mapping[str, StyleLoss] = MappingProxyType(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -14,6 +14,7 @@ from nst.config.memory import tile_side
 from nst.config.octaves import Size, Taps
 from nst.config.settings import Settings
 from nst.method.losses import CONTENT_ERRORS, CONTENT_LOSSES, TV_LOSSES
+from nst.method.matching import match_style, mix_so_far
 from nst.method.observe import Observer, content_features, measure_style
 from nst.method.regions import Region
 from nst.method.statistics import LOSSES_OF_SHARES, STATISTICS
@@ -21,6 +22,7 @@ from nst.network.extractor import Extractor
 from nst.network.shapes import Float, Tensor
 
 SUMS = ("content", "style", "tv", "total")
+Role = Literal["content", "style"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Targets:
     in the end: together, which octaves there are. ``side`` is that of the tiles, if there are any.
     """
 
-    content: Mapping[str, Float[Tensor, "1 _c _h _w"]]
+    content: Mapping[str, Float[Tensor, "_b _c _h _w"]]
     style: Sequence[Mapping[str, Any]]
     regions: Sequence[Region]
     sizes: tuple[Size, Size]
@@ -76,10 +78,13 @@ def measure_targets(
     regions: Sequence[Region],
     cells: Sequence[Settings],
     halvings: int = 0,
+    *,
+    so_far: Float[Tensor, "b 3 _h _w"] | None = None,
 ) -> Targets:
     """Measure the content's features and the regions' styles, for all the cells' layers.
 
-    ``halvings`` is as in ``Targets``.
+    ``halvings`` is as in ``Targets``. ``so_far``, the enlarged pictures of the size before, has a
+    part in what is matched.
 
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.
@@ -90,8 +95,13 @@ def measure_targets(
     taps = [cell.taps(*sizes, halvings) for cell in cells]
     side = tile_side(cells[0], content[0, 0].numel())
     with torch.no_grad():
+        layers = _used(one.content for one in taps)
+        matched = cells[0].content_target == "matched"
+        if matched and so_far is not None:
+            content = mix_so_far(content, so_far, cells[0].match_content)
+        features = content_features(extractor, content, layers, side)
         return Targets(
-            content=content_features(extractor, content, _used(one.content for one in taps), side),
+            content=match_style(features, extractor, regions) if matched else features,
             style=[
                 _measure_region(extractor, region, cells[0], _used(one.style for one in taps), side)
                 for region in painted
@@ -127,10 +137,16 @@ class Objective:
 
     Gatys et al. (2016), equation 7, for each cell of a batch with its own α, β and layer weights.
     A layer that one cell leaves out has the weight 0 there, so the cells can share the features.
-    The cells must share the kinds of losses.
+    The cells must share the kinds of losses. With ``only``, the other of the two losses is 0.
     """
 
-    def __init__(self, extractor: Extractor, targets: Targets, cells: Sequence[Settings]) -> None:
+    def __init__(
+        self,
+        extractor: Extractor,
+        targets: Targets,
+        cells: Sequence[Settings],
+        only: Role | None = None,
+    ) -> None:
         self._targets = targets
         kinds = cells[0]
         self._content_losses = {
@@ -158,8 +174,10 @@ class Objective:
         self._beta = column(cell.beta for cell in cells)
         self._tv_weight = column(cell.tv_weight for cell in cells)
         taps = [targets.taps(cell) for cell in cells]
-        self._content_weights = columns([one.content for one in taps], kinds.content_loss)
-        self._style_weights = columns([one.style for one in taps], kinds.style_loss)
+        contents = [one.content for one in taps] if only != "style" else []
+        styles = [one.style for one in taps] if only != "content" else []
+        self._content_weights = columns(contents, kinds.content_loss)
+        self._style_weights = columns(styles, kinds.style_loss)
         self._observe = Observer(
             extractor,
             self._statistic,
@@ -178,8 +196,9 @@ class Objective:
             for layer in self._content_weights
         }
         style = {layer: self._style(layer, seen.styles[layer]) for layer in self._style_weights}
-        content_sum = _weighted_sum(content, self._content_weights)
-        style_sum = _weighted_sum(style, self._style_weights)
+        nothing = torch.zeros_like(self._alpha)
+        content_sum = _weighted_sum(content, self._content_weights) if content else nothing
+        style_sum = _weighted_sum(style, self._style_weights) if style else nothing
         tv = self._variation(images)
         return Parts(
             content=content_sum,

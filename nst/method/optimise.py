@@ -46,7 +46,8 @@ class State:
     each step at any size, and ``seconds`` is the time they took. Rows that are not ``finite`` met a
     loss or gradient that is not a number, and stand still. ``best`` has the losses of
     ``best_images``, as ``Parts.stacked``; before the first step there are none. ``average`` is
-    that of all images so far, and ``weight`` the sum of their weights.
+    that of all images so far, and ``weight`` the sum of their weights. ``enlarged`` is the picture
+    of the size before, at this size, if the content loss needs it.
     """
 
     optimiser: Optimiser
@@ -56,6 +57,7 @@ class State:
     best: Float[Tensor, "k b"] | None = None
     average: Float[Tensor, "b 3 h w"] | None = None
     weight: Float[Tensor, ""] | None = None
+    enlarged: Float[Tensor, "b 3 h w"] | None = None
     stage: int = 0
     steps: int = 0
     trace: list[Float[Tensor, "4 b"]] = field(default_factory=list)
@@ -72,6 +74,7 @@ class State:
         if before is not None:
             state.stage, state.finite = before.stage + 1, before.finite
             state.trace, state.seconds = before.trace, before.seconds
+            state.snapshots = before.snapshots
         return state
 
     @property

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 import torch
+from torch.nn import functional
 
 from nst.config.memory import remembered_pairs
 from nst.method.spectrum import BANDS, energy_by_band, frequencies_of_bands, scale_bands
@@ -204,6 +206,10 @@ class Adam:
         self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
     ) -> Float[Tensor, "b 3 h w"]:
         """Return the next images."""
+        return images + self.change(gradient)
+
+    def change(self, gradient: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+        """Return what to add to values of this gradient, of any shape."""
         if self._state is None:
             self._state = gradient.new_zeros(2, *gradient.shape), gradient.new_zeros(())
         (mean, square), steps = self._state
@@ -215,8 +221,65 @@ class Adam:
         scale = (square / second).sqrt() + epsilon
         # A square that overflows would stop the pixel for good, unnoticed.
         scale = torch.where(scale.isfinite(), scale, torch.nan)
-        moved: Tensor = images - self._learning_rate * (mean / correction) / scale
-        return moved
+        change: Tensor = -self._learning_rate * (mean / correction) / scale
+        return change
+
+
+class Pyramid:
+    """Adam on the levels of a Laplacian pyramid instead of on pixels.
+
+    A picture is the sum of its levels, each enlarged to its size by bilinear interpolation. A step
+    then moves large forms as readily as fine detail, and all of a flat area alike (Kolkin et al.
+    2022). There are as many levels as halve the longer side to 2 or 3 px: 8 at 512 px.
+    """
+
+    def __init__(self, adam: Adam) -> None:
+        self._adam = adam
+
+    def step(
+        self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
+    ) -> Float[Tensor, "b 3 h w"]:
+        """Return the next images: synthesis is linear, so they change by the levels' changes."""
+        gradients = [gradient]
+        matrices = _enlargements(gradient)
+        for down, across in matrices:  # the adjoint of the enlargement
+            gradients.append(down.T @ gradients[-1] @ across)
+        flat = self._adam.change(torch.cat([one.flatten(1) for one in gradients], dim=1))
+        sizes = [one[0].numel() for one in gradients]
+        changes = [
+            part.view_as(one) for part, one in zip(flat.split(sizes, 1), gradients, strict=True)
+        ]
+        change: Tensor = changes.pop()
+        for down, across in reversed(matrices):
+            change = changes.pop() + down @ change @ across.T
+        return images + change
+
+
+def _enlargements(like: Float[Tensor, "b 3 h w"]) -> list[tuple[Tensor, Tensor]]:
+    """Return the matrices that enlarge each level to the finer one, down and across."""
+    height, width = like.shape[-2:]
+    matrices = []
+    for _ in range(max(height, width).bit_length() - 2):
+        smaller = max(1, height // 2), max(1, width // 2)
+        matrices.append(
+            (
+                _bilinear(smaller[0], height, like.dtype, like.device),
+                _bilinear(smaller[1], width, like.dtype, like.device),
+            )
+        )
+        height, width = smaller
+    return matrices
+
+
+@cache
+def _bilinear(
+    small: int, large: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "large small"]:
+    """Return the matrix that enlarges a side by bilinear interpolation."""
+    unit = torch.eye(small, dtype=dtype, device=device)
+    enlarged: Tensor = functional.interpolate(unit[None], large, mode="linear")
+    matrix: Tensor = enlarged[0].T.contiguous()
+    return matrix
 
 
 def _one_minus_power(beta: float, steps: Tensor) -> Tensor:

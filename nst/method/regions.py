@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
@@ -34,6 +34,20 @@ class Region:
     def whole(cls, style: Float[Tensor, "1 3 _h _w"]) -> Region:
         """Return the whole content, in the style of one picture."""
         return cls([Part("style", style)])
+
+    def rotated(self) -> Region:
+        """Return the region with each of its style's pictures at 0°, 90°, 180° and 270°."""
+        turned = [
+            replace(
+                part,
+                image=torch.rot90(part.image, turns, (2, 3)),
+                weight=part.weight / 4,
+                mask=None if part.mask is None else torch.rot90(part.mask, turns, (2, 3)),
+            )
+            for part in self.parts
+            for turns in range(4)
+        ]
+        return replace(self, parts=turned)
 
     @functools.cached_property
     def share(self) -> float:

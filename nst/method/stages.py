@@ -17,6 +17,7 @@ from nst.imaging.images import stretch
 from nst.imaging.masks import luma_of, split_mask
 from nst.imaging.transparency import on_white
 from nst.method.colours import prepare_content, prepare_style, recolour
+from nst.method.objective import Role
 from nst.method.optimise import Plan
 from nst.method.regions import Region, put_together
 from nst.network.shapes import Float, Tensor
@@ -49,7 +50,8 @@ class Stage:
     ``original`` is the content in its own colours; ``content`` and the regions' styles are in those
     in which they are compared. ``target`` is what the content loss compares with: the content, or
     the content recoloured. ``start`` has their size, or is smaller and to grow. ``halvings`` says
-    how often the size was halved against that in the end.
+    how often the size was halved against that in the end. ``only`` names the loss that is minimised
+    alone.
     """
 
     original: Float[Tensor, "1 3 h w"]
@@ -59,6 +61,7 @@ class Stage:
     start: Float[Tensor, "1 3 _h _w"] | None
     halvings: int
     plan: Plan
+    only: Role | None = None
 
     @property
     def start_is_smaller(self) -> bool:
@@ -71,11 +74,13 @@ def prepare_stages(images: Images, settings: Settings, device: torch.device) -> 
     sizes = _sizes(images, settings)
     if len(sizes) < len(settings.stages) and settings.start != "file":
         logger.info("growth begins at %s px: the pictures are too narrow below", sizes[0][0])
-    *coarse, (last, steps) = sizes
-    for size, coarse_steps in coarse:
-        yield _prepare(images, settings, device, size, coarse_steps)
-    stage = _prepare(images, settings, device, last, steps)
-    yield replace(stage, plan=replace(stage.plan, snapshots=settings.snapshots))
+    for number, (size, steps) in enumerate(sizes, start=1):
+        stage = _prepare(images, settings, device, size, steps)
+        if number == len(sizes) - bool(settings.finish):
+            stage = replace(stage, plan=replace(stage.plan, snapshots=settings.snapshots))
+        if settings.finish:
+            stage = replace(stage, only="style" if number == len(sizes) else "content")
+        yield stage
 
 
 def count_steps(images: Images, settings: Settings) -> int:

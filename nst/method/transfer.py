@@ -16,7 +16,7 @@ from nst.config.settings import Settings
 from nst.method.colours import restore_colours
 from nst.method.objective import Objective, measure_targets
 from nst.method.optimise import Outcome, State, Watch, optimise
-from nst.method.optimisers import Adam, Lbfgs, Optimiser
+from nst.method.optimisers import Adam, Lbfgs, Optimiser, Pyramid
 from nst.method.regions import keep_photograph, put_together
 from nst.method.stages import Images, Stage, prepare_stages
 from nst.method.start import start_image
@@ -54,20 +54,43 @@ def transfer(
     device = next(extractor.parameters()).device
     dtype = DTYPES[choose_precision(shared.precision, device)]
     network = extractor.adapted(shared.pooling, shared.input, dtype, shared.padding)
-    outcome = None
+    outcome = targets = None
     for number, stage in enumerate(prepare_stages(images, shared, device)):  # small to large
         if state is not None and number < state.stage:
             continue  # it was finished before
-        # Content features, 1 c h w for each content layer; of each region's style, for each style
-        # layer what its statistic is, such as moments, 1 c c.
-        targets = measure_targets(network, stage.target, stage.regions, cells, stage.halvings)
-        objective = Objective(network, targets, cells)  # b 3 h w -> losses of b each
         if state is None or number > state.stage:
             optimiser = OPTIMISERS[shared.optimiser](shared, caution)
-            state = State.at(start_images(stage, cells, outcome), optimiser, state)
+            before, state = state, State.at(start_images(stage, cells, outcome), optimiser, state)
+            state.enlarged = enlarged_picture(stage, shared, state, before)
+        if targets is None or stage.only != "style":
+            # Content features, 1 c h w for each content layer; of each region's style, for each
+            # style layer what its statistic is, such as moments, 1 c c.
+            regions = stage.regions
+            if shared.style_rotations:
+                regions = [region.rotated() for region in regions]
+            targets = measure_targets(
+                network, stage.target, regions, cells, stage.halvings, so_far=state.enlarged
+            )
+        objective = Objective(network, targets, cells, stage.only)  # b 3 h w -> losses of b each
         outcome = optimise(objective, state, stage.plan, watch)  # b 3 h w, and their losses
     assert outcome is not None, "there is always a last size"
+    assert targets is not None, "it was measured there"
+    if stage.only is not None:
+        with torch.no_grad():
+            outcome = replace(outcome, parts=Objective(network, targets, cells)(outcome.images))
     return with_photograph(outcome, stage, shared)
+
+
+def enlarged_picture(
+    stage: Stage, settings: Settings, state: State, before: State | None
+) -> Tensor | None:
+    """Return the picture of the size before, enlarged, if the content is matched.
+
+    The last steps, of the style loss alone, are at the same size as those before.
+    """
+    if settings.content_target != "matched" or before is None:
+        return None
+    return before.enlarged if stage.only == "style" else state.images.clone()
 
 
 def with_photograph(outcome: Outcome, stage: Stage, settings: Settings) -> Outcome:
@@ -99,6 +122,8 @@ def start_images(
     ``coarse_stages`` it is enlarged, as it was published.
     """
     before = smaller.images if smaller else None
+    if before is not None and before.shape[-2:] == stage.content.shape[-2:]:
+        return before
     if before is None and cells[0].start == "file" and stage.start_is_smaller:
         assert stage.start is not None
         before = stage.start.expand(len(cells), -1, -1, -1)
@@ -129,7 +154,8 @@ def _resized(images: Tensor, like: Tensor) -> Tensor:
     return functional.interpolate(images, size=size, mode="bicubic", antialias=True)
 
 
-def _adam(settings: Settings, caution: float, *, keras: bool) -> Adam:
+def _adam(settings: Settings, caution: float, *, keras: bool) -> Adam | Pyramid:
     """Build Adam as the settings ask for it."""
     betas = (settings.adam_beta1, settings.adam_beta2)
-    return Adam(settings.learning_rate * caution, betas, settings.adam_epsilon, keras=keras)
+    adam = Adam(settings.learning_rate * caution, betas, settings.adam_epsilon, keras=keras)
+    return Pyramid(adam) if settings.parametrisation == "pyramid" else adam

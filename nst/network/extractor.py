@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from nst.config.architecture import Architecture
+from nst.config.octaves import HYPERCOLUMN
 from nst.errors import ExtractorError
 from nst.network.kernels import average_pool, crop, pad_symmetric, reflect
 from nst.network.shapes import Float, Tensor
@@ -121,19 +122,25 @@ class Extractor(nn.Module):
         """Return the features of ``layers``, computing nothing beyond the last of them.
 
         Layer ``relu4_2`` is ``conv4_2`` after the ReLU, which is not done in place where the value
-        before it is asked for.
+        before it is asked for. Layer ``hypercolumn`` is as in ``_hypercolumn``.
 
         Raises:
             ExtractorError: a layer is unknown, or the images are too small for one.
         """
         self.architecture.check(layers, min(images.shape[-2:]))
-        features = {}
-        for name, value, margin in self._walk(images, layers):
-            if name in layers:
+        parts = self.architecture.hypercolumn if HYPERCOLUMN in layers else ()
+        wanted = {*layers, *parts} - {HYPERCOLUMN}
+        features: dict[str, Tensor] = {}
+        for name, value, margin in self._walk(images, wanted):
+            if name in wanted:
                 features[name] = _without(value, margin)
-            if len(features) == len(set(layers)):
+            if len(features) == len(wanted):
                 break
-        return features
+        if HYPERCOLUMN in layers:
+            height, width = images.shape[-2:]
+            stacked = [features[name] for name in parts]
+            features[HYPERCOLUMN] = _hypercolumn(stacked, (height // 4, width // 4))
+        return {name: features[name] for name in features if name in layers}
 
     def _walk(self, images: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor, int]]:
         """Apply the network, handing out each layer as it is computed and its margin."""
@@ -170,6 +177,21 @@ class Extractor(nn.Module):
         if padding == "reflect" or name not in UNPADDED:
             value = reflect(value)
         return functional.conv2d(value, convolution.weight, convolution.bias)
+
+
+def _hypercolumn(
+    features: Sequence[Float[Tensor, "b _c _h _w"]], size: tuple[int, int]
+) -> Float[Tensor, "b _all _h2 _w2"]:
+    """Return the features of several layers at each position, one below the other.
+
+    As in the program of Kolkin et al. (2022): each layer is resized to ``size`` without a filter
+    and divided by its number of channels, so that wide layers do not rule.
+    """
+    resized = [
+        functional.interpolate(one / one.shape[1], size, mode="bilinear", align_corners=True)
+        for one in features
+    ]
+    return torch.cat(resized, 1)
 
 
 def _without(features: Tensor, margin: int) -> Tensor:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from nst.config.architecture import Architecture
+from nst.config.octaves import halvings_of
 from nst.network.extractor import Extractor
 from nst.network.kernels import crop
 from nst.network.pyramid import octaves
@@ -61,24 +62,24 @@ class Tile:
 
     def of_whole(self, features: Float[Tensor, "b c h w"], layer: str) -> Tensor:
         """Return the tile's part of the features, or weights, of the whole picture."""
-        halvings = _halvings(layer)
+        halvings = halvings_of(layer)
         return _part(features, self.rows.positions(halvings), self.columns.positions(halvings))
 
     def of_seen(self, features: Float[Tensor, "b c h w"], layer: str) -> Tensor:
         """Return the tile's part of the features of what is seen of it."""
-        halvings = _halvings(layer)
+        halvings = halvings_of(layer)
         inner = self.rows.inner(halvings), self.columns.inner(halvings)
         return features if _is_all(features, *inner) else crop(features, *inner)
 
     def whole(self, layer: str) -> tuple[int, int]:
         """Return how many rows and columns of features the whole picture has in a layer."""
-        halvings = _halvings(layer)
+        halvings = halvings_of(layer)
         return self.rows.length >> halvings, self.columns.length >> halvings
 
     def share(self, layer: str) -> float:
         """Return which part of a layer's positions is the tile's."""
         of_all = math.prod(self.whole(layer))
-        rows, columns = (one.positions(_halvings(layer)) for one in (self.rows, self.columns))
+        rows, columns = (one.positions(halvings_of(layer)) for one in (self.rows, self.columns))
         own: int = (rows.stop - rows.start) * (columns.stop - columns.start)
         return own / of_all
 
@@ -100,7 +101,7 @@ def cut(
     """
     architecture.check(layers, min(size))
     reach = _reach(architecture, layers)
-    unit = 2 ** max(map(_halvings, layers))
+    unit = 2 ** max(map(halvings_of, layers))
     margin = math.ceil(reach / unit) * unit
     height, width = size
     high, wide = (side, side) if side else size
@@ -181,13 +182,7 @@ def _is_all(images: Tensor, rows: slice, columns: slice) -> bool:
     return (rows, columns) == (slice(0, height), slice(0, width))
 
 
-def _halvings(layer: str) -> int:
-    """Return how often a layer's features were halved, by its block."""
-    return int(layer[4]) - 1
-
-
 def _reach(architecture: Architecture, layers: Collection[str]) -> int:
     """Return how far beyond its own pixels a position of the deepest layer sees, in px."""
-    names = [layer.replace("relu", "conv") for layer in layers]
-    deepest = max(architecture.convolutions.index(name) for name in names)
-    return sum(2 ** _halvings(name) for name in architecture.convolutions[: deepest + 1])
+    deepest = max(map(architecture.depth, layers))
+    return sum(2 ** halvings_of(name) for name in architecture.convolutions[:deepest])
