@@ -8,6 +8,7 @@
 #             in 16 bits for a printer: FORMAT=tiff16 DPI=300 (or png16)
 # make votes  what people prefer, by the files that the gallery saves: make votes VOTES='votes/*.json'
 # make report the run's results in one file to pass on: results/report.zip
+# make recipes  docs/recipes.md, which compares the recipes, by the run of config/formulations.yaml
 # make images the pictures of the README and of docs/, by the runs that they show
 # make check  everything a maintainer needs before a commit
 # make audit  look for known flaws in the pinned packages; needs the network
@@ -24,7 +25,7 @@ CONFIG ?= config/config.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run install print votes report test test-all check lint format images clusters audit clean
+.PHONY: run install print votes report recipes test test-all check lint format images clusters audit clean
 
 run: $(VENV)/.installed
 	@test -f "$(CONFIG)" || { echo "There is no file $(CONFIG). Try: make run CONFIG=config/config.yaml"; exit 1; }
@@ -76,6 +77,11 @@ format: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/snakefmt Snakefile workflow
+
+recipes: $(VENV)/.installed
+	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) \
+	  --configfile config/formulations.yaml --directory results/recipes
+	$(VENV)/bin/python docs/make_recipes.py
 
 images: $(VENV)/.installed-test run
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) \

@@ -43,11 +43,9 @@ def draw_sheet(folder: Path) -> Image.Image:
     tiles = [[Tile(folder / prepared(role, name), caption=role) for role, name in inputs.items()]]
     tiles += [[tile(one) for one in row] for row in rows.values()]
     columns = max(map(len, tiles))
-    paper = folder / "results" / "paper.png"
-    Image.new("RGB", (1, 1), "white").save(paper)
     grid = Grid(
         "Which setting does what",
-        [[*row, *[Tile(paper)] * (columns - len(row))] for row in tiles],
+        [[*row, *[Tile(blank=True)] * (columns - len(row))] for row in tiles],
         ["", *(TITLES.get(name, name) for name in rows)],
         [""] * columns,
         subtitle="In each row one setting alone is changed; "

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from make_recipes import MARKS, with_table
 
 from nst.config.catalogue import read_catalogue
-from nst.config.run import read_run
+from nst.config.presets import read_presets
+from nst.config.run import read_file, read_run
 from nst.config.schema import load_schema
 from nst.config.settings import CHOICES
 
@@ -74,3 +76,35 @@ def test_every_name_that_other_programs_options_are_mapped_to_is_one():
             assert key not in CHOICES or value in CHOICES[key], text
         else:
             assert text in keys | values | options | {"results/"}, text
+
+
+# ---------------------------------------------------------------- which recipe
+
+RECIPES = (ROOT / "docs" / "recipes.md").read_text("utf-8")
+COMPARED = read_run(read_file(ROOT / "config" / "formulations.yaml"), read_catalogue())
+
+
+def test_all_recipes_are_compared_in_the_order_of_their_years():
+    names = [one.layers for one in COMPARED.variants]
+    assert set(names) == set(read_presets())
+    years = [read_presets()[name].year for name in names]
+    known = [year for year in years if year is not None]
+    assert known == sorted(known)
+
+
+def test_the_page_of_recipes_has_a_row_a_heading_and_a_picture_for_each():
+    rows = re.findall(r"^\| (\w+(?:\\_\w+)*) +\|", RECIPES, re.MULTILINE)
+    names = [one.layers for one in COMPARED.variants]
+    assert [row.replace("\\", "") for row in rows if row != "recipe"] == names
+    assert re.findall(r"^### `(\w+)`$", RECIPES, re.MULTILINE) == names
+    assert all(f"(images/recipes/{name}.jpg)" in RECIPES for name in names)
+    assert len(COMPARED.contents) * len(COMPARED.styles) == 6
+
+
+def test_the_command_replaces_the_table_alone():
+    before, after = RECIPES.split(MARKS[0])[0], RECIPES.split(MARKS[1])[1]
+    changed = with_table(RECIPES, "| layers | pairs |\n|---|---|\n| a | 1 |\n")
+    assert changed.startswith(before)
+    assert changed.endswith(after)
+    assert "| recipe | pairs |" in changed
+    assert with_table(changed, "x") == with_table(RECIPES, "x")

@@ -28,6 +28,7 @@ from nst.figures.grids import (
     overview_grid,
     pair_grid,
     ratio_title,
+    recipe_grid,
     save_grid,
 )
 from nst.figures.layout import arrange
@@ -518,3 +519,30 @@ def test_importing_grids_brings_neither_torch_nor_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# ---------------------------------------------------------------- the recipes of a pair
+
+
+@pytest.mark.parametrize(
+    ("recipes", "shape"), [(13, (3, 5)), (14, (4, 4)), (1, (1, 3)), (6, (2, 4))]
+)
+def test_recipes_follow_content_and_style_in_rows_that_are_almost_full(recipes, shape):
+    content, style = Tile(Path("content"), "A cat"), Tile(Path("style"), "The sea")
+    tiles = [Tile(Path(str(number)), f"recipe {number}") for number in range(recipes)]
+    grid = recipe_grid(content, style, tiles)
+    assert (len(grid.tiles), len(grid.tiles[0])) == shape
+    flat = [tile for row in grid.tiles for tile in row]
+    assert flat[: recipes + 2] == [content, style, *tiles]
+    assert all(tile == Tile(blank=True) for tile in flat[recipes + 2 :])
+    assert grid.title == "A cat × The sea"
+
+
+def test_a_blank_place_stays_white(tmp_path):
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (60, 60), "red").save(picture)
+    tiles = [[Tile(picture), Tile(blank=True)]]
+    drawn = np.asarray(draw_grid(Grid("", tiles, [""], ["", ""])))
+    left, right = np.array_split(drawn, 2, axis=1)
+    assert (left == (255, 0, 0)).all(2).mean() > 0.5
+    assert (right[:, 20:] == 255).all()

@@ -91,6 +91,13 @@ def test_the_files_are_the_presets():
     assert len({preset.title for preset in PRESETS.values()}) == len(PRESETS)
 
 
+def test_a_recipe_is_dated_where_its_year_is_known_and_not_in_its_title(tmp_path):
+    preset_file(tmp_path, year=2020)
+    assert read_presets(tmp_path)["mine"].dated == "Mine, 2020"
+    assert PRESETS["gatys2016"].dated == "Gatys et al. 2016"
+    assert PRESETS["envision"].dated == "Envision"
+
+
 # ---------------------------------------------------------------- recipes in a configuration
 
 

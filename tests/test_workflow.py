@@ -309,7 +309,10 @@ def test_formulations_are_compared_and_their_way_is_shown(tmp_path: Path, take_f
     assert list(table["formulation"]) == ["udacity", "coursera", "relative"]
     assert list(table["layers"]) == ["udacity", "course", "relative"]
     assert table[["relative_content", "relative_style"]].notna().all(axis=None)
-    assert (tmp_path / "results" / "grids" / "formulations.png").is_file()
+    grids = tmp_path / "results" / "grids"
+    assert (grids / "formulations.png").is_file()
+    with Image.open(grids / "recipes" / "a cat" / "great_wave_study.png") as figure:
+        assert figure.width > figure.height, "five pictures in a row"
     strips = tmp_path / "results" / "strips" / "a cat" / "great_wave_study"
     with Image.open(strips / "relative" / "2e-1.webp") as animation:
         assert animation.n_frames == 2  # the start and the end

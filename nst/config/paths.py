@@ -64,7 +64,7 @@ def sheet_suffix(sheet: Sheet) -> str:
 def grids(run: Run) -> list[str]:
     """List the comparison grids of a run, below ``results/grids`` and without their suffix."""
     if run.compares_recipes:
-        return ["formulations"]
+        return ["formulations", *(f"recipes/{c}/{s}" for c in run.contents for s in run.styles)]
     pairs = [
         f"pairs/{content}/{style}{sheet_suffix(sheet)}"
         for content in run.contents

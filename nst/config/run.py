@@ -42,6 +42,8 @@ class Run:
     styles: Mapping[str, Picture]
     variants: Sequence[Variant]
     formulations: Mapping[str, str]
+    dated_recipes: Mapping[str, str]
+    """The same titles, with the years of their publication."""
     device: str
     mirror: str | None
     start_file: str | None
@@ -121,15 +123,17 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
         if start_file is None:
             raise ConfigError("start: file needs start_file, the path of an image to start from")
         start_file = existing("start_file", start_file)
+    recipes = {
+        one.point["layers"]: read_presets()[one.formulation]
+        for one in variants
+        if "formulations" in config
+    }
     return Run(
         contents=contents,
         styles=styles,
         variants=variants,
-        formulations={
-            one.point["layers"]: read_presets()[one.formulation].title
-            for one in variants
-            if "formulations" in config
-        },
+        formulations={name: one.title for name, one in recipes.items()},
+        dated_recipes={name: one.dated for name, one in recipes.items()},
         device=config["device"],
         mirror=checked_mirror(config["mirror"] or os.environ.get("NST_MIRROR") or None),
         start_file=start_file,

@@ -34,7 +34,6 @@ from nst.figures.sheet import (
     Text,
     Tile,
 )
-from nst.imaging.opening import FORMATS
 from nst.imaging.transparency import on_white
 from nst.system.files import write_atomically
 
@@ -49,6 +48,7 @@ __all__ = [
     "overview_grid",
     "pair_grid",
     "ratio_title",
+    "recipe_grid",
     "save_grid",
     "save_preview",
 ]
@@ -58,11 +58,13 @@ CARD: Colour = (248, 248, 248)
 HATCH: Colour = (218, 218, 221)
 RULE: Colour = (196, 196, 200)
 
+OWN_FORMATS = ("PNG", "JPEG")  # of the run's own pictures
 PATCH = 5.0  # mm; a tile below this shows colours at best
 PREVIEW_WIDTH = 1400  # px
 PREVIEW_QUALITY = 80
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+IN_ROW = (5, 4, 6)  # pictures in a row of recipes, the best number first
 _FEW_COLUMNS = 6  # up to here each column repeats "α/β ="; beyond, the axis says it once
 
 
@@ -176,6 +178,26 @@ def formulation_grid(
     )
 
 
+def recipe_grid(
+    content: Tile, style: Tile, recipes: Sequence[Tile], *, title: str = "", subtitle: str = ""
+) -> Grid:
+    """Return the grid of a pair: content, style, and then each recipe's picture, in rows.
+
+    All carry captions. The rows are of about five pictures, so that few places stay empty.
+    """
+    tiles = [content, style, *recipes]
+    columns = min(len(tiles), min(IN_ROW, key=lambda one: -len(tiles) % one))
+    rows = [list(tiles[first : first + columns]) for first in range(0, len(tiles), columns)]
+    rows[-1] += [Tile(blank=True)] * (columns - len(rows[-1]))
+    return Grid(
+        title=title or f"{content.caption} × {style.caption}",
+        subtitle=subtitle,
+        tiles=rows,
+        row_titles=[""] * len(rows),
+        column_titles=[""] * columns,
+    )
+
+
 def ratio_title(label: str) -> str:
     """Return a ratio as it is printed: `1e-2` as 10⁻², `5e-2` as 5·10⁻², `5e1` as 50.
 
@@ -275,7 +297,7 @@ def open_reduced(path: Path, size: Shape) -> Image.Image:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open one of the run's own pictures, which are upright and in sRGB already."""
     try:
-        with Image.open(path, formats=FORMATS) as file:
+        with Image.open(path, formats=OWN_FORMATS) as file:
             yield file
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(

@@ -329,7 +329,8 @@ def _row(plan: _Plan, index: int, top: int) -> tuple[list[Mark], int]:
     marks: list[Mark] = []
     for tile, left, (width, height) in inputs:
         start = left + (plan.tile - width) // 2
-        marks.append(plan.mark(tile, Box(start, top + (band - height) // 2, width, height)))
+        if not tile.blank:
+            marks.append(plan.mark(tile, Box(start, top + (band - height) // 2, width, height)))
     if title.lines:
         left = plan.titles_left + plan.title_width - title.width
         box = Box(left, top + (band - title.height) // 2, title.width, title.height)

@@ -50,13 +50,15 @@ class Tile:
     """One place for a picture, which stays unopened until it is painted.
 
     Without a picture, or with a `note`, a hatched card carrying the note is drawn instead.
-    `label` stands above in grey ("content") and is drawn for `Grid.inputs` only.
+    `label` stands above in grey ("content") and is drawn for `Grid.inputs` only. A `blank` tile
+    leaves its place empty.
     """
 
     picture: Path | None = None
     caption: str = ""
     note: str = ""
     label: str = ""
+    blank: bool = False
 
     @property
     def shown(self) -> Path | None:

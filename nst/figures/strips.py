@@ -30,9 +30,7 @@ def draw_strip(
             tiles.append(Tile(path, caption=_caption(step)))
         rows = [tiles[first : first + COLUMNS] for first in range(0, len(tiles), COLUMNS)]
         columns = len(rows[0])
-        paper = Path(folder) / "paper.png"  # what is left of the last row stays white
-        Image.new("RGB", frame.size, "white").save(paper)
-        rows[-1] += [Tile(paper)] * (columns - len(rows[-1]))
+        rows[-1] += [Tile(blank=True)] * (columns - len(rows[-1]))
         grid = Grid(title, rows, [""] * len(rows), [""] * columns, subtitle=subtitle)
         return draw_grid(grid)
 

@@ -41,6 +41,11 @@ def cell_tile(picture: Path) -> Tile:
     return Tile(note="failed: no finite loss") if status == "failed" else Tile(picture)
 
 
+def time_text(seconds: float) -> str:
+    """Return a time as a caption has it: ``45 s`` or ``12 min``."""
+    return f"{seconds:.0f} s" if seconds < 99.5 else f"{seconds / 60:.0f} min"
+
+
 def input_tile(path: str, title: str) -> Tile:
     """Return the tile of a content or style image."""
     return Tile(Path(path), caption=title)

@@ -127,6 +127,36 @@ rule formulation_grid:
         "../scripts/formulation_grid.py"
 
 
+rule recipe_grid:
+    input:
+        content="results/inputs/content/{content}.png",
+        style="results/inputs/style/{style}.png",
+        details=DETAILS,
+    output:
+        picture="results/grids/recipes/{content}/{style}.png",
+        pages="results/grids/recipes/{content}/{style}.pdf",
+        preview=report(
+            "results/grids/recipes/{content}/{style}.jpg",
+            caption="../report/recipe_grid.rst",
+            category="Grids",
+            subcategory="Recipes",
+            labels=pair_labels,
+        ),
+    log:
+        "results/logs/recipe_grid/{content}/{style}.log",
+    conda:
+        "../envs/nst.yaml"
+    params:
+        titles=pair_titles,
+        variants=[(one.layers, one.ratio) for one in run.variants],
+        recipes=dated_recipes,
+        subtitle=f"{run.settings.extractor}, each at its own balance of content and style",
+    message:
+        "Draw the recipes of {wildcards.content} × {wildcards.style}"
+    script:
+        "../scripts/recipe_grid.py"
+
+
 rule strip:
     input:
         SNAPSHOTS,

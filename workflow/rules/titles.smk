@@ -51,6 +51,11 @@ def formulation_titles(wildcards):
     return list(run.formulations.values())
 
 
+def dated_recipes(wildcards):
+    """List the recipes' titles with their years."""
+    return list(run.dated_recipes.values())
+
+
 def report_label(text):
     """Return text as the report can take it: no wildcards, and nothing that ends its script."""
     return text.replace("{", "(").replace("}", ")").replace("</", "<\N{WORD JOINER}/")
