@@ -1,0 +1,86 @@
+"""How near pictures of one pair are to the style, and how much structure they keep: a judge.
+
+For pictures of any program, such as a published one beside your own. All are brought to one size.
+
+    python benchmarks/published.py content.jpg style.jpg published.png own.png
+
+``features`` is the sliced Wasserstein distance of the features of vgg19_16x, the mean over layers,
+each standardised by the style's means and deviations. ``patches`` is the ``style_distance`` of the
+summary table, ``ssim`` is its ``ssim``. Without a network connection, NST_MIRROR names a folder
+with the weights of vgg19_16x.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from common import DEVICE
+from PIL import Image
+
+from nst.cells.metrics import (
+    directions,
+    measure_patches,
+    patch_distance,
+    quantiles,
+    sampled,
+    sliced_wasserstein,
+    structural_similarity,
+)
+from nst.imaging.images import fit_long_side, load_image
+from nst.network.extractor import Extractor, load_extractor
+from nst.network.provision import prepared_extractor
+from nst.network.shapes import Tensor
+from nst.network.tensors import to_tensor
+
+LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+DIRECTIONS = 128
+
+
+def main() -> None:
+    """Print the distances of each picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("content", type=Path)
+    parser.add_argument("style", type=Path)
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--size", type=int, default=512, help="longer side in px")
+    chosen = parser.parse_args()
+    network = load_extractor(prepared_extractor("vgg19_16x", os.environ.get("NST_MIRROR")))
+    network = network.to(DEVICE)
+    content, style, *pictures = (
+        fit_long_side(load_image(path), chosen.size)
+        for path in (chosen.content, chosen.style, *chosen.pictures)
+    )
+    features, patches = features_of(network, style), measure_patches(to_tensor(style))
+    for path, picture in zip(chosen.pictures, pictures, strict=True):
+        found = feature_distance(features_of(network, picture), features)
+        patched = patch_distance(to_tensor(picture), patches).item()
+        same = content.resize(picture.size, Image.Resampling.LANCZOS)
+        ssim = structural_similarity(picture, same)
+        print(f"{path}: features {found:.3f}, patches {patched:.3f}, SSIM {ssim:.2f}")
+
+
+@torch.no_grad()
+def features_of(network: Extractor, picture: Image.Image) -> Mapping[str, Tensor]:
+    """Return the features at each position, n c, by layer."""
+    found = network(to_tensor(picture).to(DEVICE), LAYERS)
+    return {name: sampled(value[0].flatten(1).T) for name, value in found.items()}
+
+
+def feature_distance(picture: Mapping[str, Tensor], style: Mapping[str, Tensor]) -> float:
+    """Return the mean over layers of the sliced Wasserstein distance, in the style's deviations."""
+    distances = []
+    for name, wanted in style.items():
+        mean, deviation = wanted.mean(0), wanted.std(0)
+        scale = deviation + deviation.mean()
+        along = directions(wanted.shape[1], DIRECTIONS)
+        one, other = (quantiles((seen - mean) / scale, along) for seen in (picture[name], wanted))
+        distances.append(sliced_wasserstein(one, other) / other.std(1).square().mean().sqrt())
+    return torch.stack(distances).mean().item()
+
+
+if __name__ == "__main__":
+    main()
