@@ -407,8 +407,9 @@ def plot_votes(table: pd.DataFrame, variants: pd.DataFrame, agreed: pd.DataFrame
         _draw_intervals(right, range(len(rows)), rows, "tau", INKS[0], vertical=False)
         right.axvline(0, color=QUIET, lw=0.6, ls="--")
         right.set_xlim(-1, 1)
-        named = zip(rows["measure"], rows["votes"], strict=True)
-        right.set_yticks(range(len(rows)), [f"{_spoken(one)} ({votes})" for one, votes in named])
+        names = [_spoken(one).replace("ssim", "SSIM") for one in rows["measure"]]
+        named = [f"{name} ({votes})" for name, votes in zip(names, rows["votes"], strict=True)]
+        right.set_yticks(range(len(rows)), named)
         right.invert_yaxis()
         right.set_xlabel("agreement with the votes (Kendall's τ)")
         right.grid(visible=False, axis="y")

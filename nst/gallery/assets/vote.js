@@ -6,9 +6,9 @@ const VOTES = "nst-gallery-votes";
 const VOTER = "nst-gallery-voter";
 const SIDES = ["left", "right"];
 const MOST_WEIGHED = 100; // cells of a pair
-const byFingerprint = new Map(cells.map((cell) => [cell.fingerprint, cell]));
-const votable = [...grouped(cells.filter((cell) => !cell.failed && cell.fingerprint), pairOf).values()]
-  .filter((group) => group.length > 1);
+// Cells of equal settings are one picture under several names.
+const byFingerprint = new Map(cells.filter((cell) => !cell.failed && cell.fingerprint).map((cell) => [cell.fingerprint, cell]));
+const votable = [...grouped([...byFingerprint.values()], pairOf).values()].filter((group) => group.length > 1);
 let votes = readVotes(recall(VOTES));
 let asked = null;
 
