@@ -42,13 +42,10 @@ print: $(VENV)/.installed
 	$(VENV)/bin/snakemake prints --cores $(CORES) --resources gpu=$(GPUS) \
 	  --configfile "$(CONFIG)" --config prints="{stars: $(STARS), size: $(SIZE), format: $(FORMAT), dpi: $(DPI)}"
 
-COMMA := ,
-NOTHING :=
-SPACE := $(NOTHING) $(NOTHING)
 votes: $(VENV)/.installed
-	@test -n "$(wildcard $(VOTES))" || { echo "make votes needs the files of votes that the gallery saves. Try: make votes VOTES='votes/*.json'"; exit 1; }
+	@test -n '$(VOTES)' || { echo "make votes needs the files of votes that the gallery saves. Try: make votes VOTES='votes/*.json'"; exit 1; }
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) --configfile "$(CONFIG)" \
-	  --config votes="[$(subst $(SPACE),$(COMMA) ,$(strip $(wildcard $(VOTES))))]"
+	  --config 'votes=["$(VOTES)"]'
 
 REPORTED := all results/report/gallery
 report: run

@@ -1,4 +1,4 @@
-"""How near pictures of one pair are to the style, and how much structure they keep: a judge.
+"""Measure how far pictures of one pair are from the style, and how much structure they keep.
 
 For pictures of any program, such as a published one beside your own. All are brought to one size.
 

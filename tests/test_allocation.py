@@ -52,11 +52,13 @@ def test_a_gpu_takes_less_time_and_no_less_memory(vgg19):
 
 
 def test_matching_takes_memory_and_time():
-    """Measured at 512 px on two cores with VGG-16: a peak of 3.1 GiB, and about 80 minutes."""
+    """At 512 px on two cores with VGG-16: a measured peak of 3.1 GiB, 0.7 of it before, and steps
+    of 7 and of 16 to 20 s, which the published numbers of steps make an hour and a half.
+    """
     cell = settings_of("nnst")
     allocated = allocate_pair([cell], "cpu")
-    assert allocated.mem_mb > 3.1 * 1074
-    assert 80 < allocated.runtime < 180
+    assert allocated.mem_mb - allocation.BASE > 2.4 * 1074
+    assert 90 < allocated.runtime < 180
     plain = replace(cell, content_layers={"relu4_2": 1.0}, style_loss="covariance")
     assert allocate_pair([plain], "cpu").mem_mb < allocated.mem_mb - 1000
     assert allocate_pair([plain], "cpu").runtime < allocated.runtime / 2

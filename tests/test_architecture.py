@@ -55,6 +55,7 @@ PACKAGES = {
             "sheets",
             "prints",
             "schema",
+            "votes",
             "run",
             "watched",
             "paths",
@@ -71,7 +72,8 @@ PACKAGES = {
         *("kernels", "extractor", "pyramid", "tiles", "kmeans", "vgg", "hed", "provision"),
     ),
     "method": (
-        *("gradients", "losses", "distributions", "statistics", "regions", "observe", "objective"),
+        *("gradients", "losses", "distributions", "statistics", "regions", "observe"),
+        *("matching", "objective"),
         *("spectrum", "colours", "start", "optimisers", "optimise", "stages"),
         *("transfer", "checkpoint", "batches", "resilience"),
     ),
@@ -80,7 +82,7 @@ PACKAGES = {
         *("difference", "sources", "verify"),
     ),
     "figures": ("lettering", "sheet", "layout", "grids", "pages", "strips", "tiles"),
-    "reports": ("ranking", "summary", "tables", "report", "plots"),
+    "reports": ("ranking", "summary", "votes", "tables", "report", "plots"),
     "gallery": ("entries", "previews", "page", "so_far"),
     "commands": ("job", "stylize", "by_hand", "probe", "plan", "watcher", "watch"),
 }

@@ -102,7 +102,7 @@ def test_the_nearest_loss_is_that_of_the_best_of_all_pairs():
 def test_many_features_are_compared_as_few_are(monkeypatch):
     one, style = features(0, 1, 4, 9, 9), sample_features(features(1, 1, 4, 6, 6))
     whole = nearest_style_loss(one, None, style)
-    monkeypatch.setattr("nst.method.distributions.CHUNK", 7)
+    monkeypatch.setattr("nst.method.distributions.AT_ONCE", 7 * 36)
     torch.testing.assert_close(nearest_style_loss(one, None, style), whole)
 
 

@@ -766,16 +766,17 @@ def test_votes_are_cast_by_click_and_key_taken_back_and_saved(show: Open, tmp_pa
     page.get_by_role("link", name="Vote").click()
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#votes-given")).to_have_text("1 vote")
-    page.keyboard.press("ArrowDown")
+    page.keyboard.press("n")
     page.get_by_role("button", name="Vote for the right picture").click()
     expect(page.locator("#votes-given")).to_have_text("3 votes")
     page.get_by_role("button", name="Neither").click()
+    expect(page.locator("#votes-given")).to_have_text("4 votes")
     page.keyboard.press("Backspace")
     expect(page.locator("#votes-given")).to_have_text("3 votes")
     page.reload()
     expect(page.locator("#votes-given")).to_have_text("3 votes")
     page.get_by_role("button", name="Save the votes as JSON").click()
-    expect(page.locator("#notice")).to_contain_text("Write your name")
+    expect(page.locator("#notice")).to_contain_text("Enter a name first")
     path = saved_votes(page, "Zoë & Co", tmp_path)
     assert path.name == "votes-zoe-co.json"
     votes = read_ballots([path])
@@ -793,16 +794,54 @@ def test_the_two_cells_are_of_one_pair_finished_and_without_names(show: Open):
         ballot = page.locator("#ballot").inner_text()
         assert not any(ratio in ballot for ratio in ("1e0", "1e-1", "1e-2"))
         assert TITLES.get(one[0], one[0]) in ballot
-        page.keyboard.press("ArrowDown")
+        page.keyboard.press("n")
 
 
 def test_keys_typed_into_the_name_are_no_votes(show: Open):
     page = show("#view=vote")
     page.get_by_label("Your name").click()
     page.keyboard.type("Ann")
-    for key in ("ArrowLeft", "ArrowRight", "ArrowDown", "Backspace"):
+    for key in ("ArrowLeft", "ArrowRight", "n", "Backspace"):
         page.keyboard.press(key)
     expect(page.locator("#votes-given")).to_have_text("0 votes")
+
+
+def test_a_key_that_scrolls_or_repeats_is_no_vote(show: Open):
+    page = show("#view=vote")
+    for key in ("ArrowDown", "ArrowUp", " "):
+        page.keyboard.press(key)
+    page.keyboard.down("ArrowLeft")
+    for _ in range(3):
+        page.keyboard.down("ArrowLeft")  # held down
+    page.keyboard.up("ArrowLeft")
+    expect(page.locator("#votes-given")).to_have_text("1 vote")
+
+
+def test_the_next_voter_starts_again_once_the_votes_are_saved(show: Open, tmp_path: Path):
+    page = show("#view=vote")
+    page.get_by_label("Your name").fill("Ann")
+    page.get_by_role("button", name="Save the votes as JSON").click()
+    expect(page.locator("#notice")).to_contain_text("no votes to save")
+    page.get_by_role("button", name="Neither").click()
+    page.get_by_role("button", name="Start again").click()
+    expect(page.locator("#notice")).to_contain_text("Save your votes first")
+    saved_votes(page, "Ann", tmp_path)
+    page.get_by_role("button", name="Start again").click()
+    expect(page.locator("#votes-given")).to_have_text("0 votes")
+    expect(page.get_by_label("Your name")).to_have_value("")
+
+
+def test_votes_of_two_tabs_add_up(show: Open, gallery: Path):
+    page = show("#view=vote")
+    other = page.context.new_page()
+    other.goto(gallery.as_uri() + "#view=vote")
+    other.get_by_role("button", name="Neither").click()
+    page.get_by_role("button", name="Neither").click()
+    expect(page.locator("#votes-given")).to_have_text("2 votes")
+
+
+def test_a_cell_is_shown_in_full_above_the_ballot(show: Open):
+    expect(show(f"#view=vote&{cell(SECOND)}").get_by_role("dialog")).to_be_visible()
 
 
 def test_the_preferences_of_simulated_voters_are_recovered(visit: Open, tmp_path: Path):

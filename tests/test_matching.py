@@ -14,6 +14,7 @@ from nst.config.octaves import HYPERCOLUMN
 from nst.config.prints import print_settings
 from nst.config.settings import Settings
 from nst.errors import ConfigError
+from nst.method.batches import group_cells
 from nst.method.losses import cosine_error
 from nst.method.matching import match_style, mix_so_far
 from nst.method.optimise import State
@@ -211,6 +212,32 @@ def test_at_a_larger_size_the_picture_so_far_has_a_part_in_what_is_matched(tiny,
         return transfer(tiny, IMAGES, [cell]).images
 
     assert not torch.equal(made(0.2), made(1.0))
+
+
+def test_matched_cells_do_not_depend_on_their_batch(tiny, small):
+    stages = {"coarse_stages": [[32, 4]], "image_size": 40, "iterations": 4, "finish": 3}
+    cells = [small(**MATCHED | {"start": "noise", "seed": seed}, **stages) for seed in (0, 1)]
+    together = sorted(make_cells(tiny, IMAGES, cells, batch_size=2), key=lambda one: one.index)
+    for cell, one in zip(cells, together, strict=True):
+        (alone,) = make_cells(tiny, IMAGES, [cell])
+        torch.testing.assert_close(one.image, alone.image, atol=1e-3, rtol=0)
+    assert not torch.equal(together[0].image, together[1].image)
+
+
+def test_with_finish_the_best_picture_is_the_best_in_style(tiny, small):
+    cell = small(finish=6, iterations=6, keep="best")
+    (result,) = make_cells(tiny, IMAGES, [cell])
+    assert result.losses["style"] <= min(result.trace["style"][6:]) * (1 + 1e-5)
+
+
+def test_cells_that_need_all_positions_share_no_batch_with_others(small):
+    cells = [small(), small(content_layers={"hypercolumn": 1.0}), small(beta=3.0)]
+    assert [sorted(group) for group in group_cells(cells)] == [[0, 2], [1]]
+
+
+def test_a_print_minimises_both_losses():
+    cell = settings_of("relative", image_size=256, finish=50)
+    assert print_settings(cell, 1024).finish == 0
 
 
 # ---------------------------------------------------------------- the parametrisation

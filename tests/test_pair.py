@@ -121,10 +121,10 @@ def test_the_style_scale_sets_the_size_at_which_the_style_is_looked_at(pair, wan
     sizes = []
     real = transfer_module.measure_targets
 
-    def measured(extractor, content, regions, *rest):
+    def measured(extractor, content, regions, *rest, **options):
         ((style,),) = ([part.image for part in one.parts] for one in regions)
         sizes.append((max(content.shape[-2:]), max(style.shape[-2:])))
-        return real(extractor, content, regions, *rest)
+        return real(extractor, content, regions, *rest, **options)
 
     monkeypatch.setattr(transfer_module, "measure_targets", measured)
     for scale in (0.5, 1, 2.5):

@@ -12,6 +12,8 @@ from configurations import settings_of
 from nst.config.catalogue import read_catalogue
 from nst.config.presets import FOLDER, read_presets
 from nst.config.run import read_run
+from nst.config.schema import load_schema
+from nst.config.settings import CHOICES
 from nst.errors import ConfigError
 
 PRESETS = read_presets()
@@ -96,6 +98,17 @@ def test_a_recipe_is_dated_where_its_year_is_known_and_not_in_its_title(tmp_path
     assert read_presets(tmp_path)["mine"].dated == "Mine, 2020"
     assert PRESETS["gatys2016"].dated == "Gatys et al. 2016"
     assert PRESETS["envision"].dated == "Envision"
+
+
+def test_every_choice_of_a_setting_can_vary():
+    for name in load_schema()["properties"]["vary"]["propertyNames"]["enum"]:
+        values = [*CHOICES.get(name, ())]
+        for value in values:
+            others = {"optimiser": "adam"} if name == "parametrisation" else {}
+            if value in ("exact", "file"):
+                continue  # need another key
+            (variant,) = read(vary={name: [value]}, ratios=[1], **others).variants
+            assert getattr(variant.settings, name) == value
 
 
 # ---------------------------------------------------------------- recipes in a configuration

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 from nst.config.catalogue import read_catalogue
 from nst.config.run import read_run
-from nst.errors import ConfigError, UserError
+from nst.errors import ConfigError
 from nst.reports.plots import plot_votes, save_plot
 from nst.reports.votes import (
     MEASURES,
@@ -59,9 +59,7 @@ def cast(table: pd.DataFrame, *given: tuple[int, int, float]) -> pd.DataFrame:
 
 
 def ballot(folder: Path, name: str = "ann.json", **changes: Any) -> Path:
-    side = {"layers": "all", "ratio": "1e0", "fingerprint": "a"}
-    other = side | {"fingerprint": "b"}
-    vote = {"content": "cat", "style": "wave", "left": side, "right": other, "chosen": "left"}
+    vote = {"content": "cat", "style": "wave", "left": "a", "right": "b", "chosen": "left"}
     saved = {"format": "nst-votes-1", "voter": "Ann", "votes": [vote]} | changes
     path = folder / name
     path.write_text(json.dumps(saved), encoding="utf-8")
@@ -96,7 +94,7 @@ def test_votes_are_read_from_the_voters_files(tmp_path):
     [
         ({"format": "nst-votes-9"}, "format must be nst-votes-1; got 'nst-votes-9'"),
         ({"votes": [{"content": "cat"}]}, "'style' is missing or unknown"),
-        ({"votes": [{"content": "c", "style": "s", "left": 1}]}, "must be a file of votes"),
+        ({"votes": [{"content": "c", "style": "s", "left": 1}]}, "'right' is missing"),
         ({"votes": 3}, "must be a file of votes that the gallery saved"),
         ({"votes": []}, "has no votes; leave it out"),
     ],
@@ -130,6 +128,9 @@ def test_a_configuration_names_the_files_of_votes(tmp_path):
     keys = {"contents": ["chelsea"], "styles": ["starry_night_study"], "ratios": [1]}
     path = str(ballot(tmp_path))
     assert read_run({**keys, "votes": [path]}, read_catalogue()).votes == [path]
+    assert read_run({**keys, "votes": [str(tmp_path / "*.json")]}, read_catalogue()).votes == [path]
+    with pytest.raises(ConfigError, match="no file matches"):
+        read_run({**keys, "votes": [str(tmp_path / "*.yaml")]}, read_catalogue())
     with pytest.raises(ConfigError, match=r"votes: .*none\.json"):
         read_run({**keys, "votes": [str(tmp_path / "none.json")]}, read_catalogue())
     Path(path).write_text("[]")
@@ -226,9 +227,33 @@ def test_votes_on_other_pictures_do_not_count_and_are_reported(table, caplog):
     assert "4 of 5 votes" in caplog.text
 
 
-def test_votes_of_another_run_are_an_error(table):
-    with pytest.raises(UserError, match="None of the votes"):
-        with_preference(table, cast(table, (1, 7, 1)))
+def test_votes_of_another_run_leave_the_column_empty(table, caplog, tmp_path):
+    with caplog.at_level(logging.WARNING):
+        found = with_preference(table, cast(table, (1, 7, 1)))
+    assert "1 of 1 votes" in caplog.text
+    assert found["preference"].isna().all()
+    votes = matched_votes(table, cast(table, (1, 7, 1)))
+    variants, agreed = prefer_variants(table, votes), agreement(table, votes)
+    assert (len(variants), agreed["votes"].sum()) == (0, 0)
+    save_plot(plot_votes(table, variants, agreed), tmp_path / "votes.png")
+
+
+def test_cells_without_votes_and_failed_ones_are_no_opponents(table):
+    given = [(1, 2, 1)] * 9 + [(1, 2, 0)]
+    votes = matched_votes(table, cast(table, *given))
+    found = prefer_cells(table, votes)
+    two = preferences(np.array([[0.0, 9.0], [1.0, 0.0]]))
+    np.testing.assert_allclose(found.loc[[1, 2], ["preference", "low", "high"]], two.iloc[:, :3])
+
+
+def test_equal_cells_have_their_votes_in_common_and_a_pair_its_own(table):
+    table.loc[3, "fingerprint"] = table.loc[1, "fingerprint"]  # the same picture, another name
+    table.loc[8, "fingerprint"] = table.loc[2, "fingerprint"]  # of another pair
+    votes = matched_votes(table, cast(table, (1, 2, 1), (2, 1, 0), (7, 8, 1)))
+    assert votes["left"].tolist() == [1, 2, 7]
+    found = prefer_cells(table, votes)
+    assert found["preference"][1] == found["preference"][3] > 0.5
+    assert found["votes"].tolist() == [0, 2, 2, 2, 0, 0, 0, 1, 1, 0, 0, 0]
 
 
 def test_agreement_is_kendalls_tau_over_the_votes(table):
@@ -241,6 +266,9 @@ def test_agreement_is_kendalls_tau_over_the_votes(table):
     assert found.loc["style_distance", "tau"] == pytest.approx((1 - 3) / 4)
     assert found.loc["ssim", "votes"] == 4
     assert found.loc["ssim", "low"] < found.loc["ssim", "tau"] < found.loc["ssim", "high"]
+    wilson = binomtest(3, 4).proportion_ci(0.95, "wilson")
+    assert found.loc["ssim", "low"] == pytest.approx(2 * wilson.low - 1)
+    assert found.loc["ssim", "high"] == pytest.approx(2 * wilson.high - 1)
     assert found.loc["colour_distance", "votes"] == 0
     assert np.isnan(found.loc["colour_distance", "tau"])
 

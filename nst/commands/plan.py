@@ -128,7 +128,8 @@ def _kind(settings: Settings) -> tuple[object, ...]:
     """Return what an evaluation's time depends on, apart from the size."""
     return (
         *(frozenset().union(*settings.compared_layers), settings.octaves, settings.style_loss),
-        *(settings.optimiser, settings.pooling, settings.precision),
+        *(settings.optimiser, settings.pooling, settings.precision, settings.parametrisation),
+        *(settings.content_target, settings.style_rotations),
     )
 
 

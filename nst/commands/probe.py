@@ -97,6 +97,7 @@ def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.
         iterations=EVALUATIONS,
         coarse_stages=(),
         growth=0,
+        finish=0,
         snapshots=(),
         start="content" if kind.start == "file" else kind.start,
     )
@@ -118,8 +119,7 @@ def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.
 
     started = time.perf_counter()
     pair = Pair(content, "content", "Content", style, "style", "Style", folder / EXTRACTOR)
-    store = CellStore(Path(tempfile.mkdtemp(dir=folder)))
-    stylize_pair(pair, wanted, device, store, tick)
+    stylize_pair(pair, wanted, device, CellStore(Path(tempfile.mkdtemp(dir=folder))), tick)
     ended = time.perf_counter()
     steps = [after - before for before, after in itertools.pairwise(moments)]
     evaluation = statistics.median(steps[-COUNTED:])

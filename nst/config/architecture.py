@@ -40,11 +40,10 @@ class Architecture:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of all the layers that a loss can use, in order."""
-        plain = (
+        """Names of all the layers that a loss can use, in order, but for the hypercolumn."""
+        return tuple(
             layer for name in self.convolutions for layer in (name, name.replace("conv", "relu"))
         )
-        return (*plain, HYPERCOLUMN)
 
     @property
     def hypercolumn(self) -> tuple[str, ...]:
@@ -59,7 +58,7 @@ class Architecture:
 
     def check(self, layers: Iterable[str], side: int) -> None:
         """Raise an ``ExtractorError`` unless images of this shorter side have all ``layers``."""
-        known = self.layers
+        known = (*self.layers, HYPERCOLUMN)
         for name in layers:
             layer, octave = split_octave(name)
             if layer not in known:

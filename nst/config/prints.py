@@ -162,5 +162,6 @@ def print_settings(settings: Settings, size: int) -> Settings:
         iterations=STEPS,
         coarse_stages=(),
         averaging=0.0,
+        finish=0,
         snapshots=(),
     )

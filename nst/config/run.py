@@ -16,6 +16,7 @@ from typing import Any
 from nst.config.addresses import checked_mirror
 from nst.config.catalogue import Entry
 from nst.config.documents import read_document
+from nst.config.patterns import find_files, is_pattern
 from nst.config.pictures import Picture, existing, read_pictures, resolve
 from nst.config.presets import read_presets
 from nst.config.prints import Print, read_prints
@@ -205,8 +206,13 @@ def _check_size(
 
 
 def _votes(paths: Sequence[str]) -> list[str]:
-    """Return the paths of files of votes, which are checked here."""
-    found = [existing("votes", path) for path in paths]
+    """Return the paths of files of votes, given by paths or patterns; the files are checked."""
+    found: list[str] = []
+    for path in paths:
+        matches = find_files(path) if is_pattern(path) else [path]
+        if not matches:
+            raise ConfigError(f"votes: no file matches {path!r}; save votes in the gallery first")
+        found += [existing("votes", one) for one in matches]
     read_ballots(map(Path, found))
     return found
 

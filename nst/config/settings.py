@@ -69,7 +69,7 @@ class Settings:
     is given in px, or, below 1, as a share of ``image_size``.
     ``growth`` is the number at each half of ``image_size`` to go through, from about
     ``SMALLEST_STAGE`` px. With ``finish``, these stages minimise the content loss alone, and then
-    ``finish`` iterations at the full size minimise the style loss alone. ``averaging`` is the decay
+    ``finish`` steps at the full size minimise the style loss alone. ``averaging`` is the decay
     of a moving average of the images, which is then the last image; 0 is none. ``tile_size`` is the
     side, in px, above which a picture is computed in tiles. config/README.md says what each of them
     does. ``from_mapping`` checks the values.
@@ -348,7 +348,7 @@ def _check_together(settings: Settings) -> None:
     if settings.tile_size != "auto" and settings.needs_all_positions:
         raise ConfigError(
             f"tile_size must be auto with {settings.needs_all_positions}, which needs all "
-            f"positions at once; got {settings.tile_size}. Remove it, or choose covariance."
+            f"positions at once; got {settings.tile_size}. Change one of the two."
         )
     if settings.parametrisation == "pyramid" and settings.optimiser == "lbfgs":
         raise ConfigError(

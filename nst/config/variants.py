@@ -188,6 +188,8 @@ def _label(name: str, value: object) -> str:
         both: dict[str, object] = {"image_size": SIDE[1]} if name == "coarse_stages" else {}
         if name == "image_size" and isinstance(value, list):
             both = {"size": "exact"}
+        if name == "parametrisation":
+            both = {"optimiser": "adam"}
         plain = Settings.from_mapping({name: value, **both}).to_dict()[name]
     except ConfigError as error:
         raise ConfigError(f"vary.{error}") from error

@@ -60,8 +60,8 @@ def _read(path: Path) -> tuple[str, list[Vote]]:
                 voter,
                 str(vote["content"]),
                 str(vote["style"]),
-                str(vote["left"]["fingerprint"]),
-                str(vote["right"]["fingerprint"]),
+                str(vote["left"]),
+                str(vote["right"]),
                 SCORES[vote["chosen"]],
             )
             for vote in saved["votes"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from nst.cells.cell import read_record
@@ -41,9 +42,10 @@ def cell_tile(picture: Path) -> Tile:
     return Tile(note="failed: no finite loss") if status == "failed" else Tile(picture)
 
 
-def time_text(seconds: float) -> str:
-    """Return a time as a caption has it: ``45 s`` or ``12 min``."""
-    return f"{seconds:.0f} s" if seconds < 99.5 else f"{seconds / 60:.0f} min"
+def timed_tile(picture: Path, title: str, seconds: float) -> Tile:
+    """Return a cell's tile with its title and its time, in seconds or, if it is long, minutes."""
+    time = f"{seconds:.0f} s" if seconds < 99.5 else f"{seconds / 60:.0f} min"
+    return replace(cell_tile(picture), caption=f"{title}: {time}")
 
 
 def input_tile(path: str, title: str) -> Tile:

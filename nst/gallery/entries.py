@@ -34,7 +34,7 @@ METRICS = (
         "preference",
         "Preference",
         "higher",
-        "By the votes: the share of votes that the cell would win against another of its pair.",
+        "The predicted share of votes that the cell would win against another of its pair.",
     ),
     Metric(
         "content_distance",
@@ -89,7 +89,7 @@ METRICS = (
         "total_loss",
         "Total loss",
         "",
-        "What the optimiser brought down; comparable only at the same α and β.",
+        "What the optimiser minimises; comparable only at the same α and β.",
     ),
 )
 

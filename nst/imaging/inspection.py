@@ -112,7 +112,8 @@ def check_sizes(
                 for longest in _longest(settings, size, smallest):
                     seen = style_size(one, (longest, longest), settings)
                     taps = settings.taps((longest, longest), seen, often)
-                    _check(f"style {name!r}", seen, settings, list(taps.style))
+                    matched = taps.content if settings.content_target == "matched" else ()
+                    _check(f"style {name!r}", seen, settings, [*taps.style, *matched])
 
 
 def _at_hand(picture: Picture) -> Path | None:
@@ -132,7 +133,8 @@ def _distinct(variants: Sequence[Variant]) -> list[Settings]:
         settings = one.settings
         layers = map(tuple, settings.compared_layers)
         sizes = (settings.image_size, settings.size, settings.coarse_stages, settings.octaves)
-        kinds[*layers, *sizes, settings.style_fit, settings.style_scale] = settings
+        style = (settings.style_fit, settings.style_scale, settings.content_target)
+        kinds[*layers, *sizes, *style] = settings
     return list(kinds.values())
 
 

@@ -57,7 +57,7 @@ def _features_of(
 ) -> dict[str, Float[Tensor, "_m _c"]]:
     """Return the features of a style's pictures by layer, as many of each as its weight asks for.
 
-    All of the heaviest.
+    The heaviest picture contributes all of its features.
     """
     heaviest = max((part.weight for part in parts), default=1.0)
     found: dict[str, list[Tensor]] = {name: [] for name in layers}

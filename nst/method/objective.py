@@ -83,8 +83,8 @@ def measure_targets(
 ) -> Targets:
     """Measure the content's features and the regions' styles, for all the cells' layers.
 
-    ``halvings`` is as in ``Targets``. ``so_far``, the enlarged pictures of the size before, has a
-    part in what is matched.
+    ``halvings`` is as in ``Targets``. ``so_far``, the enlarged pictures of the size before, is
+    mixed into the content that is matched.
 
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.
@@ -196,9 +196,8 @@ class Objective:
             for layer in self._content_weights
         }
         style = {layer: self._style(layer, seen.styles[layer]) for layer in self._style_weights}
-        nothing = torch.zeros_like(self._alpha)
-        content_sum = _weighted_sum(content, self._content_weights) if content else nothing
-        style_sum = _weighted_sum(style, self._style_weights) if style else nothing
+        content_sum = self._sum(content, self._content_weights)
+        style_sum = self._sum(style, self._style_weights)
         tv = self._variation(images)
         return Parts(
             content=content_sum,
@@ -210,6 +209,10 @@ class Objective:
                 **{f"style {layer}": loss for layer, loss in style.items()},
             },
         )
+
+    def _sum(self, losses: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Tensor:
+        """Add up the layers' losses; 0 if this loss is left out."""
+        return _weighted_sum(losses, weights) if losses else torch.zeros_like(self._alpha)
 
     def _variation(self, images: Tensor) -> Tensor:
         """Return the total variation; of a picture in tiles, what it is made of is not kept."""

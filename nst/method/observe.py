@@ -47,7 +47,7 @@ class Observer:
 
     extractor: Extractor
     statistic: Statistic
-    content: Mapping[str, Float[Tensor, "1 _c _h _w"]]
+    content: Mapping[str, Float[Tensor, "_b _c _h _w"]]
     error: Callable[[Tensor, Tensor], Tensor]
     style_layers: Collection[str]
     regions: Sequence[Region]
@@ -116,11 +116,11 @@ class Observer:
 
 def content_features(
     extractor: Extractor,
-    content: Float[Tensor, "1 3 h w"],
+    content: Float[Tensor, "b 3 h w"],
     layers: Collection[str],
     side: int | None,
-) -> dict[str, Float[Tensor, "1 _c _h _w"]]:
-    """Return a content's features, put together from its tiles, in float32 or better."""
+) -> dict[str, Float[Tensor, "b _c _h _w"]]:
+    """Return the features of contents, put together from its tiles, in float32 or better."""
     at_least = torch.promote_types(extractor.dtype, torch.float32)
     whole: dict[str, Tensor] = {}
     for tile, features in see_in_tiles(extractor, content, layers, side):

@@ -61,7 +61,11 @@ def transfer(
         if state is None or number > state.stage:
             optimiser = OPTIMISERS[shared.optimiser](shared, caution)
             before, state = state, State.at(start_images(stage, cells, outcome), optimiser, state)
-            state.enlarged = enlarged_picture(stage, shared, state, before)
+            if shared.content_target == "matched" and before is not None and outcome is not None:
+                # The last steps, of the style loss alone, are at the size of those before.
+                same = stage.only == "style"
+                enlarged = _resized(outcome.images, stage.content)
+                state.enlarged = before.enlarged if same else enlarged
         if targets is None or stage.only != "style":
             # Content features, 1 c h w for each content layer; of each region's style, for each
             # style layer what its statistic is, such as moments, 1 c c.
@@ -79,18 +83,6 @@ def transfer(
         with torch.no_grad():
             outcome = replace(outcome, parts=Objective(network, targets, cells)(outcome.images))
     return with_photograph(outcome, stage, shared)
-
-
-def enlarged_picture(
-    stage: Stage, settings: Settings, state: State, before: State | None
-) -> Tensor | None:
-    """Return the picture of the size before, enlarged, if the content is matched.
-
-    The last steps, of the style loss alone, are at the same size as those before.
-    """
-    if settings.content_target != "matched" or before is None:
-        return None
-    return before.enlarged if stage.only == "style" else state.images.clone()
 
 
 def with_photograph(outcome: Outcome, stage: Stage, settings: Settings) -> Outcome:

@@ -185,7 +185,7 @@ def _hypercolumn(
     """Return the features of several layers at each position, one below the other.
 
     As in the program of Kolkin et al. (2022): each layer is resized to ``size`` without a filter
-    and divided by its number of channels, so that wide layers do not rule.
+    and divided by its number of channels, so that wide layers do not dominate.
     """
     resized = [
         functional.interpolate(one / one.shape[1], size, mode="bilinear", align_corners=True)

@@ -431,7 +431,8 @@ def _draw_intervals(
 ) -> None:
     """Draw a point with its interval at each place."""
     values = rows[name].to_numpy(float)
-    around = np.abs(rows[["low", "high"]].to_numpy(float).T - values)
+    low, high = rows[["low", "high"]].to_numpy(float).T
+    around = np.clip([values - low, high - values], 0, None)
     style: Any = {"fmt": "o", "color": ink, "ms": 3, "elinewidth": 1}
     if vertical:
         axes.errorbar(places, values, yerr=around, **style)

@@ -15,7 +15,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nst.config.votes import Vote, read_ballots
-from nst.errors import UserError
 from nst.reports.ranking import PAIR
 from nst.system.files import write_atomically
 
@@ -33,7 +32,8 @@ MEASURES: Mapping[str, int] = {
 """The measures that votes are compared with: 1 where higher is better, -1 where lower is."""
 SPREAD = 2.0  # prior standard deviation of a strength θ: most cells win 12 to 88 % of their votes
 DRAWS = 2000
-LEVEL = 95  # % of the draws that an interval contains
+LEVEL = 95  # %, of intervals
+DEVIATIONS = 1.959964  # of a normal distribution, to either side, that contain so much
 SMALLEST_STEP = 1e-10
 
 
@@ -77,6 +77,8 @@ def preferences(scores: NDArray[np.float64]) -> pd.DataFrame:
     ``preference`` is the mean over the other items, ``low`` and ``high`` are the interval that has
     ``LEVEL`` % of the draws from the posterior, and ``votes`` is the number of the item's votes.
     """
+    if not len(scores):
+        return pd.DataFrame({"preference": [], "low": [], "high": [], "votes": []})
     strengths, covariance = bradley_terry(scores)
     drawn = np.random.default_rng(0).multivariate_normal(
         strengths, covariance, DRAWS, method="eigh"
@@ -105,48 +107,46 @@ def _means(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
 def matched_votes(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
     """Return the votes on two finished cells of one pair of ``table``, with their rows' numbers.
 
-    ``left`` and ``right`` are then positions in the table. Other votes, such as those on pictures
-    that the run no longer has, are counted in a warning.
-
-    Raises:
-        UserError: there is no such vote.
+    ``left`` and ``right`` are then positions in the table. Of equal cells of a pair, the first
+    stands for all. Other votes, such as votes on pictures that the run no longer has, are counted
+    in a warning.
     """
-    finished = table["status"] == "finished"
-    rows = {one: row for row, one in enumerate(table["fingerprint"]) if finished.iloc[row]}
-    found: pd.DataFrame = votes.assign(left=votes["left"].map(rows), right=votes["right"].map(rows))
-    found = found.dropna(subset=["left", "right"]).astype({"left": int, "right": int})
-    names = table[list(PAIR)].to_numpy()
-    same = (names[found["left"]] == names[found["right"]]).all(1) & (
-        found["left"] != found["right"]
-    )
-    found = found[same].reset_index(drop=True)
-    if not len(found):
-        raise UserError(
-            "None of the votes is on two cells of one pair of this run. Vote in its own gallery."
-        )
-    if lost := len(votes) - len(found):
+    finished = table[table["status"] == "finished"].drop_duplicates([*PAIR, "fingerprint"])
+    rows = {key: row for row, key in zip(finished.index, _keys(finished), strict=True)}
+    pairs = votes[list(PAIR)].itertuples(index=False, name=None)
+    sides = zip(pairs, votes["left"], votes["right"], strict=True)
+    found = [(rows.get((*pair, left)), rows.get((*pair, right))) for pair, left, right in sides]
+    known = [None not in one and one[0] != one[1] for one in found]
+    matched = votes[known].reset_index(drop=True)
+    for place, side in enumerate(("left", "right")):
+        matched[side] = [one[place] for one, is_known in zip(found, known, strict=True) if is_known]
+    if lost := len(votes) - len(matched):
         logger.warning(
             "%d of %d votes are not on two cells of one pair of this run, and do not count",
             *(lost, len(votes)),
         )
-    return found
+    return matched.astype({"left": int, "right": int})
+
+
+def _keys(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return what identifies the picture of each row."""
+    return list(table[[*PAIR, "fingerprint"]].itertuples(index=False, name=None))
 
 
 def prefer_cells(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
     """Return the preference of each cell within its pair, in the order of ``table``.
 
-    The columns are those of ``preferences``. They are missing for a cell without votes. ``votes``
-    are those of ``matched_votes``.
+    The columns are those of ``preferences``; the opponents are the pair's other cells with votes.
+    They are missing for a cell without votes. ``votes`` are those of ``matched_votes``.
     """
     columns = ["preference", "low", "high", "votes"]
     found = pd.DataFrame(np.nan, index=range(len(table)), columns=columns)
-    found["votes"] = 0
-    of_pair = table.groupby(list(PAIR), sort=False).ngroup().to_numpy()
-    for pair in sorted(set(of_pair[votes["left"]])):
-        rows = np.flatnonzero(of_pair == pair).tolist()
-        fitted = preferences(_scores(votes, rows)).set_index(pd.Index(rows))
-        found.loc[rows] = fitted.where(fitted["votes"] > 0)
-    counted: pd.DataFrame = found.fillna({"votes": 0}).astype({"votes": int})
+    for _, cast in votes.groupby(list(PAIR), sort=False):
+        rows = sorted({*cast["left"], *cast["right"]})
+        found.loc[rows] = preferences(_scores(cast, rows)).set_index(pd.Index(rows))
+    first = {key: row for row, key in reversed(list(enumerate(_keys(table))))}
+    equal = found.loc[[first[key] for key in _keys(table)]].reset_index(drop=True)
+    counted: pd.DataFrame = equal.fillna({"votes": 0}).astype({"votes": int})
     return counted
 
 
@@ -158,20 +158,16 @@ def prefer_variants(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
     """
     names = table[["layers", "ratio"]]
     number = names.groupby(["layers", "ratio"], sort=False).ngroup().to_numpy()
-    variants = names.drop_duplicates().reset_index(drop=True)
     of_variant = votes.assign(left=number[votes["left"]], right=number[votes["right"]])
-    fitted = preferences(_scores(of_variant, range(len(variants))))
+    items = sorted({*of_variant["left"], *of_variant["right"]})
+    variants = names.drop_duplicates().iloc[items].reset_index(drop=True)
+    fitted = preferences(_scores(of_variant, items))
     both: pd.DataFrame = pd.concat([variants, fitted], axis=1)
-    chosen: pd.DataFrame = both[both["votes"] > 0]
-    return chosen.reset_index(drop=True)
+    return both
 
 
 def with_preference(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
-    """Return the summary table with a column ``preference`` before that of the time.
-
-    Raises:
-        UserError: none of the votes is on cells of the table.
-    """
+    """Return the summary table with a column ``preference`` before that of the time."""
     preference = prefer_cells(table, matched_votes(table, votes))["preference"]
     changed = table.copy()
     changed.insert(list(table.columns).index("seconds"), "preference", preference)
@@ -194,24 +190,29 @@ def agreement(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
 
     ``tau`` is Kendall's τ over the pairs of cells that were voted on: the share of votes that
     prefer the cell that is better by the measure, less the share of those that prefer the other.
-    ``low`` and ``high`` are its bootstrap interval over votes. Votes for neither, and on cells that
-    are equal by the measure, do not count. ``votes`` are those of ``matched_votes``.
+    ``low`` and ``high`` are its interval (Wilson 1927). Votes for neither, and on cells that are
+    equal by the measure, do not count. ``votes`` are those of ``matched_votes``.
     """
     rows = []
-    random = np.random.default_rng(0)
     for name, sign in MEASURES.items():
         values = table[name].astype(float).to_numpy()
         difference = sign * (values[votes["left"]] - values[votes["right"]])
         signs = np.sign(difference) * np.sign(votes["score"].to_numpy() - 0.5)
         signs = signs[np.isfinite(signs) & (signs != 0)]
-        low = high = tau = np.nan
-        if len(signs):
-            drawn = random.integers(len(signs), size=(DRAWS, len(signs)))
-            outside = (100 - LEVEL) / 2
-            low, high = np.percentile(signs[drawn].mean(1), [outside, 100 - outside])
-            tau = signs.mean()
+        tau = signs.mean() if len(signs) else np.nan
+        low, high = (2 * share - 1 for share in _wilson(int((signs > 0).sum()), len(signs)))
         rows.append((name, tau, low, high, len(signs)))
     return pd.DataFrame(rows, columns=["measure", "tau", "low", "high", "votes"])
+
+
+def _wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Return the interval of a probability by Wilson (1927), which is not a point at 0 or 1."""
+    if not trials:
+        return np.nan, np.nan
+    share, square = successes / trials, DEVIATIONS**2 / trials
+    middle = (share + square / 2) / (1 + square)
+    half = np.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
+    return middle - half, middle + half
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

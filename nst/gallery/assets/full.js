@@ -7,7 +7,7 @@ const dialog = byId("full");
 // The cells that previous and next go through: those of the view behind.
 function sequence() {
   const views = { matrix: pairCells, all: filtered, starred, compare: () => state.with.map((key) => byKey.get(key)) };
-  const shown = views[get("view")]();
+  const shown = (views[get("view")] || pairCells)();
   return shown.some((cell) => cell.key === state.cell) ? shown : pairs.get(pairOf(byKey.get(state.cell)));
 }
 

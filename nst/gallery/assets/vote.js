@@ -1,20 +1,22 @@
 // ---------------------------------------------------------------- which do you prefer?
-// Two cells of one pair side by side, without their names. Asked next are the two of which the
-// answer says most: their strengths (Bradley and Terry 1952) are close, and little known.
+// The page shows two cells of one pair side by side, without their names. It asks next about the
+// most informative pair: cells of similar strength (Bradley and Terry 1952) with few votes.
 
 const VOTES = "nst-gallery-votes";
 const VOTER = "nst-gallery-voter";
 const SIDES = ["left", "right"];
+const ANSWERS = [...SIDES, "neither"];
 const MOST_WEIGHED = 100; // cells of a pair
 // Cells of equal settings are one picture under several names.
 const byFingerprint = new Map(cells.filter((cell) => !cell.failed && cell.fingerprint).map((cell) => [cell.fingerprint, cell]));
 const votable = [...grouped([...byFingerprint.values()], pairOf).values()].filter((group) => group.length > 1);
 let votes = readVotes(recall(VOTES));
 let asked = null;
+let saved = 0; // votes in the last file
 
 function readVotes(text) {
   try {
-    return JSON.parse(text || "[]").filter((one) => SIDES.every((side) => typeof one[side] === "string"));
+    return JSON.parse(text || "[]").filter((one) => ANSWERS.includes(one?.chosen) && SIDES.every((side) => typeof one[side] === "string"));
   } catch {
     return []; // not written by this page
   }
@@ -42,7 +44,7 @@ function nextOf(group, given) {
   let best = { worth: -1 };
   for (let i = 1; i < group.length; i += 1) {
     for (let j = 0; j < i; j += 1) {
-      // Equal ones in any order, and the same two not at once again.
+      // The noise puts equal pairs in random order. The last pair is not asked about again at once.
       const again = given.length && SIDES.every((side) => [i, j].includes(index.get(given.at(-1)[side])));
       const worth = again ? 0 : chance(i, j) * chance(j, i) * (1 / known[i] + 1 / known[j]) * (1 + Math.random() / 1e3);
       if (worth > best.worth) best = { worth, two: [group[i], group[j]] };
@@ -65,7 +67,7 @@ function strengths(score) {
   return strength;
 }
 
-// Some of a large group, other ones each time: the work grows with the square of their number.
+// A random sample of a large group, since the work grows with the square of its size.
 function some(group) {
   if (group.length <= MOST_WEIGHED) return group;
   return Array.from({ length: MOST_WEIGHED }, (_, i) => {
@@ -90,8 +92,9 @@ function voteView() {
     el("div", { class: "view-head" }, el("h2", {}, "Which do you prefer?")),
     el("div", { id: "ballot" }, ballot()),
     el("div", { class: "voter" }, el("label", { class: "field" }, el("span", {}, "Your name"), voter),
-      exportButton("Save the votes as JSON", saveVotes)),
-    el("p", { class: "hint" }, "The keys ←, → and ↓ vote left, right and neither; Backspace takes the last vote back. The pictures have no names, so that you judge what you see."),
+      exportButton("Save the votes as JSON", saveVotes),
+      el("button", { type: "button", class: "quiet", id: "start-again", onclick: startAgain }, "Start again")),
+    el("p", { class: "hint" }, "The keys ←, → and N vote left, right and neither; Backspace takes the last vote back. The pictures have no names, so that you judge what you see. Before another person votes in this browser, save your votes and start again."),
   ];
 }
 
@@ -104,7 +107,7 @@ function ballot() {
       type: "button", class: "candidate", "data-vote": SIDES[i], "aria-label": `Vote for the ${SIDES[i]} picture`, onclick: () => vote(SIDES[i]),
     }, el("img", { src: cell.preview, alt: `The ${SIDES[i]} picture`, width: cell.width, height: cell.height })))),
     el("div", { class: "answers" },
-      answer("left", "← Left"), answer("neither", "↓ Neither"), answer("right", "Right →")),
+      answer("left", "← Left"), answer("neither", "Neither (N)"), answer("right", "Right →")),
     el("p", { class: "outcome" }, el("span", { id: "votes-given" }, plural(given, "vote")),
       el("button", { type: "button", class: "quiet", "data-vote": "undo", disabled: !given, onclick: takeBack }, "Take the last vote back")),
   ];
@@ -121,7 +124,7 @@ function answer(chosen, text) {
 
 function vote(chosen) {
   const [left, right] = asked.map((cell) => cell.fingerprint);
-  setVotes([...votes, { left, right, chosen }], chosen === "neither" ? "Neither" : `The ${chosen} one`);
+  setVotes((stored) => [...stored, { left, right, chosen }], chosen === "neither" ? "Neither" : `The ${chosen} one`);
   ask();
   showBallot();
 }
@@ -130,12 +133,17 @@ function takeBack() {
   const last = votesHere().at(-1);
   if (!last) return;
   asked = SIDES.map((side) => byFingerprint.get(last[side]));
-  setVotes(votes.filter((one) => one !== last), "Vote taken back");
+  const isLast = (one) => [...SIDES, "chosen"].every((name) => one[name] === last[name]);
+  setVotes((stored) => {
+    const at = stored.map(isLast).lastIndexOf(true);
+    return stored.filter((_, i) => i !== at);
+  }, "Vote taken back");
   showBallot();
 }
 
-function setVotes(changed, said) {
-  votes = changed;
+// Another tab or gallery may have voted meanwhile: the change is made to what is stored.
+function setVotes(change, said) {
+  votes = change(kept ? readVotes(recall(VOTES)) : votes);
   keep(VOTES, JSON.stringify(votes));
   if (kept) announce(`${said}. ${plural(votesHere().length, "vote")}`);
   else warn("This browser keeps nothing for pages opened from disk: votes last until the page is closed. Save them to keep them.");
@@ -151,24 +159,47 @@ function showBallot() {
 function saveVotes() {
   const voter = byId("voter").value.trim();
   if (!voter) {
-    warn("Write your name, or any other, beside the button: it tells your votes from others'.");
+    warn("Enter a name first. It distinguishes your votes from other voters'.");
     byId("voter").focus();
     return;
   }
-  const named = (cell) => ({ layers: cell.layers, ratio: cell.ratio, fingerprint: cell.fingerprint });
-  const given = votesHere().map(({ left, right, chosen }) => {
-    const [one, other] = [byFingerprint.get(left), byFingerprint.get(right)];
-    return { content: one.content, style: one.style, left: named(one), right: named(other), chosen };
+  const given = votesHere().map((one) => {
+    const { content, style } = byFingerprint.get(one.left);
+    return { content, style, ...one };
   });
+  if (!given.length) {
+    warn("There are no votes to save. Choose a picture first.");
+    return;
+  }
+  saved = given.length;
   const file = plain(voter).replace(/[^\p{Letter}\p{Number}]+/gu, "-").replace(/^-+|-+$/g, "") || "voter";
-  download(`votes-${file}.json`, "application/json", `${JSON.stringify({ format: "nst-votes-1", voter, votes: given }, null, 1)}\n`);
+  download(`votes-${file}.json`, "application/json", `${JSON.stringify({ format: "nst-votes-1", voter, votes: given })}\n`);
 }
 
-const VOTED_BY = { ArrowLeft: () => vote("left"), ArrowRight: () => vote("right"), ArrowDown: () => vote("neither"), Backspace: takeBack };
+function startAgain() {
+  if (votesHere().length !== saved) {
+    warn("Save your votes first: to start again removes them from this page.");
+    return;
+  }
+  setVotes((stored) => stored.filter((one) => !SIDES.every((side) => byFingerprint.has(one[side]))), "All votes removed");
+  saved = 0;
+  keep(VOTER, "");
+  ask();
+  showView();
+}
+
+window.addEventListener("storage", (event) => {
+  if (event.key !== VOTES) return;
+  votes = readVotes(event.newValue);
+  if (get("view") === "vote" && votable.length) showBallot();
+});
+
+const VOTED_BY = { ArrowLeft: () => vote("left"), ArrowRight: () => vote("right"), n: () => vote("neither"), Backspace: takeBack };
 
 document.addEventListener("keydown", (event) => {
-  if (get("view") !== "vote" || !votable.length || byId("full").open || event.target.matches("input, select, textarea")) return;
-  if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || !VOTED_BY[event.key]) return;
+  const act = VOTED_BY[event.key.length > 1 ? event.key : event.key.toLowerCase()];
+  if (get("view") !== "vote" || !votable.length || !act || event.repeat || byId("full").open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.target.matches("input")) return;
   event.preventDefault();
-  VOTED_BY[event.key]();
+  act();
 });
