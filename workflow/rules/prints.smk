@@ -39,7 +39,7 @@ rule print:
 
 use rule summarise as summarise_prints with:
     input:
-        of_prints(PRINT_DETAILS),
+        details=of_prints(PRINT_DETAILS),
     output:
         summary="results/prints/summary.csv",
         table="results/prints/summary.parquet",

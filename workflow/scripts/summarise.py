@@ -9,7 +9,7 @@ from nst.reports.votes import read_votes, with_preference
 with job(snakemake.log[0], snakemake.input):
     details = [Path(path) for path in snakemake.input.details]
     table = summarise(details, Path(snakemake.output.traces))
-    if snakemake.input.votes:
-        table = with_preference(table, read_votes(map(Path, snakemake.input.votes)))
+    if votes := snakemake.input.get("votes"):
+        table = with_preference(table, read_votes(map(Path, votes)))
     write_parquet(table, Path(snakemake.output.table))
     write_summary(table, Path(snakemake.output.summary))
