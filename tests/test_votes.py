@@ -121,7 +121,7 @@ def test_another_file_is_refused_in_one_line(tmp_path, text):
 
 def test_a_voter_has_one_file(tmp_path):
     message = refusal([ballot(tmp_path, "1.json"), ballot(tmp_path, "2.json")])
-    assert "'Ann' is the voter of" in message
+    assert "the voter 'Ann' is in" in message
 
 
 def test_a_configuration_names_the_files_of_votes(tmp_path):
@@ -129,8 +129,8 @@ def test_a_configuration_names_the_files_of_votes(tmp_path):
     path = str(ballot(tmp_path))
     assert read_run({**keys, "votes": [path]}, read_catalogue()).votes == [path]
     assert read_run({**keys, "votes": [str(tmp_path / "*.json")]}, read_catalogue()).votes == [path]
-    with pytest.raises(ConfigError, match="no file matches"):
-        read_run({**keys, "votes": [str(tmp_path / "*.yaml")]}, read_catalogue())
+    with pytest.raises(ConfigError, match="no JSON file matches"):
+        read_run({**keys, "votes": [str(tmp_path / "none*")]}, read_catalogue())
     with pytest.raises(ConfigError, match=r"votes: .*none\.json"):
         read_run({**keys, "votes": [str(tmp_path / "none.json")]}, read_catalogue())
     Path(path).write_text("[]")

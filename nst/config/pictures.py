@@ -75,14 +75,14 @@ def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture
     if entry is not None and entry.file.lower().endswith(IMAGE_SUFFIXES):
         return [Picture(item, entry.title, entry=entry)]
     if is_pattern(item):
-        paths = _matching(key, item)
+        paths = matching(key, item, IMAGE_SUFFIXES)
         if not paths:
             raise ConfigError(
                 f"{key}: no image matches {item!r} in {Path.cwd()}; check the pattern, and that "
                 f"the images end in one of {', '.join(IMAGE_SUFFIXES)}"
             )
     elif os.path.isdir(_home(item)):
-        paths = _matching(key, os.path.join(item, "*"))
+        paths = matching(key, os.path.join(item, "*"), IMAGE_SUFFIXES)
         if not paths:
             raise ConfigError(
                 f"{key}: no image is in the folder {item!r}; put some there, and see that they end "
@@ -151,14 +151,18 @@ def existing(key: str, path: str) -> str:
     return path
 
 
-def _matching(key: str, pattern: str) -> list[str]:
-    """List the image files that match a pattern, in alphabetical order."""
+def matching(key: str, pattern: str, suffixes: tuple[str, ...]) -> list[str]:
+    """List the files with one of the suffixes that match a pattern, in alphabetical order.
+
+    Raises:
+        ConfigError: the search takes too long, or a path cannot be handed to Snakemake.
+    """
     try:
         found = find_files(_home(pattern))
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from error
-    images = [path for path in found if path.lower().endswith(IMAGE_SUFFIXES) and isfile(path)]
-    return [existing(key, path) for path in images]
+    files = [path for path in found if path.lower().endswith(suffixes) and isfile(path)]
+    return [existing(key, path) for path in files]
 
 
 def _home(path: str) -> str:

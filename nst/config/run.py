@@ -16,8 +16,8 @@ from typing import Any
 from nst.config.addresses import checked_mirror
 from nst.config.catalogue import Entry
 from nst.config.documents import read_document
-from nst.config.patterns import find_files, is_pattern
-from nst.config.pictures import Picture, existing, read_pictures, resolve
+from nst.config.patterns import is_pattern
+from nst.config.pictures import Picture, existing, matching, read_pictures, resolve
 from nst.config.presets import read_presets
 from nst.config.prints import Print, read_prints
 from nst.config.schema import validate
@@ -43,8 +43,6 @@ class Run:
     styles: Mapping[str, Picture]
     variants: Sequence[Variant]
     formulations: Mapping[str, str]
-    dated_recipes: Mapping[str, str]
-    """The same titles, with the years of their publication."""
     device: str
     mirror: str | None
     start_file: str | None
@@ -94,6 +92,11 @@ class Run:
         return bool(self.formulations) and len(self.variants[0].point) == 1
 
     @property
+    def dated_recipes(self) -> list[str]:
+        """The title of each variant's recipe, with its year if it is known."""
+        return [read_presets()[one.formulation].dated for one in self.variants]
+
+    @property
     def asks_for_precision(self) -> bool:
         """Whether a variant leaves its precision to the device."""
         return any(one.settings.precision == "auto" for one in self.variants)
@@ -124,17 +127,15 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
         if start_file is None:
             raise ConfigError("start: file needs start_file, the path of an image to start from")
         start_file = existing("start_file", start_file)
-    recipes = {
-        one.point["layers"]: read_presets()[one.formulation]
-        for one in variants
-        if "formulations" in config
-    }
     return Run(
         contents=contents,
         styles=styles,
         variants=variants,
-        formulations={name: one.title for name, one in recipes.items()},
-        dated_recipes={name: one.dated for name, one in recipes.items()},
+        formulations={
+            one.point["layers"]: read_presets()[one.formulation].title
+            for one in variants
+            if "formulations" in config
+        },
         device=config["device"],
         mirror=checked_mirror(config["mirror"] or os.environ.get("NST_MIRROR") or None),
         start_file=start_file,
@@ -209,10 +210,14 @@ def _votes(paths: Sequence[str]) -> list[str]:
     """Return the paths of files of votes, given by paths or patterns; the files are checked."""
     found: list[str] = []
     for path in paths:
-        matches = find_files(path) if is_pattern(path) else [path]
-        if not matches:
-            raise ConfigError(f"votes: no file matches {path!r}; save votes in the gallery first")
-        found += [existing("votes", one) for one in matches]
+        files = (
+            matching("votes", path, (".json",)) if is_pattern(path) else [existing("votes", path)]
+        )
+        if not files:
+            raise ConfigError(
+                f"votes: no JSON file matches {path!r}; save votes in the gallery first"
+            )
+        found += files
     read_ballots(map(Path, found))
     return found
 

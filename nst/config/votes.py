@@ -40,8 +40,8 @@ def read_ballots(paths: Iterable[Path]) -> list[Vote]:
         voter, found = _read(path)
         if voter in files:
             raise ConfigError(
-                f"votes: {voter!r} is the voter of {files[voter]} and of {path}; give each voter "
-                "one file and a name of their own"
+                f"votes: the voter {voter!r} is in {files[voter]} and in {path}; keep one of the "
+                "files, or change the name in the other"
             )
         files[voter] = path
         votes += found

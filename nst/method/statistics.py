@@ -31,8 +31,8 @@ class Statistic:
     """One way to compare features with a style's.
 
     ``places`` turns weights into the places that count, once for all steps. ``measure`` takes the
-    features of one style and the places that count; ``blend`` averages what it returns for several
-    styles, by their shares. ``look`` takes the features of a batch and the places that count;
+    features of one style and the places that count; ``blend`` averages the measurements of several
+    styles by their shares. ``look`` takes the features of a batch and the places that count;
     ``compare`` takes what ``look`` and ``blend`` return, and returns a loss for each picture.
     ``merge`` combines what ``look`` returns for the tiles of a picture; ``measure`` then returns
     the same type. It is None where the statistic needs all positions at once.

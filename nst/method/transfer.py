@@ -60,12 +60,7 @@ def transfer(
             continue  # it was finished before
         if state is None or number > state.stage:
             optimiser = OPTIMISERS[shared.optimiser](shared, caution)
-            before, state = state, State.at(start_images(stage, cells, outcome), optimiser, state)
-            if shared.content_target == "matched" and before is not None and outcome is not None:
-                # The last steps, of the style loss alone, are at the size of those before.
-                same = stage.only == "style"
-                enlarged = _resized(outcome.images, stage.content)
-                state.enlarged = before.enlarged if same else enlarged
+            state = begin_stage(stage, cells, optimiser, state, outcome)
         if targets is None or stage.only != "style":
             # Content features, 1 c h w for each content layer; of each region's style, for each
             # style layer what its statistic is, such as moments, 1 c c.
@@ -83,6 +78,23 @@ def transfer(
         with torch.no_grad():
             outcome = replace(outcome, parts=Objective(network, targets, cells)(outcome.images))
     return with_photograph(outcome, stage, shared)
+
+
+def begin_stage(
+    stage: Stage,
+    cells: Sequence[Settings],
+    optimiser: Optimiser,
+    before: State | None,
+    smaller: Outcome | None,
+) -> State:
+    """Return the state before the first step of a stage, after the state and outcome before it."""
+    state = State.at(start_images(stage, cells, smaller), optimiser, before)
+    if cells[0].content_target == "matched" and before is not None and smaller is not None:
+        # The stage of the style loss alone has the size of the one before.
+        same_size = stage.only == "style"
+        enlarged = _resized(smaller.images, stage.content)
+        state.enlarged = before.enlarged if same_size else enlarged
+    return state
 
 
 def with_photograph(outcome: Outcome, stage: Stage, settings: Settings) -> Outcome:

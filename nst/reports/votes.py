@@ -1,4 +1,4 @@
-"""What people prefer: their votes on two cells of one pair, and what follows from these.
+"""Preferences of voters, each vote between two cells of one pair.
 
 Strengths are those of Bradley and Terry (1952): of two cells, the first is preferred with the
 probability 1 / (1 + exp(θ₂ - θ₁)). "Neither" counts as half a vote for each.
@@ -107,9 +107,9 @@ def _means(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
 def matched_votes(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
     """Return the votes on two finished cells of one pair of ``table``, with their rows' numbers.
 
-    ``left`` and ``right`` are then positions in the table. Of equal cells of a pair, the first
-    stands for all. Other votes, such as votes on pictures that the run no longer has, are counted
-    in a warning.
+    ``left`` and ``right`` become positions in the table. If cells of a pair are equal, the votes
+    refer to the first. A warning counts the votes that are left out, for example because the run no
+    longer has the picture.
     """
     finished = table[table["status"] == "finished"].drop_duplicates([*PAIR, "fingerprint"])
     rows = {key: row for row, key in zip(finished.index, _keys(finished), strict=True)}
@@ -175,13 +175,12 @@ def with_preference(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scores(votes: pd.DataFrame, items: Sequence[int]) -> NDArray[np.float64]:
-    """Count how often each of the items was preferred to each other one."""
+    """Count how often each of the items, all that have votes, was preferred to each other one."""
     place = {item: number for number, item in enumerate(items)}
     scores = np.zeros((len(place), len(place)))
     for left, right, score in votes[["left", "right", "score"]].itertuples(index=False):
-        if left in place and right in place:
-            scores[place[left], place[right]] += score
-            scores[place[right], place[left]] += 1 - score
+        scores[place[left], place[right]] += score
+        scores[place[right], place[left]] += 1 - score
     return scores
 
 

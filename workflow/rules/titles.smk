@@ -53,7 +53,7 @@ def formulation_titles(wildcards):
 
 def dated_recipes(wildcards):
     """List the recipes' titles with their years."""
-    return list(run.dated_recipes.values())
+    return run.dated_recipes
 
 
 def report_label(text):

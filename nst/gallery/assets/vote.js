@@ -12,7 +12,7 @@ const byFingerprint = new Map(cells.filter((cell) => !cell.failed && cell.finger
 const votable = [...grouped([...byFingerprint.values()], pairOf).values()].filter((group) => group.length > 1);
 let votes = readVotes(recall(VOTES));
 let asked = null;
-let saved = 0; // votes in the last file
+let saved = "[]"; // the votes in the last file
 
 function readVotes(text) {
   try {
@@ -25,8 +25,9 @@ function readVotes(text) {
 // Of this gallery: the browser keeps those of others, too.
 const votesHere = () => votes.filter((one) => SIDES.every((side) => byFingerprint.has(one[side])));
 
-// How much each answer says of a group: p (1 - p) of the outcome, times the variance of the
-// difference, of which a pair's own Fisher information is the inverse.
+// The two cells of a group whose answer is most informative: p (1 - p) of the outcome, times the
+// variance of the difference of strengths. A strength's variance is one over its information, that
+// of its votes plus 1/4 for the prior.
 function nextOf(group, given) {
   const index = new Map(group.map((cell, i) => [cell.fingerprint, i]));
   const score = group.map(() => group.map(() => 0));
@@ -119,7 +120,7 @@ function model(label, subject) {
 }
 
 function answer(chosen, text) {
-  return el("button", { type: "button", class: "quiet", "data-vote": chosen === "neither" ? chosen : null, "data-answer": chosen, onclick: () => vote(chosen) }, text);
+  return el("button", { type: "button", class: "quiet", "data-answer": chosen, onclick: () => vote(chosen) }, text);
 }
 
 function vote(chosen) {
@@ -141,7 +142,7 @@ function takeBack() {
   showBallot();
 }
 
-// Another tab or gallery may have voted meanwhile: the change is made to what is stored.
+// Reads the stored votes first, since another tab may have added some.
 function setVotes(change, said) {
   votes = change(kept ? readVotes(recall(VOTES)) : votes);
   keep(VOTES, JSON.stringify(votes));
@@ -171,18 +172,18 @@ function saveVotes() {
     warn("There are no votes to save. Choose a picture first.");
     return;
   }
-  saved = given.length;
+  saved = JSON.stringify(votesHere());
   const file = plain(voter).replace(/[^\p{Letter}\p{Number}]+/gu, "-").replace(/^-+|-+$/g, "") || "voter";
   download(`votes-${file}.json`, "application/json", `${JSON.stringify({ format: "nst-votes-1", voter, votes: given })}\n`);
 }
 
 function startAgain() {
-  if (votesHere().length !== saved) {
-    warn("Save your votes first: to start again removes them from this page.");
+  if (JSON.stringify(votesHere()) !== saved) {
+    warn("Save your votes first. Starting again removes them from this browser.");
     return;
   }
   setVotes((stored) => stored.filter((one) => !SIDES.every((side) => byFingerprint.has(one[side]))), "All votes removed");
-  saved = 0;
+  saved = "[]";
   keep(VOTER, "");
   ask();
   showView();
