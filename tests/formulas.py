@@ -314,6 +314,72 @@ def nnst(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Ter
     return Terms(error, total)
 
 
+STROTSS = [f"relu{name}" for name in ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "3_4")]
+STROTSS += ["relu4_4", "relu5_4"]
+
+
+def spread(vgg: Weights, rgb: Tensor, count: int) -> Tensor:
+    """RGB - 0.5 and ten layers, as rows, at the first ``count`` of the positions.
+
+    These are multiples of the two powers of the plastic number, as fractions. VGG-19 has one more
+    layer in the third block than VGG-16, and other last ones in the fourth and fifth.
+    """
+    found = features(vgg, rgb - 0.5, functional.max_pool2d)
+    plastic = 1.324717957244746
+    number = torch.arange(1, count + 1, dtype=torch.float64)
+    height, width = rgb.shape[-2:]
+    rows = []
+    for row, column in zip(
+        (number / plastic % 1 * (height - 1)).tolist(),
+        (number / plastic**2 % 1 * (width - 1)).tolist(),
+        strict=True,
+    ):
+        parts = []
+        for name in ("rgb", *STROTSS):
+            value = (rgb - 0.5 if name == "rgb" else found[name])[0]
+            halvings = 0 if name == "rgb" else int(name[4]) - 1
+            y, x = row / 2**halvings, column / 2**halvings
+            below, right = y % 1, x % 1
+            ys = [min(int(y) + step, value.shape[1] - 1) for step in (0, 1)]
+            xs = [min(int(x) + step, value.shape[2] - 1) for step in (0, 1)]
+            upper = (1 - right) * value[:, ys[0], xs[0]] + right * value[:, ys[0], xs[1]]
+            lower = (1 - right) * value[:, ys[1], xs[0]] + right * value[:, ys[1], xs[1]]
+            parts.append((1 - below) * upper + below * lower)
+        rows.append(torch.cat(parts))
+    return torch.stack(rows)
+
+
+def apart(one: Tensor, other: Tensor) -> Tensor:
+    """1 - cos of each pair of rows."""
+    lengths = one.pow(2).sum(1).sqrt()[:, None] * other.pow(2).sum(1).sqrt()
+    return 1 - one @ other.T / lengths
+
+
+def relaxed(distances: Tensor) -> Tensor:
+    return torch.maximum(distances.amin(1).mean(), distances.amin(0).mean())
+
+
+def strotss(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
+    """2 · n · mean |D_x / Σ D_x - D_c / Σ D_c| at 1024 positions
+    + the relaxed earth mover's distance to 5000 of the style's features, mean |Δμ|, mean |ΔΣ|,
+    + half the relaxed distance of colours, by 1 - cos and length.
+    """
+    g, c = spread(vgg, generated, 1024), spread(vgg, content, 1024)
+    ours, theirs = (apart(x, x) for x in (g, c))
+    error = (ours / ours.sum(0) - theirs / theirs.sum(0)).abs().mean() * len(g)
+    s = spread(vgg, style, 16 * 1024)
+    s = s[torch.randperm(len(s), generator=torch.Generator().manual_seed(2021))[:5000]]
+    spreads = [(x - x.mean(0)).T @ (x - x.mean(0)) / len(x) for x in (g, s)]
+    total = relaxed(apart(g, s)) + (g.mean(0) - s.mean(0)).abs().mean()
+    total = total + (spreads[0] - spreads[1]).abs().mean()
+    a, b, d = 0.577350, 0.788675, 0.211325
+    to_yuv = torch.tensor([[a, a, a], [-a, b, -d], [-a, -d, b]], dtype=torch.float64)
+    ours, theirs = (x[:, :3] @ to_yuv.T for x in (g, s))
+    squares = (ours[:, None] - theirs[None]).pow(2).sum(2).clamp(min=1e-5)
+    palette = relaxed(apart(ours, theirs) + (squares / 3).sqrt())
+    return Terms(2 * error, total + palette / 2)
+
+
 def relative_gram(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """mean (ΔF)² / var F_c + 10 · the average over layers of mean (ΔG)² / mean G_s², G = FFᵀ/HW."""
     g, c, s = (
@@ -403,6 +469,7 @@ FORMULAS: Mapping[str, Formula] = {
     "coursera": coursera,
     "jcjohnson": jcjohnson,
     "crowsonkb": crowsonkb,
+    "strotss": strotss,
     "nnst": nnst,
     "relative": relative,
     "relative_gram": relative_gram,

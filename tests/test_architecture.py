@@ -69,12 +69,22 @@ PACKAGES = {
     ),
     "network": (
         *("shapes", "tensors", "precision"),
-        *("kernels", "extractor", "pyramid", "tiles", "kmeans", "vgg", "hed", "provision"),
+        *(
+            "kernels",
+            "sampling",
+            "extractor",
+            "pyramid",
+            "tiles",
+            "kmeans",
+            "vgg",
+            "hed",
+            "provision",
+        ),
     ),
     "method": (
-        *("gradients", "losses", "distributions", "statistics", "regions", "observe"),
-        *("matching", "objective"),
-        *("spectrum", "colours", "start", "optimisers", "optimise", "stages"),
+        *("gradients", "losses", "distributions", "transport", "statistics", "regions"),
+        *("spectrum", "colours", "start"),
+        *("observe", "matching", "objective", "optimisers", "optimise", "stages"),
         *("transfer", "checkpoint", "batches", "resilience"),
     ),
     "cells": (

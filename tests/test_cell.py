@@ -231,6 +231,8 @@ OTHER_VALUES = {
     "size": "short_side",
     "style_fit": "content",
     "learning_rate": 0.5,
+    "coarse_learning_rate": 0.5,
+    "coarse_alpha": 2.0,
     "adam_beta1": 0.5,
     "adam_beta2": 0.5,
     "adam_epsilon": 0.5,
@@ -313,7 +315,7 @@ def test_the_fingerprint_is_the_same_in_every_process(monkeypatch):
     """Pinned: where this fails, every finished cell of every user would be made again."""
     monkeypatch.setattr(cell_module, "ALGORITHM_VERSION", 1)
     settings = dataclasses.replace(make_cell().settings, **OTHER_VALUES)
-    pinned = "7a18838b9229aa81339cf13a227041012cda268cc3fc02bfb23b48ebdca8ae66"
+    pinned = "7dba71f432d07646c550f242e982cf6298993402fd034b624d151ce9f050c4fb"
     assert make_cell(settings=settings).fingerprint == pinned
 
 

@@ -51,6 +51,12 @@ RECIPES: dict[str, dict] = {
         **{"content_target": "matched", "content_loss": "cosine", "style_rotations": True},
         **{"optimiser": "adam", "parametrisation": "pyramid", "snapshots": [0, 3]},
     },
+    "sampled": {
+        **{"iterations": 6, "coarse_stages": [[44, 5]], "image_size": 48, "coarse_alpha": 2},
+        **{"content_loss": "self_similarity", "content_layers": {"sampled_hypercolumn": 1}},
+        **{"style_loss": "relaxed_emd", "style_layers": {"sampled_hypercolumn": 1}},
+        **{"optimiser": "rmsprop", "start": "detail"},
+    },
 }
 
 
@@ -234,10 +240,10 @@ def test_the_seconds_of_all_processes_are_added_up(start, small, monkeypatch):
 
 @pytest.mark.usefixtures("always_kept")
 def test_a_second_attempt_goes_on_where_it_was_killed(start, small, monkeypatch, caplog):
-    def begin(_settings, caution):
+    def begin(_settings, caution, *, coarse):
         return Adam(float("nan")) if caution == 1.0 else Lbfgs(caution)
 
-    monkeypatch.setattr(transfer_module, "OPTIMISERS", {"lbfgs": begin})
+    monkeypatch.setattr(transfer_module, "make_optimiser", begin)
     cells = [small(), small(beta=2.0)]
     whole = list(start(cells, names=["another", "other"]))
     assert [one.attempts for one in whole] == [2, 2]

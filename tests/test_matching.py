@@ -282,7 +282,7 @@ def test_a_pyramid_moves_a_flat_area_as_one():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"parametrisation": "pyramid"}, "needs optimiser: adam or keras_adam; got lbfgs"),
+        ({"parametrisation": "pyramid"}, "needs optimiser: adam, keras_adam or rmsprop; got lbfgs"),
         ({"tile_size": 512, "content_target": "matched"}, "with content_target: matched"),
         ({"tile_size": 512, "style_layers": {"hypercolumn": 1.0}}, "with layer hypercolumn"),
         ({"match_content": 1.5}, "match_content must be a number from 0 to 1; got 1.5"),

@@ -72,9 +72,9 @@ def test_an_octave_computes_only_what_is_asked_for_there(tiny, monkeypatch):
     asked = []
     whole = Extractor.forward
 
-    def forward(self, images, layers):
+    def forward(self, images, layers, step=None):
         asked.append((tuple(images.shape[-2:]), sorted(layers)))
-        return whole(self, images, layers)
+        return whole(self, images, layers, step)
 
     monkeypatch.setattr(Extractor, "forward", forward)
     see(tiny, random_image(0, 32, 48), ["relu1_1", "relu2_1@2", "relu1_1@2"])

@@ -122,7 +122,7 @@ def cliff_free(evaluate, steps: int) -> bool:
     return bool(outcome.parts.total.isfinite().all())
 
 
-@pytest.mark.parametrize("make", [Lbfgs, Adam, lambda: Adam(keras=True)])
+@pytest.mark.parametrize("make", [Lbfgs, Adam, lambda: Adam(variant="keras_adam")])
 @pytest.mark.parametrize("taken", [1, 2, HISTORY[1] + 3])
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
 def test_an_optimisation_goes_on_from_a_copy_of_its_state(make, taken, averaging):
@@ -409,7 +409,7 @@ def test_adam_takes_the_steps_that_torch_s_takes(epsilon: float, betas: tuple[fl
 
 
 def test_keras_adam_takes_the_steps_of_the_paper_s_second_form():
-    ours, images = Adam(0.02, (0.9, 0.999), 0.1, keras=True), START.double()
+    ours, images = Adam(0.02, (0.9, 0.999), 0.1, "keras_adam"), START.double()
     mean = square = torch.zeros_like(images)
     expected = images
     for step in range(1, 11):

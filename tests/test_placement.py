@@ -150,7 +150,7 @@ REPLAYED = {
     "sliced in a region": (RECIPES["sliced"], Lbfgs, LEFT),
     "nearest in a region": (NEAREST, Lbfgs, LEFT),
     "adam": (RECIPES["published"], Adam, None),
-    "keras_adam": (RECIPES["published"], lambda: Adam(keras=True), None),
+    "keras_adam": (RECIPES["published"], lambda: Adam(variant="keras_adam"), None),
     "pyramid": (RECIPES["published"], lambda: Pyramid(Adam()), None),
 }
 WAITS = ("nonzero", "_local_scalar_dense", "lift_fresh", "_to_copy", "unique", "masked_select")
@@ -192,5 +192,5 @@ def test_an_octave_more_takes_few_operations_more():
         take_step(state, objective, Plan(1))
         targets = [node.target for node in record(state, objective).graph.nodes]
         counts.append(sum(not getattr(target, "is_view", False) for target in targets))
-    assert counts[0] <= 470, counts
+    assert counts[0] <= 475, counts
     assert counts[1] - counts[0] <= 140, counts

@@ -57,11 +57,12 @@ SIZES = {
     "tensorflow": (48, 40),
     "jcjohnson": (48, 40),
     "crowsonkb": (48, 40),
+    "strotss": (48, 40),
     "nnst": (48, 40),
     "relative": (48, 40),
     "relative_gram": (48, 40),
 }
-OWN_SHAPE = {"gatys_pytorch", "tensorflow", "jcjohnson", "crowsonkb", "nnst"}
+OWN_SHAPE = {"gatys_pytorch", "tensorflow", "jcjohnson", "crowsonkb", "strotss", "nnst"}
 OWN_SHAPE |= {"relative", "relative_gram"}
 
 
@@ -418,8 +419,25 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "iterations": 500,
         "ends": (True, "last", 0.99),
     },
+    "strotss": {
+        "alpha, beta": (2.0, 1.0),
+        "coarse_alpha, coarse_learning_rate": (2.0, 2e-3),
+        "content": ("self_similarity", {"sampled_hypercolumn": 1.0}),
+        "style": ("relaxed_emd", {"sampled_hypercolumn": 1.0}),
+        "pooling": "max",
+        "input": "centred",
+        "size": ("long_side", 512, ((0.125, 250), (0.25, 250), (0.5, 250))),
+        "style_fit": "own",
+        "start": "detail",
+        "optimiser": "rmsprop",
+        "parametrisation": "pyramid",
+        "rates": (1e-3, 0.9, 0.99, 1e-8),
+        "iterations": 250,
+        "ends": (False, "last", 0.0),
+    },
     "nnst": {
         "alpha, beta": (1.0, 1.0),
+        "colours": "recoloured",
         "content": ("cosine", {"hypercolumn": 1.0}),
         "content_target, match_content": ("matched", 0.75),
         "style": ("nearest", dict.fromkeys(SPLIT, 0.1)),
@@ -475,12 +493,13 @@ HELD = {
     **{"alpha": "alpha", "beta": "beta", "tv_loss": "variation", "tv_weight": "variation"},
     **{"content_loss": "content", "content_layers": "content"},
     **{"style_loss": "style", "style_layers": "style"},
-    **{name: name for name in ("content_target", "octaves", "growth", "finish")},
+    **{name: name for name in ("colours", "content_target", "octaves", "growth", "finish")},
     **{name: name for name in ("style_rotations", "parametrisation")},
     **{name: name for name in ("pooling", "padding", "input", "style_fit", "start", "start_noise")},
     **{"size": "size", "image_size": "size", "coarse_stages": "size"},
     **{"optimiser": "optimiser", "iterations": "iterations", "clamp": "ends", "keep": "ends"},
-    "averaging": "ends",
+    **{"averaging": "ends", "coarse_alpha": "coarse_alpha"},
+    "coarse_learning_rate": "coarse_learning_rate",
     **dict.fromkeys(("learning_rate", "adam_beta1", "adam_beta2", "adam_epsilon"), "rates"),
 }
 
@@ -490,6 +509,7 @@ def described(cell: Settings) -> dict[str, Any]:
     rates = (cell.learning_rate, cell.adam_beta1, cell.adam_beta2, cell.adam_epsilon)
     return {
         "alpha, beta": (cell.alpha, cell.beta),
+        "colours": cell.colours,
         "alpha / beta": cell.alpha / cell.beta,
         "content": (cell.content_loss, dict(cell.content_layers)),
         "style": (cell.style_loss, dict(cell.style_layers)),
@@ -497,6 +517,7 @@ def described(cell: Settings) -> dict[str, Any]:
         "content_target, match_content": (cell.content_target, cell.match_content),
         "octaves": cell.octaves,
         "growth": cell.growth,
+        "coarse_alpha, coarse_learning_rate": (cell.coarse_alpha, cell.coarse_learning_rate),
         "finish": cell.finish,
         "style_rotations": cell.style_rotations,
         "parametrisation": cell.parametrisation,
@@ -526,6 +547,7 @@ def test_a_published_recipe_uses_nothing_that_came_later(name):
     cell = settings_of(name)
     later = (cell.content_target, cell.octaves, cell.growth, cell.padding)
     assert later == ("matched" if name == "nnst" else "content", 1, 0, "native")
+    assert (cell.coarse_alpha != 1) == (name == "strotss")
     assert cell.tv_weight == 0 or name in {"jcjohnson", "crowsonkb"}
 
 

@@ -13,7 +13,7 @@ from nst.config.catalogue import read_catalogue
 from nst.config.presets import FOLDER, read_presets
 from nst.config.run import read_run
 from nst.config.schema import load_schema
-from nst.config.settings import CHOICES
+from nst.config.settings import CHOICES, OF_SAMPLES
 from nst.errors import ConfigError
 
 PRESETS = read_presets()
@@ -105,6 +105,10 @@ def test_every_choice_of_a_setting_can_vary():
         values = [*CHOICES.get(name, ())]
         for value in values:
             others = {"optimiser": "adam"} if name == "parametrisation" else {}
+            if value == OF_SAMPLES.get(name):
+                layers = {"content": {"relu1_1": 1}, "style": {"relu1_1": 1}}
+                layers[name.removesuffix("_loss")] = {"sampled_hypercolumn": 1}
+                others["layers"] = {"sampled": layers}
             if value in ("exact", "file"):
                 continue  # need another key
             (variant,) = read(vary={name: [value]}, ratios=[1], **others).variants

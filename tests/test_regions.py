@@ -151,7 +151,7 @@ def test_the_order_of_a_blend_does_not_matter(tiny, cell):
     assert made(tiny, cell, one).equal(made(tiny, cell, other))
 
 
-@pytest.mark.parametrize("colours", ["style", "content", "luminance"])
+@pytest.mark.parametrize("colours", ["style", "content", "luminance", "recoloured"])
 def test_a_mask_of_ones_is_the_plain_transfer_to_the_last_bit(tiny, cell, colours):
     cell = replace(cell, colours=colours)
     white = Image.new("RGB", CONTENT.size, "white")

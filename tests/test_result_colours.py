@@ -8,11 +8,15 @@ from conftest import random_image
 
 from nst.method.colours import (
     colour_statistics,
+    from_oklab,
     luma,
     prepare_content,
     prepare_style,
+    recolour_hues,
     restore_colours,
+    to_oklab,
 )
+from nst.method.regions import Region
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
 from nst.network.tensors import from_bytes, to_image
@@ -81,5 +85,63 @@ def test_the_pictures_on_the_way_have_the_colours_too(tiny, small):
     (result,) = make_cells(tiny, IMAGES, [cell])
     last, first = (from_bytes(result.snapshots[number]) for number in (4, 0))
     torch.testing.assert_close(last, result.image, atol=1.5 / 255, rtol=0)  # rounded twice
-    restored = restore_colours(first, CONTENT, "luminance")
+    restored = restore_colours(first, CONTENT, [], "luminance")
     torch.testing.assert_close(restored, first, atol=0.01, rtol=0)
+
+
+# ---------------------------------------------------------------- recoloured
+
+
+def test_oklab_has_no_hue_for_grey_and_leads_back():
+    grey = torch.linspace(0, 1, 12).view(1, 1, 3, 4).expand(-1, 3, -1, -1)
+    found = to_oklab(grey)
+    assert found[:, 1:].abs().max() < 1e-3
+    torch.testing.assert_close(found[:, 0].pow(3), grey[:, 0], atol=1e-3, rtol=0)
+    torch.testing.assert_close(from_oklab(to_oklab(CONTENT)), CONTENT, atol=1e-4, rtol=0)
+    # https://bottosson.github.io/posts/oklab/: of linear blue
+    blue = to_oklab(torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)).flatten()
+    torch.testing.assert_close(blue, torch.tensor([0.452, -0.032, -0.312]), atol=2e-3, rtol=0)
+
+
+def test_only_the_lightness_of_a_result_remains_and_the_hues_are_the_content_s():
+    result = 0.3 + 0.3 * random_image(5, 32, 40)
+    hues = to_oklab(result)
+    other = from_oklab(torch.cat([hues[:, :1], 0.5 * hues[:, 1:].flip(1)], 1))
+    found = recolour_hues(torch.cat([result, other]), CONTENT, STYLE)
+    torch.testing.assert_close(found[0], found[1], atol=5e-3, rtol=0)
+    torch.testing.assert_close(
+        to_oklab(found)[:, 0], hues[:, 0].expand(2, -1, -1), atol=5e-3, rtol=0
+    )
+    moved = recolour_hues(result, CONTENT.roll(9, 3), STYLE)
+    assert (moved - found[:1]).abs().mean() > 0.01
+
+
+def test_hues_get_the_style_s_mean_and_covariance():
+    flat = torch.full((1, 3, 32, 40), 0.5)
+    wide = 0.1 + 0.8 * random_image(2, 36, 28)  # so that few hues are clamped
+    found = to_oklab(recolour_hues(flat, CONTENT, wide))[:, 1:]
+    mean, covariance = colour_statistics(found)
+    wanted, other = colour_statistics(to_oklab(wide)[:, 1:])
+    torch.testing.assert_close(mean, wanted, atol=5e-3, rtol=0)
+    # They are averaged with their neighbours, and some lie beyond RGB.
+    assert 0.2 < (covariance.diagonal() / other.diagonal()).min() < 1.1
+
+
+def test_a_grey_style_makes_a_grey_result(tiny, small):
+    grey = luma(STYLE).expand(-1, 3, -1, -1).contiguous()
+    images = Images.of(to_image(CONTENT), to_image(grey))
+    for colours, most in (("style", 1.0), ("recoloured", 0.03)):
+        cell = small(colours=colours, iterations=5, image_size=40)
+        (found,) = make_cells(tiny, images, [cell])
+        spread = found.image.amax(1) - found.image.amin(1)
+        assert spread.max() < most
+
+
+def test_each_region_has_the_hues_of_its_own_style():
+    left = torch.cat([torch.ones(1, 1, 32, 20), torch.zeros(1, 1, 32, 20)], dim=3)
+    one, other = Region.whole(STYLE), Region.whole(1 - STYLE)
+    regions = [Region(one.parts, left), Region(other.parts, 1 - left)]
+    found = restore_colours(CONTENT, CONTENT, regions, "recoloured")
+    first, last = (recolour_hues(CONTENT, CONTENT, style) for style in (STYLE, 1 - STYLE))
+    torch.testing.assert_close(found[..., :20], first[..., :20])
+    torch.testing.assert_close(found[..., 20:], last[..., 20:])

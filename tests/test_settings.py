@@ -8,15 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nst.config.octaves import LAYER
-from nst.config.settings import CHOICES, OF_ALL_POSITIONS, RANGES, UNLESS, WHOLE, Settings
+from nst.config.octaves import LAYER, SAMPLED
+from nst.config.settings import (
+    CHOICES,
+    OF_ALL_POSITIONS,
+    OF_SAMPLES,
+    RANGES,
+    UNLESS,
+    WHOLE,
+    Settings,
+)
 from nst.errors import ConfigError
 
 NAMES = [one.name for one in fields(Settings)]
 LAYERS = ("content_layers", "style_layers")
 
 layer_weights = st.dictionaries(
-    st.from_regex(LAYER, fullmatch=True),
+    st.from_regex(LAYER, fullmatch=True).filter(lambda layer: SAMPLED not in layer),
     st.floats(0, 1e12) | st.integers(0, 10**12),
     min_size=1,
 ).filter(lambda weights: any(weights.values()))
@@ -36,6 +44,11 @@ def mappings(draw: st.DrawFn) -> dict[str, object]:
         values["image_size"] = [100, 80]
     if values.get("growth"):
         values.pop("coarse_stages", None)
+    for name, loss in OF_SAMPLES.items():
+        if values.get(name) == loss:
+            values[name.replace("_loss", "_layers")] = {SAMPLED: 1.0}
+    if values.get("content_loss") == "self_similarity":
+        values.pop("content_target", None)
     hypercolumns = any("hypercolumn" in layer for name in LAYERS for layer in values.get(name, ()))
     matched = values.get("content_target") == "matched"
     if values.get("style_loss") in OF_ALL_POSITIONS or hypercolumns or matched:
@@ -181,7 +194,11 @@ def test_a_count_out_of_range_is_refused_with_the_range(name, low, high):
 @pytest.mark.parametrize(("name", "choices"), CHOICES.items())
 def test_another_choice_is_refused_with_the_choices(name, choices):
     for choice in choices:
-        others = {"exact": {"image_size": [64, 48]}, "pyramid": {"optimiser": "adam"}}
+        others = {
+            **{"exact": {"image_size": [64, 48]}, "pyramid": {"optimiser": "adam"}},
+            "self_similarity": {"content_layers": {SAMPLED: 1}},
+            "relaxed_emd": {"style_layers": {SAMPLED: 1}},
+        }
         assert getattr(Settings.from_mapping({name: choice, **others.get(choice, {})}), name) == (
             choice
         )

@@ -123,7 +123,8 @@ def test_a_cell_that_goes_astray_is_started_again_with_smaller_steps(tiny, small
     cautions = []
 
     class Wild(Lbfgs):
-        def __init__(self, _, caution: float) -> None:
+        def __init__(self, _, caution: float, *, coarse: bool) -> None:
+            assert not coarse
             super().__init__(caution)
             cautions.append(caution)
             self.wild = caution == 1.0
@@ -131,7 +132,7 @@ def test_a_cell_that_goes_astray_is_started_again_with_smaller_steps(tiny, small
         def step(self, images, gradient):
             return images * torch.nan if self.wild else super().step(images, gradient)
 
-    monkeypatch.setattr(transfer_module, "OPTIMISERS", {"lbfgs": Wild})
+    monkeypatch.setattr(transfer_module, "make_optimiser", Wild)
     (result,) = run(tiny, [small()])
     assert cautions == [1.0, CAUTION]
     assert result.attempts == 2

@@ -20,7 +20,7 @@ from nst.config.memory import (
     remembered_pairs,
     tile_side,
 )
-from nst.config.octaves import HYPERCOLUMN, split_octave
+from nst.config.octaves import HYPERCOLUMN, SAMPLED, split_octave
 from nst.config.settings import Settings
 
 # Multiply-adds count as two, and the gradient to the pixels costs what the features cost.
@@ -34,6 +34,8 @@ PICTURES = 16  # of the result's size, in float32, beside the optimiser's histor
 TILES = 2  # at once: one with its margin, and what is left of the one before
 AGAIN = 1.5  # times the operations, in tiles: features are computed twice, and margins
 SEARCH = 4 * 2 * 2048  # operations for each value that is compared with the style's nearest
+AT_POSITIONS, OF_STYLE = 1024, 5000  # features that are compared in a step, if they are sampled
+HELD = 16 * AT_POSITIONS  # of the content's features there
 MATCHED = 16  # hypercolumns of a picture, with the style's at four angles, held at once
 STYLE_SHARE = 0.5  # of a content's memory per pixel: the style's features are not differentiated
 UNKNOWN_STRETCH = 2.0  # longer over shorter side of a content, where that counts
@@ -81,7 +83,10 @@ def _operations(settings: Settings) -> float:
         for size, steps in settings.stages
         for pixels in [_content_pixels(settings, size)]
     )
-    return per_pixel * (evaluated + FINISHING * final)
+    width = _sampled_width(settings)
+    each = OPERATIONS * AT_POSITIONS * width * (OF_STYLE + 2 * width + 2 * AT_POSITIONS)
+    sampled = each * sum(steps for _, steps in settings.stages)
+    return per_pixel * (evaluated + FINISHING * final) + sampled
 
 
 def _memory(settings: Settings) -> float:
@@ -96,20 +101,33 @@ def _memory(settings: Settings) -> float:
         seen = min(seen, TILES * side**2)
     pictures = PICTURES + 2 * remembered_pairs(pixels)
     features = bytes_per_pixel(_layers(_used(settings), settings))
-    if any(HYPERCOLUMN in layer for layers in settings.compared_layers for layer in layers):
+    width = _sampled_width(settings)
+    sampled = FLOAT * (4 * HELD * width + 8 * AT_POSITIONS * OF_STYLE) if width else 0
+    if HYPERCOLUMN in _layer_names(settings):
         features += MATCHED * FLOAT * sum(width for _, width in _hypercolumn(settings)) / 16
-    return features * seen + 3 * FLOAT * pictures * pixels
+    return features * seen + 3 * FLOAT * pictures * pixels + sampled
 
 
 def _used(settings: Settings) -> int:
     """Return how many convolutions the deepest of the layers needs."""
     architecture = ARCHITECTURES[settings.extractor]
-    depths = (
-        architecture.depth(split_octave(layer)[0])
-        for layers in settings.compared_layers
-        for layer in layers
-    )
-    return max(depths, default=1)
+    return max(map(architecture.depth, _layer_names(settings)), default=1)
+
+
+def _layer_names(settings: Settings) -> set[str]:
+    """Name the layers that are compared, without their octaves."""
+    return {split_octave(one)[0] for layers in settings.compared_layers for one in layers}
+
+
+def _sampled_width(settings: Settings) -> int:
+    """Return how many features a position has, if they are sampled; else 0."""
+    if SAMPLED not in _layer_names(settings):
+        return 0
+    architecture = ARCHITECTURES[settings.extractor]
+    names = (name.replace("conv", "relu") for name in architecture.convolutions)
+    widths = (width for _, width in convolutions(architecture))
+    of_layer = dict(zip(names, widths, strict=True))
+    return 3 + sum(of_layer[name] for name in architecture.parts(SAMPLED))
 
 
 def _octaves(settings: Settings) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from nst.config.octaves import HYPERCOLUMN, HYPERCOLUMN_BLOCKS, block_of, split_octave
+from nst.config.octaves import HYPERCOLUMN_BLOCKS, SAMPLED, block_of, split_octave
 from nst.errors import ExtractorError
 
 Padding = Literal["zeros", "reflect", "symmetric"]
@@ -40,25 +40,33 @@ class Architecture:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of all the layers that a loss can use, in order, but for the hypercolumn."""
+        """Names of all the layers that a loss can use, in order, but for the hypercolumns."""
         return tuple(
             layer for name in self.convolutions for layer in (name, name.replace("conv", "relu"))
         )
 
-    @property
-    def hypercolumn(self) -> tuple[str, ...]:
-        """Names of the layers that make a hypercolumn: every ReLU of the first four blocks."""
-        rectified = (name.replace("conv", "relu") for name in self.convolutions)
-        return tuple(name for name in rectified if block_of(name) <= HYPERCOLUMN_BLOCKS)
+    def parts(self, layer: str) -> tuple[str, ...]:
+        """Name the layers that make a hypercolumn; any other layer is made of itself.
+
+        Every ReLU of the first four blocks; for ``sampled_hypercolumn``, of the first three, and
+        the last one of the fourth and the fifth (Kolkin et al. 2019, for VGG-16).
+        """
+        if layer not in HYPERCOLUMN_BLOCKS:
+            return (layer,)
+        all_of = 3 if layer == SAMPLED else HYPERCOLUMN_BLOCKS[layer]
+        return tuple(
+            f"relu{block}_{number}"
+            for block, widths in enumerate(self.widths[: HYPERCOLUMN_BLOCKS[layer]], start=1)
+            for number in range(1 if block <= all_of else len(widths), len(widths) + 1)
+        )
 
     def depth(self, layer: str) -> int:
         """Return how many convolutions a layer needs."""
-        last = self.hypercolumn[-1] if layer == HYPERCOLUMN else layer
-        return 1 + self.convolutions.index(last.replace("relu", "conv"))
+        return 1 + self.convolutions.index(self.parts(layer)[-1].replace("relu", "conv"))
 
     def check(self, layers: Iterable[str], side: int) -> None:
         """Raise an ``ExtractorError`` unless images of this shorter side have all ``layers``."""
-        known = (*self.layers, HYPERCOLUMN)
+        known = (*self.layers, *HYPERCOLUMN_BLOCKS)
         for name in layers:
             layer, octave = split_octave(name)
             if layer not in known:

@@ -2,7 +2,7 @@
 
 A layer is compared at all octaves of the run, so that it knows strokes of every size. A layer may
 name one octave, as ``relu3_1@1`` for half the size, or the first of several, as ``relu3_1@1+``. The
-layer ``hypercolumn`` has the features of many layers at each position.
+hypercolumns have the features of many layers at each position.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 MOST = 8
-HYPERCOLUMN = "hypercolumn"
-HYPERCOLUMN_BLOCKS = 4
-LAYER = re.compile(rf"(?:(?:conv|relu)[1-5]_[1-4]|{HYPERCOLUMN})(?:@[0-{MOST - 1}]\+?)?")
+HYPERCOLUMN, SAMPLED = "hypercolumn", "sampled_hypercolumn"
+HYPERCOLUMN_BLOCKS: Mapping[str, int] = MappingProxyType({HYPERCOLUMN: 4, SAMPLED: 5})
+"""How many blocks of a network each needs."""
+LAYER = re.compile(rf"(?:(?:conv|relu)[1-5]_[1-4]|{HYPERCOLUMN}|{SAMPLED})(?:@[0-{MOST - 1}]\+?)?")
 POSITIONS = 8  # of the deepest layer, along the longer side at the smallest octave; see ``count``
 
 Size = tuple[int, int]
@@ -83,9 +85,12 @@ def _is_alone(name: str) -> bool:
 
 def block_of(layer: str) -> int:
     """Return the block of a network, from 1 to 5, that a layer needs."""
-    return HYPERCOLUMN_BLOCKS if layer.startswith(HYPERCOLUMN) else int(layer[4])
+    blocks = HYPERCOLUMN_BLOCKS.get(split_octave(layer)[0])
+    return blocks or int(layer[4])
 
 
 def halvings_of(layer: str) -> int:
     """Return how often a layer's features are halved against the picture."""
+    if split_octave(layer)[0] == SAMPLED:
+        return 0  # its positions are the picture's
     return 2 if layer.startswith(HYPERCOLUMN) else int(layer[4]) - 1

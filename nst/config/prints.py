@@ -161,6 +161,8 @@ def print_settings(settings: Settings, size: int) -> Settings:
         growth=STEPS,
         iterations=STEPS,
         coarse_stages=(),
+        coarse_alpha=1.0,
+        coarse_learning_rate=None,
         averaging=0.0,
         finish=0,
         snapshots=(),

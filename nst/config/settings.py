@@ -18,7 +18,7 @@ from nst.errors import ConfigError
 ALGORITHM_VERSION = 10
 """Raised by whoever changes what the same settings compute, so that old cells are not reused."""
 
-ContentLossName = Literal["relative", "half_sum", "mean", "scaled", "cosine"]
+ContentLossName = Literal["relative", "half_sum", "mean", "scaled", "cosine", "self_similarity"]
 StyleLossName = Literal[
     "covariance",
     "moments",
@@ -30,6 +30,7 @@ StyleLossName = Literal[
     "mean_plain_gram",
     "mean_plain_gram_per_value",
     "scaled_gram",
+    "relaxed_emd",
 ]
 TvLossName = Literal["mean_square", "square_sum", "absolute_sum"]
 ExtractorName = Literal["kmeans", "vgg19", "vgg19_16x", "vgg16", "vgg16_hed"]
@@ -38,14 +39,16 @@ PublishedName = Literal["vgg16_hed", "vgg19_16x", "vgg19", "vgg16"]
 PUBLISHED: tuple[PublishedName, ...] = get_args(PublishedName)
 PoolingName = Literal["native", "max", "average"]
 PaddingName = Literal["native", "symmetric"]
-InputName = Literal["native", "imagenet", "unit", "caffe"]
+InputName = Literal["native", "imagenet", "unit", "centred", "caffe"]
 SizeName = Literal["long_side", "short_side", "exact"]
 StyleFitName = Literal["own", "content"]
-OptimiserName = Literal["lbfgs", "adam", "keras_adam"]
+OptimiserName = Literal["lbfgs", "adam", "keras_adam", "rmsprop"]
 ParametrisationName = Literal["pixels", "pyramid"]
 ContentTargetName = Literal["content", "recoloured", "matched"]
-ColoursName = Literal["style", "content", "luminance"]
-Start = Literal["recoloured", "content", "style", "noise", "blended_noise", "grey", "file"]
+ColoursName = Literal["style", "content", "luminance", "recoloured"]
+Start = Literal[
+    "recoloured", "content", "detail", "style", "noise", "blended_noise", "grey", "file"
+]
 KeepName = Literal["best", "last"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 
@@ -53,8 +56,12 @@ CONTENT_LAYERS: Mapping[str, float] = MappingProxyType({"relu4_2": 1.0})
 STYLE_LAYERS: Mapping[str, float] = MappingProxyType(
     {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 )
-OF_ALL_POSITIONS = frozenset({"sliced_wasserstein", "nearest"})
+OF_ALL_POSITIONS = frozenset({"sliced_wasserstein", "nearest", "relaxed_emd"})
 """The style losses that sort or look through the positions, so not a picture tile by tile."""
+OF_SAMPLES: Mapping[str, str] = MappingProxyType(
+    {"content_loss": "self_similarity", "style_loss": "relaxed_emd"}
+)
+"""The losses of features at sampled positions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +76,12 @@ class Settings:
     is given in px, or, below 1, as a share of ``image_size``.
     ``growth`` is the number at each half of ``image_size`` to go through, from about
     ``SMALLEST_STAGE`` px. With ``finish``, these stages minimise the content loss alone, and then
-    ``finish`` steps at the full size minimise the style loss alone. ``averaging`` is the decay
-    of a moving average of the images, which is then the last image; 0 is none. ``tile_size`` is the
-    side, in px, above which a picture is computed in tiles. config/README.md says what each of them
-    does. ``from_mapping`` checks the values.
+    ``finish`` steps at the full size minimise the style loss alone. ``coarse_alpha`` multiplies
+    ``alpha`` at each halving of the size, and ``coarse_learning_rate`` replaces ``learning_rate``
+    at all sizes but the last. ``averaging`` is the decay of a moving average of the images, which
+    is then the last image; 0 is none. ``tile_size`` is the side, in px, above which a picture is
+    computed in tiles. config/README.md says what each of them does. ``from_mapping`` checks the
+    values.
     """
 
     alpha: float = 1.0
@@ -102,6 +111,7 @@ class Settings:
     optimiser: OptimiserName = "lbfgs"
     parametrisation: ParametrisationName = "pixels"
     learning_rate: float = 0.02
+    coarse_learning_rate: float | None = None
     adam_beta1: float = 0.9
     adam_beta2: float = 0.99
     adam_epsilon: float = 1e-8
@@ -110,6 +120,7 @@ class Settings:
     averaging: float = 0.0
     iterations: int = 100
     coarse_stages: tuple[tuple[int | float, int], ...] = ()
+    coarse_alpha: float = 1.0
     growth: int = 0
     finish: int = 0
     snapshots: tuple[int, ...] = ()
@@ -172,8 +183,10 @@ class Settings:
             return f"style_loss: {self.style_loss}"
         if self.content_target == "matched":
             return "content_target: matched"
-        layers = (layer for weights in self.compared_layers for layer in weights)
-        return "layer hypercolumn" * any(one.startswith(octave_names.HYPERCOLUMN) for one in layers)
+        content, style = self.compared_layers
+        layers = {octave_names.split_octave(one)[0] for one in {**content, **style}}
+        stacked = sorted(layers & octave_names.HYPERCOLUMN_BLOCKS.keys())
+        return f"layer {stacked[0]}" if stacked else ""
 
     @property
     def compared_layers(self) -> tuple[dict[str, float], dict[str, float]]:
@@ -221,6 +234,8 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
         "blend": (0.0, 1.0),
         "match_content": (0.0, 1.0),
         "learning_rate": (1e-9, 1e3),
+        "coarse_learning_rate": (1e-9, 1e3),
+        "coarse_alpha": (1e-3, 1e3),
         "adam_beta1": (0.0, 0.999999),
         "adam_beta2": (0.0, 0.999999),
         "adam_epsilon": (0.0, 1e6),
@@ -238,7 +253,7 @@ WHOLE: Mapping[str, tuple[int, int]] = MappingProxyType(
     }
 )
 UNLESS: Mapping[str, object] = MappingProxyType(
-    {"octaves": "auto", "blend": None, "tile_size": "auto"}
+    {"octaves": "auto", "blend": None, "coarse_learning_rate": None, "tile_size": "auto"}
 )
 """What may stand in the place of a number."""
 SIDE = (32, 8192)  # px
@@ -266,6 +281,16 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "precision": get_args(PrecisionName),
     }
 )
+
+
+def plain_value(name: str, value: object) -> Any:
+    """Return a setting's value as ``Settings.to_dict`` spells it, whatever the other settings are.
+
+    Raises:
+        ConfigError: it is no value of the setting.
+    """
+    _check(name, value)
+    return _as_plain(_as_field(name, value))
 
 
 def as_published(name: str) -> PublishedName:
@@ -352,13 +377,33 @@ def _check_together(settings: Settings) -> None:
         )
     if settings.parametrisation == "pyramid" and settings.optimiser == "lbfgs":
         raise ConfigError(
-            "parametrisation: pyramid needs optimiser: adam or keras_adam; got lbfgs. Change one."
+            "parametrisation: pyramid needs optimiser: adam, keras_adam or rmsprop; got lbfgs. "
+            "Change one."
         )
+    _check_samples(settings)
     late = [one for one in settings.snapshots if one > settings.iterations]
     if late:
         raise ConfigError(
             f"snapshots must not lie beyond iterations, {settings.iterations}; got {late[0]}. "
             "Raise iterations, or remove it."
+        )
+
+
+def _check_samples(settings: Settings) -> None:
+    """Check that the losses of samples have the layer that is sampled, and no other has it."""
+    layer = octave_names.SAMPLED
+    for (name, loss), weights in zip(OF_SAMPLES.items(), settings.compared_layers, strict=True):
+        sampled = [octave_names.split_octave(one)[0] == layer for one in weights]
+        given = getattr(settings, name)
+        if not all(sampled) if given == loss else any(sampled):
+            layers = name.replace("_loss", "_layers")
+            raise ConfigError(
+                f"{name}: {loss} and {layers}: {{{layer}: 1}} need each other; got {name}: {given} "
+                f"and {layers} {', '.join(weights)}. Change one."
+            )
+    if settings.content_target == "matched" and settings.content_loss == "self_similarity":
+        raise ConfigError(
+            "content_target: matched cannot be used with content_loss: self_similarity. Change one."
         )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from nst.config.architecture import ARCHITECTURES
 from nst.config.names import checked_name, refuse_collisions
 from nst.config.presets import Preset
-from nst.config.settings import SIDE, Settings
+from nst.config.settings import SIDE, Settings, plain_value
 from nst.errors import ConfigError, ExtractorError
 
 MOST_VARIANTS = 10_000  # of a pair; all of them are one job
@@ -184,13 +184,7 @@ def _label(name: str, value: object) -> str:
         ConfigError: it is no value of the setting, or one that no short text can name.
     """
     try:
-        # Of a size at which every share is large enough.
-        both: dict[str, object] = {"image_size": SIDE[1]} if name == "coarse_stages" else {}
-        if name == "image_size" and isinstance(value, list):
-            both = {"size": "exact"}
-        if name == "parametrisation":
-            both = {"optimiser": "adam"}
-        plain = Settings.from_mapping({name: value, **both}).to_dict()[name]
+        plain = plain_value(name, value)
     except ConfigError as error:
         raise ConfigError(f"vary.{error}") from error
     if isinstance(plain, list):

@@ -1,16 +1,35 @@
-"""Whose colours a result has: the style's, the content's, or the content's in all but the luma.
+"""Whose colours a result has: the style's, the content's, or some of both.
 
-Gatys, Bethge, Hertzmann and Shechtman, "Preserving color in neural artistic style transfer" (2016).
+Gatys, Bethge, Hertzmann and Shechtman, "Preserving color in neural artistic style transfer" (2016),
+and Kolkin et al., "Neural neighbor style transfer" (2022).
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 import torch
+from torch.nn import functional
 
 from nst.config.settings import ColoursName
+from nst.method.regions import Region, put_together
 from nst.network.shapes import Float, Tensor
 
 LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601, as in YIQ
+# OkLab (Ottosson, 2020): RGB to cones, and the cube roots of these to lightness and two hues.
+TO_CONES = (
+    (0.4121656120, 0.5362752080, 0.0514575653),
+    (0.2118591070, 0.6807189584, 0.1074065790),
+    (0.0883097947, 0.2818474174, 0.6302613616),
+)
+TO_LAB = (
+    (0.2104542553, 0.7936177850, -0.0040720468),
+    (1.9779984951, -2.4285922050, 0.4505937099),
+    (0.0259040371, 0.7827717662, -0.8086757660),
+)
+LEAST_VARIANCE = 1e-4  # added to that of hues, so that a grey picture has an inverse
+SMOOTHINGS, EDGES = 5, 10.0  # how often hues are averaged, and how sharply lightness divides them
 
 
 def prepare_content(
@@ -38,12 +57,91 @@ def prepare_style(
 
 
 def restore_colours(
-    images: Float[Tensor, "b 3 h w"], content: Float[Tensor, "1 3 h w"], colours: ColoursName
+    images: Float[Tensor, "b 3 h w"],
+    content: Float[Tensor, "1 3 h w"],
+    regions: Sequence[Region],
+    colours: ColoursName,
 ) -> Float[Tensor, "b 3 h w"]:
-    """Return results with the content's chroma, if only the luma was transferred."""
+    """Return results with the content's chroma, if only the luma was transferred.
+
+    For ``recoloured``, with the content's hues as ``recolour_hues`` maps them, region by region.
+    """
+    if colours == "recoloured":
+        return put_together(regions, images, lambda style: recolour_hues(images, content, style))
     if colours != "luminance":
         return images
     return (luma(images) + content - luma(content)).clamp(0, 1)
+
+
+def recolour_hues(
+    images: Float[Tensor, "b 3 h w"],
+    content: Float[Tensor, "1 3 h w"],
+    style: Float[Tensor, "1 3 _h _w"],
+) -> Float[Tensor, "b 3 h w"]:
+    """Keep the lightness of results, and give them the content's hues, mapped to the style's.
+
+    The last step of the program of Kolkin et al. (2022): in OkLab, of values as they are, the
+    content's hues get the style's mean and covariance, and are averaged within edges of the
+    result's lightness. Neither leaves the style's range.
+    """
+    result, given, wanted = (to_oklab(one) for one in (images, content, style))
+    lowest, highest = wanted.amin((2, 3), keepdim=True), wanted.amax((2, 3), keepdim=True)
+    lightness = result[:, :1].clamp(lowest[:, :1], highest[:, :1])
+    hues = _smoothed(_matched(given[:, 1:], wanted[:, 1:]), lightness)
+    hues = hues.clamp(lowest[:, 1:], highest[:, 1:])
+    return from_oklab(torch.cat([lightness, hues], 1))
+
+
+def to_oklab(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Return lightness and two hues of RGB in [0, 1]."""
+    cones = _mixed(images.clamp(0, 1), images.new_tensor(TO_CONES))
+    return _mixed(cones.pow(1 / 3), images.new_tensor(TO_LAB))
+
+
+def from_oklab(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Return RGB, clamped to [0, 1], of lightness and two hues."""
+    to_lab, to_cones = (torch.tensor(one, dtype=torch.float64) for one in (TO_LAB, TO_CONES))
+    cones = _mixed(images, to_lab.inverse().to(images)).pow(3)
+    return _mixed(cones, to_cones.inverse().to(images)).clamp(0, 1)
+
+
+def _mixed(images: Float[Tensor, "b 3 h w"], matrix: Float[Tensor, "3 3"]) -> Tensor:
+    """Mix the channels of each pixel."""
+    return functional.conv2d(images, matrix[:, :, None, None])
+
+
+def _matched(
+    hues: Float[Tensor, "1 2 h w"], wanted: Float[Tensor, "1 2 _h _w"]
+) -> Float[Tensor, "1 2 h w"]:
+    """Give hues the mean and covariance of others: whitened, then coloured."""
+    (mean, covariance), (theirs, other) = (
+        colour_statistics(one, LEAST_VARIANCE) for one in (hues, wanted)
+    )
+    transform = matrix_power(other, 0.5) @ matrix_power(covariance, -0.5)
+    return (transform @ (exact_colours(hues) - mean) + theirs).view_as(hues).to(hues)
+
+
+def _smoothed(
+    hues: Float[Tensor, "1 2 h w"], lightness: Float[Tensor, "b 1 h w"]
+) -> Float[Tensor, "b 2 h w"]:
+    """Average hues with those of the neighbours that have nearly the same lightness."""
+    weights = [(-EDGES * (lightness - one).abs()).exp() for one in _neighbours(lightness)]
+    total = functools.reduce(torch.add, weights)
+    for _ in range(SMOOTHINGS):
+        pairs = zip(weights, _neighbours(hues), strict=True)
+        hues = functools.reduce(torch.add, [weight * one for weight, one in pairs]) / total
+    return hues
+
+
+def _neighbours(values: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b c h w"]]:
+    """Return the values shifted to each of the nine places of a 3x3 window."""
+    height, width = values.shape[-2:]
+    padded = functional.pad(values, (1, 1, 1, 1), mode="replicate")
+    return [
+        padded[:, :, down : down + height, across : across + width]
+        for down in range(3)
+        for across in range(3)
+    ]
 
 
 def luma(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
@@ -70,22 +168,22 @@ def recolour(
 
 
 def colour_statistics(
-    image: Float[Tensor, "1 3 _h _w"],
-) -> tuple[Float[Tensor, "3 1"], Float[Tensor, "3 3"]]:
-    """Return the mean and covariance of the pixels' RGB, as ``exact_colours`` are."""
+    image: Float[Tensor, "1 c _h _w"], floor: float = 1e-5
+) -> tuple[Float[Tensor, "c 1"], Float[Tensor, "c c"]]:
+    """Return the mean and covariance of the pixels' channels, as ``exact_colours`` are."""
     colours = exact_colours(image)
     mean = colours.mean(1, keepdim=True)
     centred = colours - mean
     # The floor lets a grey or one-coloured image have an inverse.
-    return mean, centred @ centred.T / colours.shape[1] + 1e-5 * torch.eye(3).to(colours)
+    return mean, centred @ centred.T / colours.shape[1] + floor * torch.eye(len(mean)).to(colours)
 
 
-def exact_colours(image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "3 _n"]:
-    """Return the pixels' RGB in float64, on the CPU: MPS has neither that nor eigenvectors."""
+def exact_colours(image: Float[Tensor, "1 c h w"]) -> Float[Tensor, "c _n"]:
+    """Return the pixels' channels in float64, on the CPU: MPS has neither that nor eigenvectors."""
     return image.flatten(2)[0].cpu().double()
 
 
-def matrix_power(matrix: Float[Tensor, "3 3"], power: float) -> Float[Tensor, "3 3"]:
+def matrix_power(matrix: Float[Tensor, "c c"], power: float) -> Float[Tensor, "c c"]:
     """Raise a symmetric positive matrix to a real power."""
     values, vectors = torch.linalg.eigh(matrix)
     root: Tensor = (vectors * values.clamp(min=1e-12) ** power) @ vectors.T

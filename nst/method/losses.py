@@ -15,6 +15,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 import torch
+from torch.nn import functional
 
 from nst.method.gradients import MeanSquaredError, MomentsOf
 from nst.network.shapes import Float, Tensor
@@ -163,6 +164,18 @@ def cosine_error(
     return 1 - cosine.flatten(1).mean(1)
 
 
+def self_similarity_error(
+    generated: Float[Tensor, "b c 1 n"], target: Float[Tensor, "#b c 1 n"]
+) -> Float[Tensor, " b"]:
+    """Return how far the distances among positions are from those of the content.
+
+    Kolkin et al. (2019): 1 - cos of each pair, over the sum of those to one of the two;
+    the mean absolute difference, times the number of positions.
+    """
+    found, wanted = (_among_themselves(one.to(target.dtype)) for one in (generated, target))
+    return (found - wanted).abs().flatten(1).mean(1) * found.shape[1]
+
+
 def relative_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
     """Return the mean squared error of the Gram matrices over the mean square of the target's.
 
@@ -267,6 +280,13 @@ def weighted_mean(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
     return functools.reduce(torch.add, [weight * one for weight, one in parts])
 
 
+def _among_themselves(features: Float[Tensor, "b c 1 n"]) -> Float[Tensor, "b n n"]:
+    """Return 1 - cos of each pair of positions, over the sums down the columns."""
+    unit = functional.normalize(features.flatten(2), dim=1, eps=1e-6)
+    distances = 1 - unit.mT @ unit
+    return distances / distances.sum(1, keepdim=True).clamp(min=1e-6)
+
+
 def _outer(left: Float[Tensor, "#b c"], right: Float[Tensor, "#b c"]) -> Float[Tensor, "_b c c"]:
     """Multiply each pair of channels."""
     return left[:, :, None] * right[:, None, :]
@@ -299,6 +319,7 @@ CONTENT_LOSSES: Mapping[str, Callable[[Tensor], OfError]] = MappingProxyType(
         "mean": mean_content_loss,
         "scaled": scaled_content_loss,
         "cosine": mean_content_loss,
+        "self_similarity": mean_content_loss,
     }
 )
 CONTENT_ERRORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
@@ -306,6 +327,7 @@ CONTENT_ERRORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyT
         **dict.fromkeys(CONTENT_LOSSES, mean_squared_error),
         "scaled": square_and_absolute_error,
         "cosine": cosine_error,
+        "self_similarity": self_similarity_error,
     }
 )
 STYLE_LOSSES: Mapping[str, StyleLoss] = MappingProxyType(

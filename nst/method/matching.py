@@ -14,6 +14,7 @@ from nst.config.composition import Part
 from nst.method.distributions import counted_features, counted_positions, nearest, sampled
 from nst.method.observe import content_features
 from nst.method.regions import Region, weights_at
+from nst.method.start import finest_detail
 from nst.network.extractor import Extractor
 from nst.network.shapes import Float, Tensor
 
@@ -46,10 +47,7 @@ def mix_so_far(
     The detail is what the content loses at half its size. Matches then follow the picture's colours
     and large forms, and the content's edges.
     """
-    height, width = content.shape[-2:]
-    half = functional.interpolate(content, (height // 2, width // 2), mode="bilinear")
-    detail = content - functional.interpolate(half, (height, width), mode="bilinear")
-    return share * content + (1 - share) * (so_far + detail)
+    return share * content + (1 - share) * (so_far + finest_detail(content))
 
 
 def _features_of(

@@ -19,7 +19,7 @@ from nst.method.observe import Observer, content_features, measure_style
 from nst.method.regions import Region
 from nst.method.statistics import LOSSES_OF_SHARES, STATISTICS
 from nst.network.extractor import Extractor
-from nst.network.shapes import Float, Tensor
+from nst.network.shapes import Float, Int, Tensor
 
 SUMS = ("content", "style", "tv", "total")
 Role = Literal["content", "style"]
@@ -138,6 +138,8 @@ class Objective:
     Gatys et al. (2016), equation 7, for each cell of a batch with its own α, β and layer weights.
     A layer that one cell leaves out has the weight 0 there, so the cells can share the features.
     The cells must share the kinds of losses. With ``only``, the other of the two losses is 0.
+    ``step`` is that of the positions to look at, in layers that are sampled; whoever holds it may
+    count it up in place.
     """
 
     def __init__(
@@ -146,6 +148,7 @@ class Objective:
         targets: Targets,
         cells: Sequence[Settings],
         only: Role | None = None,
+        step: Int[Tensor, ""] | None = None,
     ) -> None:
         self._targets = targets
         kinds = cells[0]
@@ -153,8 +156,7 @@ class Objective:
             layer: CONTENT_LOSSES[kinds.content_loss](target)
             for layer, target in targets.content.items()
         }
-        self._statistic = STATISTICS[kinds.style_loss]
-        self._tv_loss = TV_LOSSES[kinds.tv_loss]
+        self._statistic, self._tv_loss = STATISTICS[kinds.style_loss], TV_LOSSES[kinds.tv_loss]
         device = next(extractor.parameters()).device
 
         def column(values: Iterable[float]) -> Float[Tensor, " b"]:
@@ -170,7 +172,7 @@ class Objective:
                 for layer in _used(weightings)
             }
 
-        self._alpha = column(cell.alpha for cell in cells)
+        self._alpha = column(cell.alpha * cell.coarse_alpha**targets.halvings for cell in cells)
         self._beta = column(cell.beta for cell in cells)
         self._tv_weight = column(cell.tv_weight for cell in cells)
         taps = [targets.taps(cell) for cell in cells]
@@ -186,6 +188,7 @@ class Objective:
             style_layers=self._style_weights,
             regions=targets.regions,
             side=targets.side,
+            step=torch.zeros((), dtype=torch.int64, device=device) if step is None else step,
         )
 
     def __call__(self, images: Float[Tensor, "b 3 _h _w"]) -> Parts:

@@ -17,11 +17,13 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from nst.config.composition import Part
+from nst.config.octaves import SAMPLED
 from nst.method.regions import Region, weights_at
 from nst.method.statistics import Statistic, Weights
 from nst.network.extractor import Extractor
 from nst.network.pyramid import octaves
-from nst.network.shapes import Float, Tensor
+from nst.network.sampling import of_step, sample_columns
+from nst.network.shapes import Float, Int, Tensor
 from nst.network.tiles import Tile, cut, features_of, see_in_tiles, views
 
 
@@ -43,6 +45,7 @@ class Observer:
 
     ``content`` maps layers to the content's features. ``error`` compares features with them and
     returns means over positions. In ``style_layers``, the ``statistic`` looks at the ``regions``.
+    ``step`` says which positions count in the layers that are sampled.
     """
 
     extractor: Extractor
@@ -52,6 +55,7 @@ class Observer:
     style_layers: Collection[str]
     regions: Sequence[Region]
     side: int | None
+    step: Int[Tensor, ""]
 
     @functools.cached_property
     def _pooled(self) -> Sequence[Callable[[tuple[int, int]], Weights]]:
@@ -64,11 +68,19 @@ class Observer:
 
         @functools.cache
         def places(tile: Tile, name: str) -> Sequence[Any]:
+            if name.startswith(SAMPLED):
+                masks = [_sampled(region.mask) for region in self.regions]
+                return [self.statistic.places(mask) for mask in masks]
             size = tile.whole(name)
             weights = [_of_tile(pooled(size), tile, name) for pooled in self._pooled]
             return [self.statistic.places(one) for one in weights]
 
         return places
+
+    def _of_step(self, values: Any, name: str) -> Any:
+        """Return of a layer's values what belongs to the step, if the layer is sampled."""
+        sampled = name.startswith(SAMPLED) and values is not None
+        return of_step(values, self.step) if sampled else values
 
     def __call__(self, images: Float[Tensor, "b 3 h w"]) -> Observation:
         """Return what is to be known of pictures, RGB in [0, 1]."""
@@ -99,15 +111,20 @@ class Observer:
 
     def _look_at(self, seen: Tensor, names: Mapping[str, str], tile: Tile) -> Observation:
         """Compare a tile's features with the content's, and look at them as the statistic does."""
-        features = features_of(self.extractor, seen, names, tile)
+        features = features_of(self.extractor, seen, names, tile, self.step)
         return Observation(
             {
-                name: self.error(value, tile.of_whole(self.content[name], name))
+                name: self.error(
+                    value, self._of_step(tile.of_whole(self.content[name], name), name)
+                )
                 for name, value in features.items()
                 if name in self.content
             },
             {
-                name: [self.statistic.look(value, place) for place in self._places(tile, name)]
+                name: [
+                    self.statistic.look(value, self._of_step(place, name))
+                    for place in self._places(tile, name)
+                ]
                 for name, value in features.items()
                 if name in self.style_layers
             },
@@ -164,7 +181,14 @@ def _merged(statistic: Statistic, parts: Sequence[Any]) -> Any:
 
 def weights_in(mask: Float[Tensor, "1 1 _h _w"] | None, tile: Tile, layer: str) -> Weights:
     """Return how much of each of a tile's positions lies in a mask of the whole picture."""
+    if layer.startswith(SAMPLED):
+        return _sampled(mask)
     return _of_tile(weights_at(mask, tile.whole(layer)), tile, layer)
+
+
+def _sampled(mask: Float[Tensor, "1 1 _h _w"] | None) -> Weights:
+    """Return a mask at the positions that a sampled layer has."""
+    return None if mask is None else sample_columns([mask])
 
 
 def _of_tile(weights: Weights, tile: Tile, layer: str) -> Weights:

@@ -11,7 +11,7 @@ import torch
 from nst.config.settings import KeepName
 from nst.method.objective import SUMS, Parts
 from nst.method.optimisers import Optimiser
-from nst.network.shapes import Float, Tensor, UInt8
+from nst.network.shapes import Float, Int, Tensor, UInt8
 from nst.network.tensors import to_bytes
 from nst.system.device import wait_for
 
@@ -47,13 +47,15 @@ class State:
     loss or gradient that is not a number, and stand still. ``best`` has the losses of
     ``best_images``, as ``Parts.stacked``; before the first step there are none. ``average`` is
     that of all images so far, and ``weight`` the sum of their weights. ``enlarged`` is the picture
-    of the size before, at this size, if the content loss needs it.
+    of the size before, at this size, if the content loss needs it. ``number`` is ``steps`` as a
+    tensor, for losses that look at other positions in each step.
     """
 
     optimiser: Optimiser
     images: Float[Tensor, "b 3 h w"]
     best_images: Float[Tensor, "b 3 h w"]
     finite: Tensor
+    number: Int[Tensor, ""]
     best: Float[Tensor, "k b"] | None = None
     average: Float[Tensor, "b 3 h w"] | None = None
     weight: Float[Tensor, ""] | None = None
@@ -70,7 +72,8 @@ class State:
     ) -> State:
         """Return the state before the first step: of all, or at the size after ``before``."""
         finite = torch.ones_like(start[:, 0, 0, 0], dtype=torch.bool)
-        state = cls(optimiser, start.clone(), start.clone(), finite)
+        number = torch.zeros((), dtype=torch.int64, device=start.device)
+        state = cls(optimiser, start.clone(), start.clone(), finite, number)
         if before is not None:
             state.stage, state.finite = before.stage + 1, before.finite
             state.trace, state.seconds = before.trace, before.seconds
@@ -156,6 +159,7 @@ def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k 
     replay it.
     """
     losses, gradient = _differentiate(evaluate, state.images)
+    state.number.add_(1)
     total = losses[TOTAL]
     if state.best is None:
         state.best = torch.full_like(losses, torch.inf)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch.nn import functional
@@ -183,8 +183,9 @@ class Adam:
 
     A GPU can replay a step, as with ``Lbfgs``.
 
-    ``keras`` moves ε inside the bias correction, to where the paper's section 2 has it as ε̂ and
-    TensorFlow computes it: a large ε then counts for more in the first steps.
+    ``keras_adam`` moves ε inside the bias correction, to where the paper's section 2 has it as ε̂
+    and TensorFlow computes it: a large ε then counts for more in the first steps. ``rmsprop``
+    (Hinton, 2012) has neither the mean of the gradients nor the correction.
     """
 
     def __init__(
@@ -192,13 +193,12 @@ class Adam:
         learning_rate: float = 0.02,
         betas: tuple[float, float] = (0.9, 0.99),
         epsilon: float = 1e-8,
-        *,
-        keras: bool = False,
+        variant: Literal["adam", "keras_adam", "rmsprop"] = "adam",
     ) -> None:
         self._learning_rate = learning_rate
-        self._betas = betas
+        self._betas = (0.0, betas[1]) if variant == "rmsprop" else betas
         self._epsilon = epsilon
-        self._keras = keras
+        self._variant = variant
         # The mean and the mean square of the gradients; the number of steps.
         self._state: tuple[Tensor, Tensor] | None = None
 
@@ -217,7 +217,9 @@ class Adam:
         mean.mul_(self._betas[0]).add_(gradient, alpha=1 - self._betas[0])
         square.mul_(self._betas[1]).addcmul_(gradient, gradient, value=1 - self._betas[1])
         correction, second = (_one_minus_power(beta, steps) for beta in self._betas)
-        epsilon = self._epsilon / second.sqrt() if self._keras else self._epsilon
+        if self._variant == "rmsprop":
+            second = torch.ones_like(second)
+        epsilon = self._epsilon / second.sqrt() if self._variant == "keras_adam" else self._epsilon
         scale = (square / second).sqrt() + epsilon
         # A square that overflows would stop the pixel for good, unnoticed.
         scale = torch.where(scale.isfinite(), scale, torch.nan)

@@ -50,8 +50,8 @@ class Stage:
     ``original`` is the content in its own colours; ``content`` and the regions' styles are in those
     in which they are compared. ``target`` is what the content loss compares with: the content, or
     the content recoloured. ``start`` has their size, or is smaller and to grow. ``halvings`` says
-    how often the size was halved against that in the end. ``only`` names the loss that is minimised
-    alone.
+    how often the size was halved against that in the end, and ``coarse`` whether it is smaller.
+    ``only`` names the loss that is minimised alone.
     """
 
     original: Float[Tensor, "1 3 h w"]
@@ -61,6 +61,7 @@ class Stage:
     start: Float[Tensor, "1 3 _h _w"] | None
     halvings: int
     plan: Plan
+    coarse: bool = False
     only: Role | None = None
 
     @property
@@ -74,9 +75,10 @@ def prepare_stages(images: Images, settings: Settings, device: torch.device) -> 
     sizes = _sizes(images, settings)
     if len(sizes) < len(settings.stages) and settings.start != "file":
         logger.info("growth begins at %s px: the pictures are too narrow below", sizes[0][0])
+    full = len(sizes) - bool(settings.finish)
     for number, (size, steps) in enumerate(sizes, start=1):
-        stage = _prepare(images, settings, device, size, steps)
-        if number == len(sizes) - bool(settings.finish):
+        stage = replace(_prepare(images, settings, device, size, steps), coarse=number < full)
+        if number == full:
             stage = replace(stage, plan=replace(stage.plan, snapshots=settings.snapshots))
         if settings.finish:
             stage = replace(stage, only="style" if number == len(sizes) else "content")

@@ -23,6 +23,7 @@ def start_image(
 
     ``recoloured`` is the content in the style's colours, mixed with ``start_noise`` parts of 1/f
     noise in these colours: without it, nothing tells the strokes where to begin in a flat sky.
+    ``detail`` is the style's mean colour with the content's finest detail.
     ``noise`` is uniform white noise, ``blended_noise`` the content with ``start_noise`` parts of
     faint white noise, ``grey`` ImageNet's mean colour with normal noise of the standard deviation
     ``start_noise``, ``style`` the style stretched over the content's shape. ``content`` and
@@ -46,6 +47,8 @@ def _start_on_cpu(
             if file is None:
                 raise ConfigError("start: file needs the path of an image, as start_file")
             start = file.clone()
+        case "detail":
+            start = style.mean((2, 3), keepdim=True) + finest_detail(content)
         case "style":
             size = content.shape[-2:]
             start = functional.interpolate(style, size=size, mode="bicubic", antialias=True)
@@ -61,6 +64,13 @@ def _start_on_cpu(
             noise = pink_noise(content.shape[2], content.shape[3], generator).to(content)
             start = recolour(mix(content, noise, settings.start_noise), style)
     return start
+
+
+def finest_detail(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Return what an image loses at half its size: the finest level of its Laplacian pyramid."""
+    height, width = image.shape[-2:]
+    half = functional.interpolate(image, (height // 2, width // 2), mode="bilinear")
+    return image - functional.interpolate(half, (height, width), mode="bilinear")
 
 
 def blend(

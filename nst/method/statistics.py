@@ -20,6 +20,7 @@ from nst.method.distributions import (
     style_quantiles,
 )
 from nst.method.losses import STYLE_LOSSES, StyleLoss, blended_moments, merged_moments, moments
+from nst.method.transport import blended_cloud, relaxed_emd_style_loss, style_cloud
 from nst.network.shapes import Float, Tensor
 
 Weights = Float[Tensor, "1 1 _h _w"] | None
@@ -75,8 +76,17 @@ STATISTICS: Mapping[str, Statistic] = MappingProxyType(
             style_quantiles, blended_quantiles, sliced_wasserstein_style_loss
         ),
         "nearest": _of_features(sample_features, merged_samples, nearest_style_loss),
+        "relaxed_emd": Statistic(
+            style_cloud,
+            blended_cloud,
+            lambda features, weights: (features, weights),
+            lambda seen, target: relaxed_emd_style_loss(seen[0], seen[1], target),
+            lambda weights: weights,
+        ),
     }
 )
 # Under these, layer weights are scaled to sum to 1, so that taking more layers does not shift the
 # balance of content and style. The published recipes take their weights as given.
-LOSSES_OF_SHARES = frozenset({"covariance", "moments", "relative", "sliced_wasserstein", "nearest"})
+LOSSES_OF_SHARES = frozenset(
+    {"covariance", "moments", "relative", "sliced_wasserstein", "nearest", "relaxed_emd"}
+)

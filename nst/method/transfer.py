@@ -6,7 +6,7 @@ it is in ``nst.method.resilience``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -19,17 +19,11 @@ from nst.method.optimise import Outcome, State, Watch, optimise
 from nst.method.optimisers import Adam, Lbfgs, Optimiser, Pyramid
 from nst.method.regions import keep_photograph, put_together
 from nst.method.stages import Images, Stage, prepare_stages
-from nst.method.start import start_image
+from nst.method.start import finest_detail, start_image
 from nst.network.extractor import Extractor
 from nst.network.precision import DTYPES, choose_precision
 from nst.network.shapes import Float, Tensor
 from nst.network.tensors import from_bytes, to_bytes
-
-OPTIMISERS: Mapping[str, Callable[[Settings, float], Optimiser]] = {
-    "lbfgs": lambda _, caution: Lbfgs(caution),
-    "adam": lambda settings, caution: _adam(settings, caution, keras=False),
-    "keras_adam": lambda settings, caution: _adam(settings, caution, keras=True),
-}
 
 
 def transfer(
@@ -59,7 +53,7 @@ def transfer(
         if state is not None and number < state.stage:
             continue  # it was finished before
         if state is None or number > state.stage:
-            optimiser = OPTIMISERS[shared.optimiser](shared, caution)
+            optimiser = make_optimiser(shared, caution, coarse=stage.coarse)
             state = begin_stage(stage, cells, optimiser, state, outcome)
         if targets is None or stage.only != "style":
             # Content features, 1 c h w for each content layer; of each region's style, for each
@@ -70,7 +64,8 @@ def transfer(
             targets = measure_targets(
                 network, stage.target, regions, cells, stage.halvings, so_far=state.enlarged
             )
-        objective = Objective(network, targets, cells, stage.only)  # b 3 h w -> losses of b each
+        # b 3 h w -> losses of b each
+        objective = Objective(network, targets, cells, stage.only, state.number)
         outcome = optimise(objective, state, stage.plan, watch)  # b 3 h w, and their losses
     assert outcome is not None, "there is always a last size"
     assert targets is not None, "it was measured there"
@@ -100,12 +95,12 @@ def begin_stage(
 def with_photograph(outcome: Outcome, stage: Stage, settings: Settings) -> Outcome:
     """Return an outcome whose pictures have of the photograph what is to stay.
 
-    The chroma if only the luma was transferred, and all of it in the regions that are kept. The
+    Some of its colours if the settings say so, and all of it in the regions that are kept. The
     losses are those of the pictures before.
     """
 
     def restored(images: Tensor) -> Tensor:
-        coloured = restore_colours(images, stage.original, settings.colours)
+        coloured = restore_colours(images, stage.original, stage.regions, settings.colours)
         return keep_photograph(coloured, stage.original, stage.regions)
 
     device = outcome.images.device
@@ -123,7 +118,8 @@ def start_images(
 
     A picture that grows, from the size before or from a smaller file, keeps the finer detail of its
     usual start, or the first steps would go into making a blurred picture sharp. After
-    ``coarse_stages`` it is enlarged, as it was published.
+    ``coarse_stages`` it is enlarged, as it was published; ``start: detail`` adds the content's at
+    all sizes but the last.
     """
     before = smaller.images if smaller else None
     if before is not None and before.shape[-2:] == stage.content.shape[-2:]:
@@ -133,7 +129,9 @@ def start_images(
         before = stage.start.expand(len(cells), -1, -1, -1)
     if before is not None and not cells[0].growth:
         size = stage.content.shape[-2:]
-        return functional.interpolate(before, size=size, mode="bicubic").clamp(0, 1)
+        enlarged = functional.interpolate(before, size=size, mode="bicubic").clamp(0, 1)
+        adds_detail = cells[0].start == "detail" and stage.coarse
+        return enlarged + finest_detail(stage.content) if adds_detail else enlarged
 
     file = stage.start if before is None else None
 
@@ -158,8 +156,13 @@ def _resized(images: Tensor, like: Tensor) -> Tensor:
     return functional.interpolate(images, size=size, mode="bicubic", antialias=True)
 
 
-def _adam(settings: Settings, caution: float, *, keras: bool) -> Adam | Pyramid:
-    """Build Adam as the settings ask for it."""
+def make_optimiser(settings: Settings, caution: float, *, coarse: bool) -> Optimiser:
+    """Build the optimiser that the settings ask for, at a ``coarse`` size or at the last one."""
+    if settings.optimiser == "lbfgs":
+        return Lbfgs(caution)
+    rate = settings.learning_rate
+    if coarse and settings.coarse_learning_rate is not None:
+        rate = settings.coarse_learning_rate
     betas = (settings.adam_beta1, settings.adam_beta2)
-    adam = Adam(settings.learning_rate * caution, betas, settings.adam_epsilon, keras=keras)
+    adam = Adam(rate * caution, betas, settings.adam_epsilon, settings.optimiser)
     return Pyramid(adam) if settings.parametrisation == "pyramid" else adam

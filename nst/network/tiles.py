@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from nst.config.architecture import Architecture
-from nst.config.octaves import halvings_of
+from nst.config.octaves import SAMPLED, halvings_of
 from nst.network.extractor import Extractor
 from nst.network.kernels import crop
 from nst.network.pyramid import octaves
-from nst.network.shapes import Float, Tensor
+from nst.network.shapes import Float, Int, Tensor
 
 LEAST_BAND = 6  # times the margin, which is seen twice: a third more
 
@@ -62,11 +62,15 @@ class Tile:
 
     def of_whole(self, features: Float[Tensor, "b c h w"], layer: str) -> Tensor:
         """Return the tile's part of the features, or weights, of the whole picture."""
+        if layer.startswith(SAMPLED):
+            return features  # settings ask for no tiles then
         halvings = halvings_of(layer)
         return _part(features, self.rows.positions(halvings), self.columns.positions(halvings))
 
     def of_seen(self, features: Float[Tensor, "b c h w"], layer: str) -> Tensor:
         """Return the tile's part of the features of what is seen of it."""
+        if layer.startswith(SAMPLED):
+            return features
         halvings = halvings_of(layer)
         inner = self.rows.inner(halvings), self.columns.inner(halvings)
         return features if _is_all(features, *inner) else crop(features, *inner)
@@ -125,10 +129,17 @@ def see_in_tiles(
 
 
 def features_of(
-    extractor: Extractor, seen: Float[Tensor, "b 3 h w"], names: Mapping[str, str], tile: Tile
+    extractor: Extractor,
+    seen: Float[Tensor, "b 3 h w"],
+    names: Mapping[str, str],
+    tile: Tile,
+    step: Int[Tensor, ""] | None = None,
 ) -> dict[str, Tensor]:
-    """Return a tile's features from what is seen of it, by the whole names of the layers."""
-    found = extractor(seen, names)
+    """Return a tile's features from what is seen of it, by the whole names of the layers.
+
+    Those that are sampled are of a ``step``, or of all positions.
+    """
+    found = extractor(seen, names, step)
     return {names[layer]: tile.of_seen(value, layer) for layer, value in found.items()}
 
 
