@@ -47,6 +47,12 @@ from nst.network.tensors import to_tensor
 GPU = DEVICE.type == "cuda"
 CPU = torch.device("cpu")
 RECIPE = {**limit.RECIPE, "precision": "float32"}
+SAMPLED = {"relaxed_emd"}
+STROTSS: Row = {
+    **{"content_loss": "self_similarity", "content_layers": {"sampled_hypercolumn": 1}},
+    **{"style_loss": "relaxed_emd", "style_layers": {"sampled_hypercolumn": 1}},
+    **{"optimiser": "rmsprop", "octaves": 1},
+}
 # How far a device may be from the CPU: losses and gradient at most, relative to the largest value,
 # and pictures on average. Two orders of summation in float32 differ by 1e-6 of a sum. L-BFGS
 # enlarges that with each step, and a sign in absolute_sum's gradient may flip.
@@ -112,7 +118,7 @@ def print_row(row: Row) -> None:
 def agreements() -> Iterator[Row]:
     """Compare losses, gradient and some steps of each loss, optimiser, region and tile."""
     kinds: list[tuple[str, Row, bool]] = [
-        (f"style_loss {name}", {"style_loss": name}, False) for name in STATISTICS
+        (f"style_loss {name}", {"style_loss": name}, False) for name in set(STATISTICS) - SAMPLED
     ]
     kinds += [
         (f"tv_loss {name}", {"tv_loss": name, "tv_weight": 1.0}, False)
@@ -120,9 +126,13 @@ def agreements() -> Iterator[Row]:
     ]
     kinds += [
         (f"content_loss {name}", {"content_loss": name}, False)
-        for name in ("relative", "half_sum", "mean", "scaled")
+        for name in ("relative", "half_sum", "mean", "scaled", "cosine")
     ]
-    kinds += [(f"optimiser {name}", {"optimiser": name}, False) for name in ("adam", "keras_adam")]
+    kinds += [
+        (f"optimiser {name}", {"optimiser": name}, False)
+        for name in ("adam", "keras_adam", "rmsprop")
+    ]
+    kinds += [("both losses of samples", STROTSS, False)]
     kinds += [("two regions", {}, True), ("tiles of 64 px", {"tile_size": 64}, False)]
     for name, changes, regions in kinds:
         settings = Settings.from_mapping(

@@ -85,7 +85,7 @@ def stylize(
     ] = None,
     colours: Annotated[
         ColoursName | None,
-        typer.Option(help="Whose colours: the style's, the content's, or its all but the luma."),
+        typer.Option(help="Whose colours: the style's, the content's, or its chroma alone."),
     ] = None,
     blend: Annotated[
         list[str] | None,

@@ -319,12 +319,12 @@ STROTSS += ["relu4_4", "relu5_4"]
 
 
 def spread(vgg: Weights, rgb: Tensor, count: int) -> Tensor:
-    """RGB - 0.5 and ten layers, as rows, at the first ``count`` of the positions.
+    """RGB and ten layers, as rows, at the first ``count`` of the positions.
 
     These are multiples of the two powers of the plastic number, as fractions. VGG-19 has one more
     layer in the third block than VGG-16, and other last ones in the fourth and fifth.
     """
-    found = features(vgg, rgb - 0.5, functional.max_pool2d)
+    found = features(vgg, imagenet(rgb), functional.max_pool2d)
     plastic = 1.324717957244746
     number = torch.arange(1, count + 1, dtype=torch.float64)
     height, width = rgb.shape[-2:]
@@ -336,7 +336,7 @@ def spread(vgg: Weights, rgb: Tensor, count: int) -> Tensor:
     ):
         parts = []
         for name in ("rgb", *STROTSS):
-            value = (rgb - 0.5 if name == "rgb" else found[name])[0]
+            value = (rgb if name == "rgb" else found[name])[0]
             halvings = 0 if name == "rgb" else int(name[4]) - 1
             y, x = row / 2**halvings, column / 2**halvings
             below, right = y % 1, x % 1

@@ -144,8 +144,6 @@ def test_unit_gives_a_network_made_for_imagenet_the_bare_rgb():
     torch.testing.assert_close(network.input(COLOURS), imagenet(COLOURS))
     given = network.adapted("native", "unit").input(COLOURS)
     torch.testing.assert_close(given, COLOURS, atol=1e-6, rtol=0)
-    given = network.adapted("native", "centred").input(COLOURS)
-    torch.testing.assert_close(given, COLOURS - 0.5, atol=1e-6, rtol=0)
 
 
 def test_unit_does_to_another_network_what_it_does_to_one_made_for_imagenet():
@@ -172,7 +170,7 @@ def test_an_adapted_network_shares_the_convolutions_and_leaves_the_original_alon
     before = {name: value.clone() for name, value in network.state_dict().items()}
     image = random_image(4)
     for pooling in ("native", "max", "average"):
-        for given in ("native", "imagenet", "unit", "centred", "caffe"):
+        for given in ("native", "imagenet", "unit", "caffe"):
             other = network.adapted(pooling, given)
             for name, one in network.convolutions.items():
                 assert other.convolutions[name].weight.data_ptr() == one.weight.data_ptr()

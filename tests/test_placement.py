@@ -25,13 +25,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nst.config.memory import HISTORY
 from nst.config.settings import Settings
-from nst.method import distributions, spectrum
+from nst.method import distributions, spectrum, transport
 from nst.method import optimise as optimise_module
 from nst.method.objective import Objective, Parts, measure_targets
 from nst.method.optimise import Plan, State, optimise, take_step
 from nst.method.optimisers import Adam, Lbfgs, Optimiser, Pyramid
 from nst.method.regions import Region
-from nst.network import kernels
+from nst.network import kernels, sampling
 from nst.network.extractor import Extractor
 
 DEVICE = "meta"
@@ -46,6 +46,11 @@ RECIPES = {
     "published": {
         **{"content_loss": "half_sum", "style_loss": "sum_gram", "tv_loss": "absolute_sum"},
         **{"pooling": "max", "tv_weight": 1},
+    },
+    "sampled": {
+        **{"content_loss": "self_similarity", "content_layers": {"sampled_hypercolumn": 1}},
+        **{"style_loss": "relaxed_emd", "style_layers": {"sampled_hypercolumn": 1}},
+        **{"optimiser": "rmsprop", "pooling": "max"},
     },
 }
 
@@ -70,7 +75,7 @@ class Recorder(TorchDispatchMode):
 def pretended(monkeypatch) -> Iterator[FakeTensorMode]:
     """A GPU whose tensors have no values."""
     monkeypatch.setattr(optimise_module, "wait_for", lambda device: None)
-    modules = (spectrum, kernels, distributions)
+    modules = (spectrum, kernels, distributions, sampling, transport)
     functions = [one for module in modules for one in vars(module).values()]
     caches = [one for one in functions if hasattr(one, "cache_clear")]
     for cache in caches:
@@ -150,6 +155,8 @@ REPLAYED = {
     "sliced in a region": (RECIPES["sliced"], Lbfgs, LEFT),
     "nearest in a region": (NEAREST, Lbfgs, LEFT),
     "adam": (RECIPES["published"], Adam, None),
+    "sampled in a region": (RECIPES["sampled"], Lbfgs, LEFT),
+    "rmsprop": (RECIPES["published"], lambda: Adam(variant="rmsprop"), None),
     "keras_adam": (RECIPES["published"], lambda: Adam(variant="keras_adam"), None),
     "pyramid": (RECIPES["published"], lambda: Pyramid(Adam()), None),
 }

@@ -425,7 +425,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "content": ("self_similarity", {"sampled_hypercolumn": 1.0}),
         "style": ("relaxed_emd", {"sampled_hypercolumn": 1.0}),
         "pooling": "max",
-        "input": "centred",
+        "input": "native",
         "size": ("long_side", 512, ((0.125, 250), (0.25, 250), (0.5, 250))),
         "style_fit": "own",
         "start": "detail",
@@ -586,7 +586,7 @@ def test_the_measures_are_the_relative_losses_whatever_the_cell_s_own(tmp_path):
         "coarse_stages": [],
         "growth": 0,
     }
-    still |= {"start": "noise", "optimiser": "adam", "learning_rate": 1e-9}
+    still |= {"start": "noise", "colours": "style", "optimiser": "adam", "learning_rate": 1e-9}
     wanted = [
         Wanted("all", "1e0", name, settings_of(name, **still), tmp_path / f"{name}.png")
         for name in PRESETS

@@ -108,7 +108,7 @@ def test_every_choice_of_a_setting_can_vary():
             if value == OF_SAMPLES.get(name):
                 layers = {"content": {"relu1_1": 1}, "style": {"relu1_1": 1}}
                 layers[name.removesuffix("_loss")] = {"sampled_hypercolumn": 1}
-                others["layers"] = {"sampled": layers}
+                others |= {"layers": {"sampled": layers}, "optimiser": "adam"}
             if value in ("exact", "file"):
                 continue  # need another key
             (variant,) = read(vary={name: [value]}, ratios=[1], **others).variants

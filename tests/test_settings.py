@@ -47,6 +47,7 @@ def mappings(draw: st.DrawFn) -> dict[str, object]:
     for name, loss in OF_SAMPLES.items():
         if values.get(name) == loss:
             values[name.replace("_loss", "_layers")] = {SAMPLED: 1.0}
+            values["optimiser"] = "rmsprop"
     if values.get("content_loss") == "self_similarity":
         values.pop("content_target", None)
     hypercolumns = any("hypercolumn" in layer for name in LAYERS for layer in values.get(name, ()))
@@ -196,8 +197,8 @@ def test_another_choice_is_refused_with_the_choices(name, choices):
     for choice in choices:
         others = {
             **{"exact": {"image_size": [64, 48]}, "pyramid": {"optimiser": "adam"}},
-            "self_similarity": {"content_layers": {SAMPLED: 1}},
-            "relaxed_emd": {"style_layers": {SAMPLED: 1}},
+            "self_similarity": {"content_layers": {SAMPLED: 1}, "optimiser": "adam"},
+            "relaxed_emd": {"style_layers": {SAMPLED: 1}, "optimiser": "adam"},
         }
         assert getattr(Settings.from_mapping({name: choice, **others.get(choice, {})}), name) == (
             choice

@@ -11,21 +11,22 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 
 from nst.config.composition import Part
-from nst.config.octaves import SAMPLED
+from nst.config.octaves import SAMPLED, SET_POSITIONS, SETS
 from nst.config.prints import print_settings
 from nst.config.settings import Settings
 from nst.errors import ConfigError
+from nst.method.batches import group_cells
 from nst.method.losses import self_similarity_error
 from nst.method.objective import Objective, Parts, Targets, measure_targets
 from nst.method.optimise import Outcome, Plan, State, take_step
-from nst.method.optimisers import Adam, Pyramid
+from nst.method.optimisers import Adam, Lbfgs, Pyramid
 from nst.method.regions import Region
 from nst.method.resilience import make_cells
 from nst.method.stages import Images, prepare_stages
 from nst.method.start import finest_detail
-from nst.method.transfer import make_optimiser, start_images
+from nst.method.transfer import begin_stage, make_optimiser, start_images
 from nst.method.transport import blended_cloud, relaxed_emd_style_loss, style_cloud
-from nst.network.sampling import POSITIONS, SETS, of_step, sample_columns
+from nst.network.sampling import of_step, sample_columns
 from nst.network.tensors import to_image
 
 CONTENT, STYLE = random_image(1, 32, 40), random_image(2, 44, 48)
@@ -37,6 +38,9 @@ STROTSS = {
     **{"optimiser": "rmsprop", "parametrisation": "pyramid", "learning_rate": 2e-3},
     **{"start": "detail", "keep": "last", "clamp": False, "image_size": 40},
 }
+
+
+PARTS = Parts(*[torch.zeros(1)] * 4, layers={})
 
 
 def ramps(height: int, width: int, scale: float = 1.0) -> Tensor:
@@ -55,7 +59,7 @@ def step(number: int) -> Tensor:
 
 def test_positions_are_spread_evenly_in_each_step_and_in_all():
     places = sample_columns([ramps(512, 512)])[0].flatten(1).T
-    for chosen, side in ((places[:POSITIONS], 16), (places[-POSITIONS:], 16), (places, 64)):
+    for chosen, side in ((places[:SET_POSITIONS], 16), (places[-SET_POSITIONS:], 16), (places, 64)):
         cells = (chosen / 512 * side).long()
         number = (side * cells[:, 0] + cells[:, 1]).bincount(minlength=side**2)
         assert number.min() >= 1
@@ -64,7 +68,7 @@ def test_positions_are_spread_evenly_in_each_step_and_in_all():
 
 def test_a_smaller_layer_is_read_at_the_same_places():
     columns = sample_columns([ramps(64, 48), ramps(32, 24, 2.0), ramps(16, 12, 4.0)])
-    assert columns.shape == (1, 6, SETS, POSITIONS)
+    assert columns.shape == (1, 6, SETS, SET_POSITIONS)
     picture, half, quarter = columns.split(2, 1)
     # The last rows and columns of a smaller layer lie before the picture's.
     inside = (picture < torch.tensor([60.0, 44.0]).view(1, 2, 1, 1)).all(1, keepdim=True)
@@ -85,7 +89,7 @@ def test_the_layer_has_colours_and_every_part(tiny):
     found = tiny(CONTENT, [SAMPLED, "relu1_2"], step(2))
     assert set(found) == {SAMPLED, "relu1_2"}
     plain = tiny(CONTENT, ["relu1_1", "relu1_2", "relu2_1"])
-    expected = sample_columns([CONTENT - 0.5, *plain.values()], step(2))
+    expected = sample_columns([CONTENT, *plain.values()], step(2))
     torch.testing.assert_close(found[SAMPLED], expected)
 
 
@@ -127,11 +131,27 @@ def test_what_lies_outside_a_region_does_not_count():
     torch.testing.assert_close(hidden, style_cloud(inside))
 
 
+def test_a_region_without_a_position_in_this_step_has_no_loss():
+    target = blended_cloud([(1.0, style_cloud(cloud(2, 100)))])
+    features = cloud(1, 60).requires_grad_()
+    loss = relaxed_emd_style_loss(features, torch.zeros(1, 1, 1, 60), target)
+    assert loss == 0
+    loss.sum().backward()
+    assert torch.equal(features.grad, torch.zeros_like(features))
+
+
+def test_a_small_part_of_a_blend_keeps_its_share():
+    one, other = style_cloud(cloud(1, 40)), style_cloud(cloud(2, 400))
+    blend = blended_cloud([(0.5, one), (0.5, other)])
+    found = (blend.features[:, None] == other[None]).all(2).any(1).sum()
+    assert (len(blend.features), found) == (80, 40)
+
+
 def test_a_blend_has_as_many_features_of_each_as_its_weights_say():
     one, other = style_cloud(cloud(1, 400)), style_cloud(cloud(2, 400))
     blend = blended_cloud([(0.75, one), (0.25, other)])
     found = (blend.features[:, None] == other[None]).all(2).any(1).sum()
-    assert (len(blend.features), found) == (400, 100)
+    assert (len(blend.features), found) == (400 + 133, 133)
     torch.testing.assert_close(blend.covariance, torch.cov(blend.features.T, correction=0))
 
 
@@ -204,8 +224,7 @@ def test_the_content_s_detail_is_there_at_all_sizes_but_the_last(small):
     first, second, last = prepare_stages(IMAGES, cell, torch.device("cpu"))
     mean = first.regions[0].parts[0].image.mean((2, 3), keepdim=True)
     torch.testing.assert_close(start_images(first, [cell]), mean + finest_detail(first.content))
-    parts = Parts(*[torch.zeros(1)] * 4, layers={})
-    before = Outcome(random_image(5, 26, 32), parts, [], torch.ones(1, dtype=torch.bool), {}, 0.0)
+    before = Outcome(random_image(5, 26, 32), PARTS, [], torch.ones(1, dtype=torch.bool), {}, 0.0)
     for stage, share in ((second, 1), (last, 0)):
         size = stage.content.shape[-2:]
         enlarged = functional.interpolate(before.images, size=size, mode="bicubic").clamp(0, 1)
@@ -226,6 +245,21 @@ def test_cells_of_samples_do_not_depend_on_their_batch(tiny, small):
     assert not torch.equal(together[0].image, together[1].image)
 
 
+def test_only_cells_that_start_from_detail_get_it_again_on_the_way(small):
+    cells = [small(**STROTSS | {"start": start}) for start in ("detail", "noise", "content")]
+    assert [sorted(group) for group in group_cells(cells)] == [[0], [1, 2]]
+
+
+def test_a_detailed_start_is_clamped_where_all_pictures_are(tiny, small):
+    for clamp in (True, False):
+        cell = small(**STROTSS | {"clamp": clamp, "learning_rate": 1e-9, "iterations": 1})
+        stage = next(prepare_stages(IMAGES, cell, torch.device("cpu")))
+        start = stage.content + finest_detail(stage.content).sign()
+        before = Outcome(start, PARTS, [], torch.ones(1, dtype=torch.bool), {}, 0.0)
+        images = begin_stage(stage, [cell], Lbfgs(), None, before).images
+        assert (images.max() <= 1) == clamp
+
+
 def test_a_region_keeps_to_its_own_style(tiny, small):
     left = torch.cat([torch.ones(1, 1, 32, 20), torch.zeros(1, 1, 32, 20)], dim=3)
     cell = small(**STROTSS)
@@ -243,8 +277,9 @@ def test_a_region_keeps_to_its_own_style(tiny, small):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"style_loss": "relaxed_emd"}, "need each other; got style_loss: relaxed_emd"),
-        ({"content_layers": LAYER}, "got content_loss: relative and content_layers sampled_hyp"),
+        ({"style_loss": "relaxed_emd"}, "and no other layer; got relu1_1, relu2_1, .*formulations"),
+        ({"content_layers": LAYER}, "needs content_loss: self_similarity; got relative"),
+        ({**STROTSS, "optimiser": "lbfgs", "parametrisation": "pixels"}, "positions in each step;"),
         ({"tile_size": 512, **STROTSS}, "with style_loss: relaxed_emd"),
         ({"content_target": "matched", **STROTSS}, "cannot be used with content_loss: self_simil"),
         ({"coarse_alpha": 0}, "coarse_alpha must be a number from 0.001 to 1000; got 0"),

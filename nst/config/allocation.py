@@ -20,7 +20,7 @@ from nst.config.memory import (
     remembered_pairs,
     tile_side,
 )
-from nst.config.octaves import HYPERCOLUMN, SAMPLED, split_octave
+from nst.config.octaves import HYPERCOLUMN, SAMPLED, SET_POSITIONS, SETS, split_octave
 from nst.config.settings import Settings
 
 # Multiply-adds count as two, and the gradient to the pixels costs what the features cost.
@@ -34,8 +34,8 @@ PICTURES = 16  # of the result's size, in float32, beside the optimiser's histor
 TILES = 2  # at once: one with its margin, and what is left of the one before
 AGAIN = 1.5  # times the operations, in tiles: features are computed twice, and margins
 SEARCH = 4 * 2 * 2048  # operations for each value that is compared with the style's nearest
-AT_POSITIONS, OF_STYLE = 1024, 5000  # features that are compared in a step, if they are sampled
-HELD = 16 * AT_POSITIONS  # of the content's features there
+OF_STYLE = 5000  # features, with which those at sampled positions are compared
+HELD = SETS * SET_POSITIONS  # of the content's features there
 MATCHED = 16  # hypercolumns of a picture, with the style's at four angles, held at once
 STYLE_SHARE = 0.5  # of a content's memory per pixel: the style's features are not differentiated
 UNKNOWN_STRETCH = 2.0  # longer over shorter side of a content, where that counts
@@ -84,7 +84,7 @@ def _operations(settings: Settings) -> float:
         for pixels in [_content_pixels(settings, size)]
     )
     width = _sampled_width(settings)
-    each = OPERATIONS * AT_POSITIONS * width * (OF_STYLE + 2 * width + 2 * AT_POSITIONS)
+    each = OPERATIONS * SET_POSITIONS * width * (OF_STYLE + 2 * width + 2 * SET_POSITIONS)
     sampled = each * sum(steps for _, steps in settings.stages)
     return per_pixel * (evaluated + FINISHING * final) + sampled
 
@@ -102,7 +102,7 @@ def _memory(settings: Settings) -> float:
     pictures = PICTURES + 2 * remembered_pairs(pixels)
     features = bytes_per_pixel(_layers(_used(settings), settings))
     width = _sampled_width(settings)
-    sampled = FLOAT * (4 * HELD * width + 8 * AT_POSITIONS * OF_STYLE) if width else 0
+    sampled = FLOAT * (4 * HELD * width + 8 * SET_POSITIONS * OF_STYLE) if width else 0
     if HYPERCOLUMN in _layer_names(settings):
         features += MATCHED * FLOAT * sum(width for _, width in _hypercolumn(settings)) / 16
     return features * seen + 3 * FLOAT * pictures * pixels + sampled

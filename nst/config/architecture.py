@@ -77,8 +77,8 @@ class Architecture:
             needed = 2 ** (block_of(layer) + octave)
             if side < needed:
                 raise ExtractorError(
-                    f"{name} needs at least {needed} px per side; got {side}. Raise image_size, "
-                    "or style_scale if it is the style."
+                    f"{name} needs at least {needed} px per side; got {side}. Raise image_size or "
+                    "the smallest of coarse_stages, or style_scale if it is the style."
                 )
 
 

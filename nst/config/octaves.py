@@ -17,6 +17,7 @@ MOST = 8
 HYPERCOLUMN, SAMPLED = "hypercolumn", "sampled_hypercolumn"
 HYPERCOLUMN_BLOCKS: Mapping[str, int] = MappingProxyType({HYPERCOLUMN: 4, SAMPLED: 5})
 """How many blocks of a network each needs."""
+SETS, SET_POSITIONS = 16, 1024  # of a sampled hypercolumn: sets of positions, and positions in each
 LAYER = re.compile(rf"(?:(?:conv|relu)[1-5]_[1-4]|{HYPERCOLUMN}|{SAMPLED})(?:@[0-{MOST - 1}]\+?)?")
 POSITIONS = 8  # of the deepest layer, along the longer side at the smallest octave; see ``count``
 
@@ -89,8 +90,13 @@ def block_of(layer: str) -> int:
     return blocks or int(layer[4])
 
 
+def is_sampled(layer: str) -> bool:
+    """Tell whether a layer has features at some of a picture's positions only."""
+    return layer.startswith(SAMPLED)
+
+
 def halvings_of(layer: str) -> int:
     """Return how often a layer's features are halved against the picture."""
-    if split_octave(layer)[0] == SAMPLED:
+    if is_sampled(layer):
         return 0  # its positions are the picture's
     return 2 if layer.startswith(HYPERCOLUMN) else int(layer[4]) - 1

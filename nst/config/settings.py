@@ -39,7 +39,7 @@ PublishedName = Literal["vgg16_hed", "vgg19_16x", "vgg19", "vgg16"]
 PUBLISHED: tuple[PublishedName, ...] = get_args(PublishedName)
 PoolingName = Literal["native", "max", "average"]
 PaddingName = Literal["native", "symmetric"]
-InputName = Literal["native", "imagenet", "unit", "centred", "caffe"]
+InputName = Literal["native", "imagenet", "unit", "caffe"]
 SizeName = Literal["long_side", "short_side", "exact"]
 StyleFitName = Literal["own", "content"]
 OptimiserName = Literal["lbfgs", "adam", "keras_adam", "rmsprop"]
@@ -393,13 +393,22 @@ def _check_samples(settings: Settings) -> None:
     """Check that the losses of samples have the layer that is sampled, and no other has it."""
     layer = octave_names.SAMPLED
     for (name, loss), weights in zip(OF_SAMPLES.items(), settings.compared_layers, strict=True):
-        sampled = [octave_names.split_octave(one)[0] == layer for one in weights]
-        given = getattr(settings, name)
-        if not all(sampled) if given == loss else any(sampled):
-            layers = name.replace("_loss", "_layers")
+        sampled = [octave_names.is_sampled(one) for one in weights]
+        layers, given = name.replace("_loss", "_layers"), getattr(settings, name)
+        if given == loss and not all(sampled):
             raise ConfigError(
-                f"{name}: {loss} and {layers}: {{{layer}: 1}} need each other; got {name}: {given} "
-                f"and {layers} {', '.join(weights)}. Change one."
+                f"{name}: {loss} needs {layers}: {{{layer}: 1}} and no other layer; got "
+                f"{', '.join(weights)}. Set these layers, or another {name}; formulations compares "
+                "recipes with other layers."
+            )
+        if given != loss and any(sampled):
+            raise ConfigError(
+                f"{layers}: {layer} needs {name}: {loss}; got {given}. Change one of the two."
+            )
+        if given == loss and settings.optimiser == "lbfgs":
+            raise ConfigError(
+                f"{name}: {loss} needs optimiser: rmsprop, adam or keras_adam, because it looks at "
+                "other positions in each step; got lbfgs. Change one of the two."
             )
     if settings.content_target == "matched" and settings.content_loss == "self_similarity":
         raise ConfigError(

@@ -46,13 +46,15 @@ def best_batch_size(device: torch.device) -> int:
 def _shared(settings: Settings) -> Mapping[str, object]:
     """Return the settings that the cells of a batch have in common.
 
-    Those that start from a file may go through other sizes than the rest. Layers decide whether a
-    picture can be computed in tiles.
+    Those that start from a file may go through other sizes than the rest, and those that start from
+    the content's detail get it again on the way. Layers decide whether a picture can be computed in
+    tiles.
     """
     shared = {name: value for name, value in settings.to_dict().items() if name not in VARIED}
     return {
         **shared,
         "from a file": settings.start == "file",
+        "adds detail": settings.start == "detail",
         "whole": bool(settings.needs_all_positions),
     }
 

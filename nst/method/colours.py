@@ -17,7 +17,7 @@ from nst.method.regions import Region, put_together
 from nst.network.shapes import Float, Tensor
 
 LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601, as in YIQ
-# OkLab (Ottosson, 2020): RGB to cones, and the cube roots of these to lightness and two hues.
+# OkLab (Ottosson, 2020): RGB to cones, and the cube roots of these to lightness and chroma.
 TO_CONES = (
     (0.4121656120, 0.5362752080, 0.0514575653),
     (0.2118591070, 0.6807189584, 0.1074065790),
@@ -28,8 +28,8 @@ TO_LAB = (
     (1.9779984951, -2.4285922050, 0.4505937099),
     (0.0259040371, 0.7827717662, -0.8086757660),
 )
-LEAST_VARIANCE = 1e-4  # added to that of hues, so that a grey picture has an inverse
-SMOOTHINGS, EDGES = 5, 10.0  # how often hues are averaged, and how sharply lightness divides them
+LEAST_VARIANCE = 1e-4  # added to that of chroma, so that a grey picture has an inverse
+SMOOTHINGS, EDGES = 5, 10.0  # how often chroma is averaged, and how sharply lightness divides them
 
 
 def prepare_content(
@@ -64,42 +64,42 @@ def restore_colours(
 ) -> Float[Tensor, "b 3 h w"]:
     """Return results with the content's chroma, if only the luma was transferred.
 
-    For ``recoloured``, with the content's hues as ``recolour_hues`` maps them, region by region.
+    For ``recoloured``, with the content's chroma as ``recolour_chroma`` maps it, by region.
     """
     if colours == "recoloured":
-        return put_together(regions, images, lambda style: recolour_hues(images, content, style))
+        return put_together(regions, images, lambda style: recolour_chroma(images, content, style))
     if colours != "luminance":
         return images
     return (luma(images) + content - luma(content)).clamp(0, 1)
 
 
-def recolour_hues(
+def recolour_chroma(
     images: Float[Tensor, "b 3 h w"],
     content: Float[Tensor, "1 3 h w"],
     style: Float[Tensor, "1 3 _h _w"],
 ) -> Float[Tensor, "b 3 h w"]:
-    """Keep the lightness of results, and give them the content's hues, mapped to the style's.
+    """Keep the lightness of results, and give them the content's chroma, matched to the style's.
 
     The last step of the program of Kolkin et al. (2022): in OkLab, of values as they are, the
-    content's hues get the style's mean and covariance, and are averaged within edges of the
+    content's chroma gets the style's mean and covariance, and is averaged within edges of the
     result's lightness. Neither leaves the style's range.
     """
     result, given, wanted = (to_oklab(one) for one in (images, content, style))
     lowest, highest = wanted.amin((2, 3), keepdim=True), wanted.amax((2, 3), keepdim=True)
     lightness = result[:, :1].clamp(lowest[:, :1], highest[:, :1])
-    hues = _smoothed(_matched(given[:, 1:], wanted[:, 1:]), lightness)
-    hues = hues.clamp(lowest[:, 1:], highest[:, 1:])
-    return from_oklab(torch.cat([lightness, hues], 1))
+    chroma = _smoothed(_matched(given[:, 1:], wanted[:, 1:]), lightness)
+    chroma = chroma.clamp(lowest[:, 1:], highest[:, 1:])
+    return from_oklab(torch.cat([lightness, chroma], 1))
 
 
 def to_oklab(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """Return lightness and two hues of RGB in [0, 1]."""
+    """Return lightness and chroma (two axes) of RGB in [0, 1]."""
     cones = _mixed(images.clamp(0, 1), images.new_tensor(TO_CONES))
     return _mixed(cones.pow(1 / 3), images.new_tensor(TO_LAB))
 
 
 def from_oklab(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """Return RGB, clamped to [0, 1], of lightness and two hues."""
+    """Return RGB, clamped to [0, 1], of lightness and chroma (two axes)."""
     to_lab, to_cones = (torch.tensor(one, dtype=torch.float64) for one in (TO_LAB, TO_CONES))
     cones = _mixed(images, to_lab.inverse().to(images)).pow(3)
     return _mixed(cones, to_cones.inverse().to(images)).clamp(0, 1)
@@ -111,26 +111,26 @@ def _mixed(images: Float[Tensor, "b 3 h w"], matrix: Float[Tensor, "3 3"]) -> Te
 
 
 def _matched(
-    hues: Float[Tensor, "1 2 h w"], wanted: Float[Tensor, "1 2 _h _w"]
+    chroma: Float[Tensor, "1 2 h w"], wanted: Float[Tensor, "1 2 _h _w"]
 ) -> Float[Tensor, "1 2 h w"]:
-    """Give hues the mean and covariance of others: whitened, then coloured."""
+    """Give chroma the mean and covariance of others: whitened, then coloured."""
     (mean, covariance), (theirs, other) = (
-        colour_statistics(one, LEAST_VARIANCE) for one in (hues, wanted)
+        colour_statistics(one, LEAST_VARIANCE) for one in (chroma, wanted)
     )
     transform = matrix_power(other, 0.5) @ matrix_power(covariance, -0.5)
-    return (transform @ (exact_colours(hues) - mean) + theirs).view_as(hues).to(hues)
+    return (transform @ (exact_colours(chroma) - mean) + theirs).view_as(chroma).to(chroma)
 
 
 def _smoothed(
-    hues: Float[Tensor, "1 2 h w"], lightness: Float[Tensor, "b 1 h w"]
+    chroma: Float[Tensor, "1 2 h w"], lightness: Float[Tensor, "b 1 h w"]
 ) -> Float[Tensor, "b 2 h w"]:
-    """Average hues with those of the neighbours that have nearly the same lightness."""
+    """Average chroma with that of the neighbours that have nearly the same lightness."""
     weights = [(-EDGES * (lightness - one).abs()).exp() for one in _neighbours(lightness)]
     total = functools.reduce(torch.add, weights)
     for _ in range(SMOOTHINGS):
-        pairs = zip(weights, _neighbours(hues), strict=True)
-        hues = functools.reduce(torch.add, [weight * one for weight, one in pairs]) / total
-    return hues
+        pairs = zip(weights, _neighbours(chroma), strict=True)
+        chroma = functools.reduce(torch.add, [weight * one for weight, one in pairs]) / total
+    return chroma
 
 
 def _neighbours(values: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b c h w"]]:

@@ -167,10 +167,10 @@ def cosine_error(
 def self_similarity_error(
     generated: Float[Tensor, "b c 1 n"], target: Float[Tensor, "#b c 1 n"]
 ) -> Float[Tensor, " b"]:
-    """Return how far the distances among positions are from those of the content.
+    """Return how far the distances between positions are from those in the content.
 
-    Kolkin et al. (2019): 1 - cos of each pair, over the sum of those to one of the two;
-    the mean absolute difference, times the number of positions.
+    Kolkin et al. (2019): of the matrix of 1 - cos of each pair, each column is divided by its sum;
+    the mean absolute difference of the two matrices, times the number of positions.
     """
     found, wanted = (_among_themselves(one.to(target.dtype)) for one in (generated, target))
     return (found - wanted).abs().flatten(1).mean(1) * found.shape[1]
@@ -281,7 +281,7 @@ def weighted_mean(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
 
 
 def _among_themselves(features: Float[Tensor, "b c 1 n"]) -> Float[Tensor, "b n n"]:
-    """Return 1 - cos of each pair of positions, over the sums down the columns."""
+    """Return 1 - cos of each pair of positions, each column divided by its sum."""
     unit = functional.normalize(features.flatten(2), dim=1, eps=1e-6)
     distances = 1 - unit.mT @ unit
     return distances / distances.sum(1, keepdim=True).clamp(min=1e-6)

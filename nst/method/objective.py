@@ -138,8 +138,7 @@ class Objective:
     Gatys et al. (2016), equation 7, for each cell of a batch with its own α, β and layer weights.
     A layer that one cell leaves out has the weight 0 there, so the cells can share the features.
     The cells must share the kinds of losses. With ``only``, the other of the two losses is 0.
-    ``step`` is that of the positions to look at, in layers that are sampled; whoever holds it may
-    count it up in place.
+    ``step`` selects the positions of sampled layers. The caller may increment it in place.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from nst.config.composition import Part
-from nst.config.octaves import SAMPLED
+from nst.config.octaves import is_sampled
 from nst.method.regions import Region, weights_at
 from nst.method.statistics import Statistic, Weights
 from nst.network.extractor import Extractor
@@ -68,7 +68,7 @@ class Observer:
 
         @functools.cache
         def places(tile: Tile, name: str) -> Sequence[Any]:
-            if name.startswith(SAMPLED):
+            if is_sampled(name):
                 masks = [_sampled(region.mask) for region in self.regions]
                 return [self.statistic.places(mask) for mask in masks]
             size = tile.whole(name)
@@ -78,8 +78,8 @@ class Observer:
         return places
 
     def _of_step(self, values: Any, name: str) -> Any:
-        """Return of a layer's values what belongs to the step, if the layer is sampled."""
-        sampled = name.startswith(SAMPLED) and values is not None
+        """Select a sampled layer's values for the current step; return those of others."""
+        sampled = is_sampled(name) and values is not None
         return of_step(values, self.step) if sampled else values
 
     def __call__(self, images: Float[Tensor, "b 3 h w"]) -> Observation:
@@ -181,14 +181,14 @@ def _merged(statistic: Statistic, parts: Sequence[Any]) -> Any:
 
 def weights_in(mask: Float[Tensor, "1 1 _h _w"] | None, tile: Tile, layer: str) -> Weights:
     """Return how much of each of a tile's positions lies in a mask of the whole picture."""
-    if layer.startswith(SAMPLED):
+    if is_sampled(layer):
         return _sampled(mask)
     return _of_tile(weights_at(mask, tile.whole(layer)), tile, layer)
 
 
 def _sampled(mask: Float[Tensor, "1 1 _h _w"] | None) -> Weights:
-    """Return a mask at the positions that a sampled layer has."""
-    return None if mask is None else sample_columns([mask])
+    """Return a mask at the positions that a sampled layer has, without errors of rounding."""
+    return None if mask is None else sample_columns([mask]).round(decimals=4)
 
 
 def _of_tile(weights: Weights, tile: Tile, layer: str) -> Weights:

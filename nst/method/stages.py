@@ -50,8 +50,8 @@ class Stage:
     ``original`` is the content in its own colours; ``content`` and the regions' styles are in those
     in which they are compared. ``target`` is what the content loss compares with: the content, or
     the content recoloured. ``start`` has their size, or is smaller and to grow. ``halvings`` says
-    how often the size was halved against that in the end, and ``coarse`` whether it is smaller.
-    ``only`` names the loss that is minimised alone.
+    how often the size was halved against that in the end, and ``coarse`` whether another size
+    follows. ``only`` names the loss that is minimised alone.
     """
 
     original: Float[Tensor, "1 3 h w"]

@@ -83,7 +83,8 @@ def begin_stage(
     smaller: Outcome | None,
 ) -> State:
     """Return the state before the first step of a stage, after the state and outcome before it."""
-    state = State.at(start_images(stage, cells, smaller), optimiser, before)
+    start = start_images(stage, cells, smaller)
+    state = State.at(start.clamp(0, 1) if cells[0].clamp else start, optimiser, before)
     if cells[0].content_target == "matched" and before is not None and smaller is not None:
         # The stage of the style loss alone has the size of the one before.
         same_size = stage.only == "style"

@@ -1,4 +1,4 @@
-"""The style loss of STROTSS, of features at some thousand positions.
+"""The style loss of STROTSS, of features at sampled positions.
 
 Kolkin, Salavon and Shakhnarovich, "Style transfer by relaxed optimal transport and
 self-similarity" (2019).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch.nn import functional
@@ -24,6 +25,7 @@ YUV = (
     (-0.577350, -0.211325, 0.788675),
 )
 FAR = 1e3  # beyond any distance
+LEAST = 1e-6  # positions in a region, so that it can be a divisor
 
 Weights = Float[Tensor, "1 1 s n"] | None
 
@@ -44,7 +46,8 @@ def style_cloud(features: Float[Tensor, "1 c s n"], weights: Weights = None) -> 
 
 def blended_cloud(parts: Sequence[tuple[float, Float[Tensor, "_m c"]]]) -> Cloud:
     """Return the features of several styles, as many of each as its share says."""
-    kept = torch.cat([sampled(one, round(weight * len(one))) for weight, one in parts])
+    count = min(SAMPLES, *(len(one) / weight for weight, one in parts if weight))
+    kept = torch.cat([sampled(one, round(weight * count)) for weight, one in parts])
     mean, covariance = _moments(kept[None], None)
     return Cloud(kept, mean[0], covariance[0])
 
@@ -65,10 +68,17 @@ def relaxed_emd_style_loss(
     mean, covariance = _moments(flat, counts)
     moved = (mean - target.mean).abs().mean(1)
     spread = (covariance - target.covariance).abs().flatten(1).mean(1)
-    axes = flat.new_tensor(YUV).T
+    axes = _axes(flat.dtype, flat.device)
     colours, wanted = flat[..., :3] @ axes, target.features[:, :3] @ axes
     palette = _relaxed(_cosines(colours, wanted) + _lengths(colours, wanted), counts)
-    return _relaxed(_cosines(flat, target.features), counts) + moved + spread + PALETTE * palette
+    loss = _relaxed(_cosines(flat, target.features), counts) + moved + spread + PALETTE * palette
+    return loss * (counts.sum() > 0)  # none of a step's positions may lie in a small region
+
+
+@cache
+def _axes(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "3 3"]:
+    """Return the matrix that turns rows of RGB into rows of YUV."""
+    return torch.tensor(YUV, dtype=dtype, device=device).T
 
 
 def _relaxed(
@@ -78,7 +88,7 @@ def _relaxed(
 
     There, each of the features counts as ``counts`` says; back, those of a half or more.
     """
-    there = (counts * distances.amin(2)).sum(1) / counts.sum()
+    there = (counts * distances.amin(2)).sum(1) / counts.sum().clamp(min=LEAST)
     outside = FAR * (counts < counts.amax().clamp(max=0.5))
     back = (distances + outside[..., None]).amin(1).mean(1)
     return torch.maximum(there, back)
@@ -90,7 +100,7 @@ def _moments(
     """Return the mean and the covariance of channels."""
     shares = flat.new_full((1, flat.shape[1]), 1 / flat.shape[1])
     if counts is not None:
-        shares = counts / counts.sum()
+        shares = counts / counts.sum().clamp(min=LEAST)
     mean = (shares[..., None] * flat).sum(1)
     centred = flat - mean[:, None]
     return mean, (shares[..., None] * centred).mT @ centred

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from nst.config.architecture import Architecture
-from nst.config.octaves import HYPERCOLUMN_BLOCKS, SAMPLED
+from nst.config.octaves import HYPERCOLUMN_BLOCKS, is_sampled
 from nst.errors import ExtractorError
 from nst.network.kernels import average_pool, crop, pad_symmetric, reflect
 from nst.network.sampling import sample_columns
@@ -32,7 +32,6 @@ from nst.system.files import write_atomically
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of RGB in [0, 1]
-CENTRE = 0.5  # of RGB in [0, 1]
 FILE_FORMAT = "nst-extractor-2"
 # Symmetric padding continues the picture by a margin of its mirror image and leaves the first
 # convolutions, which use the margin up, unpadded. Padded features distort their neighbours: a
@@ -90,9 +89,8 @@ class Extractor(nn.Module):
         ``padding`` is ``native`` or ``symmetric``. ``input_range`` is what the first
         convolution gets: ``native``, as the network was made for; ``imagenet``, RGB minus the mean
         over the standard deviation of ImageNet; ``caffe``, BGR in [0, 255] minus its mean; or
-        ``unit`` and ``centred``, of recipes that leave the normalisation out. The latter two are
-        defined for every network by what they do to one made for ``imagenet``, which then gets RGB
-        in [0, 1] or in [-0.5, 0.5].
+        ``unit``, the recipe that leaves the normalisation out. The latter is defined for every
+        network by what it does to one made for ``imagenet``, which then gets RGB in [0, 1].
         """
         chosen = {"pooling": pooling, "padding": padding}
         changes = {name: value for name, value in chosen.items() if value != "native"}
@@ -107,10 +105,8 @@ class Extractor(nn.Module):
             other.normalise_input(CAFFE_MEAN, (1 / 255,) * 3)
             other.input.weight.copy_(other.input.weight.flip(0))
             other.input.bias.copy_(other.input.bias.flip(0))  # type: ignore[union-attr]
-        elif input_range in {"unit", "centred"}:
+        elif input_range == "unit":
             mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-            if input_range == "centred":
-                mean = mean - CENTRE * std
             weight = self.input.weight.cpu()[:, :, 0, 0]
             other.input.bias.add_((weight @ mean).to(other.input.bias))  # type: ignore[union-attr]
             other.input.weight.copy_((weight * std)[:, :, None, None])
@@ -131,7 +127,7 @@ class Extractor(nn.Module):
 
         Layer ``relu4_2`` is ``conv4_2`` after the ReLU, which is not done in place where the value
         before it is asked for. Layer ``hypercolumn`` is as in ``_hypercolumn``. Layer
-        ``sampled_hypercolumn`` has RGB - 0.5 and the features of its parts at the positions that
+        ``sampled_hypercolumn`` has RGB and the features of its parts at the positions that
         ``sample_columns`` takes in a ``step``.
 
         Raises:
@@ -148,8 +144,8 @@ class Extractor(nn.Module):
         for layer in HYPERCOLUMN_BLOCKS.keys() & set(layers):
             parts = [features[name] for name in self.architecture.parts(layer)]
             features[layer] = (
-                sample_columns([images - CENTRE, *parts], step)
-                if layer == SAMPLED
+                sample_columns([images, *parts], step)
+                if is_sampled(layer)
                 else _hypercolumn(parts, (images.shape[2] // 4, images.shape[3] // 4))
             )
         return {name: features[name] for name in features if name in layers}

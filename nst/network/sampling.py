@@ -1,8 +1,8 @@
-"""Features at positions spread over a picture, of which each step of the optimiser looks at a few.
+"""Features at positions spread over a picture. Each step of the optimiser uses one set of them.
 
 Kolkin, Salavon and Shakhnarovich, "Style transfer by relaxed optimal transport and
-self-similarity" (2019), draw positions at random at each step. Here there is a fixed sequence of
-them, so that a step can be replayed.
+self-similarity" (2019), draw positions at random at each step. Here they are fixed, and the sets
+take turns, so that a step can be replayed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from functools import cache
 
 import torch
 
+from nst.config.octaves import SET_POSITIONS, SETS
 from nst.network.shapes import Float, Int, Tensor
 
-SETS = 16  # of positions, which take turns
-POSITIONS = 1024  # in each
 # Multiples of 1/g and 1/g², with g³ = g + 1, fill a square evenly (Roberts, "The unreasonable
 # effectiveness of quasirandom sequences", 2018). As fractions of 2^32, they are exact everywhere.
 STRIDES = (3242174889, 2447445414)
@@ -37,14 +36,14 @@ def sample_columns(
         halvings += one.shape[3] < before
         before = one.shape[3]
         flat = one.flatten(2).transpose(1, 2)
-        flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
+        dtype = torch.promote_types(flat.dtype, torch.float32)
         corners, weights = _neighbours(
-            size, halvings, (one.shape[2], one.shape[3]), flat.dtype, flat.device
+            size, halvings, (one.shape[2], one.shape[3]), dtype, flat.device
         )
         if step is not None:
             corners, weights = (_of_step(values, step, 0) for values in (corners, weights))
         picked = flat.index_select(1, corners.flatten()).unflatten(1, corners.shape)
-        found.append((weights[..., None] * picked).sum(3))
+        found.append((weights[..., None] * picked.to(dtype)).sum(3))
     return torch.cat(found, 3).permute(0, 3, 1, 2)
 
 
@@ -66,7 +65,7 @@ def _neighbours(
 
     Computed in float64 and kept: a step looks them up.
     """
-    number = torch.arange(1, SETS * POSITIONS + 1, dtype=torch.int64)[:, None]
+    number = torch.arange(1, SETS * SET_POSITIONS + 1, dtype=torch.int64)[:, None]
     places = (number * torch.tensor(STRIDES) % 2**32).double() / 2**32  # down and across
     pixels = places * (torch.tensor(size) - 1) / 2**halvings
     first = pixels.floor()
@@ -77,7 +76,7 @@ def _neighbours(
             row, column = (first + torch.tensor((down, across))).long().T
             corners.append(row.clamp(max=height - 1) * width + column.clamp(max=width - 1))
             weights.append(share * part)
-    each = (SETS, POSITIONS, 4)
+    each = (SETS, SET_POSITIONS, 4)
     return (
         torch.stack(corners, 1).view(each).to(device),
         torch.stack(weights, 1).view(each).to(device, dtype),

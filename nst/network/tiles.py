@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from nst.config.architecture import Architecture
-from nst.config.octaves import SAMPLED, halvings_of
+from nst.config.octaves import halvings_of, is_sampled
 from nst.network.extractor import Extractor
 from nst.network.kernels import crop
 from nst.network.pyramid import octaves
@@ -62,14 +62,14 @@ class Tile:
 
     def of_whole(self, features: Float[Tensor, "b c h w"], layer: str) -> Tensor:
         """Return the tile's part of the features, or weights, of the whole picture."""
-        if layer.startswith(SAMPLED):
+        if is_sampled(layer):
             return features  # settings ask for no tiles then
         halvings = halvings_of(layer)
         return _part(features, self.rows.positions(halvings), self.columns.positions(halvings))
 
     def of_seen(self, features: Float[Tensor, "b c h w"], layer: str) -> Tensor:
         """Return the tile's part of the features of what is seen of it."""
-        if layer.startswith(SAMPLED):
+        if is_sampled(layer):
             return features
         halvings = halvings_of(layer)
         inner = self.rows.inner(halvings), self.columns.inner(halvings)
