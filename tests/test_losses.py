@@ -102,7 +102,7 @@ def content_loss(name: str, generated: torch.Tensor, target: torch.Tensor) -> to
 
 
 CONTENT = [functools.partial(content_loss, name) for name in CONTENT_LOSSES]
-relative_content_loss, half_sum_content_loss, mean_content_loss, scaled_content_loss, _ = CONTENT
+relative_content_loss, half_sum_content_loss, mean_content_loss, scaled_content_loss, *_ = CONTENT
 STYLE = [
     covariance_style_loss,
     moments_style_loss,

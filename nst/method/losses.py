@@ -165,7 +165,7 @@ def cosine_error(
 
 
 def self_similarity_error(
-    generated: Float[Tensor, "b c 1 n"], target: Float[Tensor, "#b c 1 n"]
+    generated: Float[Tensor, "b c h w"], target: Float[Tensor, "#b c h w"]
 ) -> Float[Tensor, " b"]:
     """Return how far the distances between positions are from those in the content.
 
@@ -280,7 +280,7 @@ def weighted_mean(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
     return functools.reduce(torch.add, [weight * one for weight, one in parts])
 
 
-def _among_themselves(features: Float[Tensor, "b c 1 n"]) -> Float[Tensor, "b n n"]:
+def _among_themselves(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n n"]:
     """Return 1 - cos of each pair of positions, each column divided by its sum."""
     unit = functional.normalize(features.flatten(2), dim=1, eps=1e-6)
     distances = 1 - unit.mT @ unit

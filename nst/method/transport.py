@@ -27,7 +27,7 @@ YUV = (
 FAR = 1e3  # beyond any distance
 LEAST = 1e-6  # positions in a region, so that it can be a divisor
 
-Weights = Float[Tensor, "1 1 s n"] | None
+Weights = Float[Tensor, "1 1 _h _w"] | None
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,30 @@ class Cloud:
     covariance: Float[Tensor, "c c"]
 
 
-def style_cloud(features: Float[Tensor, "1 c s n"], weights: Weights = None) -> Tensor:
+def style_cloud(features: Float[Tensor, "1 c h w"], weights: Weights = None) -> Cloud:
     """Keep at most ``SAMPLES`` of a style's features, the same positions at every time."""
-    return sampled(counted_features(features, counted_positions(weights))[0], SAMPLES)
+    return _cloud(sampled(counted_features(features, counted_positions(weights))[0], SAMPLES))
 
 
-def blended_cloud(parts: Sequence[tuple[float, Float[Tensor, "_m c"]]]) -> Cloud:
+def blended_cloud(parts: Sequence[tuple[float, Cloud]]) -> Cloud:
     """Return the features of several styles, as many of each as its share says."""
-    count = min(SAMPLES, *(len(one) / weight for weight, one in parts if weight))
-    kept = torch.cat([sampled(one, round(weight * count)) for weight, one in parts])
-    mean, covariance = _moments(kept[None], None)
-    return Cloud(kept, mean[0], covariance[0])
+    given = [(weight, one) for weight, one in parts if weight]
+    if len(given) == 1:
+        return given[0][1]
+    count = min(SAMPLES, *(len(one.features) / weight for weight, one in given))
+    return _cloud(
+        torch.cat([sampled(one.features, round(weight * count)) for weight, one in given])
+    )
+
+
+def _cloud(features: Float[Tensor, "m c"]) -> Cloud:
+    """Measure the moments of features."""
+    mean, covariance = _moments(features[None], None)
+    return Cloud(features, mean[0], covariance[0])
 
 
 def relaxed_emd_style_loss(
-    features: Float[Tensor, "b c 1 n"], weights: Weights, target: Cloud
+    features: Float[Tensor, "b c h w"], weights: Weights, target: Cloud
 ) -> Float[Tensor, " b"]:
     """Return the relaxed earth mover's distance to a style, plus that of moments and colours.
 
