@@ -709,7 +709,11 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_thousand_cells_are_drawn_and_loaded_as_they_are_looked_at(visit: Open, thousand: Path):
     page = visit(thousand, "#view=all")
     expect(page.locator("#count")).to_have_text("1,000 cells")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_function(
+        """() => [...document.querySelectorAll("main img")]
+        .filter((one) => one.getBoundingClientRect().top < innerHeight)
+        .every((one) => one.naturalWidth)"""
+    )
     assert len(keys(page)) < 200
     assert page.evaluate("document.querySelectorAll('*').length") < 4000
     images = page.locator("main img")

@@ -176,7 +176,7 @@ def test_a_recorded_step_looks_at_other_positions_when_it_is_replayed(tiny, smal
 
     def begun() -> tuple[State, Objective]:
         state = State.at(CONTENT, make_optimiser(cell, 1.0, coarse=False))
-        objective = Objective(tiny, targets, [cell], step=state.number)
+        objective = Objective(tiny, targets, [cell], step=state.step_number)
         for _ in range(2):
             take_step(state, objective, Plan(1))
         return state, objective
@@ -188,7 +188,7 @@ def test_a_recorded_step_looks_at_other_positions_when_it_is_replayed(tiny, smal
         recorded()
         take_step(eager, objective, Plan(1))
         assert torch.equal(replayed.images, eager.images)
-    assert replayed.number == eager.number == 7
+    assert replayed.step_number == eager.step_number == 7
 
 
 def test_rmsprop_takes_the_steps_that_torch_s_takes():
@@ -271,7 +271,7 @@ def test_a_region_keeps_to_its_own_style(tiny, small):
     assert right < 0.8 * wrong
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize(

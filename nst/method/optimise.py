@@ -47,15 +47,15 @@ class State:
     loss or gradient that is not a number, and stand still. ``best`` has the losses of
     ``best_images``, as ``Parts.stacked``; before the first step there are none. ``average`` is
     that of all images so far, and ``weight`` the sum of their weights. ``enlarged`` is the picture
-    of the size before, at this size, if the content loss needs it. ``number`` is ``steps`` as a
-    tensor, for losses that look at other positions in each step.
+    of the size before, at this size, if the content loss needs it. ``step_number`` is
+    ``steps`` as a tensor, for losses whose positions change at each step.
     """
 
     optimiser: Optimiser
     images: Float[Tensor, "b 3 h w"]
     best_images: Float[Tensor, "b 3 h w"]
     finite: Tensor
-    number: Int[Tensor, ""]
+    step_number: Int[Tensor, ""]
     best: Float[Tensor, "k b"] | None = None
     average: Float[Tensor, "b 3 h w"] | None = None
     weight: Float[Tensor, ""] | None = None
@@ -159,7 +159,7 @@ def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k 
     replay it.
     """
     losses, gradient = _differentiate(evaluate, state.images)
-    state.number.add_(1)
+    state.step_number.add_(1)
     total = losses[TOTAL]
     if state.best is None:
         state.best = torch.full_like(losses, torch.inf)

@@ -65,7 +65,7 @@ def transfer(
                 network, stage.target, regions, cells, stage.halvings, so_far=state.enlarged
             )
         # b 3 h w -> losses of b each
-        objective = Objective(network, targets, cells, stage.only, state.number)
+        objective = Objective(network, targets, cells, stage.only, state.step_number)
         outcome = optimise(objective, state, stage.plan, watch)  # b 3 h w, and their losses
     assert outcome is not None, "there is always a last size"
     assert targets is not None, "it was measured there"

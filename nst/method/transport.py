@@ -27,8 +27,6 @@ YUV = (
 FAR = 1e3  # beyond any distance
 LEAST = 1e-6  # positions in a region, so that it can be a divisor
 
-Weights = Float[Tensor, "1 1 _h _w"] | None
-
 
 @dataclass(frozen=True)
 class Cloud:
@@ -39,7 +37,9 @@ class Cloud:
     covariance: Float[Tensor, "c c"]
 
 
-def style_cloud(features: Float[Tensor, "1 c h w"], weights: Weights = None) -> Cloud:
+def style_cloud(
+    features: Float[Tensor, "1 c h w"], weights: Float[Tensor, "1 1 h w"] | None = None
+) -> Cloud:
     """Keep at most ``SAMPLES`` of a style's features, the same positions at every time."""
     return _cloud(sampled(counted_features(features, counted_positions(weights))[0], SAMPLES))
 
@@ -57,12 +57,12 @@ def blended_cloud(parts: Sequence[tuple[float, Cloud]]) -> Cloud:
 
 def _cloud(features: Float[Tensor, "m c"]) -> Cloud:
     """Measure the moments of features."""
-    mean, covariance = _moments(features[None], None)
+    mean, covariance = _moments(features[None], torch.ones_like(features[None, :, 0]))
     return Cloud(features, mean[0], covariance[0])
 
 
 def relaxed_emd_style_loss(
-    features: Float[Tensor, "b c h w"], weights: Weights, target: Cloud
+    features: Float[Tensor, "b c h w"], weights: Float[Tensor, "1 1 h w"] | None, target: Cloud
 ) -> Float[Tensor, " b"]:
     """Return the relaxed earth mover's distance to a style, plus that of moments and colours.
 
@@ -104,15 +104,13 @@ def _relaxed(
 
 
 def _moments(
-    flat: Float[Tensor, "b n c"], counts: Float[Tensor, "1 n"] | None
+    flat: Float[Tensor, "b n c"], counts: Float[Tensor, "1 n"]
 ) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c c"]]:
-    """Return the mean and the covariance of channels."""
-    shares = flat.new_full((1, flat.shape[1]), 1 / flat.shape[1])
-    if counts is not None:
-        shares = counts / counts.sum().clamp(min=LEAST)
-    mean = (shares[..., None] * flat).sum(1)
+    """Return the mean and the covariance of channels; each position counts as ``counts`` says."""
+    shares = (counts / counts.sum().clamp(min=LEAST))[..., None]
+    mean = (shares * flat).sum(1)
     centred = flat - mean[:, None]
-    return mean, (shares[..., None] * centred).mT @ centred
+    return mean, (shares * centred).mT @ centred
 
 
 def _cosines(flat: Float[Tensor, "b n c"], wanted: Float[Tensor, "m c"]) -> Float[Tensor, "b n m"]:

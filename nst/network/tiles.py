@@ -135,9 +135,9 @@ def features_of(
     tile: Tile,
     step: Int[Tensor, ""] | None = None,
 ) -> dict[str, Tensor]:
-    """Return a tile's features from what is seen of it, by the whole names of the layers.
+    """Return a tile's features, computed with its margin, by the full names of the layers.
 
-    Those that are sampled are of a ``step``, or of all positions.
+    Sampled layers have the positions of a ``step``, or all of them without one.
     """
     found = extractor(seen, names, step)
     return {names[layer]: tile.of_seen(value, layer) for layer, value in found.items()}
