@@ -43,7 +43,7 @@ GRAM: Mapping[str, object] = {"extractor": "vgg19"}
 RECIPE: Mapping[str, object] = {
     **{"extractor": "vgg16_hed", "beta": 5.0, "growth": 0, "iterations": 20},
     "content_layers": {"relu1_1": 1, "relu2_1": 1, "relu3_1@1+": 1},
-    "style_layers": {"relu1_1": 1, "relu2_1": 1, "relu3_1@1+": 1},
+    "style_layers": {"relu1_1": 1, "relu2_1": 1, "relu3_1@1+": 1, "rgb": 0.1},
     **{"content_target": "recoloured", "style_loss": "covariance", "octaves": "auto"},
     **{"pooling": "average", "padding": "symmetric", "start_noise": 0.05, "tv_weight": 5.0},
 }
@@ -111,10 +111,10 @@ def time_convolutions(
     """Return the seconds of the convolutions up to the deepest layer, and their operations."""
     dtype = DTYPES[settings.precision]  # type: ignore[index]
     names = network.architecture.convolutions
-    last = max(names.index(layer.replace("relu", "conv")) for layer in layers)
+    deepest = max(map(network.architecture.depth, layers))
     seconds = work = 0.0
     width, height = size
-    for name in names[: last + 1]:
+    for name in names[:deepest]:
         convolution = convolutions(network)[name]
         if name.endswith("_1") and name != "conv1_1":
             height, width = height // 2, width // 2

@@ -415,6 +415,17 @@ def covariance_error(one: Tensor, other: Tensor) -> Tensor:
     return (ours - theirs).pow(2).mean() / theirs.pow(2).mean() + one.mean(1).pow(2).mean()
 
 
+def colour_error(one: Tensor, other: Tensor) -> Tensor:
+    """Of colours whitened along the principal axes of the style's, ``other``."""
+    one, other = one[0].flatten(1), other[0].flatten(1)
+    mean = other.mean(1, keepdim=True)
+    variances, axes = torch.linalg.eigh(torch.cov(other, correction=0))
+    deviations = (variances + variances.sum() / 1000 + 1 / 255**2).sqrt()
+    one, other = (axes.T @ (value - mean) / deviations[:, None] for value in (one, other))
+    ours, theirs = (value @ value.T / value.shape[1] for value in (one, other))
+    return (ours - theirs).pow(2).mean() / theirs.pow(2).mean() + one.mean(1).pow(2).mean()
+
+
 def mirrored_features(vgg: Weights, value: Tensor) -> Features:
     """The layers of a picture that goes on as its mirror image at the border.
 
@@ -435,25 +446,27 @@ def mirrored_features(vgg: Weights, value: Tensor) -> Features:
 
 def relative(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """The mean over three layers of (ΔF)² / var F_c
-    + 5 · that of the covariances' errors
+    + 5 · that of the covariances' errors, with that of the colours for a tenth of a layer
     + 5 · the mean square of differences.
 
-    Two of the layers are compared at two octaves, the third at half the size only.
+    Two of the layers are compared at two octaves, by two thirds at the full size; the third at half
+    the size only.
     """
 
     def seen(rgb: Tensor) -> Features:
-        return mirrored_features(vgg, imagenet(rgb))
+        return {"rgb": rgb, **mirrored_features(vgg, imagenet(rgb))}
 
     whole, half = (
         [seen(f(x)) for x in (generated, content, style)] for f in (Tensor.clone, halved)
     )
-    shares = {"relu1_1": 1 / 6, "relu2_1": 1 / 6}
     error = total = torch.zeros(())
-    for (g, c, s), layers in ((whole, shares), (half, {**shares, "relu3_1": 1 / 3})):
-        for layer, share in layers.items():
+    for (g, c, s), octave, third in ((whole, 2 / 3, {}), (half, 1 / 3, {"relu3_1": 1 / 3})):
+        shares = dict.fromkeys(("relu1_1", "relu2_1"), octave / 3) | third
+        for layer, share in shares.items():
             variance = (c[layer] - c[layer].mean()).pow(2).mean()
             error = error + share * (g[layer] - c[layer]).pow(2).mean() / variance
-            total = total + share * covariance_error(g[layer], s[layer])
+            total = total + share * 3 / 3.1 * covariance_error(g[layer], s[layer])
+        total = total + octave * 0.1 / 3.1 * colour_error(g["rgb"], s["rgb"])
     down, across = (generated.diff(dim=axis).pow(2).mean() for axis in (2, 3))
     return Terms(error, 5 * total, 5 * (down + across))
 

@@ -46,6 +46,15 @@ def test_nothing_is_computed_beyond_the_last_layer_asked_for(tiny: Extractor, mo
         tiny(random_image(3), {"conv2_1"})
 
 
+def test_the_layer_rgb_is_the_picture_and_needs_no_network(tiny: Extractor, monkeypatch):
+    image = random_image(3)
+    found = tiny(image, ["rgb", "relu1_1"])
+    assert torch.equal(found["rgb"], image)
+    assert torch.equal(found["relu1_1"], tiny(image, ["relu1_1"])["relu1_1"])
+    monkeypatch.delattr(Extractor, "_walk")
+    assert set(tiny(image, ["rgb"])) == {"rgb"}
+
+
 def test_an_unknown_layer_is_refused_with_the_known_ones(tiny: Extractor):
     with pytest.raises(
         ExtractorError, match=r"tiny has no layer 'relu4_2'; it has conv1_1, relu1_1"

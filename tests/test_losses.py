@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 
+import formulas
 import numpy as np
 import pytest
 import torch
@@ -199,16 +200,35 @@ def test_the_covariance_loss_is_that_of_standardised_features(seed: int):
 
 
 def test_the_covariance_loss_does_not_depend_on_the_unit_of_a_layer():
-    one, two = features(4, 1, 3, 4, 4), features(5, 1, 3, 4, 4)
+    one, two = features(4, 1, 4, 4, 4), features(5, 1, 4, 4, 4)
     expected = covariance_style_loss(moments(one), moments(two)).item()
     moved = covariance_style_loss(moments(7 * one + 3), moments(7 * two + 3)).item()
     assert moved == pytest.approx(expected)
 
 
-def test_a_style_of_one_colour_has_a_finite_covariance_loss():
-    flat = moments(torch.zeros(1, 3, 4, 4))
+@given(seed=st.integers(0, 1000))
+def test_the_covariance_loss_of_colours_is_that_of_their_principal_axes(seed: int):
+    generated, style = features(seed, 1, 3, 4, 6) + 2, features(seed + 1, 1, 3, 3, 7) + 1
+    found = covariance_style_loss(moments(generated), moments(style)).item()
+    assert found == pytest.approx(formulas.colour_error(generated, style).item())
+
+
+def test_a_hue_that_a_grey_style_lacks_counts_in_the_covariance_loss():
+    grey = features(4, 1, 1, 8, 8).expand(-1, 3, -1, -1)
+    hue = 0.2 * features(5, 1, 1, 8, 8) * torch.tensor([1.0, -1.0, 0.0]).view(1, 3, 1, 1)
+    lighter = 0.2 * features(5, 1, 1, 8, 8)
+    style = moments(grey)
+    of_hue, of_light = (
+        covariance_style_loss(moments(grey + change), style) for change in (hue, lighter)
+    )
+    assert of_hue > 100 * of_light
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_style_of_one_colour_has_a_finite_covariance_loss(channels: int):
+    flat = moments(torch.zeros(1, channels, 4, 4))
     assert covariance_style_loss(flat, flat).item() == 0
-    near = torch.full((1, 3, 4, 4), 1e-12)
+    near = torch.full((1, channels, 4, 4), 1e-12)
     assert covariance_style_loss(moments(near), flat).isfinite().all()
 
 

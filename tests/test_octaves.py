@@ -81,21 +81,21 @@ def test_an_octave_computes_only_what_is_asked_for_there(tiny, monkeypatch):
     assert asked == [((32, 48), ["relu1_1"]), ((8, 12), ["relu1_1", "relu2_1"])]
 
 
-def test_a_layer_is_at_all_octaves_with_its_share_at_each():
+def test_a_layer_is_at_all_octaves_with_half_the_weight_of_the_one_before_at_each():
     assert taps({"relu1_1": 1.0, "relu2_1": 3.0}, 1) == {"relu1_1": 1, "relu2_1": 3}
-    assert taps({"relu1_1": 1.0}, 4) == {
-        **{"relu1_1": 0.25, "relu1_1@1": 0.25, "relu1_1@2": 0.25, "relu1_1@3": 0.25}
+    assert taps({"relu1_1": 15.0}, 4) == {
+        **{"relu1_1": 8, "relu1_1@1": 4, "relu1_1@2": 2, "relu1_1@3": 1}
     }
 
 
 def test_a_layer_that_names_an_octave_is_at_that_one_only():
     weights = {"relu2_1@0": 1.0, "relu3_1@1": 2.0, "relu3_1@2": 4.0}
     assert taps(weights, 3) == {"relu2_1": 1, "relu3_1@1": 2, "relu3_1@2": 4}
-    assert taps({"relu2_1": 1.0, "relu2_1@1": 2.0}, 2) == {"relu2_1": 0.5, "relu2_1@1": 2.5}
+    assert taps({"relu2_1": 3.0, "relu2_1@1": 2.0}, 2) == {"relu2_1": 2, "relu2_1@1": 3}
 
 
 def test_a_layer_may_name_its_first_octave():
-    assert taps({"relu3_1@1+": 1.0}, 3) == {"relu3_1@1": 0.5, "relu3_1@2": 0.5}
+    assert taps({"relu3_1@1+": 3.0}, 3) == {"relu3_1@1": 2, "relu3_1@2": 1}
     assert taps({"relu3_1@0+": 1.0}, 2) == taps({"relu3_1": 1.0}, 2)
     assert taps({"relu3_1@1+": 1.0}, 1) == {"relu3_1@1": 1.0}, "never left out"
 
@@ -104,8 +104,8 @@ def test_a_layer_keeps_its_size_in_the_picture_while_that_grows():
     weights = {"relu2_1@0": 1.0, "relu3_1@1": 2.0, "relu3_1@2": 4.0}
     assert taps(weights, 2, 1) == {"relu2_1": 1, "relu3_1": 2, "relu3_1@1": 4}
     assert taps(weights, 1, 2) == {"relu2_1": 1, "relu3_1": 6}
-    assert taps({"relu2_1": 1.0, "relu2_1@1": 2.0}, 2, 1) == {"relu2_1": 2.5, "relu2_1@1": 0.5}
-    assert taps({"relu3_1@1+": 1.0}, 2, 1) == {"relu3_1": 0.5, "relu3_1@1": 0.5}
+    assert taps({"relu2_1": 3.0, "relu2_1@1": 2.0}, 2, 1) == {"relu2_1": 4, "relu2_1@1": 1}
+    assert taps({"relu3_1@1+": 3.0}, 2, 1) == {"relu3_1": 2, "relu3_1@1": 1}
     assert taps({"relu3_1@1+": 1.0}, 1, 2) == {"relu3_1": 1.0}
 
 
@@ -131,9 +131,9 @@ def test_there_is_room_at_every_octave_for_the_content_s_layers_too():
     assert count(["relu2_1"], ["relu4_1"], size, size) == 2
     assert count(["relu2_1"], ["relu4_1@1"], size, size) == 4, "compared there alone"
     assert count(["relu2_1"], ["relu4_1@1+"], size, size) == 2
-    shallow = {"style_layers": {"relu2_1": 1}, "content_layers": {"relu4_1": 1}}
+    shallow = {"style_layers": {"relu2_1": 1}, "content_layers": {"relu4_1": 3}}
     found = Settings.from_mapping({"octaves": "auto", **shallow}).taps(size, size)
-    assert dict(found.content) == {"relu4_1": 0.5, "relu4_1@1": 0.5}
+    assert dict(found.content) == {"relu4_1": 2, "relu4_1@1": 1}
 
 
 def test_a_layer_of_weight_0_takes_no_room_and_is_not_looked_at():
@@ -202,12 +202,11 @@ def test_an_octave_that_there_is_not_is_refused(layer):
 
 
 def test_a_style_layer_may_name_its_octaves_too():
-    layers = {"style_layers": {"relu1_1": 1, "relu3_1@1+": 3}, "content_layers": {"relu1_1": 1}}
+    layers = {"style_layers": {"relu1_1": 7, "relu3_1@1+": 3}, "content_layers": {"relu1_1": 1}}
     settings = Settings.from_mapping({"octaves": 3, **layers})
-    third = pytest.approx(1 / 3)
     assert dict(settings.taps((256, 192), (256, 192)).style) == {
-        **{"relu1_1": third, "relu1_1@1": third, "relu1_1@2": third},
-        **{"relu3_1@1": 1.5, "relu3_1@2": 1.5},
+        **{"relu1_1": 4, "relu1_1@1": 2, "relu1_1@2": 1},
+        **{"relu3_1@1": 2, "relu3_1@2": 1},
     }
 
 

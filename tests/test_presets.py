@@ -458,7 +458,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "alpha, beta": (1.0, 5.0),
         "content": ("relative", {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1@1+": 1.0}),
         "content_target, match_content": ("recoloured", 0.75),
-        "style": ("covariance", {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1@1+": 1.0}),
+        "style": ("covariance", {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1@1+": 1.0, "rgb": 0.1}),
         "octaves": "auto",
         "variation": ("mean_square", 5.0),
         "pooling": "average",

@@ -27,14 +27,31 @@ STYLE = 0.2 + 0.5 * random_image(2, 36, 28)
 IMAGES = Images.of(to_image(CONTENT), to_image(STYLE))
 
 
-def made(tiny, cell) -> torch.Tensor:
-    (result,) = make_cells(tiny, IMAGES, [cell])
+def made(tiny, cell, images: Images = IMAGES) -> torch.Tensor:
+    (result,) = make_cells(tiny, images, [cell])
     assert result.image is not None
     return result.image
 
 
 def prepare(content: torch.Tensor, style: torch.Tensor, colours: str) -> tuple[torch.Tensor, ...]:
     return prepare_content(content, colours), prepare_style(style, content, colours)
+
+
+def chroma(image: torch.Tensor) -> torch.Tensor:
+    """How far each pixel is from grey, from 0 to 1."""
+    return image.amax(1) - image.amin(1)
+
+
+def test_rgb_among_the_style_s_layers_keeps_hues_out_that_the_style_lacks(tiny, small):
+    grey = Images.of(to_image(CONTENT), to_image(luma(STYLE).expand(-1, 3, -1, -1)))
+    layers = {"relu1_1": 1.0, "relu1_2": 1.0}
+    settings = {"style_loss": "covariance", "start": "content", "content_target": "recoloured"}
+    drifted, kept = (
+        made(tiny, small(beta=100, style_layers=one, iterations=40, **settings), grey)
+        for one in (layers, {**layers, "rgb": 0.2})
+    )
+    assert chroma(drifted).mean() > 0.03
+    assert chroma(kept).mean() < 0.01
 
 
 def test_the_style_takes_the_content_s_mean_and_covariance():

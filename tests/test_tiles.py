@@ -50,7 +50,10 @@ def double_image(seed: int, height: int, width: int) -> torch.Tensor:
 # ---------------------------------------------------------------- features
 
 
-@pytest.mark.parametrize("layers", [["relu1_1"], ["relu2_1", "conv3_1"], ["relu1_2", "relu5_1"]])
+@pytest.mark.parametrize(
+    "layers",
+    [["relu1_1"], ["relu2_1", "conv3_1"], ["relu1_2", "relu5_1"], ["rgb"], ["rgb", "relu2_1"]],
+)
 @pytest.mark.parametrize("pooling", ["max", "average"])
 @pytest.mark.parametrize("name", sorted(THIN))
 def test_features_of_tiles_are_those_of_the_whole(name, pooling, layers):
@@ -144,7 +147,7 @@ def test_the_gradients_of_views_are_added_up():
 
 RECIPE = {
     "content_layers": {"relu1_2": 1.0, "relu3_1@1": 0.5},
-    "style_layers": {"relu1_1": 1.0, "relu2_1": 0.5, "relu4_1": 0.25},
+    "style_layers": {"relu1_1": 1.0, "relu2_1": 0.5, "relu4_1": 0.25, "rgb": 0.1},
     "octaves": 2,
     "tv_weight": 3.0,
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from nst.config.octaves import HYPERCOLUMN_BLOCKS, SAMPLED, block_of, split_octave
+from nst.config.octaves import HYPERCOLUMN_BLOCKS, RGB, SAMPLED, block_of, split_octave
 from nst.errors import ExtractorError
 
 Padding = Literal["zeros", "reflect", "symmetric"]
@@ -40,19 +40,19 @@ class Architecture:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of all the layers that a loss can use, in order, but for the hypercolumns."""
+        """Names of all the layers of the network itself, in order."""
         return tuple(
             layer for name in self.convolutions for layer in (name, name.replace("conv", "relu"))
         )
 
     def parts(self, layer: str) -> tuple[str, ...]:
-        """Name the layers that make a hypercolumn; any other layer is made of itself.
+        """Name the layers that make a hypercolumn; any other is made of itself, ``rgb`` of none.
 
         Every ReLU of the first four blocks; for ``sampled_hypercolumn``, of the first three, and
         the last one of the fourth and the fifth (Kolkin et al. 2019, for VGG-16).
         """
         if layer not in HYPERCOLUMN_BLOCKS:
-            return (layer,)
+            return () if layer == RGB else (layer,)
         all_of = 3 if layer == SAMPLED else HYPERCOLUMN_BLOCKS[layer]
         return tuple(
             f"relu{block}_{number}"
@@ -62,11 +62,12 @@ class Architecture:
 
     def depth(self, layer: str) -> int:
         """Return how many convolutions a layer needs."""
-        return 1 + self.convolutions.index(self.parts(layer)[-1].replace("relu", "conv"))
+        parts = self.parts(layer)
+        return 1 + self.convolutions.index(parts[-1].replace("relu", "conv")) if parts else 0
 
     def check(self, layers: Iterable[str], side: int) -> None:
         """Raise an ``ExtractorError`` unless images of this shorter side have all ``layers``."""
-        known = (*self.layers, *HYPERCOLUMN_BLOCKS)
+        known = (*self.layers, *HYPERCOLUMN_BLOCKS, RGB)
         for name in layers:
             layer, octave = split_octave(name)
             if layer not in known:

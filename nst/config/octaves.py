@@ -2,7 +2,7 @@
 
 A layer is compared at all octaves of the run, so that it knows strokes of every size. A layer may
 name one octave, as ``relu3_1@1`` for half the size, or the first of several, as ``relu3_1@1+``. The
-hypercolumns have the features of many layers at each position.
+hypercolumns have the features of many layers at each position; ``rgb`` is the picture itself.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 MOST = 8
-HYPERCOLUMN, SAMPLED = "hypercolumn", "sampled_hypercolumn"
+HYPERCOLUMN, SAMPLED, RGB = "hypercolumn", "sampled_hypercolumn", "rgb"
 HYPERCOLUMN_BLOCKS: Mapping[str, int] = MappingProxyType({HYPERCOLUMN: 4, SAMPLED: 5})
 """How many blocks of a network each needs."""
 SETS, SET_POSITIONS = 16, 1024  # of a sampled hypercolumn: sets of positions, and positions in each
-LAYER = re.compile(rf"(?:(?:conv|relu)[1-5]_[1-4]|{HYPERCOLUMN}|{SAMPLED})(?:@[0-{MOST - 1}]\+?)?")
+LAYER = re.compile(
+    rf"(?:(?:conv|relu)[1-5]_[1-4]|{HYPERCOLUMN}|{SAMPLED}|{RGB})(?:@[0-{MOST - 1}]\+?)?"
+)
 POSITIONS = 8  # of the deepest layer, along the longer side at the smallest octave; see ``count``
 
 Size = tuple[int, int]
@@ -65,6 +67,8 @@ def count(
 def taps(weights: Mapping[str, float], octaves: int, halvings: int = 0) -> dict[str, float]:
     """Return the layers at each of their octaves, each with its part of the layer's weight.
 
+    Each octave has half the weight of the one before: the small ones have few positions, and with
+    equal weights they put large patches of the style's dark or light where nothing asks for them.
     A picture that was halved ``halvings`` times lacks the first octaves: layers that name one of
     these are compared in the picture itself.
     """
@@ -73,9 +77,10 @@ def taps(weights: Mapping[str, float], octaves: int, halvings: int = 0) -> dict[
         layer, named = split_octave(name)
         first = max(0, named - halvings)
         last = first if _is_alone(name) else max(first, octaves - 1)
-        for octave in range(first, last + 1):
+        parts = [2.0 ** (first - octave) for octave in range(first, last + 1)]
+        for octave, part in enumerate(parts, start=first):
             tap = at_octave(layer, octave)
-            found[tap] = found.get(tap, 0.0) + weight / (last + 1 - first)
+            found[tap] = found.get(tap, 0.0) + weight * part / sum(parts)
     return found
 
 
@@ -85,8 +90,8 @@ def _is_alone(name: str) -> bool:
 
 
 def block_of(layer: str) -> int:
-    """Return the block of a network, from 1 to 5, that a layer needs."""
-    blocks = HYPERCOLUMN_BLOCKS.get(split_octave(layer)[0])
+    """Return the block of a network, from 1 to 5, that a layer needs, or has the resolution of."""
+    blocks = {RGB: 1, **HYPERCOLUMN_BLOCKS}.get(split_octave(layer)[0])
     return blocks or int(layer[4])
 
 
@@ -97,6 +102,6 @@ def is_sampled(layer: str) -> bool:
 
 def halvings_of(layer: str) -> int:
     """Return how often a layer's features are halved against the picture."""
-    if is_sampled(layer):
+    if is_sampled(layer) or layer.startswith(RGB):
         return 0  # its positions are the picture's
     return 2 if layer.startswith(HYPERCOLUMN) else int(layer[4]) - 1

@@ -15,7 +15,7 @@ from nst.config import octaves as octave_names
 from nst.config.octaves import Size, Taps
 from nst.errors import ConfigError
 
-ALGORITHM_VERSION = 10
+ALGORITHM_VERSION = 11
 """Raised by whoever changes what the same settings compute, so that old cells are not reused."""
 
 ContentLossName = Literal["relative", "half_sum", "mean", "scaled", "cosine", "self_similarity"]

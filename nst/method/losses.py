@@ -56,13 +56,50 @@ class Moments:
         return _outer(self.scale, self.scale)
 
     @cached_property
+    def covariance(self) -> Float[Tensor, "b c c"]:
+        """The covariance of each pair of channels."""
+        return self.gram - _outer(self.mean, self.mean)
+
+    @cached_property
+    def whitening(self) -> Float[Tensor, "b c c"]:
+        """What maps channels to axes that do not vary together, with a deviation of about 1.
+
+        The inverse of the Cholesky factor of Σ + ε, with ε a thousandth of the variance of all
+        channels, and the square of a level of 8 bits: an axis that hardly varies counts for less.
+        """
+        total = self.variance.sum(1)[:, None, None]
+        unit = torch.eye(self.channels).to(self.gram)
+        floor = LEAST_VARIANCE * total + LEVEL**2
+        root = torch.linalg.cholesky(self.covariance + floor * unit)
+        inverse: Tensor = torch.linalg.solve_triangular(root, unit.expand_as(root), upper=False)
+        return inverse
+
+    @cached_property
     def spread(self) -> Float[Tensor, " b"]:
         """The mean square of the standardised covariance."""
-        covariance = self.gram - _outer(self.mean, self.mean)
-        return _positive(_mean_square(covariance / self.scales))
+        return _positive(_mean_square(self.standardised(self.covariance)))
+
+    def standardised(self, products: Float[Tensor, "#b c c"]) -> Float[Tensor, "_b c c"]:
+        """Return what second moments would be of features standardised by these.
+
+        Red, green and blue nearly vary as one. Channel by channel, the light and dark of a picture
+        would be all that counts, so they are whitened: a hue that the style lacks then counts.
+        """
+        if self.channels == COLOURS:
+            return self.whitening @ products @ self.whitening.mT
+        return products / self.scales
+
+    def standardised_shift(self, shift: Float[Tensor, "#b c"]) -> Float[Tensor, "_b c"]:
+        """Return what a difference of means would be of features standardised by these."""
+        if self.channels == COLOURS:
+            return (self.whitening @ shift[:, :, None])[:, :, 0]
+        return shift / self.scale
 
 
 SCALED_FLOOR = 1e-8  # ε of the scaled losses
+COLOURS = 3  # channels of the layer rgb; every layer of a network has more
+LEAST_VARIANCE = 1e-3  # added to that of each axis of colour, as a share of that of all
+LEVEL = 1 / 255  # of a picture of 8 bits
 
 OfError = Callable[[Tensor], Tensor]
 """A content loss against one target, as a function of the errors in ``CONTENT_ERRORS``."""
@@ -222,7 +259,8 @@ def covariance_style_loss(generated: Moments, target: Moments) -> Float[Tensor, 
 
     The features F are standardised, channel by channel, by the *style's* mean μ and deviation σ,
     f = (F - μ) / σ' with σ' = σ + mean(σ), so that a channel that hardly varies in the style
-    does not rule. With C = f fᵀ / (h w) of the picture and S of the style, the loss is
+    does not rule. The layer ``rgb`` is whitened instead, as ``Moments.whitening`` says. With
+    C = f fᵀ / (h w) of the picture and S of the style, the loss is
 
         mean((C - S)²) / mean(S²) + the mean over channels of mean(f)²
 
@@ -233,8 +271,10 @@ def covariance_style_loss(generated: Moments, target: Moments) -> Float[Tensor, 
     shift = generated.mean - target.mean
     # Both second moments are about the style's mean; this is their difference, written out.
     cross = _outer(shift, target.mean)
-    error = (generated.gram - target.gram - (cross + cross.transpose(1, 2))) / target.scales
-    return _mean_square(error) / target.spread + _mean_square(shift / target.scale)
+    error = generated.gram - target.gram - (cross + cross.transpose(1, 2))
+    return _mean_square(target.standardised(error)) / target.spread + _mean_square(
+        target.standardised_shift(shift)
+    )
 
 
 def moments_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from nst.config.architecture import Architecture
-from nst.config.octaves import HYPERCOLUMN_BLOCKS, is_sampled
+from nst.config.octaves import HYPERCOLUMN_BLOCKS, RGB, is_sampled
 from nst.errors import ExtractorError
 from nst.network.kernels import average_pool, crop, pad_symmetric, reflect
 from nst.network.sampling import sample_columns
@@ -128,7 +128,7 @@ class Extractor(nn.Module):
         Layer ``relu4_2`` is ``conv4_2`` after the ReLU, which is not done in place where the value
         before it is asked for. Layer ``hypercolumn`` is as in ``_hypercolumn``. Layer
         ``sampled_hypercolumn`` has RGB and the features of its parts at the positions that
-        ``sample_columns`` takes in a ``step``.
+        ``sample_columns`` takes in a ``step``. Layer ``rgb`` is ``images``.
 
         Raises:
             ExtractorError: a layer is unknown, or the images are too small for one.
@@ -136,7 +136,12 @@ class Extractor(nn.Module):
         self.architecture.check(layers, min(images.shape[-2:]))
         wanted = {part for layer in layers for part in self.architecture.parts(layer)}
         features: dict[str, Tensor] = {}
-        for name, value, margin in self._walk(images, wanted):
+        if RGB in layers:
+            features[RGB] = images.contiguous(memory_format=torch.channels_last)
+            wanted.add(RGB)
+        for name, value, margin in (
+            self._walk(images, wanted) if len(wanted) > len(features) else ()
+        ):
             if name in wanted:
                 features[name] = _without(value, margin)
             if len(features) == len(wanted):
