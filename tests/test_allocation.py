@@ -116,6 +116,12 @@ def test_only_the_layers_that_are_used_count(vgg19):
     assert allocate_pair([shallow], "cpu").runtime < allocate_pair([vgg19], "cpu").runtime
 
 
+def test_the_picture_itself_needs_no_network(vgg19):
+    picture = replace(vgg19, content_layers={"rgb": 1.0}, style_layers={"rgb": 1.0})
+    assert allocation._multiply_adds(allocation._used(picture), picture) == []
+    assert allocate_pair([picture], "cpu").runtime < allocate_pair([vgg19], "cpu").runtime
+
+
 def test_a_short_side_and_both_sides_are_taken_as_they_are_meant(vgg19):
     exact = replace(vgg19, image_size=(512, 256), size="exact")
     assert allocation._content_pixels(exact, exact.image_size) == 512 * 256

@@ -224,6 +224,21 @@ def test_a_hue_that_a_grey_style_lacks_counts_in_the_covariance_loss():
     assert of_hue > 100 * of_light
 
 
+@pytest.mark.parametrize("size", [256, 1000])
+def test_the_colours_of_a_flat_or_striped_style_have_moderate_losses(size: int):
+    """In float32, where the plain sums of so many positions would err by more than a hue varies."""
+    cream, dark = (torch.tensor(one).view(3, 1) for one in ([0.94, 0.89, 0.76], [0.16, 0.12, 0.2]))
+    stripes = torch.where(torch.arange(size**2) % 7 < 3, dark, cream).view(1, 3, size, size)
+    for style in (stripes, torch.ones(1, 3, size, size), torch.full((1, 3, size, size), 0.5)):
+        assert covariance_style_loss(moments(style), moments(style)).item() < 1e-2
+        near = style + 0.02 * torch.randn(style.shape, generator=torch.Generator().manual_seed(1))
+        near.requires_grad_()
+        loss = covariance_style_loss(moments(near), moments(style))
+        (gradient,) = torch.autograd.grad(loss.sum(), near)
+        assert 1e-3 < loss.item() < 1e5
+        assert gradient.isfinite().all()
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_a_style_of_one_colour_has_a_finite_covariance_loss(channels: int):
     flat = moments(torch.zeros(1, channels, 4, 4))

@@ -88,6 +88,11 @@ def test_a_layer_is_at_all_octaves_with_half_the_weight_of_the_one_before_at_eac
     }
 
 
+def test_the_octaves_that_only_a_larger_picture_has_count_alike():
+    found = taps({"relu1_1": 31.0}, 6)
+    assert list(found.values()) == [8, 8, 8, 4, 2, 1]
+
+
 def test_a_layer_that_names_an_octave_is_at_that_one_only():
     weights = {"relu2_1@0": 1.0, "relu3_1@1": 2.0, "relu3_1@2": 4.0}
     assert taps(weights, 3) == {"relu2_1": 1, "relu3_1@1": 2, "relu3_1@2": 4}

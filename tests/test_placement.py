@@ -40,7 +40,10 @@ LAYERS = {
     "style_layers": {"relu1_1": 1.0, "relu2_1": 1.0},
 }
 RECIPES = {
-    "covariance": {"style_loss": "covariance", "octaves": 2, "pooling": "average", "tv_weight": 5},
+    "covariance": {
+        **{"style_loss": "covariance", "octaves": 2, "pooling": "average", "tv_weight": 5},
+        "style_layers": {**LAYERS["style_layers"], "rgb": 0.1},
+    },
     "gram": {"style_loss": "relative", "pooling": "max"},
     "sliced": {"style_loss": "sliced_wasserstein", "octaves": 2, "pooling": "average"},
     "published": {
@@ -199,5 +202,5 @@ def test_an_octave_more_takes_few_operations_more():
         take_step(state, objective, Plan(1))
         targets = [node.target for node in record(state, objective).graph.nodes]
         counts.append(sum(not getattr(target, "is_view", False) for target in targets))
-    assert counts[0] <= 475, counts
-    assert counts[1] - counts[0] <= 140, counts
+    assert counts[0] <= 540, counts
+    assert counts[1] - counts[0] <= 200, counts

@@ -121,6 +121,14 @@ def test_tiles_are_bands_where_the_margin_leaves_room_for_that():
     assert len({one.columns.start for one in deep}) == 4
 
 
+def test_the_picture_itself_needs_no_margin():
+    tiles = cut((3000, 5000), 64, VGG19, ["rgb"])
+    sides = [
+        (one.rows.stop - one.rows.start, one.columns.stop - one.columns.start) for one in tiles
+    ]
+    assert sum(high * wide for high, wide in sides) == 3000 * 5000
+
+
 def test_pictures_too_small_and_layers_unknown_are_refused_before_they_are_cut():
     with pytest.raises(ExtractorError, match="relu5_1 needs at least 32 px per side; got 31"):
         cut((1000, 31), 64, VGG19, ["relu5_1"])

@@ -150,7 +150,7 @@ def _hypercolumn(settings: Settings) -> Sequence[tuple[int, int]]:
 def _multiply_adds(used: int, settings: Settings) -> list[float]:
     """List the multiply-adds of each convolution, per pixel of the picture."""
     layers = _layers(used, settings)
-    inputs = [3, *(width for _, width in layers[:-1])]
+    inputs = [3, *(width for _, width in layers)][:used]
     pairs = zip(inputs, layers, strict=True)
     return [9 * before * width / 4**block for before, (block, width) in pairs]
 

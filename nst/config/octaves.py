@@ -21,6 +21,7 @@ SETS, SET_POSITIONS = 16, 1024  # of a sampled hypercolumn: sets of positions, a
 LAYER = re.compile(
     rf"(?:(?:conv|relu)[1-5]_[1-4]|{HYPERCOLUMN}|{SAMPLED}|{RGB})(?:@[0-{MOST - 1}]\+?)?"
 )
+FALLING = 3  # octaves that have half the weight of the one before; see ``taps``
 POSITIONS = 8  # of the deepest layer, along the longer side at the smallest octave; see ``count``
 
 Size = tuple[int, int]
@@ -67,8 +68,9 @@ def count(
 def taps(weights: Mapping[str, float], octaves: int, halvings: int = 0) -> dict[str, float]:
     """Return the layers at each of their octaves, each with its part of the layer's weight.
 
-    Each octave has half the weight of the one before: the small ones have few positions, and with
-    equal weights they put large patches of the style's dark or light where nothing asks for them.
+    The last ``FALLING`` octaves have half the weight of the one before each: the smallest have few
+    positions, and with equal weights they put large patches of the style's dark or light where
+    nothing asks for them. Those before are equal, so that a larger picture looks the same.
     A picture that was halved ``halvings`` times lacks the first octaves: layers that name one of
     these are compared in the picture itself.
     """
@@ -77,7 +79,7 @@ def taps(weights: Mapping[str, float], octaves: int, halvings: int = 0) -> dict[
         layer, named = split_octave(name)
         first = max(0, named - halvings)
         last = first if _is_alone(name) else max(first, octaves - 1)
-        parts = [2.0 ** (first - octave) for octave in range(first, last + 1)]
+        parts = [2.0 ** min(last - octave, FALLING) for octave in range(first, last + 1)]
         for octave, part in enumerate(parts, start=first):
             tap = at_octave(layer, octave)
             found[tap] = found.get(tap, 0.0) + weight * part / sum(parts)
@@ -90,7 +92,7 @@ def _is_alone(name: str) -> bool:
 
 
 def block_of(layer: str) -> int:
-    """Return the block of a network, from 1 to 5, that a layer needs, or has the resolution of."""
+    """Return the block of a network, from 1 to 5, that a layer needs; ``rgb`` counts as 1."""
     blocks = {RGB: 1, **HYPERCOLUMN_BLOCKS}.get(split_octave(layer)[0])
     return blocks or int(layer[4])
 

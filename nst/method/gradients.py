@@ -14,6 +14,8 @@ import torch
 from nst.network.shapes import Float, Tensor
 
 PIECES = 8  # of a product in bfloat16
+COLOURS = 3  # channels of the layer rgb; every layer of a network has more
+IN_ORDER = 128  # positions of colours that are summed one after another
 
 
 class MeanSquaredError(torch.autograd.Function):
@@ -96,20 +98,26 @@ def _product(left: Float[Tensor, "b n k"], right: Float[Tensor, "b n c"]) -> Flo
     """Multiply Lᵀ R.
 
     A product of bfloat16 matrices is rounded to 8 bits at its end, which the differences of moments
-    would show. So it is taken in ``PIECES``, of which the sum is in float32.
+    would show. So it is taken in ``PIECES``, of which the sum is in float32. A product of so few
+    channels as colours have sums millions of positions one after another, and its errors would be
+    larger than the variance of a hue; so it is taken in many pieces.
     """
-    if right.dtype is not torch.bfloat16:
-        return left.transpose(1, 2) @ right
     batch, positions, channels = right.shape
-    whole = positions - positions % PIECES
-    products = (_pieces(left, whole).transpose(1, 2) @ _pieces(right, whole)).float()
-    total: Tensor = products.view(batch, PIECES, -1, channels).sum(1)
+    pieces = PIECES if right.dtype is torch.bfloat16 else 1
+    if channels <= COLOURS:
+        pieces = max(pieces, positions // IN_ORDER)
+    if pieces == 1:
+        return left.transpose(1, 2) @ right
+    at_least = torch.promote_types(right.dtype, torch.float32)
+    whole = positions - positions % pieces
+    products = (_cut(left, whole, pieces).transpose(1, 2) @ _cut(right, whole, pieces)).to(at_least)
+    total: Tensor = products.view(batch, pieces, -1, channels).sum(1)
     if whole == positions:
         return total
-    return total + (left[:, whole:].transpose(1, 2) @ right[:, whole:]).float()
+    return total + (left[:, whole:].transpose(1, 2) @ right[:, whole:]).to(at_least)
 
 
-def _pieces(flat: Float[Tensor, "b n c"], whole: int) -> Float[Tensor, "_pieces _n c"]:
-    """Cut the first ``whole`` positions into ``PIECES``."""
+def _cut(flat: Float[Tensor, "b n c"], whole: int, pieces: int) -> Float[Tensor, "_pieces _n c"]:
+    """Cut the first ``whole`` positions into pieces."""
     batch, _, channels = flat.shape
-    return flat[:, :whole].reshape(batch * PIECES, whole // PIECES, channels)
+    return flat[:, :whole].reshape(batch * pieces, whole // pieces, channels)

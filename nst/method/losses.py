@@ -17,7 +17,7 @@ from types import MappingProxyType
 import torch
 from torch.nn import functional
 
-from nst.method.gradients import MeanSquaredError, MomentsOf
+from nst.method.gradients import COLOURS, MeanSquaredError, MomentsOf
 from nst.network.shapes import Float, Tensor
 
 
@@ -62,25 +62,28 @@ class Moments:
 
     @cached_property
     def whitening(self) -> Float[Tensor, "b c c"]:
-        """What maps channels to axes that do not vary together, with a deviation of about 1.
+        """The matrix that whitens the channels: uncorrelated, with a deviation of about 1.
 
         The inverse of the Cholesky factor of Σ + ε, with ε a thousandth of the variance of all
         channels, and the square of a level of 8 bits: an axis that hardly varies counts for less.
         """
         total = self.variance.sum(1)[:, None, None]
-        unit = torch.eye(self.channels).to(self.gram)
+        unit = torch.eye(self.channels, dtype=total.dtype, device=total.device)
         floor = LEAST_VARIANCE * total + LEVEL**2
-        root = torch.linalg.cholesky(self.covariance + floor * unit)
+        # Without the check, which would wait for a GPU.
+        root = torch.linalg.cholesky_ex(self.covariance + floor * unit).L
         inverse: Tensor = torch.linalg.solve_triangular(root, unit.expand_as(root), upper=False)
         return inverse
 
     @cached_property
     def spread(self) -> Float[Tensor, " b"]:
         """The mean square of the standardised covariance."""
-        return _positive(_mean_square(self.standardised(self.covariance)))
+        spread = _mean_square(self.standardised(self.covariance))
+        # A style of one colour has none; one that varies along a single axis has this.
+        return spread.clamp(min=1 / COLOURS**2) if self.channels == COLOURS else _positive(spread)
 
     def standardised(self, products: Float[Tensor, "#b c c"]) -> Float[Tensor, "_b c c"]:
-        """Return what second moments would be of features standardised by these.
+        """Return second moments in the units of these standardised features.
 
         Red, green and blue nearly vary as one. Channel by channel, the light and dark of a picture
         would be all that counts, so they are whitened: a hue that the style lacks then counts.
@@ -90,14 +93,13 @@ class Moments:
         return products / self.scales
 
     def standardised_shift(self, shift: Float[Tensor, "#b c"]) -> Float[Tensor, "_b c"]:
-        """Return what a difference of means would be of features standardised by these."""
+        """Return a difference of means in the units of these standardised features."""
         if self.channels == COLOURS:
             return (self.whitening @ shift[:, :, None])[:, :, 0]
         return shift / self.scale
 
 
 SCALED_FLOOR = 1e-8  # ε of the scaled losses
-COLOURS = 3  # channels of the layer rgb; every layer of a network has more
 LEAST_VARIANCE = 1e-3  # added to that of each axis of colour, as a share of that of all
 LEVEL = 1 / 255  # of a picture of 8 bits
 

@@ -139,9 +139,8 @@ class Extractor(nn.Module):
         if RGB in layers:
             features[RGB] = images.contiguous(memory_format=torch.channels_last)
             wanted.add(RGB)
-        for name, value, margin in (
-            self._walk(images, wanted) if len(wanted) > len(features) else ()
-        ):
+        walked = self._walk(images, wanted) if wanted - features.keys() else ()
+        for name, value, margin in walked:
             if name in wanted:
                 features[name] = _without(value, margin)
             if len(features) == len(wanted):

@@ -109,7 +109,7 @@ def cut(
     margin = math.ceil(reach / unit) * unit
     height, width = size
     high, wide = (side, side) if side else size
-    if side and side**2 // width >= LEAST_BAND * margin:
+    if side and side**2 // width >= max(unit, LEAST_BAND * margin):
         high, wide = side**2 // width, width
     rows, columns = _spans(height, high, unit, margin), _spans(width, wide, unit, margin)
     return [Tile(*spans) for spans in itertools.product(rows, columns)]
