@@ -67,7 +67,11 @@ def _read(path: Path) -> tuple[str, list[Vote]]:
             for vote in saved["votes"]
         ]
     except (KeyError, TypeError, ValueError) as error:
-        reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else str(error)
+        reason = str(error)
+        if isinstance(error, KeyError):
+            reason = f"{error} is missing or unknown"
+        elif isinstance(error, TypeError):  # a list or a number in the place of a mapping
+            reason = "its structure is different"
         raise ConfigError(
             f"votes: {path} must be a file of votes that the gallery saved; {reason}. "
             "Save it again, or leave it out."
