@@ -229,6 +229,9 @@ def test_the_colours_of_a_flat_or_striped_style_have_moderate_losses(size: int):
     """In float32, where the plain sums of so many positions would err by more than a hue varies."""
     cream, dark = (torch.tensor(one).view(3, 1) for one in ([0.94, 0.89, 0.76], [0.16, 0.12, 0.2]))
     stripes = torch.where(torch.arange(size**2) % 7 < 3, dark, cream).view(1, 3, size, size)
+    stripes = stripes.contiguous(memory_format=torch.channels_last)  # as features are
+    exact = moments(stripes.double()).covariance.float()
+    torch.testing.assert_close(moments(stripes).covariance, exact, rtol=0, atol=3e-6)
     for style in (stripes, torch.ones(1, 3, size, size), torch.full((1, 3, size, size), 0.5)):
         assert covariance_style_loss(moments(style), moments(style)).item() < 1e-2
         near = style + 0.02 * torch.randn(style.shape, generator=torch.Generator().manual_seed(1))
