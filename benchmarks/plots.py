@@ -1,4 +1,4 @@
-"""Draw the reports that are there: time to quality, throughput, cost per cell, memory.
+"""Draw the reports that are there: time to quality, recipes, throughput, cost per cell, memory.
 
 python benchmarks/plots.py
 """
@@ -46,6 +46,19 @@ def quality(axes: Axes, facts: dict[str, Any]) -> None:
     axes.legend(frameon=False)
 
 
+def budget(axes: Axes, facts: dict[str, Any]) -> None:
+    """Draw the distance from the style against time."""
+    for (name, rows), colour in zip(facts["curves"].items(), COLOURS.values(), strict=False):
+        seconds, features = ([row[key] for row in rows] for key in ("seconds", "features"))
+        axes.plot(
+            seconds, features, "o-", label=f"{name}, SSIM {rows[-1]['ssim']:.2f}", color=colour
+        )
+    axes.set(xscale="log", ylim=(0, None), xlabel="seconds", ylabel="distance by features")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_title(f"Recipes on {facts['settings']['network']}, {facts['settings']['size']} px")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2), ncols=3, fontsize=7)
+
+
 def batch(axes: Axes, facts: dict[str, Any]) -> None:
     """Draw throughput against batch size."""
     rows = facts["batches"]
@@ -78,6 +91,7 @@ def memory(axes: Axes, facts: dict[str, Any]) -> None:
 
 DRAWN: dict[str, Callable[[Axes, dict[str, Any]], None]] = {
     "quality": quality,
+    "budget": budget,
     "batch": batch,
     "scaling": scaling,
     "memory": memory,

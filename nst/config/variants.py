@@ -232,7 +232,7 @@ def _check_snapshots(settings: Settings) -> None:
 def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> Settings:
     """Build a variant's settings; a layer that the extractor lacks is found here, not in a job."""
     try:
-        settings = _shortened(
+        settings = shortened(
             Settings.from_mapping(values), config["iterations_scale"], config["iterations_least"]
         )
         sides = settings.image_size
@@ -299,7 +299,7 @@ def _fitting_stages(recipe: Mapping[str, Any], side: object) -> dict[str, Any]:
     }
 
 
-def _shortened(settings: Settings, scale: int | float, least: int) -> Settings:
+def shortened(settings: Settings, scale: int | float, least: int) -> Settings:
     """Scale the numbers of steps, of each stage and of the snapshots.
 
     A stage keeps ``least`` steps, or all it has if these are fewer.
