@@ -48,7 +48,6 @@ def draw_sheet(folder: Path) -> Image.Image:
         [[*row, *[Tile(blank=True)] * (columns - len(row))] for row in tiles],
         ["", *(TITLES.get(name, name) for name in rows)],
         [""] * columns,
-        subtitle="In each row one setting alone is changed; "
-        f"{defaults.extractor}, {defaults.image_size} px",
+        subtitle=f"Each row changes one setting; {defaults.extractor}, {defaults.image_size} px",
     )
     return draw_grid(grid)

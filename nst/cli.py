@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,6 +29,7 @@ from nst.commands.by_hand import (
     stylize_by_hand,
 )
 from nst.config.addresses import checked_mirror
+from nst.config.names import counted
 from nst.config.settings import (
     PUBLISHED,
     ColoursName,
@@ -85,7 +87,10 @@ def stylize(
     ] = None,
     colours: Annotated[
         ColoursName | None,
-        typer.Option(help="Whose colours: the style's, the content's, or its chroma alone."),
+        typer.Option(
+            help="Whose colours the result has: the style's; the content's; with luminance, the "
+            "content's chroma; with recoloured, that chroma matched to the style's."
+        ),
     ] = None,
     blend: Annotated[
         list[str] | None,
@@ -126,7 +131,10 @@ def stylize(
         Path | None, typer.Option(help="The extractor's weights, if not to be downloaded.")
     ] = None,
     mirror: Annotated[
-        str | None, typer.Option(envvar="NST_MIRROR", help="A folder that holds the weights.")
+        str | None,
+        typer.Option(
+            envvar="NST_MIRROR", help="A folder or https:// address that holds the weights."
+        ),
     ] = None,
     start: Annotated[
         StartByHand | None,
@@ -146,7 +154,7 @@ def stylize(
     ] = None,
     precision: Annotated[
         PrecisionName,
-        typer.Option(help="bfloat16 is fast where the processor knows it; auto finds out."),
+        typer.Option(help="bfloat16 is faster where the hardware supports it; auto detects this."),
     ] = DEFAULTS.precision,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto takes a GPU if there is one.")
@@ -194,7 +202,10 @@ def fetch(
         typer.Argument(help=f"Some of {', '.join(PUBLISHED)}; vgg16_hed if none is named."),
     ] = None,
     mirror: Annotated[
-        str | None, typer.Option(envvar="NST_MIRROR", help="A folder that holds the weights.")
+        str | None,
+        typer.Option(
+            envvar="NST_MIRROR", help="A folder or https:// address that holds the weights."
+        ),
     ] = None,
 ) -> None:
     """Fetch NETWORKS once, so that later runs need no network connection.
@@ -226,11 +237,15 @@ def check(
 
     run = read_run(read_file(config), read_catalogue())
     inspect_run(run)
-    contents, styles, variants = map(len, (run.contents, run.styles, run.variants))
-    typer.echo(
-        f"{config} is in order: {contents} contents × {styles} styles × {variants} variants = "
-        f"{contents * styles * variants} cells"
-    )
+    parts = (run.contents, run.styles, run.variants)
+    cells = math.prod(map(len, parts))
+    typer.echo(f"{config} is in order: {_grid(*parts)} = {counted(cells, 'cell')}")
+
+
+def _grid(*parts: Collection[object]) -> str:
+    """Say of how many contents, styles and variants a run is."""
+    nouns = zip(parts, ("content", "style", "variant"), strict=True)
+    return " × ".join(counted(len(part), noun) for part, noun in nouns)
 
 
 @app.command()
@@ -252,10 +267,10 @@ def plan(
     with console.status("measuring a few evaluations"):
         estimate = plan_run(run)
     calibration = estimate.calibration
+    parts = (run.contents, run.styles, run.variants)
     lines = [
-        f"cells   {estimate.cells}: {len(run.contents)} contents × {len(run.styles)} styles × "
-        f"{len(run.variants)} variants",
-        f"to do   {estimate.cells - estimate.made}, in {estimate.jobs} jobs",
+        f"cells   {estimate.cells}: {_grid(*parts)}",
+        f"to do   {estimate.cells - estimate.made}, in {counted(estimate.jobs, 'job')}",
         f"time    about {_duration(estimate.seconds)} on {calibration.device} "
         f"in {calibration.precision}, one job after the other",
         f"memory  {estimate.memory / 2**30:.1f} GiB a job",
@@ -293,7 +308,10 @@ def verify_pictures(
         typer.Option(help="The run's folder, if the picture does not lie in it any more."),
     ] = None,
     mirror: Annotated[
-        str | None, typer.Option(envvar="NST_MIRROR", help="A folder that holds the weights.")
+        str | None,
+        typer.Option(
+            envvar="NST_MIRROR", help="A folder or https:// address that holds the weights."
+        ),
     ] = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:1 or mps; recorded is what it was made on, or auto")

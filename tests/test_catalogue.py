@@ -71,7 +71,7 @@ def test_the_default_grid_needs_no_network():
 
 
 def test_a_missing_catalogue_is_reported_with_the_remedy(tmp_path):
-    with pytest.raises(ConfigError, match=r"nowhere\.tsv cannot be read .*; run from a checkout"):
+    with pytest.raises(ConfigError, match=r"nowhere\.tsv cannot be read .*; reinstall nst"):
         read_catalogue(tmp_path / "nowhere.tsv")
 
 

@@ -43,6 +43,14 @@ def test_a_link_leads_to_a_file_and_a_heading(page: Path):
             assert heading in headings(file), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_command_to_copy_names_the_environment_that_make_installs_into(page: Path):
+    blocks = re.findall(
+        r"^    (nst|snakemake|python|pip) .*", page.read_text("utf-8"), re.MULTILINE
+    )
+    assert blocks == []
+
+
 def headings(page: Path) -> set[str]:
     """List a page's headings as addresses spell them."""
     titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)

@@ -322,7 +322,7 @@ def test_a_new_variant_is_all_that_is_computed(pair, wanted, computed, tmp_path,
     assert [cell.settings.beta for cell in cells] == [1, 5, 10], "as they were asked for"
     assert [cell.reused for cell in cells] == [True, False, True]
     assert "cat × night: 2 of 3 cells were finished before" in caplog.text
-    assert "cat × night: 1 cells made in" in caplog.text
+    assert "cat × night: 1 cell made in" in caplog.text
     assert all(one.path.exists() for one in wanted(1.0, 5.0, 10.0))
 
 

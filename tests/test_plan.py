@@ -180,8 +180,8 @@ def test_the_command_measures_this_machine_and_says_what_a_run_takes(run, capsys
         main(["plan", "my.yaml"])
     assert not left.value.code
     out = capsys.readouterr().out
-    assert "cells   1: 1 contents × 1 styles × 1 variants" in out
-    for line in ("to do   1, in 1 jobs", "time    about ", " s on cpu", "GiB a job", "MiB for the"):
+    assert "cells   1: 1 content × 1 style × 1 variant" in out
+    for line in ("to do   1, in 1 job", "time    about ", " s on cpu", "GiB a job", "MiB for the"):
         assert line in out
 
 

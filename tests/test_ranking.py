@@ -172,8 +172,7 @@ def test_an_empty_table_gets_the_columns_too():
             [
                 "Keeps more content and takes less style than all/1e1, which is nearer to the best "
                 "of both.",
-                "Of the 3 cells that no other beats in both content and style, this one is nearest "
-                "to the best of both.",
+                "Of the 3 cells that no other beats, this one is nearest to the best of both.",
                 "Keeps less content and takes more style than all/1e1, which is nearer to the best "
                 "of both.",
             ],
@@ -181,8 +180,7 @@ def test_an_empty_table_gets_the_columns_too():
         (
             [(1, 1), (1, 1)],
             [
-                "Of the 2 cells that no other beats in both content and style, this one is nearest "
-                "to the best of both.",
+                "Of the 2 cells that no other beats, this one is nearest to the best of both.",
                 "No better and no worse than all/1e0, which comes first in the table.",
             ],
         ),

@@ -13,7 +13,7 @@ from nst.config.catalogue import read_catalogue
 from nst.config.presets import FOLDER, read_presets
 from nst.config.run import read_run
 from nst.config.schema import load_schema
-from nst.config.settings import CHOICES, OF_SAMPLES
+from nst.config.settings import CHOICES, OF_SAMPLES, Settings
 from nst.errors import ConfigError
 
 PRESETS = read_presets()
@@ -98,6 +98,13 @@ def test_a_recipe_is_dated_where_its_year_is_known_and_not_in_its_title(tmp_path
     assert read_presets(tmp_path)["mine"].dated == "Mine, 2020"
     assert PRESETS["gatys2016"].dated == "Gatys et al. 2016"
     assert PRESETS["envision"].dated == "Envision"
+
+
+def test_the_settings_that_cannot_vary_are_those_that_the_message_names():
+    names = load_schema()["properties"]["vary"]["propertyNames"]
+    left_out = set(Settings.shared_names()) - set(names["enum"])
+    assert left_out == {"extractor", "snapshots"}
+    assert all(name in names["description"] for name in (*left_out, "alpha", "beta", "start_file"))
 
 
 def test_every_choice_of_a_setting_can_vary():

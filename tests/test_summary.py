@@ -181,7 +181,7 @@ def test_the_outcome_of_a_run_without_failures_is_a_line_in_the_log(pair, wanted
     caplog.set_level(logging.INFO)
     details, _ = described(pair, wanted(1.0))
     report_outcome(summarise([details]))
-    assert "1 cells are finished" in caplog.text
+    assert "1 cell finished" in caplog.text
 
 
 # ---------------------------------------------------------------- tiles for the grids

@@ -27,6 +27,7 @@ from nst.cells.cell import (
 from nst.cells.measure import Measure
 from nst.cells.store import CellStore
 from nst.config.composition import Composition
+from nst.config.names import counted
 from nst.config.prints import PrintFile, check_larger
 from nst.config.settings import Settings
 from nst.config.variants import Variant
@@ -199,7 +200,7 @@ def stylize_pair(
                 _write(twin, one)
                 cells[one.path] = twin.cell
         seconds = sum(cell.seconds for cell in cells.values() if not cell.reused)
-        logger.info("%s: %d cells made in %.0f s", pair, len(first), seconds)
+        logger.info("%s: %s made in %.0f s", pair, counted(len(first), "cell"), seconds)
     return [cells[one.path] for one in wanted]
 
 

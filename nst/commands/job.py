@@ -40,8 +40,8 @@ def job(log: str, inputs: Iterable[str] = ()) -> Iterator[None]:
         yield
         if changed := [path for path, stamp in _stamps(files).items() if stamp != before[path]]:
             raise ImageError(
-                f"{changed[0]} changed while it was read, so what was made of it may be of "
-                "neither version; run the same command again"
+                f"{changed[0]} changed while it was read, so the result may mix "
+                "both versions; run the same command again"
             )
 
 

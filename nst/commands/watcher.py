@@ -40,7 +40,7 @@ def start_watcher(watched: Watched, tell: Callable[[str], object]) -> None:
         process.stdin.write(f"{watched.to_json()}\n")
         process.stdin.flush()  # and left open: its end is the end of the run
     except OSError as error:
-        tell(f"Nothing will say how far the run is: its watcher cannot be started ({error}).")
+        tell(f"Progress will not be shown: the progress watcher cannot be started ({error}).")
 
 
 def stop_watcher(*, finished: bool = True) -> None:

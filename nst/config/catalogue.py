@@ -55,7 +55,7 @@ def read_catalogue(path: Path = RESOURCES / "catalogue.tsv") -> Mapping[str, Ent
     except OSError as error:
         raise ConfigError(
             f"the catalogue {path} cannot be read ({error.strerror}); "
-            "run from a checkout of the project"
+            "reinstall nst, or restore the checkout"
         ) from error
     return MappingProxyType({entry.name: entry for entry in entries})
 

@@ -62,3 +62,8 @@ def _is_reserved(name: str) -> bool:
 def _folded(name: str) -> str:
     """Return what all names have in common that differ only in case (Unicode 3.13, D145)."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, as ``1 cell`` and ``2 cells``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -47,7 +47,9 @@ def read_presets(folder: Path = FOLDER) -> Mapping[str, Preset]:
     """
     presets = {path.stem: _read(path) for path in sorted(folder.glob("*.yaml"))}
     if not presets:
-        raise ConfigError(f"there are no presets in {folder}; run from a checkout of the project")
+        raise ConfigError(
+            f"there are no presets in {folder}; reinstall nst, or restore the checkout"
+        )
     return MappingProxyType(presets)
 
 

@@ -46,7 +46,7 @@ METRICS = (
         "style_distance",
         "Style distance",
         "lower",
-        "How far the features' distribution is from the style's; 0 is the same.",
+        "How far the 7×7 px patches, at all octaves, are from the style's; 0 is the same.",
     ),
     Metric(
         "colour_distance",
@@ -64,13 +64,15 @@ METRICS = (
         "relative_content",
         "Relative content loss",
         "lower",
-        "The content loss by one definition for all recipes; 1 is as far off as nothing.",
+        "The content loss by one definition for all recipes; "
+        "1 is no better than a featureless picture.",
     ),
     Metric(
         "relative_style",
         "Relative style loss",
         "lower",
-        "The style loss by one definition for all recipes; 1 is as far off as nothing.",
+        "The style loss by one definition for all recipes; "
+        "1 is no better than a featureless picture.",
     ),
     Metric(
         "content_loss",

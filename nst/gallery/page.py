@@ -23,6 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from nst import __version__
+from nst.config.names import counted
 from nst.config.paths import GALLERY_SO_FAR
 from nst.errors import UserError
 from nst.gallery.entries import METRICS, Entry, Metric, Subject
@@ -80,7 +81,8 @@ def write_gallery(
     if not so_far:
         removed = page.previews.remove_others()
         (folder / SO_FAR).unlink(missing_ok=True)
-    logger.info("%s shows %d cells; %d old pictures removed", path, len(page.cells), removed)
+    shown, old = counted(len(page.cells), "cell"), counted(removed, "old picture")
+    logger.info("%s shows %s; %s removed", path, shown, old)
     return path
 
 

@@ -110,7 +110,7 @@ def plot_pair(table: pd.DataFrame, title: str) -> Figure:
     """Plot a pair's cells by what they keep and what they take, each as a small picture.
 
     ``table`` has the summary's rows of one pair; pictures are read from its ``path``. The line is
-    the Pareto front: the cells that no other beats in both distances. Colours tell the layer
+    the Pareto front: the cells that no other beats. Colours tell the layer
     weights apart, or the first setting that varies; labels say the rest. Pictures in each other's
     way are moved aside, with a line to where they belong; of many cells only the first in rank have
     one. Cells without measures are left out, and counted.

@@ -117,10 +117,7 @@ def _why_first(rivals: int, cells: int) -> str:
         return "The only finished cell of its pair."
     if rivals == 1:
         return "No other cell keeps as much content, and none takes as much style."
-    return (
-        f"Of the {rivals} cells that no other beats in both content and style, this one is nearest "
-        "to the best of both."
-    )
+    return f"Of the {rivals} cells that no other beats, this one is nearest to the best of both."
 
 
 def _why_not_first(point: NDArray[np.float64], first: NDArray[np.float64], name: str) -> str:

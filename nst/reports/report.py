@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from nst.config.names import counted
 from nst.reports.summary import FACTS
 from nst.system.files import write_atomically
 
@@ -79,7 +80,7 @@ def write_table_page(table: pd.DataFrame, path: Path) -> None:
         first = table.iloc[0]
         body += "<p>The same for all cells: "
         body += ", ".join(f"{escape(name)} {_text(first[name])}" for name in same) + ".</p>\n"
-    _write(path, f"{len(table)} cells", body + _sortable(table.drop(columns=same)) + SORT)
+    _write(path, counted(len(table), "cell"), body + _sortable(table.drop(columns=same)) + SORT)
 
 
 def write_made_with_page(table: pd.DataFrame, path: Path) -> None:
@@ -113,7 +114,7 @@ def _listed(facts: Mapping[str, str]) -> str:
 def _counted(values: Counter[str]) -> list[tuple[str, str]]:
     """Return how many cells have each value, and the value."""
     common = values.most_common()
-    return [(f"{count} cell{'s' if count > 1 else ''}", value) for value, count in common]
+    return [(counted(count, "cell"), value) for value, count in common]
 
 
 def _value(value: object) -> str:

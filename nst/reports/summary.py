@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pandas.api.types import is_numeric_dtype
 
 from nst.cells.cell import Cell, read_details
+from nst.config.names import counted
 from nst.config.settings import Settings
 from nst.errors import CellError, UserError
 from nst.reports.ranking import RANKING, rank_cells
@@ -246,4 +247,5 @@ def report_outcome(table: pd.DataFrame) -> None:
             f"{', '.join(failed['path'])}. Each says why: nst show FILE. To try again, change "
             "their settings, or delete them and run again."
         )
-    logger.info("%d cells are finished; see results/grids and results/summary.csv", len(table))
+    cells = counted(len(table), "cell")
+    logger.info("%s finished; see results/grids and results/summary.csv", cells)

@@ -75,7 +75,7 @@ function toggleTheme() {
 function glossary() {
   const said = [
     ["Suggested", "The cell of its pair to look at first."],
-    ["Pareto front", "No other cell of its pair both keeps more of the content and takes more of the style."],
+    ["Pareto front", "No other cell of its pair is at least as good in both distances and better in one."],
     ["α/β", "The balance: a large one keeps the content, a small one takes the style."],
     ["Layers", "The name of the layer weights, as in the configuration."],
   ];
