@@ -66,7 +66,7 @@ def test_an_installed_package_checks_a_grid(python: Path, tmp_path: Path):
     assert str(python.parents[1]) in where, "not that of the checkout"
     (tmp_path / "my.yaml").write_text("contents: [astronaut]\nstyles: [great_wave_study]\n")
     told = run(python.parent / "nst", "check", "my.yaml", cwd=tmp_path)
-    assert "1 content × 1 style" in told
+    assert "1 content × 1 style × " in told
 
 
 def test_an_installed_package_has_every_preset_and_every_picture_of_this_project(python: Path):

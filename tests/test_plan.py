@@ -180,8 +180,14 @@ def test_the_command_measures_this_machine_and_says_what_a_run_takes(run, capsys
         main(["plan", "my.yaml"])
     assert not left.value.code
     out = capsys.readouterr().out
-    assert "cells   1: 1 content × 1 style × 1 variant" in out
-    for line in ("to do   1, in 1 job", "time    about ", " s on cpu", "GiB a job", "MiB for the"):
+    assert "cells   1: 1 content × 1 style × 1 variant\n" in out
+    for line in (
+        "to do   1, in 1 job\n",
+        "time    about ",
+        " s on cpu",
+        "GiB a job",
+        "MiB for the",
+    ):
         assert line in out
 
 

@@ -102,9 +102,10 @@ def test_a_recipe_is_dated_where_its_year_is_known_and_not_in_its_title(tmp_path
 
 def test_the_settings_that_cannot_vary_are_those_that_the_message_names():
     names = load_schema()["properties"]["vary"]["propertyNames"]
-    left_out = set(Settings.shared_names()) - set(names["enum"])
-    assert left_out == {"extractor", "snapshots"}
-    assert all(name in names["description"] for name in (*left_out, "alpha", "beta", "start_file"))
+    left_out = {"extractor", "snapshots"}
+    assert set(names["enum"]) == set(Settings.shared_names()) - left_out
+    others = ("alpha", "beta", "layers", "ratios", "start_file")
+    assert all(name in names["description"] for name in (*left_out, *others))
 
 
 def test_every_choice_of_a_setting_can_vary():
