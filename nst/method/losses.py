@@ -89,13 +89,15 @@ class Moments:
         would be all that counts, so they are whitened: a hue that the style lacks then counts.
         """
         if self.channels == COLOURS:
-            return self.whitening @ products @ self.whitening.mT
+            whitening = self.whitening.expand(len(products), -1, -1)
+            # Not @, which picks another kernel, of other rounding, when a step is recorded.
+            return torch.bmm(torch.bmm(whitening, products), whitening.mT)
         return products / self.scales
 
     def standardised_shift(self, shift: Float[Tensor, "#b c"]) -> Float[Tensor, "_b c"]:
         """Return a difference of means in the units of these standardised features."""
         if self.channels == COLOURS:
-            return (self.whitening @ shift[:, :, None])[:, :, 0]
+            return torch.bmm(self.whitening.expand(len(shift), -1, -1), shift[:, :, None])[:, :, 0]
         return shift / self.scale
 
 
