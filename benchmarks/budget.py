@@ -12,23 +12,22 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-from common import DEVICE, default_pictures, save_report, style_of, synchronise
-from published import feature_distance, features_of
+from common import DEVICE, add_pictures, chosen_pictures, save_report, style_of, synchronise
+from published import Judge
 
-from nst.cells.metrics import measure_patches, patch_distance, structural_similarity
 from nst.config.presets import read_presets
 from nst.config.settings import Settings
 from nst.config.variants import shortened
-from nst.imaging.images import fit_long_side, load_image
+from nst.imaging.images import fit_long_side
 from nst.method.resilience import make_cells
-from nst.method.stages import Images, picture_size
+from nst.method.stages import Images
 from nst.network.extractor import Extractor, load_extractor
 from nst.network.provision import prepared_extractor
-from nst.network.tensors import to_image, to_tensor
+from nst.network.tensors import to_image
 
 PARTS = tuple(2.0**power for power in range(-6, 2))
 
@@ -38,34 +37,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipes", nargs="+", default=["relative", "nnst", "gatys2016"])
     parser.add_argument("--network", default="vgg16_hed")
-    parser.add_argument("--content", type=Path)
-    parser.add_argument("--style", type=Path)
+    add_pictures(parser)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=60.0)
     chosen = parser.parse_args()
-    images = default_pictures()
-    if chosen.content:
-        images = Images.of(load_image(chosen.content), load_image(chosen.style))
-    network, judge = (
+    images = chosen_pictures(parser, chosen)
+    network, seen = (
         load_extractor(prepared_extractor(name, os.environ.get("NST_MIRROR"))).to(DEVICE)
         for name in (chosen.network, "vgg19_16x")
     )
+    content, style = (fit_long_side(one, chosen.size) for one in (images.content, style_of(images)))
+    judge = Judge(seen, content, style)
     curves = {}
     for name in chosen.recipes:
         shared = {"extractor": chosen.network, "image_size": chosen.size}
         recipe = Settings.from_mapping({**read_presets()[name].settings, **shared})
-        curves[name] = list(curve(network, judge, images, recipe, chosen.seconds))
+        curves[name] = list(curve(network, images, recipe, judge, chosen.seconds))
     settings = {"network": chosen.network, "size": chosen.size}
     save_report("budget", {"settings": settings, "curves": curves})
 
 
 def curve(
-    network: Extractor, judge: Extractor, images: Images, recipe: Settings, seconds: float
-) -> Iterator[Mapping[str, float | None]]:
+    network: Extractor, images: Images, recipe: Settings, judge: Judge, seconds: float
+) -> Iterator[Mapping[str, float]]:
     """Yield the time and the distances for each part of the recipe's steps."""
-    size = max(picture_size(images.content, recipe))
-    style = fit_long_side(style_of(images), size)
-    features, patches = features_of(judge, style), measure_patches(to_tensor(style))
     cell = shortened(recipe, PARTS[0] / 2, 1)
     list(make_cells(network, images, [cell]))  # the first run takes longer than others
     for part in PARTS:
@@ -77,15 +72,8 @@ def curve(
         (made,) = make_cells(network, images, [cell])
         taken = time.perf_counter() - started
         if made.image is None:
-            continue
-        picture = to_image(made.image)
-        yield {
-            "part of the steps": part,
-            "seconds": taken,
-            "features": feature_distance(features_of(judge, picture), features),
-            "patches": patch_distance(to_tensor(picture), patches).item(),
-            "ssim": structural_similarity(picture, images.content.resize(picture.size)),
-        }
+            sys.exit(f"a cell failed: its loss stopped being a number, with {part:g} of the steps")
+        yield {"part of the steps": part, "seconds": taken, **judge(to_image(made.image))}
         if taken > seconds:
             return
 

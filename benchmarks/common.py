@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -100,6 +101,22 @@ def as_sequential(extractor: Extractor) -> tuple[nn.Sequential, Mapping[str, int
         modules += [convolution, nn.ReLU()]
         places[name.replace("conv", "relu")] = len(modules) - 1
     return nn.Sequential(*modules).to(memory_format=torch.contiguous_format), places
+
+
+def add_pictures(parser: argparse.ArgumentParser) -> None:
+    """Let a benchmark take the paths of a pair of pictures."""
+    parser.add_argument("--content", type=Path)
+    parser.add_argument("--style", type=Path)
+
+
+def chosen_pictures(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> Images:
+    """Return the pair that was asked for; without one, the default."""
+    given = [path for path in (chosen.content, chosen.style) if path]
+    if not given:
+        return default_pictures()
+    if len(given) == 1:
+        parser.error("--content and --style go together: give both or neither")
+    return Images.of(*map(load_image, given))
 
 
 def default_pictures() -> Images:

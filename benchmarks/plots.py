@@ -48,11 +48,9 @@ def quality(axes: Axes, facts: dict[str, Any]) -> None:
 
 def budget(axes: Axes, facts: dict[str, Any]) -> None:
     """Draw the distance from the style against time."""
-    for (name, rows), colour in zip(facts["curves"].items(), COLOURS.values(), strict=False):
+    for name, rows in facts["curves"].items():
         seconds, features = ([row[key] for row in rows] for key in ("seconds", "features"))
-        axes.plot(
-            seconds, features, "o-", label=f"{name}, SSIM {rows[-1]['ssim']:.2f}", color=colour
-        )
+        axes.plot(seconds, features, "o-", label=f"{name}, SSIM {rows[-1]['ssim']:.2f}")
     axes.set(xscale="log", ylim=(0, None), xlabel="seconds", ylabel="distance by features")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_title(f"Recipes on {facts['settings']['network']}, {facts['settings']['size']} px")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,13 +55,33 @@ def main() -> None:
         fit_long_side(load_image(path), chosen.size)
         for path in (chosen.content, chosen.style, *chosen.pictures)
     )
-    features, patches = features_of(network, style), measure_patches(to_tensor(style))
+    judge = Judge(network, content, style)
     for path, picture in zip(chosen.pictures, pictures, strict=True):
-        found = feature_distance(features_of(network, picture), features)
-        patched = patch_distance(to_tensor(picture), patches).item()
-        same = content.resize(picture.size, Image.Resampling.LANCZOS)
+        features, patches, ssim = judge(picture).values()
+        print(f"{path}: features {features:.3f}, patches {patches:.3f}, SSIM {ssim:.2f}")
+
+
+class Judge:
+    """Measures pictures of one content and one style, all of one size."""
+
+    def __init__(self, network: Extractor, content: Image.Image, style: Image.Image) -> None:
+        self._network, self._content = network, content
+        self._features, self._patches = (
+            features_of(network, style),
+            measure_patches(to_tensor(style)),
+        )
+
+    def __call__(self, picture: Image.Image) -> dict[str, float]:
+        """Return the distances by features and by patches, and the SSIM."""
+        same = self._content.resize(picture.size, Image.Resampling.LANCZOS)
         ssim = structural_similarity(picture, same)
-        print(f"{path}: features {found:.3f}, patches {patched:.3f}, SSIM {ssim:.2f}")
+        if ssim is None:
+            sys.exit(f"SSIM needs at least 11 px a side; got {picture.size}")
+        return {
+            "features": feature_distance(features_of(self._network, picture), self._features),
+            "patches": patch_distance(to_tensor(picture), self._patches).item(),
+            "ssim": ssim,
+        }
 
 
 @torch.no_grad()

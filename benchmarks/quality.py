@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from common import (
     DEVICE,
+    add_pictures,
     as_sequential,
-    default_pictures,
+    chosen_pictures,
     save_report,
     style_of,
     synchronise,
@@ -27,7 +27,7 @@ from common import (
 from plain import plain_transfer
 
 from nst.config.settings import Settings
-from nst.imaging.images import fit_long_side, load_image
+from nst.imaging.images import fit_long_side
 from nst.method.objective import Objective, measure_targets
 from nst.method.regions import Region
 from nst.method.resilience import make_cells
@@ -82,12 +82,9 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=300)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--beta", type=float, default=100.0)
-    parser.add_argument("--content", type=Path)
-    parser.add_argument("--style", type=Path)
+    add_pictures(parser)
     chosen = parser.parse_args()
-    images = default_pictures()
-    if chosen.content:
-        images = Images.of(load_image(chosen.content), load_image(chosen.style))
+    images = chosen_pictures(parser, chosen)
     extractor = trained_vgg19_sized().to(DEVICE).to(memory_format=torch.channels_last)
     settings = Settings.from_mapping(
         {

@@ -98,8 +98,8 @@ def write_made_with_page(table: pd.DataFrame, path: Path) -> None:
         devices["; ".join(filter(None, (device, _listed(json.loads(machine)))))] += count
     rows = [(name, next(iter(kind))) for name, kind in kinds.items() if len(kind) == 1]
     varied = [name for name, kind in kinds.items() if len(kind) > 1]
-    body = "<h2>Versions</h2>" + _facts(_counted(versions))
-    body += "<h2>Devices</h2>" + _facts(_counted(devices))
+    body = "<h2>Versions</h2>" + _facts(_cells_by_value(versions))
+    body += "<h2>Devices</h2>" + _facts(_cells_by_value(devices))
     body += "<h2>Settings of all cells</h2>" + _facts(rows)
     if varied:
         body += f"<p>These differ between cells: {escape(', '.join(varied))}.</p>"
@@ -111,7 +111,7 @@ def _listed(facts: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
-def _counted(values: Counter[str]) -> list[tuple[str, str]]:
+def _cells_by_value(values: Counter[str]) -> list[tuple[str, str]]:
     """Return how many cells have each value, and the value."""
     common = values.most_common()
     return [(counted(count, "cell"), value) for value, count in common]
