@@ -10,6 +10,7 @@
 # make report the run's results in one file to pass on: results/report.zip
 # make recipes  docs/recipes.md, which compares the recipes, by the run of config/formulations.yaml
 # make images the pictures of the README and of docs/, by the runs that they show
+# make site   the documents as a site with search, in .site/html; broken links end it
 # make check  everything a maintainer needs before a commit
 # make audit  look for known flaws in the pinned packages; needs the network
 # make clusters  what the tests of the profiles for clusters need beside that
@@ -18,6 +19,7 @@ PYTHON ?= python3
 VENV := .venv
 AUDIT := .venv-audit
 CLUSTERS := .venv-clusters
+SITE := .venv-site
 CONSTRAINTS := workflow/envs/constraints.txt
 CORES ?= all
 GPUS ?= 1
@@ -25,7 +27,7 @@ CONFIG ?= config/config.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run install print votes report recipes test test-all check lint format images clusters audit clean
+.PHONY: run install print votes report recipes test test-all check lint format images site clusters audit clean
 
 run: $(VENV)/.installed
 	@test -f "$(CONFIG)" || { echo "There is no file $(CONFIG). Try: make run CONFIG=config/config.yaml"; exit 1; }
@@ -98,10 +100,20 @@ $(AUDIT)/.installed:
 	$(AUDIT)/bin/pip install --quiet pip-audit==2.10.1
 	touch $@
 
+site: $(SITE)/.installed
+	$(SITE)/bin/python docs/make_site.py
+	@echo "Open .site/html/index.html through a web server: $(SITE)/bin/python -m http.server --directory .site/html"
+
+# ruff breaks long signatures into lines.
+$(SITE)/.installed:
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/pip install --quiet --constraint $(CONSTRAINTS) zensical==0.0.73 mkdocstrings-python==2.0.11 ruff
+	touch $@
+
 clusters: $(CLUSTERS)/.installed
 
 clean:
-	rm -rf $(VENV) $(CLUSTERS) $(AUDIT) .snakemake
+	rm -rf $(VENV) $(CLUSTERS) $(AUDIT) $(SITE) .site .snakemake
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from make_recipes import MARKS, with_table
+from make_site import pages
+from PIL import Image
 
 from nst.config.catalogue import read_catalogue
 from nst.config.presets import read_presets
@@ -55,6 +58,25 @@ def headings(page: Path) -> set[str]:
     """List a page's headings as addresses spell them."""
     titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_document_is_a_page_of_the_site():
+    site = tomllib.loads((ROOT / "docs" / "zensical.toml").read_text("utf-8"))
+    listed = re.findall(r"[\w/-]+\.md", str(site["project"]["nav"]))
+    assert {ROOT / page for page in listed} == set(PAGES) == set(pages())
+
+
+@pytest.mark.slow
+def test_the_example_in_python_makes_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("photo", "painting"):
+        Image.effect_noise((64, 48), 60).convert("RGB").save(f"{name}.jpg")
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/api.md").read_text("utf-8"), re.DOTALL
+    )
+    assert '"image_size": 256' in block
+    exec(block.replace("256", "64"), {})
+    assert {path.name for path in tmp_path.glob("*.png")} == {"1.0.png", "0.1.png"}
 
 
 COMING_FROM = (ROOT / "docs" / "coming-from.md").read_text("utf-8")
