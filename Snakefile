@@ -40,10 +40,10 @@ onerror:
 rule all:
     default_target: True
     input:
-        cell_files(),
+        cell_files(run),
         details_files(run.contents, run.styles),
-        grid_files(),
-        plot_files(),
+        grid_files(run),
+        plot_files(run),
         "results/summary.csv",
         "results/gallery/index.html",
         "results/report/table.html",

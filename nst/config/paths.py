@@ -1,14 +1,18 @@
-"""Where a cell's files are in a run's folder: the patterns of the rules, and what fills them."""
+"""The files of a run: the patterns of the rules' paths, and the lists that the rules ask for."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 from nst.config.composition import Composition, Part
-from nst.config.prints import PrintFile
+from nst.config.pictures import Picture
+from nst.config.prints import Print, PrintFile
 from nst.config.run import Run
 from nst.config.sheets import Sheet
 from nst.config.styles import composed
+from nst.config.variants import Variant
 
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
 DETAILS = "results/details/{content}/{style}.json"
@@ -18,11 +22,77 @@ PREPARED = "results/inputs/{role}/{name}.png"
 PRINT = "results/prints/{content}/{style}/{layers}/{ratio}.png"
 PRINT_DETAILS = "results/prints/details/{content}/{style}/{layers}/{ratio}.json"
 SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
+STRIP = "results/strips/{content}/{style}/{layers}/{ratio}.png"
 
 
 def cell_path(content: str, style: str, layers: str, ratio: str) -> Path:
     """Return the path of a cell's picture."""
     return Path(CELL.format(content=content, style=style, layers=layers, ratio=ratio))
+
+
+def of_variants(
+    pattern: str,
+    variants: Iterable[Variant],
+    contents: Iterable[str] = ("{content}",),
+    styles: Iterable[str] = ("{style}",),
+) -> list[str]:
+    """Fill in the variants' names, and those of the pairs unless they are to stay wildcards."""
+    return [
+        pattern.format(content=content, style=style, layers=one.layers, ratio=one.ratio)
+        for content, style, one in itertools.product(contents, styles, variants)
+    ]
+
+
+def of_prints(pattern: str, prints: Iterable[Print]) -> list[str]:
+    """Fill in the names of the cells that are to be printed."""
+    return [
+        pattern.format(content=one.content, style=one.style, layers=one.layers, ratio=one.ratio)
+        for one in prints
+    ]
+
+
+def details_files(contents: Iterable[str], styles: Iterable[str]) -> list[str]:
+    """List the details files of pairs, on which everything gathered from their cells depends."""
+    pairs = itertools.product(contents, styles)
+    return [DETAILS.format(content=content, style=style) for content, style in pairs]
+
+
+def cell_files(run: Run) -> list[str]:
+    """List the pictures of all cells."""
+    return of_variants(CELL, run.variants, run.contents, run.styles)
+
+
+def grid_files(run: Run) -> list[str]:
+    """List the comparison grids in all their forms, and the strips of cells with snapshots."""
+    forms = [
+        f"results/grids/{grid}.{form}" for grid in grids(run) for form in ("png", "pdf", "jpg")
+    ]
+    return forms + of_variants(STRIP, run.with_snapshots, run.contents, run.styles)
+
+
+def plot_files(run: Run) -> list[str]:
+    """List the plots: of every pair, and of the grid as a whole."""
+    pairs = itertools.product(("pairs", "losses"), run.contents, run.styles)
+    plots = ["/".join(pair) for pair in pairs]
+    # Each recipe has an α/β of its own, so there is nothing to plot against it.
+    plots += ["layers"] if run.compares_recipes else ["ratios", "layers"]
+    plots += [f"vary/{name}" for name in run.varied]
+    return [f"results/plots/{plot}.{form}" for plot in plots for form in ("png", "svg")]
+
+
+def source_file(picture: Picture) -> str:
+    """Return the file that a picture is prepared from: the user's own, or the catalogue's."""
+    if picture.path is not None:
+        return picture.path
+    assert picture.entry is not None, "a style that is made of others has no file"
+    return f"results/inputs/catalogue/{picture.entry.file}"
+
+
+def extractor_sources(run: Run, extractor: str) -> list[str]:
+    """List the files that an extractor is made from."""
+    if extractor == "vgg19_16x":
+        return ["results/inputs/catalogue/vgg19_16x.pth"]
+    return [source_file(picture) for picture in run.kmeans_images]
 
 
 def deep_prints(print_file: PrintFile) -> list[str]:

@@ -87,6 +87,16 @@ class Run:
         return list(dict.fromkeys(variant.ratio for variant in self.variants))
 
     @property
+    def varied(self) -> list[str]:
+        """The names of the settings that vary."""
+        return [name for name in self.variants[0].point if name not in ("layers", "ratio")]
+
+    @property
+    def with_snapshots(self) -> list[Variant]:
+        """The variants whose cells keep pictures on the way."""
+        return [one for one in self.variants if one.settings.snapshots]
+
+    @property
     def compares_recipes(self) -> bool:
         """Whether the variants are recipes alone, each at its own balance."""
         return bool(self.formulations) and len(self.variants[0].point) == 1

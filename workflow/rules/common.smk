@@ -1,4 +1,4 @@
-"""The grid as file names: everything the rules need to know of the configuration."""
+"""The run that the configuration describes, and what several rules ask of it."""
 
 import re
 import sys
@@ -24,11 +24,19 @@ from nst.config.paths import (
     PRINT,
     PRINT_DETAILS,
     SNAPSHOTS,
+    STRIP,
+    cell_files,
     composition_files,
     deep_prints,
-    grids,
+    details_files,
+    extractor_sources,
+    grid_files,
+    of_prints,
+    of_variants,
+    plot_files,
     prepared,
     sheet_suffix,
+    source_file,
 )
 from nst.config.prints import PrintFile, print_variants
 from nst.config.quoting import refuse_unquotable
@@ -73,7 +81,7 @@ def start_run():
         begin_run(logger.info)
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    cells = {*cell_files(), *of_prints(PRINT)}
+    cells = {*cell_files(run), *of_prints(PRINT, run.prints)}
     missing, made = [], []
     for job in workflow.dag.jobs:
         pictures = missing if workflow.dag.needrun(job) else made
@@ -95,10 +103,7 @@ wildcard_constraints:
     fetched="vgg16_hed|vgg19|vgg16",
 
 
-STRIP = "results/strips/{content}/{style}/{layers}/{ratio}"
 EXTRACTOR = f"results/extractors/{run.settings.extractor}.safetensors"
-WITH_SNAPSHOTS = [one for one in run.variants if one.settings.snapshots]
-VARIED = list(config.get("vary", {}))
 PRECISION = ["results/precision.txt"] if run.asks_for_precision else []
 OF_PAIR = allocate_pair([one.settings for one in run.variants], run.device)
 OF_PRINT = allocate_pair(
@@ -129,82 +134,6 @@ def growing(least):
     return asked
 
 
-def of_variants(pattern, variants, content=("{content}",), style=("{style}",)):
-    """Fill in the variants' names, and those of the pairs unless they are to stay wildcards."""
-    return [
-        pattern.format(content=c, style=s, layers=one.layers, ratio=one.ratio)
-        for c in content
-        for s in style
-        for one in variants
-    ]
-
-
-def cell_files():
-    """List the pictures of all the cells."""
-    return of_variants(CELL, run.variants, run.contents, run.styles)
-
-
-def details_files(contents, styles):
-    """List the details of pairs, all that is gathered from their cells depends on."""
-    return [DETAILS.format(content=c, style=s) for c in contents for s in styles]
-
-
-def grid_files():
-    """List the comparison grids in all their forms, and the strips of the cells that have snapshots."""
-    strips = of_variants(f"{STRIP}.png", WITH_SNAPSHOTS, run.contents, run.styles)
-    return [
-        *expand("results/grids/{g}.{f}", g=grids(run), f=["png", "pdf", "jpg"]),
-        *strips,
-    ]
-
-
-def plot_files():
-    """List the plots: of every pair, and of the grid as a whole."""
-    # Each recipe has an α/β of its own, so there is nothing to plot against it.
-    effects = ["layers"] if run.compares_recipes else ["ratios", "layers"]
-    effects += [f"vary/{name}" for name in VARIED]
-    return [
-        *expand(
-            "results/plots/{kind}/{c}/{s}.{format}",
-            kind=["pairs", "losses"],
-            c=run.contents,
-            s=run.styles,
-            format=["png", "svg"],
-        ),
-        *expand(
-            "results/plots/{kind}.{format}",
-            kind=effects,
-            format=["png", "svg"],
-        ),
-    ]
-
-
-def image_source(picture):
-    """Return where a picture of the run comes from: the user's own file, or the catalogue's."""
-    if picture.path is not None:
-        return picture.path
-    return f"results/inputs/catalogue/{picture.entry.file}"
-
-
-def prepare_image_input(wildcards):
-    """Return the file that an image is prepared from."""
-    if wildcards.role == "style" and wildcards.name in COMPOSED:
-        # Snakemake asks, although compose_style goes before, and would print the exception.
-        return []
-    return image_source(run.pictures[f"{wildcards.role}/{wildcards.name}"])
-
-
-def ingredient_files(wildcards):
-    """List the images that a style is made of."""
-    parts = run.styles[wildcards.composed].made_of.parts
-    return [prepared("style", one.name) for one in parts]
-
-
-def ingredient_weights(wildcards):
-    """List the weights of the images that a style is made of."""
-    return [one.weight for one in run.styles[wildcards.composed].made_of.parts]
-
-
 def composition_of_pair(wildcards):
     """Return what a style is made of for a content, as plain values; None if it is one image."""
     found = composition_files(run, wildcards.content, wildcards.style)
@@ -215,40 +144,3 @@ def files_of_composition(wildcards):
     """List the files that a style is made of for a content, beside the image that shows it."""
     found = composition_files(run, wildcards.content, wildcards.style)
     return found.everything if found else []
-
-
-def of_prints(pattern):
-    """Fill in the names of the cells that are to be printed."""
-    return [
-        pattern.format(
-            content=one.content, style=one.style, layers=one.layers, ratio=one.ratio
-        )
-        for one in run.prints
-    ]
-
-
-def print_digest(wildcards):
-    """Return a digest of a print's settings, which decide its pixels."""
-    size = int(config["prints"]["size"])
-    names = (wildcards.layers, wildcards.ratio)
-    return variants_digest(print_variants(run.variants, *names, size))
-
-
-def extractor_input(wildcards):
-    """List the files that an extractor is made from."""
-    if wildcards.extractor == "vgg19_16x":
-        return ["results/inputs/catalogue/vgg19_16x.pth"]
-    return [image_source(picture) for picture in run.kmeans_images]
-
-
-def weights_of_user(wildcards):
-    """List the file of weights that the configuration names for an extractor, if it does."""
-    weights = run.weights.get(wildcards.fetched)
-    return [weights] if weights else []
-
-
-def snapshot_steps(wildcards):
-    """List the steps of a cell's snapshots."""
-    for one in WITH_SNAPSHOTS:
-        if (one.layers, one.ratio) == (wildcards.layers, wildcards.ratio):
-            return list(one.settings.snapshots)

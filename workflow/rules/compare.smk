@@ -157,12 +157,19 @@ rule recipe_grid:
         "../scripts/recipe_grid.py"
 
 
+def snapshot_steps(wildcards):
+    """List the steps of a cell's snapshots."""
+    for one in run.with_snapshots:
+        if (one.layers, one.ratio) == (wildcards.layers, wildcards.ratio):
+            return list(one.settings.snapshots)
+
+
 rule strip:
     input:
         SNAPSHOTS,
     output:
-        strip=f"{STRIP}.png",
-        animation=f"{STRIP}.webp",
+        strip=STRIP,
+        animation=STRIP.replace(".png", ".webp"),
     log:
         "results/logs/strip/{content}/{style}/{layers}/{ratio}.log",
     conda:
@@ -262,8 +269,8 @@ rule votes:
 
 rule confirm:
     input:
-        grid_files(),
-        plot_files(),
+        grid_files(run),
+        plot_files(run),
         "results/gallery/index.html",
         SUMMARIES,
         OF_VOTES,

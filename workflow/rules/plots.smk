@@ -54,7 +54,7 @@ rule effect_plots:
     conda:
         "../envs/nst.yaml"
     params:
-        settings=VARIED,
+        settings=run.varied,
     message:
         "Plot what the ratios, the layer weights and the settings that vary do"
     script:

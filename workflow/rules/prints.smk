@@ -1,6 +1,13 @@
 """Chosen cells made again, large: the target `prints`, of which a run without it makes nothing."""
 
 
+def print_digest(wildcards):
+    """Return a digest of a print's settings, which decide its pixels."""
+    size = int(config["prints"]["size"])
+    names = (wildcards.layers, wildcards.ratio)
+    return variants_digest(print_variants(run.variants, *names, size))
+
+
 rule print:
     input:
         content="results/inputs/content/{content}.png",
@@ -39,7 +46,7 @@ rule print:
 
 use rule summarise as summarise_prints with:
     input:
-        details=of_prints(PRINT_DETAILS),
+        details=of_prints(PRINT_DETAILS, run.prints),
     output:
         summary="results/prints/summary.csv",
         table="results/prints/summary.parquet",
@@ -69,8 +76,8 @@ use rule gallery as print_gallery with:
 
 rule prints:
     input:
-        of_prints(PRINT),
-        [of_prints(pattern) for pattern in deep_prints(PRINT_FILE)],
+        of_prints(PRINT, run.prints),
+        [of_prints(pattern, run.prints) for pattern in deep_prints(PRINT_FILE)],
         "results/prints/gallery/index.html",
         table="results/prints/summary.parquet",
     output:

@@ -29,7 +29,7 @@ rule stylize:
     output:
         pictures=of_variants(CELL, run.variants),
         details=DETAILS,
-        snapshots=of_variants(SNAPSHOTS, WITH_SNAPSHOTS),
+        snapshots=of_variants(SNAPSHOTS, run.with_snapshots),
     log:
         "results/logs/stylize/{content}/{style}.log",
     benchmark:

@@ -102,7 +102,7 @@ def pair_plot_files(kind, shows):
 def setting_plot_files():
     """List the plots of what the settings that vary do, PNG and SVG by turns."""
     files = []
-    for name in VARIED:
+    for name in run.varied:
         shows = f"effect of {name.replace('_', ' ')}"
         labels = {"content": "all", "style": "all", "shows": shows}
         reported = {

@@ -1,0 +1,60 @@
+"""The files of a run, as lists."""
+
+from __future__ import annotations
+
+from nst.config.catalogue import read_catalogue
+from nst.config.paths import cell_files, details_files, extractor_sources, grid_files, plot_files
+from nst.config.run import read_run
+
+GRID = {
+    "contents": ["chelsea", "rocket"],
+    "styles": ["starry_night_study", "great_wave_study"],
+    "ratios": [1, 0.1],
+    "layers": {
+        name: {"content": {"relu1_1": 1}, "style": {"relu1_1": 1}} for name in ("all", "few")
+    },
+    "extractor": "kmeans",
+}
+
+
+def run_of(**changes: object):
+    return read_run({**GRID, **changes}, read_catalogue())
+
+
+def test_a_run_has_a_cell_for_each_pair_and_variant():
+    cells = cell_files(run_of())
+    assert len(set(cells)) == len(cells) == 2 * 2 * 2 * 2
+    assert cells[0] == "results/cells/chelsea/starry_night_study/all/1e0.png"
+
+
+def test_the_details_of_a_content_keep_it_as_a_wildcard():
+    assert details_files(["{content}"], ["a", "b"]) == [
+        "results/details/{content}/a.json",
+        "results/details/{content}/b.json",
+    ]
+
+
+def test_grids_have_three_forms_and_cells_with_snapshots_a_strip():
+    plain, kept = (set(grid_files(run_of(**changes))) for changes in ({}, {"snapshots": [0, 1]}))
+    assert {f"results/grids/overview.{form}" for form in ("png", "pdf", "jpg")} < plain
+    assert {path.replace("/cells/", "/strips/") for path in cell_files(run_of())} == kept - plain
+
+
+def test_plots_follow_what_varies():
+    shared = {f"results/plots/layers.{form}" for form in ("png", "svg")}
+    grid = set(plot_files(run_of(vary={"seed": [1, 2]})))
+    assert shared < grid
+    assert {"results/plots/ratios.png", "results/plots/vary/seed.svg"} < grid
+    assert "results/plots/losses/rocket/great_wave_study.png" in grid
+    pair = {name: GRID[name] for name in ("contents", "styles")}
+    config = {**pair, "formulations": ["gatys2016", "nnst"], "extractor": "vgg16_hed"}
+    recipes = read_run(config, read_catalogue())
+    assert shared < set(plot_files(recipes))
+    assert "results/plots/ratios.png" not in plot_files(recipes)
+
+
+def test_an_extractor_is_made_from_the_runs_images():
+    run = run_of(kmeans={"images": ["rocket"]})
+    (source,) = extractor_sources(run, "kmeans")
+    assert source == "results/inputs/catalogue/rocket.jpg"
+    assert extractor_sources(run, "vgg19_16x") == ["results/inputs/catalogue/vgg19_16x.pth"]
