@@ -49,6 +49,6 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path, monkeypatch: pytest.Monk
     (row,) = pd.read_csv(here / "results/prints/summary.csv").to_dict("records")
     assert star.items() <= {**row, "ratio": star["ratio"]}.items()
     with Image.open(here / row["path"]) as picture:
-        assert max(picture.size) == 384
+        assert max(picture.size) == 768
     with zipfile.ZipFile(here / "results/report.zip") as report:
         assert "report/report.html" in report.namelist()
