@@ -77,7 +77,6 @@ PACKAGES = {
             "tiles",
             "kmeans",
             "vgg",
-            "hed",
             "provision",
         ),
     ),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import paint
 from downloads import CONTENT, Cut, direct, entry_at, pauses, refusal, serve, unused_address
+from torchvision.models import VGG16_Weights, VGG19_Weights
 
 from nst.config.catalogue import RESOURCES, RETRIES, fetch, read_catalogue
 from nst.config.pictures import IMAGE_SUFFIXES
@@ -25,6 +26,7 @@ CATALOGUE = read_catalogue()
 HERE = ("scikit-image:", "resources:")
 SHIPPED = [entry for entry in CATALOGUE.values() if entry.source.startswith(HERE)]
 PUBLISHED = [entry for entry in CATALOGUE.values() if entry.source.startswith("https:")]
+TORCHVISION = {"vgg19": VGG19_Weights, "vgg16": VGG16_Weights}
 
 
 # ---------------------------------------------------------------- the catalogue itself
@@ -50,7 +52,13 @@ def test_a_row_is_complete(row):
 @pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.name)
 def test_a_published_file_is_pinned_to_a_revision(entry):
     """The digest would notice another file, but nobody could then fetch the right one."""
-    assert re.search(r"/[0-9a-f]{40}/", entry.source)
+    pinned = rf"-{entry.sha256[:8]}\.pth$" if entry.name in TORCHVISION else r"/[0-9a-f]{40}/"
+    assert re.search(pinned, entry.source)
+
+
+def test_torchvision_s_weights_are_where_torchvision_has_them():
+    for name, weights in TORCHVISION.items():
+        assert CATALOGUE[name].source == weights.IMAGENET1K_V1.url
 
 
 @pytest.mark.parametrize("column", ["name", "file", "sha256", "source"])
@@ -150,7 +158,9 @@ def test_a_refused_file_leaves_the_one_that_was_there(folder, tmp_path):
 
 
 @pytest.mark.mirror
-@pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    "entry", [one for one in PUBLISHED if one.name not in TORCHVISION], ids=lambda entry: entry.name
+)
 def test_the_real_mirror_holds_what_the_catalogue_says(entry, mirror, tmp_path):
     fetch(entry, tmp_path / entry.file, str(mirror))
     assert hashlib.sha256((tmp_path / entry.file).read_bytes()).hexdigest() == entry.sha256

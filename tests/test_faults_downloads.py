@@ -1,9 +1,8 @@
-"""Servers that are slow, silent, wrong, cut off or gone; and what was fetched, damaged later."""
+"""Servers that are slow, silent, wrong, cut off or gone."""
 
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 import os
 import shutil
@@ -23,19 +22,14 @@ import pytest
 import requests
 from disks import give_up, mounted
 from downloads import CONTENT, direct, entry_at, pauses, refusal, unused_address
-from vgg_weights import checkpoint, distilled, state, waits, weights, world
 from workflow_runs import ROOT
 
 import nst.system.download
 from nst.config.catalogue import fetch
-from nst.errors import FetchError
-from nst.network import provision
-from nst.network.provision import provide_extractor
-from nst.network.vgg import fetch_vgg19
 from nst.system.download import download
 from nst.system.files import remove_parts
 
-__all__ = ["checkpoint", "direct", "distilled", "pauses", "state", "waits", "weights", "world"]
+__all__ = ["direct", "pauses"]  # fixtures
 
 pytestmark = [
     pytest.mark.slow,
@@ -293,49 +287,7 @@ def test_a_fetch_that_is_killed_leaves_a_part_that_a_later_run_removes(tmp_path)
     assert path.read_bytes() == CONTENT
 
 
-# ---------------------------------------------------------------- weights, damaged later
-
-
-def flip(path: Path, place: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[place] ^= 0x10
-    path.write_bytes(content)
-
-
-@pytest.mark.usefixtures("impatient")
-def test_vgg_s_weights_from_a_slow_server_are_reported_with_the_remedy(world):
-    with server(dripping) as address:
-        world.publish(f"{address}/vgg19-dcbb9e9d.pth")
-        with pytest.raises(FetchError, match=r"cannot be fetched \(only \d+ bytes came in"):
-            fetch_vgg19()
-    assert list(world.cache.iterdir()) == []
-
-
-def test_the_small_network_in_the_user_s_cache_is_fetched_again_if_it_is_damaged(
-    checkpoint, tmp_path, monkeypatch, caplog
-):
-    entry = entry_at("resources:x", checkpoint.read_bytes(), "vgg19_16x.pth")
-    monkeypatch.setattr(provision, "read_catalogue", lambda: {"vgg19_16x": entry})
-    cached = tmp_path / "cache" / "vgg19_16x.pth"
-    cached.parent.mkdir()
-    shutil.copy(checkpoint, cached)
-    provide_extractor("vgg19_16x", cache=cached.parent, mirror=str(tmp_path / "nowhere"))
-    assert not caplog.records, "what is whole is taken without asking anybody"
-    flip(cached, -5000)
-    monkeypatch.setattr(
-        provision, "fetch", lambda _entry, path, _mirror: shutil.copy(checkpoint, path)
-    )
-    provide_extractor("vgg19_16x", cache=cached.parent)
-    assert f"{cached} is damaged; fetching it again" in caplog.text
-    assert cached.read_bytes() == checkpoint.read_bytes()
-
-
-def test_damaged_weights_under_the_catalogue_s_name_are_refused(checkpoint):
-    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    named = checkpoint.rename(checkpoint.with_name("vgg19_16x.pth"))
-    with pytest.raises(FetchError, match=r"vgg19_16x.pth is not the catalogue's vgg19_16x.pth"):
-        provide_extractor("vgg19_16x", weights=named)
-    assert hashlib.sha256(named.read_bytes()).hexdigest() == digest, "and left as they are"
+# ---------------------------------------------------------------- nobody there
 
 
 def test_a_port_at_which_nothing_listens_is_reported_at_once(tmp_path):

