@@ -81,7 +81,7 @@ PACKAGES = {
         ),
     ),
     "method": (
-        *("gradients", "losses", "distributions", "transport", "statistics", "regions"),
+        *("gradients", "losses", "distributions", "statistics", "regions"),
         *("spectrum", "colours", "start"),
         *("observe", "matching", "objective", "optimisers", "optimise", "stages"),
         *("transfer", "checkpoint", "batches", "resilience"),

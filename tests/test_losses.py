@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import formulas
 import numpy as np
 import pytest
 import torch
+from conftest import random_image
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nst.config.settings import Settings
+from nst.method import objective, statistics
 from nst.method.losses import (
-    CONTENT_ERRORS,
     CONTENT_LOSSES,
+    ContentLoss,
     Moments,
+    OfError,
     absolute_sum_total_variation,
     covariance_style_loss,
     mean_gram_style_loss,
@@ -26,6 +31,7 @@ from nst.method.losses import (
     square_sum_total_variation,
     sum_gram_style_loss,
 )
+from nst.method.regions import Region
 
 
 def features(seed: int, *shape: int) -> torch.Tensor:
@@ -99,7 +105,8 @@ def test_the_mean_of_bfloat16_features_is_nearer_than_its_own_rounding():
 
 
 def content_loss(name: str, generated: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    return CONTENT_LOSSES[name](target)(CONTENT_ERRORS[name](generated, target))
+    loss = CONTENT_LOSSES[name]
+    return loss.against(target)(loss.error(generated, target))
 
 
 CONTENT = [functools.partial(content_loss, name) for name in CONTENT_LOSSES]
@@ -333,3 +340,37 @@ def test_the_gradient_of_a_style_loss_is_that_of_finite_differences(loss):
 def test_the_gradient_of_the_total_variation_is_that_of_finite_differences():
     start = features(10, 2, 3, 3, 4).requires_grad_()
     assert torch.autograd.gradcheck(mean_square_total_variation, start)
+
+
+def test_a_loss_from_outside_the_package_is_a_row_of_a_table(tiny, monkeypatch):
+    """Under the name of another, since the settings accept no new one."""
+
+    def content(target: torch.Tensor) -> OfError:
+        return lambda error: error * target[0, 0].numel()
+
+    def style(generated: Moments, target: Moments) -> torch.Tensor:
+        return (generated.mean - target.mean).square().sum(1)
+
+    def brightness(images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1).mean(1)
+
+    relative = statistics.STATISTICS["relative"]
+    tables = {
+        "CONTENT_LOSSES": {"mean": ContentLoss(content)},
+        "STATISTICS": {"mean_gram": replace(relative, compare=style, of_shares=False)},
+        "TV_LOSSES": {"square_sum": brightness},
+    }
+    for name, table in tables.items():
+        monkeypatch.setattr(objective, name, table)
+    layers = {"content_layers": {"relu1_1": 1.0}, "style_layers": {"relu2_1": 1.0}}
+    names = {"content_loss": "mean", "style_loss": "mean_gram", "tv_loss": "square_sum"}
+    cells = [Settings(**names, **layers)]
+    one, other = random_image(1), random_image(2)
+    targets = objective.measure_targets(tiny, one, [Region.whole(one)], cells)
+    parts = objective.Objective(tiny, targets, cells)(other)
+    found, wanted = (tiny(image, ["relu1_1", "relu2_1"]) for image in (other, one))
+    error = (found["relu1_1"] - wanted["relu1_1"]).square().sum() / found["relu1_1"].shape[1]
+    shift = found["relu2_1"].mean((2, 3)) - wanted["relu2_1"].mean((2, 3))
+    torch.testing.assert_close(parts.content, error[None])
+    torch.testing.assert_close(parts.style, shift.square().sum(1))
+    torch.testing.assert_close(parts.tv, brightness(other))

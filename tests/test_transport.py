@@ -16,6 +16,7 @@ from nst.config.prints import print_settings
 from nst.config.settings import Settings
 from nst.errors import ConfigError
 from nst.method.batches import group_cells
+from nst.method.distributions import blended_cloud, relaxed_emd_style_loss, style_cloud
 from nst.method.losses import self_similarity_error
 from nst.method.objective import Objective, Parts, Targets, measure_targets
 from nst.method.optimise import Outcome, Plan, State, take_step
@@ -25,7 +26,6 @@ from nst.method.resilience import make_cells
 from nst.method.stages import Images, prepare_stages
 from nst.method.start import finest_detail
 from nst.method.transfer import begin_stage, make_optimiser, start_images
-from nst.method.transport import blended_cloud, relaxed_emd_style_loss, style_cloud
 from nst.network.sampling import of_step, sample_columns
 from nst.network.tensors import to_image
 

@@ -1,8 +1,8 @@
 """The losses of style transfer: pure functions of features, one value per picture of the batch.
 
 A content loss takes the mean error of the features, a style loss compares their moments.
-The target may have a batch of one, shared by all. Adding a normalisation is adding a function here,
-its name in a table below, and in ``nst.config.settings``.
+The target may have a batch of one, shared by all. To add a loss, add a function here, and a row to
+a table: below, or of ``nst.method.statistics`` for a style loss.
 """
 
 from __future__ import annotations
@@ -38,6 +38,11 @@ class Moments:
     def channels(self) -> int:
         """The number of features, C."""
         return self.gram.shape[1]
+
+    @property
+    def of_colours(self) -> bool:
+        """Whether they are of the layer ``rgb``; every layer of a network has more channels."""
+        return self.channels == COLOURS
 
     @cached_property
     def variance(self) -> Float[Tensor, "b c"]:
@@ -80,7 +85,7 @@ class Moments:
         """The mean square of the standardised covariance."""
         spread = _mean_square(self.standardised(self.covariance))
         # A style of one colour has none; one that varies along a single axis has this.
-        return spread.clamp(min=1 / COLOURS**2) if self.channels == COLOURS else _positive(spread)
+        return spread.clamp(min=1 / COLOURS**2) if self.of_colours else _positive(spread)
 
     def standardised(self, products: Float[Tensor, "#b c c"]) -> Float[Tensor, "_b c c"]:
         """Return second moments in the units of these standardised features.
@@ -88,7 +93,7 @@ class Moments:
         Red, green and blue nearly vary as one. Channel by channel, the light and dark of a picture
         would be all that counts, so they are whitened: a hue that the style lacks then counts.
         """
-        if self.channels == COLOURS:
+        if self.of_colours:
             whitening = self.whitening.expand(len(products), -1, -1)
             # Not @, which picks another kernel, of other rounding, when a step is recorded.
             return torch.bmm(torch.bmm(whitening, products), whitening.mT)
@@ -96,7 +101,7 @@ class Moments:
 
     def standardised_shift(self, shift: Float[Tensor, "#b c"]) -> Float[Tensor, "_b c"]:
         """Return a difference of means in the units of these standardised features."""
-        if self.channels == COLOURS:
+        if self.of_colours:
             return torch.bmm(self.whitening.expand(len(shift), -1, -1), shift[:, :, None])[:, :, 0]
         return shift / self.scale
 
@@ -106,8 +111,7 @@ LEAST_VARIANCE = 1e-3  # added to that of each axis of colour, as a share of tha
 LEVEL = 1 / 255  # of a picture of 8 bits
 
 OfError = Callable[[Tensor], Tensor]
-"""A content loss against one target, as a function of the errors in ``CONTENT_ERRORS``."""
-StyleLoss = Callable[[Moments, Moments], Tensor]
+"""A content loss against one target, as a function of the error."""
 
 
 def moments(
@@ -356,34 +360,29 @@ def _positive(scale: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     return scale.clamp(min=1e-20)
 
 
-CONTENT_LOSSES: Mapping[str, Callable[[Tensor], OfError]] = MappingProxyType(
+@dataclass(frozen=True)
+class ContentLoss:
+    """One way to compare features with a content's.
+
+    ``against`` takes the content's features, and returns the loss as a function of the ``error``,
+    which compares the two and returns means over positions. With ``of_shares``, layer weights are
+    scaled to sum to 1, so that more layers do not shift the balance of content and style. The
+    published recipes take their weights as given.
+    """
+
+    against: Callable[[Tensor], OfError]
+    error: Callable[[Tensor, Tensor], Tensor] = mean_squared_error
+    of_shares: bool = False
+
+
+CONTENT_LOSSES: Mapping[str, ContentLoss] = MappingProxyType(
     {
-        "relative": relative_content_loss,
-        "half_sum": half_sum_content_loss,
-        "mean": mean_content_loss,
-        "scaled": scaled_content_loss,
-        "cosine": mean_content_loss,
-        "self_similarity": mean_content_loss,
-    }
-)
-CONTENT_ERRORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
-    {
-        **dict.fromkeys(CONTENT_LOSSES, mean_squared_error),
-        "scaled": square_and_absolute_error,
-        "cosine": cosine_error,
-        "self_similarity": self_similarity_error,
-    }
-)
-STYLE_LOSSES: Mapping[str, StyleLoss] = MappingProxyType(
-    {
-        "covariance": covariance_style_loss,
-        "moments": moments_style_loss,
-        "relative": relative_style_loss,
-        "sum_gram": sum_gram_style_loss,
-        "mean_gram": mean_gram_style_loss,
-        "mean_plain_gram": mean_plain_gram_style_loss,
-        "mean_plain_gram_per_value": mean_plain_gram_per_value_style_loss,
-        "scaled_gram": scaled_gram_style_loss,
+        "relative": ContentLoss(relative_content_loss, of_shares=True),
+        "half_sum": ContentLoss(half_sum_content_loss),
+        "mean": ContentLoss(mean_content_loss),
+        "scaled": ContentLoss(scaled_content_loss, square_and_absolute_error),
+        "cosine": ContentLoss(mean_content_loss, cosine_error),
+        "self_similarity": ContentLoss(mean_content_loss, self_similarity_error),
     }
 )
 TV_LOSSES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(

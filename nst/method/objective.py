@@ -13,11 +13,11 @@ from torch.utils.checkpoint import checkpoint
 from nst.config.memory import tile_side
 from nst.config.octaves import Size, Taps
 from nst.config.settings import Settings
-from nst.method.losses import CONTENT_ERRORS, CONTENT_LOSSES, TV_LOSSES
+from nst.method.losses import CONTENT_LOSSES, TV_LOSSES
 from nst.method.matching import match_style, mix_so_far
 from nst.method.observe import Observer, content_features, measure_style
 from nst.method.regions import Region
-from nst.method.statistics import LOSSES_OF_SHARES, STATISTICS
+from nst.method.statistics import STATISTICS
 from nst.network.extractor import Extractor
 from nst.network.shapes import Float, Int, Tensor
 
@@ -151,9 +151,9 @@ class Objective:
     ) -> None:
         self._targets = targets
         kinds = cells[0]
+        content_loss = CONTENT_LOSSES[kinds.content_loss]
         self._content_losses = {
-            layer: CONTENT_LOSSES[kinds.content_loss](target)
-            for layer, target in targets.content.items()
+            layer: content_loss.against(target) for layer, target in targets.content.items()
         }
         self._statistic, self._tv_loss = STATISTICS[kinds.style_loss], TV_LOSSES[kinds.tv_loss]
         device = next(extractor.parameters()).device
@@ -162,9 +162,9 @@ class Objective:
             return torch.tensor(list(values), dtype=torch.float32, device=device)
 
         def columns(
-            weightings: Sequence[Mapping[str, float]], kind: str
+            weightings: Sequence[Mapping[str, float]], of_shares: bool
         ) -> dict[str, Float[Tensor, " b"]]:
-            if kind in LOSSES_OF_SHARES:
+            if of_shares:
                 weightings = [_shares(weights) for weights in weightings]
             return {
                 layer: column(weights.get(layer, 0.0) for weights in weightings)
@@ -177,13 +177,13 @@ class Objective:
         taps = [targets.taps(cell) for cell in cells]
         contents = [one.content for one in taps] if only != "style" else []
         styles = [one.style for one in taps] if only != "content" else []
-        self._content_weights = columns(contents, kinds.content_loss)
-        self._style_weights = columns(styles, kinds.style_loss)
+        self._content_weights = columns(contents, content_loss.of_shares)
+        self._style_weights = columns(styles, self._statistic.of_shares)
         self._observe = Observer(
             extractor,
             self._statistic,
             content={layer: targets.content[layer] for layer in self._content_weights},
-            error=CONTENT_ERRORS[kinds.content_loss],
+            error=content_loss.error,
             style_layers=self._style_weights,
             regions=targets.regions,
             side=targets.side,

@@ -1,6 +1,6 @@
 """What a style is to be compared by: measured once of the style, blended, compared at each step.
 
-Adding a statistic is adding a row to ``STATISTICS``, and its name in ``nst.config.settings``.
+To add a style loss, add a row to ``STATISTICS``.
 """
 
 from __future__ import annotations
@@ -10,17 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from nst.method.distributions import (
-    blended_quantiles,
-    counted_positions,
-    merged_samples,
-    nearest_style_loss,
-    sample_features,
-    sliced_wasserstein_style_loss,
-    style_quantiles,
-)
-from nst.method.losses import STYLE_LOSSES, StyleLoss, blended_moments, merged_moments, moments
-from nst.method.transport import blended_cloud, relaxed_emd_style_loss, style_cloud
+from nst.method import distributions, losses
 from nst.network.shapes import Float, Tensor
 
 Weights = Float[Tensor, "1 1 _h _w"] | None
@@ -36,7 +26,8 @@ class Statistic:
     styles by their shares. ``look`` takes the features of a batch and the places that count;
     ``compare`` takes what ``look`` and ``blend`` return, and returns a loss for each picture.
     ``merge`` combines what ``look`` returns for the tiles of a picture; ``measure`` then returns
-    the same type. It is None where the statistic needs all positions at once.
+    the same type. It is None where the statistic needs all positions at once. ``of_shares`` is as
+    in ``ContentLoss``.
     """
 
     measure: Callable[[Tensor, Any], Any]
@@ -45,12 +36,26 @@ class Statistic:
     compare: Callable[[Any, Any], Tensor]
     places: Callable[[Weights], Any]
     merge: Callable[[Sequence[Any]], Any] | None = None
+    of_shares: bool = False
 
 
-def _of_moments(loss: StyleLoss) -> Statistic:
+def _as_given(weights: Weights) -> Weights:
+    """Have weights themselves for the places that count."""
+    return weights
+
+
+def _of_moments(
+    loss: Callable[[losses.Moments, losses.Moments], Tensor], *, of_shares: bool = False
+) -> Statistic:
     """Return the statistic that compares moments by a loss."""
     return Statistic(
-        moments, blended_moments, moments, loss, lambda weights: weights, merged_moments
+        measure=losses.moments,
+        blend=losses.blended_moments,
+        look=losses.moments,
+        compare=loss,
+        places=_as_given,
+        merge=losses.merged_moments,
+        of_shares=of_shares,
     )
 
 
@@ -58,35 +63,44 @@ def _of_features(
     measure: Callable[[Tensor, Any], Any],
     blend: Callable[[Sequence[tuple[float, Any]]], Any],
     loss: Callable[[Tensor, Any, Any], Tensor],
+    places: Callable[[Weights], Any] = distributions.counted_positions,
 ) -> Statistic:
     """Return the statistic that needs the features themselves, of all positions, for its loss."""
     return Statistic(
         measure,
         blend,
-        lambda features, positions: (features, positions),
-        lambda seen, target: loss(seen[0], seen[1], target),
-        counted_positions,
+        look=lambda features, found: (features, found),
+        compare=lambda seen, target: loss(seen[0], seen[1], target),
+        places=places,
+        of_shares=True,
     )
 
 
 STATISTICS: Mapping[str, Statistic] = MappingProxyType(
     {
-        **{name: _of_moments(loss) for name, loss in STYLE_LOSSES.items()},
+        "covariance": _of_moments(losses.covariance_style_loss, of_shares=True),
+        "moments": _of_moments(losses.moments_style_loss, of_shares=True),
+        "relative": _of_moments(losses.relative_style_loss, of_shares=True),
+        "sum_gram": _of_moments(losses.sum_gram_style_loss),
+        "mean_gram": _of_moments(losses.mean_gram_style_loss),
+        "mean_plain_gram": _of_moments(losses.mean_plain_gram_style_loss),
+        "mean_plain_gram_per_value": _of_moments(losses.mean_plain_gram_per_value_style_loss),
+        "scaled_gram": _of_moments(losses.scaled_gram_style_loss),
         "sliced_wasserstein": _of_features(
-            style_quantiles, blended_quantiles, sliced_wasserstein_style_loss
+            distributions.style_quantiles,
+            distributions.blended_quantiles,
+            distributions.sliced_wasserstein_style_loss,
         ),
-        "nearest": _of_features(sample_features, merged_samples, nearest_style_loss),
-        "relaxed_emd": Statistic(
-            style_cloud,
-            blended_cloud,
-            lambda features, weights: (features, weights),
-            lambda seen, target: relaxed_emd_style_loss(seen[0], seen[1], target),
-            lambda weights: weights,
+        "nearest": _of_features(
+            distributions.sample_features,
+            distributions.merged_samples,
+            distributions.nearest_style_loss,
+        ),
+        "relaxed_emd": _of_features(
+            distributions.style_cloud,
+            distributions.blended_cloud,
+            distributions.relaxed_emd_style_loss,
+            places=_as_given,
         ),
     }
-)
-# Under these, layer weights are scaled to sum to 1, so that taking more layers does not shift the
-# balance of content and style. The published recipes take their weights as given.
-LOSSES_OF_SHARES = frozenset(
-    {"covariance", "moments", "relative", "sliced_wasserstein", "nearest", "relaxed_emd"}
 )
