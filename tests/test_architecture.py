@@ -64,9 +64,7 @@ PACKAGES = {
             "quoting",
         ),
     ),
-    "imaging": (
-        *("bombs", "opening", "transparency", "colours", "images", "deep", "masks", "inspection"),
-    ),
+    "imaging": (*("opening", "transparency", "colours", "images", "deep", "masks", "inspection"),),
     "network": (
         *("shapes", "tensors", "precision"),
         *(

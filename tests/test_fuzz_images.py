@@ -1,7 +1,7 @@
 """Image files as no camera writes them: each gives a picture, or is refused in one clear line.
 
-Damage to sound files is in ``test_opening.py``, too; here are more formats, and what is meant to do
-harm: files that stand for much more than they hold, and things that are no files.
+Damage to sound files, and what is meant to do harm: files that stand for much more than they hold,
+and things that are no files.
 """
 
 from __future__ import annotations
@@ -153,23 +153,7 @@ def test_noise_after_a_sound_beginning_gives_one_clear_line(
         check_form(message, path)
 
 
-# ---------------------------------------------------------------- sizes and kinds
-
-
-@pytest.mark.parametrize(
-    ("size", "rule"),
-    [
-        ((1, 1), "needs at least 32 px per side; got 1x1. Use a larger one."),
-        ((1, 10_000), "needs at least 32 px per side; got 1x10000."),
-        ((10_000, 1), "needs at least 32 px per side; got 10000x1."),
-        ((32, 10_000), "may be at most 16 times as long as wide; got 32x10000. Crop it."),
-    ],
-)
-@pytest.mark.parametrize("use", [load_image, read_size])
-def test_a_strange_size_is_refused(path: Path, size, rule, use):
-    path.write_bytes(encoded(Image.new("RGB", size), "PNG"))
-    assert refusal(use, path).startswith(f"{path}: {rule}")
-
+# ---------------------------------------------------------------- kinds
 
 FOREIGN = {
     "SVG": (
@@ -189,9 +173,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize(("content", "kind"), FOREIGN.values(), ids=FOREIGN)
-@pytest.mark.parametrize("name", ["photo.jpg", "photo.heic", "drawing.svg"])
-def test_another_kind_of_file_is_refused_by_its_name(tmp_path, content, kind, name):
-    path = tmp_path / name
+def test_another_kind_of_file_is_refused_by_its_name(path, content, kind):
     path.write_bytes(content)
     message = refusal(load_image, path)
     check_form(message, path)
@@ -229,16 +211,6 @@ def test_a_name_cannot_give_orders_to_the_terminal(tmp_path, caplog):
     assert r"a\x1b[2J b.gif: must be one of" in refusal(load_image, path)
 
 
-def test_a_file_that_may_not_be_read_is_refused(tmp_path):
-    path = tmp_path / "secret.png"
-    path.write_bytes(SOUND["PNG"])
-    path.chmod(0)
-    # Root may read everything, so root becomes nobody; what is imported was read before.
-    become = "from PIL import Image; Image.init(); import os; os.geteuid() or os.setuid(65534)"
-    told = read_elsewhere(path, before=become)
-    assert told.startswith(f"{path}: cannot be opened (Permission denied). Make the file readable.")
-
-
 # ---------------------------------------------------------------- bombs
 
 READ = r"""
@@ -246,7 +218,6 @@ import re, sys
 from pathlib import Path
 from nst.errors import ImageError
 from nst.imaging.images import load_image, save_png
-{before}
 try:
     save_png(load_image(Path(sys.argv[1]), keep_alpha=True), Path(sys.argv[1] + ".prepared"))
     print("read")
@@ -258,10 +229,10 @@ print(int(peak[1]) * 1024, file=sys.stderr)
 """
 
 
-def read_elsewhere(path: Path, before: str = "") -> str:
+def read_elsewhere(path: Path) -> str:
     """Prepare an image as the workflow does, in a process of its own; return what it said."""
     run = subprocess.run(
-        [sys.executable, "-c", READ.format(before=before), str(path)],
+        [sys.executable, "-c", READ, str(path)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

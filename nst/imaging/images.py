@@ -18,15 +18,14 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from nst.config.geometry import fit_long
 from nst.errors import ImageError, one_line
-from nst.imaging.bombs import refuse_scans
 from nst.imaging.colours import bands, srgb_profile, to_srgb
 from nst.imaging.opening import (
     FORMATS,
     check_header,
-    check_pixels,
     decoding,
     opened,
     refusal,
+    refuse_scans,
     shown_name,
     tiff_tag,
 )
@@ -204,7 +203,6 @@ def read_png_text(path: Path, key: str = "") -> dict[str, str]:
     Raises ``ImageError`` when the file is missing, damaged up to there or not a PNG.
     """
     with opened(path, ("PNG",)) as image:
-        check_pixels(path, image)
         assert isinstance(image, PngImagePlugin.PngImageFile)
         before = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
         if key in before:
@@ -219,7 +217,6 @@ def read_description(path: Path) -> str | None:
     Raises ``ImageError`` when the file is missing, damaged or not a TIFF.
     """
     with opened(path, ("TIFF",)) as image:
-        check_pixels(path, image)
         found = tiff_tag(image, "ImageDescription")
         return found if isinstance(found, str) else None
 

@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from nst.errors import ImageError, one_line
-from nst.imaging.bombs import refuse_lists
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,10 @@ MAX_MEGAPIXELS = 75
 MAX_MEGAPIXELS_OF = {"WEBP": 50, "AVIF": 50, "HEIF": 50, "JPEG2000": 35}
 MAX_BYTES = 400 * 2**20  # of a file: 75 megapixels, 4 channels, 8 bits, not compressed, and more
 MAX_METADATA = 64 * 2**20  # bytes
+MAX_VALUES = 150_000  # of a TIFF's tag: four planes of the longest picture, a strip for each row
+MAX_SCANS = 1000  # of a JPEG: 10 are usual
+BYTES = (1, 2, 6, 7)  # the types of a TIFF's tag that Pillow keeps as they are
+BLOCK = 2**20  # bytes that are looked through at a time
 MIN_SIDE = 32  # px: VGG-19 halves the picture four times before relu5_1
 MAX_ASPECT = 16  # long side over short side
 
@@ -51,18 +55,20 @@ FOREIGN = (
 def opened(path: Path, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile]:
     """Open an image file of one of ``formats``, names of Pillow's, to be decoded in ``decoding``.
 
-    What Pillow warns of inside the block goes to the log. Raises ``ImageError``.
+    It has no more pixels than may be decoded. What Pillow warns of inside the block goes to the
+    log. Raises ``ImageError``.
     """
     with warnings.catch_warnings(record=True) as notes, ExitStack() as files:
         warnings.simplefilter("always")
         with decoding(path, formats):
             _check_file(path)
             with suppress(struct.error):  # cut off; Pillow will say so
-                refuse_lists(path)
+                _check_lists(path)
             _register(path)
             readable = [name for name in formats if name in Image.OPEN]
             file = files.enter_context(path.open("rb"))
             image = files.enter_context(Image.open(file, formats=readable))
+        _check_pixels(path, image)
         yield image
     for note in notes:
         # MAX_MEGAPIXELS supersedes Pillow's own warning about large images.
@@ -99,7 +105,6 @@ def check_header(path: Path, image: ImageFile.ImageFile, *, any_shape: bool = Fa
 
     Raises ``ImageError``.
     """
-    check_pixels(path, image)
     if not any_shape:
         _check_shape(path, image)
     metadata = sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
@@ -126,7 +131,7 @@ def _check_shape(path: Path, image: ImageFile.ImageFile) -> None:
         )
 
 
-def check_pixels(path: Path, image: Image.Image) -> None:
+def _check_pixels(path: Path, image: Image.Image) -> None:
     """Refuse, with an ``ImageError``, a header that promises too many pixels to decode."""
     width, height = image.size
     megapixels = width * height / 1e6
@@ -137,6 +142,22 @@ def check_pixels(path: Path, image: Image.Image) -> None:
             path,
             f"may have at most {most} megapixels; got {width}x{height} ({megapixels:.2f}). "
             "Scale it down.",
+        )
+
+
+def refuse_scans(path: Path) -> None:
+    """Refuse a JPEG with too many scans: each is a pass over the whole picture.
+
+    Reads the file. What begins a scan counts in a thumbnail, too. Raises ``ImageError``.
+    """
+    scans = 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            scans += block.count(b"\xff\xda")
+    if scans > MAX_SCANS:
+        raise refusal(
+            path,
+            f"may have at most {MAX_SCANS} scans; got {scans}. Export it again, not progressive.",
         )
 
 
@@ -218,3 +239,35 @@ def _check_layout(path: Path, image: Image.Image) -> None:
             "must hold its channels pixel by pixel; got uncompressed 16-bit planes. "
             "Export it with interleaved channels, or as PNG.",
         )
+
+
+def _check_lists(path: Path) -> None:
+    """Refuse a TIFF, of the usual kind or BigTIFF, whose first directory has too long a list.
+
+    Pillow makes an object of every number in a list of strips: ten million take minutes. Raises
+    ``struct.error`` for a file that is cut off.
+    """
+    with path.open("rb") as file:
+        head = file.read(16)
+        if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return
+        for tag, kind, count in _directory(file, head):
+            if kind not in BYTES and count > MAX_VALUES:
+                raise refusal(
+                    path,
+                    f"may have at most {MAX_VALUES} values in a tag; got {count} in tag "
+                    f"{tag}. Export it with larger strips, or as PNG.",
+                )
+
+
+def _directory(file: BinaryIO, head: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield tag, type and number of values of each entry in a TIFF's first directory."""
+    order = "<" if head.startswith(b"I") else ">"
+    big = b"+" in head[:4]
+    offset, number, entry = ("Q", "Q", "HHQ8x") if big else ("I", "H", "HHI4x")
+    (start,) = struct.unpack_from(f"{order}{offset}", head, 8 if big else 4)
+    file.seek(start)
+    (entries,) = struct.unpack(f"{order}{number}", file.read(8 if big else 2))
+    kind = struct.Struct(f"{order}{entry}")
+    content = file.read(min(entries, 65535) * kind.size)
+    yield from kind.iter_unpack(content[: len(content) // kind.size * kind.size])
