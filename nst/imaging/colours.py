@@ -6,7 +6,6 @@ import io
 import logging
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,8 @@ BAND = 2**20  # px that are brought to sRGB at a time
 DATE = slice(24, 36)  # in the header of an ICC profile: when it was made
 STANDARD = struct.pack(">6H", 1999, 10, 18, 0, 0, 0)  # the day of IEC 61966-2-1, which is sRGB
 
+Conversion = Callable[[Image.Image], Image.Image]
+
 
 def to_srgb(path: Path, image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
     """Bring a decoded image to sRGB, band by band: all at once would need twice as much.
@@ -31,15 +32,13 @@ def to_srgb(path: Path, image: Image.Image, *, keep_alpha: bool = False) -> Imag
     Raises ``ImageError`` when values are out of range; a broken colour profile is announced in the
     log, and ignored.
     """
-    grey = _deep_grey(path, image)
-    profile = image.info.get("icc_profile")
+    in_8_bits, profile = _scaling(path, image), image.info.get("icc_profile")
 
     def split(box: tuple[int, int, int, int]) -> tuple[Image.Image, Image.Image | None]:
-        band = image.crop(box)
-        return _colour_and_alpha(path, grey.eight_bits(band) if grey else band)
+        return _colour_and_alpha(path, in_8_bits(image.crop(box)))
 
     kept = keep_alpha and any(_shows_through(split(box)[1]) for box in bands(image.size))
-    convert: Callable[[Image.Image], Image.Image] | None = None
+    convert: Conversion | None = None
     picture = Image.new("RGBA" if kept else "RGB", image.size)
     for box in bands(image.size):
         colour, alpha = split(box)
@@ -65,34 +64,13 @@ def bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
         yield 0, top, width, min(top + rows, height)
 
 
-@dataclass(frozen=True)
-class _DeepGrey:
-    """How grey of more than 8 bits is to be read."""
-
-    white: float
-    """The value that means white."""
-    transparent: int | None
-    """The one value that is transparent."""
-    inverted: bool
-    """Whether 0 is white. Pillow inverts 8 bits itself."""
-
-    def eight_bits(self, image: Image.Image) -> Image.Image:
-        """Scale to 8 bits; Pillow's ``convert`` would clip."""
-        values = np.asarray(image).astype(np.float32)
-        grey = Image.fromarray(np.rint(values * (255 / self.white)).astype(np.uint8))
-        if self.transparent is not None:
-            opaque = np.where(values == self.transparent, 0, 255).astype(np.uint8)
-            grey.putalpha(Image.fromarray(opaque))
-        return ImageOps.invert(grey) if self.inverted else grey
-
-
-def _deep_grey(path: Path, image: Image.Image) -> _DeepGrey | None:
-    """Tell how to read a deep grey image (I;16 and kin, I, F); None for all others.
+def _scaling(path: Path, image: Image.Image) -> Conversion:
+    """Return what scales deep grey (I;16 and kin, I, F) to 8 bits, and leaves all other images.
 
     Colour never comes deep: Pillow keeps the high byte of 16-bit RGB.
     """
     if not image.mode.startswith(("I", "F")):
-        return None
+        return lambda band: band
     white = _white_level(image)
     values = (np.asarray(image.crop(box)) for box in bands(image.size))
     ends = np.array([(band.min(), band.max()) for band in values])
@@ -103,8 +81,19 @@ def _deep_grey(path: Path, image: Image.Image) -> _DeepGrey | None:
             f"{'float' if image.mode == 'F' else 'integer'} pixels must lie in 0 to {white:g}; "
             f"got {low:g} to {high:g}. Rescale them.",
         )
-    inverted = tiff_tag(image, "PhotometricInterpretation") == 0
-    return _DeepGrey(white, image.info.get("transparency"), inverted)
+    transparent = image.info.get("transparency")
+    inverted = tiff_tag(image, "PhotometricInterpretation") == 0  # Pillow inverts 8 bits itself
+
+    def scale(band: Image.Image) -> Image.Image:
+        values = np.asarray(band).astype(np.float32)
+        # Pillow's ``convert`` would clip.
+        grey = Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
+        if transparent is not None:
+            opaque = np.where(values == transparent, 0, 255).astype(np.uint8)
+            grey.putalpha(Image.fromarray(opaque))
+        return ImageOps.invert(grey) if inverted else grey
+
+    return scale
 
 
 def _white_level(image: Image.Image) -> float:
@@ -135,9 +124,7 @@ def _shows_through(alpha: Image.Image | None) -> bool:
     return alpha is not None and bool(np.asarray(alpha).min() < 255)
 
 
-def _converter(
-    path: Path, mode: str, profile: bytes | None
-) -> Callable[[Image.Image], Image.Image]:
+def _converter(path: Path, mode: str, profile: bytes | None) -> Conversion:
     """Return what converts colours to sRGB by a profile; without one they are, or Pillow's CMYK."""
     if profile and mode != "LAB":  # Lab is absolute
         try:
@@ -156,7 +143,7 @@ def _as_rgb(colour: Image.Image) -> Image.Image:
     return colour.convert("RGB")
 
 
-def _by_profile(mode: str, profile: bytes) -> Callable[[Image.Image], Image.Image]:
+def _by_profile(mode: str, profile: bytes) -> Conversion:
     """Return what converts by an ICC profile: relative colorimetric, black point compensated.
 
     That is what photo editors do, so that colours in gamut are kept. A profile which is sRGB
