@@ -71,7 +71,6 @@ PACKAGES = {
             "kernels",
             "sampling",
             "extractor",
-            "pyramid",
             "tiles",
             "kmeans",
             "vgg",

@@ -21,10 +21,9 @@ from nst.config.octaves import is_sampled
 from nst.method.regions import Region, weights_at
 from nst.method.statistics import Statistic, Weights
 from nst.network.extractor import Extractor
-from nst.network.pyramid import octaves
 from nst.network.sampling import of_step, sample_columns
 from nst.network.shapes import Float, Int, Tensor
-from nst.network.tiles import Tile, cut, features_of, see_in_tiles, views
+from nst.network.tiles import Tile, cut, features_of, octaves, see_in_tiles, views
 
 
 @dataclass(frozen=True)

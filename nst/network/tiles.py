@@ -1,4 +1,4 @@
-"""A picture in tiles, so that the features of all of it need not be held at once.
+"""A picture at its octaves and in tiles, so that not all of its features need be held at once.
 
 Each tile is seen with a margin as wide as the receptive fields of its features, which are then
 those of the whole picture. A loss of sums over positions, and its gradient, can be added up from
@@ -16,10 +16,9 @@ from typing import Any
 import torch
 
 from nst.config.architecture import Architecture
-from nst.config.octaves import halvings_of, is_sampled
+from nst.config.octaves import halvings_of, is_sampled, split_octave
 from nst.network.extractor import Extractor
-from nst.network.kernels import crop
-from nst.network.pyramid import octaves
+from nst.network.kernels import crop, halve
 from nst.network.shapes import Float, Int, Tensor
 
 LEAST_BAND = 6  # times the margin, which is seen twice: a third more
@@ -113,6 +112,25 @@ def cut(
         high, wide = side**2 // width, width
     rows, columns = _spans(height, high, unit, margin), _spans(width, wide, unit, margin)
     return [Tile(*spans) for spans in itertools.product(rows, columns)]
+
+
+def octaves(
+    images: Float[Tensor, "b 3 h w"], layers: Collection[str]
+) -> Iterator[tuple[Float[Tensor, "b 3 _h _w"], Mapping[str, str]]]:
+    """Yield pictures at each octave that ``layers`` name, with their whole names by layer.
+
+    A name without an octave is of the picture as it is. A layer sees strokes of about one size.
+    Seen again at half the size, it knows strokes twice as large (Snelgrove, "High-resolution
+    multi-scale neural texture synthesis", 2017).
+    """
+    wanted: dict[int, dict[str, str]] = {}
+    for name in layers:
+        layer, octave = split_octave(name)
+        wanted.setdefault(octave, {})[layer] = name
+    for octave in range(max(wanted, default=-1) + 1):
+        images = halve(images) if octave else images
+        if octave in wanted:
+            yield images, wanted[octave]
 
 
 def see_in_tiles(
