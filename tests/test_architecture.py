@@ -66,16 +66,8 @@ PACKAGES = {
     ),
     "imaging": (*("opening", "transparency", "colours", "images", "deep", "masks", "inspection"),),
     "network": (
-        *("shapes", "tensors", "precision"),
-        *(
-            "kernels",
-            "sampling",
-            "extractor",
-            "tiles",
-            "kmeans",
-            "vgg",
-            "provision",
-        ),
+        *("shapes", "tensors", "precision", "kernels", "sampling", "extractor", "tiles"),
+        *("kmeans", "vgg", "provision"),
     ),
     "method": (
         *("gradients", "losses", "distributions", "statistics", "regions"),

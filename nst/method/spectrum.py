@@ -13,16 +13,13 @@ BANDS = 16  # of frequencies, as wide as each other on a logarithmic scale
 KEPT = 8  # sizes of which the bands are kept: each step of an optimiser asks for the same
 
 
-def favour_low_frequencies(
-    images: Float[Tensor, "b 3 h w"], power: float = 1.0
-) -> Float[Tensor, "b 3 h w"]:
-    """Divide the Fourier coefficients by a power of their frequency, in periods per pixel.
+def favour_low_frequencies(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Divide the Fourier coefficients by their frequency, in periods per pixel.
 
     A symmetric positive map. The mean counts as one period per image.
     """
     height, width = images.shape[-2:]
-    frequency = _frequencies(height, width, images.device)
-    coefficients = torch.fft.rfft2(images) / frequency**power
+    coefficients = torch.fft.rfft2(images) / _frequencies(height, width, images.device)
     smooth: Tensor = torch.fft.irfft2(coefficients, s=(height, width))
     return smooth
 
