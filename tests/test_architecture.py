@@ -64,7 +64,7 @@ PACKAGES = {
             "quoting",
         ),
     ),
-    "imaging": (*("opening", "transparency", "colours", "images", "deep", "masks", "inspection"),),
+    "imaging": (*("opening", "transparency", "srgb", "images", "deep", "masks", "inspection"),),
     "network": (
         *("shapes", "tensors", "precision", "kernels", "sampling", "extractor", "tiles"),
         *("kmeans", "vgg", "provision"),

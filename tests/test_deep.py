@@ -17,9 +17,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
 from nst.errors import ImageError
-from nst.imaging.colours import DATE, srgb_profile
 from nst.imaging.deep import read_deep, save_deep, widen, with_alpha_of
 from nst.imaging.images import load_image, pixel_digest, read_description, read_png_text, save_png
+from nst.imaging.srgb import DATE, srgb_profile
 from nst.network.tensors import to_image, to_levels
 
 FORMATS = ("print.png", "print.tif")

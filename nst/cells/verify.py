@@ -23,8 +23,8 @@ from nst.cells.pair import Pair, Wanted, stylize_pair
 from nst.cells.sources import Given, find_pair
 from nst.config.settings import ALGORITHM_VERSION
 from nst.errors import CellError, ConfigError, UserError
-from nst.imaging.colours import to_srgb
 from nst.imaging.images import pixel_digest
+from nst.imaging.srgb import to_srgb
 from nst.system.device import choose_device, reserve_device
 
 Verdict = Literal["identical", "close", "different", "edited", "unchecked"]

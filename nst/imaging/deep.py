@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nst.imaging.colours import srgb_profile
 from nst.imaging.images import write_picture
+from nst.imaging.srgb import srgb_profile
 
 Levels: TypeAlias = NDArray[np.uint16]
 

@@ -18,7 +18,6 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from nst.config.geometry import fit_long
 from nst.errors import ImageError, one_line
-from nst.imaging.colours import bands, srgb_profile, to_srgb
 from nst.imaging.opening import (
     FORMATS,
     check_header,
@@ -29,6 +28,7 @@ from nst.imaging.opening import (
     shown_name,
     tiff_tag,
 )
+from nst.imaging.srgb import bands, srgb_profile, to_srgb
 from nst.imaging.transparency import on_white
 from nst.system.files import write_atomically
 
