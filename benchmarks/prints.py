@@ -22,7 +22,8 @@ from pathlib import Path
 
 from common import DEVICE, RESULTS, peak_memory, save_report
 
-from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.cell import Cell
+from nst.cells.pair import Pair, stylize_pair
 from nst.config.catalogue import fetch, read_catalogue
 from nst.config.memory import remembered_pairs, tile_side
 from nst.config.presets import read_presets
@@ -74,7 +75,7 @@ def made(chosen: argparse.Namespace) -> dict[str, object]:
     tuebingen, night = ("tubingen", "Tübingen"), ("starry_night", "The Starry Night")
     pair = Pair(given(tuebingen[0]), *tuebingen, given(night[0]), *night, network(), start=start)
     started = time.monotonic()
-    (done,) = stylize_pair(pair, [Wanted("default", path.stem, "", settings, path)], DEVICE)
+    (done,) = stylize_pair(pair, [Cell("default", path.stem, "", settings, path)], DEVICE)
     seconds = time.monotonic() - started
     return {
         "width": done.width,

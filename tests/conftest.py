@@ -16,7 +16,8 @@ from hypothesis import settings as hypothesis_settings
 from PIL import Image
 from workflow_runs import FITTED, small_config, snakemake, write_config
 
-from nst.cells.pair import Pair, Wanted
+from nst.cells.cell import Cell
+from nst.cells.pair import Pair
 from nst.config.architecture import Architecture
 from nst.config.settings import Settings
 from nst.method import transfer as transfer_module
@@ -128,12 +129,12 @@ def pair(tiny_file, tmp_path) -> Pair:
 
 
 @pytest.fixture
-def wanted(small, tmp_path) -> Callable[..., list[Wanted]]:
+def wanted(small, tmp_path) -> Callable[..., list[Cell]]:
     """Make a list of wanted cells, one for each beta."""
 
-    def make(*betas: float, folder: str = "out", **changes: object) -> list[Wanted]:
+    def make(*betas: float, folder: str = "out", **changes: object) -> list[Cell]:
         return [
-            Wanted(
+            Cell(
                 "all",
                 f"{1 / beta:.0e}",
                 "relative",

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from nst.cells.cell import write_details
-from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.cell import Cell, write_details
+from nst.cells.pair import Pair, stylize_pair
 from nst.cells.store import CellStore
 from nst.config.settings import Settings
 from nst.method import checkpoint
@@ -36,7 +36,7 @@ def make(job: dict[str, Any], run: dict[str, Any]) -> None:
     files = {one.name for one in fields(Pair) if one.type in {"Path", "Path | None"}}
     pair = Pair(**{name: Path(one) if name in files else one for name, one in job["pair"].items()})
     wanted = [
-        Wanted("all", str(number), "relative", Settings.from_mapping(one), folder / f"{number}.png")
+        Cell("all", str(number), "relative", Settings.from_mapping(one), folder / f"{number}.png")
         for number, one in enumerate(job["settings"])
     ]
     taken = 0

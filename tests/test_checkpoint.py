@@ -19,8 +19,8 @@ from conftest import paint, random_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nst.cells.cell import PIXELS, read_details, read_record
-from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.cell import PIXELS, Cell, read_details, read_record
+from nst.cells.pair import Pair, stylize_pair
 from nst.cells.store import CellStore
 from nst.method import checkpoint as checkpoint_module
 from nst.method import resilience
@@ -322,10 +322,10 @@ def pair(tiny_file, tmp_path) -> Pair:
 
 
 @pytest.fixture
-def wanted(small, tmp_path) -> list[Wanted]:
+def wanted(small, tmp_path) -> list[Cell]:
     settings = [small(beta=beta, iterations=6) for beta in (1.0, 2.0)]
     return [
-        Wanted("all", f"{one.beta:g}", "relative", one, tmp_path / "out" / f"{one.beta:g}.png")
+        Cell("all", f"{one.beta:g}", "relative", one, tmp_path / "out" / f"{one.beta:g}.png")
         for one in settings
     ]
 

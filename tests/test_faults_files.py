@@ -22,6 +22,7 @@ from disks import Disk, give_up, mounted
 from made_cells import make_cell, make_image
 from workflow_runs import ROOT
 
+from nst.cells.cell import Pictures
 from nst.cells.store import CellStore
 from nst.errors import ImageError
 from nst.system.disk_trouble import explain_disk_trouble
@@ -99,7 +100,7 @@ def test_new_folders_are_on_the_disk_before_what_is_in_them(calls, tmp_path):
 
 def test_every_file_of_a_store_entry_is_on_the_disk_before_the_entry_has_its_name(calls, tmp_path):
     cell = make_cell()
-    CellStore(tmp_path).add(cell, make_image())
+    CellStore(tmp_path).add(cell, Pictures(make_image()))
     renamed = calls.index(("rename", cell.fingerprint))
     before = calls[:renamed]
     for name in ("cell.png", "cell.json", "cell.sha256"):
@@ -124,13 +125,13 @@ STORER = """
 import dataclasses, itertools, json, sys
 from pathlib import Path
 from PIL import Image
-from nst.cells.cell import Cell
+from nst.cells.cell import Cell, Pictures
 from nst.cells.store import CellStore
 store, cell = CellStore(Path(sys.argv[1])), Cell.from_details(json.loads(sys.argv[2]))
 image = Image.effect_noise((300, 200), 50).convert("RGB")
 print("ready", flush=True)
 for number in itertools.count(int(sys.argv[3])):
-    store.add(dataclasses.replace(cell, extractor_digest=f"{number:064x}"), image)
+    store.add(dataclasses.replace(cell, extractor_digest=f"{number:064x}"), Pictures(image))
 """
 
 
@@ -295,16 +296,16 @@ def test_on_a_full_disk_the_old_file_stays_and_the_new_one_is_named(disk):
 @pytest.mark.parametrize("leave", [0, 4096, 12288, 16384])
 def test_on_a_full_disk_the_store_has_no_half_entry(disk, leave):
     store = CellStore(disk.folder / "store")
-    store.add(make_cell(), make_image())
+    store.add(make_cell(), Pictures(make_image()))
     before = names_in(disk.folder)
     disk.fill(leave)
     other = make_cell(extractor_digest="0" * 64)
     with pytest.raises((OSError, ImageError), match="No space left"):
-        store.add(other, make_image(seed=1))
+        store.add(other, Pictures(make_image(seed=1)))
     assert names_in(disk.folder) == before | {"filler"}
     assert store.find(make_cell().fingerprint), "what is finished is kept"
     disk.free()
-    store.add(other, make_image(seed=1))
+    store.add(other, Pictures(make_image(seed=1)))
     assert store.find(other.fingerprint)
 
 
@@ -370,7 +371,7 @@ def test_what_is_no_trouble_with_the_disk_is_not_reported_as_such(error):
 
 
 def test_a_store_entry_can_be_checked_with_sha256sum(tmp_path):
-    CellStore(tmp_path).add(make_cell(), make_image())
+    CellStore(tmp_path).add(make_cell(), Pictures(make_image()))
     (entry,) = tmp_path.glob("*/*")
     lines = (entry / "cell.sha256").read_text().splitlines()
     assert {line.split("  ")[1] for line in lines} == {"cell.png", "cell.json"}

@@ -16,8 +16,8 @@ from deep_files import deep_levels, eight_bits
 from PIL import Image
 
 from nst.cells import pair as pair_module
-from nst.cells.cell import PIXELS, draw_failure, read_record, write_details
-from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.cell import PIXELS, Cell, draw_failure, read_record, write_details
+from nst.cells.pair import Pair, stylize_pair
 from nst.cells.store import CellStore
 from nst.config.prints import PrintFile
 from nst.errors import ConfigError, ExtractorError, ImageError
@@ -229,7 +229,7 @@ def test_a_cut_out_that_fails_is_crossed_out_all_over(cutting, wanted, poisoned)
 # ---------------------------------------------------------------- prints
 
 
-def as_print(wanted: list[Wanted], kind: str = "tiff16", dpi: int = 300) -> list[Wanted]:
+def as_print(wanted: list[Cell], kind: str = "tiff16", dpi: int = 300) -> list[Cell]:
     return [dataclasses.replace(one, print_file=PrintFile(kind, dpi)) for one in wanted]
 
 

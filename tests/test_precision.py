@@ -7,7 +7,8 @@ import pytest
 import torch
 from conftest import paint, random_image
 
-from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.cell import Cell
+from nst.cells.pair import Pair, stylize_pair
 from nst.errors import ConfigError
 from nst.imaging.images import load_image
 from nst.method.objective import Objective, measure_targets
@@ -142,7 +143,7 @@ def test_a_cell_says_the_precision_it_was_made_in(monkeypatch, tiny_file, small,
     content, style = paint(tmp_path / "a.png"), paint(tmp_path / "b.png", seed=1)
     pair = Pair(content, "a", "A", style, "b", "B", tiny_file)
     wanted = [
-        Wanted("all", label, "relative", small(precision=name), tmp_path / f"{label}.png")
+        Cell("all", label, "relative", small(precision=name), tmp_path / f"{label}.png")
         for label, name in (("1e0", "auto"), ("1e-1", "bfloat16"), ("1e-2", "float32"))
     ]
     cells = stylize_pair(pair, wanted, CPU)

@@ -26,9 +26,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nst.cells.cell import read_record
+from nst.cells.cell import Cell, read_record
 from nst.cells.measure import Measure
-from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.pair import Pair, stylize_pair
 from nst.config.catalogue import read_catalogue
 from nst.config.composition import Composition
 from nst.config.presets import read_presets
@@ -356,7 +356,7 @@ def test_the_measures_are_the_relative_losses_whatever_the_cell_s_own(tmp_path):
     }
     still |= {"start": "noise", "colours": "style", "optimiser": "adam", "learning_rate": 1e-9}
     wanted = [
-        Wanted("all", "1e0", name, settings_of(name, **still), tmp_path / f"{name}.png")
+        Cell("all", "1e0", name, settings_of(name, **still), tmp_path / f"{name}.png")
         for name in PRESETS
     ]
     pair = Pair(

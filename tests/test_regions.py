@@ -11,9 +11,9 @@ import torch
 from conftest import paint, random_image
 from PIL import Image
 
-from nst.cells.cell import read_record, style_digest
+from nst.cells.cell import Cell, read_record, style_digest
 from nst.cells.measure import OF_STYLE, Measure
-from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.pair import Pair, stylize_pair
 from nst.cells.sources import Given
 from nst.cells.store import CellStore
 from nst.cells.verify import verify
@@ -314,8 +314,8 @@ def _parents(path: Path) -> Path:
     return path
 
 
-def want(settings, path: Path) -> list[Wanted]:
-    return [Wanted("all", "1e-2", "relative", settings, path)]
+def want(settings, path: Path) -> list[Cell]:
+    return [Cell("all", "1e-2", "relative", settings, path)]
 
 
 def test_a_cell_of_regions_says_what_it_was_made_of_and_is_verified(

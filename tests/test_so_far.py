@@ -17,7 +17,7 @@ from made_cells import make_cell, make_image
 from PIL import Image
 from test_gallery import page_data
 
-from nst.cells.cell import Cell, Source, write_cell, write_details
+from nst.cells.cell import Cell, Pictures, Source, write_cell, write_details
 from nst.cells.progress import Progress
 from nst.cells.store import CellStore
 from nst.commands import watch
@@ -80,7 +80,7 @@ def make(path: str, beta: float = 1.0) -> Cell:
 
 
 def keep(cell: Cell) -> None:
-    CellStore(watch.STORE).add(cell, make_image())
+    CellStore(watch.STORE).add(cell, Pictures(make_image()))
 
 
 def data() -> dict:

@@ -14,7 +14,7 @@ from deep_files import deep_levels
 from made_cells import make_cell, make_image
 from PIL import Image
 
-from nst.cells.cell import Source, read_record
+from nst.cells.cell import Pictures, Source, read_record
 from nst.cells.store import CellStore
 from nst.config.prints import PrintFile
 from nst.imaging.deep import widen
@@ -50,7 +50,7 @@ def files_in(folder: Path) -> list[str]:
 
 
 def test_a_kept_cell_is_found_by_its_fingerprint(store):
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     found = store.find(CELL.fingerprint)
     assert found is not None
     assert found.details() == CELL.details()
@@ -63,16 +63,16 @@ def test_an_empty_store_has_nothing(store, tmp_path, caplog):
 
 
 def test_cells_are_distinguished(store):
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     other = make_cell(extractor_digest="0" * 64)
     assert store.find(other.fingerprint) is None
-    store.add(other, make_image(seed=1))
+    store.add(other, Pictures(make_image(seed=1)))
     assert store.find(other.fingerprint).extractor_digest == "0" * 64
     assert store.find(CELL.fingerprint).extractor_digest == CELL.extractor_digest
 
 
 def test_an_entry_is_a_picture_its_details_and_its_digest(store, tmp_path):
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     entry = entry_of(tmp_path)
     assert entry.name == CELL.fingerprint
     assert files_in(entry) == ["cell.json", "cell.png", "cell.sha256"]
@@ -82,13 +82,11 @@ def test_an_entry_is_a_picture_its_details_and_its_digest(store, tmp_path):
 
 
 def restored(store: CellStore, wanted=CELL, path: Path | None = None):
-    found = store.find(CELL.fingerprint)
-    assert found is not None
-    return store.restore(found, wanted, path)
+    return store.restore(dataclasses.replace(wanted, path=path))
 
 
 def test_a_restored_picture_is_the_stored_one_to_the_last_byte(store, tmp_path):
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     path = tmp_path / "results" / "cell.png"
     returned = restored(store, CELL, path)
     assert path.read_bytes() == (entry_of(tmp_path) / "cell.png").read_bytes()
@@ -99,7 +97,7 @@ def test_a_restored_picture_is_the_stored_one_to_the_last_byte(store, tmp_path):
 
 def test_a_restored_picture_is_as_new(store, tmp_path):
     """Snakemake would take a result with the old time for out of date."""
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     source = entry_of(tmp_path) / "cell.png"
     os.utime(source, (1e9, 1e9))
     path = tmp_path / "cell.png"
@@ -110,7 +108,7 @@ def test_a_restored_picture_is_as_new(store, tmp_path):
 
 
 def test_a_restored_cell_has_the_names_of_this_run(store, tmp_path):
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     path = tmp_path / "cell.png"
     returned = restored(store, RENAMED, path)
     for record in (read_record(path), returned.record()):
@@ -124,13 +122,13 @@ def test_a_restored_cell_has_the_names_of_this_run(store, tmp_path):
 
 
 def test_restoring_under_other_names_leaves_the_store_as_it_is(store, tmp_path):
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     restored(store, RENAMED, tmp_path / "cell.png")
     assert store.find(CELL.fingerprint).details() == CELL.details()
 
 
 def test_a_title_alone_is_a_new_name_too(store, tmp_path):
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     content = dataclasses.replace(CELL.content, title="The cat")
     restored(store, make_cell(content=content), tmp_path / "cell.png")
     assert read_record(tmp_path / "cell.png")["content"]["title"] == "The cat"
@@ -139,7 +137,7 @@ def test_a_title_alone_is_a_new_name_too(store, tmp_path):
 @pytest.mark.parametrize("size", [(64, 24), (64, 4), (1, 16)])
 def test_a_narrow_result_can_be_restored_under_other_names(store, tmp_path, size):
     """A result may be narrower than what is accepted as an input."""
-    store.add(CELL, make_image(*size))
+    store.add(CELL, Pictures(make_image(*size)))
     restored(store, RENAMED, tmp_path / "cell.png")
     assert np.array_equal(Image.open(tmp_path / "cell.png"), make_image(*size))
 
@@ -147,7 +145,7 @@ def test_a_narrow_result_can_be_restored_under_other_names(store, tmp_path, size
 def test_a_cut_out_stays_one_under_other_names(store, tmp_path):
     image = make_image()
     image.putalpha(Image.linear_gradient("L").resize(image.size))
-    store.add(CELL, image)
+    store.add(CELL, Pictures(image))
     for wanted in (CELL, RENAMED):
         restored(store, wanted, tmp_path / "cell.png")
         assert np.array_equal(Image.open(tmp_path / "cell.png"), image)
@@ -155,7 +153,7 @@ def test_a_cut_out_stays_one_under_other_names(store, tmp_path):
 
 def test_the_trace_of_a_long_optimisation_keeps_its_numbers(store, tmp_path):
     long = make_cell(trace={"total": [float(1000 - place) for place in range(1000)]})
-    store.add(long, IMAGE)
+    store.add(long, Pictures(IMAGE))
     trace = restored(store, CELL, tmp_path / "cell.png").details()["trace"]
     assert trace == long.details()["trace"]
     assert trace["evaluation"][-1] == 1000
@@ -168,13 +166,12 @@ TIFF = PrintFile("tiff16", 240)
 
 
 def test_a_print_is_restored_in_any_format_and_resolution(store, tmp_path):
-    store.add(CELL, IMAGE, levels=LEVELS)
+    store.add(CELL, Pictures(IMAGE, levels=LEVELS))
     assert files_in(entry_of(tmp_path)) == ["cell.json", "cell.png", "cell.sha256", "levels.tif"]
-    found = store.find(CELL.fingerprint, deep=True)
     for wanted in (CELL, RENAMED):
         for print_file in (PrintFile(), PrintFile("png16", 600), TIFF):
             path = tmp_path / f"{print_file.format}.png"
-            store.restore(found, wanted, path, print_file=print_file)
+            store.restore(dataclasses.replace(wanted, path=path, print_file=print_file))
             with Image.open(path) as image:
                 assert round(image.info["dpi"][0]) == print_file.dpi
                 assert np.array_equal(image, IMAGE)
@@ -186,21 +183,20 @@ def test_a_print_is_restored_in_any_format_and_resolution(store, tmp_path):
 
 def test_what_was_kept_in_eight_bits_never_passes_for_more(store, tmp_path, caplog):
     caplog.set_level("INFO")
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     assert store.find(CELL.fingerprint, deep=True) is None
     assert "has 8 bits; making it again in 16" in caplog.text
-    found = store.find(CELL.fingerprint)
-    assert found is not None, "it stays, for who wants no more"
-    store.restore(found, CELL, tmp_path / "print.png", print_file=PrintFile())
-    store.add(CELL, IMAGE, levels=LEVELS)
+    plain = dataclasses.replace(CELL, path=tmp_path / "print.png", print_file=PrintFile())
+    assert store.restore(plain) is not None, "it stays, for who wants no more"
+    store.add(CELL, Pictures(IMAGE, levels=LEVELS))
     assert store.find(CELL.fingerprint, deep=True) is not None
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     assert store.find(CELL.fingerprint, deep=True) is not None, "the better one stays"
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "flipped"])
 def test_a_print_whose_levels_are_damaged_is_dropped(store, tmp_path, caplog, damage):
-    store.add(CELL, IMAGE, levels=LEVELS)
+    store.add(CELL, Pictures(IMAGE, levels=LEVELS))
     levels = entry_of(tmp_path) / "levels.tif"
     if damage == "gone":
         levels.unlink()
@@ -252,19 +248,19 @@ DAMAGES = {
 def test_a_damaged_entry_is_dropped_with_a_warning_and_can_be_made_again(
     store, tmp_path, caplog, damage
 ):
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     damage(entry_of(tmp_path))
     assert store.find(CELL.fingerprint) is None
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert f"{CELL.fingerprint} is damaged; making it again" in record.getMessage()
     assert files_in(tmp_path / "store") == []
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     assert store.find(CELL.fingerprint) is not None
 
 
 def test_an_entry_under_another_s_fingerprint_is_dropped(store, tmp_path, caplog):
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     other = make_cell(extractor_digest="0" * 64).fingerprint
     elsewhere = tmp_path / "store" / other[:2] / other
     elsewhere.parent.mkdir(exist_ok=True)
@@ -274,7 +270,7 @@ def test_an_entry_under_another_s_fingerprint_is_dropped(store, tmp_path, caplog
 
 
 def test_a_flipped_bit_in_the_details_is_always_noticed(store, tmp_path):
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     entry = entry_of(tmp_path)
     kept = tmp_path / "kept"
     entry.rename(kept)
@@ -289,9 +285,9 @@ def test_a_flipped_bit_in_the_details_is_always_noticed(store, tmp_path):
 
 
 def test_the_second_writer_of_a_cell_does_no_harm(store, tmp_path):
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     before = (entry_of(tmp_path) / "cell.png").read_bytes()
-    store.add(dataclasses.replace(CELL, seconds=9.0), IMAGE)
+    store.add(dataclasses.replace(CELL, seconds=9.0), Pictures(IMAGE))
     assert (entry_of(tmp_path) / "cell.png").read_bytes() == before
     assert store.find(CELL.fingerprint).seconds == CELL.seconds, "the first one stays"
     assert len(files_in(tmp_path / "store")) == 3, "and nothing of the second is left"
@@ -306,7 +302,7 @@ def test_many_writers_and_readers_of_a_cell_do_no_harm(store, tmp_path, caplog):
             ready.wait()
             for _ in range(5):
                 if number % 2:
-                    store.add(CELL, IMAGE)
+                    store.add(CELL, Pictures(IMAGE))
                 else:
                     store.find(CELL.fingerprint)
         except BaseException as error:
@@ -334,15 +330,15 @@ def test_an_interrupted_writer_leaves_nothing(store, tmp_path, monkeypatch, inte
     with monkeypatch.context() as patch:
         patch.setattr(os, step, stop)
         with pytest.raises((OSError, KeyboardInterrupt, ValueError)):
-            store.add(CELL, IMAGE)
+            store.add(CELL, Pictures(IMAGE))
     assert files_in(tmp_path / "store") == []
     assert not list((tmp_path / "store").glob("*/*")), "no half entry"
     assert store.find(CELL.fingerprint) is None
-    store.add(CELL, IMAGE)
+    store.add(CELL, Pictures(IMAGE))
     assert store.find(CELL.fingerprint) is not None
 
 
 def test_a_file_in_the_way_of_the_store_is_an_error(store, tmp_path):
     (tmp_path / "store").write_text("in the way")
     with pytest.raises(OSError, match="store"):
-        store.add(CELL, IMAGE)
+        store.add(CELL, Pictures(IMAGE))

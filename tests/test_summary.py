@@ -13,7 +13,7 @@ import torch
 from conftest import POISON
 
 from nst.cells.cell import Cell, read_details, write_details
-from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.pair import Pair, stylize_pair
 from nst.errors import CellError, UserError
 from nst.figures.tiles import cell_rows, input_tile
 from nst.reports.summary import (
@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 # ---------------------------------------------------------------- the summary
 
 
-def described(pair: Pair, wanted: list[Wanted]) -> tuple[Path, dict[Path, Cell]]:
+def described(pair: Pair, wanted: list[Cell]) -> tuple[Path, dict[Path, Cell]]:
     """Make a pair's cells; return its details file and the cells by their pictures."""
     cells = stylize_pair(pair, wanted, CPU)
     by_picture = dict(zip((one.path for one in wanted), cells, strict=True))

@@ -17,9 +17,9 @@ from PIL import Image, PngImagePlugin
 
 from nst import cli
 from nst.cells import verify as module
-from nst.cells.cell import PIXELS, TEXT_KEY, draw_failure, read_record, write_cell
+from nst.cells.cell import PIXELS, TEXT_KEY, Cell, draw_failure, read_record, write_cell
 from nst.cells.difference import TOLERANCE, compare
-from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.pair import Pair, stylize_pair
 from nst.cells.sources import Given
 from nst.cells.verify import choose_pictures, describe, exit_status, verify
 from nst.config.prints import PrintFile
@@ -53,7 +53,7 @@ def results(tmp_path: Path, tiny: Extractor, settings: Callable[..., Settings]) 
     )
     save_extractor(tiny, pair.extractor)
     wanted = [
-        Wanted(
+        Cell(
             "all", name, "relative", settings(beta=beta), folder / f"cells/cat/night/all/{name}.png"
         )
         for name, beta in (("1e-1", 10.0), ("1e-2", 100.0))
@@ -144,7 +144,7 @@ def test_a_cell_that_starts_from_a_file_needs_that_file(results, settings, tiny_
     content, style = (results / f"inputs/{name}.png" for name in ("content/cat", "style/night"))
     pair = Pair(content, "cat", "", style, "night", "", tiny_file, start=start)
     path = results / "cells/cat/night/all/started.png"
-    wanted = Wanted("all", "1e-1", "relative", settings(start="file"), path)
+    wanted = Cell("all", "1e-1", "relative", settings(start="file"), path)
     stylize_pair(pair, [wanted], choose_device("cpu"))
     missing = verify(path, Given())
     assert missing.verdict == "unchecked"
@@ -191,7 +191,7 @@ def test_another_cell_s_picture_is_not_within_the_tolerance(
     content, style = (results / f"inputs/{name}.png" for name in ("content/cat", "style/night"))
     other = results / "other.png"
     pair = Pair(content, "cat", "", style, "night", "", tiny_file)
-    wanted = Wanted("all", "1e-1", "relative", settings(**change), other)
+    wanted = Cell("all", "1e-1", "relative", settings(**change), other)
     stylize_pair(pair, [wanted], choose_device("cpu"))
     made = load_image(other)
     rewrite(cell, made, pixels=pixel_digest(made), losses=read_record(other)["losses"])
@@ -231,7 +231,7 @@ def test_the_precision_is_the_recorded_one_whatever_is_fast_here(results, settin
     content, style = (results / f"inputs/{name}.png" for name in ("content/cat", "style/night"))
     pair = Pair(content, "cat", "", style, "night", "", tiny_file)
     path = results / "cells/half.png"
-    wanted = Wanted("all", "1e-1", "relative", settings(precision="bfloat16", iterations=2), path)
+    wanted = Cell("all", "1e-1", "relative", settings(precision="bfloat16", iterations=2), path)
     stylize_pair(pair, [wanted], choose_device("cpu"))
     assert verify(path, Given()).verdict == "identical"
 
@@ -275,7 +275,7 @@ def cut_cell(results: Path, settings: Callable[..., Settings]) -> Path:
     path = results / "cells/cut/night/all/1e-1.png"
     extractor = results / "extractors/kmeans.safetensors"
     pair = Pair(content, "cut", "", results / "inputs/style/night.png", "night", "", extractor)
-    stylize_pair(pair, [Wanted("all", "1e-1", "", settings(), path)], choose_device("cpu"))
+    stylize_pair(pair, [Cell("all", "1e-1", "", settings(), path)], choose_device("cpu"))
     return path
 
 
@@ -299,7 +299,7 @@ def test_a_start_that_is_cut_out_counts_as_it_looks_on_white(results, settings, 
     extractor = results / "extractors/kmeans.safetensors"
     pair = Pair(content, "cat", "", style, "night", "", extractor, start=start)
     path = results / "cells/cat/night/all/started.png"
-    wanted = Wanted("all", "1e-1", "", settings(start="file"), path)
+    wanted = Cell("all", "1e-1", "", settings(start="file"), path)
     stylize_pair(pair, [wanted], choose_device("cpu"))
     assert verify(path, Given(start=start)).verdict == "identical"
 
@@ -441,7 +441,7 @@ def test_of_a_print_the_picture_of_eight_bits_is_verified(results, settings, tin
         extractor=results / "extractors/kmeans.safetensors",
     )
     path, form = results / "prints/1e0.png", PrintFile(kind)
-    wanted = Wanted("all", "1e0", "relative", settings(), path, print_file=form)
+    wanted = Cell("all", "1e0", "relative", settings(), path, print_file=form)
     stylize_pair(pair, [wanted], choose_device("cpu"))
     assert verify(path, Given(results=results)).verdict == "identical"
     found = verify(form.deep(path), Given(results=results))

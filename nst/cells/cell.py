@@ -13,7 +13,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +33,11 @@ TEXT_KEY = "nst"
 PIXELS = "pixels"  # the record's key for the digest of the picture that it was written into
 BITS = "bits"  # the record's key in a file of 16 bits, which nst.cells.verify does not compare
 PACKAGES = ("torch", "torchvision", "numpy", "pillow")
+RECORDED = (
+    *("status", "reason", "content", "style", "composition", "layers", "ratio", "formulation"),
+    *("settings", "extractor_digest", "start_digest", "width", "height", "losses", "attempts"),
+    *("device", "versions", "machine"),
+)
 TRACE_POINTS = 250  # of a long optimisation; enough for a curve, and the file stays small
 
 
@@ -45,9 +50,24 @@ class Source:
     digest: str
 
 
+UNKNOWN = Source("", "", "")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A cell's picture, the snapshots stacked in one, and the picture of a print in 16 bits."""
+
+    image: Image.Image
+    snapshots: Image.Image | None = None
+    levels: Levels | None = None
+
+
 @dataclass(frozen=True)
 class Cell:
-    """What is known of a finished cell; its PNG holds its ``record``, a JSON file its ``details``.
+    """One picture of the grid; its PNG holds its ``record``, a JSON file its ``details``.
+
+    A cell that is wanted has its names, its settings and its paths; ``nst.cells.pair`` adds what it
+    is made from and where, and then the results.
 
     ``layers`` and ``ratio`` are the names of its variant. ``composition`` says what its style is
     made of, as ``Composition.to_dict`` with the digests of pixels; None if it is one whole picture.
@@ -55,29 +75,46 @@ class Cell:
     before rounding to 8 bits. ``machine`` is what ``nst.system.machine`` says of where it was
     computed.
     A cell whose losses stopped being numbers has the status ``failed`` and a reason.
+
+    The picture is written to ``path``, and the snapshots, if the settings ask for any, to
+    ``snapshots``. ``print_file`` is the form of a print.
     """
 
-    content: Source
-    style: Source
     layers: str
     ratio: str
     formulation: str
     settings: Settings
-    extractor_digest: str
-    start_digest: str
-    width: int
-    height: int
-    losses: Mapping[str, float]
-    device: str
-    versions: Mapping[str, str]
-    trace: Mapping[str, Sequence[int | float]]
-    seconds: float
-    attempts: int
-    machine: Mapping[str, str] = field(default_factory=dict)
+    path: Path = field(default=Path(), compare=False)
+    snapshots: Path | None = field(default=None, compare=False)
+    print_file: PrintFile | None = field(default=None, compare=False)
+    content: Source = UNKNOWN
+    style: Source = UNKNOWN
     composition: Mapping[str, Any] | None = None
+    extractor_digest: str = ""
+    start_digest: str = ""
+    width: int = 0
+    height: int = 0
+    device: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, str] = field(default_factory=dict)
+    losses: Mapping[str, float] = field(default_factory=dict)
+    trace: Mapping[str, Sequence[int | float]] = field(default_factory=dict)
+    seconds: float = 0.0
+    attempts: int = 0
     status: Literal["finished", "failed"] = "finished"
     reason: str = ""
     reused: bool = field(default=False, compare=False)
+
+    def named(self, like: Cell) -> Cell:
+        """Return this cell with the names and the files of an equal one, as reused."""
+        names = ("content", "style", "composition", "layers", "ratio", "formulation")
+        files = ("path", "snapshots", "print_file")
+        return replace(self, reused=True, **{name: getattr(like, name) for name in names + files})
+
+    @property
+    def deep(self) -> Path | None:
+        """The path of the print's file of 16 bits, if there is to be one."""
+        return self.print_file.deep(self.path) if self.print_file else None
 
     @property
     def fingerprint(self) -> str:
@@ -93,26 +130,12 @@ class Cell:
     def record(self) -> dict[str, Any]:
         """Return what the PNG's text holds: all that is the same however often it is made."""
         return {
+            **{name: getattr(self, name) for name in RECORDED},
             "fingerprint": self.fingerprint,
             "algorithm": ALGORITHM_VERSION,
-            "status": self.status,
-            "reason": self.reason,
             "content": dataclasses.asdict(self.content),
             "style": dataclasses.asdict(self.style),
-            "composition": self.composition,
-            "layers": self.layers,
-            "ratio": self.ratio,
-            "formulation": self.formulation,
             "settings": self.settings.to_dict(),
-            "extractor_digest": self.extractor_digest,
-            "start_digest": self.start_digest,
-            "width": self.width,
-            "height": self.height,
-            "losses": dict(self.losses),
-            "attempts": self.attempts,
-            "device": self.device,
-            "versions": dict(self.versions),
-            "machine": dict(self.machine),
         }
 
     def details(self) -> dict[str, Any]:
@@ -127,17 +150,16 @@ class Cell:
     @classmethod
     def from_details(cls, details: Mapping[str, Any]) -> Cell:
         """Read back what ``details`` returned."""
-        fields = {key: details[key] for key in details if key not in ("fingerprint", "algorithm")}
+        fields = {name: details[name] for name in (*RECORDED, "trace", "seconds")}
         fields["content"] = Source(**fields["content"])
         fields["style"] = Source(**fields["style"])
         fields["settings"] = Settings.from_mapping(fields["settings"])
-        return cls(**fields)
+        return cls(**fields, reused=details.get("reused", False))
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Cell:
         """Read back what ``read_record`` returned; there is no trace and no time in it."""
-        known = {key: record[key] for key in record if key != PIXELS}
-        return cls.from_details({**known, "seconds": 0.0, "trace": {}})
+        return cls.from_details({**record, "seconds": 0.0, "trace": {}})
 
 
 def fingerprint(
@@ -188,6 +210,21 @@ def changed_facts(cell: Cell, again: Cell) -> dict[str, tuple[str, str]]:
     }
 
 
+def write_pictures(cell: Cell, pictures: Pictures) -> None:
+    """Write all the files of a cell to the paths that it names.
+
+    The file of 16 bits has the record too, with ``BITS``.
+    """
+    if pictures.snapshots and cell.snapshots:
+        save_png(pictures.snapshots, cell.snapshots)
+    form = cell.print_file
+    write_cell(cell, pictures.image, cell.path, form.dpi if form else None)
+    if form and cell.deep:
+        assert pictures.levels is not None, "a print is made, or found in the store, with them"
+        text = json.dumps({**cell.record(), BITS: 16}, sort_keys=True)
+        save_deep(pictures.levels, cell.deep, dpi=form.dpi, text=(TEXT_KEY, text))
+
+
 def write_cell(cell: Cell, image: Image.Image, path: Path, dpi: int | None = None) -> None:
     """Write ``path``, a PNG that carries the cell's record, and ``dpi`` if it is a print.
 
@@ -197,21 +234,6 @@ def write_cell(cell: Cell, image: Image.Image, path: Path, dpi: int | None = Non
     record = {**cell.record(), PIXELS: pixel_digest(image)}
     text = json.dumps(record, ensure_ascii=False, sort_keys=True)
     save_png(image, path, {TEXT_KEY: text, "Software": f"nst {__version__}"}, dpi=dpi)
-
-
-def write_print(
-    cell: Cell, image: Image.Image, path: Path, print_file: PrintFile, levels: Levels | None
-) -> None:
-    """Write a print: ``path`` as ``write_cell`` does, and the file of 16 bits if one is wanted.
-
-    That has the record too, with ``BITS``.
-    """
-    write_cell(cell, image, path, print_file.dpi)
-    deep = print_file.deep(path)
-    if deep is not None:
-        assert levels is not None, "a print is made, or found in the store, with its levels"
-        text = json.dumps({**cell.record(), BITS: 16}, sort_keys=True)
-        save_deep(levels, deep, dpi=print_file.dpi, text=(TEXT_KEY, text))
 
 
 def write_details(cells: Mapping[Path, Cell], path: Path) -> None:

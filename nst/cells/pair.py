@@ -6,33 +6,32 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 
 from nst.cells.cell import (
     Cell,
+    Pictures,
     Source,
     changed_facts,
     current_versions,
     draw_failure,
     style_digest,
-    write_cell,
-    write_print,
+    write_pictures,
 )
 from nst.cells.measure import Measure
 from nst.cells.store import CellStore
 from nst.config.composition import Composition
 from nst.config.names import counted
-from nst.config.prints import PrintFile, check_larger
-from nst.config.settings import Settings
-from nst.config.variants import Variant
-from nst.imaging.deep import Levels, widen, with_alpha_of
-from nst.imaging.images import load_image, pixel_digest, save_png, stack
+from nst.config.prints import check_larger
+from nst.imaging.deep import widen, with_alpha_of
+from nst.imaging.images import load_image, pixel_digest, stack
 from nst.imaging.masks import check_masks
 from nst.imaging.transparency import cut_out, on_white
 from nst.method.batches import refused_if_too_large
@@ -41,7 +40,7 @@ from nst.method.objective import SUMS
 from nst.method.resilience import Progress, Transfer, make_cells
 from nst.method.stages import Images, count_steps, picture_size
 from nst.network.extractor import file_digest, load_extractor
-from nst.network.precision import Precision, choose_precision
+from nst.network.precision import choose_precision
 from nst.network.shapes import Float, Tensor
 from nst.network.tensors import from_bytes, to_image, to_levels
 from nst.system.device import describe_device
@@ -50,28 +49,6 @@ from nst.system.machine import describe_machine
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_REPORTS = 10
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A cell to make: the names of its variant, its settings, and where its picture goes.
-
-    ``snapshots`` is where the pictures on the way go, stacked in one, if the settings ask for any.
-    ``print_file`` says what is to be written if it is a print.
-    """
-
-    layers: str
-    ratio: str
-    formulation: str
-    settings: Settings
-    path: Path
-    snapshots: Path | None = None
-    print_file: PrintFile | None = None
-
-    @property
-    def deep(self) -> bool:
-        """Whether a file of 16 bits is wanted."""
-        return self.print_file is not None and self.print_file.deep(self.path) is not None
 
 
 @dataclass(frozen=True)
@@ -111,42 +88,9 @@ class Pair:
         return images
 
 
-def want_cells(
-    variants: Iterable[Variant],
-    pictures: Iterable[str],
-    snapshots: Iterable[str] = (),
-    precision: Precision | None = None,
-    *,
-    print_file: PrintFile | None = None,
-) -> list[Wanted]:
-    """Say what to make of each variant, and where: paths end in ``{layers}/{ratio}.png``.
-
-    ``precision`` takes the place of ``auto``. With ``print_file`` they are prints.
-    """
-    wanted_at, stack_at = _by_tail(pictures), _by_tail(snapshots)
-    wanted = []
-    for one in variants:
-        settings = one.settings
-        if precision and settings.precision == "auto":
-            settings = replace(settings, precision=precision)
-        tail = f"{one.layers}/{one.ratio}.png"
-        names = (one.layers, one.ratio, one.formulation)
-        wanted.append(Wanted(*names, settings, wanted_at[tail], stack_at.get(tail), print_file))
-    return wanted
-
-
-def _by_tail(paths: Iterable[str]) -> dict[str, Path]:
-    """Return paths by each of their ends, from the whole name of the file on."""
-    found = {}
-    for path in map(Path, paths):
-        for start in range(1, len(path.parts) + 1):
-            found["/".join(path.parts[-start:])] = path
-    return found
-
-
 def stylize_pair(
     pair: Pair,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[Cell],
     device: torch.device,
     store: CellStore | None = None,
     on_evaluation: Progress | None = None,
@@ -156,248 +100,170 @@ def stylize_pair(
     """Make every wanted cell of a pair, taking from the store what is there.
 
     Writes each cell's picture as soon as it is finished, and returns the cells in the order of
-    ``wanted``. A cell that fails is written as a crossed-out field and returned with the status
-    ``failed``; the others are not touched by it. Without ``on_evaluation``, a line about the
-    progress is logged every ten seconds. ``checkpoints`` is the folder where the jobs of all
-    pairs keep the batch that they are making.
+    ``wanted``. Cells with the same fingerprint are computed once. A cell that fails is written as a
+    crossed-out field and returned with the status ``failed``; the others are not touched by it.
+    Without ``on_evaluation``, a line about the progress is logged every ten seconds.
+    ``checkpoints`` is the folder where the jobs of all pairs keep the batch that they are making.
 
     Raises:
         UserError: a file cannot be read, or the images are too small for a layer.
     """
-    with refused_if_too_large():
-        wanted = [_with_precision(one, device) for one in wanted]
     images = pair.load()
-    _check_prints(wanted, images)
-    drafts = _draft_cells(pair, wanted, images, device)
+    wanted = _described(wanted, pair, images, device)
     cells: dict[Path, Cell] = {}
-    missing: list[tuple[Wanted, Cell]] = []
-    for one, draft in zip(wanted, drafts, strict=True):
-        stored = _restore(store, one, draft) if store else None
-        if stored:
+    missing: dict[str, list[Cell]] = {}  # by fingerprint
+    for one in wanted:
+        if store and (stored := store.restore(one)):
             cells[one.path] = stored
         else:
-            missing.append((one, draft))
+            missing.setdefault(one.fingerprint, []).append(one)
     if cells:
-        logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
-        _log_differences(
-            cells, {one.path: draft for one, draft in zip(wanted, drafts, strict=True)}
-        )
+        _log_reused(pair, wanted, cells)
     if missing:
-        distinct = _distinct(missing)
-        first = [equal[0] for equal in distinct.values()]
-        steps = sum(count_steps(images, one.settings) for one, _ in first)
+        first = [equal[0] for equal in missing.values()]
+        steps = sum(count_steps(images, one.settings) for one in first)
         report = on_evaluation or _Reporter(str(pair), len(first), steps)
         checkpoint = _checkpoint(checkpoints, pair, first)
-        made = _make(
-            pair.extractor, first, images, device, on_evaluation=report, checkpoint=checkpoint
+        computed = _compute(
+            first, pair, images, device, on_evaluation=report, checkpoint=checkpoint
         )
-        for finished in made:
-            (one, _), *twins = distinct[finished.cell.fingerprint]
-            _write(finished, one, store)
-            cells[one.path] = finished.cell
-            for one, draft in twins:
-                twin = finished.named(draft)
-                _write(twin, one)
-                cells[one.path] = twin.cell
+        for cell, pictures in computed:
+            cells[cell.path] = cell
+            write_pictures(cell, pictures)
+            if store and cell.status == "finished":
+                store.add(cell, pictures)
+            for twin in missing[cell.fingerprint][1:]:
+                cells[twin.path] = cell.named(twin)
+                write_pictures(cells[twin.path], pictures)
         seconds = sum(cell.seconds for cell in cells.values() if not cell.reused)
         logger.info("%s: %s made in %.0f s", pair, counted(len(first), "cell"), seconds)
     return [cells[one.path] for one in wanted]
 
 
-def _check_prints(wanted: Sequence[Wanted], images: Images) -> None:
-    """Require that prints are larger than the cells that they start from."""
+def _described(
+    wanted: Sequence[Cell], pair: Pair, images: Images, device: torch.device
+) -> list[Cell]:
+    """Add to cells what they are made from and where, all that is known before they are made.
+
+    The precision that this device is to use takes the place of ``auto``: it decides pixels, so the
+    record and the fingerprint must have it.
+    """
+    digests = images.style.mapped(pixel_digest)
+    start_digest = pixel_digest(images.start) if images.start else ""
+    shared: dict[str, Any] = {
+        "content": Source(pair.content_name, pair.content_title, pixel_digest(images.content)),
+        "composition": digests.to_dict() if pair.composition else None,
+        "extractor_digest": file_digest(pair.extractor),
+        "device": describe_device(device),
+        "versions": current_versions(),
+        "machine": describe_machine(device),
+    }
+    described = []
     for one in wanted:
+        with refused_if_too_large():
+            precision = choose_precision(one.settings.precision, device)
+        settings = replace(one.settings, precision=precision)
+        width, height = picture_size(images.content, settings)
         if one.print_file and images.start:
-            size = max(picture_size(images.content, one.settings))
-            check_larger(size, max(images.start.size), "its cell")
-
-
-def _restore(store: CellStore, wanted: Wanted, draft: Cell) -> Cell | None:
-    """Take a cell from the store if it is there, and still there when it is copied."""
-    stored = store.find(draft.fingerprint, deep=wanted.deep)
-    if stored is None:
-        return None
-    try:
-        return store.restore(
-            stored, draft, wanted.path, wanted.snapshots, print_file=wanted.print_file
+            check_larger(max(width, height), max(images.start.size), "its cell")
+        style = style_digest(digests.blended(settings.blend))
+        cell = replace(
+            one,
+            settings=settings,
+            style=Source(pair.style_name, pair.style_title, style),
+            start_digest=start_digest if settings.start == "file" else "",
+            width=width,
+            height=height,
+            **shared,
         )
-    except FileNotFoundError:
-        logger.info("another job replaced the stored cell %s; making it again", draft.fingerprint)
-        return None
+        described.append(cell)
+    return described
 
 
-def _distinct(missing: Sequence[tuple[Wanted, Cell]]) -> dict[str, list[tuple[Wanted, Cell]]]:
-    """Group the cells to make by their fingerprints: equal ones are made once."""
-    equal: dict[str, list[tuple[Wanted, Cell]]] = {}
-    for one, draft in missing:
-        equal.setdefault(draft.fingerprint, []).append((one, draft))
-    return equal
-
-
-def _log_differences(cells: Mapping[Path, Cell], drafts: Mapping[Path, Cell]) -> None:
-    """Log which of the cells from the store would come out a little differently today."""
-    changed = [changed_facts(cell, drafts[path]) for path, cell in cells.items()]
+def _log_reused(pair: Pair, wanted: Sequence[Cell], cells: Mapping[Path, Cell]) -> None:
+    """Log how many cells the store had, and which would come out a little differently today."""
+    logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
+    changed = [changed_facts(cells[one.path], one) for one in wanted if one.path in cells]
     if first := next(filter(None, changed), None):
         facts = ", ".join(f"{name} {then} then, {now} now" for name, (then, now) in first.items())
         logger.info("%d of them were made differently: %s", sum(map(bool, changed)), facts)
 
 
-def _with_precision(wanted: Wanted, device: torch.device) -> Wanted:
-    """Put the precision that this device is to use in the place of ``auto``.
-
-    It decides pixels, so the cell's record and fingerprint must have it.
-    """
-    precision = choose_precision(wanted.settings.precision, device)
-    return replace(wanted, settings=replace(wanted.settings, precision=precision))
-
-
-@dataclass(frozen=True)
-class _Finished:
-    """What came out: the cell, its picture, and the pictures on the way.
-
-    Of a print also its ``levels``, the picture in 16 bits.
-    """
-
-    cell: Cell
-    image: Image.Image
-    snapshots: Image.Image | None
-    levels: Levels | None = None
-
-    def named(self, draft: Cell) -> _Finished:
-        """Return it under the names of an equal cell."""
-        names = {name: getattr(draft, name) for name in ("layers", "ratio", "formulation")}
-        return replace(self, cell=replace(self.cell, **names, reused=True))
-
-
-def _make(
-    extractor_path: Path,
-    missing: Sequence[tuple[Wanted, Cell]],
-    images: Images,
-    device: torch.device,
-    *,
-    on_evaluation: Progress,
-    checkpoint: Checkpoint,
-) -> Iterator[_Finished]:
-    """Compute the missing cells, and hand out each as it is finished."""
-    with refused_if_too_large():
-        extractor = load_extractor(extractor_path).to(device).to(memory_format=torch.channels_last)
-
-    @cache
-    def measure(blend: float | None) -> Measure:
-        return Measure(extractor, on_white(images.content), images.style.blended(blend))
-
-    settings = [one.settings for one, _ in missing]
-    for result in make_cells(
-        extractor, images, settings, progress=on_evaluation, checkpoint=checkpoint
-    ):
-        one, draft = missing[result.index]
-        with refused_if_too_large():
-            finished = _finish(draft, result, images.content, measure(one.settings.blend))
-            if one.print_file:
-                finished = replace(finished, levels=_levels(finished.image, result))
-        yield finished
-
-
-def _checkpoint(
-    folder: Path | None, pair: Pair, missing: Sequence[tuple[Wanted, Cell]]
-) -> Checkpoint:
+def _checkpoint(folder: Path | None, pair: Pair, cells: Sequence[Cell]) -> Checkpoint:
     """Return the checkpoint of a pair's job: one file in ``folder``, named after the pair."""
     if folder is None:
         return Checkpoint(None)
     names = json.dumps([pair.content_name, pair.style_name])
     path = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.pt"
-    drafts = [draft for _, draft in missing]
-    made_by = {**drafts[0].versions, "device": drafts[0].device}
-    return Checkpoint(path, [draft.fingerprint for draft in drafts], made_by)
+    made_by = {**cells[0].versions, "device": cells[0].device}
+    return Checkpoint(path, [one.fingerprint for one in cells], made_by)
 
 
-def _write(finished: _Finished, wanted: Wanted, store: CellStore | None = None) -> None:
-    """Write a cell's files, and keep them if it did not fail."""
-    if finished.snapshots and wanted.snapshots:
-        save_png(finished.snapshots, wanted.snapshots)
-    cell, image, levels = finished.cell, finished.image, finished.levels
-    if wanted.print_file:
-        write_print(cell, image, wanted.path, wanted.print_file, levels)
-    else:
-        write_cell(cell, image, wanted.path)
-    if store and cell.status == "finished":
-        store.add(cell, image, finished.snapshots, levels)
+def _compute(
+    cells: Sequence[Cell],
+    pair: Pair,
+    images: Images,
+    device: torch.device,
+    *,
+    on_evaluation: Progress,
+    checkpoint: Checkpoint,
+) -> Iterator[tuple[Cell, Pictures]]:
+    """Compute cells, and yield each with its results as soon as it is finished."""
+    with refused_if_too_large():
+        extractor = load_extractor(pair.extractor).to(device).to(memory_format=torch.channels_last)
 
+    @cache
+    def measure(blend: float | None) -> Measure:
+        return Measure(extractor, on_white(images.content), images.style.blended(blend))
 
-def _draft_cells(
-    pair: Pair, wanted: Sequence[Wanted], images: Images, device: torch.device
-) -> list[Cell]:
-    """Describe the cells as far as is known before they are made."""
-    content = Source(pair.content_name, pair.content_title, pixel_digest(images.content))
-    digests = images.style.mapped(pixel_digest)
-    start_digest = pixel_digest(images.start) if images.start else ""
-    extractor_digest = file_digest(pair.extractor)
-    drafts = []
-    for one in wanted:
-        width, height = picture_size(images.content, one.settings)
-        draft = Cell(
-            content=content,
-            style=Source(
-                pair.style_name,
-                pair.style_title,
-                style_digest(digests.blended(one.settings.blend)),
-            ),
-            composition=None if pair.composition is None else digests.to_dict(),
-            layers=one.layers,
-            ratio=one.ratio,
-            formulation=one.formulation,
-            settings=one.settings,
-            extractor_digest=extractor_digest,
-            start_digest=start_digest if one.settings.start == "file" else "",
-            width=width,
-            height=height,
-            losses={},
-            device=describe_device(device),
-            versions=current_versions(),
-            machine=describe_machine(device),
-            trace={},
-            seconds=0.0,
-            attempts=0,
+    settings = [one.settings for one in cells]
+    for result in make_cells(
+        extractor, images, settings, progress=on_evaluation, checkpoint=checkpoint
+    ):
+        cell = replace(
+            cells[result.index],
+            trace=result.trace,
+            seconds=result.seconds,
+            attempts=result.attempts,
         )
-        drafts.append(draft)
-    return drafts
+        with refused_if_too_large():
+            finished = (
+                _failed(cell)
+                if result.image is None
+                else _finished(cell, result, images.content, measure(cell.settings.blend))
+            )
+        yield finished
 
 
-def _finish(draft: Cell, result: Transfer, content: Image.Image, measure: Measure) -> _Finished:
-    """Fill in a draft with what came out, as transparent as the content."""
-    cell = replace(draft, trace=result.trace, seconds=result.seconds, attempts=result.attempts)
-    if result.image is not None:
-        picture = to_image(result.image)
-        losses = {**result.losses, **measure(picture)}
-        frames = [
-            cut_out(to_image(from_bytes(frame)), content)
-            for _, frame in sorted(result.snapshots.items())
-        ]
-        return _Finished(
-            replace(cell, losses=losses),
-            cut_out(picture, content),
-            stack(frames) if frames else None,
-        )
+def _finished(
+    cell: Cell, result: Transfer, content: Image.Image, measure: Measure
+) -> tuple[Cell, Pictures]:
+    """Measure what came out, and return its pictures, as transparent as the content."""
+    assert result.image is not None, "it did not fail"
+    picture = to_image(result.image)
+    losses = {**result.losses, **measure(picture)}
+    image = cut_out(picture, content)
+    frames = [
+        cut_out(to_image(from_bytes(frame)), content)
+        for _, frame in sorted(result.snapshots.items())
+    ]
+    levels = with_alpha_of(image, to_levels(result.image)) if cell.print_file else None
+    return replace(cell, losses=losses), Pictures(image, stack(frames) if frames else None, levels)
+
+
+def _failed(cell: Cell) -> tuple[Cell, Pictures]:
+    """Say why a cell failed, and return what stands in the place of its pictures."""
     reason = (
         "the loss stopped being a finite number, twice. Try other weights, optimiser: adam, or a "
         "smaller image_size."
     )
     named = f"{cell.content.name} × {cell.style.name}, {cell.layers}, {cell.ratio}"
     logger.error("%s: %s", named, reason)
-    failure = draw_failure(cell.width, cell.height)
-    count = len(draft.settings.snapshots)
-    return _Finished(
-        replace(cell, status="failed", reason=reason),
-        failure,
-        stack([failure] * count) if count else None,
-    )
-
-
-def _levels(picture: Image.Image, result: Transfer) -> Levels:
-    """Return a finished picture in 16 bits; of a cell that failed, what stands in its place."""
-    if result.image is None:
-        return widen(picture)
-    return with_alpha_of(picture, to_levels(result.image))
+    crossed = draw_failure(cell.width, cell.height)
+    count = len(cell.settings.snapshots)
+    snapshots = stack([crossed] * count) if count else None
+    levels = widen(crossed) if cell.print_file else None
+    return replace(cell, status="failed", reason=reason), Pictures(crossed, snapshots, levels)
 
 
 class _Reporter:

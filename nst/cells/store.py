@@ -11,15 +11,13 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
-from nst.cells.cell import Cell, write_cell, write_print
-from nst.config.prints import PrintFile
+from nst.cells.cell import Cell, Pictures, write_cell, write_pictures
 from nst.errors import ImageError
-from nst.imaging.deep import Levels, read_deep, save_deep
+from nst.imaging.deep import read_deep, save_deep
 from nst.imaging.images import save_png
 from nst.system.files import part_folder, part_of, sync_folder, time_stamp, write_atomically
 
@@ -43,32 +41,26 @@ class CellStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(
-        self,
-        cell: Cell,
-        image: Image.Image,
-        snapshots: Image.Image | None = None,
-        levels: Levels | None = None,
-    ) -> None:
-        """Keep a finished cell, with its pictures on the way if it has any.
+    def add(self, cell: Cell, pictures: Pictures) -> None:
+        """Keep a finished cell with its pictures.
 
-        Of a print ``levels`` are kept, whatever is written of them now: its format and resolution
-        can then be changed later. An entry without them makes way.
+        Of a print the ``levels`` are kept, whatever is written of them now: its format and
+        resolution can then be changed later. An entry without them makes way.
         """
         entry = self._entry(cell.fingerprint)
         with part_folder(entry) as part:
             try:
-                write_cell(cell, image, part / PICTURE)
-                if snapshots is not None:
-                    save_png(snapshots, part / SNAPSHOTS)
-                if levels is not None:
-                    save_deep(levels, part / LEVELS)
+                write_cell(cell, pictures.image, part / PICTURE)
+                if pictures.snapshots is not None:
+                    save_png(pictures.snapshots, part / SNAPSHOTS)
+                if pictures.levels is not None:
+                    save_deep(pictures.levels, part / LEVELS)
             except ImageError as error:  # names the part, which is gone when it is read
                 raise error.__cause__ or error from None
             details = json.dumps(cell.details(), ensure_ascii=False, sort_keys=True)
             write_atomically(part / DETAILS, f"{details}\n".encode())
             write_atomically(part / DIGESTS, _digests(part, cell).encode())
-            if levels is not None and entry.is_dir() and not (entry / LEVELS).exists():
+            if pictures.levels is not None and entry.is_dir() and not (entry / LEVELS).exists():
                 _drop(entry)
             try:
                 os.rename(part, entry)
@@ -105,46 +97,39 @@ class CellStore:
         """Return when the cell of this fingerprint was kept, in ns; None if it is not here."""
         return time_stamp(str(self._entry(fingerprint)))
 
-    def restore(
-        self,
-        stored: Cell,
-        wanted: Cell,
-        path: Path,
-        snapshots: Path | None = None,
-        *,
-        print_file: PrintFile | None = None,
-    ) -> Cell:
-        """Write a stored cell to ``path`` under the names that ``wanted`` gives it; return it so.
+    def restore(self, wanted: Cell) -> Cell | None:
+        """Write the files of a cell if it is here, and return it; None if it must be computed.
 
-        Its pictures on the way go to ``snapshots``. A print is written as ``print_file`` says.
+        They have the names and the form that ``wanted`` gives them, whatever they were kept under.
+        """
+        stored = self.find(wanted.fingerprint, deep=wanted.deep is not None)
+        if stored is None:
+            return None
+        try:
+            return self._write(stored, wanted)
+        except FileNotFoundError:
+            logger.info(
+                "another job replaced the stored cell %s; making it again", wanted.fingerprint
+            )
+            return None
 
-        A copy, not a link: a link would keep the old time stamp, and Snakemake would take the
-        result for out of date.
+    def _write(self, stored: Cell, wanted: Cell) -> Cell:
+        """Write a stored cell's files; return it under the names of ``wanted``.
+
+        Copies, not links: a link would keep the old time stamp, and Snakemake would take the result
+        for out of date.
         """
         entry = self._entry(stored.fingerprint)
-        source = entry / PICTURE
-        if snapshots is not None:
-            write_atomically(snapshots, (entry / SNAPSHOTS).read_bytes())
-        renamed = replace(
-            stored,
-            content=wanted.content,
-            style=wanted.style,
-            composition=wanted.composition,
-            layers=wanted.layers,
-            ratio=wanted.ratio,
-            formulation=wanted.formulation,
-            reused=True,
-        )
-        if print_file is None and renamed.record() == stored.record():
-            write_atomically(path, source.read_bytes())
-            return renamed
-        with Image.open(source) as image:  # load_image would refuse a narrow result
-            if print_file is None:
-                write_cell(renamed, image, path)
-            else:
-                levels = read_deep(entry / LEVELS) if print_file.deep(path) else None
-                write_print(renamed, image, path, print_file, levels)
-        return renamed
+        cell = stored.named(wanted)
+        if cell.snapshots is not None:
+            write_atomically(cell.snapshots, (entry / SNAPSHOTS).read_bytes())
+        if cell.print_file is None and cell.record() == stored.record():
+            write_atomically(cell.path, (entry / PICTURE).read_bytes())
+            return cell
+        levels = read_deep(entry / LEVELS) if cell.deep else None
+        with Image.open(entry / PICTURE) as image:  # load_image would refuse a narrow result
+            write_pictures(cell, Pictures(image, levels=levels))
+        return cell
 
     def _entry(self, fingerprint: str) -> Path:
         """Return an entry's folder; two levels keep the folders small."""

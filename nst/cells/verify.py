@@ -19,7 +19,7 @@ from PIL import Image
 
 from nst.cells.cell import BITS, PIXELS, Cell, changed_facts, read_record
 from nst.cells.difference import TOLERANCE, Difference, compare, describe_difference
-from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.pair import Pair, stylize_pair
 from nst.cells.sources import Given, find_pair
 from nst.config.settings import ALGORITHM_VERSION
 from nst.errors import CellError, ConfigError, UserError
@@ -223,7 +223,7 @@ def _make(
     before = torch.get_num_threads()
     torch.set_num_threads(threads or int(cell.machine.get("threads", before)))
     try:
-        wanted = Wanted(cell.layers, cell.ratio, cell.formulation, cell.settings, path)
+        wanted = Cell(cell.layers, cell.ratio, cell.formulation, cell.settings, path)
         (again,) = stylize_pair(pair, [wanted], device)
     finally:
         torch.set_num_threads(before)

@@ -156,7 +156,8 @@ def stylize_by_hand(
     """
     # Here, since torch takes seconds to load and --help should not.
     with _uncollected():
-        from nst.cells.pair import Pair, Wanted, stylize_pair  # noqa: PLC0415
+        from nst.cells.cell import Cell  # noqa: PLC0415
+        from nst.cells.pair import Pair, stylize_pair  # noqa: PLC0415
         from nst.network.provision import extractor_file  # noqa: PLC0415
         from nst.system.device import reserve_device  # noqa: PLC0415
 
@@ -182,8 +183,9 @@ def stylize_by_hand(
         # By hand, the picture is all that is wanted: it carries its record inside.
         picture = Path(folder) / "result.png"
         form = WRITTEN[output.suffix.lower()]
-        wanted = [Wanted("default", _ratio(settings), recipe, settings, picture, print_file=form)]
-        (cell,) = stylize_pair(pair, wanted, chosen, on_evaluation=progress)
+        names = ("default", _ratio(settings), recipe)
+        wanted = Cell(*names, settings, picture, print_file=form)
+        (cell,) = stylize_pair(pair, [wanted], chosen, on_evaluation=progress)
         if cell.status == "failed":
             raise UserError(f"{cell.reason} {output} is not written.")
         written = form.deep(picture) if form else None

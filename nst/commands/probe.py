@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from nst.cells.pair import Pair, Wanted, stylize_pair
+from nst.cells.cell import Cell
+from nst.cells.pair import Pair, stylize_pair
 from nst.cells.store import CellStore
 from nst.config.architecture import ARCHITECTURES
 from nst.config.settings import Settings
@@ -103,7 +104,7 @@ def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.
     )
     content, style = (_noise(folder / f"{role}.png", side) for role in ("content", "style"))
     wanted = [
-        Wanted("probe", str(number), "relative", replace(settings, seed=number), picture)
+        Cell("probe", str(number), "relative", replace(settings, seed=number), picture)
         for number, picture in enumerate(folder / f"{number}.png" for number in range(batch))
     ]
     moments: list[float] = []
