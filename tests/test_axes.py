@@ -96,7 +96,7 @@ def test_a_size_that_varies_takes_the_place_of_a_recipe_s_stages():
                     "tv_weight": list(range(30)),
                 }
             },
-            "may be at most 10000 variants of a pair; got 12000. Split the run.",
+            "may be at most 10000 variants of a pair; got 48000. Split the run.",
         ),
     ],
 )

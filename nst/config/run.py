@@ -24,7 +24,7 @@ from nst.config.schema import validate
 from nst.config.settings import Settings
 from nst.config.sheets import Sheet, pair_sheets
 from nst.config.styles import check_blend, check_masks, ingredients, read_styles
-from nst.config.variants import Ratio, Variant, expand_grid, expand_recipes
+from nst.config.variants import Ratio, Variant, expand_variants
 from nst.config.votes import read_ballots
 from nst.errors import ConfigError
 
@@ -164,8 +164,7 @@ def read_variants(config: Mapping[str, Any]) -> list[Variant]:
     Raises:
         ConfigError: as ``read_run``.
     """
-    expand = expand_recipes if "formulations" in config else expand_grid
-    return expand({**_defaults(), **config}, read_presets())
+    return expand_variants({**_defaults(), **config}, read_presets())
 
 
 def read_sheets(config: Mapping[str, Any]) -> list[Sheet]:

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
@@ -68,12 +68,6 @@ class Variant:
     settings: Settings
     point: Mapping[str, str] = field(default_factory=dict, compare=False)
 
-    @classmethod
-    def at(cls, point: Mapping[str, str], ratio: str, recipe: str, settings: Settings) -> Variant:
-        """Return the variant at a point; it has a ratio even where that is no axis."""
-        varied = [f"{name}={one}" for name, one in point.items() if name not in ("layers", "ratio")]
-        return cls("/".join([point["layers"], *varied]), ratio, recipe, settings, point)
-
 
 def labels_of(layers: str) -> dict[str, str]:
     """Return the labels that a variant's ``layers`` is made of, by axis."""
@@ -88,54 +82,56 @@ def variants_digest(variants: Iterable[Variant]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def expand_grid(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> list[Variant]:
-    """Expand layer weightings × settings that vary × ratios, under one recipe.
+def expand_variants(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> list[Variant]:
+    """Expand layer weightings or recipes × settings that vary × ratios.
 
-    The recipe also says what is left out.
+    Under layer weightings, ``formulation`` names the recipe that says what is left out. Each of
+    ``formulations`` has its own layers, and its own balance if there are no ratios.
     """
-    recipe = find_recipe(config["formulation"], presets)
+    read = _read_recipes if "formulations" in config else _read_weightings
+    rows = read(config, presets)
+    varied = math.prod(map(len, config.get("vary", {}).values()))
+    _check_number(len(rows) * varied * len(config.get("ratios", [1])))
     points = _points(config)
-    weightings = {
-        checked_name("layers", name): value
-        for name, value in config.get("layers", {recipe.name: {}}).items()
-    }
-    refuse_collisions("layers", weightings)
-    _check_number(len(weightings) * len(points) * len(config.get("ratios", [1])))
     variants = []
-    for name, weights in weightings.items():
-        own = {f"{role}_layers": weights[role] for role in weights}
+    for name, (recipe, own) in rows.items():
         for labels, values in points:
-            base = {**overridden(recipe, config, values), **own}
+            base = overridden(recipe, config, {**own, **values})
             variants += _balanced(name, labels, base, recipe.name, config)
+    _check_extractor(variants)
     return variants
 
 
-def expand_recipes(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> list[Variant]:
-    """Expand the recipes of ``formulations`` × settings that vary × ratios.
+_Rows = dict[str, tuple[Preset, dict[str, Any]]]
+"""Layer weightings or recipes by name: the recipe, and the settings that it is to have."""
 
-    Each recipe has its own layers, and its own balance if there are no ratios.
-    """
+
+def _read_weightings(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> _Rows:
+    """Read the layer weightings; by default, there is one, the recipe's own."""
+    recipe = find_recipe(config["formulation"], presets)
+    rows: _Rows = {}
+    for name, weights in config.get("layers", {recipe.name: {}}).items():
+        own = {f"{role}_layers": of_role for role, of_role in weights.items()}
+        rows[checked_name("layers", name)] = recipe, own
+    refuse_collisions("layers", rows)
+    return rows
+
+
+def _read_recipes(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> _Rows:
+    """Read the recipes of ``formulations``."""
     for key in ("layers", "formulation"):
         if config.get(key, "relative") != "relative":
             raise ConfigError(f"{key}: leave it out; each of formulations brings its own")
-    points = _points(config)
-    _check_number(len(config["formulations"]) * len(points) * len(config.get("ratios", [1])))
-    recipes: dict[str, tuple[Preset, dict[str, Any]]] = {}
+    rows: _Rows = {}
     for item in config["formulations"]:
         own = dict(item) if isinstance(item, Mapping) else {"formulation": item}
         recipe = find_recipe(own.pop("formulation"), presets)
         name = checked_name("formulations", own.pop("name", recipe.name))
-        if name in recipes:
+        if name in rows:
             raise ConfigError(f"formulations: {name!r} is there twice; give one of them a name")
-        recipes[name] = recipe, own
-    refuse_collisions("formulations", recipes)
-    variants = []
-    for name, (recipe, own) in recipes.items():
-        for labels, values in points:
-            base = overridden(recipe, config, {**own, **values})
-            variants += _balanced(name, labels, base, recipe.name, config)
-    _check_extractor({one.layers: one for one in variants})
-    return variants
+        rows[name] = recipe, own
+    refuse_collisions("formulations", rows)
+    return rows
 
 
 def _balanced(
@@ -147,16 +143,15 @@ def _balanced(
 ) -> list[Variant]:
     """Return a variant for each ratio, or for the recipe's own, which is then no axis."""
     own = {name: base[name] for name in ("alpha", "beta")}
-    ratios = _read_ratios(config.get("ratios", [own]))
     key = "formulations" if "formulations" in config else "layers"
     is_axis = "ratios" in config or key == "layers"
+    layers = "/".join([name, *(f"{axis}={label}" for axis, label in labels.items())])
     variants = []
-    for ratio in ratios.values():
-        settings = _settings(
-            f"{key}.{name}", {**base, "alpha": ratio.alpha, "beta": ratio.beta}, config
-        )
+    for ratio in _read_ratios(config.get("ratios", [own])).values():
+        values = {**base, "alpha": ratio.alpha, "beta": ratio.beta}
+        settings = _settings(f"{key}.{name}", values, config)
         point = {"layers": name, **({"ratio": ratio.label} if is_axis else {}), **labels}
-        variants.append(Variant.at(point, ratio.label, recipe, settings))
+        variants.append(Variant(layers, ratio.label, recipe, settings, point))
     return variants
 
 
@@ -170,7 +165,6 @@ def _points(config: Mapping[str, Any]) -> list[tuple[dict[str, str], dict[str, A
         if len(axis) < len(values):
             raise ConfigError(f"vary.{name}: a value is there twice; got {values!r}. Remove one.")
         axes.append([(name, label, value) for label, value in axis.items()])
-    _check_number(math.prod(map(len, axes)))
     return [
         ({name: label for name, label, _ in point}, {name: value for name, _, value in point})
         for point in itertools.product(*axes)
@@ -195,10 +189,10 @@ def _label(name: str, value: object) -> str:
     return checked_name(f"vary.{name}", f"{plain:.12g}")
 
 
-def _check_extractor(variants: Mapping[str, Variant]) -> None:
+def _check_extractor(variants: Sequence[Variant]) -> None:
     """Refuse recipes that see with different networks: a job loads one, for all its cells."""
-    first, *others = variants.values()
-    for other in others:
+    first = variants[0]
+    for other in variants:
         if other.settings.extractor != first.settings.extractor:
             raise ConfigError(
                 f"formulations: extractor must be the same for all of a run; got "
