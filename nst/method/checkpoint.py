@@ -46,18 +46,6 @@ class Batch:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Interrupted:
-    """A batch that was being made, and how far it was.
-
-    Cells that are no longer wanted have negative indices: a batch continues as it was, because the
-    number of pictures in it can decide how a GPU rounds.
-    """
-
-    batch: Batch
-    state: State
-
-
 class Checkpoint:
     """The file in which one job keeps the batch that it is making; without a path, nothing is kept.
 
@@ -77,8 +65,12 @@ class Checkpoint:
         self._saved = self._stepped = time.monotonic()
         self._cost = 0.0
 
-    def load(self, device: torch.device) -> Interrupted | None:
-        """Return the interrupted batch, if there is one with a cell that is wanted."""
+    def load(self, device: torch.device) -> tuple[Batch, State] | None:
+        """Return the interrupted batch and its state, if there is one with a cell that is wanted.
+
+        Cells that are no longer wanted have negative indices: a batch continues as it was, because
+        the number of pictures in it can decide how a GPU rounds.
+        """
         if self._path is None or not self._path.exists():
             return None
         try:
@@ -106,7 +98,7 @@ class Checkpoint:
         self._fingerprints |= dict(zip(numbered, cells, strict=True))
         names = ", ".join(str(index + 1) for index in numbered if index >= 0)
         logger.info("cell %s: continuing at step %d", names, len(state.trace))
-        return Interrupted(Batch(numbered, attempt, seconds), state)
+        return Batch(numbered, attempt, seconds), state
 
     def offer(self, batch: Batch, state: State) -> None:
         """Save the state if it is time to; called after each step.

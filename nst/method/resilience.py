@@ -84,10 +84,10 @@ def make_cells(
     method, count = partial(transfer, extractor, images), partial(count_steps, images)
     job = _Job(method, count, checkpoint, progress)
     batches = _Batches(cells)
-    interrupted = checkpoint.load(device)
-    while batch := interrupted.batch if interrupted else batches.first(size):
-        outcome = job.make(batch, interrupted.state if interrupted else None)
-        interrupted = None
+    interrupted, state = checkpoint.load(device) or (None, None)
+    while batch := interrupted or batches.first(size):
+        outcome = job.make(batch, state)
+        interrupted = state = None
         if outcome is None:
             size = halved(len(batch.cells))
         else:
