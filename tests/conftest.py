@@ -138,7 +138,7 @@ def wanted(small, tmp_path) -> Callable[..., list[Cell]]:
                 "all",
                 f"{1 / beta:.0e}",
                 "relative",
-                small(beta=beta, iterations=4, **changes),
+                small(**{"beta": beta, "iterations": 4, **changes}),
                 tmp_path / folder / f"{beta:g}.png",
             )
             for beta in betas

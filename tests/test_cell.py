@@ -123,11 +123,8 @@ def test_a_picture_without_a_text_of_nst_has_no_record(tmp_path, text):
 
 def test_a_file_that_is_no_png_has_no_record(written, tmp_path):
     Image.open(written).save(tmp_path / "copy.jpg")
-    for name, message in (
-        ("copy.jpg", "must be one of PNG"),
-        ("none.png", "there is no such file"),
-    ):
-        with pytest.raises(ImageError, match=rf"{name}: {message}"):
+    for name, message in (("copy.jpg", "must be one of PNG"), ("none.png", "no such file")):
+        with pytest.raises(ImageError, match=f"{name}: .*{message}"):
             read_record(tmp_path / name)
 
 

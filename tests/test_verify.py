@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image, PngImagePlugin
 
 from nst import cli
 from nst.cells import verify as module
-from nst.cells.cell import PIXELS, TEXT_KEY, Cell, draw_failure, read_record, write_cell
+from nst.cells.cell import TEXT_KEY, Cell, draw_failure, read_record, write_cell
 from nst.cells.difference import TOLERANCE, compare
 from nst.cells.pair import Pair, stylize_pair
 from nst.cells.sources import Given
@@ -65,6 +66,32 @@ def results(tmp_path: Path, tiny: Extractor, settings: Callable[..., Settings]) 
 @pytest.fixture
 def cell(results: Path) -> Path:
     return results / "cells/cat/night/all/1e-1.png"
+
+
+@pytest.fixture
+def make(results: Path) -> Callable[..., Path]:
+    """Make another cell of the run, and return the path of its picture."""
+
+    def made(
+        path: str,
+        settings: Settings,
+        content: str = "cat",
+        start: Path | None = None,
+        **options: Any,
+    ) -> Path:
+        inputs, extractor = results / "inputs", results / "extractors/kmeans.safetensors"
+        images = {
+            "content": inputs / f"content/{content}.png",
+            "style": inputs / "style/night.png",
+            "start": start,
+        }
+        names = {"content_name": content, "content_title": "", "style_name": "night"}
+        pair = Pair(**images, **names, style_title="", extractor=extractor)
+        wanted = Cell("all", "1e-1", "relative", settings, results / path, **options)
+        stylize_pair(pair, [wanted], choose_device("cpu"))
+        return wanted.path
+
+    return made
 
 
 def rewrite(path: Path, image: Image.Image | None = None, **changes: object) -> None:
@@ -139,13 +166,10 @@ def test_a_picture_that_was_moved_is_verified_with_files_named_by_the_user(cell,
     assert verify(moved, Given(results=results)).verdict == "identical"
 
 
-def test_a_cell_that_starts_from_a_file_needs_that_file(results, settings, tiny_file, tmp_path):
-    start = paint(tmp_path / "start.png", 7)
-    content, style = (results / f"inputs/{name}.png" for name in ("content/cat", "style/night"))
-    pair = Pair(content, "cat", "", style, "night", "", tiny_file, start=start)
-    path = results / "cells/cat/night/all/started.png"
-    wanted = Cell("all", "1e-1", "relative", settings(start="file"), path)
-    stylize_pair(pair, [wanted], choose_device("cpu"))
+@pytest.mark.parametrize("alter", [lambda path: path, cut], ids=["whole", "cut out"])
+def test_a_cell_that_starts_from_a_file_needs_that_file(make, settings, tmp_path, alter):
+    start = alter(paint(tmp_path / "start.png", 7))
+    path = make("cells/cat/night/all/started.png", settings(start="file"), start=start)
     missing = verify(path, Given())
     assert missing.verdict == "unchecked"
     assert "name its file with --start" in missing.message
@@ -184,15 +208,9 @@ def test_what_another_machine_rounds_otherwise_is_within_the_tolerance_and_expla
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"beta": 20.0}, {"start_noise": 0.3}])
-def test_another_cell_s_picture_is_not_within_the_tolerance(
-    cell, results, settings, tiny_file, change
-):
+def test_another_cell_s_picture_is_not_within_the_tolerance(cell, make, settings, change):
     """Its record says that it is this cell, and even its digest of pixels is right."""
-    content, style = (results / f"inputs/{name}.png" for name in ("content/cat", "style/night"))
-    other = results / "other.png"
-    pair = Pair(content, "cat", "", style, "night", "", tiny_file)
-    wanted = Cell("all", "1e-1", "relative", settings(**change), other)
-    stylize_pair(pair, [wanted], choose_device("cpu"))
+    other = make("other.png", settings(**change))
     made = load_image(other)
     rewrite(cell, made, pixels=pixel_digest(made), losses=read_record(other)["losses"])
     found = verify(cell, Given())
@@ -201,82 +219,69 @@ def test_another_cell_s_picture_is_not_within_the_tolerance(
     assert exit_status([found]) == 1
 
 
-def test_losses_that_are_not_those_of_the_picture_are_noticed(cell):
-    losses = read_record(cell)["losses"]
-    rewrite(cell, losses=losses | {"ssim": losses["ssim"] + 0.1})
-    found = verify(cell, Given())
-    assert found.verdict == "different"
-    assert found.message == "its pixels came out the same, but not the losses in its record"
-    assert "furthest off is ssim" in describe(found)
+OTHER_LOSSES = "its pixels came out the same, but not the losses in its record"
 
 
-def test_the_same_pixels_with_losses_a_little_off_are_not_identical(cell):
+@pytest.mark.parametrize(
+    ("name", "change", "verdict", "message"),
+    [
+        ("ssim", lambda value: value + 0.1, "different", OTHER_LOSSES),
+        ("total", lambda value: value * 1.01, "close", OTHER_LOSSES),
+        ("style", None, "close", "its record does not have style"),
+    ],
+)
+def test_losses_that_are_not_those_of_the_picture_are_noticed(cell, name, change, verdict, message):
     losses = read_record(cell)["losses"]
-    rewrite(cell, losses=losses | {"total": losses["total"] * 1.01})
+    value = losses.pop(name)
+    rewrite(cell, losses=losses if change is None else losses | {name: change(value)})
     found = verify(cell, Given())
-    assert found.verdict == "close"
-    assert found.message == "its pixels came out the same, but not the losses in its record"
+    assert (found.verdict, found.message) == (verdict, message)
+    assert change is None or f"furthest off is {name}" in describe(found)
     assert exit_status([found], exact=True) == 1
 
 
-def test_a_record_that_lacks_losses_is_not_identical(cell):
-    losses = read_record(cell)["losses"]
-    rewrite(cell, losses={name: losses[name] for name in losses if name != "style"})
-    found = verify(cell, Given())
-    assert found.verdict == "close"
-    assert found.message == "its record does not have style"
-
-
-def test_the_precision_is_the_recorded_one_whatever_is_fast_here(results, settings, tiny_file):
-    content, style = (results / f"inputs/{name}.png" for name in ("content/cat", "style/night"))
-    pair = Pair(content, "cat", "", style, "night", "", tiny_file)
-    path = results / "cells/half.png"
-    wanted = Cell("all", "1e-1", "relative", settings(precision="bfloat16", iterations=2), path)
-    stylize_pair(pair, [wanted], choose_device("cpu"))
+def test_the_precision_is_the_recorded_one_whatever_is_fast_here(make, settings):
+    path = make("cells/half.png", settings(precision="bfloat16", iterations=2))
     assert verify(path, Given()).verdict == "identical"
 
 
 # ---------------------------------------------------------------- not what nst wrote
 
 
-def test_a_retouched_picture_is_distinguished_from_one_of_another_machine(cell):
+def retouched(cell: Path) -> dict[str, Any]:
     image = load_image(cell)
     image.putpixel((5, 5), (255, 0, 255))
-    rewrite(cell, image)
+    return {"image": image}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (retouched, "its pixels were changed"),
+        (lambda cell: {"image": load_image(cell).resize((40, 40))}, "and is 40x40"),
+        (
+            lambda cell: {"settings": read_record(cell)["settings"] | {"beta": 11.0}},
+            "its record was changed",
+        ),
+    ],
+)
+def test_what_was_changed_later_is_distinguished_from_another_machine_s(cell, change, message):
+    rewrite(cell, **change(cell))
     found = verify(cell, Given())
     assert (found.verdict, found.difference) == ("edited", None)
-    assert found.message.startswith("its pixels were changed")
+    assert message in found.message
     assert exit_status([found]) == 1
-
-
-def test_a_resized_picture_is_edited(cell):
-    rewrite(cell, load_image(cell).resize((40, 40)))
-    found = verify(cell, Given())
-    assert found.verdict == "edited"
-    assert "and is 40x40" in found.message
-
-
-def test_a_record_with_other_settings_is_edited(cell):
-    settings = read_record(cell)["settings"]
-    rewrite(cell, settings=settings | {"beta": 11.0})
-    found = verify(cell, Given())
-    assert found.verdict == "edited"
-    assert "its record was changed" in found.message
 
 
 # ---------------------------------------------------------------- a content that is cut out
 
 
 @pytest.fixture
-def cut_cell(results: Path, settings: Callable[..., Settings]) -> Path:
+def cut_cell(results: Path, make: Callable[..., Path], settings: Callable[..., Settings]) -> Path:
     """A cell of a content with an alpha; the run also has that content on white."""
     content = cut(paint(results / "inputs/content/cut.png", 4))
     save_png(load_image(content), results / "inputs/content/a.png")
-    path = results / "cells/cut/night/all/1e-1.png"
-    extractor = results / "extractors/kmeans.safetensors"
-    pair = Pair(content, "cut", "", results / "inputs/style/night.png", "night", "", extractor)
-    stylize_pair(pair, [Cell("all", "1e-1", "", settings(), path)], choose_device("cpu"))
-    return path
+    return make("cells/cut/night/all/1e-1.png", settings(), "cut")
 
 
 def opened(path: Path) -> Image.Image:
@@ -291,17 +296,6 @@ def test_a_cut_out_is_made_again_with_its_alpha(cut_cell, results, tmp_path):
     assert verify(cut_cell, Given(content=tmp_path / "cut.webp")).verdict == "identical"
     found = verify(cut_cell, Given(content=results / "inputs/content/a.png"))
     assert found.verdict == "unchecked", "on white it looks the same, but has no alpha"
-
-
-def test_a_start_that_is_cut_out_counts_as_it_looks_on_white(results, settings, tmp_path):
-    start = cut(paint(tmp_path / "start.png", 7))
-    content, style = (results / f"inputs/{name}.png" for name in ("content/cat", "style/night"))
-    extractor = results / "extractors/kmeans.safetensors"
-    pair = Pair(content, "cat", "", style, "night", "", extractor, start=start)
-    path = results / "cells/cat/night/all/started.png"
-    wanted = Cell("all", "1e-1", "", settings(start="file"), path)
-    stylize_pair(pair, [wanted], choose_device("cpu"))
-    assert verify(path, Given(start=start)).verdict == "identical"
 
 
 def make_opaque(image: Image.Image) -> Image.Image:
@@ -434,15 +428,9 @@ def test_a_device_that_is_named_must_be_there(cell):
 
 
 @pytest.mark.parametrize("kind", ["png16", "tiff16"])
-def test_of_a_print_the_picture_of_eight_bits_is_verified(results, settings, tiny_file, kind):
-    inputs = results / "inputs"
-    pair = Pair(
-        *(inputs / "content/cat.png", "cat", "Cat", inputs / "style/night.png", "night", "Night"),
-        extractor=results / "extractors/kmeans.safetensors",
-    )
-    path, form = results / "prints/1e0.png", PrintFile(kind)
-    wanted = Cell("all", "1e0", "relative", settings(), path, print_file=form)
-    stylize_pair(pair, [wanted], choose_device("cpu"))
+def test_of_a_print_the_picture_of_eight_bits_is_verified(results, make, settings, kind):
+    form = PrintFile(kind)
+    path = make("prints/1e0.png", settings(), print_file=form)
     assert verify(path, Given(results=results)).verdict == "identical"
     found = verify(form.deep(path), Given(results=results))
     assert found.verdict == "unchecked"
@@ -557,7 +545,3 @@ def test_what_shifts_by_a_pixel_is_near_from_afar():
 def test_a_picture_too_small_for_ssim_is_compared_without_it():
     one = Image.new("RGB", (8, 8))
     assert compare(one, one, {}, {}).ssim is None
-
-
-def test_the_record_in_the_picture_has_its_digest(cell):
-    assert read_record(cell)[PIXELS] == pixel_digest(load_image(cell))
