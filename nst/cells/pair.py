@@ -88,6 +88,7 @@ class Pair:
         return images
 
 
+@refused_if_too_large()
 def stylize_pair(
     pair: Pair,
     wanted: Sequence[Cell],
@@ -106,7 +107,8 @@ def stylize_pair(
     ``checkpoints`` is the folder where the jobs of all pairs keep the batch that they are making.
 
     Raises:
-        UserError: a file cannot be read, or the images are too small for a layer.
+        UserError: a file cannot be read, or the images are too small for a layer, or too large for
+            the memory.
     """
     images = pair.load()
     wanted = _described(wanted, pair, images, device)
@@ -160,8 +162,7 @@ def _described(
     }
     described = []
     for one in wanted:
-        with refused_if_too_large():
-            precision = choose_precision(one.settings.precision, device)
+        precision = choose_precision(one.settings.precision, device)
         settings = replace(one.settings, precision=precision)
         width, height = picture_size(images.content, settings)
         if one.print_file and images.start:
@@ -209,8 +210,7 @@ def _compute(
     checkpoint: Checkpoint,
 ) -> Iterator[tuple[Cell, Pictures]]:
     """Compute cells, and yield each with its results as soon as it is finished."""
-    with refused_if_too_large():
-        extractor = load_extractor(pair.extractor).to(device).to(memory_format=torch.channels_last)
+    extractor = load_extractor(pair.extractor).to(device).to(memory_format=torch.channels_last)
 
     @cache
     def measure(blend: float | None) -> Measure:
@@ -226,13 +226,10 @@ def _compute(
             seconds=result.seconds,
             attempts=result.attempts,
         )
-        with refused_if_too_large():
-            finished = (
-                _failed(cell)
-                if result.image is None
-                else _finished(cell, result, images.content, measure(cell.settings.blend))
-            )
-        yield finished
+        if result.image is None:
+            yield _failed(cell)
+        else:
+            yield _finished(cell, result, images.content, measure(cell.settings.blend))
 
 
 def _finished(
