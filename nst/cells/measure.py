@@ -45,6 +45,7 @@ from nst.config.settings import CONTENT_LAYERS, STYLE_LAYERS
 from nst.errors import ExtractorError
 from nst.imaging.images import fit_long_side, stretch
 from nst.imaging.masks import luma_of, split_mask
+from nst.imaging.transparency import on_white
 from nst.method.losses import (
     Moments,
     mean_squared_error,
@@ -124,7 +125,7 @@ class Measure:
         self, extractor: Extractor, content: Image.Image, style: Composition[Image.Image]
     ) -> None:
         self._extractor = extractor
-        self._content = content
+        self._content = on_white(content)
         self._style = style.blended(None)
         self._targets: dict[tuple[int, int], _Target] = {}
 

@@ -33,7 +33,7 @@ from nst.config.prints import check_larger
 from nst.imaging.deep import widen, with_alpha_of
 from nst.imaging.images import load_image, pixel_digest, stack
 from nst.imaging.masks import check_masks
-from nst.imaging.transparency import cut_out, on_white
+from nst.imaging.transparency import cut_out
 from nst.method.batches import refused_if_too_large
 from nst.method.checkpoint import Checkpoint
 from nst.method.objective import SUMS
@@ -214,7 +214,7 @@ def _compute(
 
     @cache
     def measure(blend: float | None) -> Measure:
-        return Measure(extractor, on_white(images.content), images.style.blended(blend))
+        return Measure(extractor, images.content, images.style.blended(blend))
 
     settings = [one.settings for one in cells]
     for result in make_cells(
