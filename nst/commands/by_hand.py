@@ -188,8 +188,7 @@ def stylize_by_hand(
         (cell,) = stylize_pair(pair, [wanted], chosen, on_evaluation=progress)
         if cell.status == "failed":
             raise UserError(f"{cell.reason} {output} is not written.")
-        written = form.deep(picture) if form else None
-        write_atomically(output, (written or picture).read_bytes())
+        write_atomically(output, (cell.deep or cell.path).read_bytes())
     return cell
 
 
