@@ -118,14 +118,21 @@ class Cell:
 
     @property
     def fingerprint(self) -> str:
-        """Identify what the cell is: see ``fingerprint``."""
-        return fingerprint(
-            self.settings,
-            content=self.content.digest,
-            style=self.style.digest,
-            extractor=self.extractor_digest,
-            start=self.start_digest,
-        )
+        """The sha256 of all that decides what the cell shows.
+
+        Not of what only decides how its numbers are rounded: versions, device and threads.
+        The images count by the digests of their pixels, the extractor by that of its file.
+        ``start_digest`` is empty unless the cell starts from a file.
+        """
+        identity = {
+            "algorithm": ALGORITHM_VERSION,
+            "settings": self.settings.to_dict(),
+            "content": self.content.digest,
+            "style": self.style.digest,
+            "extractor": self.extractor_digest,
+            "start": self.start_digest,
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def record(self) -> dict[str, Any]:
         """Return what the PNG's text holds: all that is the same however often it is made."""
@@ -160,26 +167,6 @@ class Cell:
     def from_record(cls, record: Mapping[str, Any]) -> Cell:
         """Read back what ``read_record`` returned; there is no trace and no time in it."""
         return cls.from_details({**record, "seconds": 0.0, "trace": {}})
-
-
-def fingerprint(
-    settings: Settings, *, content: str, style: str, extractor: str, start: str = ""
-) -> str:
-    """Return the sha256 of all that decides what a cell shows.
-
-    Not of what only decides how its numbers are rounded: versions, device and threads.
-    The images are given by the digests of their pixels, the extractor by that of its file.
-    ``start`` is empty unless the cell starts from a file.
-    """
-    identity = {
-        "algorithm": ALGORITHM_VERSION,
-        "settings": settings.to_dict(),
-        "content": content,
-        "style": style,
-        "extractor": extractor,
-        "start": start,
-    }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def style_digest(style: Composition[str]) -> str:
@@ -220,7 +207,7 @@ def write_pictures(cell: Cell, pictures: Pictures) -> None:
     form = cell.print_file
     write_cell(cell, pictures.image, cell.path, form.dpi if form else None)
     if form and cell.deep:
-        assert pictures.levels is not None, "a print is made, or found in the store, with them"
+        assert pictures.levels is not None, "a print is computed, or restored, with its levels"
         text = json.dumps({**cell.record(), BITS: 16}, sort_keys=True)
         save_deep(pictures.levels, cell.deep, dpi=form.dpi, text=(TEXT_KEY, text))
 
