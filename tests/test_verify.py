@@ -39,59 +39,41 @@ def settings(small: Callable[..., Settings]) -> Callable[..., Settings]:
 
 
 @pytest.fixture
-def results(tmp_path: Path, tiny: Extractor, settings: Callable[..., Settings]) -> Path:
-    """A run's folder with two cells of one pair, made on this machine, and one input too many."""
+def results(tmp_path: Path, tiny: Extractor) -> Path:
+    """A run's folder with the inputs of a pair, one too many among them, and an extractor."""
     folder = tmp_path / "results"
     paint(folder / "inputs/content/other.png", 3)
-    pair = Pair(
-        content=paint(folder / "inputs/content/cat.png", 1),
-        content_name="cat",
-        content_title="Chelsea 猫",
-        style=paint(folder / "inputs/style/night.png", 2, (56, 64)),
-        style_name="night",
-        style_title="The Starry Night",
-        extractor=folder / "extractors/kmeans.safetensors",
-    )
-    save_extractor(tiny, pair.extractor)
-    wanted = [
-        Cell(
-            "all", name, "relative", settings(beta=beta), folder / f"cells/cat/night/all/{name}.png"
-        )
-        for name, beta in (("1e-1", 10.0), ("1e-2", 100.0))
-    ]
-    stylize_pair(pair, wanted, choose_device("cpu"))
+    paint(folder / "inputs/content/cat.png", 1)
+    paint(folder / "inputs/style/night.png", 2, (56, 64))
+    save_extractor(tiny, folder / "extractors/kmeans.safetensors")
     return folder
 
 
 @pytest.fixture
-def cell(results: Path) -> Path:
-    return results / "cells/cat/night/all/1e-1.png"
-
-
-@pytest.fixture
 def make(results: Path) -> Callable[..., Path]:
-    """Make another cell of the run, and return the path of its picture."""
+    """Make a cell of the run on this machine, and return the path of its picture."""
 
     def made(
-        path: str,
-        settings: Settings,
-        content: str = "cat",
-        start: Path | None = None,
-        **options: Any,
+        path: str, settings: Settings, name: str = "cat", start: Path | None = None, **options: Any
     ) -> Path:
-        inputs, extractor = results / "inputs", results / "extractors/kmeans.safetensors"
-        images = {
-            "content": inputs / f"content/{content}.png",
-            "style": inputs / "style/night.png",
-            "start": start,
-        }
-        names = {"content_name": content, "content_title": "", "style_name": "night"}
-        pair = Pair(**images, **names, style_title="", extractor=extractor)
+        content, style = results / f"inputs/content/{name}.png", results / "inputs/style/night.png"
+        extractor = results / "extractors/kmeans.safetensors"
+        pair = Pair(content, name, "Chelsea 猫", style, "night", "Night", extractor, start)
         wanted = Cell("all", "1e-1", "relative", settings, results / path, **options)
         stylize_pair(pair, [wanted], choose_device("cpu"))
         return wanted.path
 
     return made
+
+
+@pytest.fixture
+def cell(make: Callable[..., Path], settings: Callable[..., Settings]) -> Path:
+    return make("cells/cat/night/all/1e-1.png", settings(beta=10.0))
+
+
+@pytest.fixture
+def other(make: Callable[..., Path], settings: Callable[..., Settings]) -> Path:
+    return make("cells/cat/night/all/1e-2.png", settings(beta=100.0))
 
 
 def rewrite(path: Path, image: Image.Image | None = None, **changes: object) -> None:
@@ -438,14 +420,14 @@ def test_of_a_print_the_picture_of_eight_bits_is_verified(results, make, setting
     assert choose_pictures([path.parent], None) == [path]
 
 
-def test_of_a_folder_some_cells_are_drawn_and_nothing_else(results, cell):
+def test_of_a_folder_some_cells_are_drawn_and_nothing_else(results, cell, other):
     save_png(load_image(cell), results / "grids/overview.png")
     with Image.open(cell) as image:
         image.save(results / "cells/plain.png")
     store = results / "store/ab/cd/cell.png"
     store.parent.mkdir(parents=True)
     store.write_bytes(cell.read_bytes())
-    both = sorted(results.glob("cells/cat/night/all/*.png"))
+    both = [cell, other]
     assert choose_pictures([results], None) == both
     assert choose_pictures([cell.parent], None) == both
     (one,) = choose_pictures([results], 1)
@@ -469,8 +451,9 @@ def nst(capsys):
     return run
 
 
-def test_the_command_tells_what_came_of_every_picture_and_leaves_with_the_worst(nst, results, cell):
-    other = cell.with_name("1e-2.png")
+def test_the_command_tells_what_came_of_every_picture_and_leaves_with_the_worst(
+    nst, results, cell, other
+):
     assert nst("verify", results, "--all") == (0, f"{cell}: identical\n{other}: identical\n", "")
     image = load_image(other)
     image.putpixel((0, 0), (1, 2, 3))
