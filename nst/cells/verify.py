@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -223,8 +223,7 @@ def _make(
     before = torch.get_num_threads()
     torch.set_num_threads(threads or int(cell.machine.get("threads", before)))
     try:
-        wanted = Cell(cell.layers, cell.ratio, cell.formulation, cell.settings, path)
-        (again,) = stylize_pair(pair, [wanted], device)
+        (again,) = stylize_pair(pair, [replace(cell, path=path)], device)
     finally:
         torch.set_num_threads(before)
     return again, _open(path)
