@@ -22,7 +22,7 @@ with each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 import torch
@@ -99,6 +99,7 @@ class _Target:
     """What a picture of one size is compared with.
 
     ``relative`` is the relative content loss in ``content_layer``, of the mean squared error there.
+    ``layers`` are all that are looked at, those of the style among them.
     ``seen`` are the content's features, unless it is too large to keep them.
     """
 
@@ -106,16 +107,9 @@ class _Target:
     content_layer: str
     relative: Callable[[Tensor], Tensor]
     perceptual: Sequence[str]
+    layers: Collection[str]
     seen: Sequence[tuple[Tile, Mapping[str, Tensor]]] | None
     style: Sequence[_Part]
-
-    @property
-    def layers(self) -> set[str]:
-        """All the layers that are looked at."""
-        return {
-            *(self.content_layer, *self.perceptual),
-            *(layer for part in self.style for layer in part.grams),
-        }
 
 
 class Measure:
@@ -179,17 +173,18 @@ class Measure:
         of_content = content_features(
             self._extractor, self._tensor(content), [content_layer], self._side(content)
         )
-        target = _Target(
+        perceptual = self._present(PERCEPTUAL_LAYERS, side)
+        of_style = self._present(STYLE_LAYERS, side)
+        layers = {content_layer, *perceptual, *of_style}
+        return _Target(
             picture=content,
             content_layer=content_layer,
             relative=relative_content_loss(of_content[content_layer]),
-            perceptual=self._present(PERCEPTUAL_LAYERS, side),
-            seen=None,
-            style=list(self._style_parts(size, self._present(STYLE_LAYERS, side))),
+            perceptual=perceptual,
+            layers=layers,
+            seen=list(self._look(content, layers)) if self._side(content) is None else None,
+            style=list(self._style_parts(size, of_style)),
         )
-        if self._side(content) is None:
-            target = replace(target, seen=list(self._look(content, target.layers)))
-        return target
 
     def _style_parts(self, size: tuple[int, int], layers: Sequence[str]) -> Iterator[_Part]:
         """Yield each of the style's pictures, measured; their shares sum to 1."""
