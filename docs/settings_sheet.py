@@ -9,7 +9,8 @@ from nst.config.paths import cell_path, prepared
 from nst.config.run import Run, read_file, read_run
 from nst.config.settings import Settings
 from nst.config.variants import Variant
-from nst.figures.grids import Grid, Tile, draw_grid
+from nst.figures.painting import draw_grid
+from nst.figures.sheet import Grid, Tile
 from nst.figures.tiles import cell_tile
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "settings.yaml"

@@ -23,8 +23,9 @@ from workflow_runs import ROOT
 from nst.cells.cell import read_details, write_cell, write_details
 from nst.commands.job import job
 from nst.errors import ConfigError
-from nst.figures.grids import Grid, Tile, overview_grid
+from nst.figures.grids import overview_grid
 from nst.figures.pages import publish_grid
+from nst.figures.sheet import Grid, Tile
 from nst.gallery.page import write_gallery
 from nst.imaging.images import load_image, save_png
 from nst.network.extractor import load_extractor, save_extractor

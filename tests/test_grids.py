@@ -17,22 +17,17 @@ from titles import FOREIGN, LONG, UNBROKEN, titles
 
 from nst.config.sheets import Sheet
 from nst.errors import ImageError
-from nst.figures import grids, layout, lettering
+from nst.figures import layout, lettering, painting
 from nst.figures.grids import (
-    Axis,
-    Grid,
-    Page,
-    Tile,
     content_grid,
-    draw_grid,
     overview_grid,
     pair_grid,
     ratio_title,
     recipe_grid,
-    save_grid,
 )
 from nst.figures.layout import arrange
-from nst.figures.sheet import Box, Card, Layout, Picture, Text
+from nst.figures.painting import draw_grid, save_grid
+from nst.figures.sheet import Axis, Box, Card, Grid, Layout, Page, Picture, Text, Tile
 
 SMALL = Page(dpi=100)
 
@@ -408,7 +403,7 @@ def test_a_colour_profile_is_honoured_and_a_broken_one_ignored(tmp_path):
     for name, embedded in (("good", profile), ("broken", b"no profile")):
         path = tmp_path / f"{name}.jpg"
         Image.new("RGB", (64, 64), (200, 100, 50)).save(path, icc_profile=embedded, quality=98)
-        pixel = grids.open_reduced(path, (20, 20)).getpixel((10, 10))
+        pixel = painting.open_reduced(path, (20, 20)).getpixel((10, 10))
         assert pixel == pytest.approx((200, 100, 50), abs=3)
 
 
@@ -416,7 +411,7 @@ def test_a_cut_out_is_painted_on_white_whatever_is_hidden(tmp_path):
     hidden = Image.new("RGBA", (64, 64), (200, 0, 0, 0))
     hidden.paste((0, 0, 0, 255), (32, 0, 64, 64))
     hidden.save(tmp_path / "cut.png")
-    shown = grids.open_reduced(tmp_path / "cut.png", (32, 32))
+    shown = painting.open_reduced(tmp_path / "cut.png", (32, 32))
     assert (shown.getpixel((4, 16)), shown.getpixel((28, 16))) == ((255,) * 3, (0,) * 3)
 
 
@@ -433,7 +428,7 @@ def test_a_file_that_is_no_picture_is_named_with_a_remedy(tmp_path, name):
 def test_three_hundred_tiles_are_opened_one_at_a_time(tmp_path, monkeypatch):
     path = paint(tmp_path, "tile", (10, 20, 30), (320, 240))
     pictures, most = [], []
-    real = grids.open_reduced
+    real = painting.open_reduced
 
     def counted(*arguments):
         picture = real(*arguments)
@@ -441,7 +436,7 @@ def test_three_hundred_tiles_are_opened_one_at_a_time(tmp_path, monkeypatch):
         most.append(sum(reference() is not None for reference in pictures))
         return picture
 
-    monkeypatch.setattr(grids, "open_reduced", counted)
+    monkeypatch.setattr(painting, "open_reduced", counted)
     grid = Grid("", [[Tile(path)] * 20] * 15, [""] * 15, [""] * 20)
     draw_grid(grid, SMALL)
     assert len(most) == 300
@@ -479,19 +474,12 @@ def test_the_same_grid_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
-def test_a_saved_grid_knows_its_resolution_and_a_reduced_one_its_own(tmp_path):
+def test_a_saved_grid_knows_its_resolution(tmp_path):
     image = draw_grid(plain_cards(), Page(dpi=200))
     save_grid(image, tmp_path / "new folder" / "grid.png")
-    save_grid(image, tmp_path / "small.png", width=image.width // 4)
-    save_grid(image, tmp_path / "not enlarged.png", width=10 * image.width)
     with Image.open(tmp_path / "new folder" / "grid.png") as saved:
         assert saved.info["dpi"] == pytest.approx((200, 200), abs=0.1)
         assert (saved.size, saved.mode) == (image.size, "RGB")
-    with Image.open(tmp_path / "small.png") as saved:
-        assert saved.width == image.width // 4
-        assert saved.info["dpi"] == pytest.approx((50, 50), abs=0.2)
-    with Image.open(tmp_path / "not enlarged.png") as saved:
-        assert saved.size == image.size
 
 
 def plain_cards() -> Grid:

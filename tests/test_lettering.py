@@ -2,11 +2,12 @@
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image
 from titles import FOREIGN, LONG, UNBROKEN, titles
 
-from nst.figures import grids, lettering
+from nst.figures import lettering
 from nst.figures.lettering import Hand, extent, face, fit, fit_alike, wrap
+from nst.figures.painting import Raster
 from nst.figures.sheet import Box, Text
 
 
@@ -18,10 +19,10 @@ def test_ink_stays_within_the_measured_box_and_the_box_within_its_width(text, wi
     fitted = fit(text, width, hand)
     assert fitted.width <= width
     assert len(fitted.lines) <= lines
-    canvas = Image.new("RGB", (fitted.width + 200, fitted.height + 200), "white")
+    raster = Raster(fitted.width + 200, fitted.height + 200, stroke=1)
     box = Box(100, 100, fitted.width, fitted.height)
-    grids._paint_text(ImageDraw.Draw(canvas), Text(box, fitted))
-    ink = Image.eval(canvas, lambda value: 255 - value).getbbox()
+    raster.text(Text(box, fitted))
+    ink = Image.eval(raster.image, lambda value: 255 - value).getbbox()
     if ink:
         left, top, right, bottom = ink
         assert box.contains(Box(left, top, right - left, bottom - top))

@@ -14,15 +14,7 @@ from test_grids import FOREIGN, LONG, UNBROKEN, fake, paint
 
 from nst.config.sheets import Sheet
 from nst.errors import ImageError
-from nst.figures.grids import (
-    Axis,
-    Grid,
-    Tile,
-    formulation_grid,
-    overview_grid,
-    pair_grid,
-    read_shapes,
-)
+from nst.figures.grids import formulation_grid, overview_grid, pair_grid
 from nst.figures.pages import (
     DPI,
     LANDSCAPE,
@@ -33,7 +25,8 @@ from nst.figures.pages import (
     save_pages,
     split_grid,
 )
-from nst.figures.sheet import Picture, Text
+from nst.figures.painting import read_shapes
+from nst.figures.sheet import Axis, Grid, Picture, Text, Tile
 
 
 def named(rows: int, columns: int, shape: tuple[int, int] = (400, 300)) -> tuple[Grid, dict]:

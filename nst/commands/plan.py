@@ -30,7 +30,7 @@ ASSUMED_SHAPE = 3 / 2  # width over height of a content that is yet to be fetche
 BYTES_PER_PIXEL = 2.3  # of a picture as PNG: measured over the default grid
 COPIES = 2  # of each picture: where it is wanted, and in the store
 JOB_THREADS = 8  # as the rule stylize asks for
-HEAVY, LIGHT = "import nst.cells.pair", "import pandas, matplotlib, nst.figures.grids"
+HEAVY, LIGHT = "import nst.cells.pair", "import pandas, matplotlib, nst.figures.painting"
 GATHERED = 5  # jobs for the whole run: tables, effect plots, gallery, report pages, the last look
 SECONDS_PER_FITTED_IMAGE = 2.0  # of kmeans
 

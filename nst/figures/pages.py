@@ -25,31 +25,20 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-from nst.figures.grids import (
-    CARD,
-    HATCH,
-    RULE,
+from nst.figures.layout import arrange, width
+from nst.figures.lettering import clean, font_file
+from nst.figures.painting import (
+    SHARES,
+    STROKE,
+    Point,
+    Surface,
     draw_grid,
     open_reduced,
     read_shapes,
     save_grid,
     save_preview,
 )
-from nst.figures.layout import arrange, width
-from nst.figures.lettering import clean, font_file
-from nst.figures.sheet import (
-    GREY,
-    Arrow,
-    Box,
-    Card,
-    Colour,
-    Grid,
-    Layout,
-    Page,
-    Picture,
-    Shape,
-    Text,
-)
+from nst.figures.sheet import Box, Colour, Grid, Layout, Page, Picture, Shape, Text
 from nst.system.files import write_atomically
 
 rl_config.useA85 = 0  # else reportlab writes every picture as text, a quarter larger
@@ -61,7 +50,6 @@ SMALLEST_TILE = 25.0  # mm across; a grid is split rather than drawn smaller
 LARGEST_TILE = 60.0  # mm
 STEP = 0.5  # mm, between the sizes tried
 QUALITY = 90
-STROKE = 0.13  # mm
 FONTS = {False: "DejaVuSans", True: "DejaVuSans-Bold"}
 
 
@@ -133,8 +121,7 @@ def save_pages(grid: Grid, path: Path) -> None:
         setter("")  # else reportlab writes "anonymous" and "unspecified"
     widest = max(layout.width for layout in layouts)
     for layout in layouts:
-        _Sheet(canvas, paper, layout, shapes, widest).paint()
-        canvas.showPage()
+        _paint_page(canvas, paper, layout, shapes, widest)
     canvas.save()
     write_atomically(path, encoded.getvalue())
 
@@ -240,46 +227,59 @@ def _most(count: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-@dataclass(frozen=True)
-class _Sheet:
-    """One page while it is painted. PDF counts in points from the lower left corner."""
+def _paint_page(
+    canvas: Canvas, paper: Paper, layout: Layout, shapes: Mapping[Path, Shape], widest: int
+) -> None:
+    """Paint a layout at the top of a page, the widest of all the pages in the middle of its own."""
+    room = paper.room
+    unit = min(1.0, room[0] / widest, room[1] / layout.height) * 72 / DPI
+    canvas.translate((paper.width * POINT - widest * unit) / 2, 0)
+    canvas.translate(0, (paper.height - MARGIN) * POINT)
+    canvas.scale(unit, unit)
+    _Written(canvas, shapes).paint(layout.marks)
+    canvas.showPage()
 
-    canvas: Canvas
-    paper: Paper
-    layout: Layout
-    shapes: Mapping[Path, Shape]
-    widest: int  # of all the pages, so that they start at the same left edge
 
-    def paint(self) -> None:
-        """Paint every mark, the layout at the top of the page and the widest one in its middle."""
-        room, layout, canvas = self.paper.room, self.layout, self.canvas
-        shrink = min(1.0, room[0] / self.widest, room[1] / layout.height)
-        unit = shrink * 72 / DPI
-        canvas.translate((self.paper.width * POINT - self.widest * unit) / 2, 0)
-        canvas.translate(0, (self.paper.height - MARGIN) * POINT)
-        canvas.scale(unit, unit)
-        canvas.setLineWidth(STROKE * DPI / 25.4)
-        for mark in layout.marks:
-            match mark:
-                case Text():
-                    self.text(mark)
-                case Picture():
-                    self.picture(mark)
-                case Card():
-                    self.card(mark)
-                case Arrow():
-                    self.arrow(mark)
+class _Written(Surface):
+    """A page of a PDF to paint on; it counts upwards, from the layout's upper left corner."""
+
+    stroke = STROKE * DPI / 25.4
+
+    def __init__(self, canvas: Canvas, shapes: Mapping[Path, Shape]) -> None:
+        self.canvas, self.shapes = canvas, shapes
+        canvas.setLineWidth(self.stroke)
+
+    def rectangle(self, box: Box, colour: Colour, *, filled: bool = True) -> None:
+        """Fill a box, or draw along its edge."""
+        self._take(colour)
+        self.canvas.rect(
+            *(box.left, -box.bottom, box.width, box.height), stroke=not filled, fill=filled
+        )
+
+    def line(self, start: Point, end: Point, colour: Colour) -> None:
+        """Draw a straight line."""
+        self._take(colour)
+        self.canvas.line(start[0], -start[1], end[0], -end[1])
+
+    def polygon(self, corners: Sequence[Point], colour: Colour) -> None:
+        """Fill a polygon."""
+        self._take(colour)
+        path = self.canvas.beginPath()
+        path.moveTo(corners[0][0], -corners[0][1])
+        for across, down in corners[1:]:
+            path.lineTo(across, -down)
+        path.close()
+        self.canvas.drawPath(path, stroke=0, fill=1)
 
     def text(self, text: Text) -> None:
         """Write the lines of a text, each aligned within its box and no wider than it."""
         lettering, box = text.lettering, text.box
         font = FONTS[lettering.bold]
-        share = {"left": 0.0, "centre": 0.5, "right": 1.0}[text.align]
         for index, line in enumerate(lettering.lines):
             natural = pdfmetrics.stringWidth(line, font, lettering.size)
             squeeze = min(1.0, box.width / natural) if natural else 1.0
             base = box.top + lettering.ascent + index * lettering.pitch
-            left = box.left + share * (box.width - squeeze * natural)
+            left = box.left + SHARES[text.align] * (box.width - squeeze * natural)
             written = self.canvas.beginText(left, -base)
             written.setFont(font, lettering.size)
             written.setFillColorRGB(*_parts(text.colour))
@@ -301,51 +301,10 @@ class _Sheet:
         reader = ImageReader(encoded)
         self.canvas.drawImage(reader, box.left, -box.bottom, box.width, box.height)
 
-    def card(self, card: Card) -> None:
-        """Draw a hatched card and, on a plain plate in its middle, its note."""
-        box, canvas, note = card.box, self.canvas, card.note
-        stroke = STROKE * DPI / 25.4
-        canvas.saveState()
-        self.frame(box, CARD, None)
-        outline = canvas.beginPath()
-        outline.rect(box.left, -box.bottom, box.width, box.height)
-        canvas.clipPath(outline, stroke=0)
-        canvas.setStrokeColorRGB(*_parts(HATCH))
-        for start in range(box.left - box.height, box.right, round(10 * stroke)):
-            canvas.line(start, -box.bottom, start + box.height, -box.top)
-        canvas.restoreState()
-        self.frame(box, None, RULE)
-        left, top = box.left + (box.width - note.width) // 2, box.top
-        inner = Box(left, top + (box.height - note.height) // 2, note.width, note.height)
-        if note.lines:
-            pad = round(6 * stroke)
-            plate = (inner.left - pad, inner.top - pad, note.width + 2 * pad, note.height + 2 * pad)
-            self.frame(Box(*plate), CARD, None)
-            self.text(Text(inner, note, GREY, "centre"))
-
-    def frame(self, box: Box, fill: Colour | None, stroke: Colour | None) -> None:
-        """Draw a rectangle, filled or outlined."""
-        if fill:
-            self.canvas.setFillColorRGB(*_parts(fill))
-        if stroke:
-            self.canvas.setStrokeColorRGB(*_parts(stroke))
-        drawn = {"fill": int(fill is not None), "stroke": int(stroke is not None)}
-        self.canvas.rect(box.left, -box.bottom, box.width, box.height, **drawn)
-
-    def arrow(self, arrow: Arrow) -> None:
-        """Draw a thin line that ends in a small triangle."""
-        box, canvas, head = arrow.box, self.canvas, 5 * STROKE * DPI / 25.4
-        middle = -(box.top + box.height / 2)
-        tip, inwards = (box.left, 1) if arrow.points == "left" else (box.right, -1)
-        canvas.setStrokeColorRGB(*_parts(RULE))
-        canvas.setFillColorRGB(*_parts(RULE))
-        canvas.line(box.left, middle, box.right, middle)
-        triangle = canvas.beginPath()
-        triangle.moveTo(tip, middle)
-        triangle.lineTo(tip + inwards * 2 * head, middle - head)
-        triangle.lineTo(tip + inwards * 2 * head, middle + head)
-        triangle.close()
-        canvas.drawPath(triangle, fill=1, stroke=0)
+    def _take(self, colour: Colour) -> None:
+        """Draw and fill in a colour from here on."""
+        self.canvas.setFillColorRGB(*_parts(colour))
+        self.canvas.setStrokeColorRGB(*_parts(colour))
 
 
 def _parts(colour: Colour) -> tuple[float, float, float]:

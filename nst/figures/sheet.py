@@ -1,7 +1,7 @@
 """The words of a comparison grid: what it shows, the paper, and the marks made on it.
 
-Values only. `nst.figures.layout` turns a `Grid` and a `Page` into a `Layout`; `nst.figures.grids`
-paints that.
+Values only. `nst.figures.layout` turns a `Grid` and a `Page` into a `Layout`, which
+`nst.figures.painting` paints.
 """
 
 from collections.abc import Sequence
@@ -141,6 +141,12 @@ class Box:
     def bottom(self) -> int:
         """One px past the last row."""
         return self.top + self.height
+
+    def within(self, other: "Box") -> "Box":
+        """Return the part of the box that lies inside another."""
+        left, top = max(self.left, other.left), max(self.top, other.top)
+        right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
+        return Box(left, top, right - left, bottom - top)
 
     def contains(self, other: "Box") -> bool:
         """Tell whether another box lies inside this one."""

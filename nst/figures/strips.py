@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from nst.figures.grids import Grid, Tile, draw_grid
+from nst.figures.painting import draw_grid
+from nst.figures.sheet import Grid, Tile
 from nst.imaging.images import unstack
 from nst.system.files import write_atomically
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nst.cells.cell import read_record
 from nst.errors import CellError, ImageError
-from nst.figures.grids import Tile
+from nst.figures.sheet import Tile
 
 
 def cell_rows(rows: Iterable[Iterable[Path | None]]) -> list[list[Tile]]:

@@ -15,15 +15,9 @@ from nst.config.paths import (
     prepared,
 )
 from nst.config.watched import Watched
-from nst.figures.grids import (
-    Grid,
-    Page,
-    Tile,
-    draw_grid,
-    formulation_grid,
-    overview_grid,
-    save_grid,
-)
+from nst.figures.grids import formulation_grid, overview_grid
+from nst.figures.painting import draw_grid, save_grid
+from nst.figures.sheet import Grid, Page, Tile
 from nst.figures.tiles import cell_tile, input_tile
 from nst.gallery.entries import Entry, gallery_entries, subject
 from nst.gallery.page import write_gallery
