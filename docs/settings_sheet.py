@@ -9,9 +9,9 @@ from nst.config.paths import cell_path, prepared
 from nst.config.run import Run, read_file, read_run
 from nst.config.settings import Settings
 from nst.config.variants import Variant
+from nst.figures.grids import cell_tile
 from nst.figures.painting import draw_grid
-from nst.figures.sheet import Grid, Tile
-from nst.figures.tiles import cell_tile
+from nst.figures.sheet import Axis, Grid, Tile
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "settings.yaml"
 TITLES = {"ratio": "α/β", "layers": "style layers", "iterations": "iterations, without growth"}
@@ -46,9 +46,9 @@ def draw_sheet(folder: Path) -> Image.Image:
     columns = max(map(len, tiles))
     grid = Grid(
         "Which setting does what",
-        [[*row, *[Tile(blank=True)] * (columns - len(row))] for row in tiles],
-        ["", *(TITLES.get(name, name) for name in rows)],
-        [""] * columns,
+        [[*row, *[Tile()] * (columns - len(row))] for row in tiles],
+        Axis(["", *(TITLES.get(name, name) for name in rows)]),
+        Axis([""] * columns),
         subtitle=f"Each row changes one setting; {defaults.extractor}, {defaults.image_size} px",
     )
     return draw_grid(grid)

@@ -23,9 +23,8 @@ from workflow_runs import ROOT
 from nst.cells.cell import read_details, write_cell, write_details
 from nst.commands.job import job
 from nst.errors import ConfigError
-from nst.figures.grids import overview_grid
 from nst.figures.pages import publish_grid
-from nst.figures.sheet import Grid, Tile
+from nst.figures.sheet import Axis, Grid, Tile
 from nst.gallery.page import write_gallery
 from nst.imaging.images import load_image, save_png
 from nst.network.extractor import load_extractor, save_extractor
@@ -65,8 +64,8 @@ def printed(capsys) -> str:
 
 def grid_of(folder: Path) -> Grid:
     picture = paint(folder / "cell.png", 1)
-    row = [[Tile(picture)]]
-    return overview_grid([Tile(picture)], [Tile(picture)], row, subtitle="small")
+    axis = Axis(["a"], heads=[Tile(picture)])
+    return Grid("small", [[Tile(picture)]], axis, axis)
 
 
 def save_cell(out: Path, _sources: Path) -> None:

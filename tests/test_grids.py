@@ -12,18 +12,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_cells import make_cell
 from PIL import Image, ImageCms
 from titles import FOREIGN, LONG, UNBROKEN, titles
 
+from nst.cells.cell import write_details
+from nst.config.paths import DETAILS, cell_path, prepared
+from nst.config.settings import Settings
 from nst.config.sheets import Sheet
+from nst.config.variants import Variant
 from nst.errors import ImageError
-from nst.figures import layout, lettering, painting
+from nst.figures import grids, layout, lettering, painting
 from nst.figures.grids import (
     content_grid,
     overview_grid,
     pair_grid,
     ratio_title,
     recipe_grid,
+    setting_axis,
 )
 from nst.figures.layout import arrange
 from nst.figures.painting import draw_grid, save_grid
@@ -42,29 +48,36 @@ def a_grid(draw):
         path = Path(f"picture {len(shapes)}")
         shapes[path] = draw(st.tuples(st.integers(1, 4000), st.integers(1, 4000)))
         note = draw(st.sampled_from(["", "", "", "failed", LONG]))
-        picture = draw(st.sampled_from([path, path, path, None]))
         caption = draw(st.sampled_from(["", "", "0.12", LONG, UNBROKEN]))
-        return Tile(picture, caption, note, label=draw(st.sampled_from(["", "content", LONG])))
+        label = draw(st.sampled_from(["", "content", LONG]))
+        return Tile(None if note else path, caption, note, label)
 
     def row(length):
         return [tile() for _ in range(length)]
 
+    def axis(length, name, start="", end=""):
+        heads = row(length) if draw(st.booleans()) else ()
+        return {
+            "titles": [draw(titles) for _ in range(length)],
+            **{"name": name, "start": start, "end": end, "heads": heads},
+        }
+
+    ends = draw(st.sampled_from([(), ("more style", "more content"), (draw(titles), LONG)]))
     # The Grid itself is built by the test: beartype draws random numbers, which Hypothesis forbids.
     grid = {
         "title": draw(titles),
         "subtitle": draw(titles),
         "tiles": [row(columns) for _ in range(rows)],
-        "row_titles": [draw(titles) for _ in range(rows)],
-        "column_titles": [draw(titles) for _ in range(columns)],
-        "row_axis": draw(titles),
-        "column_axis": draw(st.sampled_from([Axis(), Axis("α/β", "more style", "more content")]))
-        if draw(st.booleans())
-        else Axis(draw(titles), draw(titles), draw(titles)),
+        "rows": axis(rows, draw(titles)),
+        "columns": axis(columns, draw(titles), *ends),
         "inputs": row(draw(st.integers(0, 3))),
-        "row_inputs": row(rows) if draw(st.booleans()) else (),
-        "column_inputs": row(columns) if draw(st.booleans()) else (),
     }
     return grid, shapes
+
+
+def built(grid) -> Grid:
+    """The grid that `a_grid` describes."""
+    return Grid(**grid | {"rows": Axis(**grid["rows"]), "columns": Axis(**grid["columns"])})
 
 
 def assert_tidy(page_layout: Layout, page: Page) -> None:
@@ -88,10 +101,15 @@ def fake(rows: int, columns: int, shape: tuple[int, int] = (400, 300)):
     return [[Tile(path) for path in row] for row in paths], shapes
 
 
+def untitled(tiles) -> Grid:
+    """A grid of tiles alone."""
+    return Grid("", tiles, Axis([""] * len(tiles)), Axis([""] * len(tiles[0])))
+
+
 def plain(rows: int, columns: int, shape: tuple[int, int] = (400, 300)):
     """A grid of pictures alone, and their shapes."""
     tiles, shapes = fake(rows, columns, shape)
-    return Grid("", tiles, [""] * rows, [""] * columns), shapes
+    return untitled(tiles), shapes
 
 
 def paint(folder: Path, name: str, colour, size=(80, 60)) -> Path:
@@ -108,17 +126,17 @@ def paint(folder: Path, name: str, colour, size=(80, 60)) -> Path:
 @settings(max_examples=30, deadline=None)
 def test_nothing_overlaps_or_leaves_the_page(case, page):
     grid, shapes = case
-    assert_tidy(arrange(Grid(**grid), page, shapes), page)
+    assert_tidy(arrange(built(grid), page, shapes), page)
 
 
 @given(a_grid())
 @settings(max_examples=15, deadline=None)
 def test_pictures_keep_their_proportions_and_every_tile_is_drawn_once(case):
-    grid, shapes = Grid(**case[0]), case[1]
+    grid, shapes = built(case[0]), case[1]
     marks = arrange(grid, SMALL, shapes).marks
     pictures = [mark for mark in marks if isinstance(mark, Picture)]
     cards = [mark for mark in marks if isinstance(mark, Card)]
-    shown = [tile.shown for tile in grid.every_tile]
+    shown = [tile.picture for tile in grid.every_tile]
     assert sorted(mark.path for mark in pictures) == sorted(path for path in shown if path)
     assert len(cards) == shown.count(None)
     for mark in pictures:
@@ -189,7 +207,7 @@ def test_a_portrait_among_landscapes_becomes_narrower_and_not_a_tower():
 
 def test_resolution_changes_nothing_but_resolution():
     grid, shapes = plain(3, 4)
-    grid = replace(grid, title=LONG, row_titles=["equal", "deep", LONG])
+    grid = replace(grid, title=LONG, rows=Axis(["equal", "deep", LONG]))
     coarse, fine = (arrange(grid, Page(dpi=dpi), shapes) for dpi in (100, 400))
     assert fine.width / coarse.width == pytest.approx(4, rel=0.02)
     assert fine.height / coarse.height == pytest.approx(4, rel=0.02)
@@ -198,15 +216,15 @@ def test_resolution_changes_nothing_but_resolution():
 
 def test_nothing_is_lettered_smaller_than_seven_points():
     grid, shapes = plain(4, 14)
-    grid = replace(grid, title=LONG * 4, subtitle=LONG * 4, column_titles=[LONG] * 14)
-    grid = replace(grid, row_titles=[LONG] * 4, row_axis=LONG, column_axis=Axis(LONG, LONG, LONG))
+    rows, columns = Axis([LONG] * 4, LONG), Axis([LONG] * 14, LONG, LONG, LONG)
+    grid = replace(grid, title=LONG * 4, subtitle=LONG * 4, rows=rows, columns=columns)
     texts = [mark for mark in arrange(grid, Page(), shapes).marks if isinstance(mark, Text)]
     assert min(text.lettering.size for text in texts) >= 7 * 200 / 72
 
 
 def test_titles_of_one_kind_share_a_size():
     grid, shapes = plain(3, 8)
-    grid = replace(grid, column_titles=["x", *["Composition VII"] * 7])
+    grid = replace(grid, columns=Axis(["x", *["Composition VII"] * 7]))
     texts = [mark for mark in arrange(grid, Page(), shapes).marks if isinstance(mark, Text)]
     assert len(texts) == 8
     assert len({text.lettering.size for text in texts}) == 1
@@ -214,12 +232,13 @@ def test_titles_of_one_kind_share_a_size():
 
 def test_a_grid_whose_counts_disagree_is_refused():
     tiles, _ = fake(2, 2)
+    two, three = Axis(["a", "b"]), Axis(["a", "b", "c"])
     with pytest.raises(ValueError, match=r"2 row and 3 column titles need 2 rows of 3 tiles"):
-        Grid("", tiles, ["a", "b"], ["a", "b", "c"])
-    with pytest.raises(ValueError, match="row_inputs has one tile per title, or none; got 1 for 2"):
-        Grid("", tiles, ["a", "b"], ["a", "b"], row_inputs=[Tile()])
+        Grid("", tiles, two, three)
+    with pytest.raises(ValueError, match="one head per title, or none; got 1 for 2"):
+        Grid("", tiles, replace(two, heads=[Tile()]), two)
     with pytest.raises(ValueError, match="needs a row and a column; got 0 by 1"):
-        Grid("", [], [], ["a"])
+        Grid("", [], Axis([]), Axis(["a"]))
 
 
 # Ratios and builders
@@ -261,72 +280,96 @@ def test_a_written_ratio_reads_back_as_the_same_number(value):
 
 
 @pytest.mark.parametrize(
-    ("ratios", "axis"),
+    ("ratios", "named"),
     [
-        (["1e-3", "1e-2"], Axis("α/β", "more style", "more content")),
-        (["10", "1e0", "1e-2"], Axis("α/β", "more content", "more style")),
-        (["1", "3", "2"], Axis("α/β")),
-        (["1", "content only"], Axis("α/β")),
-        (["1"], Axis()),
+        (["1e-3", "1e-2"], ("α/β", "more style", "more content")),
+        (["10", "1e0", "1e-2"], ("α/β", "more content", "more style")),
+        (["1", "3", "2"], ("α/β", "", "")),
+        (["1", "content only"], ("α/β", "", "")),
+        (["1"], ("", "", "")),
     ],
 )
-def test_the_axis_of_the_ratios_points_the_way_they_go(ratios, axis):
-    tiles, _ = fake(1, len(ratios))
-    sheet = Sheet("", "layers", "ratio", ["equal"], ratios, [])
-    grid = pair_grid(Tile(caption="Coffee"), Tile(caption="Waves"), sheet, tiles)
-    assert grid.column_axis == axis
+def test_the_axis_of_the_ratios_points_the_way_they_go(ratios, named):
+    axis = setting_axis("ratio", ratios)
+    assert (axis.name, axis.start, axis.end) == named
 
 
+@pytest.fixture
+def there(tmp_path, monkeypatch):
+    """The folder of a run with prepared images, whose cells are taken to be finished."""
+    monkeypatch.chdir(tmp_path)
+    for role, name in (("content", "c"), ("content", "d"), *(("style", one) for one in "stu")):
+        Path(prepared(role, name)).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 60)).save(prepared(role, name))
+    monkeypatch.setattr(grids, "cell_tile", Tile)
+
+
+@pytest.mark.usefixtures("there")
 def test_a_pair_s_grid_has_weightings_down_and_ratios_across():
-    tiles, _ = fake(2, 3)
-    content, style = Tile(Path("c"), "Coffee"), Tile(Path("s"), "Waves")
-    sheet = Sheet("", "layers", "ratio", ["equal", "deep"], ["1e-2", "5e-2", "1e-1"], [])
-    grid = pair_grid(content, style, sheet, tiles)
-    assert grid.title == "Coffee × Waves"
-    assert grid.row_titles == ["equal", "deep"]
-    assert grid.column_titles == [f"α/β\N{NO-BREAK SPACE}= {n}" for n in ("10⁻²", "5·10⁻²", "10⁻¹")]
+    ratios = ["1e-2", "5e-2", "1e-1"]
+    cells = [
+        [Variant(layers, ratio, "relative", Settings()) for ratio in ratios]
+        for layers in ("equal", "deep")
+    ]
+    cells[1][2] = None
+    sheet = Sheet("seed=0", "layers", "ratio", ["equal", "deep"], ratios, cells)
+    grid = pair_grid({"c": "Coffee"}, {"s": "Waves"}, sheet, subtitle="kmeans")
+    assert (grid.title, grid.subtitle) == ("Coffee × Waves", "seed=0, kmeans")
+    assert (grid.rows.titles, grid.rows.name) == (["equal", "deep"], "layer weights")
+    across = [f"α/β\N{NO-BREAK SPACE}= {n}" for n in ("10⁻²", "5·10⁻²", "10⁻¹")]
+    assert (grid.columns.titles, grid.columns.name) == (across, "α/β")
     assert [(tile.caption, tile.label) for tile in grid.inputs] == [
         ("Coffee", "content"),
         ("Waves", "style"),
     ]
+    assert grid.tiles[1][1].picture == cell_path("c", "s", "deep", "5e-2")
+    assert grid.tiles[1][2] == Tile(note="not in this run")
 
 
 def test_any_setting_can_be_an_axis_of_a_pair_s_grid():
-    tiles, _ = fake(2, 2)
-    sheet = Sheet("seed=0", "style_scale", "optimiser", ["0.5", "1"], ["lbfgs", "adam"], [])
-    grid = pair_grid(Tile(caption="Coffee"), Tile(caption="Waves"), sheet, tiles)
-    assert (grid.row_axis, grid.column_axis) == ("style scale", Axis("optimiser"))
-    assert (grid.row_titles, grid.column_titles) == (["0.5", "1"], ["lbfgs", "adam"])
+    assert setting_axis("style_scale", ["0.5", "1"]) == Axis(["0.5", "1"], "style scale")
 
 
+@pytest.mark.usefixtures("there")
 def test_a_content_s_grid_heads_each_row_with_its_style():
-    tiles, shapes = fake(2, 2)
-    styles = [Tile(Path("s"), "Waves"), Tile(Path("t"), "Dots")]
-    content = Tile(Path("c"), "Coffee")
-    grid = content_grid(content, styles, ["1", "2"], tiles, subtitle="equal")
-    assert (grid.title, grid.row_titles) == ("Coffee", ["Waves", "Dots"])
-    shapes |= {Path("c"): (400, 300), Path("s"): (300, 900), Path("t"): (400, 300)}
-    boxes = {mark.path: mark.box for mark in _pictures(arrange(grid, Page(), shapes))}
-    for row, style in enumerate(styles):
-        head, tile = boxes[style.picture], boxes[Path(f"{row} 0")]
+    styles, variants = {"s": "Waves", "t": "Dots"}, [("equal", "1"), ("equal", "2")]
+    grid = content_grid({"c": "Coffee"}, styles, variants, subtitle="equal")
+    assert (grid.title, grid.rows.titles) == ("Coffee", ["Waves", "Dots"])
+    pictures = {tile.picture: (400, 300) for tile in grid.every_tile}
+    pictures[Path(prepared("style", "s"))] = (300, 900)
+    boxes = {mark.path: mark.box for mark in _pictures(arrange(grid, Page(), pictures))}
+    for style in styles:
+        head = boxes[Path(prepared("style", style))]
+        tile = boxes[cell_path("c", style, "equal", "1")]
         assert head.right < tile.left
         assert head.height <= tile.height
         assert abs((head.top + head.bottom) - (tile.top + tile.bottom)) <= 2
-    assert boxes[Path("c")].top == boxes[Path("0 0")].top
+    content = boxes[Path(prepared("content", "c"))]
+    assert content.top == boxes[cell_path("c", "s", "equal", "1")].top
 
 
+@pytest.mark.usefixtures("there")
 def test_an_overview_heads_rows_with_contents_and_columns_with_styles():
-    tiles, shapes = fake(2, 3)
-    contents = [Tile(Path(name), name) for name in "cd"]
-    styles = [Tile(Path(name), name) for name in "stu"]
-    grid = overview_grid(contents, styles, tiles)
-    shapes |= {Path(name): (400, 300) for name in "cdstu"}
+    contents, styles = {"c": "C", "d": "D"}, {"s": "S", "t": "T", "u": "U"}
+    grid = overview_grid(contents, styles, [("all", "1")], subtitle="", cell=Tile)
+    shapes = {tile.picture: (400, 300) for tile in grid.every_tile}
     boxes = {mark.path: mark.box for mark in _pictures(arrange(grid, Page(), shapes))}
-    for column, style in enumerate(styles):
-        assert boxes[style.picture].bottom < boxes[Path(f"0 {column}")].top
-        assert boxes[style.picture].left == boxes[Path(f"0 {column}")].left
-    for row, content in enumerate(contents):
-        assert boxes[content.picture].top == boxes[Path(f"{row} 0")].top
+    for style in styles:
+        head, first = (
+            boxes[Path(prepared("style", style))],
+            boxes[cell_path("c", style, "all", "1")],
+        )
+        assert head.bottom < first.top
+        assert head.left == first.left
+    for content in contents:
+        first = boxes[cell_path(content, "s", "all", "1")]
+        assert boxes[Path(prepared("content", content))].top == first.top
+
+
+@pytest.mark.usefixtures("there")
+def test_an_image_that_is_not_prepared_yet_has_a_card():
+    grid = overview_grid({"e": "E"}, {"s": "S"}, [("all", "1")], subtitle="", cell=Tile)
+    assert grid.rows.heads == [Tile(note="still to come", caption="E", label="content")]
 
 
 def _pictures(page_layout: Layout) -> list[Picture]:
@@ -347,7 +390,7 @@ def test_every_tile_is_painted_exactly_where_the_layout_says(tmp_path):
         [Tile(paint(tmp_path, f"{r}{c}", colours[r, c], sizes[c])) for c in range(4)]
         for r in range(3)
     ]
-    grid = Grid(LONG, tiles, ["a", "b", "c"], ["1", "2", "3", "4"])
+    grid = Grid(LONG, tiles, Axis(["a", "b", "c"]), Axis(["1", "2", "3", "4"]))
     shapes = {tile.picture: sizes[c] for row in tiles for c, tile in enumerate(row)}
     boxes = {mark.path: mark.box for mark in _pictures(arrange(grid, SMALL, shapes))}
     pixels = np.asarray(draw_grid(grid, SMALL))
@@ -360,30 +403,24 @@ def test_every_tile_is_painted_exactly_where_the_layout_says(tmp_path):
         assert (frame == 255).all()
 
 
-def test_a_missing_picture_and_a_failed_one_draw_cards(tmp_path):
+def test_a_tile_without_a_picture_draws_its_note_on_a_card(tmp_path):
     red = paint(tmp_path, "red", (255, 0, 0))
-    tiles = [[Tile(red), Tile(None), Tile(red, note="failed: out of memory")]]
-    grid = Grid("", tiles, [""], ["", "", ""])
-    drawn = arrange(grid, SMALL, {red: (80, 60)})
-    _, missing, failed = drawn.marks
-    assert missing.note.lines == ("missing",)
+    grid = untitled([[Tile(red), Tile(note="failed: out of memory")]])
+    shown, failed = arrange(grid, SMALL, {red: (80, 60)}).marks
     assert " ".join(failed.note.lines) == "failed: out of memory"
-    assert missing.box.height == failed.box.height == drawn.marks[0].box.height
-    pixels = np.asarray(draw_grid(grid, SMALL))
-    for card in (missing, failed):
-        box = card.box
-        crop = pixels[box.top : box.bottom, box.left : box.right].reshape(-1, 3)
-        assert len(np.unique(crop, axis=0)) > 4  # paper, hatching, outline, lettering
-        assert not (crop == (255, 0, 0)).all(axis=1).any()
-        assert crop.mean() > 225  # quiet
+    assert failed.box.height == shown.box.height
+    box, pixels = failed.box, np.asarray(draw_grid(grid, SMALL))
+    crop = pixels[box.top : box.bottom, box.left : box.right].reshape(-1, 3)
+    assert len(np.unique(crop, axis=0)) > 4  # paper, hatching, outline, lettering
+    assert crop.mean() > 225  # quiet
 
 
-@given(st.text(max_size=200), st.integers(1, 900))
+@given(st.text(min_size=1, max_size=200), st.integers(1, 900))
 @settings(max_examples=30, deadline=None)
 def test_a_note_stays_on_its_card(note, height):
     path = Path("p")
     tiles = [[Tile(path), Tile(None, note=note)]]
-    drawn = arrange(Grid("", tiles, [""], ["", ""]), SMALL, {path: (300, height)})
+    drawn = arrange(untitled(tiles), SMALL, {path: (300, height)})
     card = next(mark for mark in drawn.marks if isinstance(mark, Card))
     assert card.note.width <= card.box.width
     assert card.note.height <= card.box.height
@@ -394,7 +431,8 @@ def test_drawing_any_text_never_raises(tmp_path):
     for text in (LONG, UNBROKEN, FOREIGN, "", " ", "\n", "\u200b"):
         tiles = [[Tile(red, text), Tile(None, text, text)]]
         inputs = [Tile(red, text, label=text)]
-        image = draw_grid(Grid(text, tiles, [text], [text] * 2, text, text, inputs=inputs), SMALL)
+        axes = Axis([text], text), Axis([text] * 2, text, text, text)
+        image = draw_grid(Grid(text, tiles, *axes, text, inputs), SMALL)
         assert image.mode == "RGB"
 
 
@@ -420,7 +458,7 @@ def test_a_file_that_is_no_picture_is_named_with_a_remedy(tmp_path, name):
     (tmp_path / "text.png").write_text("hello")
     whole = paint(tmp_path, "whole", (1, 2, 3), (300, 300)).read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    grid = Grid("", [[Tile(tmp_path / name)]], [""], [""])
+    grid = untitled([[Tile(tmp_path / name)]])
     with pytest.raises(ImageError, match=re.escape(name)):
         draw_grid(grid, SMALL)
 
@@ -437,8 +475,7 @@ def test_three_hundred_tiles_are_opened_one_at_a_time(tmp_path, monkeypatch):
         return picture
 
     monkeypatch.setattr(painting, "open_reduced", counted)
-    grid = Grid("", [[Tile(path)] * 20] * 15, [""] * 15, [""] * 20)
-    draw_grid(grid, SMALL)
+    draw_grid(untitled([[Tile(path)] * 20] * 15), SMALL)
     assert len(most) == 300
     assert max(most) <= 2
 
@@ -446,8 +483,8 @@ def test_three_hundred_tiles_are_opened_one_at_a_time(tmp_path, monkeypatch):
 @pytest.mark.parametrize("limit", [5_000_000, 300_000])
 def test_a_grid_too_large_has_smaller_tiles_first_and_smaller_lettering_last(tmp_path, limit):
     path = paint(tmp_path, "one", (10, 80, 40), (256, 170))
-    names = [f"number {at}" for at in range(30)]
-    grid = Grid("A title", [[Tile(path)] * 30] * 30, names, names)
+    axis = Axis([f"number {at}" for at in range(30)])
+    grid = Grid("A title", [[Tile(path)] * 30] * 30, axis, axis)
     free = draw_grid(grid, Page(most_pixels=10**9))
     assert free.width * free.height > limit
     bounded = draw_grid(grid, Page(most_pixels=limit))
@@ -457,9 +494,9 @@ def test_a_grid_too_large_has_smaller_tiles_first_and_smaller_lettering_last(tmp
 
 def test_a_title_over_a_narrow_tile_keeps_its_words():
     grid, shapes = plain(1, 30)
-    grid = replace(grid, column_titles=[f"Study after The Starry Night {at}" for at in range(30)])
+    grid = replace(grid, columns=Axis([f"Study after The Starry Night {at}" for at in range(30)]))
     texts = [mark for mark in arrange(grid, Page(), shapes).marks if isinstance(mark, Text)]
-    assert {" ".join(text.lettering.lines) for text in texts} == set(grid.column_titles)
+    assert {" ".join(text.lettering.lines) for text in texts} == set(grid.columns.titles)
 
 
 # Saving
@@ -467,7 +504,8 @@ def test_a_title_over_a_narrow_tile_keeps_its_words():
 
 def test_the_same_grid_gives_the_same_bytes(tmp_path):
     red = paint(tmp_path, "red", (255, 0, 0))
-    grid = Grid(LONG, [[Tile(red), Tile(None, note=LONG)]], ["a"], ["b", "c"], inputs=[Tile(red)])
+    tiles = [[Tile(red), Tile(None, note=LONG)]]
+    grid = Grid(LONG, tiles, Axis(["a"]), Axis(["b", "c"]), inputs=[Tile(red)])
     for name in ("one.png", "two.png"):
         save_grid(draw_grid(grid, SMALL), tmp_path / name)
         lettering.face.cache_clear()
@@ -484,7 +522,7 @@ def test_a_saved_grid_knows_its_resolution(tmp_path):
 
 def plain_cards() -> Grid:
     """A grid of two cards."""
-    return Grid("Cards", [[Tile(), Tile()]], ["row"], ["one", "two"])
+    return untitled([[Tile(note="one"), Tile(note="two")]])
 
 
 def test_a_save_that_fails_leaves_the_old_file_and_no_debris(tmp_path, monkeypatch):
@@ -503,7 +541,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_debris(tmp_path, monkeypat
 
 def test_importing_grids_brings_neither_torch_nor_matplotlib():
     check = (
-        "import sys, nst.figures.grids; print(sorted({'torch', 'matplotlib'} & set(sys.modules)))"
+        "import sys, nst.figures.strips; print(sorted({'torch', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -512,25 +550,31 @@ def test_importing_grids_brings_neither_torch_nor_matplotlib():
 # ---------------------------------------------------------------- the recipes of a pair
 
 
-@pytest.mark.parametrize(
-    ("recipes", "shape"), [(13, (3, 5)), (14, (4, 4)), (1, (1, 3)), (6, (2, 4))]
-)
-def test_recipes_follow_content_and_style_in_rows_that_are_almost_full(recipes, shape):
-    content, style = Tile(Path("content"), "A cat"), Tile(Path("style"), "The sea")
-    tiles = [Tile(Path(str(number)), f"recipe {number}") for number in range(recipes)]
-    grid = recipe_grid(content, style, tiles)
+@pytest.mark.parametrize(("count", "shape"), [(13, (3, 5)), (14, (4, 4)), (1, (1, 3)), (6, (2, 4))])
+def test_recipes_follow_content_and_style_in_rows_that_are_almost_full(
+    there, monkeypatch, count, shape
+):
+    recipes = [f"recipe {number}" for number in range(count)]
+    times = dict(zip(recipes, [5.4, 99.4, 100, 3600] * 4, strict=False))
+    cells = {
+        cell_path("c", "s", one, "1"): make_cell(layers=one, seconds=float(seconds))
+        for one, seconds in times.items()
+    }
+    write_details(cells, Path(DETAILS.format(content="c", style="s")))
+    variants = [(one, "1") for one in recipes]
+    grid = recipe_grid({"c": "A cat"}, {"s": "The sea"}, variants, subtitle="", recipes=recipes)
     assert (len(grid.tiles), len(grid.tiles[0])) == shape
     flat = [tile for row in grid.tiles for tile in row]
-    assert flat[: recipes + 2] == [content, style, *tiles]
-    assert all(tile == Tile(blank=True) for tile in flat[recipes + 2 :])
+    captions = ["A cat", "The sea", "recipe 0: 5 s", "recipe 1: 99 s", "recipe 2: 2 min"]
+    assert [tile.caption for tile in flat][: min(count, 3) + 2] == captions[: min(count, 3) + 2]
+    assert [tile.picture for tile in flat[2 : count + 2]] == list(cells)
+    assert all(tile == Tile() for tile in flat[count + 2 :])
     assert grid.title == "A cat × The sea"
 
 
 def test_a_blank_place_stays_white(tmp_path):
-    picture = tmp_path / "picture.png"
-    Image.new("RGB", (60, 60), "red").save(picture)
-    tiles = [[Tile(picture), Tile(blank=True)]]
-    drawn = np.asarray(draw_grid(Grid("", tiles, [""], ["", ""])))
+    picture = paint(tmp_path, "picture", "red", (60, 60))
+    drawn = np.asarray(draw_grid(untitled([[Tile(picture), Tile()]])))
     left, right = np.array_split(drawn, 2, axis=1)
     assert (left == (255, 0, 0)).all(2).mean() > 0.5
     assert (right[:, 20:] == 255).all()

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from made_cells import make_image
 from PIL import Image
 from pypdf import PdfReader
-from test_grids import FOREIGN, LONG, UNBROKEN, fake, paint
+from test_grids import FOREIGN, LONG, UNBROKEN, fake, paint, untitled
 
-from nst.config.sheets import Sheet
 from nst.errors import ImageError
-from nst.figures.grids import formulation_grid, overview_grid, pair_grid
+from nst.figures.grids import setting_axis
 from nst.figures.pages import (
     DPI,
     LANDSCAPE,
@@ -32,8 +31,11 @@ from nst.figures.sheet import Axis, Grid, Picture, Text, Tile
 def named(rows: int, columns: int, shape: tuple[int, int] = (400, 300)) -> tuple[Grid, dict]:
     """A grid with a title for every row and column, and the shapes of its pictures."""
     tiles, shapes = fake(rows, columns, shape)
-    heads = [f"row {row}" for row in range(rows)], [f"column {at}" for at in range(columns)]
-    return Grid("A title", tiles, *heads, subtitle="a subtitle"), shapes
+    axes = (
+        Axis([f"row {row}" for row in range(rows)]),
+        Axis([f"column {at}" for at in range(columns)]),
+    )
+    return Grid("A title", tiles, *axes, "a subtitle"), shapes
 
 
 def words(layout) -> list[str]:
@@ -110,7 +112,7 @@ def test_the_paper_lies_the_way_the_grid_does():
 
 def test_parts_are_about_equally_large():
     parts = split_grid(named(10, 7)[0], rows=4, columns=6)
-    assert [(len(part.tiles), len(part.column_titles)) for part in parts] == [
+    assert [(len(part.tiles), len(part.columns.titles)) for part in parts] == [
         *((4, 4), (4, 3)),
         *((4, 4), (4, 3)),
         *((2, 4), (2, 3)),
@@ -119,34 +121,34 @@ def test_parts_are_about_equally_large():
 
 def test_the_heads_of_rows_and_columns_go_with_them():
     tiles, _ = fake(5, 4)
-    contents = [Tile(Path(f"content {row}"), f"c{row}") for row in range(5)]
-    styles = [Tile(Path(f"style {column}"), f"s{column}") for column in range(4)]
-    last = split_grid(overview_grid(contents, styles, tiles), rows=3, columns=2)[-1]
-    assert (last.row_inputs, last.column_inputs) == (contents[3:], styles[2:])
+    contents = [Tile(Path(f"content {row}")) for row in range(5)]
+    styles = [Tile(Path(f"style {column}")) for column in range(4)]
+    rows, columns = Axis(list("abcde"), heads=contents), Axis(list("stuv"), heads=styles)
+    last = split_grid(Grid("", tiles, rows, columns), rows=3, columns=2)[-1]
+    assert last.rows == Axis(["d", "e"], heads=contents[3:])
+    assert last.columns == Axis(["u", "v"], heads=styles[2:])
     assert [[tile.picture for tile in row] for row in last.tiles] == [
         [tiles[row][column].picture for column in (2, 3)] for row in (3, 4)
     ]
 
 
-def test_recipes_have_their_content_and_style_on_every_page():
-    tiles, _ = fake(30, 3)
-    pairs = [(Path(f"content {at}"), Path(f"style {at}")) for at in range(3)]
-    grid = formulation_grid(pairs, [f"recipe {row}" for row in range(30)], tiles)
-    parts = split_grid(grid, rows=8, columns=9)
+def test_head_rows_are_on_every_page():
+    tiles, _ = fake(32, 3)
+    recipes = [f"recipe {row}" for row in range(30)]
+    rows, columns = Axis(["content", "style", *recipes]), Axis([""] * 3)
+    parts = split_grid(Grid("", tiles, rows, columns, head_rows=2), rows=8, columns=9)
     assert len(parts) == 4
     for part in parts:
-        assert part.row_titles[:2] == ["content", "style"]
-        assert [tile.picture for tile in part.tiles[1]] == [style for _, style in pairs]
-    recipes = [title for part in parts for title in part.row_titles[2:]]
-    assert recipes == [f"recipe {row}" for row in range(30)]
+        assert part.rows.titles[:2] == ["content", "style"]
+        assert part.tiles[:2] == tiles[:2]
+    assert [title for part in parts for title in part.rows.titles[2:]] == recipes
 
 
 def test_the_inputs_stand_on_every_page(tmp_path):
     red = paint(tmp_path, "red", (255, 0, 0))
     tiles, shapes = fake(16, 3)
-    ratios = ["1e0", "1e-1", "1e-2"]
-    sheet = Sheet("", "layers", "ratio", [str(at) for at in range(16)], ratios, [])
-    grid = pair_grid(Tile(red, "A"), Tile(red, "B"), sheet, tiles)
+    axes = Axis([str(at) for at in range(16)]), setting_axis("ratio", ["1e0", "1e-1", "1e-2"])
+    grid = Grid("", tiles, *axes, inputs=[Tile(red, "A"), Tile(red, "B")])
     _, layouts = paginate(grid, shapes | {red: (80, 60)})
     assert len(layouts) > 1
     for layout in layouts:
@@ -163,8 +165,8 @@ def small_grid(tmp_path) -> Grid:
     blue = paint(tmp_path, "blue", (0, 0, 255), (1600, 1200))
     tiles = [[Tile(red), Tile(blue)], [Tile(None, note="failed: no finite loss"), Tile(red)]]
     title = 'Über <b>&"x"</b> (富)'
-    axis = Axis("α/β", "more content", "more style")
-    return Grid(title, tiles, ["all", "fine"], ["10⁻¹", "10⁻²"], column_axis=axis)
+    columns = Axis(["10⁻¹", "10⁻²"], "α/β", "more content", "more style")
+    return Grid(title, tiles, Axis(["all", "fine"]), columns)
 
 
 def test_text_is_text_in_embedded_fonts(small_grid, tmp_path):
@@ -213,11 +215,9 @@ def test_any_text_is_written_within_the_page(text, tmp_path):
     grid = Grid(
         text,
         [[Tile(red, caption=text), Tile(None, note=text)]],
-        [text],
-        [text, text],
+        Axis([text], text),
+        Axis([text, text], text, text, text),
         subtitle=text,
-        row_axis=text,
-        column_axis=Axis(text, text, text),
         inputs=[Tile(red, text, label=text)] * 3,
     )
     save_pages(grid, tmp_path / "a.pdf")
@@ -232,14 +232,14 @@ def test_a_picture_that_cannot_be_read_is_named_and_nothing_is_written(tmp_path)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     with pytest.raises(ImageError, match=r"broken\.png cannot be read"):
-        save_pages(Grid("", [[Tile(broken)]], [""], [""]), tmp_path / "a.pdf")
+        save_pages(untitled([[Tile(broken)]]), tmp_path / "a.pdf")
     assert not list(tmp_path.glob("*.pdf"))
 
 
 def test_a_picture_of_noise_which_no_encoder_makes_smaller_is_embedded(tmp_path):
     make_image(600, 400).save(tmp_path / "noise.png")
     paths = [tmp_path / f"grid.{form}" for form in ("png", "pdf", "jpg")]
-    publish_grid(Grid("", [[Tile(tmp_path / "noise.png")]], [""], [""]), *paths)
+    publish_grid(untitled([[Tile(tmp_path / "noise.png")]]), *paths)
     (page,) = PdfReader(paths[1]).pages
     (embedded,) = page.images
     assert embedded.image.size == (600, 400)

@@ -15,7 +15,7 @@ from conftest import POISON
 from nst.cells.cell import Cell, read_details, write_details
 from nst.cells.pair import Pair, stylize_pair
 from nst.errors import CellError, UserError
-from nst.figures.tiles import cell_rows, input_tile
+from nst.figures.grids import cell_tile
 from nst.reports.summary import (
     COLUMNS,
     FACTS,
@@ -189,7 +189,7 @@ def test_the_outcome_of_a_run_without_failures_is_a_line_in_the_log(pair, wanted
 
 def test_a_cell_s_tile_is_its_picture_and_a_failed_one_s_says_so(results):
     _, cells = results
-    ((finished, failed),) = cell_rows([list(cells)])
+    finished, failed = map(cell_tile, cells)
     assert finished.picture == next(iter(cells))
     assert "failed" in failed.note
     assert failed.picture is None
@@ -200,14 +200,9 @@ def test_a_missing_picture_is_named_with_the_remedy(results):
     for picture in cells:
         picture.unlink()
         with pytest.raises(CellError, match=r"png is missing; run snakemake without a target"):
-            cell_rows([[picture]])
+            cell_tile(picture)
 
 
 def test_a_picture_that_is_no_cell_is_named_with_the_remedy(pair):
     with pytest.raises(CellError, match=r"cat\.png cannot be read .*\. Delete it; the next run"):
-        cell_rows([[pair.content]])
-
-
-def test_an_input_has_a_tile_with_its_title(pair):
-    tile = input_tile(str(pair.content), "Chelsea")
-    assert (tile.picture, tile.caption) == (pair.content, "Chelsea")
+        cell_tile(pair.content)

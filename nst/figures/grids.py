@@ -1,146 +1,193 @@
-"""What the comparison grids of a pair, of a content, of the recipes and of the run consist of."""
+"""The comparison grids of a run: which cells stand where, and what their rows and columns are.
+
+All builders take the contents and the styles that a grid shows, the variants of its cells (layers
+and ratio), and a subtitle. They read the pictures in the run's folder.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
+from nst.cells.cell import read_details, read_record
+from nst.config.paths import DETAILS, cell_path, prepared
 from nst.config.sheets import Sheet
+from nst.errors import CellError, ImageError
 from nst.figures.sheet import Axis, Grid, Tile
 
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+Titles = Mapping[str, str]  # of contents or styles, by name
+Variants = Sequence[Sequence[str]]  # layers and ratio of each
+
+WAITING = "still to come"
 IN_ROW = (5, 4, 6)  # pictures in a row of recipes, the best number first
 _FEW_COLUMNS = 6  # up to here each column repeats "α/β ="; beyond, the axis says it once
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def pair_grid(
-    content: Tile,
-    style: Tile,
-    sheet: Sheet,
-    tiles: Sequence[Sequence[Tile]],
-    *,
-    title: str = "",
-    subtitle: str = "",
-) -> Grid:
-    """Return a grid of one pair: by default a row per layer weighting, a column per ratio α/β.
+def cell_tile(picture: Path) -> Tile:
+    """Return a cell's tile. The record in the picture tells whether the cell failed.
 
-    `content` and `style` carry their titles as captions; `tiles` are those of `sheet.cells`.
+    Raises:
+        CellError: there is no such picture, or it is damaged.
     """
-    row_titles, row_axis = _axis(sheet.row_axis, sheet.rows)
-    column_titles, column_axis = _axis(sheet.column_axis, sheet.columns)
+    if not picture.is_file():
+        raise CellError(f"{picture} is missing; run snakemake without a target to make it")
+    try:
+        status = read_record(picture)["status"]
+    except (ImageError, KeyError) as error:
+        raise CellError(
+            f"{picture} cannot be read ({error}). Delete it; the next run makes it again"
+        ) from error
+    return Tile(note="failed: no finite loss") if status == "failed" else Tile(picture)
+
+
+def input_tile(role: str, name: str, caption: str = "") -> Tile:
+    """Return the tile of a content or a style; a note if its image is not prepared yet."""
+    path = Path(prepared(role, name))
+    if not path.is_file():
+        return Tile(None, caption, WAITING, role)
+    return Tile(path, caption, label=role)
+
+
+def _inputs(role: str, titles: Titles) -> list[Tile]:
+    """Return the tiles of contents or styles."""
+    return [input_tile(role, name, title) for name, title in titles.items()]
+
+
+def pair_grid(contents: Titles, styles: Titles, variants: Sheet, *, subtitle: str) -> Grid:
+    """Return a grid of one pair: by default a row per layer weighting, a column per ratio α/β."""
+    ((content, style),) = product(contents, styles)
+    inputs = [*_inputs("content", contents), *_inputs("style", styles)]
+    tiles = [
+        [
+            cell_tile(cell_path(content, style, one.layers, one.ratio))
+            if one
+            else Tile(note="not in this run")
+            for one in row
+        ]
+        for row in variants.cells
+    ]
     return Grid(
-        title=title or f"{content.caption} × {style.caption}",
-        subtitle=subtitle,
-        tiles=tiles,
-        row_titles=row_titles,
-        row_axis=row_axis.name,
-        column_titles=column_titles,
-        column_axis=column_axis,
-        inputs=(_labelled(content, "content"), _labelled(style, "style")),
+        " × ".join(tile.caption for tile in inputs),
+        tiles,
+        rows=setting_axis(variants.row_axis, variants.rows),
+        columns=setting_axis(variants.column_axis, variants.columns),
+        subtitle=", ".join(filter(None, [variants.name, subtitle])),
+        inputs=inputs,
     )
 
 
-def _axis(name: str, labels: Sequence[str]) -> tuple[Sequence[str], Axis]:
-    """Return the titles and the name of a grid's axis."""
-    if name == "ratio":
-        return _ratio_titles(labels), _ratio_axis(labels)
-    return labels, Axis("layer weights" if name == "layers" else name.replace("_", " "))
-
-
-def content_grid(
-    content: Tile,
-    styles: Sequence[Tile],
-    ratios: Sequence[str],
-    tiles: Sequence[Sequence[Tile]],
-    *,
-    title: str = "",
-    subtitle: str = "",
-) -> Grid:
-    """Return the grid of one content: a row per style, a column per ratio α/β.
-
-    `tiles[style][ratio]`; every style's picture stands at the head of its row.
-    """
+def content_grid(contents: Titles, styles: Titles, variants: Variants, *, subtitle: str) -> Grid:
+    """Return the grid of one content: a row per style, a column per ratio α/β."""
+    ((content, title),) = contents.items()
     return Grid(
-        title=title or content.caption,
+        title,
+        [[cell_tile(cell_path(content, style, *one)) for one in variants] for style in styles],
+        rows=_input_axis("style", styles),
+        columns=setting_axis("ratio", [ratio for _, ratio in variants]),
         subtitle=subtitle,
-        tiles=tiles,
-        row_titles=[style.caption for style in styles],
-        row_axis="style",
-        row_inputs=styles,
-        column_titles=_ratio_titles(ratios),
-        column_axis=_ratio_axis(ratios),
-        inputs=(_labelled(content, "content"),),
+        inputs=_inputs("content", contents),
     )
 
 
 def overview_grid(
-    contents: Sequence[Tile],
-    styles: Sequence[Tile],
-    tiles: Sequence[Sequence[Tile]],
+    contents: Titles,
+    styles: Titles,
+    variants: Variants,
     *,
-    title: str = "Overview",
-    subtitle: str = "",
+    subtitle: str,
+    cell: Callable[[Path], Tile] = cell_tile,
 ) -> Grid:
-    """Return the grid of a run: a row per content, a column per style, headed by their pictures.
-
-    `tiles[content][style]` is the one picture chosen to stand for its pair.
-    """
+    """Return the grid of a run, with one variant: a row per content, a column per style."""
+    (one,) = variants
     return Grid(
-        title=title,
+        "Overview",
+        [[cell(cell_path(content, style, *one)) for style in styles] for content in contents],
+        rows=_input_axis("content", contents),
+        columns=_input_axis("style", styles),
         subtitle=subtitle,
-        tiles=tiles,
-        row_titles=[content.caption for content in contents],
-        row_axis="content",
-        row_inputs=contents,
-        column_titles=[style.caption for style in styles],
-        column_axis=Axis("style"),
-        column_inputs=styles,
     )
 
 
 def formulation_grid(
-    pairs: Sequence[tuple[Path, Path]],
-    formulations: Sequence[str],
-    tiles: Sequence[Sequence[Tile]],
+    contents: Titles,
+    styles: Titles,
+    variants: Variants,
     *,
-    title: str = "Formulations",
-    subtitle: str = "",
+    subtitle: str,
+    recipes: Sequence[str],
+    cell: Callable[[Path], Tile] = cell_tile,
 ) -> Grid:
-    """Return the grid of recipes: a row for each, a column per pair; the two head rows show it.
-
-    `pairs` are the files of contents and styles; `tiles[formulation][pair]`.
-    """
-    contents = [Tile(content) for content, _ in pairs]
-    styles = [Tile(style) for _, style in pairs]
+    """Return the grid of recipes: a row for each, a column per pair; the two head rows show it."""
+    pairs = list(product(contents, styles))
     return Grid(
-        title=title,
+        "Formulations",
+        [
+            [input_tile("content", content) for content, _ in pairs],
+            [input_tile("style", style) for _, style in pairs],
+            *([cell(cell_path(*pair, *one)) for pair in pairs] for one in variants),
+        ],
+        rows=Axis(["content", "style", *recipes]),
+        columns=Axis([""] * len(pairs)),
         subtitle=subtitle,
-        tiles=[contents, styles, *tiles],
-        row_titles=["content", "style", *formulations],
-        row_axis="",
-        column_titles=[""] * len(pairs),
         head_rows=2,
     )
 
 
 def recipe_grid(
-    content: Tile, style: Tile, recipes: Sequence[Tile], *, title: str = "", subtitle: str = ""
+    contents: Titles, styles: Titles, variants: Variants, *, subtitle: str, recipes: Sequence[str]
 ) -> Grid:
-    """Return the grid of a pair: content, style, and then each recipe's picture, in rows.
+    """Return the grid of a pair: content, style, and then each recipe's picture and time, in rows.
 
-    All carry captions. The rows are of about five pictures, so that few places stay empty.
+    The rows are of about five pictures, so that few places stay empty.
     """
-    tiles = [content, style, *recipes]
+    ((content, style),) = product(contents, styles)
+    inputs = [*_inputs("content", contents), *_inputs("style", styles)]
+    cells = read_details(Path(DETAILS.format(content=content, style=style)))
+    tiles = list(inputs)
+    for one, recipe in zip(variants, recipes, strict=True):
+        path = cell_path(content, style, *one)
+        caption = f"{recipe}: {_written_time(cells[path].seconds)}"
+        tiles.append(replace(cell_tile(path), caption=caption))
     columns = min(len(tiles), min(IN_ROW, key=lambda one: -len(tiles) % one))
+    return wrap_tiles(" × ".join(tile.caption for tile in inputs), tiles, columns, subtitle)
+
+
+def wrap_tiles(title: str, tiles: Sequence[Tile], columns: int, subtitle: str) -> Grid:
+    """Return a grid of tiles in reading order, without titles of rows and columns."""
     rows = [list(tiles[first : first + columns]) for first in range(0, len(tiles), columns)]
-    rows[-1] += [Tile(blank=True)] * (columns - len(rows[-1]))
-    return Grid(
-        title=title or f"{content.caption} × {style.caption}",
-        subtitle=subtitle,
-        tiles=rows,
-        row_titles=[""] * len(rows),
-        column_titles=[""] * columns,
-    )
+    rows[-1] += [Tile()] * (columns - len(rows[-1]))
+    return Grid(title, rows, Axis([""] * len(rows)), Axis([""] * columns), subtitle)
+
+
+def _written_time(seconds: float) -> str:
+    """Return a time in seconds or, if it is long, in minutes."""
+    return f"{seconds:.0f} s" if seconds < 99.5 else f"{seconds / 60:.0f} min"
+
+
+def _input_axis(role: str, titles: Titles) -> Axis:
+    """Return the axis of contents or styles, headed by their pictures."""
+    return Axis(list(titles.values()), role, heads=_inputs(role, titles))
+
+
+def setting_axis(name: str, labels: Sequence[str]) -> Axis:
+    """Return the axis of a setting; the ends of α/β are named if it rises or falls throughout."""
+    if name != "ratio":
+        return Axis(labels, "layer weights" if name == "layers" else name.replace("_", " "))
+    prefix = "α/β\N{NO-BREAK SPACE}= " if len(labels) <= _FEW_COLUMNS else ""
+    titles = [prefix + ratio_title(label) for label in labels]
+    if len(titles) == 1:
+        return Axis(titles)
+    try:
+        values = [float(label) for label in labels]
+    except ValueError:
+        return Axis(titles, "α/β")
+    if values == sorted(values):
+        return Axis(titles, "α/β", "more style", "more content")
+    if values == sorted(values, reverse=True):
+        return Axis(titles, "α/β", "more content", "more style")
+    return Axis(titles, "α/β")
 
 
 def ratio_title(label: str) -> str:
@@ -158,29 +205,3 @@ def ratio_title(label: str) -> str:
         return f"{float(label):g}"
     power = "10" + str(exponent).translate(_SUPERSCRIPTS)
     return power if mantissa == "1" else f"{mantissa}·{power}"
-
-
-def _ratio_titles(ratios: Sequence[str]) -> list[str]:
-    """Return the titles of columns that differ in their ratio."""
-    prefix = "α/β\N{NO-BREAK SPACE}= " if len(ratios) <= _FEW_COLUMNS else ""
-    return [prefix + ratio_title(ratio) for ratio in ratios]
-
-
-def _ratio_axis(ratios: Sequence[str]) -> Axis:
-    """Return the axis of α/β, its ends named if the ratios rise or fall throughout."""
-    if len(ratios) == 1:
-        return Axis()
-    try:
-        values = [float(ratio) for ratio in ratios]
-    except ValueError:
-        return Axis("α/β")
-    if values == sorted(values):
-        return Axis("α/β", "more style", "more content")
-    if values == sorted(values, reverse=True):
-        return Axis("α/β", "more content", "more style")
-    return Axis("α/β")
-
-
-def _labelled(tile: Tile, label: str) -> Tile:
-    """Label an input, unless the caller has."""
-    return tile if tile.label else replace(tile, label=label)

@@ -93,15 +93,15 @@ class _Plan:
     @cached_property
     def title_width(self) -> int:
         """Width of the column of row titles: what they need, up to a limit."""
-        titles = fit_alike(self.grid.row_titles, self.mm(ROW_TITLE), self.title_hand(3))
-        axis = fit(self.grid.row_axis, self.mm(ROW_TITLE), self.axis_hand)
+        titles = fit_alike(self.grid.rows.titles, self.mm(ROW_TITLE), self.title_hand(3))
+        axis = fit(self.grid.rows.name, self.mm(ROW_TITLE), self.axis_hand)
         return max(axis.width, *(title.width for title in titles))
 
     @cached_property
     def titles(self) -> list[Lettering]:
         """The row titles, in about as many lines as go beside a tile in landscape."""
         lines = min(max(3, self.lines(round(0.62 * self.tile))), 6)
-        return fit_alike(self.grid.row_titles, self.title_width, self.title_hand(lines))
+        return fit_alike(self.grid.rows.titles, self.title_width, self.title_hand(lines))
 
     @property
     def axis_hand(self) -> Hand:
@@ -120,8 +120,8 @@ class _Plan:
     @cached_property
     def tile(self) -> int:
         """Width of a tile: an equal share of what the page has left, within limits."""
-        heads = 1 if self.grid.row_inputs else 0
-        across = len(self.grid.column_titles) + heads
+        heads = 1 if self.grid.rows.heads else 0
+        across = len(self.grid.columns.titles) + heads
         share = self._share(across + self.beside, self._gaps)
         if self.beside == 1 and share < self.mm(INPUT):
             share = self._share(across, self._gaps + self.mm(INPUT))
@@ -130,12 +130,12 @@ class _Plan:
     @cached_property
     def _gaps(self) -> int:
         """Everything across the page that is neither a tile nor an input."""
-        gaps = 2 * self.mm(MARGIN) + (len(self.grid.column_titles) - 1) * self.mm(GUTTER)
+        gaps = 2 * self.mm(MARGIN) + (len(self.grid.columns.titles) - 1) * self.mm(GUTTER)
         if self.beside:
             gaps += (self.beside - 1) * self.mm(NARROW) + self.mm(WIDE)
         if self.title_width:
             gaps += self.title_width + self.mm(NARROW)
-        return gaps + (self.mm(NARROW) if self.grid.row_inputs else 0)
+        return gaps + (self.mm(NARROW) if self.grid.rows.heads else 0)
 
     def _share(self, columns: int, taken: int) -> int:
         """Share the page's width among columns, within the limits on a tile's width."""
@@ -165,12 +165,12 @@ class _Plan:
     @property
     def tiles_left(self) -> int:
         """Left edge of the first column of tiles."""
-        return self.heads_left + (self.tile + self.mm(NARROW) if self.grid.row_inputs else 0)
+        return self.heads_left + (self.tile + self.mm(NARROW) if self.grid.rows.heads else 0)
 
     @property
     def tiles_right(self) -> int:
         """Right edge of the last column of tiles."""
-        columns = len(self.grid.column_titles)
+        columns = len(self.grid.columns.titles)
         return self.tiles_left + columns * self.tile + (columns - 1) * self.mm(GUTTER)
 
     @property
@@ -191,7 +191,7 @@ class _Plan:
     @cached_property
     def head_height(self) -> int:
         """The most height a picture at the head of a column may take, in px."""
-        return self._height(self.grid.column_inputs, self.tile, HEAD_HEIGHT)
+        return self._height(self.grid.columns.heads, self.tile, HEAD_HEIGHT)
 
     @cached_property
     def input_height(self) -> int:
@@ -201,7 +201,7 @@ class _Plan:
 
     def _height(self, tiles: Iterable[Tile], width: int, limits: tuple[float, float]) -> int:
         """Return the height at which the widest picture of a kind fills its width, in px."""
-        shapes = [self.shapes[tile.shown] for tile in tiles if tile.shown is not None]
+        shapes = [self.shapes[tile.picture] for tile in tiles if tile.picture is not None]
         least = min((down / across for across, down in shapes), default=0.0)
         return max(1, round(width * min(max(limits[0], least), limits[1])))
 
@@ -210,20 +210,20 @@ class _Plan:
 
         A card takes the shape of its first neighbour with a picture, over the whole width.
         """
-        shown = (each.shown for each in (tile, *neighbours))
+        shown = (each.picture for each in (tile, *neighbours))
         across, down = next((self.shapes[path] for path in shown if path), CARD_SHAPE)
         scale = min(within[0] / across, within[1] / down)
         height = max(1, round(down * scale))
-        if tile.shown is not None:
+        if tile.picture is not None:
             return max(1, round(across * scale)), height
         return within[0], max(height, 2 * self.page.pt(self.page.floor_pt))
 
     def mark(self, tile: Tile, box: Box) -> Picture | Card:
         """Return a picture, or the card in its place."""
-        if tile.shown is not None:
-            return Picture(box, tile.shown)
+        if tile.picture is not None:
+            return Picture(box, tile.picture)
         hand = self.page.hand(self.page.floor_pt, self.lines(box.height - self.mm(GUTTER)))
-        return Card(box, fit(tile.note or "missing", box.width - 2 * self.mm(GUTTER), hand))
+        return Card(box, fit(tile.note, box.width - 2 * self.mm(GUTTER), hand))
 
     def lines(self, height: int) -> int:
         """Return how many lines of the smallest lettering a height holds; at least one."""
@@ -254,8 +254,8 @@ def _centred(lettering: Lettering, left: int, width: int, top: int, colour: Colo
 def _column_heads(plan: _Plan, top: int) -> tuple[list[Mark], int]:
     """Place what stands above the tiles; return it and where the tiles start."""
     marks, top = _axis(plan, top)
-    titles = fit_alike(plan.grid.column_titles, plan.tile, plan.title_hand(plan.title_lines))
-    axis = fit(plan.grid.row_axis, plan.title_width, plan.axis_hand)
+    titles = fit_alike(plan.grid.columns.titles, plan.tile, plan.title_hand(plan.title_lines))
+    axis = fit(plan.grid.rows.name, plan.title_width, plan.axis_hand)
     labels = [_label(plan, tile) for tile in plan.grid.inputs]
     base = top + max(lettering.height for lettering in (*titles, *labels, axis))
     for index, title in enumerate(titles):
@@ -272,7 +272,7 @@ def _column_heads(plan: _Plan, top: int) -> tuple[list[Mark], int]:
 
 def _head_pictures(plan: _Plan, top: int) -> tuple[list[Mark], int]:
     """Place the pictures at the heads of the columns, standing on one line."""
-    tiles = plan.grid.column_inputs
+    tiles = plan.grid.columns.heads
     if not tiles:
         return [], top
     within = (plan.tile, plan.head_height)
@@ -287,7 +287,7 @@ def _head_pictures(plan: _Plan, top: int) -> tuple[list[Mark], int]:
 
 def _axis(plan: _Plan, top: int) -> tuple[list[Mark], int]:
     """Place the line over the columns: start ◂── name ──▸ end."""
-    axis, gap = plan.grid.column_axis, plan.mm(GUTTER)
+    axis, gap = plan.grid.columns, plan.mm(GUTTER)
     left, right = plan.tiles_left, plan.tiles_right
     third = (right - left) // 3 - gap
     texts = fit_alike((axis.start, axis.name, axis.end), third, plan.axis_hand)
@@ -329,7 +329,7 @@ def _row(plan: _Plan, index: int, top: int) -> tuple[list[Mark], int]:
     marks: list[Mark] = []
     for tile, left, (width, height) in inputs:
         start = left + (plan.tile - width) // 2
-        if not tile.blank:
+        if tile.picture or tile.note:
             marks.append(plan.mark(tile, Box(start, top + (band - height) // 2, width, height)))
     if title.lines:
         left = plan.titles_left + plan.title_width - title.width
@@ -348,7 +348,7 @@ def _heads_of(plan: _Plan, index: int) -> list[tuple[Tile, int, Shape]]:
     lefts = [plan.column(column) for column in range(len(tiles))]
     inputs = list(zip(tiles, lefts, sizes, strict=True))
     tallest = max(height for _, height in sizes)
-    for head in plan.grid.row_inputs[index : index + 1]:
+    for head in plan.grid.rows.heads[index : index + 1]:
         size = plan.fitted(head, (plan.tile, tallest), neighbours)
         inputs.append((head, plan.heads_left, size))
     return inputs

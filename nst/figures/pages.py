@@ -149,7 +149,7 @@ def split_grid(grid: Grid, rows: int, columns: int) -> list[Grid]:
     """
     heads = range(grid.head_rows)
     downs = [[*heads, *part] for part in _chunks(range(grid.head_rows, len(grid.tiles)), rows)]
-    acrosses = _chunks(range(len(grid.column_titles)), columns)
+    acrosses = _chunks(range(len(grid.columns.titles)), columns)
     count = len(downs) * len(acrosses)
     return [
         _part(grid, down, across, f"page {number} of {count}" if count > 1 else "")
@@ -163,12 +163,8 @@ def _part(grid: Grid, down: Sequence[int], across: Sequence[int], note: str) -> 
         grid,
         subtitle=", ".join(filter(None, (grid.subtitle, note))),
         tiles=[[grid.tiles[row][column] for column in across] for row in down],
-        row_titles=[grid.row_titles[row] for row in down],
-        column_titles=[grid.column_titles[column] for column in across],
-        row_inputs=[grid.row_inputs[row] for row in down] if grid.row_inputs else (),
-        column_inputs=[grid.column_inputs[column] for column in across]
-        if grid.column_inputs
-        else (),
+        rows=grid.rows.part(down),
+        columns=grid.columns.part(across),
     )
 
 
@@ -201,7 +197,7 @@ def _enlarge(best: Split, grid: Grid, shapes: Mapping[Path, Shape]) -> Split:
 def _split(grid: Grid, paper: Paper, shapes: Mapping[Path, Shape], tile: float) -> Split:
     """Return how many rows and columns of tiles of a width (mm) a page holds."""
     page = _page(paper, tile)
-    rows, columns = max(1, len(grid.tiles) - grid.head_rows), len(grid.column_titles)
+    rows, columns = max(1, len(grid.tiles) - grid.head_rows), len(grid.columns.titles)
 
     def is_narrow(across: int) -> bool:
         parts = split_grid(grid, rows, across)

@@ -192,7 +192,7 @@ def _bounded(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> tuple[Layo
 
 def read_shapes(grid: Grid) -> Mapping[Path, Shape]:
     """Read the shape of every picture from its header."""
-    paths = {tile.shown for tile in grid.every_tile if tile.shown is not None}
+    paths = {tile.picture for tile in grid.every_tile if tile.picture is not None}
     return {path: _shape(path) for path in paths}
 
 

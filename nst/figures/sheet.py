@@ -5,7 +5,7 @@ Values only. `nst.figures.layout` turns a `Grid` and a `Page` into a `Layout`, w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -49,56 +49,55 @@ class Page:
 class Tile:
     """One place for a picture, which stays unopened until it is painted.
 
-    Without a picture, or with a `note`, a hatched card carrying the note is drawn instead.
-    `label` stands above in grey ("content") and is drawn for `Grid.inputs` only. A `blank` tile
-    leaves its place empty.
+    Without a picture, a hatched card carrying the note is drawn instead; without a note either, the
+    place stays empty. `label` stands above in grey ("content") and is drawn for `Grid.inputs` only.
     """
 
     picture: Path | None = None
     caption: str = ""
     note: str = ""
     label: str = ""
-    blank: bool = False
-
-    @property
-    def shown(self) -> Path | None:
-        """The picture to paint, or None for a card."""
-        return None if self.note else self.picture
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What changes from column to column, and what its two ends mean."""
+    """The rows or the columns of a grid: a title for each, and what changes along them.
 
+    `heads` are tiles at the heads of the rows or columns, one for each or none; the titles take the
+    place of their captions. `start` and `end` say what the two ends mean, above columns only.
+    """
+
+    titles: Sequence[str]
     name: str = ""
     start: str = ""
     end: str = ""
+    heads: Sequence[Tile] = ()
+
+    def part(self, indices: Sequence[int]) -> "Axis":
+        """Return some of the rows or columns."""
+        titles = [self.titles[index] for index in indices]
+        heads = [self.heads[index] for index in indices] if self.heads else ()
+        return replace(self, titles=titles, heads=heads)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What a comparison grid shows. `tiles[row][column]` has a title per row and per column.
+    """What a comparison grid shows: `tiles[row][column]`.
 
-    `inputs` stand in the left margin; `row_inputs` and `column_inputs` at the heads of the rows and
-    columns, one each, their captions left out in favour of the titles. The first
-    `head_rows` rows say what the columns are, and return on every page that the grid is split into.
-    Raises `ValueError` where the counts disagree.
+    `inputs` stand in the left margin. The first `head_rows` rows say what the columns are, and
+    return on every page that the grid is split into. Raises `ValueError` where the counts disagree.
     """
 
     title: str
     tiles: Sequence[Sequence[Tile]]
-    row_titles: Sequence[str]
-    column_titles: Sequence[str]
+    rows: Axis
+    columns: Axis
     subtitle: str = ""
-    row_axis: str = ""
-    column_axis: Axis = field(default_factory=Axis)
     inputs: Sequence[Tile] = ()
-    row_inputs: Sequence[Tile] = ()
-    column_inputs: Sequence[Tile] = ()
     head_rows: int = 0
 
     def __post_init__(self) -> None:
-        rows, columns = len(self.row_titles), len(self.column_titles)
+        rows, columns = len(self.rows.titles), len(self.columns.titles)
         if not rows or not columns:
             raise ValueError(f"A grid needs a row and a column; got {rows} by {columns} titles.")
         lengths = [len(row) for row in self.tiles]
@@ -107,20 +106,18 @@ class Grid:
                 f"{rows} row and {columns} column titles need {rows} rows of {columns} tiles; "
                 f"got rows of {lengths}. Give a Tile(note=...) where a picture is missing."
             )
-        for name, given, wanted in (
-            ("row_inputs", len(self.row_inputs), rows),
-            ("column_inputs", len(self.column_inputs), columns),
-        ):
-            if given not in (0, wanted):
+        for axis in (self.rows, self.columns):
+            if len(axis.heads) not in (0, len(axis.titles)):
                 raise ValueError(
-                    f"{name} has one tile per title, or none; got {given} for {wanted}."
+                    f"An axis has one head per title, or none; got {len(axis.heads)} for "
+                    f"{len(axis.titles)}."
                 )
 
     @property
     def every_tile(self) -> list[Tile]:
-        """All tiles, inputs included, in the order they are painted."""
+        """All tiles, heads and inputs included."""
         results = [tile for row in self.tiles for tile in row]
-        return [*self.inputs, *self.column_inputs, *self.row_inputs, *results]
+        return [*self.inputs, *self.columns.heads, *self.rows.heads, *results]
 
 
 @dataclass(frozen=True)

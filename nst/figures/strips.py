@@ -9,8 +9,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from nst.figures.grids import wrap_tiles
 from nst.figures.painting import draw_grid
-from nst.figures.sheet import Grid, Tile
+from nst.figures.sheet import Tile
 from nst.imaging.images import unstack
 from nst.system.files import write_atomically
 
@@ -29,11 +30,7 @@ def draw_strip(
             path = Path(folder) / f"{step}.png"
             frame.save(path)
             tiles.append(Tile(path, caption=_caption(step)))
-        rows = [tiles[first : first + COLUMNS] for first in range(0, len(tiles), COLUMNS)]
-        columns = len(rows[0])
-        rows[-1] += [Tile(blank=True)] * (columns - len(rows[-1]))
-        grid = Grid(title, rows, [""] * len(rows), [""] * columns, subtitle=subtitle)
-        return draw_grid(grid)
+        return draw_grid(wrap_tiles(title, tiles, min(COLUMNS, len(tiles)), subtitle))
 
 
 def save_animation(stacked: Path, steps: Sequence[int], path: Path) -> None:

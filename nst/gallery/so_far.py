@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from nst.cells.cell import Cell, read_details, read_record
-from nst.config.paths import (
-    DETAILS,
-    GALLERY_SO_FAR,
-    OVERVIEW_SO_FAR,
-    cell_path,
-    prepared,
-)
+from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path
 from nst.config.watched import Watched
-from nst.figures.grids import formulation_grid, overview_grid
+from nst.figures.grids import WAITING, cell_tile, formulation_grid, overview_grid
 from nst.figures.painting import draw_grid, save_grid
 from nst.figures.sheet import Grid, Page, Tile
-from nst.figures.tiles import cell_tile, input_tile
 from nst.gallery.entries import Entry, gallery_entries, subject
 from nst.gallery.page import write_gallery
 from nst.reports.summary import tabulate
 from nst.system.files import part_folder
 
-WAITING = "still to come"
 SCREEN = Page(dpi=100)  # a quarter of the pixels of what is printed, and of the time
 
 IsFinished = Callable[[Path], bool]
@@ -52,8 +43,20 @@ def write_so_far(watched: Watched, is_finished: IsFinished, said: str) -> None:
                 subtitle=watched.subtitle,
                 so_far=said,
             )
-    grid = (_recipes if watched.recipes else _overview)(watched, is_finished, said)
-    save_grid(draw_grid(_with_gaps(grid), SCREEN), Path(OVERVIEW_SO_FAR))
+    save_grid(draw_grid(_overview(watched, is_finished, said), SCREEN), Path(OVERVIEW_SO_FAR))
+
+
+def _overview(watched: Watched, is_finished: IsFinished, said: str) -> Grid:
+    """Return the overview of the run, or the grid of its recipes if it compares these."""
+
+    def tile(path: Path) -> Tile:
+        return cell_tile(path) if is_finished(path) else Tile(note=WAITING)
+
+    titles = (watched.contents, watched.styles)
+    if not watched.recipes:
+        return overview_grid(*titles, [watched.overview], subtitle=said, cell=tile)
+    variants = [one[:2] for one in watched.variants]
+    return formulation_grid(*titles, variants, subtitle=said, recipes=watched.recipes, cell=tile)
 
 
 def _cells(watched: Watched, is_finished: IsFinished) -> Iterator[Mapping[Path, Cell]]:
@@ -97,51 +100,3 @@ def _with_places(watched: Watched, entries: Iterator[Entry]) -> Iterator[Entry]:
 def _names(entry: Entry) -> tuple[str, ...]:
     """Return what an entry is known by."""
     return entry.content.name, entry.style.name, entry.layers, entry.ratio
-
-
-def _overview(watched: Watched, is_finished: IsFinished, said: str) -> Grid:
-    """Return the overview of the run."""
-    contents, styles = (
-        [input_tile(prepared(role, name), title) for name, title in titles.items()]
-        for role, titles in (("content", watched.contents), ("style", watched.styles))
-    )
-    paths = [
-        [cell_path(content, style, *watched.overview) for style in watched.styles]
-        for content in watched.contents
-    ]
-    return overview_grid(contents, styles, _tiles(paths, is_finished), subtitle=said)
-
-
-def _recipes(watched: Watched, is_finished: IsFinished, said: str) -> Grid:
-    """Return the grid of the recipes, if the run compares these."""
-    inputs = [
-        (Path(prepared("content", content)), Path(prepared("style", style)))
-        for content, style in watched.pairs
-    ]
-    paths = [
-        [cell_path(*pair, layers, ratio) for pair in watched.pairs]
-        for layers, ratio, _ in watched.variants
-    ]
-    return formulation_grid(inputs, watched.recipes, _tiles(paths, is_finished), subtitle=said)
-
-
-def _tiles(rows: Iterable[Iterable[Path]], is_finished: IsFinished) -> list[list[Tile]]:
-    """Return the tiles of cells, empty where one is still to come."""
-    waiting = Tile(note=WAITING)
-    return [[cell_tile(one) if is_finished(one) else waiting for one in row] for row in rows]
-
-
-def _with_gaps(grid: Grid) -> Grid:
-    """Empty the tiles of images that are yet to be prepared."""
-
-    def there(tile: Tile) -> Tile:
-        if tile.picture is None or tile.picture.is_file():
-            return tile
-        return replace(tile, picture=None, note=WAITING)
-
-    return replace(
-        grid,
-        tiles=[list(map(there, row)) for row in grid.tiles],
-        row_inputs=list(map(there, grid.row_inputs)),
-        column_inputs=list(map(there, grid.column_inputs)),
-    )

@@ -1,160 +1,101 @@
 """What is gathered from the cells: grids and the summary table."""
 
-RATIOS = run.ratios
+VARIANTS = [(one.layers, one.ratio) for one in run.variants]
 
 
-rule pair_grid:
-    input:
-        content="results/inputs/content/{content}.png",
-        style="results/inputs/style/{style}.png",
-        details=DETAILS,
-    output:
-        picture="results/grids/pairs/{content}/{style}{sheet}.png",
-        pages="results/grids/pairs/{content}/{style}{sheet}.pdf",
-        preview=report(
-            "results/grids/pairs/{content}/{style}{sheet}.jpg",
-            caption="../report/pair_grid.rst",
-            category="Grids",
-            subcategory="Pairs",
-            labels=pair_labels,
-        ),
-    log:
-        "results/logs/pair_grid/{content}/{style}{sheet}.log",
-    conda:
-        "../envs/nst.yaml"
-    params:
-        titles=pair_titles,
-        sheets=sheets_digest(run.sheets),
-        subtitle=SUBTITLE,
-    message:
-        "Draw the grid of {wildcards.content} × {wildcards.style}"
-    script:
-        "../scripts/pair_grid.py"
-
-
-rule content_grid:
-    input:
-        content="results/inputs/content/{content}.png",
-        styles=[prepared("style", name) for name in run.styles],
-        details=details_files(["{content}"], run.styles),
-    output:
-        picture="results/grids/contents/{content}/{layers}.png",
-        pages="results/grids/contents/{content}/{layers}.pdf",
-        preview=report(
-            "results/grids/contents/{content}/{layers}.jpg",
-            caption="../report/content_grid.rst",
-            category="Grids",
-            subcategory="Contents",
-            labels=content_labels,
-        ),
-    log:
-        "results/logs/content_grid/{content}/{layers}.log",
-    conda:
-        "../envs/nst.yaml"
-    params:
-        title=content_title,
-        styles=list(run.styles),
-        style_titles=style_titles,
-        ratios=RATIOS,
-        subtitle=f"layer weights {{layers}}, {SUBTITLE}",
-    message:
-        "Draw the grid of {wildcards.content}, layers {wildcards.layers}"
-    script:
-        "../scripts/content_grid.py"
-
-
+# The other grids take over what they do not name, the parameters for all contents and styles too.
 rule overview_grid:
     input:
         contents=[prepared("content", name) for name in run.contents],
         styles=[prepared("style", name) for name in run.styles],
         details=details_files(run.contents, run.styles),
     output:
-        picture="results/grids/overview.png",
-        pages="results/grids/overview.pdf",
-        preview=report(
-            "results/grids/overview.jpg",
-            caption="../report/overview_grid.rst",
-            category="Grids",
-            subcategory="Overview",
-            labels={"grid": "contents × styles"},
+        grid_forms(
+            "overview", "overview_grid", "Overview", {"grid": "contents × styles"}
         ),
     log:
         "results/logs/overview_grid.log",
     conda:
         "../envs/nst.yaml"
     params:
-        contents=list(run.contents),
-        styles=list(run.styles),
-        variant=run.overview,
-        content_titles=content_titles,
-        style_titles=style_titles,
+        builder="overview_grid",
+        contents=content_titles,
+        styles=style_titles,
+        variants=[run.overview],
         subtitle=f"layer weights {run.overview[0]}, α/β = {run.overview[1]}, {SUBTITLE}",
     message:
         "Draw the overview"
     script:
-        "../scripts/overview_grid.py"
+        "../scripts/grid.py"
 
 
-rule formulation_grid:
-    input:
-        contents=[
-            prepared("content", name) for name in run.contents for _ in run.styles
-        ],
-        styles=[prepared("style", name) for _ in run.contents for name in run.styles],
-        details=details_files(run.contents, run.styles),
-    output:
-        picture="results/grids/formulations.png",
-        pages="results/grids/formulations.pdf",
-        preview=report(
-            "results/grids/formulations.jpg",
-            caption="../report/formulation_grid.rst",
-            category="Grids",
-            subcategory="Formulations",
-            labels={"grid": "recipes × pairs"},
-        ),
-    log:
-        "results/logs/formulation_grid.log",
-    conda:
-        "../envs/nst.yaml"
-    params:
-        pairs=[(content, style) for content in run.contents for style in run.styles],
-        variants=[(one.layers, one.ratio) for one in run.variants],
-        formulations=formulation_titles,
-        subtitle=f"{run.settings.extractor}, each at its own balance of content and style",
-    message:
-        "Draw the grid of the formulations"
-    script:
-        "../scripts/formulation_grid.py"
-
-
-rule recipe_grid:
+use rule overview_grid as pair_grid with:
     input:
         content="results/inputs/content/{content}.png",
         style="results/inputs/style/{style}.png",
         details=DETAILS,
     output:
-        picture="results/grids/recipes/{content}/{style}.png",
-        pages="results/grids/recipes/{content}/{style}.pdf",
-        preview=report(
-            "results/grids/recipes/{content}/{style}.jpg",
-            caption="../report/recipe_grid.rst",
-            category="Grids",
-            subcategory="Recipes",
-            labels=pair_labels,
+        grid_forms("pairs/{content}/{style}{sheet}", "pair_grid", "Pairs", pair_labels),
+    log:
+        "results/logs/pair_grid/{content}/{style}{sheet}.log",
+    params:
+        builder="pair_grid",
+        variants=sheets_digest(run.sheets),
+        subtitle=SUBTITLE,
+    message:
+        "Draw the grid of {wildcards.content} × {wildcards.style}"
+
+
+use rule overview_grid as content_grid with:
+    input:
+        content="results/inputs/content/{content}.png",
+        styles=[prepared("style", name) for name in run.styles],
+        details=details_files(["{content}"], run.styles),
+    output:
+        grid_forms(
+            "contents/{content}/{layers}", "content_grid", "Contents", content_labels
         ),
     log:
-        "results/logs/recipe_grid/{content}/{style}.log",
-    conda:
-        "../envs/nst.yaml"
+        "results/logs/content_grid/{content}/{layers}.log",
     params:
-        titles=pair_titles,
-        variants=[(one.layers, one.ratio) for one in run.variants],
+        builder="content_grid",
+        variants=variants_of_layers,
+        subtitle=f"layer weights {{layers}}, {SUBTITLE}",
+    message:
+        "Draw the grid of {wildcards.content}, layers {wildcards.layers}"
+
+
+use rule overview_grid as formulation_grid with:
+    output:
+        grid_forms(
+            "formulations",
+            "formulation_grid",
+            "Formulations",
+            {"grid": "recipes × pairs"},
+        ),
+    log:
+        "results/logs/formulation_grid.log",
+    params:
+        builder="formulation_grid",
+        variants=VARIANTS,
+        recipes=formulation_titles,
+        subtitle=SUBTITLE_OF_RECIPES,
+    message:
+        "Draw the grid of the formulations"
+
+
+use rule pair_grid as recipe_grid with:
+    output:
+        grid_forms("recipes/{content}/{style}", "recipe_grid", "Recipes", pair_labels),
+    log:
+        "results/logs/recipe_grid/{content}/{style}.log",
+    params:
+        builder="recipe_grid",
+        variants=VARIANTS,
         recipes=dated_recipes,
-        subtitle=f"{run.settings.extractor}, each at its own balance of content and style",
+        subtitle=SUBTITLE_OF_RECIPES,
     message:
         "Draw the recipes of {wildcards.content} × {wildcards.style}"
-    script:
-        "../scripts/recipe_grid.py"
 
 
 def snapshot_steps(wildcards):
@@ -175,7 +116,8 @@ rule strip:
     conda:
         "../envs/nst.yaml"
     params:
-        titles=pair_titles,
+        contents=content_titles,
+        styles=style_titles,
         variant=variant_label,
         steps=snapshot_steps,
     message:

@@ -11,14 +11,6 @@ def pair_names(wildcards):
     }
 
 
-def pair_titles(wildcards):
-    """Return the titles of a pair's images."""
-    return {
-        "content": run.contents[wildcards.content].title,
-        "style": run.styles[wildcards.style].title,
-    }
-
-
 def titles_of_pairs(wildcards):
     """List the titles of a content's pairs."""
     content = run.contents[wildcards.content].title
@@ -35,15 +27,26 @@ def variant_label(wildcards):
     return f"{wildcards.layers}, α/β = {wildcards.ratio}"
 
 
-# Functions, since Snakemake would take braces in a title for wildcards.
-def style_titles(wildcards):
-    """List the styles' titles."""
-    return [picture.title for picture in run.styles.values()]
+def variants_of_layers(wildcards):
+    """List the layers and the ratio of each cell in a row of a content's grid."""
+    return [(wildcards.layers, ratio) for ratio in run.ratios]
 
 
-def content_titles(wildcards):
-    """List the contents' titles."""
-    return [picture.title for picture in run.contents.values()]
+def titles_by_name(role, pictures):
+    """Return a function of the titles of contents or styles: of the one that a job is for, or all."""
+
+    # A function, since Snakemake would take braces in a title for wildcards.
+    def titles(wildcards):
+        chosen = dict(wildcards.items()).get(role)
+        return {
+            name: pictures[name].title for name in ([chosen] if chosen else pictures)
+        }
+
+    return titles
+
+
+content_titles = titles_by_name("content", run.contents)
+style_titles = titles_by_name("style", run.styles)
 
 
 def formulation_titles(wildcards):
@@ -63,7 +66,8 @@ def report_label(text):
 
 def pair_labels(wildcards):
     """Return what the report lists a pair under."""
-    return {role: report_label(title) for role, title in pair_titles(wildcards).items()}
+    names = pair_names(wildcards)
+    return {role: report_label(names[f"{role}_title"]) for role in ("content", "style")}
 
 
 def content_labels(wildcards):
@@ -72,6 +76,18 @@ def content_labels(wildcards):
         "content": report_label(content_title(wildcards)),
         "layers": wildcards.layers,
     }
+
+
+def grid_forms(grid, caption, subcategory, labels):
+    """List the three forms of a grid: a PNG, a PDF, and a small JPEG, which the report has."""
+    preview = report(
+        f"results/grids/{grid}.jpg",
+        caption=f"../report/{caption}.rst",
+        category="Grids",
+        subcategory=subcategory,
+        labels=labels,
+    )
+    return [f"results/grids/{grid}.png", f"results/grids/{grid}.pdf", preview]
 
 
 def plot_labels(style, shows):
@@ -128,4 +144,7 @@ SUBTITLE = ", ".join(
         *said("image_size", "{} px"),
         *said("iterations", "{} iterations"),
     ]
+)
+SUBTITLE_OF_RECIPES = (
+    f"{run.settings.extractor}, each at its own balance of content and style"
 )

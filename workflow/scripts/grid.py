@@ -1,0 +1,17 @@
+"""Draw a comparison grid, by the builder and with the arguments that its rule names."""
+
+from pathlib import Path
+
+from nst.commands.job import job
+from nst.config.paths import sheet_suffix
+from nst.config.run import read_sheets
+from nst.figures import grids
+from nst.figures.pages import publish_grid
+
+with job(snakemake.log[0], snakemake.input):
+    arguments = dict(snakemake.params.items())
+    build = getattr(grids, arguments.pop("builder"))
+    if build is grids.pair_grid:  # the rule has but a digest, because a sheet is long
+        sheets = {sheet_suffix(one): one for one in read_sheets(snakemake.config)}
+        arguments["variants"] = sheets[snakemake.wildcards.sheet]
+    publish_grid(build(**arguments), *map(Path, snakemake.output))
