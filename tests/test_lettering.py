@@ -20,12 +20,13 @@ def test_ink_stays_within_the_measured_box_and_the_box_within_its_width(text, wi
     assert fitted.width <= width
     assert len(fitted.lines) <= lines
     raster = Raster(fitted.width + 200, fitted.height + 200, stroke=1)
-    box = Box(100, 100, fitted.width, fitted.height)
-    raster.text(Text(box, fitted))
+    written = Text(100, 100, fitted)
+    raster.text(written)
     ink = Image.eval(raster.image, lambda value: 255 - value).getbbox()
     if ink:
         left, top, right, bottom = ink
-        assert box.contains(Box(left, top, right - left, bottom - top))
+        box = Box(left, top, right - left, bottom - top)
+        assert box.within(written.box) == box
 
 
 def test_a_short_title_keeps_its_size_and_its_words():

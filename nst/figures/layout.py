@@ -240,15 +240,14 @@ def _heading(plan: _Plan) -> tuple[list[Mark], int]:
     top = left
     for lettering, colour in ((title, INK), (subtitle, GREY)):
         if lettering.lines:
-            marks.append(Text(Box(left, top, lettering.width, lettering.height), lettering, colour))
+            marks.append(Text(left, top, lettering, colour))
             top += lettering.height + plan.mm(GUTTER)
     return marks, top + (plan.mm(NARROW) if marks else 0)
 
 
 def _centred(lettering: Lettering, left: int, width: int, top: int, colour: Colour = INK) -> Text:
     """Centre lettering across a width."""
-    start = left + (width - lettering.width) // 2
-    return Text(Box(start, top, lettering.width, lettering.height), lettering, colour, "centre")
+    return Text(left + (width - lettering.width) // 2, top, lettering, colour, "centre")
 
 
 def _column_heads(plan: _Plan, top: int) -> tuple[list[Mark], int]:
@@ -265,8 +264,7 @@ def _column_heads(plan: _Plan, top: int) -> tuple[list[Mark], int]:
     if axis.lines:
         base = bottom - plan.mm(NARROW) if heads else base
         left = plan.titles_left + plan.title_width - axis.width
-        box = Box(left, base - axis.height, axis.width, axis.height)
-        marks.append(Text(box, axis, GREY, "right"))
+        marks.append(Text(left, base - axis.height, axis, GREY, "right"))
     return [*marks, *heads], bottom
 
 
@@ -333,8 +331,7 @@ def _row(plan: _Plan, index: int, top: int) -> tuple[list[Mark], int]:
             marks.append(plan.mark(tile, Box(start, top + (band - height) // 2, width, height)))
     if title.lines:
         left = plan.titles_left + plan.title_width - title.width
-        box = Box(left, top + (band - title.height) // 2, title.width, title.height)
-        marks.append(Text(box, title, INK, "right"))
+        marks.append(Text(left, top + (band - title.height) // 2, title, INK, "right"))
     captions, bottom = _captions(plan, plan.grid.tiles[index], top + band)
     return [*marks, *captions], bottom
 
@@ -397,10 +394,9 @@ def _input(plan: _Plan, tile: Tile, left: int, top: int) -> tuple[list[Mark], in
     width, height = plan.fitted(tile, (plan.input, plan.input_height))
     marks: list[Mark] = [plan.mark(tile, Box(left, top, width, height))]
     if label.lines:
-        box = Box(left, top - gap - label.height, label.width, label.height)
-        marks.append(Text(box, label, GREY))
+        marks.append(Text(left, top - gap - label.height, label, GREY))
     caption = fit(tile.caption, plan.input, plan.page.hand(plan.page.small_pt, 6))
     if not caption.lines:
         return marks, top + height
-    box = Box(left, top + height + gap, caption.width, caption.height)
-    return [*marks, Text(box, caption, INK)], box.bottom
+    text = Text(left, top + height + gap, caption)
+    return [*marks, text], text.box.bottom

@@ -10,12 +10,11 @@ every picture.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from io import BytesIO
 from itertools import product
-from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -51,45 +50,21 @@ LARGEST_TILE = 60.0  # mm
 STEP = 0.5  # mm, between the sizes tried
 QUALITY = 90
 FONTS = {False: "DejaVuSans", True: "DejaVuSans-Bold"}
-
-
-@dataclass(frozen=True)
-class Paper:
-    """A sheet, in mm."""
-
-    width: float
-    height: float
-
-    @property
-    def room(self) -> Shape:
-        """What a layout may take of it, in px at `DPI`."""
-        sides = (self.width - 2 * MARGIN, self.height - 2 * MARGIN)
-        return round(sides[0] * DPI / 25.4), round(sides[1] * DPI / 25.4)
-
-    def holds(self, layout: Layout) -> bool:
-        """Tell whether a layout fits."""
-        return layout.width <= self.room[0] and layout.height <= self.room[1]
-
-
-PORTRAIT = Paper(210.0, 297.0)
-LANDSCAPE = Paper(297.0, 210.0)
+PORTRAIT = Page(width_mm=210.0 - 2 * MARGIN, height_mm=297.0 - 2 * MARGIN, dpi=DPI)
+LANDSCAPE = replace(PORTRAIT, width_mm=PORTRAIT.height_mm, height_mm=PORTRAIT.width_mm)
 
 
 @dataclass(frozen=True)
 class Split:
-    """A grid cut into pages: how many of its rows and columns one page has, and its tiles in mm."""
+    """A grid cut into pages: how many of its rows and columns one page has.
 
-    paper: Paper
-    tile: float
+    The best has the least `cost`: whether even one row and column are too large, and the pages.
+    """
+
+    page: Page
     rows: int
     columns: int
-    pages: int
-    fits: bool  # False where even one row and one column are too large
-
-    @property
-    def cost(self) -> tuple[bool, int, float]:
-        """What is to be least: pages that do not fit, pages, and small tiles."""
-        return not self.fits, self.pages, -self.tile
+    cost: tuple[bool, int]
 
 
 def publish_grid(grid: Grid, picture: Path, pages: Path, preview: Path) -> None:
@@ -109,36 +84,34 @@ def save_pages(grid: Grid, path: Path) -> None:
     Raises `ImageError` for a file that is no picture.
     """
     shapes = read_shapes(grid)
-    paper, layouts = paginate(grid, shapes)
+    page, layouts = paginate(grid, shapes)
     for bold, name in FONTS.items():
         pdfmetrics.registerFont(TTFont(name, str(font_file(bold))))
     encoded = BytesIO()
     # Invariant: no dates, and an identifier that depends on the content alone.
-    size = (paper.width * POINT, paper.height * POINT)
+    size = [(side + 2 * MARGIN) * POINT for side in (page.width_mm, page.height_mm)]
     canvas = Canvas(encoded, size, invariant=1, initialFontName=FONTS[False])
     canvas.setTitle(clean(grid.title))
     for setter in (canvas.setAuthor, canvas.setCreator, canvas.setSubject):
         setter("")  # else reportlab writes "anonymous" and "unspecified"
     widest = max(layout.width for layout in layouts)
     for layout in layouts:
-        _paint_page(canvas, paper, layout, shapes, widest)
+        _paint_page(canvas, page, layout, shapes, widest)
     canvas.save()
     write_atomically(path, encoded.getvalue())
 
 
-def paginate(grid: Grid, shapes: Mapping[Path, Shape]) -> tuple[Paper, list[Layout]]:
-    """Return the paper that suits a grid, and the layouts of its pages, in px at `DPI`.
+def paginate(grid: Grid, shapes: Mapping[Path, Shape]) -> tuple[Page, list[Layout]]:
+    """Return the page that suits a grid, and the layouts of its pages, in px at `DPI`.
 
     Only a layout of one row and one column can be larger than its page, and is painted smaller.
     """
-    splits = [_split(grid, paper, shapes, SMALLEST_TILE) for paper in (PORTRAIT, LANDSCAPE)]
-    least = min(split.cost[:2] for split in splits)
-    enlarged = (_enlarge(one, grid, shapes) for one in splits if one.cost[:2] == least)
-    best = min(enlarged, key=attrgetter("cost"))
-    page = _page(best.paper, best.tile)
-    return best.paper, [
-        arrange(part, page, shapes) for part in split_grid(grid, best.rows, best.columns)
-    ]
+    splits = [_split(grid, page, shapes, SMALLEST_TILE) for page in (PORTRAIT, LANDSCAPE)]
+    least = min(split.cost for split in splits)
+    enlarged = [_enlarge(split, grid, shapes) for split in splits if split.cost == least]
+    best = max(enlarged, key=lambda split: split.page.smallest_tile_mm)
+    parts = split_grid(grid, best.rows, best.columns)
+    return best.page, [arrange(part, best.page, shapes) for part in parts]
 
 
 def split_grid(grid: Grid, rows: int, columns: int) -> list[Grid]:
@@ -175,62 +148,49 @@ def _chunks(indices: range, most: int) -> list[Sequence[int]]:
     return [indices[start : start + size] for start in range(0, len(indices), size)] or [[]]
 
 
-def _page(paper: Paper, tile: float) -> Page:
-    """Return the page to lay out on, with tiles of a width (mm)."""
-    across = paper.width - 2 * MARGIN
-    return Page(width_mm=across, dpi=DPI, smallest_tile_mm=tile, largest_tile_mm=tile)
-
-
-def _enlarge(best: Split, grid: Grid, shapes: Mapping[Path, Shape]) -> Split:
-    """Return a split into as many pages whose tiles are as large as can be."""
-    low, high = 0, round((LARGEST_TILE - SMALLEST_TILE) / STEP)
-    while low < high:
-        middle = (low + high + 1) // 2
-        split = _split(grid, best.paper, shapes, SMALLEST_TILE + middle * STEP)
-        if split.cost < best.cost:
-            best, low = split, middle
-        else:
-            high = middle - 1
-    return best
-
-
-def _split(grid: Grid, paper: Paper, shapes: Mapping[Path, Shape], tile: float) -> Split:
+def _split(grid: Grid, page: Page, shapes: Mapping[Path, Shape], tile: float) -> Split:
     """Return how many rows and columns of tiles of a width (mm) a page holds."""
-    page = _page(paper, tile)
+    page = replace(page, smallest_tile_mm=tile, largest_tile_mm=tile)
     rows, columns = max(1, len(grid.tiles) - grid.head_rows), len(grid.columns.titles)
 
     def is_narrow(across: int) -> bool:
         parts = split_grid(grid, rows, across)
-        return all(width(part, page, shapes) <= paper.room[0] for part in parts)
+        return all(width(part, page, shapes) <= page.mm(page.width_mm) for part in parts)
 
-    across = _most(columns, is_narrow)
+    across = max(1, _most(columns, is_narrow))
 
-    @cache
     def fits(down: int) -> bool:
         parts = split_grid(grid, down, across)
-        return all(paper.holds(arrange(part, page, shapes)) for part in parts)
+        return all(page.holds(arrange(part, page, shapes)) for part in parts)
 
-    down = _most(rows, fits)
-    return Split(paper, tile, down, across, len(split_grid(grid, down, across)), fits(down))
+    most = _most(rows, fits)
+    down = max(1, most)
+    return Split(page, down, across, (most == 0, len(split_grid(grid, down, across))))
 
 
-def _most(count: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest number up to `count` that fits; 1 if none does."""
-    low, high = 1, count
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
+def _enlarge(split: Split, grid: Grid, shapes: Mapping[Path, Shape]) -> Split:
+    """Return a split into as many pages whose tiles are as large as can be."""
+
+    def enlarged(steps: int) -> Split:
+        return _split(grid, split.page, shapes, SMALLEST_TILE + steps * STEP)
+
+    steps = round((LARGEST_TILE - SMALLEST_TILE) / STEP)
+    return enlarged(_most(steps, lambda steps: enlarged(steps).cost <= split.cost))
+
+
+def _most(count: int, suits: Callable[[int], bool]) -> int:
+    """Return the largest number up to `count` that suits, as all below it do; 0 if none does."""
+    return bisect_left(range(1, count + 1), True, key=lambda number: not suits(number))
 
 
 def _paint_page(
-    canvas: Canvas, paper: Paper, layout: Layout, shapes: Mapping[Path, Shape], widest: int
+    canvas: Canvas, page: Page, layout: Layout, shapes: Mapping[Path, Shape], widest: int
 ) -> None:
     """Paint a layout at the top of a page, the widest of all the pages in the middle of its own."""
-    room = paper.room
-    unit = min(1.0, room[0] / widest, room[1] / layout.height) * 72 / DPI
-    canvas.translate((paper.width * POINT - widest * unit) / 2, 0)
-    canvas.translate(0, (paper.height - MARGIN) * POINT)
+    shrink = min(1.0, page.mm(page.width_mm) / widest, page.mm(page.height_mm) / layout.height)
+    unit = shrink * 72 / DPI
+    canvas.translate(((page.width_mm + 2 * MARGIN) * POINT - widest * unit) / 2, 0)
+    canvas.translate(0, (page.height_mm + MARGIN) * POINT)
     canvas.scale(unit, unit)
     _Written(canvas, shapes).paint(layout.marks)
     canvas.showPage()

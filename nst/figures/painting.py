@@ -42,7 +42,6 @@ RULE: Colour = (196, 196, 200)
 STROKE = 0.13  # mm, the width of lines
 SHARES = {"left": 0.0, "centre": 0.5, "right": 1.0}  # of the spare width, before a line of text
 
-OWN_FORMATS = ("PNG", "JPEG")  # of the run's own pictures
 PATCH = 5.0  # mm; a tile below this shows colours at best
 PREVIEW_WIDTH = 1400  # px
 PREVIEW_QUALITY = 80
@@ -104,7 +103,7 @@ class Surface(ABC):
             top = box.top + (box.height - note.height) // 2
             sides = (note.width + 2 * pad + 1, note.height + 2 * pad + 1)
             self.rectangle(Box(left - pad, top - pad, *sides).within(box), CARD)
-            self.text(Text(Box(left, top, note.width, note.height), note, GREY, "centre"))
+            self.text(Text(left, top, note, GREY, "centre"))
 
     def arrow(self, arrow: Arrow) -> None:
         """Paint a thin line that ends in a small triangle."""
@@ -212,7 +211,7 @@ def open_reduced(path: Path, size: Shape) -> Image.Image:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open one of the run's own pictures, which are upright and in sRGB already."""
     try:
-        with Image.open(path, formats=OWN_FORMATS) as file:
+        with Image.open(path, formats=["PNG"]) as file:
             yield file
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(

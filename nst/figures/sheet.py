@@ -23,6 +23,7 @@ class Page:
     """The paper. A few columns leave it narrower than `width_mm`, very many make it wider."""
 
     width_mm: float = 277.0  # A4 on its side, less 10 mm left and right
+    height_mm: float = 1e6  # a limit for the pages of a PDF alone
     dpi: int = 200
     smallest_tile_mm: float = 12.2  # 96 px at 200 dpi
     largest_tile_mm: float = 53.4  # 420 px at 200 dpi
@@ -39,6 +40,11 @@ class Page:
     def pt(self, size: float) -> int:
         """Return a size of lettering in px."""
         return max(1, -int(-size * self.dpi // 72))
+
+    def holds(self, layout: "Layout") -> bool:
+        """Tell whether a layout fits."""
+        width, height = self.mm(self.width_mm), self.mm(self.height_mm)
+        return layout.width <= width and layout.height <= height
 
     def hand(self, size: float, lines: int, *, bold: bool = False) -> Hand:
         """Return how to letter a text of `size` points in at most so many lines."""
@@ -145,20 +151,21 @@ class Box:
         right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
         return Box(left, top, right - left, bottom - top)
 
-    def contains(self, other: "Box") -> bool:
-        """Tell whether another box lies inside this one."""
-        across = self.left <= other.left and other.right <= self.right
-        return across and self.top <= other.top and other.bottom <= self.bottom
-
 
 @dataclass(frozen=True)
 class Text:
-    """Lettering in its place."""
+    """Lettering, with its left and upper edge in px; its lines are aligned with each other."""
 
-    box: Box
+    left: int
+    top: int
     lettering: Lettering
     colour: Colour = INK
     align: Literal["left", "centre", "right"] = "left"
+
+    @property
+    def box(self) -> Box:
+        """The place it takes."""
+        return Box(self.left, self.top, self.lettering.width, self.lettering.height)
 
 
 @dataclass(frozen=True)
