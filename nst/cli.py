@@ -31,6 +31,7 @@ from nst.commands.by_hand import (
 from nst.config.addresses import checked_mirror
 from nst.config.names import counted
 from nst.config.settings import (
+    MEANINGS,
     PUBLISHED,
     ColoursName,
     ExtractorName,
@@ -47,7 +48,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console(stderr=True)
-DEFAULTS = Settings()
 StartByHand = Literal["recoloured", "content", "noise"]
 OptimiserByHand = Literal["lbfgs", "adam"]
 
@@ -83,15 +83,9 @@ def stylize(
     ] = None,
     iterations: Annotated[
         int | None,
-        typer.Option("--iterations", "-n", help="Steps at the full size; more is finer."),
+        typer.Option("--iterations", "-n", help=MEANINGS["iterations"]),
     ] = None,
-    colours: Annotated[
-        ColoursName | None,
-        typer.Option(
-            help="Whose colours the result has: the style's; the content's; with luminance, the "
-            "content's chroma; with recoloured, that chroma matched to the style's."
-        ),
-    ] = None,
+    colours: Annotated[ColoursName | None, typer.Option(help=MEANINGS["colours"])] = None,
     blend: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,18 +109,10 @@ def stylize(
             help="The style of another colour of the mask, or keep. May be given again.",
         ),
     ] = None,
-    style_scale: Annotated[
-        float | None,
-        typer.Option(help="Size of the style against the result; above 1, larger strokes."),
-    ] = None,
+    style_scale: Annotated[float | None, typer.Option(help=MEANINGS["style_scale"])] = None,
     extractor: Annotated[
-        ExtractorName,
-        typer.Option(
-            metavar="NETWORK",
-            help="kmeans needs no download. The others are fetched once: vgg19_16x (4 MB), "
-            "vgg16_hed (55 MB), vgg16 and vgg19 (over 500 MB).",
-        ),
-    ] = DEFAULTS.extractor,
+        ExtractorName, typer.Option(metavar="NETWORK", help=MEANINGS["extractor"])
+    ] = Settings.extractor,
     weights: Annotated[
         Path | None, typer.Option(help="The extractor's weights, if not to be downloaded.")
     ] = None,
@@ -136,14 +122,9 @@ def stylize(
             envvar="NST_MIRROR", help="A folder or https:// address that holds the weights."
         ),
     ] = None,
-    start: Annotated[
-        StartByHand | None,
-        typer.Option(help="What to start from; recoloured is the content in new colours."),
-    ] = None,
-    optimiser: Annotated[
-        OptimiserByHand | None, typer.Option(help="L-BFGS gets there in fewer steps than Adam.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
+    start: Annotated[StartByHand | None, typer.Option(help=MEANINGS["start"])] = None,
+    optimiser: Annotated[OptimiserByHand | None, typer.Option(help=MEANINGS["optimiser"])] = None,
+    seed: Annotated[int, typer.Option(help=MEANINGS["seed"])] = Settings.seed,
     setting: Annotated[
         list[str] | None,
         typer.Option(
@@ -153,9 +134,8 @@ def stylize(
         ),
     ] = None,
     precision: Annotated[
-        PrecisionName,
-        typer.Option(help="bfloat16 is faster where the hardware supports it; auto detects this."),
-    ] = DEFAULTS.precision,
+        PrecisionName, typer.Option(help=MEANINGS["precision"])
+    ] = Settings.precision,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto takes a GPU if there is one.")
     ] = "auto",

@@ -6,9 +6,13 @@ into one printed line and an exit status.
 
 from __future__ import annotations
 
+import difflib
+import json
 import unicodedata
+from collections.abc import Iterable
 
 LONGEST = 1500  # characters of a message: a screenful, which leaves room for every list of choices
+LONGEST_SHOWN = 200  # characters of a value in a message
 
 
 class UserError(ValueError):
@@ -43,6 +47,21 @@ class RunError(UserError):
 
 class FetchError(UserError):
     """A file could not be fetched, or is not the file that was asked for."""
+
+
+def did_you_mean(name: object, known: Iterable[str], remedy: str) -> str:
+    """Return a remedy, after the known name that an unknown one may have been meant to be."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean {close[0]!r}? {remedy[0].upper()}{remedy[1:]}" if close else remedy
+
+
+def shown(value: object) -> str:
+    """Show a value of a configuration in one line of bounded length."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError):  # YAML has keys and loops that JSON has not
+        text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def one_line(text: str) -> str:

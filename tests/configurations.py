@@ -10,62 +10,56 @@ import pytest
 from nst.config.catalogue import read_catalogue
 from nst.config.presets import read_presets
 from nst.config.run import read_run
-from nst.config.settings import Settings
+from nst.config.settings import RULES, Settings
 from nst.errors import ConfigError
 
 WEIGHTS = {"content": {"relu4_2": 1}, "style": {"relu1_1": 1, "relu3_1": 2.5}}
 
 
+def other_values(settings: Settings) -> dict[str, Any]:
+    """Return another value of each setting."""
+    lists = {
+        **{"content_layers": {"relu3_1": 1.0}, "style_layers": {"relu2_1": 1.0}},
+        **{"image_size": 65, "coarse_stages": ((32, 5),), "snapshots": (1,)},
+    }
+    numbers = (0.5, 1.0, 0.25, 2, 3, 64)
+    return lists | {
+        name: next(
+            one
+            for one in (*rule.choices, *numbers)
+            if one is not None and one != getattr(settings, name) and rule.allows(one)
+        )
+        for name, rule in RULES.items()
+        if name not in lists
+    }
+
+
 def config(**changes: object) -> dict[str, object]:
     """A valid configuration that uses every key."""
+    others = other_values(settings_of("relative"))
     valid: dict[str, object] = {
         "contents": ["chelsea", {"name": "kitten", "path": "photos/cat.png", "title": "A cat"}],
         "styles": ["photos/dog.jpg", "starry_night_study"],
         "ratios": [1, "1e-2", {"alpha": 10, "beta": 40}],
         "layers": {"all": WEIGHTS, "fine": {"content": {"conv3_1": 1}, "style": {"relu1_1": 1}}},
+        **{name: others[name] for name in Settings.shared_names()},
         "extractor": "vgg19_16x",
         "formulation": "tensorflow",
         "colours": "content",
         "blend": None,
-        "content_target": "recoloured",
-        "match_content": 0.5,
         "content_loss": "half_sum",
         "style_loss": "mean_gram",
-        "octaves": 2,
-        "tv_loss": "absolute_sum",
-        "pooling": "max",
-        "padding": "native",
-        "input": "unit",
         "image_size": 128,
         "size": "short_side",
-        "style_fit": "content",
-        "style_scale": 1.5,
-        "style_rotations": True,
-        "start": "noise",
-        "start_noise": 0.5,
         "start_file": "photos/cat.png",
         "optimiser": "adam",
-        "parametrisation": "pyramid",
-        "learning_rate": 0.5,
-        "coarse_learning_rate": 0.25,
-        "adam_beta1": 0.5,
-        "adam_beta2": 0.75,
-        "adam_epsilon": 0.25,
-        "clamp": False,
-        "keep": "last",
-        "averaging": 0.5,
         "iterations": 25,
         "iterations_scale": 2,
         "iterations_least": 3,
         "coarse_stages": [[64, 10]],
-        "coarse_alpha": 2,
         "growth": 0,
         "finish": 4,
         "snapshots": [0, 20],
-        "tv_weight": 2,
-        "seed": 3,
-        "precision": "float32",
-        "tile_size": 1024,
         "device": "cpu",
         "mirror": "https://example.org/nst",
         "kmeans": {"images": ["kitten", "rocket"]},

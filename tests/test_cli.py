@@ -20,7 +20,7 @@ from nst.cells import pair as pair_module
 from nst.cells.cell import read_record, write_cell
 from nst.config.presets import read_presets
 from nst.config.run import Ratio
-from nst.config.settings import CHOICES, Settings
+from nst.config.settings import RULES, Settings
 from nst.imaging.images import load_image, pixel_digest
 from nst.network.kmeans import fit_kmeans
 
@@ -94,10 +94,14 @@ def test_the_help_of_stylize_tells_a_newcomer_what_to_type(nst):
         "NST_MIRROR",
     ):
         assert message in text
-    for choices in (CHOICES["extractor"], get_args(cli.StartByHand), get_args(cli.OptimiserByHand)):
+    for choices in (
+        RULES["extractor"].choices,
+        get_args(cli.StartByHand),
+        get_args(cli.OptimiserByHand),
+    ):
         for choice in choices:
             assert choice in text, choice
-    for default in (cli.DEFAULTS.extractor, "stylized.png", "relative"):
+    for default in (Settings.extractor, "stylized.png", "relative"):
         assert f"[default: {default}]" in text
     for default in ("2e-1", "in pixels. Without it 512"):
         assert f"{default}, or another recipe's own" in text
@@ -373,7 +377,7 @@ MISTAKES = {
     "a ratio of 0": ((*STYLIZE, "--ratio", "0"), "got '0'"),
     "a size too small": (
         ("stylize", "photo.jpg", "painting.png", "--size", 5),
-        "nst: image_size must be a whole number from 32 to 8192; got 5",
+        "nst: image_size must be a whole number of pixels from 32 to 8192",
     ),
     "an unknown device": (
         (*STYLIZE, "--device", "toaster"),

@@ -120,7 +120,7 @@ def test_a_cell_has_its_variant_s_weights_and_the_run_s_settings():
     assert (cell.alpha, cell.beta) == (10, 40)
     assert dict(cell.content_layers) == {"conv3_1": 1}
     assert dict(cell.style_layers) == {"relu1_1": 1}
-    assert (cell.image_size, cell.seed) == (128, 3)
+    assert (cell.image_size, cell.seed) == (128, config()["seed"])
     assert (cells["all", "1e-2"].alpha, cells["all", "1e-2"].beta) == (1, 100)
 
 

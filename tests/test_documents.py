@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -16,7 +17,7 @@ from nst.config.catalogue import read_catalogue
 from nst.config.presets import read_presets
 from nst.config.run import read_file, read_run
 from nst.config.schema import load_schema
-from nst.config.settings import CHOICES
+from nst.config.settings import MEANINGS, RULES, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
@@ -97,15 +98,36 @@ def test_every_name_that_other_programs_options_are_mapped_to_is_one():
     assert len(rows) > 30
     named = re.findall(r"`([^`]+)`", " ".join(rows))
     keys = set(load_schema()["properties"])
-    values = {one for choices in CHOICES.values() for one in choices}
+    values = {one for rule in RULES.values() for one in rule.choices}
     options = {"-s", "-n", "-o", "--device"}
     for text in named:
         key, colon, value = text.partition(": ")
         if colon:
             assert key in keys, text
-            assert key not in CHOICES or value in CHOICES[key], text
+            choices = RULES[key].choices if key in RULES else ()
+            assert not choices or yaml.safe_load(value) in choices, text
         else:
             assert text in keys | values | options | {"results/"}, text
+
+
+# ---------------------------------------------------------------- the reference of the settings
+
+REFERENCE = (ROOT / "config" / "README.md").read_text("utf-8").splitlines()
+DEFAULTS = Settings.from_mapping(read_presets()["relative"].settings)
+
+
+@pytest.mark.parametrize("name", Settings.shared_names())
+def test_the_reference_has_a_row_of_each_setting_with_what_it_may_be_and_its_default(name):
+    rule, default = RULES[name], getattr(DEFAULTS, name)
+    value = rule.text
+    if rule.text.startswith("one of "):
+        value = ", ".join(f"`{one}`" for one in rule.choices)
+    said = json.dumps(default)
+    if isinstance(default, str | float):
+        said = f"`{default}`" if isinstance(default, str) else f"{default:g}"
+    row = f"| `{name}` | {value} | {said if default != () else 'none'} | "
+    found = [line for line in REFERENCE if line.startswith(row)]
+    assert found, f"config/README.md needs this row:\n{row}{MEANINGS[name]} |"
 
 
 # ---------------------------------------------------------------- which recipe

@@ -172,7 +172,7 @@ MISTAKES = {
     "a ratio of more than a float": ({"ratios": ["1e999"]}, ("ratios must be", "got '1e999'")),
     "a weight beyond the range": (
         {"layers": {"fine": {"content": {"relu4_2": 1e13}, "style": {"relu1_1": 1}}}},
-        ("layers.fine:", "the weight of relu4_2 must be a number from 0 to 1e+12"),
+        ("layers.fine:", "the weight of relu4_2 must be a number from 0 to 1e12"),
     ),
     "a path with a wildcard's character": (
         {"contents": [{"path": "strange/{name}.png"}]},

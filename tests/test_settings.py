@@ -9,19 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nst.config.octaves import LAYER, SAMPLED
-from nst.config.settings import (
-    CHOICES,
-    OF_ALL_POSITIONS,
-    OF_SAMPLES,
-    RANGES,
-    UNLESS,
-    WHOLE,
-    Settings,
-)
-from nst.errors import ConfigError
+from nst.config.settings import OF_ALL_POSITIONS, OF_SAMPLES, RULES, Settings
+from nst.errors import ConfigError, shown
 
 NAMES = [one.name for one in fields(Settings)]
 LAYERS = ("content_layers", "style_layers")
+NUMBERS = {name: rule for name, rule in RULES.items() if rule.limits and name != "image_size"}
+FLOATS = {name: rule for name, rule in NUMBERS.items() if not rule.whole}
+CHOICES = {name: rule.choices for name, rule in RULES.items() if rule.choices and not rule.limits}
 
 layer_weights = st.dictionaries(
     st.from_regex(LAYER, fullmatch=True).filter(lambda layer: SAMPLED not in layer),
@@ -34,8 +29,10 @@ layer_weights = st.dictionaries(
 def mappings(draw: st.DrawFn) -> dict[str, object]:
     """Any choice of settings with values that are allowed."""
     kinds = {
-        **{name: st.floats(*limits) for name, limits in RANGES.items()},
-        **{name: st.integers(*limits) for name, limits in WHOLE.items()},
+        **{
+            name: (st.integers if rule.whole else st.floats)(*rule.limits)
+            for name, rule in NUMBERS.items()
+        },
         **{name: st.sampled_from(choices) for name, choices in CHOICES.items()},
         **dict.fromkeys(LAYERS, layer_weights),
     }
@@ -87,13 +84,8 @@ def test_what_is_not_named_has_its_default():
     assert Settings.from_mapping(Settings().to_dict()) == Settings()
 
 
-def test_every_setting_is_checked_and_said():
-    """A setting in none of the tables would be taken for layer weights."""
-    assert set(NAMES) == {*RANGES, *WHOLE, *CHOICES, *LAYERS, "clamp", "image_size"} | {
-        "style_rotations",
-        *("coarse_stages", "octaves", "snapshots"),
-    }
-    assert list(Settings().to_dict()) == NAMES
+def test_every_setting_is_said():
+    assert list(Settings().to_dict()) == list(RULES) == NAMES
 
 
 def test_the_defaults_are_allowed():
@@ -108,7 +100,7 @@ def test_the_shared_settings_are_those_that_no_variant_decides():
 # ---------------------------------------------------------------- equal in every way
 
 
-@pytest.mark.parametrize("name", [name for name, (_, high) in RANGES.items() if high >= 1])
+@pytest.mark.parametrize("name", [name for name, rule in FLOATS.items() if rule.limits[1] >= 1])
 def test_a_whole_number_is_the_same_as_its_float(name):
     one, other = (Settings.from_mapping({name: value}) for value in (1, 1.0))
     assert one == other
@@ -162,34 +154,53 @@ def test_an_unknown_setting_is_refused_with_the_known_ones():
     assert message == f"unknown setting 'betta'; the settings are {', '.join(NAMES)}"
 
 
-def or_else(name: str) -> str:
-    return f", or {UNLESS[name] or 'null'}" if name in UNLESS else ""
+@pytest.mark.parametrize(("name", "rule"), NUMBERS.items())
+def test_a_number_out_of_range_is_refused_with_the_range(name, rule):
+    low, high = rule.limits
+    for value in (low, high, *rule.choices):
+        if value or name not in ("alpha", "beta"):
+            assert getattr(Settings.from_mapping({name: value}), name) == value
+    odd = (float("nan"), float("inf"), -float("inf"), 10**400, "1", None, True, [1], 1j)
+    whole = (low - 1, high + 1, float(low), low + 0.5)
+    for value in (*odd, *(whole if rule.whole else (low - 0.01, high * 1.01))):
+        if value not in rule.choices:
+            assert refusal(**{name: value}) == f"{name} must be {rule.text}; got {shown(value)}."
 
 
-@pytest.mark.parametrize("name", UNLESS)
-def test_what_may_stand_in_the_place_of_a_number_is_taken(name):
-    assert getattr(Settings.from_mapping({name: UNLESS[name]}), name) == UNLESS[name]
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tv_weight", "a number from 0 to 1e12"),
+        ("learning_rate", "a number from 1e-9 to 1000"),
+        ("blend", "a number from 0 to 1, or null"),
+        ("averaging", "a number from 0 to below 1"),
+        ("iterations", "a whole number from 1 to 100000"),
+        ("octaves", "a whole number from 1 to 8, or auto"),
+        ("tile_size", "a whole number from 64 to 8192, or auto"),
+        ("image_size", "a whole number of pixels from 32 to 8192, or [width, height]"),
+        ("keep", "one of best, last"),
+        ("clamp", "true or false"),
+    ],
+)
+def test_a_rule_names_its_limits_and_what_else_may_be(name, text):
+    assert refusal(**{name: {}}) == f"{name} must be {text}; got {{}}."
 
 
-@pytest.mark.parametrize(("name", "low", "high"), [(n, *limits) for n, limits in RANGES.items()])
-def test_a_number_out_of_range_is_refused_with_the_range(name, low, high):
-    for edge in (low, high):
-        if edge or name not in ("alpha", "beta"):
-            Settings.from_mapping({name: edge})
-    beyond = (low - 0.01, high * 1.01, float("nan"), float("inf"), -float("inf"), 10**400)
-    for value in (*beyond, "1", None, True, [1], 1j):
-        if not (name in UNLESS and value == UNLESS[name]):
-            rule = f"{name} must be a number from {low:g} to {high:g}{or_else(name)}"
-            assert refusal(**{name: value}) == f"{rule}; got {value!r}"
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("image_size", value) for value in (31, 8193, 64.0, [64], [64, 31], [64, 64, 64], "64")),
+        *(("coarse_stages", [value]) for value in (64, [64], [31, 5], [64, 0], [1.0, 5])),
+        *(("snapshots", value) for value in (5, [-1], [1.5], {"every": 0}, {"evry": 5}, {})),
+    ],
+)
+def test_a_list_of_another_form_is_refused_with_the_rule(name, value):
+    assert refusal(**{name: value}) == f"{name} must be {RULES[name].text}; got {shown(value)}."
 
 
-@pytest.mark.parametrize(("name", "low", "high"), [(n, *limits) for n, limits in WHOLE.items()])
-def test_a_count_out_of_range_is_refused_with_the_range(name, low, high):
-    for edge in (low, high):
-        assert getattr(Settings.from_mapping({name: edge}), name) == edge
-    for value in (low - 1, high + 1, float(low), low + 0.5, float("nan"), "1", None, False, []):
-        rule = f"{name} must be a whole number from {low} to {high}{or_else(name)}"
-        assert refusal(**{name: value}) == f"{rule}; got {value!r}"
+def test_snapshots_may_be_every_few_steps_and_include_the_first_and_the_last():
+    settings = Settings.from_mapping({"snapshots": {"every": 20}, "iterations": 50})
+    assert settings.snapshots == (0, 20, 40, 50)
 
 
 @pytest.mark.parametrize(("name", "choices"), CHOICES.items())
@@ -203,16 +214,16 @@ def test_another_choice_is_refused_with_the_choices(name, choices):
         assert getattr(Settings.from_mapping({name: choice, **others.get(choice, {})}), name) == (
             choice
         )
-    for value in ("another", choices[0].upper(), "", None, 0, True, ["lbfgs"], {}):
+    for value in ("another", str(choices[0]).upper(), "", None, 0, 1, ["lbfgs"], {}):
         message = refusal(**{name: value})
-        assert message == f"{name} must be one of {', '.join(choices)}; got {value!r}"
+        assert message == f"{name} must be {RULES[name].text}; got {shown(value)}."
 
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("value", [{}, [], "relu4_2", None, 1, ["relu4_2"]])
 def test_layers_without_weights_are_refused(name, value):
     message = refusal(**{name: value})
-    assert message == f"{name} must map layer names to weights, as relu4_2: 1; got {value!r}"
+    assert message == f"{name} must map layer names to weights, as relu4_2: 1; got {shown(value)}."
 
 
 @pytest.mark.parametrize(
@@ -229,7 +240,8 @@ def test_a_name_that_is_no_layer_is_refused(layer):
 def test_a_weight_that_is_none_is_refused_with_its_layer(weight):
     message = refusal(content_layers={"relu1_1": 1, "relu2_1": weight})
     assert message == (
-        f"content_layers: the weight of relu2_1 must be a number from 0 to 1e+12; got {weight!r}"
+        "content_layers: the weight of relu2_1 must be a number from 0 to 1e12; got "
+        f"{shown(weight)}."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import unicodedata
@@ -16,7 +15,7 @@ from nst.config.catalogue import Entry
 from nst.config.composition import Composition
 from nst.config.names import checked_name, refuse_collisions
 from nst.config.patterns import find_files, is_pattern
-from nst.errors import ConfigError
+from nst.errors import ConfigError, did_you_mean
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
@@ -92,12 +91,8 @@ def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture
         paths = [existing(key, item)]
     else:
         images = [name for name, one in catalogue.items() if one.file.endswith(IMAGE_SUFFIXES)]
-        close = difflib.get_close_matches(item, images, n=1)
-        hint = f"did you mean {close[0]!r}? It" if close else "it"
-        raise ConfigError(
-            f"{key}: {item!r} is neither a file nor in the catalogue; {hint} has "
-            f"{', '.join(images)}."
-        )
+        hint = did_you_mean(item, images, f"it has {', '.join(images)}.")
+        raise ConfigError(f"{key}: {item!r} is neither a file nor in the catalogue; {hint}")
     return [
         Picture(_name_of(key, path), checked_title(key, _stem(path)), path=path) for path in paths
     ]

@@ -1,9 +1,10 @@
-"""The configuration held to its schema, and what is wrong with it said in the schema's words."""
+"""The configuration held to its rules, and what is wrong with it said in the words of these.
+
+The schema in workflow/schemas has the keys of a run; ``Settings`` declares those that are settings.
+"""
 
 from __future__ import annotations
 
-import difflib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,26 +15,31 @@ from typing import Any, NoReturn
 import yaml
 
 from nst.config.documents import LONGEST_NUMBER
+from nst.config.settings import RULES, Settings, check_setting
 from nst.config.share import SHARE
-from nst.errors import ConfigError
+from nst.errors import ConfigError, did_you_mean, shown
 
 MOST_VALUES = 100_000  # of a configuration, every alias counted as often as it is used
 MOST_DEEP = 8  # levels of lists and keys; the schema has four
 LONGEST_TEXT = 4096  # characters: the longest path of Linux
-LONGEST_SHOWN = 200  # characters of a value in a message
 MOST_MISTAKES = 1000  # looked at for the most telling one
+CANNOT_VARY = ("extractor", "snapshots")
 SCHEMA = SHARE / "workflow" / "schemas" / "config.schema.yaml"
 
 
 @cache
 def load_schema() -> dict[str, Any]:
-    """Return the JSON schema of the configuration."""
+    """Return the JSON schema of the configuration, which leaves the settings to ``Settings``."""
     schema: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    names = Settings.shared_names()
+    schema["properties"] |= {name: {"description": RULES[name].text} for name in names}
+    varied = [name for name in names if name not in CANNOT_VARY]
+    schema["properties"]["vary"]["propertyNames"]["enum"] = varied
     return schema
 
 
 def validate(config: Mapping[Any, Any]) -> None:
-    """Hold the configuration to the schema.
+    """Hold the configuration to the schema and its settings to their rules.
 
     Raises:
         ConfigError: one line about the most telling mistake.
@@ -47,17 +53,19 @@ def validate(config: Mapping[Any, Any]) -> None:
         raise ConfigError(_unknown("the configuration", config, list(schema["properties"])))
     census.count(dict(config), ())
     validator = jsonschema.Draft202012Validator(schema)
-    errors = list(islice(validator.iter_errors(dict(config)), MOST_MISTAKES))
-    if not errors:
-        return
     # A misspelt key explains the missing one, so it goes first.
-    errors.sort(
+    errors = sorted(
+        islice(validator.iter_errors(dict(config)), MOST_MISTAKES),
         key=lambda error: (
             error.validator != "additionalProperties",
             [str(step) for step in error.absolute_path],
-        )
+        ),
     )
-    raise ConfigError(_explain(errors[0], schema))
+    if errors:
+        raise ConfigError(_explain(errors[0], schema))
+    for name in Settings.shared_names():
+        if name in config:
+            check_setting(name, config[name])
 
 
 @dataclass
@@ -137,24 +145,14 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
         rule = error.schema["properties"][missing].get("description", "required")
         return f"{key}: the key {missing!r} is missing; it is {rule}."
     rule = error.schema.get("description") or _rule(schema, path)
-    return f"{key} must be {rule}; got {_shown(error.instance)}."
+    return f"{key} must be {rule}; got {shown(error.instance)}."
 
 
 def _unknown(key: str, mapping: Mapping[Any, Any], known: Sequence[str]) -> str:
     """Say that a key is unknown, and which it may have been meant to be."""
     unknown = next(key for key in mapping if key not in known)
-    close = difflib.get_close_matches(str(unknown), known, n=1)
-    hint = f"did you mean {close[0]!r}? The" if close else "the"
-    return f"{key}: unknown key {unknown!r}; {hint} keys are {', '.join(known)}."
-
-
-def _shown(value: object) -> str:
-    """Show a value of a configuration in one line of bounded length."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    except (TypeError, ValueError):  # YAML has keys and loops that JSON has not
-        text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    hint = did_you_mean(unknown, known, f"the keys are {', '.join(known)}.")
+    return f"{key}: unknown key {unknown!r}; {hint}"
 
 
 def _rule(schema: Mapping[str, Any], path: Sequence[str]) -> str:

@@ -1,19 +1,21 @@
 """What decides a cell's pixels, in one frozen value.
 
 Device, threads and paths stay outside it. A ``Settings`` is built once, passed whole, and saved
-beside every result, so that a picture can be made again from its own metadata.
+beside every result, so that a picture can be made again from its own metadata. Each of its fields
+says what it may be and what it does; the checks of a configuration, the messages, the help of
+``nst stylize`` and the table in config/README.md follow from that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from nst.config import octaves as octave_names
 from nst.config.octaves import Size, Taps
-from nst.errors import ConfigError
+from nst.errors import ConfigError, shown
 
 ALGORITHM_VERSION = 11
 """Raised by whoever changes what the same settings compute, so that old cells are not reused."""
@@ -62,71 +64,242 @@ OF_SAMPLES: Mapping[str, str] = MappingProxyType(
     {"content_loss": "self_similarity", "style_loss": "relaxed_emd"}
 )
 """The losses of features at sampled positions."""
+SIDE = (32, 8192)  # px
+SMALLEST_STAGE = 64  # px: the longer side below which a picture does not begin to grow
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be: one of ``choices``, a number within ``limits``, or what ``also`` takes.
+
+    ``text`` completes the sentence "… must be …".
+    """
+
+    text: str
+    choices: tuple[object, ...] = ()
+    limits: tuple[int | float, int | float] | None = None
+    whole: bool = False
+    also: Callable[[object], bool] = lambda _: False
+
+    def allows(self, value: object) -> bool:
+        """Tell whether a value keeps to the rule."""
+        if self.limits is not None and isinstance(value, int if self.whole else int | float):
+            return not isinstance(value, bool) and self.limits[0] <= value <= self.limits[1]
+        return self.is_choice(value) or self.also(value)
+
+    def is_choice(self, value: object) -> bool:
+        """Tell whether a value is one of the choices; 1 is not true."""
+        return any(type(value) is type(one) and value == one for one in self.choices)
+
+    def check(self, name: str, value: object) -> None:
+        """Require a value of this kind for what is called ``name``."""
+        if not self.allows(value):
+            raise ConfigError(f"{name} must be {self.text}; got {shown(value)}.")
+
+
+def number(low: int | float, high: int | float, *instead: str | None, text: str = "") -> Rule:
+    """Return the rule of a number; ``instead`` is what may stand in its place."""
+    limits = " to ".join(f"{one:g}".replace("e+", "e").replace("e-0", "e-") for one in (low, high))
+    or_else = "".join(f", or {one or 'null'}" for one in instead)
+    return Rule(text or f"a number from {limits}{or_else}", instead, (low, high))
+
+
+def whole(low: int, high: int, *instead: str, text: str = "") -> Rule:
+    """Return the rule of a whole number; ``instead`` is what may stand in its place."""
+    or_else = "".join(f", or {one}" for one in instead)
+    text = text or f"a whole number from {low} to {high}{or_else}"
+    return Rule(text, instead, (low, high), whole=True)
+
+
+def _are_sides(value: object) -> bool:
+    """Tell whether a value is [width, height]."""
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(SIDES.allows, value))
+
+
+def _are_stages(value: object) -> bool:
+    """Tell whether a value lists [size, iterations]; a float below 1 is a share of a size."""
+    return isinstance(value, list | tuple) and all(
+        isinstance(one, list | tuple)
+        and len(one) == 2
+        and (SIDES.allows(one[0]) or (isinstance(one[0], float) and 0 < one[0] < 1))
+        and STEPS.allows(one[1])
+        for one in value
+    )
+
+
+def _are_steps(value: object) -> bool:
+    """Tell whether a value lists numbers of steps, or is ``{every: N}``."""
+    if isinstance(value, Mapping):
+        return set(value) == {"every"} and STEPS.allows(value["every"])
+    return isinstance(value, list | tuple) and all(map(SOME_STEPS.allows, value))
+
+
+class LayerWeights(Rule):
+    """The rule of layer names with weights, one of them above 0, which says what is wrong."""
+
+    def check(self, name: str, value: object) -> None:
+        """Require such weights."""
+        if not isinstance(value, Mapping) or not value:
+            raise ConfigError(f"{name} must {self.text}; got {shown(value)}.")
+        for layer, weight in value.items():
+            if not octave_names.LAYER.fullmatch(str(layer)):
+                raise ConfigError(f"{name}: {layer!r} is not a layer; layers are named as relu4_2")
+            WEIGHT.check(f"{name}: the weight of {layer}", weight)
+        if not any(value.values()):
+            raise ConfigError(
+                f"{name}: all weights are 0; give at least one layer a positive weight"
+            )
+
+
+WEIGHT = number(0, 1e12)
+LAYERS = LayerWeights("map layer names to weights, as relu4_2: 1")
+BELOW_1 = number(0, 0.999999, text="a number from 0 to below 1")
+STEPS, SOME_STEPS, SIDES = whole(1, 100_000), whole(0, 100_000), whole(*SIDE)
+SIZES = Rule(
+    f"a whole number of pixels from {SIDE[0]} to {SIDE[1]}, or [width, height]",
+    limits=SIDE,
+    whole=True,
+    also=_are_sides,
+)
+STAGES = Rule(
+    "a list of [size, iterations] to go through first; a size is in pixels, from "
+    f"{SIDE[0]} to {SIDE[1]}, or a share of image_size below 1",
+    also=_are_stages,
+)
+SNAPSHOTS = Rule("a list of step numbers, from 0 to iterations, or {every: N}", also=_are_steps)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything but the images that decides a cell's pixels.
 
-    ``content_layers`` and ``style_layers`` map layer names to weights in the content and in the
-    style loss. ``image_size`` is the side of the result in pixels that ``size`` names; with
-    ``exact``, both are given, as (width, height). ``blend`` leads from the first picture of a
-    blended style, at 0, to the last, at 1; None stands for the style's own weights.
-    ``coarse_stages`` are pairs of a size and a number of iterations to go through before; a size
-    is given in px, or, below 1, as a share of ``image_size``.
-    ``growth`` is the number at each half of ``image_size`` to go through, from about
-    ``SMALLEST_STAGE`` px. With ``finish``, these stages minimise the content loss alone, and then
-    ``finish`` steps at the full size minimise the style loss alone. ``coarse_alpha`` multiplies
-    ``alpha`` at each halving of the size, and ``coarse_learning_rate`` replaces ``learning_rate``
-    at all sizes but the last. ``averaging`` is the decay of a moving average of the images, which
-    is then the last image; 0 is none. ``tile_size`` is the side, in px, above which a picture is
-    computed in tiles. config/README.md says what each of them does. ``from_mapping`` checks the
-    values.
+    Each field says what it may be, unless its type does, and what it does; config/README.md says
+    more. ``from_mapping`` checks the values.
     """
 
-    alpha: float = 1.0
-    beta: float = 10.0
-    colours: ColoursName = "style"
-    blend: float | None = None
-    content_target: ContentTargetName = "content"
-    match_content: float = 0.75
-    content_loss: ContentLossName = "relative"
-    style_loss: StyleLossName = "relative"
-    tv_loss: TvLossName = "mean_square"
-    tv_weight: float = 0.0
-    content_layers: Mapping[str, float] = field(default_factory=lambda: CONTENT_LAYERS)
-    style_layers: Mapping[str, float] = field(default_factory=lambda: STYLE_LAYERS)
-    octaves: int | Literal["auto"] = 1
-    extractor: ExtractorName = "vgg16_hed"
-    pooling: PoolingName = "native"
-    padding: PaddingName = "native"
-    input: InputName = "native"
-    image_size: int | tuple[int, int] = 256
-    size: SizeName = "long_side"
-    style_fit: StyleFitName = "own"
-    style_scale: float = 1.0
-    style_rotations: bool = False
-    start: Start = "recoloured"
-    start_noise: float = 0.1
-    optimiser: OptimiserName = "lbfgs"
-    parametrisation: ParametrisationName = "pixels"
-    learning_rate: float = 0.02
-    coarse_learning_rate: float | None = None
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.99
-    adam_epsilon: float = 1e-8
-    clamp: bool = True
-    keep: KeepName = "best"
-    averaging: float = 0.0
-    iterations: int = 100
-    coarse_stages: tuple[tuple[int | float, int], ...] = ()
-    coarse_alpha: float = 1.0
-    growth: int = 0
-    finish: int = 0
-    snapshots: tuple[int, ...] = ()
-    seed: int = 0
-    precision: PrecisionName = "auto"
-    tile_size: int | Literal["auto"] = "auto"
+    alpha: Annotated[float, WEIGHT, "The weight of the content loss."] = 1.0
+    beta: Annotated[float, WEIGHT, "The weight of the style loss."] = 10.0
+    colours: Annotated[
+        ColoursName,
+        "Whose colours the result has: the style's; the content's; with luminance, the content's "
+        "chroma; with recoloured, that chroma matched to the style's.",
+    ] = "style"
+    blend: Annotated[
+        float | None,
+        number(0, 1, None),
+        "Where between a blended style's first picture and its last; null takes its own weights.",
+    ] = None
+    content_target: Annotated[
+        ContentTargetName,
+        "What the result keeps: the content as it is, recoloured, or matched to the style.",
+    ] = "content"
+    match_content: Annotated[
+        float, number(0, 1), "With matched, the content's share in the features that are replaced."
+    ] = 0.75
+    content_loss: Annotated[ContentLossName, "How features are compared with the content's."] = (
+        "relative"
+    )
+    style_loss: Annotated[
+        StyleLossName, "Which statistics of features are compared with the style's."
+    ] = "relative"
+    tv_loss: Annotated[TvLossName, "How total variation is measured."] = "mean_square"
+    tv_weight: Annotated[float, WEIGHT, "The weight of the total variation; smooths."] = 0.0
+    content_layers: Annotated[
+        Mapping[str, float], LAYERS, "Layers in the content loss, with weights."
+    ] = field(default_factory=lambda: CONTENT_LAYERS)
+    style_layers: Annotated[
+        Mapping[str, float], LAYERS, "Layers in the style loss, with weights."
+    ] = field(default_factory=lambda: STYLE_LAYERS)
+    octaves: Annotated[
+        int | Literal["auto"],
+        whole(1, octave_names.MOST, "auto"),
+        "At how many sizes, each half of the one before, content and style are compared.",
+    ] = 1
+    extractor: Annotated[
+        ExtractorName,
+        "kmeans needs no download. The others are fetched once: vgg19_16x (4 MB), vgg16_hed "
+        "(55 MB), vgg16 and vgg19 (over 500 MB).",
+    ] = "vgg16_hed"
+    pooling: Annotated[PoolingName, "How the network pools; native is as it was made."] = "native"
+    padding: Annotated[PaddingName, "What the network sees beyond the border."] = "native"
+    input: Annotated[InputName, "The form in which the network gets colours."] = "native"
+    image_size: Annotated[
+        int | tuple[int, int], SIZES, "The side that size names, in pixels; with exact, both sides."
+    ] = 256
+    size: Annotated[SizeName, "Which side image_size gives; exact stretches the content."] = (
+        "long_side"
+    )
+    style_fit: Annotated[StyleFitName, "Whose shape the style has; content stretches it."] = "own"
+    style_scale: Annotated[
+        float, number(0.1, 10), "Size of the style against the result; above 1, larger strokes."
+    ] = 1.0
+    style_rotations: Annotated[bool, "Whether the style is compared at four angles."] = False
+    start: Annotated[Start, "What to start from; recoloured is the content in new colours."] = (
+        "recoloured"
+    )
+    start_noise: Annotated[
+        float,
+        number(0, 1),
+        "The share of noise in recoloured and blended_noise; its deviation in grey.",
+    ] = 0.1
+    optimiser: Annotated[OptimiserName, "L-BFGS gets there in fewer steps than Adam."] = "lbfgs"
+    parametrisation: Annotated[
+        ParametrisationName,
+        "What Adam or RMSprop changes: pixels, or the levels of a Laplacian pyramid.",
+    ] = "pixels"
+    learning_rate: Annotated[float, number(1e-9, 1e3), "The learning rate of Adam and RMSprop."] = (
+        0.02
+    )
+    coarse_learning_rate: Annotated[
+        float | None,
+        number(1e-9, 1e3, None),
+        "The learning rate at all sizes but the last; null takes learning_rate.",
+    ] = None
+    adam_beta1: Annotated[float, BELOW_1, "β₁ of Adam."] = 0.9
+    adam_beta2: Annotated[float, BELOW_1, "β₂ of Adam and RMSprop."] = 0.99
+    adam_epsilon: Annotated[
+        float, number(0, 1e6, text="a number of at least 0"), "ε of Adam and RMSprop."
+    ] = 1e-8
+    clamp: Annotated[bool, "Whether the picture is held in [0, 1] at every step."] = True
+    keep: Annotated[KeepName, "Which picture is kept: that of the lowest loss, or the last."] = (
+        "best"
+    )
+    averaging: Annotated[
+        float, BELOW_1, "The decay of a moving average, which is then the last picture; 0 is none."
+    ] = 0.0
+    iterations: Annotated[int, STEPS, "Steps at the full size; more is finer."] = 100
+    coarse_stages: Annotated[
+        tuple[tuple[int | float, int], ...],
+        STAGES,
+        "Sizes to go through first, in place of growth.",
+    ] = ()
+    coarse_alpha: Annotated[
+        float, number(1e-3, 1e3), "What alpha is multiplied by at each halving of the size."
+    ] = 1.0
+    growth: Annotated[
+        int,
+        SOME_STEPS,
+        "Steps at each smaller size that the picture grows through, from about 64 px.",
+    ] = 0
+    finish: Annotated[
+        int,
+        SOME_STEPS,
+        "Steps at the end that minimise the style loss alone; all others the content loss.",
+    ] = 0
+    snapshots: Annotated[tuple[int, ...], SNAPSHOTS, "The steps whose pictures are kept."] = ()
+    seed: Annotated[
+        int,
+        whole(0, 2**63 - 1, text="a whole number of at least 0"),
+        "The same seed gives the same picture.",
+    ] = 0
+    precision: Annotated[
+        PrecisionName, "bfloat16 is faster where the hardware supports it; auto detects this."
+    ] = "auto"
+    tile_size: Annotated[
+        int | Literal["auto"],
+        whole(64, 8192, "auto"),
+        "The side in pixels above which a picture is computed in tiles.",
+    ] = "auto"
 
     def __post_init__(self) -> None:
         for name in ("content_layers", "style_layers"):
@@ -141,14 +314,12 @@ class Settings:
         Raises:
             ConfigError: a name is not a setting, or a value is of the wrong kind or out of range.
         """
-        known = [one.name for one in fields(cls)]
-        unknown = [name for name in values if name not in known]
-        if unknown:
-            raise ConfigError(
-                f"unknown setting {unknown[0]!r}; the settings are {', '.join(known)}"
-            )
         for name, value in values.items():
-            _check(name, value)
+            check_setting(name, value)
+        if isinstance(values.get("snapshots"), Mapping):
+            iterations = values.get("iterations", cls.iterations)
+            steps = range(0, iterations, values["snapshots"]["every"])
+            values = {**values, "snapshots": [*steps, iterations]}
         settings = cls(**{name: _as_field(name, value) for name, value in values.items()})
         _check_together(settings)
         return settings
@@ -217,70 +388,27 @@ class Settings:
     def shared_names(cls) -> list[str]:
         """Name the settings that a configuration gives once, for all the variants of a run."""
         varied = ("alpha", "beta", "content_layers", "style_layers")
-        return [one.name for one in fields(cls) if one.name not in varied]
+        return [name for name in RULES if name not in varied]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; ``from_mapping`` reads them back."""
-        return {one.name: _as_plain(getattr(self, one.name)) for one in fields(self)}
+        return {name: _as_plain(getattr(self, name)) for name in RULES}
 
 
-RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "alpha": (0.0, 1e12),
-        "beta": (0.0, 1e12),
-        "tv_weight": (0.0, 1e12),
-        "style_scale": (0.1, 10.0),
-        "start_noise": (0.0, 1.0),
-        "blend": (0.0, 1.0),
-        "match_content": (0.0, 1.0),
-        "learning_rate": (1e-9, 1e3),
-        "coarse_learning_rate": (1e-9, 1e3),
-        "coarse_alpha": (1e-3, 1e3),
-        "adam_beta1": (0.0, 0.999999),
-        "adam_beta2": (0.0, 0.999999),
-        "adam_epsilon": (0.0, 1e6),
-        "averaging": (0.0, 0.999999),
-    }
-)
-WHOLE: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {
-        "octaves": (1, octave_names.MOST),
-        "iterations": (1, 100_000),
-        "growth": (0, 100_000),
-        "finish": (0, 100_000),
-        "seed": (0, 2**63 - 1),
-        "tile_size": (64, 8192),
-    }
-)
-UNLESS: Mapping[str, object] = MappingProxyType(
-    {"octaves": "auto", "blend": None, "coarse_learning_rate": None, "tile_size": "auto"}
-)
-"""What may stand in the place of a number."""
-SIDE = (32, 8192)  # px
-SMALLEST_STAGE = 64  # px: the longer side below which a picture does not begin to grow
-OF_LISTS: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {"image_size": SIDE, "snapshots": (0, WHOLE["iterations"][1])}
-)
-CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "colours": get_args(ColoursName),
-        "content_target": get_args(ContentTargetName),
-        "content_loss": get_args(ContentLossName),
-        "style_loss": get_args(StyleLossName),
-        "tv_loss": get_args(TvLossName),
-        "extractor": get_args(ExtractorName),
-        "pooling": get_args(PoolingName),
-        "padding": get_args(PaddingName),
-        "input": get_args(InputName),
-        "size": get_args(SizeName),
-        "style_fit": get_args(StyleFitName),
-        "start": get_args(Start),
-        "optimiser": get_args(OptimiserName),
-        "parametrisation": get_args(ParametrisationName),
-        "keep": get_args(KeepName),
-        "precision": get_args(PrecisionName),
-    }
-)
+def _rule_of(kind: Any, given: Sequence[Rule]) -> Rule:
+    """Return the rule that a field was given, or else that of its type."""
+    if given:
+        return given[0]
+    if kind is bool:
+        return Rule("true or false", (True, False))
+    return Rule(f"one of {', '.join(get_args(kind))}", get_args(kind))
+
+
+_DECLARED = {
+    name: get_args(hint) for name, hint in get_type_hints(Settings, include_extras=True).items()
+}
+RULES = {name: _rule_of(kind, given) for name, (kind, *given, _) in _DECLARED.items()}
+MEANINGS: dict[str, str] = {name: meaning for name, (*_, meaning) in _DECLARED.items()}
 
 
 def plain_value(name: str, value: object) -> Any:
@@ -289,7 +417,7 @@ def plain_value(name: str, value: object) -> Any:
     Raises:
         ConfigError: it is no value of the setting.
     """
-    _check(name, value)
+    check_setting(name, value)
     return _as_plain(_as_field(name, value))
 
 
@@ -305,48 +433,15 @@ def as_published(name: str) -> PublishedName:
     raise ConfigError(f"a network to fetch must be one of {', '.join(PUBLISHED)}; got {name!r}")
 
 
-def _check(name: str, value: object) -> None:
-    """Check one setting's kind and range."""
-    if name in UNLESS and value == UNLESS[name]:
-        return
-    if name in RANGES:
-        _check_range(name, value, *RANGES[name])
-    elif name in WHOLE:
-        _check_whole(name, value, *WHOLE[name])
-    elif name in CHOICES:
-        _check_choice(name, value, CHOICES[name])
-    elif name in {"clamp", "style_rotations"}:
-        if not isinstance(value, bool):
-            raise ConfigError(f"{name} must be true or false; got {value!r}")
-    elif name in {"image_size", "coarse_stages", "snapshots"}:
-        _check_list(name, value)
-    else:
-        _check_layers(name, value)
+def check_setting(name: str, value: object) -> None:
+    """Require that a value keeps to the rule of its setting, whatever the other settings are.
 
-
-def _check_list(name: str, value: object) -> None:
-    """Check the settings that are, or may be, lists of whole numbers."""
-    if name == "image_size" and not isinstance(value, list | tuple):
-        _check_whole(name, value, *SIDE)
-        return
-    if not isinstance(value, list | tuple):
-        raise ConfigError(f"{name} must be a list; got {value!r}")
-    if name == "image_size" and len(value) != 2:
-        raise ConfigError(f"image_size must be a number or [width, height]; got {value!r}")
-    for one in value:
-        if name == "coarse_stages":
-            _check_stage(one)
-        else:
-            _check_whole(name, one, *OF_LISTS[name])
-
-
-def _check_stage(stage: object) -> None:
-    """Check one of ``coarse_stages``."""
-    if not isinstance(stage, list | tuple) or len(stage) != 2:
-        raise ConfigError(f"coarse_stages must be a list of [size, iterations]; got {stage!r}")
-    if not (isinstance(stage[0], float) and 0 < stage[0] < 1):  # a share of image_size
-        _check_whole("coarse_stages: a size of 1 or more", stage[0], *SIDE)
-    _check_whole("coarse_stages: the iterations", stage[1], *WHOLE["iterations"])
+    Raises:
+        ConfigError: it does not, or there is no such setting.
+    """
+    if name not in RULES:
+        raise ConfigError(f"unknown setting {name!r}; the settings are {', '.join(RULES)}")
+    RULES[name].check(name, value)
 
 
 def _check_together(settings: Settings) -> None:
@@ -416,50 +511,10 @@ def _check_samples(settings: Settings) -> None:
         )
 
 
-def _check_range(name: str, value: object, low: float, high: float) -> None:
-    """Require a finite number between ``low`` and ``high``."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and low <= value <= high):  # type: ignore[operator]
-        rule = f"a number from {low:g} to {high:g}{_or_else(name)}"
-        raise ConfigError(f"{name} must be {rule}; got {value!r}")
-
-
-def _check_whole(name: str, value: object, low: int, high: int) -> None:
-    """Require a whole number between ``low`` and ``high``."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not (whole and low <= value <= high):  # type: ignore[operator]
-        rule = f"a whole number from {low} to {high}{_or_else(name)}"
-        raise ConfigError(f"{name} must be {rule}; got {value!r}")
-
-
-def _or_else(name: str) -> str:
-    """Name what may stand in the place of a number."""
-    return f", or {UNLESS[name] or 'null'}" if name in UNLESS else ""
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Require one of ``choices``."""
-    if value not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
-
-
-def _check_layers(name: str, weights: object) -> None:
-    """Require layer names with weights, one of them above 0."""
-    if not isinstance(weights, Mapping) or not weights:
-        raise ConfigError(f"{name} must map layer names to weights, as relu4_2: 1; got {weights!r}")
-    for layer, weight in weights.items():
-        if not octave_names.LAYER.fullmatch(str(layer)):
-            raise ConfigError(f"{name}: {layer!r} is not a layer; layers are named as relu4_2")
-        _check_range(f"{name}: the weight of {layer}", weight, 0.0, 1e12)
-    if not any(weights.values()):
-        raise ConfigError(f"{name}: all weights are 0; give at least one layer a positive weight")
-
-
 def _as_field(name: str, value: Any) -> Any:
     """Bring a checked value into the form of its field, so that 1 and 1.0 are the same setting."""
-    if name in UNLESS and value == UNLESS[name]:
-        return value
-    if name in RANGES:
+    rule = RULES[name]
+    if rule.limits and not rule.whole and not rule.is_choice(value):
         return float(value)
     if isinstance(value, Mapping):
         return {layer: float(weight) for layer, weight in value.items()}

@@ -5,7 +5,6 @@ A recipe stands for a layer weighting where several recipes are compared.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import itertools
 import json
@@ -20,7 +19,7 @@ from nst.config.architecture import ARCHITECTURES
 from nst.config.names import checked_name, refuse_collisions
 from nst.config.presets import Preset
 from nst.config.settings import SIDE, Settings, plain_value
-from nst.errors import ConfigError, ExtractorError
+from nst.errors import ConfigError, ExtractorError, did_you_mean
 
 MOST_VARIANTS = 10_000  # of a pair; all of them are one job
 MOST_SNAPSHOTS = 100  # megapixels of a cell; 400 MB of memory
@@ -249,11 +248,8 @@ def find_recipe(name: str, presets: Mapping[str, Preset], key: str = "formulatio
         ConfigError: there is none of that name.
     """
     if name not in presets:
-        close = difflib.get_close_matches(name, presets, n=1)
-        hint = f"did you mean {close[0]!r}? The" if close else "the"
-        raise ConfigError(
-            f"{key}: unknown recipe {name!r}; {hint} recipes are {', '.join(presets)}."
-        )
+        hint = did_you_mean(name, presets, f"the recipes are {', '.join(presets)}.")
+        raise ConfigError(f"{key}: unknown recipe {name!r}; {hint}")
     return presets[name]
 
 
@@ -268,12 +264,7 @@ def overridden(
         given = _fitting_stages(recipe.settings, side) | given
     if given.get("coarse_stages"):  # these are then the sizes to go through
         given.setdefault("growth", 0)
-    values = {**recipe.settings, **given}
-    if isinstance(values.get("snapshots"), Mapping):
-        iterations = values.get("iterations", Settings().iterations)
-        steps = range(0, iterations, values["snapshots"]["every"])
-        values["snapshots"] = [*steps, iterations]
-    return values
+    return {**recipe.settings, **given}
 
 
 def _fitting_stages(recipe: Mapping[str, Any], side: object) -> dict[str, Any]:
