@@ -28,7 +28,7 @@ from nst.commands.by_hand import (
     settings_by_hand,
     stylize_by_hand,
 )
-from nst.config.addresses import checked_mirror
+from nst.config.catalogue import checked_mirror
 from nst.config.names import counted
 from nst.config.settings import (
     MEANINGS,

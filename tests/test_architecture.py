@@ -38,7 +38,6 @@ PACKAGES = {
             "share",
             "documents",
             "patterns",
-            "addresses",
             "octaves",
             "architecture",
             "settings",
@@ -61,7 +60,6 @@ PACKAGES = {
             "paths",
             "memory",
             "allocation",
-            "quoting",
         ),
     ),
     "imaging": (*("opening", "transparency", "srgb", "images", "deep", "masks", "inspection"),),
@@ -176,7 +174,7 @@ def heavy(path: Path) -> set[str]:
 @pytest.mark.parametrize(
     "name",
     [
-        *("config.allocation", "config.catalogue", "config.quoting", "config.run"),
+        *("config.allocation", "config.catalogue", "config.run"),
         *("config.settings", "errors", "system.files", "imaging.inspection", "commands.job"),
         *("commands.watcher", "config.watched"),
     ],

@@ -19,9 +19,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from workflow_runs import ROOT
 
-from nst.config.addresses import checked_mirror
 from nst.config.architecture import VGG19
-from nst.config.catalogue import read_catalogue
+from nst.config.catalogue import checked_mirror, read_catalogue
 from nst.errors import ConfigError, UserError
 from nst.method.checkpoint import Checkpoint
 from nst.network.extractor import load_extractor

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from nst.config.share import SHARE
 from nst.errors import ConfigError, FetchError
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 RESOURCES = SHARE / "resources"
 RETRIES = 3
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,29 @@ def read_catalogue(path: Path = RESOURCES / "catalogue.tsv") -> Mapping[str, Ent
             "reinstall nst, or restore the checkout"
         ) from error
     return MappingProxyType({entry.name: entry for entry in entries})
+
+
+def checked_mirror(mirror: str | None) -> str | None:
+    """Require that a mirror is a folder, or is reached over TLS or on this machine.
+
+    Every file is held to its digest, but only TLS keeps who is in between from learning what is
+    fetched, or from sending something else for ever.
+
+    Raises:
+        ConfigError: it is an address of another kind.
+    """
+    if mirror is None or "://" not in mirror:
+        return mirror
+    try:
+        address = urlsplit(mirror)
+        if address.scheme == "https" or (address.scheme == "http" and address.hostname in LOOPBACK):
+            return mirror
+    except ValueError:  # a bracket without its fellow
+        pass
+    raise ConfigError(
+        f"mirror must be a folder or an https:// address; got {mirror!r}. Use https://, or copy "
+        "the files to a folder."
+    )
 
 
 def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:

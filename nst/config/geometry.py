@@ -54,6 +54,5 @@ def stages(
         shortest: int = min(*result, *style_size(style, result, settings))
         return shortest >= SIDE[0] and max(result) > least
 
-    grown = [(size, steps) for size, steps in settings.grown if fits(size)]
-    finish = [(settings.image_size, settings.finish)] if settings.finish else []
-    return [*settings.coarse, *grown, (settings.image_size, settings.iterations), *finish]
+    left_out = [size for size, _ in settings.grown if not fits(size)]
+    return [(size, steps) for size, steps in settings.stages if size not in left_out]

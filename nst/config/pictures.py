@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -129,7 +130,8 @@ def existing(key: str, path: str) -> str:
     """Require a file at ``path``; ``~`` is the user's home.
 
     Raises:
-        ConfigError: there is none, or its path cannot be printed or handed to Snakemake.
+        ConfigError: there is none, or its path cannot be printed, or handed to Snakemake or to the
+            jobs of a cluster.
     """
     path = _home(path)
     if not isfile(path):  # unlike pathlib's, never an OSError
@@ -143,7 +145,28 @@ def existing(key: str, path: str) -> str:
             f"{key}: a path must not contain {{, }}, < or >, in which Snakemake puts other texts; "
             f"got {path!r}. Rename the file."
         )
+    if not _survives_a_shell(path):
+        raise ConfigError(
+            f"{key}: {path!r}: a path with ' must have none of $, ` and \", and none may have a "
+            "backslash, or the jobs of a cluster could not be given it. Rename the file."
+        )
     return path
+
+
+def _survives_a_shell(path: str) -> bool:
+    """Tell whether a shell reads Python's quotation of a path as the path.
+
+    Snakemake tells a job on another machine which files to wait for in a command line for a shell,
+    and quotes their names as Python would. In Python's double quotes, which it takes for a name
+    with a single one, a shell goes on to expand ``$(…)``: such a name would be run.
+    """
+    quoted = repr(path)
+    if quoted[0] == '"' and any(character in path for character in "$`"):
+        return False
+    try:
+        return shlex.split(quoted) == [path]
+    except ValueError:  # a quotation that does not end
+        return False
 
 
 def matching(key: str, pattern: str, suffixes: tuple[str, ...]) -> list[str]:

@@ -13,8 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nst.config.addresses import checked_mirror
-from nst.config.catalogue import Entry
+from nst.config.catalogue import Entry, checked_mirror
 from nst.config.documents import read_document
 from nst.config.patterns import is_pattern
 from nst.config.pictures import Picture, existing, matching, read_pictures, resolve
@@ -133,10 +132,10 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
     if any(variant.settings.blend is not None for variant in variants):
         check_blend(styles)
     start_file = config["start_file"]
-    if any(variant.settings.start == "file" for variant in variants):
-        if start_file is None:
-            raise ConfigError("start: file needs start_file, the path of an image to start from")
+    if start_file is not None:
         start_file = existing("start_file", start_file)
+    elif any(variant.settings.start == "file" for variant in variants):
+        raise ConfigError("start: file needs start_file, the path of an image to start from")
     return Run(
         contents=contents,
         styles=styles,

@@ -39,7 +39,6 @@ from nst.config.paths import (
     source_file,
 )
 from nst.config.prints import PrintFile, print_variants
-from nst.config.quoting import refuse_unquotable
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION
 from nst.config.sheets import sheets_digest
@@ -63,7 +62,6 @@ try:
         for path in workflow.configfiles:
             read_file(Path(path))
     run = read_run(config, read_catalogue())
-    refuse_unquotable(run)
     if workflow.is_main_process:
         inspect_run(run)
 except UserError as error:
