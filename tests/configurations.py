@@ -36,13 +36,12 @@ def other_values(settings: Settings) -> dict[str, Any]:
 
 def config(**changes: object) -> dict[str, object]:
     """A valid configuration that uses every key."""
-    others = other_values(settings_of("relative"))
     valid: dict[str, object] = {
         "contents": ["chelsea", {"name": "kitten", "path": "photos/cat.png", "title": "A cat"}],
         "styles": ["photos/dog.jpg", "starry_night_study"],
         "ratios": [1, "1e-2", {"alpha": 10, "beta": 40}],
         "layers": {"all": WEIGHTS, "fine": {"content": {"conv3_1": 1}, "style": {"relu1_1": 1}}},
-        **{name: others[name] for name in Settings.shared_names()},
+        **{name: OTHERS[name] for name in Settings.shared_names()},
         "extractor": "vgg19_16x",
         "formulation": "tensorflow",
         "colours": "content",
@@ -108,3 +107,6 @@ def refusal(mistaken: dict[str, object]) -> str:
     message = str(caught.value)
     assert message.splitlines() == [message], "a refusal is one line"
     return message
+
+
+OTHERS = other_values(settings_of("relative"))

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from configurations import WEIGHTS, config, least, places, refusal, replaced, settings_of
+from configurations import WEIGHTS, config, least, refusal, settings_of
 from conftest import paint
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nst.config.catalogue import read_catalogue
@@ -281,48 +279,6 @@ def test_weights_are_taken_as_they_are_and_labelled_by_their_ratio(alpha, beta):
     assert (ratio.alpha, ratio.beta) == (alpha, beta)
     assert Ratio.parse(ratio.label).label == ratio.label
     assert float(ratio.label) == pytest.approx(alpha / beta, rel=1e-5)
-
-
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=12)
-    | st.sampled_from(["chelsea", "photos/*", "photos/cat.png", "**", "1e-2", "relu4_2", "", "a\n"])
-)
-json_values = st.recursive(
-    scalars,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.text(max_size=6) | st.sampled_from(["path", "name", "alpha", "content", "images"]),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=6,
-)
-
-
-def read_or_refuse(read: Callable[..., object], *arguments: object) -> None:
-    """Read, and take a refusal as an answer; any other error comes out."""
-    with contextlib.suppress(ConfigError):
-        read(*arguments)
-
-
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(places(config())), json_values)
-def test_any_configuration_is_either_used_or_refused_as_a_mistake(path, new):
-    read_or_refuse(read_run, replaced(config(), path, new), CATALOGUE)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
-def test_any_file_is_either_read_or_refused_as_a_mistake(folder, content):
-    path = folder / "any.yaml"
-    path.write_bytes(content)
-    read_or_refuse(read_file, path)
 
 
 def test_a_title_that_would_end_the_report_s_script_is_refused():

@@ -244,16 +244,14 @@ def _kmeans_images(
     catalogue: Mapping[str, Entry],
 ) -> list[Picture]:
     """Resolve the images that ``kmeans`` is fitted to; None stands for all of the run's."""
-    known = {**contents, **ingredients(styles.values())}
+    of_styles = ingredients(styles.values())
     if names is None:
-        return [*contents.values(), *ingredients(styles.values()).values()]
-    return [
-        picture
-        for name in names
-        for picture in (
-            [known[name]] if name in known else resolve("kmeans.images", name, catalogue)
-        )
-    ]
+        return [*contents.values(), *of_styles.values()]
+    known = {**contents, **of_styles}
+    found: list[Picture] = []
+    for name in names:
+        found += [known[name]] if name in known else resolve("kmeans.images", name, catalogue)
+    return found
 
 
 def _overview(chosen: Mapping[str, Any], variants: Sequence[Variant]) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from nst.config.catalogue import Entry
@@ -15,45 +15,21 @@ from nst.errors import ConfigError
 KEEP = "keep"
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What a blend or a region can name: the styles of the run, and the catalogue's images."""
-
-    listed: Mapping[str, Picture]
-    catalogue: Mapping[str, Entry]
-
-    def parts(self, key: str, item: Any) -> tuple[Part[Picture], ...]:
-        """Return the parts of a style that is named or described."""
-        found = self.listed.get(item) if isinstance(item, str) else None
-        picture = found or resolve_one(key, item, self.catalogue)
-        if picture.made_of is None:
-            return (Part(picture.name, picture, mask=picture.mask),)
-        return picture.made_of.regions[WHOLE]
-
-
 def read_styles(items: Iterable[Any], catalogue: Mapping[str, Entry]) -> dict[str, Picture]:
     """Resolve the list of styles.
 
     Raises:
-        ConfigError: as ``read_pictures``; or a blend or a region names what there is not.
+        ConfigError: as ``read_pictures``; or a blend or a region names something unknown.
     """
     items = list(items)
-    plain = [item for item in items if not _is_composed(item)]
-    listed = [picture for item in plain for picture in resolve("styles", item, catalogue)]
-    known = by_name("styles", listed)
-    of_images = _Known(known, catalogue)
-    blends = [_blend(item, of_images) for item in items if _is_composed(item) and "blend" in item]
-    of_all = _Known({**known, **{one.name: one for one in blends}}, catalogue)
-    found: list[Picture] = []
-    in_order = iter(blends)
-    for item in items:
-        if not _is_composed(item):
-            found += resolve("styles", item, catalogue)
-        elif "blend" in item:
-            found.append(next(in_order))
-        else:
-            found.append(_regions(item, of_all))
-    return by_name("styles", found)
+    found: dict[int, list[Picture]] = {}
+    known: dict[str, Picture] = {}
+    for kind in ("image", "blend", "regions"):  # each may name those before
+        for place, item in enumerate(items):
+            if _kind(item) == kind:
+                found[place] = _read(item, known, catalogue)
+        known = by_name("styles", (one for place in sorted(found) for one in found[place]))
+    return known
 
 
 def ingredients(styles: Iterable[Picture]) -> dict[str, Picture]:
@@ -125,37 +101,37 @@ def _has_regions(style: Picture) -> bool:
     return style.made_of is not None and WHOLE not in style.made_of.regions
 
 
-def _is_composed(item: Any) -> bool:
-    """Tell whether an item is made of others."""
-    return isinstance(item, Mapping) and ("blend" in item or "regions" in item)
+def _kind(item: Any) -> str:
+    """Tell whether an item is an image, a blend or regions."""
+    kinds = [one for one in ("blend", "regions") if isinstance(item, Mapping) and one in item]
+    return kinds[0] if kinds else "image"
 
 
-def _blend(item: Mapping[str, Any], known: _Known) -> Picture:
-    """Read ``{name, title, blend: {a: 0.7, b: 0.3}}``."""
-    key = f"styles.{item['name']}.blend"
-    if not any(item["blend"].values()):
-        raise ConfigError(f"{key}: all weights are 0; give one image a weight above 0")
-    parts = []
-    for name, weight in item["blend"].items():
-        (part,) = known.parts(key, name)
-        parts.append(Part(part.name, part.image, float(weight), part.mask))
-    return _composed(item, {WHOLE: tuple(parts)})
+def _read(item: Any, known: Mapping[str, Picture], catalogue: Mapping[str, Entry]) -> list[Picture]:
+    """Read an item; ``known`` has the styles that it can name."""
+    kind = _kind(item)
+    if kind == "image":
+        return resolve("styles", item, catalogue)
+    key = f"styles.{item['name']}.{kind}"
 
+    def parts(key: str, item: Any) -> tuple[Part[Picture], ...]:
+        named = known.get(item) if isinstance(item, str) else None
+        picture = named or resolve_one(key, item, catalogue)
+        plain = (Part(picture.name, picture, mask=picture.mask),)
+        return picture.made_of.regions[WHOLE] if picture.made_of else plain
 
-def _regions(item: Mapping[str, Any], known: _Known) -> Picture:
-    """Read ``{name, title, regions: {white: a, black: keep}}``."""
-    key = f"styles.{item['name']}.regions"
-    regions = {
-        colour: () if one in (KEEP, {KEEP: True}) else known.parts(f"{key}.{colour}", one)
-        for colour, one in item["regions"].items()
-    }
-    if not any(regions.values()):
-        raise ConfigError(f"{key}: every region keeps the photograph; give one of them a style")
-    return _composed(item, regions)
-
-
-def _composed(item: Mapping[str, Any], regions: Mapping[str, tuple[Part[Picture], ...]]) -> Picture:
-    """Return a style that is made of others."""
+    if kind == "blend":
+        if not any(item["blend"].values()):
+            raise ConfigError(f"{key}: all weights are 0; give one image a weight above 0")
+        blended = [(parts(key, one), float(weight)) for one, weight in item["blend"].items()]
+        regions = {WHOLE: tuple(replace(part, weight=weight) for (part,), weight in blended)}
+    else:
+        regions = {
+            colour: () if one in (KEEP, {KEEP: True}) else parts(f"{key}.{colour}", one)
+            for colour, one in item["regions"].items()
+        }
+        if not any(regions.values()):
+            raise ConfigError(f"{key}: every region keeps the photograph; give one of them a style")
     name = checked_name("styles", item["name"])
     title = checked_title("styles", item.get("title", item["name"]))
-    return Picture(name, title, made_of=Composition(regions))
+    return [Picture(name, title, made_of=Composition(regions))]
