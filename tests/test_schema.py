@@ -7,7 +7,6 @@ import pytest
 from configurations import config, least
 
 from nst.config.catalogue import read_catalogue
-from nst.config.octaves import LAYER
 from nst.config.run import read_run
 from nst.config.schema import load_schema
 
@@ -40,13 +39,6 @@ def test_every_key_of_the_schema_does_something():
         base = together.get(key, {})
         changed = read_run(least(**base, **{key: given[key]}), CATALOGUE)
         assert changed != (read_run(least(**base), CATALOGUE) if base else plain), key
-
-
-def test_the_schema_and_the_settings_agree_on_layer_names():
-    weights = load_schema()["properties"]["layers"]["additionalProperties"]["properties"]
-    for role in ("content", "style"):
-        pattern = weights[role]["propertyNames"]["pattern"]
-        assert pattern == f"^{LAYER.pattern}$"
 
 
 def keys(rules: dict) -> list[tuple[str, dict]]:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import yaml
 
 from nst.config.documents import LONGEST_NUMBER
+from nst.config.octaves import LAYER
 from nst.config.settings import RULES, Settings, check_setting
 from nst.config.share import SHARE
 from nst.errors import ConfigError, did_you_mean, shown
@@ -29,12 +30,15 @@ SCHEMA = SHARE / "workflow" / "schemas" / "config.schema.yaml"
 
 @cache
 def load_schema() -> dict[str, Any]:
-    """Return the JSON schema of the configuration, which leaves the settings to ``Settings``."""
+    """Return the JSON schema of the configuration, with the names of settings and layers."""
     schema: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    names = Settings.shared_names()
-    schema["properties"] |= {name: {"description": RULES[name].text} for name in names}
-    varied = [name for name in names if name not in CANNOT_VARY]
-    schema["properties"]["vary"]["propertyNames"]["enum"] = varied
+    properties, names = schema["properties"], Settings.shared_names()
+    properties |= {name: {"description": RULES[name].text} for name in names}
+    properties["vary"]["propertyNames"]["enum"] = [
+        name for name in names if name not in CANNOT_VARY
+    ]
+    for weights in properties["layers"]["additionalProperties"]["properties"].values():
+        weights["propertyNames"]["pattern"] = f"^{LAYER.pattern}$"
     return schema
 
 
