@@ -9,8 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
+from nst.config.documents import read_document
 from nst.config.settings import Settings
 from nst.config.share import SHARE
 from nst.errors import ConfigError
@@ -56,13 +55,10 @@ def read_presets(folder: Path = FOLDER) -> Mapping[str, Preset]:
 def _read(path: Path) -> Preset:
     """Read one preset and check its settings."""
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-        preset = Preset(name=path.stem, **fields)
+        preset = Preset(name=path.stem, **read_document(path))
         Settings.from_mapping(preset.settings)
-    # PyYAML lets a date's own error through, and text that is not UTF-8 is a ValueError too.
-    except (OSError, TypeError, ValueError, AttributeError, yaml.YAMLError, ConfigError) as error:
-        reason = " ".join(str(error).split())
+    except (TypeError, AttributeError, ConfigError) as error:
         raise ConfigError(
-            f"{path} is not a preset, with title, source and settings: {reason}"
+            f"{path} is not a preset, with title, source and settings: {error}"
         ) from error
     return preset
