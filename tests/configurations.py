@@ -41,7 +41,7 @@ def config(**changes: object) -> dict[str, object]:
         "styles": ["photos/dog.jpg", "starry_night_study"],
         "ratios": [1, "1e-2", {"alpha": 10, "beta": 40}],
         "layers": {"all": WEIGHTS, "fine": {"content": {"conv3_1": 1}, "style": {"relu1_1": 1}}},
-        **{name: OTHERS[name] for name in Settings.shared_names()},
+        **OTHERS,
         "extractor": "vgg19_16x",
         "formulation": "tensorflow",
         "colours": "content",
@@ -109,4 +109,9 @@ def refusal(mistaken: dict[str, object]) -> str:
     return message
 
 
-OTHERS = other_values(settings_of("relative"))
+# Of the settings that a configuration gives once.
+OTHERS = {
+    name: value
+    for name, value in other_values(settings_of("relative")).items()
+    if name in Settings.shared_names()
+}
