@@ -333,4 +333,6 @@ def test_a_key_that_is_no_text_is_as_unknown_as_any():
 def test_a_configuration_that_contains_itself_is_refused():
     loop: list[object] = []
     loop.append(loop)
-    assert refusal(least(contents=loop)).startswith("contents.0 must be a catalogue name")
+    message = refusal(least(contents=loop))
+    assert message.startswith("contents.0.0.0.0.0.0.0 must be a catalogue name")
+    assert message.endswith("got something nested more than 8 deep.")

@@ -6,11 +6,10 @@ The schema in workflow/schemas has the keys of a run; ``Settings`` declares thos
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -20,7 +19,7 @@ from nst.config.settings import RULES, Settings, check_setting
 from nst.config.share import SHARE
 from nst.errors import ConfigError, did_you_mean, shown
 
-MOST_VALUES = 100_000  # of a configuration, every alias counted as often as it is used
+MOST_VALUES = 100_000  # of a configuration, its keys with them
 MOST_DEEP = 8  # levels of lists and keys; the schema has four
 LONGEST_TEXT = 4096  # characters: the longest path of Linux
 MOST_MISTAKES = 1000  # looked at for the most telling one
@@ -51,11 +50,10 @@ def validate(config: Mapping[Any, Any]) -> None:
     import jsonschema  # noqa: PLC0415 - half of this module's import time
 
     schema = load_schema()
-    census = _Census(schema)
-    census.check_keys(config, ())
+    _check_values(dict.fromkeys(config), schema)  # the keys alone
     if any(key not in schema["properties"] for key in config):
         raise ConfigError(_unknown("the configuration", config, list(schema["properties"])))
-    census.count(dict(config), ())
+    _check_values(dict(config), schema)
     validator = jsonschema.Draft202012Validator(schema)
     # A misspelt key explains the missing one, so it goes first.
     errors = sorted(
@@ -72,70 +70,49 @@ def validate(config: Mapping[Any, Any]) -> None:
             check_setting(name, config[name])
 
 
-@dataclass
-class _Census:
-    """Counts the values of a configuration, and refuses what only YAML has.
+def _check_values(config: Mapping[Any, Any], schema: Mapping[str, Any]) -> None:
+    """Refuse more values than can be searched, and values that only YAML has.
 
     Snakemake reads YAML in a way that makes tuples, complex numbers and functions, too. Whatever
-    has passed here is a tree of a size that can be searched, with numbers that can be compared
-    and printed.
+    has passed here is a tree with numbers that can be compared and printed. An alias counts as
+    often as it is used.
     """
-
-    schema: Mapping[str, Any]
-    sizes: dict[int, int] = field(default_factory=dict)
-    """The size of each list and mapping by its ``id``; 0 while it is being counted."""
-
-    def count(self, value: Any, path: tuple[str, ...]) -> int:
-        """Return how many values there are in ``value``, which stands at ``path``."""
-        if not isinstance(value, dict | list):
-            self._check(value, path)
-            return 1
-        if self.sizes.get(id(value)) == 0:
-            self._refuse(path, "something that contains itself")
-        if len(path) > MOST_DEEP:
-            self._refuse(path[:MOST_DEEP], f"something nested more than {MOST_DEEP} deep")
-        if id(value) not in self.sizes:
-            self.sizes[id(value)] = 0
-            self.sizes[id(value)] = self._count_inner(value, path)
-        return self.sizes[id(value)]
-
-    def check_keys(self, value: Mapping[Any, Any], path: tuple[str, ...]) -> None:
-        """Refuse a key that cannot even be printed."""
-        for key in value:
-            self._check(key, path)
-
-    def _count_inner(self, value: dict[Any, Any] | list[Any], path: tuple[str, ...]) -> int:
-        if isinstance(value, dict):
-            self.check_keys(value, path)
-        size = 1
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for step, inner in items if len(value) < MOST_VALUES else ():
-            size += self.count(inner, (*path, str(step)))
-        if max(size, len(value)) >= MOST_VALUES:
-            key = ".".join(path) or "the configuration"
+    for number, (path, value) in enumerate(_walk(config, ())):
+        if number > MOST_VALUES:
             raise ConfigError(
-                f"{key} may hold at most {MOST_VALUES} values; got more. Name many images by a "
-                "pattern, as photos/*.jpg, or split the run."
+                f"{path[0] if path else 'the configuration'} may hold at most {MOST_VALUES} "
+                "values; got more. Name many images by a pattern, as photos/*.jpg, or split the "
+                "run."
             )
-        return size
+        oddity = _oddity(value)
+        if len(path) > MOST_DEEP:
+            oddity = f"something nested more than {MOST_DEEP} deep"
+        if oddity:
+            key = ".".join(path[:MOST_DEEP]) or "the configuration"
+            raise ConfigError(f"{key} must be {_rule(schema, path)}; got {oddity}.")
 
-    def _check(self, value: object, path: tuple[str, ...]) -> None:
-        """Refuse a text, a number or a key that nothing can be done with."""
-        if isinstance(value, str):
-            if len(value) > LONGEST_TEXT:
-                self._refuse(path, f"a text of {len(value)} characters, which is too long")
-        elif isinstance(value, float):
-            if not math.isfinite(value):
-                self._refuse(path, f"{value}, which is not finite")
-        elif isinstance(value, int):
-            if value.bit_length() > LONGEST_NUMBER * math.log2(10):
-                self._refuse(path, f"a number of {value.bit_length()} bits, which is too large")
-        elif value is not None:
-            self._refuse(path, f"a {type(value).__name__}, as YAML reads it: put it in quotes")
 
-    def _refuse(self, path: Sequence[str], got: str) -> NoReturn:
-        key = ".".join(path) or "the configuration"
-        raise ConfigError(f"{key} must be {_rule(self.schema, path)}; got {got}.")
+def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield a value, the keys in it and the values in it, with their places."""
+    yield path, value
+    if isinstance(value, dict):
+        yield from ((path, key) for key in value)
+    if isinstance(value, dict | list):
+        for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _walk(inner, (*path, str(step)))
+
+
+def _oddity(value: object) -> str:
+    """Say what is wrong with a text, a number or a key that nothing can be done with."""
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        return f"a text of {len(value)} characters, which is too long"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value}, which is not finite"
+    if isinstance(value, int) and value.bit_length() > LONGEST_NUMBER * math.log2(10):
+        return f"a number of {value.bit_length()} bits, which is too large"
+    if not isinstance(value, str | float | int | dict | list | None):
+        return f"a {type(value).__name__}, as YAML reads it: put it in quotes"
+    return ""
 
 
 def _explain(error: Any, schema: Mapping[str, Any]) -> str:
