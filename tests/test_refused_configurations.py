@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
+from pathlib import Path
 
 import pytest
 from configurations import WEIGHTS, config, least, refusal
 from conftest import paint
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nst.config.catalogue import read_catalogue
+from nst.config.pictures import _survives_a_shell
 from nst.config.run import read_run
 from nst.config.schema import load_schema
 from nst.config.variants import Ratio
@@ -336,3 +341,39 @@ def test_a_configuration_that_contains_itself_is_refused():
     message = refusal(least(contents=loop))
     assert message.startswith("contents.0.0.0.0.0.0.0 must be a catalogue name")
     assert message.endswith("got something nested more than 8 deep.")
+
+
+# ---------------------------------------------------------------- paths for the jobs of a cluster
+
+
+@pytest.mark.parametrize(
+    "name", ["Monet's garden", "$(touch pwned)", "a;b & c `d`", 'a "b"', "ü 猫"]
+)
+def test_a_path_that_a_cluster_can_be_given_is_taken(name):
+    paint(Path(f"{name}.png"))
+    run = read_run(least(contents=[{"path": f"{name}.png", "name": "a"}]), CATALOGUE)
+    assert run.contents["a"].path == f"{name}.png"
+
+
+@pytest.mark.parametrize("name", ["a $(touch pwned) 'b'", "`it`'s", '"it"\'s', "back\\slash"])
+@pytest.mark.parametrize("key", ["contents", "styles", "start_file", "vgg19.weights"])
+def test_a_path_that_a_shell_would_read_otherwise_is_refused(name, key):
+    path = f"{name}.png"
+    paint(Path(path))
+    changes: dict[str, dict[str, object]] = {
+        "contents": {"contents": [{"path": path, "name": "a"}]},
+        "styles": {"styles": [{"path": path, "name": "a"}]},
+        "start_file": {"start_file": path},
+        "vgg19.weights": {"extractor": "vgg19", "vgg19": {"weights": path}},
+    }
+    message = refusal(least(**changes[key]))
+    assert message.startswith(f"{key}: {path!r}: a path with ' must have none of $, ` and \"")
+    assert message.endswith("Rename the file.")
+
+
+@given(st.text(st.sampled_from("'\"$`\\ ab!;&|()*?~#éß{}"), min_size=1, max_size=8))
+def test_a_shell_agrees(path):
+    """What is said to survive does, and a shell is asked."""
+    if _survives_a_shell(path):
+        said = subprocess.run(["sh", "-c", f"printf %s {path!r}"], capture_output=True, check=True)
+        assert said.stdout.decode() == path
