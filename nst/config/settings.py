@@ -82,14 +82,11 @@ class Rule:
     also: Callable[[object], bool] = lambda _: False
 
     def allows(self, value: object) -> bool:
-        """Tell whether a value keeps to the rule."""
-        if self.limits is not None and isinstance(value, int if self.whole else int | float):
+        """Tell whether a value keeps to the rule; 1 is not true, and true is no number."""
+        if self.limits and isinstance(value, int if self.whole else int | float):
             return not isinstance(value, bool) and self.limits[0] <= value <= self.limits[1]
-        return self.is_choice(value) or self.also(value)
-
-    def is_choice(self, value: object) -> bool:
-        """Tell whether a value is one of the choices; 1 is not true."""
-        return any(type(value) is type(one) and value == one for one in self.choices)
+        is_choice = any(type(value) is type(one) and value == one for one in self.choices)
+        return is_choice or self.also(value)
 
     def check(self, name: str, value: object) -> None:
         """Require a value of this kind for what is called ``name``."""
@@ -97,23 +94,20 @@ class Rule:
             raise ConfigError(f"{name} must be {self.text}; got {shown(value)}.")
 
 
-def number(low: int | float, high: int | float, *instead: str | None, text: str = "") -> Rule:
-    """Return the rule of a number; ``instead`` is what may stand in its place."""
+def number(
+    low: int | float, high: int | float, *instead: str | None, whole: bool = False, text: str = ""
+) -> Rule:
+    """Return the rule of a number, or of what may stand ``instead`` of one."""
     limits = " to ".join(f"{one:g}".replace("e+", "e").replace("e-0", "e-") for one in (low, high))
     or_else = "".join(f", or {one or 'null'}" for one in instead)
-    return Rule(text or f"a number from {limits}{or_else}", instead, (low, high))
-
-
-def whole(low: int, high: int, *instead: str, text: str = "") -> Rule:
-    """Return the rule of a whole number; ``instead`` is what may stand in its place."""
-    or_else = "".join(f", or {one}" for one in instead)
-    text = text or f"a whole number from {low} to {high}{or_else}"
-    return Rule(text, instead, (low, high), whole=True)
+    kind = "a whole number" if whole else "a number"
+    text = text or f"{kind} from {limits}{or_else}"
+    return Rule(text, instead, (low, high), whole)
 
 
 def _are_sides(value: object) -> bool:
     """Tell whether a value is [width, height]."""
-    return isinstance(value, list | tuple) and len(value) == 2 and all(map(SIDES.allows, value))
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(A_SIDE.allows, value))
 
 
 def _are_stages(value: object) -> bool:
@@ -121,7 +115,7 @@ def _are_stages(value: object) -> bool:
     return isinstance(value, list | tuple) and all(
         isinstance(one, list | tuple)
         and len(one) == 2
-        and (SIDES.allows(one[0]) or (isinstance(one[0], float) and 0 < one[0] < 1))
+        and (A_SIDE.allows(one[0]) or (isinstance(one[0], float) and 0 < one[0] < 1))
         and STEPS.allows(one[1])
         for one in value
     )
@@ -131,7 +125,7 @@ def _are_steps(value: object) -> bool:
     """Tell whether a value lists numbers of steps, or is ``{every: N}``."""
     if isinstance(value, Mapping):
         return set(value) == {"every"} and STEPS.allows(value["every"])
-    return isinstance(value, list | tuple) and all(map(SOME_STEPS.allows, value))
+    return isinstance(value, list | tuple) and all(map(STEPS_OR_0.allows, value))
 
 
 class LayerWeights(Rule):
@@ -154,7 +148,8 @@ class LayerWeights(Rule):
 WEIGHT = number(0, 1e12)
 LAYERS = LayerWeights("map layer names to weights, as relu4_2: 1")
 BELOW_1 = number(0, 0.999999, text="a number from 0 to below 1")
-STEPS, SOME_STEPS, SIDES = whole(1, 100_000), whole(0, 100_000), whole(*SIDE)
+STEPS, STEPS_OR_0 = number(1, 100_000, whole=True), number(0, 100_000, whole=True)
+A_SIDE = number(*SIDE, whole=True)
 SIZES = Rule(
     f"a whole number of pixels from {SIDE[0]} to {SIDE[1]}, or [width, height]",
     limits=SIDE,
@@ -212,7 +207,7 @@ class Settings:
     ] = field(default_factory=lambda: STYLE_LAYERS)
     octaves: Annotated[
         int | Literal["auto"],
-        whole(1, octave_names.MOST, "auto"),
+        number(1, octave_names.MOST, "auto", whole=True),
         "At how many sizes, each half of the one before, content and style are compared.",
     ] = 1
     extractor: Annotated[
@@ -278,18 +273,18 @@ class Settings:
     ] = 1.0
     growth: Annotated[
         int,
-        SOME_STEPS,
+        STEPS_OR_0,
         "Steps at each smaller size that the picture grows through, from about 64 px.",
     ] = 0
     finish: Annotated[
         int,
-        SOME_STEPS,
+        STEPS_OR_0,
         "Steps at the end that minimise the style loss alone; all others the content loss.",
     ] = 0
     snapshots: Annotated[tuple[int, ...], SNAPSHOTS, "The steps whose pictures are kept."] = ()
     seed: Annotated[
         int,
-        whole(0, 2**63 - 1, text="a whole number of at least 0"),
+        number(0, 2**63 - 1, whole=True, text="a whole number of at least 0"),
         "The same seed gives the same picture.",
     ] = 0
     precision: Annotated[
@@ -297,7 +292,7 @@ class Settings:
     ] = "auto"
     tile_size: Annotated[
         int | Literal["auto"],
-        whole(64, 8192, "auto"),
+        number(64, 8192, "auto", whole=True),
         "The side in pixels above which a picture is computed in tiles.",
     ] = "auto"
 
@@ -513,8 +508,7 @@ def _check_samples(settings: Settings) -> None:
 
 def _as_field(name: str, value: Any) -> Any:
     """Bring a checked value into the form of its field, so that 1 and 1.0 are the same setting."""
-    rule = RULES[name]
-    if rule.limits and not rule.whole and not rule.is_choice(value):
+    if isinstance(value, int) and RULES[name].limits and not RULES[name].whole:
         return float(value)
     if isinstance(value, Mapping):
         return {layer: float(weight) for layer, weight in value.items()}
