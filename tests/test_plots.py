@@ -23,10 +23,9 @@ from nst.reports.plots import (
     MOST_PICTURES,
     MOST_TICKS,
     literal,
+    plot_effect,
     plot_losses,
     plot_pair,
-    plot_ratios,
-    plot_setting,
     save_plot,
     spread_out,
     title_of,
@@ -43,7 +42,8 @@ SWEEP = tuple(
 SCALES = {f"style scale {one}" for one in ("0.5", "2", "10")}
 MARKUP = "Costs $5, $6: a_b^c <b>&amp; \\frac{1}{2} %s {x}"
 
-plot_layers = partial(plot_setting, axis="layers")
+plot_ratios = partial(plot_effect, axis="ratio")
+plot_layers = partial(plot_effect, axis="layers")
 
 
 @pytest.fixture
@@ -183,16 +183,15 @@ def test_a_cut_out_is_shown_on_white(table):
     assert (np.asarray(shown.get_data()) == 255).all()
 
 
-def test_failed_cells_are_counted_and_not_shown(table):
-    figure = drawn(plot_pair(table(failed=(0, 3)), "Cat"))
-    assert len(boxes(figure)) == 6
-    assert "2 failed, not shown" in words(figure)
-
-
-def test_a_pair_without_a_finished_cell_has_a_plot_that_says_so(table):
-    figure = drawn(plot_pair(table(ratios=1, layers=("all",), failed=(0,)), "Cat"))
-    assert boxes(figure) == []
-    assert "1 failed, not shown" in words(figure)
+@pytest.mark.parametrize(
+    ("size", "failed", "shown"),
+    [({}, (0, 3), 6), ({"ratios": 1, "layers": ("all",)}, (0,), 0)],
+    ids=["some", "all"],
+)
+def test_failed_cells_are_counted_and_not_shown(table, size, failed, shown):
+    figure = drawn(plot_pair(table(**size, failed=failed), "Cat"))
+    assert len(boxes(figure)) == shown
+    assert f"{len(failed)} failed, not shown" in words(figure)
 
 
 def test_of_sixty_cells_the_first_have_pictures_and_all_have_points(table):
@@ -322,81 +321,66 @@ def test_losses_of_zero_and_no_losses_at_all_are_no_mistake(table):
 # ---------------------------------------------------------------- the effects
 
 
-def test_the_ratios_are_ordered_by_their_value_and_their_medians_drawn(table):
-    cells = table(styles=("night", "wave", "nude"))
-    shuffled = cells.sample(frac=1, random_state=1).reset_index(drop=True)
-    figure = drawn(plot_ratios(shuffled))
-    for axes, aim in zip(figure.axes, ("content_distance", "style_distance"), strict=True):
-        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1e0", "1e1", "1e2", "1e3"]
-        thick = [one for one in axes.lines if one.get_linewidth() == 2]
-        medians = cells.groupby(["layers", "ratio"])[aim].median().unstack()
-        assert {tuple(one.get_ydata()) for one in thick} == {
-            tuple(row) for row in medians.to_numpy()
-        }
-        assert len(axes.lines) == 2 * (3 + 1)
-
-
-def test_the_layers_have_a_median_each(table):
-    cells = table(styles=("night", "wave"), failed=(1,))
-    figure = drawn(plot_layers(cells))
-    for axes, aim in zip(figure.axes, ("content_distance", "style_distance"), strict=True):
-        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["all", "fine"]
-        (bars,) = axes.collections
-        heights = [segment[0, 1] for segment in bars.get_segments()]
-        assert heights == list(cells.groupby("layers")[aim].median())
-
-
 def ticks(axes) -> list[str]:
     return [tick.get_text() for tick in axes.get_xticklabels()]
 
 
-def medians(cells: pd.DataFrame, names: pd.Series, aim: str) -> list[float]:
-    return list(cells.groupby(names, sort=False)[aim].median())
+def along(cells: pd.DataFrame, axis: str) -> pd.Series:
+    """The cells' labels on an axis; numbers are numbers."""
+    if axis == "ratio":
+        return cells["ratio"].astype(float)
+    pattern = "^([^/]+)" if axis == "layers" else f"{axis}=([^/]+)"
+    labels = cells["layers"].str.extract(pattern)[0]
+    return labels.astype(float) if axis == "style_scale" else labels
 
 
-def test_a_setting_of_numbers_has_a_line_of_medians_for_each_ratio(table):
-    cells = table(layers=SWEEP, styles=("night", "wave"))
-    figure = drawn(plot_setting(cells, "style_scale"))
-    scales = cells["layers"].str.extract("style_scale=([^/]+)")[0].astype(float)
-    for axes, aim in zip(figure.axes, ("content_distance", "style_distance"), strict=True):
-        assert ticks(axes) == ["0.5", "2", "10"]
-        thick = {tuple(one.get_ydata()) for one in axes.lines if one.get_linewidth() == 2}
-        assert thick == {
-            tuple(one[aim].groupby(scales).median()) for _, one in cells.groupby("ratio")
-        }
-        assert len(axes.lines) == 4 * (1 + 2 * 2 * 2), "a median, and pairs × layers × colours"
-    assert "style scale" in words(figure)
+RATIOS = ["1e0", "1e1", "1e2", "1e3"]
 
 
 @pytest.mark.parametrize(
-    ("axis", "pattern", "names"),
+    ("axis", "layers", "names", "lines"),
     [
-        ("colours", "colours=(.+)", ["style", "content"]),
-        ("layers", "^([^/]+)", ["all", "fine"]),
+        ("ratio", ("all", "fine"), RATIOS, 2 * (1 + 3)),
+        ("ratio", SWEEP, RATIOS, 2 * (1 + 3 * 3 * 2)),
+        ("style_scale", SWEEP, ["0.5", "2", "10"], 4 * (1 + 3 * 2 * 2)),
     ],
 )
-def test_what_has_no_order_has_a_bar_for_each_name(table, axis, pattern, names):
-    cells = table(layers=SWEEP, styles=("night", "wave"))
-    figure = drawn(plot_setting(cells, axis))
-    labels = cells["layers"].str.extract(pattern)[0]
+def test_what_has_an_order_has_a_line_of_medians_for_each_colour(table, axis, layers, names, lines):
+    coloured = "layers" if axis == "ratio" else "ratio"
+    cells = table(layers=layers, styles=("night", "wave", "nude"))
+    shuffled = cells.sample(frac=1, random_state=1).reset_index(drop=True)
+    figure = drawn(plot_effect(shuffled, axis))
+    for axes, aim in zip(figure.axes, ("content_distance", "style_distance"), strict=True):
+        assert ticks(axes) == names
+        thick = {tuple(one.get_ydata()) for one in axes.lines if one.get_linewidth() == 2}
+        assert thick == {
+            tuple(one[aim].groupby(along(one, axis)).median())
+            for _, one in cells.groupby(along(cells, coloured))
+        }
+        assert len(axes.lines) == lines, "the medians, and each pair at each point of the rest"
+    shown = words(figure)
+    assert {"ratio": "α/β", "style_scale": "style scale"}[axis] in shown
+    assert {"all", "fine"} <= set(shown) or coloured == "ratio"
+
+
+@pytest.mark.parametrize(
+    ("axis", "names"), [("colours", ["style", "content"]), ("layers", ["all", "fine"])]
+)
+def test_what_has_no_order_has_a_bar_for_each_name(table, axis, names):
+    cells = table(layers=SWEEP, styles=("night", "wave"), failed=(1,))
+    figure = drawn(plot_effect(cells, axis))
     for axes, aim in zip(figure.axes, ("content_distance", "style_distance"), strict=True):
         assert ticks(axes) == names
         (bars,) = axes.collections
         heights = [segment[0, 1] for segment in bars.get_segments()]
-        assert heights == medians(cells, labels, aim)
+        assert heights == list(cells.groupby(along(cells, axis), sort=False)[aim].median())
         assert sum(one.get_xdata().size == 2 for one in axes.lines) == 4 * 2 * 12 / 2
 
 
 def test_numbers_among_names_are_names(table):
-    figure = drawn(plot_setting(table(layers=("all/octaves=auto", "all/octaves=2")), "octaves"))
+    figure = drawn(plot_effect(table(layers=("all/octaves=auto", "all/octaves=2")), "octaves"))
     assert ticks(figure.axes[0]) == ["auto", "2"]
     assert "median" in words(figure)
-
-
-def test_the_ratios_have_a_median_for_each_weighting_of_a_sweep(table):
-    figure = drawn(plot_ratios(table(layers=SWEEP)))
-    assert len([one for one in figure.axes[0].lines if one.get_linewidth() == 2]) == 2
-    assert {"all", "fine"} <= set(words(figure))
 
 
 @pytest.mark.parametrize("plot", [plot_ratios, plot_layers])
@@ -440,7 +424,7 @@ def test_alpha_or_beta_may_be_zero(table):
     cells = table()
     cells.loc[cells["ratio"] == "1e0", "beta"] = 0.0
     figure = drawn(plot_ratios(cells))
-    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()][-1] == "1e0"
+    assert ticks(figure.axes[0])[-1] == "1e0"
 
 
 # ---------------------------------------------------------------- names and files

@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,15 @@ MOST_PICTURES = 16  # of a plot; the other cells are points
 MOST_TICKS = 16  # of an axis of names
 MOST_ENTRIES = 8  # of a legend; the rest is not named
 MOST_LINES = 600  # thin ones of a plot; more are a blot, and a file that no viewer opens
+NO_LINE: dict[str, Any] = {"ls": ""}  # of a note in a legend
 AXIS_TITLES = {
     "content_distance": "content distance\n(lower keeps more)",
     "style_distance": "style distance\n(lower takes more)",
     "preference": "share of votes won\n(against another variant)",
 }
+
+Entry = tuple[str, dict[str, Any]]
+"""A name in a legend, and the look of its line."""
 
 
 def save_plot(figure: Figure, *paths: Path) -> None:
@@ -110,30 +115,35 @@ def plot_pair(table: pd.DataFrame, title: str) -> Figure:
     """Plot a pair's cells by what they keep and what they take, each as a small picture.
 
     ``table`` has the summary's rows of one pair; pictures are read from its ``path``. The line is
-    the Pareto front: the cells that no other beats. Colours tell the layer
-    weights apart, or the first setting that varies; labels say the rest. Pictures in each other's
-    way are moved aside, with a line to where they belong; of many cells only the first in rank have
-    one. Cells without measures are left out, and counted.
+    the Pareto front: the cells that no other beats. Colours tell the layer weights apart, or the
+    first setting that varies; labels say the rest. Pictures in each other's way are moved aside,
+    with a line to where they belong; of many cells only the first in rank have one. Cells without
+    measures are left out, and counted.
     """
     points, orders = _axes(table)
     coloured, *others = _told_apart(orders)
-    labels = points[others or ["ratio"]].agg(", ".join, axis=1)
-    table = table.assign(kind=points[coloured], label=labels)
+    others = others or ["ratio"]
+    inks = _in_turn(orders[coloured], INKS)
+    table = table.assign(kind=points[coloured], label=points[others].agg(", ".join, axis=1))
+    cells = table[table["rank"].notna()].sort_values("rank")
     with _figure(COLUMN, 3.4) as figure:
         axes = figure.subplots()
         axes.set_title(title_of(title, 52))
         axes.set_xlabel("content distance (lower keeps more)")
         axes.set_ylabel("style distance (lower takes more)")
-        cells = table[table["rank"].notna()].sort_values("rank")
-        inks = _inks(orders[coloured])
         if len(cells):
             _leave_room(axes, cells)
             _draw_points(axes, cells, inks)
             _draw_pictures(axes, cells.head(MOST_PICTURES), inks)
-        notes = [f"labels: {', '.join(map(_spoken, others or ['ratio']))}"]
+        entries: list[Entry] = [("Pareto front", {"color": QUIET})]
+        entries += [
+            (_named(coloured, name), {"marker": "o", "ls": "", "color": inks[name]})
+            for name in orders[coloured][:MOST_ENTRIES]
+        ]
+        entries.append((f"labels: {', '.join(map(_spoken, others))}", NO_LINE))
         if missing := len(table) - len(cells):
-            notes.append(f"{missing} failed, not shown")
-        _legend_of_cells(figure, [(_named(coloured, one), inks[one]) for one in inks], notes)
+            entries.append((f"{missing} failed, not shown", NO_LINE))
+        _legend(figure, entries, loc="outside lower center")
         return figure
 
 
@@ -159,21 +169,13 @@ def _draw_pictures(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> Non
     """Draw the cells' pictures with their labels, near their points, the suggested one largest."""
     side = float(np.clip(100 / len(cells) ** 0.5, 17, 30))  # points, of the longer one
     rows: list[Any] = list(cells.itertuples())
-    sides = [1.4 * side if row.suggested else side for row in rows]
-    images = [_thumbnail(Path(row.path)) for row in rows]
-    sizes = [
-        np.array(image.size) * points / max(image.size) + (3, LABEL_HEIGHT)
-        for image, points in zip(images, sides, strict=True)
-    ]
-    for size, row in zip(sizes, rows, strict=True):
-        size[0] = max(size[0], LETTER * len(_label(row)))
+    framed = [_framed(row, 1.4 * side if row.suggested else side) for row in rows]
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     shares = (cells[list(AIMS)].to_numpy() - (left, bottom)) / (right - left, top - bottom)
-    moved = spread_out(shares * AXES_SIZE, np.array(sizes), AXES_SIZE)
-    for row, image, points, offset in zip(
-        rows, images, sides, moved - shares * AXES_SIZE, strict=True
-    ):
-        _draw_picture(axes, row, _framed(row, image, points), offset, inks[row.kind])
+    sizes = np.array([size for _, size in framed])
+    offsets = spread_out(shares * AXES_SIZE, sizes, AXES_SIZE) - shares * AXES_SIZE
+    for row, (picture, _), offset in zip(rows, framed, offsets, strict=True):
+        _draw_picture(axes, row, picture, offset, inks[row.kind])
 
 
 def _draw_picture(
@@ -194,12 +196,16 @@ def _draw_picture(
     axes.add_artist(box)
 
 
-def _framed(row: Any, image: Image.Image, side: float) -> VPacker:
-    """Put a cell's label above its picture, whose longer side takes ``side`` points."""
+def _framed(row: Any, side: float) -> tuple[VPacker, NDArray[np.float64]]:
+    """Put a cell's label above its picture; return both, and the points that they take.
+
+    The picture's longer side takes ``side`` points.
+    """
+    image = _thumbnail(Path(row.path))
     weight = "bold" if row.suggested else "normal"
     # OffsetImage draws a pixel as a point, and scales it with the figure.
     zoom = side / max(image.size)
-    return VPacker(
+    framed = VPacker(
         children=[
             TextArea(literal(_label(row)), textprops={"size": 5.5, "weight": weight}),
             OffsetImage(np.asarray(image), zoom=zoom, interpolation="antialiased"),
@@ -208,6 +214,8 @@ def _framed(row: Any, image: Image.Image, side: float) -> VPacker:
         pad=0,
         sep=1,
     )
+    width, height = np.array(image.size) * side / max(image.size) + (3, LABEL_HEIGHT)
+    return framed, np.array([max(width, LETTER * len(_label(row))), height])
 
 
 def _label(row: Any) -> str:
@@ -251,19 +259,6 @@ def spread_out(
     return moved
 
 
-def _legend_of_cells(
-    figure: Figure, colours: Sequence[tuple[str, str]], notes: Sequence[str]
-) -> None:
-    """Name the colours and the line below the plot, and add notes."""
-    handles = [Line2D([], [], color=QUIET)]
-    names = ["Pareto front"]
-    for name, ink in colours[:MOST_ENTRIES]:
-        handles.append(Line2D([], [], marker="o", ls="", color=ink))
-        names.append(name)
-    handles += [Line2D([], [], ls="") for _ in notes]
-    _legend(figure, handles, [*names, *notes], loc="outside lower center")
-
-
 # ---------------------------------------------------------------- the way there
 
 
@@ -285,7 +280,7 @@ def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure
         upper.set_ylabel("content loss")
         lower.set_ylabel("style loss")
         lower.set_xlabel("evaluation")
-        shades, dashes = _shades(orders[shaded]), _dashes(orders[dashed])
+        shades, dashes = _shades(orders[shaded]), _in_turn(orders[dashed], DASHES)
         for (layers, ratio), trace in traces.groupby(["layers", "ratio"], sort=False):
             point = {**labels_of(str(layers)), "ratio": str(ratio)}
             for axes, name in ((upper, "content_loss"), (lower, "style_loss")):
@@ -299,86 +294,59 @@ def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure
         for axes, name in ((upper, "content_loss"), (lower, "style_loss")):
             if (traces[name] > 0).any():
                 axes.set_yscale("log")
-        chosen = _some(list(shades))
-        handles = [Line2D([], [], color=shades[label]) for label in chosen]
-        names = [_named(shaded, label) for label in chosen]
-        for label in list(dashes)[:MOST_ENTRIES] if len(dashes) > 1 else []:
-            handles.append(Line2D([], [], color=QUIET, ls=dashes[label]))
-            names.append(_named(dashed, label))
+        entries = [(_named(shaded, one), {"color": shades[one]}) for one in _some(orders[shaded])]
+        if len(dashes) > 1:
+            entries += [
+                (_named(dashed, one), {"color": QUIET, "ls": dashes[one]})
+                for one in orders[dashed][:MOST_ENTRIES]
+            ]
         if others:
-            handles.append(Line2D([], [], ls=""))
-            names.append(f"not told apart: {', '.join(map(_spoken, others))}")
-        _legend(figure, handles, names, loc="outside lower center")
+            entries.append((f"not told apart: {', '.join(map(_spoken, others))}", NO_LINE))
+        _legend(figure, entries, loc="outside lower center")
         return figure
 
 
 # ---------------------------------------------------------------- what matters
 
 
-def plot_ratios(table: pd.DataFrame) -> Figure:
-    """Plot the effect of α/β: both distances over all pairs.
+def plot_effect(table: pd.DataFrame, axis: str) -> Figure:
+    """Plot the effect of α/β, of the layer weights or of a setting: both distances over all pairs.
 
-    As ``plot_numbers``, with the layer weights as colours.
-    """
-    return plot_numbers(table, "ratio", "layers")
-
-
-def plot_setting(table: pd.DataFrame, axis: str) -> Figure:
-    """Plot the effect of the layer weights or of a setting that varies, over all pairs."""
-    _, orders = _axes(table)
-    numbers = axis != "layers" and all(map(_is_number, orders[axis]))
-    return plot_numbers(table, axis, "ratio") if numbers else plot_names(table, axis)
-
-
-def plot_numbers(table: pd.DataFrame, axis: str, coloured: str) -> Figure:
-    """Plot the effect of what has an order: both distances over all pairs.
-
-    A thin line is a pair at one point of all other axes, a thick one the median of those with its
-    colour. Of many lines some are drawn, evenly, and all counted in the median. The places are
-    even, whatever the values.
+    ``axis`` is ``ratio``, ``layers`` or the name of a setting. A thin line is a pair at one point
+    of all other axes; its colour is α/β, or the layer weights for the axis α/β. Of many lines some
+    are drawn, evenly, and all counted in the median: a thick line for each colour where the axis
+    has an order, at even places whatever its values, and otherwise a bar for each place.
     """
     points, orders = _axes(table)
-    labels = orders[axis]
-    colours = _shades(orders["ratio"]) if coloured == "ratio" else _inks(orders[coloured])
+    names = orders[axis]
+    ordered = axis == "ratio" or (axis != "layers" and _are_numbers(names))
+    coloured = "layers" if axis == "ratio" else "ratio"
+    colours = _in_turn(orders["layers"], INKS) if axis == "ratio" else _shades(orders["ratio"])
+    thin: Any = {"lw": 0.5, "alpha": 0.35} if ordered else {"lw": 0.6, "marker": "o", "ms": 2.5}
     with _figure(PAGE, 2.6) as figure:
         for axes, aim in zip(figure.subplots(1, 2), AIMS, strict=True):
             for label, cells in table.groupby(points[coloured], sort=False):
-                values = _effect(cells, points, axis, aim).reindex(labels)
-                colour = colours[str(label)]
-                lines = _some_columns(values, MOST_LINES // len(colours))
-                axes.plot(lines, color=colour, lw=0.5, alpha=0.35)
-                axes.plot(values.median(axis=1).to_numpy(), color=colour, lw=2, marker="o", ms=4)
-            _name_places(axes, labels, _spoken(axis), aim)
-        chosen = _some(list(colours))
-        handles = [Line2D([], [], color=colours[one], lw=2) for one in chosen]
-        names = [_short(one) for one in chosen]
-        _legend(figure, handles, names, **_BESIDE, title=f"{_spoken(coloured)}, median")
-        return figure
-
-
-def plot_names(table: pd.DataFrame, axis: str) -> Figure:
-    """Plot the effect of what has no order: both distances over all pairs.
-
-    A thin line joins the cells of a pair that differ in nothing else, and its colour is their α/β;
-    a bar is the median. Of many lines some are drawn, evenly, and all counted in the median.
-    """
-    points, orders = _axes(table)
-    names, shades = orders[axis], _shades(orders["ratio"])
-    with _figure(PAGE, 2.6) as figure:
-        for axes, aim in zip(figure.subplots(1, 2), AIMS, strict=True):
-            for ratio, cells in table.groupby("ratio", sort=False):
                 values = _effect(cells, points, axis, aim).reindex(names)
-                lines = _some_columns(values, MOST_LINES // len(shades))
-                axes.plot(lines, color=shades[str(ratio)], lw=0.6, marker="o", ms=2.5)
-            medians = table.groupby(points[axis])[aim].median().reindex(names)
-            width = 0.25
-            places = np.arange(len(names))
-            axes.hlines(medians, places - width, places + width, color="black", lw=2, zorder=3)
+                colour = colours[str(label)]
+                axes.plot(_some_columns(values, MOST_LINES // len(colours)), color=colour, **thin)
+                if ordered:
+                    median = values.median(axis=1).to_numpy()
+                    axes.plot(median, color=colour, lw=2, marker="o", ms=4)
+            if not ordered:
+                medians = table.groupby(points[axis])[aim].median().reindex(names)
+                places = np.arange(len(names))
+                axes.hlines(medians, places - 0.25, places + 0.25, color="black", lw=2, zorder=3)
             _name_places(axes, names, _spoken(axis), aim)
-        chosen = _some(list(shades))
-        handles = [Line2D([], [], color="black", lw=2)]
-        handles += [Line2D([], [], color=shades[one], marker="o", ms=2.5) for one in chosen]
-        _legend(figure, handles, ["median", *(f"α/β {one}" for one in chosen)], **_BESIDE)
+        chosen = _some(orders[coloured])
+        if ordered:
+            entries = [(_short(one), {"color": colours[one], "lw": 2}) for one in chosen]
+        else:
+            entries = [("median", {"color": "black", "lw": 2})]
+            entries += [
+                (f"α/β {one}", {"color": colours[one], "marker": "o", "ms": 2.5}) for one in chosen
+            ]
+        title = f"{_spoken(coloured)}, median" if ordered else None
+        _legend(figure, entries, title=title, loc="outside right center", ncols=1)
         return figure
 
 
@@ -392,7 +360,7 @@ def plot_votes(table: pd.DataFrame, variants: pd.DataFrame, agreed: pd.DataFrame
     ratios = table.groupby("layers")["ratio"].nunique().max() > 1
     places = _ratios(table) if ratios else list(dict.fromkeys(table["layers"]))
     lines = list(dict.fromkeys(variants["layers"])) if ratios else [""]
-    inks = _inks(lines)
+    inks = _in_turn(lines, INKS)
     with _figure(PAGE, 2.8) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         for number, line in enumerate(lines):
@@ -414,9 +382,9 @@ def plot_votes(table: pd.DataFrame, variants: pd.DataFrame, agreed: pd.DataFrame
         right.set_xlabel("agreement with the votes (Kendall's τ)")
         right.grid(visible=False, axis="y")
         if len(lines) > 1:
-            chosen = _some(lines)
-            handles = [Line2D([], [], color=inks[one], marker="o", ms=3, lw=1) for one in chosen]
-            _legend(figure, handles, [_short(one) for one in chosen], loc="outside lower center")
+            look = {"marker": "o", "ms": 3, "lw": 1}
+            entries = [(_short(one), {"color": inks[one], **look}) for one in _some(lines)]
+            _legend(figure, entries, loc="outside lower center")
         return figure
 
 
@@ -470,9 +438,6 @@ def _name_places(axes: Axes, names: Sequence[str], what: str, aim: str) -> None:
 # ---------------------------------------------------------------- one look
 
 
-_BESIDE: dict[str, Any] = {"loc": "outside right center", "ncols": 1}
-
-
 @contextmanager
 def _figure(width: float, height: float) -> Iterator[Figure]:
     """Make a figure of this size in inches, in the look of all, for the time of the block."""
@@ -480,13 +445,16 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width, height), layout="constrained")
 
 
-def _legend(figure: Figure, handles: list[Line2D], names: Sequence[str], **options: Any) -> None:
-    """Add a legend whose names may be anything, also what matplotlib would leave out."""
-    widths = sorted((len(name) + 8 for name in names), reverse=True)  # characters, with the handle
+def _legend(figure: Figure, entries: Sequence[Entry], **options: Any) -> None:
+    """Add a legend of names and their lines; a name may be anything.
+
+    Matplotlib would leave out a name that begins with an underscore, so the names come afterwards.
+    """
+    widths = sorted((len(name) + 8 for name, _ in entries), reverse=True)  # characters, with a line
     options.setdefault("ncols", max(1, sum(np.cumsum(widths) <= LINE)))
-    # A name with a leading underscore means "not in the legend", so the names come afterwards.
-    legend = figure.legend(handles, [f"{place}" for place in range(len(names))], **options)
-    for text, name in zip(legend.get_texts(), names, strict=True):
+    lines = [Line2D([], [], **look) for _, look in entries]
+    legend = figure.legend(lines, [f"{place}" for place in range(len(lines))], **options)
+    for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
         text.set_text(literal(name))
 
 
@@ -503,7 +471,7 @@ def _axes(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     points = pd.DataFrame([labels_of(name) for name in table["layers"]], index=table.index)
     orders = {str(axis): list(points[axis].drop_duplicates()) for axis in points}
     for axis, labels in orders.items():
-        if axis != "layers" and all(map(_is_number, labels)):
+        if axis != "layers" and _are_numbers(labels):
             labels.sort(key=float)
     return points.assign(ratio=table["ratio"]), {**orders, "ratio": _ratios(table)}
 
@@ -514,10 +482,10 @@ def _told_apart(orders: dict[str, list[str]]) -> list[str]:
     return axes if axes and axes[0] != "ratio" else ["layers", *axes]
 
 
-def _is_number(label: str) -> bool:
-    """Tell whether a label is a number."""
+def _are_numbers(labels: Sequence[str]) -> bool:
+    """Tell whether each of the labels is a number."""
     try:
-        float(label)
+        list(map(float, labels))
     except ValueError:
         return False
     return True
@@ -546,14 +514,9 @@ def _shades(labels: list[str]) -> dict[str, Any]:
     return dict(zip(labels, shades, strict=False))
 
 
-def _inks(labels: list[str]) -> dict[str, str]:
-    """Give each label a colour."""
-    return {label: INKS[place % len(INKS)] for place, label in enumerate(labels)}
-
-
-def _dashes(labels: list[str]) -> dict[str, str]:
-    """Give each label a kind of line."""
-    return {label: DASHES[place % len(DASHES)] for place, label in enumerate(labels)}
+def _in_turn(labels: list[str], looks: Sequence[str]) -> dict[str, str]:
+    """Give each label a look, such as a colour; after the last the first again."""
+    return dict(zip(labels, cycle(looks), strict=False))
 
 
 def _some_columns(values: pd.DataFrame, most: int) -> NDArray[np.float64]:

@@ -26,35 +26,13 @@ rule effect_plots:
     input:
         "results/summary.parquet",
     output:
-        ratios=[
-            report(
-                "results/plots/ratios.png",
-                caption="../report/plot_ratios.rst",
-                category="Plots",
-                labels={"content": "all", "style": "all", "shows": "effect of α/β"},
-            ),
-            "results/plots/ratios.svg",
-        ],
-        layers=[
-            report(
-                "results/plots/layers.png",
-                caption="../report/plot_layers.rst",
-                category="Plots",
-                labels={
-                    "content": "all",
-                    "style": "all",
-                    "shows": "effect of layer weights",
-                },
-            ),
-            "results/plots/layers.svg",
-        ],
-        settings=setting_plot_files(),
+        effect_plot_files(),
     log:
         "results/logs/effect_plots.log",
     conda:
         "../envs/nst.yaml"
     params:
-        settings=run.varied,
+        axes=["ratio", "layers", *run.varied],
     message:
         "Plot what the ratios, the layer weights and the settings that vary do"
     script:

@@ -115,18 +115,19 @@ def pair_plot_files(kind, shows):
     return files
 
 
-def setting_plot_files():
-    """List the plots of what the settings that vary do, PNG and SVG by turns."""
+def effect_plot_files():
+    """List the plots of what the ratios, the layer weights and the settings that vary do.
+
+    PNG and SVG by turns; the report has the PNGs.
+    """
+    plots = [("ratios", "ratios", "α/β"), ("layers", "layers", "layer weights")]
+    plots += [(f"vary/{name}", "vary", name.replace("_", " ")) for name in run.varied]
     files = []
-    for name in run.varied:
-        shows = f"effect of {name.replace('_', ' ')}"
-        labels = {"content": "all", "style": "all", "shows": shows}
-        reported = {
-            "caption": "../report/plot_vary.rst",
-            "category": "Plots",
-            "labels": labels,
-        }
-        path = f"results/plots/vary/{name}"
+    for name, caption, shows in plots:
+        labels = {"content": "all", "style": "all", "shows": f"effect of {shows}"}
+        caption = f"../report/plot_{caption}.rst"
+        reported = {"caption": caption, "category": "Plots", "labels": labels}
+        path = f"results/plots/{name}"
         files += [report(f"{path}.png", **reported), f"{path}.svg"]
     return files
 
