@@ -1,14 +1,18 @@
-"""Galleries for the tests: entries with everything filled in, and titles that try to do harm."""
+"""Galleries for the tests: rows of the table with everything filled in, and harmful titles."""
 
 from __future__ import annotations
 
 import itertools
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from conftest import paint
 
-from nst.gallery.entries import Entry, Subject
+from nst.gallery.data import CURVES, NAMES
+from nst.gallery.page import write_gallery
 
 HOSTILE = "<script>alert(1)</script>"
 TITLES = {
@@ -20,77 +24,103 @@ TITLES = {
 RATIOS = ("1e0", "1e-1", "1e-2")
 LAYERS = ("all", "fine")
 
-
-def subject(folder: Path, role: str, name: str, seed: int) -> Subject:
-    file = f"{role}-{seed}.png"  # a slash cannot be part of a file's name
-    return Subject(name, TITLES.get(name, name), paint(folder / "inputs" / file, seed, (96, 72)))
+Row = dict[str, Any]
 
 
-def make_entry(folder: Path, place: int, **changes: Any) -> Entry:
-    """Return a finished entry with a picture of its own; ``place`` gives its numbers."""
+def make_row(folder: Path, place: int, **changes: Any) -> Row:
+    """Return the row of a finished cell with a picture of its own; ``place`` gives its numbers.
+
+    Its ``trace``, which the table does not have, is a list of what the table of traces has of it.
+    """
     size = changes.pop("size", (64, 48))
-    path = folder / "cells" / f"a #{place} %.png"
-    values: dict[str, Any] = {
-        "content": Subject("cat", "Chelsea the cat"),
-        "style": Subject("wave", "Great Wave"),
+    row = {
+        "content": "cat",
+        "style": "wave",
         "layers": "all",
         "ratio": "1e-1",
-        "picture": path,
+        "status": "finished",
+        "path": str(folder / "cells" / f"a #{place} %.png"),
         "width": size[0],
         "height": size[1],
         "formulation": "relative",
         "settings": {"iterations": 25, "beta": 10.0 * (place + 1), "style_layers": {"relu1_1": 1}},
-        "metrics": {"ssim": 0.9 - place / 100, "content_distance": place / 10, "sharpness": place},
-        "trace": {
-            "evaluation": [1, 2, 3],
-            "total": [9.0, 3.0, 1.5 + place],
-            "content": [0.1, 0.5, 0.6],
-            "style": [1.0, 0.5, 0.1],
-        },
+        "ssim": 0.9 - place / 100,
+        "content_distance": place / 10,
+        "tv_loss": float(place),
+        "trace": [(1, 9.0, 0.1, 1.0), (2, 3.0, 0.5, 0.5), (3, 1.5 + place, 0.6, 0.1)],
+        "failure": "",
+        "rank": None,
+        "pareto": False,
+        "suggested": False,
+        "reason": "",
         "seconds": 1.5,
         "device": "cpu",
         "fingerprint": f"{place:064x}",
+        **changes,
     }
-    entry = Entry(**(values | changes))
-    if entry.picture is not None:
-        paint(entry.picture, place, size)
-    return entry
+    if row["status"] == "finished":
+        paint(Path(row["path"]), place, size)
+    return {
+        **row,
+        "content_title": TITLES.get(row["content"], row["content"]),
+        "style_title": TITLES.get(row["style"], row["style"]),
+        "settings": json.dumps(row["settings"]),
+    }
 
 
-def make_grid(folder: Path) -> list[Entry]:
+def waiting(row: Row) -> Row:
+    """Return the row of a cell that is still to come: its names and no more."""
+    names = {name: row[name] for name in (*NAMES, "content_title", "style_title", "formulation")}
+    return {**names, "status": "waiting", "trace": []}
+
+
+def write_rows(
+    rows: Iterable[Row], folder: Path, run: Path | None = None, title: str = "T", **named: str
+) -> Path:
+    """Write the gallery of these rows; the run's ``inputs`` are beside it if ``run`` is None."""
+    run = run or folder.parent
+    table = pd.DataFrame(rows)
+    points = [
+        (*(row[name] for name in NAMES), *point)
+        for row in table.to_dict("records")
+        for point in row["trace"]
+    ]
+    traces = run / "traces.parquet"
+    pd.DataFrame(points, columns=[*NAMES, *CURVES.values()]).to_parquet(traces)
+    table = table.drop(columns="trace").astype({"rank": "Int64"})
+    return write_gallery(table, traces, run / "inputs", folder, title=title, **named)
+
+
+def make_grid(folder: Path) -> list[Row]:
     """Return 2 × 2 pairs of 2 × 3 cells; the fourth of the first pair failed."""
-    contents = [subject(folder, "content", name, i) for i, name in enumerate(("cat", HOSTILE))]
-    styles = [subject(folder, "style", name, i) for i, name in enumerate(("wave", "night"), 10)]
-    entries = []
-    for content in contents:
-        for style in styles:
-            for layers in LAYERS:
-                for ratio in RATIOS:
-                    place = len(entries)
-                    names = {"content": content, "style": style, "layers": layers, "ratio": ratio}
-                    entries.append(make_entry(folder, place, **names, **_standing(place)))
-    return entries
+    contents, styles = ("cat", HOSTILE), ("wave", "night")
+    for role, names in (("content", contents), ("style", styles)):
+        for seed, name in enumerate(names, 10 if role == "style" else 0):
+            paint(folder / "inputs" / role / f"{name}.png", seed, (96, 72))
+    return [
+        make_row(folder, place, **dict(zip(NAMES, names, strict=True)), **_standing(place))
+        for place, names in enumerate(itertools.product(contents, styles, LAYERS, RATIOS))
+    ]
 
 
-def make_sweep(folder: Path) -> list[Entry]:
+def make_sweep(folder: Path) -> list[Row]:
     """Return a pair's cells over two settings that vary, and two ratios."""
     return [
-        make_entry(
-            folder, place, layers=f"all_of/style_scale={scale}/style_loss={loss}", ratio=ratio
-        )
+        make_row(folder, place, layers=f"all_of/style_scale={scale}/style_loss={loss}", ratio=ratio)
         for place, (scale, loss, ratio) in enumerate(
             itertools.product(("2", "0.5", "10"), ("mean_gram", "covariance"), RATIOS[:2])
         )
     ]
 
 
-def _standing(place: int) -> dict[str, Any]:
+def _standing(place: int) -> Row:
     if place == 3:
-        return {"status": "failed", "reason": "no finite loss", "metrics": {}, "picture": None}
+        measures = dict.fromkeys(("ssim", "content_distance", "tv_loss"))
+        return {"status": "failed", "failure": "no finite loss", "trace": [], **measures}
     rank = place % 6 + 1
     return {
         "rank": rank,
         "pareto": rank < 3,
         "suggested": rank == 2,
-        "suggestion": "Keeps the most at half of the style." if rank == 2 else "",
+        "reason": "Keeps the most at half of the style." if rank == 2 else "",
     }

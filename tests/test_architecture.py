@@ -79,7 +79,7 @@ PACKAGES = {
     ),
     "figures": ("lettering", "sheet", "layout", "painting", "grids", "pages", "strips"),
     "reports": ("ranking", "summary", "votes", "tables", "report", "plots"),
-    "gallery": ("entries", "previews", "page", "so_far"),
+    "gallery": ("previews", "data", "page", "so_far"),
     "commands": ("job", "stylize", "by_hand", "probe", "plan", "watcher", "watch"),
 }
 ORDER = (

@@ -16,7 +16,7 @@ import pytest
 from conftest import paint
 from disks import Disk, cut, flip, mounted
 from filelock import FileLock
-from gallery_samples import make_entry
+from gallery_samples import make_row, write_rows
 from made_cells import make_cell, make_image
 from workflow_runs import ROOT
 
@@ -25,7 +25,6 @@ from nst.commands.job import job
 from nst.errors import ConfigError
 from nst.figures.pages import publish_grid
 from nst.figures.sheet import Axis, Grid, Tile
-from nst.gallery.page import write_gallery
 from nst.imaging.images import load_image, save_png
 from nst.network.extractor import load_extractor, save_extractor
 from nst.reports.summary import summarise, write_parquet, write_summary
@@ -90,7 +89,7 @@ def save_summary(out: Path, sources: Path) -> None:
 
 
 def save_gallery(out: Path, sources: Path) -> None:
-    write_gallery([make_entry(sources, 0)], out / "gallery", title="one")
+    write_rows([make_row(sources, 0)], out / "gallery", sources)
 
 
 SAVED = (save_cell, save_details, save_grid, save_summary, save_gallery)

@@ -13,14 +13,14 @@ from urllib.parse import unquote
 
 import pytest
 from conftest import paint
-from gallery_samples import HOSTILE, TITLES, make_entry, make_grid
+from gallery_samples import HOSTILE, TITLES, make_grid, make_row, write_rows
 from made_cells import make_cell, make_table
 from PIL import Image
 
 from nst.cells.cell import Source
-from nst.errors import ImageError, UserError
-from nst.gallery.entries import METRICS, Entry, Subject, gallery_entries
-from nst.gallery.page import CURVE_POINTS, PAGE, SCRIPTS, curve, write_gallery
+from nst.errors import ImageError
+from nst.gallery.data import CURVE_POINTS, METRICS, NAMES
+from nst.gallery.page import PAGE, SCRIPTS, write_gallery
 from nst.gallery.previews import PREVIEW, THUMBNAIL, Previews
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,12 +66,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_cell_is_in_the_page_with_links_that_lead_somewhere(tmp_path: Path, folder: Path):
-    entries = make_grid(tmp_path)
-    assert write_gallery(entries, folder, title="A run") == folder / "index.html"
+    rows = make_grid(tmp_path)
+    assert write_rows(rows, folder) == folder / "index.html"
     data = page_data(folder)
-    assert [
-        (one["content"], one["style"], one["layers"], one["ratio"]) for one in data["cells"]
-    ] == [(one.content.name, one.style.name, one.layers, one.ratio) for one in entries]
+    assert [[cell[name] for name in NAMES] for cell in data["cells"]] == [
+        [row[name] for name in NAMES] for row in rows
+    ]
     pictures = [*data["contents"], *data["styles"], *data["cells"]]
     finished = [one for one in pictures if one.get("status") != "failed"]
     assert len(finished) == len(pictures) - 1
@@ -80,15 +80,8 @@ def test_every_cell_is_in_the_page_with_links_that_lead_somewhere(tmp_path: Path
             assert (folder / unquote(one[link])).is_file()
 
 
-def test_a_failed_cell_has_its_reason_and_no_picture(tmp_path: Path, folder: Path):
-    write_gallery(make_grid(tmp_path), folder, title="A run")
-    (failed,) = (one for one in page_data(folder)["cells"] if one["status"] == "failed")
-    assert failed["reason"] == "no finite loss"
-    assert failed["thumbnail"] is failed["preview"] is failed["full"] is None
-
-
 def test_names_and_titles_cannot_become_markup(tmp_path: Path, folder: Path):
-    write_gallery(make_grid(tmp_path), folder, title=HOSTILE, subtitle="a & b < c")
+    write_rows(make_grid(tmp_path), folder, title=HOSTILE, subtitle="a & b < c")
     text = page_text(folder)
     assert HOSTILE not in text
     assert "onerror=" not in re.sub(r'id="data">.*?</script>', "", text, flags=re.DOTALL)
@@ -105,7 +98,7 @@ def test_names_and_titles_cannot_become_markup(tmp_path: Path, folder: Path):
 def test_the_policy_allows_exactly_the_style_and_script_that_are_there(
     tmp_path: Path, folder: Path
 ):
-    write_gallery([make_entry(tmp_path, 0)], folder, title="A run")
+    write_rows([make_row(tmp_path, 0)], folder)
     text = page_text(folder)
     policy = html.unescape(re.findall(r'Content-Security-Policy" content="(.*?)">', text)[0])
     for tag, directive in (("style", "style-src"), ("script", "script-src")):
@@ -132,89 +125,64 @@ def test_every_part_of_the_page_is_used_and_installed():
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]["nst"]
-    for path in PAGE.iterdir():
+    for path in (ROOT / "nst").glob("*/assets/*"):
         assert any(path.relative_to(ROOT / "nst").match(pattern) for pattern in patterns), path
 
 
 def test_settings_that_all_cells_share_are_written_once(tmp_path: Path, folder: Path):
-    write_gallery([make_entry(tmp_path, 0), make_entry(tmp_path, 1, ratio="1")], folder, title="T")
+    write_rows([make_row(tmp_path, 0), make_row(tmp_path, 1, ratio="1")], folder)
     data = page_data(folder)
     assert data["settings"] == {"iterations": 25, "style_layers": {"relu1_1": 1}}
     assert [one["settings"] for one in data["cells"]] == [{"beta": 10}, {"beta": 20}]
 
 
-def test_known_metrics_come_first_and_unknown_ones_are_shown_too(tmp_path: Path, folder: Path):
-    write_gallery([make_entry(tmp_path, 0)], folder, title="T")
+def test_the_metrics_that_a_cell_has_are_described(tmp_path: Path, folder: Path):
+    write_rows([make_row(tmp_path, 0)], folder)
     described = page_data(folder)["metrics"]
-    assert [one["name"] for one in described] == ["content_distance", "ssim", "sharpness"]
+    assert [one["name"] for one in described] == ["content_distance", "ssim", "tv_loss"]
     assert described[1]["better"] == "higher"
-    assert described[2] == {"name": "sharpness", "label": "Sharpness", "better": "", "meaning": ""}
 
 
 def test_a_number_that_is_not_finite_is_left_out(tmp_path: Path, folder: Path):
-    entry = make_entry(
-        tmp_path,
-        0,
-        metrics={"ssim": float("nan"), "total_loss": 1.23456789},
-        trace={"evaluation": [1, 2], "total": [float("inf"), 1.0]},
-    )
-    write_gallery([entry], folder, title="T")
+    measures = {"ssim": float("nan"), "content_distance": float("inf"), "tv_loss": 1.23456789}
+    infinite = (1, float("inf"), 0.5, 0.5)
+    row = make_row(tmp_path, 0, **measures, trace=[infinite, (2, 1.0, 0.5, 0.5)])
+    write_rows([row], folder)
     (cell,) = page_data(folder)["cells"]
-    assert cell["metrics"] == {"total_loss": 1.23457}
+    assert cell["metrics"] == {"tv_loss": 1.23457}
     assert cell["trace"]["total"] == [None, 1]
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, CURVE_POINTS, CURVE_POINTS + 1, 3000])
-def test_a_curve_keeps_its_ends_and_few_points(length: int):
-    thinned = curve({"total": [float(i) for i in range(length)]})
-    assert len(thinned["total"]) == len(thinned["evaluation"]) == min(length, CURVE_POINTS)
-    if length:
-        assert (thinned["evaluation"][0], thinned["evaluation"][-1]) == (1, length)
-        assert thinned["total"][-1] == length - 1
-
-
-def test_a_gallery_of_nothing_is_refused(folder: Path):
-    with pytest.raises(UserError, match="needs at least one cell; got none"):
-        write_gallery([], folder, title="T")
-
-
-def test_two_cells_of_one_name_are_refused(tmp_path: Path, folder: Path):
-    with pytest.raises(UserError, match="Two cells are named cat/wave/all/1e-1"):
-        write_gallery([make_entry(tmp_path, 0), make_entry(tmp_path, 1)], folder, title="T")
+def test_a_curve_keeps_its_ends_and_few_points(tmp_path: Path, folder: Path, length: int):
+    trace = [(step, float(step), 0.5, 0.5) for step in range(1, length + 1)]
+    write_rows([make_row(tmp_path, 0, trace=trace)], folder)
+    (cell,) = page_data(folder)["cells"]
+    thinned = cell["trace"].get("evaluation", [])
+    assert len(thinned) == min(length, CURVE_POINTS)
+    assert thinned[:1] + thinned[-1:] == [1, length] * (length > 0)
+    assert cell["trace"].get("total", []) == thinned
 
 
 def test_a_lost_picture_is_named_and_the_old_page_stays(tmp_path: Path, folder: Path):
-    entry = make_entry(tmp_path, 0)
-    write_gallery([entry], folder, title="T")
+    row = make_row(tmp_path, 0)
+    write_rows([row], folder)
     before = page_text(folder)
-    assert entry.picture is not None
-    entry.picture.unlink()
+    Path(row["path"]).unlink()
     with pytest.raises(ImageError, match=r"a #0 %.png.*no such file"):
-        write_gallery([entry], folder, title="T")
+        write_rows([row], folder)
     assert page_text(folder) == before
-
-
-def test_entries_are_taken_one_by_one(tmp_path: Path, folder: Path):
-    """Each entry's copies exist before the next is asked for, so none waits in memory."""
-
-    def entries():
-        for place in range(3):
-            assert len(list((folder / "pictures").glob("*.webp"))) == place
-            yield make_entry(tmp_path, place, ratio=str(place))
-
-    write_gallery(entries(), folder, title="T")
 
 
 # ---------------------------------------------------------------- small copies
 
 
 def test_only_a_new_or_changed_picture_is_copied_again(tmp_path: Path, folder: Path):
-    entries = [make_entry(tmp_path, place, ratio=str(place)) for place in range(3)]
-    write_gallery(entries, folder, title="T")
+    rows = [make_row(tmp_path, place, ratio=str(place)) for place in range(3)]
+    write_rows(rows, folder)
     before = copies(folder)
-    assert entries[1].picture is not None
-    paint(entries[1].picture, 77, (64, 48))
-    write_gallery(entries, folder, title="T")
+    paint(Path(rows[1]["path"]), 77, (64, 48))
+    write_rows(rows, folder)
     after = copies(folder)
     assert len(after) == 3
     kept = set(before) & set(after)
@@ -224,86 +192,100 @@ def test_only_a_new_or_changed_picture_is_copied_again(tmp_path: Path, folder: P
 
 def test_only_copies_are_removed(tmp_path: Path, folder: Path):
     other = paint(folder / "pictures" / "mine.webp")
-    write_gallery([make_entry(tmp_path, 0)], folder, title="T")
+    write_rows([make_row(tmp_path, 0)], folder)
     assert other.is_file()
 
 
-def test_copies_are_no_larger_than_asked_for_or_than_the_picture(tmp_path: Path):
-    large, small = paint(tmp_path / "l.png", 1, (1000, 500)), paint(tmp_path / "s.png", 2, (40, 60))
-    previews = Previews(tmp_path / "copies")
-    sizes = []
-    for picture in (large, small):
-        names = previews.of(picture)
-        for name in (names.thumbnail, names.preview):
-            with Image.open(previews.folder / name) as copy:
-                assert copy.format == "WEBP"
-                sizes.append(copy.size)
-    assert sizes == [(THUMBNAIL, 200), (PREVIEW, 400), (40, 60), (40, 60)]
-    assert len(list(previews.folder.iterdir())) == 3, "a small picture needs one copy"
+def copies_of(picture: Path) -> list[Image.Image]:
+    """A picture's two small copies, as they are written."""
+    links = Previews(picture.parent).of(picture)
+    made = []
+    for name in ("thumbnail", "preview"):
+        with Image.open(picture.parent / links[name]) as copy:
+            assert copy.format == "WEBP"
+            made.append(copy.copy())
+    return made
 
 
-def test_a_narrow_picture_is_copied_too(tmp_path: Path):
-    Image.new("RGB", (256, 4), "navy").save(tmp_path / "panorama.png")
-    names = Previews(tmp_path / "copies").of(tmp_path / "panorama.png")
-    with Image.open(tmp_path / "copies" / names.thumbnail) as copy:
-        assert copy.size == (256, 4)
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1000, 500), [(THUMBNAIL, 200), (PREVIEW, 400)]),
+        ((40, 60), [(40, 60)] * 2),
+        ((256, 4), [(256, 4)] * 2),
+    ],
+    ids=["large", "small", "narrow"],
+)
+def test_copies_are_no_larger_than_asked_for_or_than_the_picture(tmp_path: Path, size, expected):
+    made = copies_of(paint(tmp_path / "picture.png", 1, size))
+    assert [one.size for one in made] == expected
+    assert len(copies(tmp_path)) == len(set(expected)), "a small picture needs one copy"
 
 
 def test_a_copy_of_a_cut_out_is_on_white(tmp_path: Path):
     Image.new("RGBA", (64, 48), (200, 0, 0, 0)).save(tmp_path / "cut.png")
-    copy = Previews(tmp_path / "copies").of(tmp_path / "cut.png").thumbnail
-    with Image.open(tmp_path / "copies" / copy) as shown:
-        assert shown.mode == "RGB"
-        assert shown.getextrema() == ((255, 255),) * 3
+    shown, _ = copies_of(tmp_path / "cut.png")
+    assert shown.mode == "RGB"
+    assert shown.getextrema() == ((255, 255),) * 3
 
 
 def test_a_damaged_picture_is_reported_in_one_line(tmp_path: Path):
     damaged = tmp_path / "cell.png"
     damaged.write_bytes(b"not a picture")
     with pytest.raises(ImageError, match=r"cell\.png"):
-        Previews(tmp_path / "copies").of(damaged)
+        copies_of(damaged)
 
 
-# ---------------------------------------------------------------- entries from cells
+# ---------------------------------------------------------------- from cells to the page
 
 
-def entry_of(folder: Path, **changes: object) -> Entry:
-    table, traces = make_table({Path("cell.png"): make_cell(**changes)}, folder)
-    (entry,) = gallery_entries(table, traces, folder)
-    return entry
+def shown(folder: Path, **changes: object) -> tuple[dict, dict]:
+    """What the page of a gallery of one cell holds, and the cell of it."""
+    table, traces = make_table({paint(folder / "cell.png"): make_cell(**changes)}, folder)
+    write_gallery(table, traces, folder, folder / "gallery", title="T")
+    data = page_data(folder / "gallery")
+    (cell,) = data["cells"]
+    return data, cell
 
 
-def test_an_entry_says_what_its_row_its_trace_and_its_images_do(tmp_path: Path):
-    content = paint(tmp_path / "content" / "cat.png")
+def standing(cell: dict) -> tuple[object, ...]:
+    return cell["rank"], cell["pareto"], cell["suggested"], bool(cell["suggestion"])
+
+
+def test_a_cell_of_the_page_says_what_its_row_its_trace_and_its_images_do(tmp_path: Path):
+    paint(tmp_path / "content" / "cat.png")
     losses = {"content": 0.25, "style relu1_1": 0.5, "relative_style": 0.75, "tv": float("nan")}
     aims = {"content_distance": 0.5, "style_distance": 0.25}
-    entry = entry_of(tmp_path, losses={**losses, **aims})
-    assert entry.content == Subject("cat", "Chelsea die Kätzin 猫", content)
-    assert entry.style.picture is None
-    assert entry.metrics == {"content_loss": 0.25, "relative_style": 0.75, **aims}
-    assert (entry.rank, entry.pareto, entry.suggested) == (1, True, True)
-    assert entry.suggestion
-    assert entry.settings["beta"] == 100
-    assert entry.trace["evaluation"] == [1, 2, 3]
-    assert entry.trace["total"] == [3.0, 2.0, 1.5]
-    assert entry.fingerprint == make_cell().fingerprint
+    data, cell = shown(tmp_path, losses={**losses, **aims})
+    (content,), (style,) = data["contents"], data["styles"]
+    assert (content["name"], content["title"]) == ("cat", "Chelsea die Kätzin 猫")
+    assert content["full"] == "../content/cat.png"
+    assert style["full"] is None
+    assert cell["metrics"] == {"content_loss": 0.25, "relative_style": 0.75, **aims}
+    assert standing(cell) == (1, True, True, True)
+    assert data["settings"]["beta"] == 100
+    assert cell["trace"]["evaluation"] == [1, 2, 3]
+    assert cell["trace"]["total"] == [3.0, 2.0, 1.5]
+    assert cell["fingerprint"] == make_cell().fingerprint
 
 
 def test_a_cell_that_was_not_measured_has_no_rank(tmp_path: Path):
-    entry = entry_of(tmp_path)
-    assert (entry.rank, entry.pareto, entry.suggested, entry.suggestion) == (None, False, False, "")
+    _, cell = shown(tmp_path)
+    assert standing(cell) == (None, False, False, False)
 
 
-def test_a_failed_cell_has_no_picture_and_no_rank(tmp_path: Path):
-    entry = entry_of(tmp_path, status="failed", reason="no finite loss", losses={}, trace={})
-    assert (entry.picture, entry.rank, entry.pareto, entry.metrics) == (None, None, False, {})
-    assert (entry.reason, entry.trace) == ("no finite loss", {})
+def test_a_failed_cell_has_its_reason_and_neither_picture_nor_rank(tmp_path: Path):
+    _, cell = shown(tmp_path, status="failed", reason="no finite loss", losses={}, trace={})
+    assert standing(cell) == (None, False, False, False)
+    assert cell["thumbnail"] is cell["preview"] is cell["full"] is None
+    assert (cell["reason"], cell["trace"], cell["metrics"]) == ("no finite loss", {}, {})
 
 
 def test_names_that_look_like_numbers_or_gaps_stay_names(tmp_path: Path):
-    entry = entry_of(tmp_path, content=Source("001", "NA", "c" * 64), layers="null", ratio="1e0")
-    assert (entry.content.name, entry.content.title) == ("001", "NA")
-    assert (entry.layers, entry.ratio) == ("null", "1e0")
+    source = Source("001", "NA", "c" * 64)
+    data, cell = shown(tmp_path, content=source, layers="null", ratio="1e0")
+    assert [(one["name"], one["title"]) for one in data["contents"]] == [("001", "NA")]
+    assert (cell["content"], cell["layers"], cell["ratio"]) == ("001", "null", "1e0")
 
 
 def test_the_metrics_are_described():

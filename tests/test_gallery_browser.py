@@ -9,19 +9,25 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 import pytest
-from gallery_samples import HOSTILE, TITLES, make_entry, make_grid, make_sweep
+from gallery_samples import (
+    HOSTILE,
+    TITLES,
+    make_grid,
+    make_row,
+    make_sweep,
+    waiting,
+    write_rows,
+)
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Download, Page, expect, sync_playwright
 
 from nst.config.votes import read_ballots
-from nst.gallery.page import write_gallery
 from nst.reports.votes import matched_votes, prefer_cells, read_votes
 
 pytestmark = pytest.mark.slow
@@ -70,10 +76,8 @@ def axe() -> str:
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gallery of 24 cells, in a folder whose name needs care in addresses."""
     folder = tmp_path_factory.mktemp("run") / "mes résultats #1 100%"
-    write_gallery(
-        make_grid(folder), folder / "gallery", title="2 pictures in 2 styles", subtitle="kmeans"
-    )
-    return folder / "gallery" / "index.html"
+    named = {"title": "2 pictures in 2 styles", "subtitle": "kmeans"}
+    return write_rows(make_grid(folder), folder / "gallery", **named)
 
 
 @pytest.fixture
@@ -123,6 +127,37 @@ def keys(page: Page) -> list[str]:
 
 def plate(page: Page, key: str):
     return page.locator(f"main [data-key={json.dumps(key)}]")
+
+
+def button(page: Page, key: str, name: str):
+    """A button on a cell's card."""
+    return plate(page, key).get_by_role("button", name=re.compile(f"^{name}"))
+
+
+def box(shown) -> dict[str, float]:
+    """Where something is on the screen."""
+    found = shown.bounding_box()
+    assert found
+    return found
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=4)
+    page.mouse.up()
+
+
+def saved(page: Page, name: str) -> Download:
+    """The file that a button saves."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=name).click()
+    return download.value
+
+
+def table_of(download: Download) -> list[dict[str, str]]:
+    with Path(download.path()).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def address(page: Page) -> str:
@@ -181,16 +216,20 @@ def test_another_pair_is_picked_by_mouse_and_by_keyboard(show: Open):
     assert {key.split("/")[1] for key in keys(page)} == {"night"}
 
 
-def test_a_run_that_goes_on_has_places_for_what_is_to_come(visit: Open, tmp_path: Path):
+@pytest.fixture(scope="module")
+def going_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the first pair there is nothing, of the second four cells, without losses on the way."""
-    entries = [
-        replace(one, status="waiting", picture=None, settings={}, metrics={}, trace={}, rank=None)
-        if place < 6 or place > 9
-        else replace(one, trace={"evaluation": []})
-        for place, one in enumerate(make_grid(tmp_path))
+    folder = tmp_path_factory.mktemp("going on")
+    rows = [
+        {**one, "trace": []} if 6 <= place <= 9 else waiting(one)
+        for place, one in enumerate(make_grid(folder))
     ]
-    title, so_far = "2 pictures in 2 styles", "At 12:00: 4 of 24 cells, about 5 min left"
-    page = visit(write_gallery(entries, tmp_path / "gallery", title=title, so_far=so_far))
+    so_far = "At 12:00: 4 of 24 cells, about 5 min left"
+    return write_rows(rows, folder / "gallery", so_far=so_far)
+
+
+def test_a_run_that_goes_on_has_places_for_what_is_to_come(visit: Open, going_on: Path):
+    page = visit(going_on)
     expect(page.locator(".so-far")).to_contain_text(
         "4 of 24 cells, about 5 min left. While the run"
     )
@@ -213,11 +252,11 @@ def test_a_run_that_goes_on_has_places_for_what_is_to_come(visit: Open, tmp_path
 
 
 def test_recipes_with_a_balance_each_are_shown_as_a_list(visit: Open, tmp_path: Path):
-    entries = [
-        make_entry(tmp_path, i, layers=name, ratio=f"{i + 1}e-3", formulation=name)
+    rows = [
+        make_row(tmp_path, i, layers=name, ratio=f"{i + 1}e-3", formulation=name)
         for i, name in enumerate(("gatys2016", "udacity", "tensorflow"))
     ]
-    page = visit(write_gallery(entries, tmp_path / "gallery", title="Recipes"))
+    page = visit(write_rows(rows, tmp_path / "gallery"))
     expect(page.locator(".matrix")).to_have_count(0)
     assert len(keys(page)) == 3
 
@@ -264,7 +303,7 @@ def test_a_limit_that_is_no_number_is_marked_and_ignored(show: Open):
 
 @pytest.mark.parametrize(
     ("metric", "first", "last"),
-    [("ssim", 0, 23), ("content_distance", 0, 23), ("sharpness", 0, 23), ("rank", 0, 5)],
+    [("ssim", 0, 23), ("content_distance", 0, 23), ("tv_loss", 0, 23), ("rank", 0, 5)],
 )
 def test_sorting_puts_the_best_first_and_what_has_no_number_last(
     show: Open, metric: str, first: int, last: int
@@ -286,7 +325,7 @@ def test_sorting_puts_the_best_first_and_what_has_no_number_last(
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
-    return write_gallery(make_sweep(folder), folder / "gallery", title="A sweep")
+    return write_rows(make_sweep(folder), folder / "gallery")
 
 
 ONE = "cat/wave/all_of/style_scale=0.5/style_loss=mean_gram/1e-1"
@@ -333,7 +372,7 @@ def test_settings_that_vary_are_said_in_words(visit: Open, sweep: Path):
         "alt", re.compile("layers all_of, style scale 0.5, style loss mean_gram, alpha/beta 1e-1$")
     )
     for key in (ONE, OTHER):
-        plate(page, key).get_by_role("button", name=re.compile("^Compare")).click()
+        button(page, key, "Compare").click()
     plate(page, ONE).get_by_role("link").click()
     expect(page.get_by_role("dialog").locator(".variant")).to_contain_text(said)
     page.keyboard.press("Escape")
@@ -439,12 +478,9 @@ def test_the_slider_lays_the_content_over_the_result(show: Open):
     assert FIRST in address(page), "arrows move the slider, not to the next cell"
     page.keyboard.press("ArrowLeft")
     expect(slider).to_have_attribute("aria-valuetext", "99 % content")
-    box = page.locator(".canvas").bounding_box()
-    assert box
-    page.mouse.move(box["x"] + 5, box["y"] + 50)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 50, steps=4)
-    page.mouse.up()
+    canvas = box(page.locator(".canvas"))
+    y = canvas["y"] + 50
+    drag(page, (canvas["x"] + 5, y), (canvas["x"] + canvas["width"] * 0.25, y))
     assert abs(int(slider.input_value()) - 25) <= 1
     page.keyboard.press("Tab")
     page.keyboard.press("b")
@@ -454,36 +490,25 @@ def test_the_slider_lays_the_content_over_the_result(show: Open):
 def test_the_picture_zooms_pans_and_fits(show: Open):
     page = show(f"#{cell(FIRST)}")
     canvas = page.locator("#full-stage .canvas")
-    fitted = canvas.bounding_box()
-    assert fitted
+    fitted = box(canvas)
     page.get_by_role("button", name="Zoom in").click()
     for _ in range(4):
         page.keyboard.press("+")
-    closer = canvas.bounding_box()
-    assert closer
+    closer = box(canvas)
     assert closer["width"] == pytest.approx(fitted["width"] * 4, rel=0.01), "no closer than this"
-    stage = page.locator("#full-stage").bounding_box()
-    assert stage
+    stage = box(page.locator("#full-stage"))
     x, y = stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 40, y + 10, steps=3)
-    page.mouse.up()
-    moved = canvas.bounding_box()
-    assert moved
+    drag(page, (x, y), (x + 40, y + 10))
+    moved = box(canvas)
     assert moved["x"] == pytest.approx(closer["x"] + 40, abs=1)
     page.keyboard.press("Shift+ArrowRight")
-    pushed = canvas.bounding_box()
-    assert pushed
-    assert pushed["x"] == pytest.approx(moved["x"] - 60, abs=1)
+    assert box(canvas)["x"] == pytest.approx(moved["x"] - 60, abs=1)
     page.keyboard.press("0")
-    assert canvas.bounding_box() == fitted
+    assert box(canvas) == fitted
     page.mouse.wheel(0, -300)
-    zoomed = canvas.bounding_box()
-    assert zoomed
-    assert zoomed["width"] > fitted["width"] * 1.5
+    assert box(canvas)["width"] > fitted["width"] * 1.5
     page.mouse.dblclick(x, y)
-    assert canvas.bounding_box() == fitted
+    assert box(canvas) == fitted
 
 
 def test_the_full_view_tells_settings_measures_and_losses(show: Open):
@@ -521,10 +546,9 @@ def test_the_picture_itself_is_shown_where_it_is_and_a_copy_where_not(
 
 
 def test_a_cut_out_is_shown_on_white_in_the_dark_too(visit: Open, tmp_path: Path):
-    entry = make_entry(tmp_path, 0)
-    Image.new("RGBA", (64, 48), (200, 0, 0, 0)).save(entry.picture)
-    write_gallery([entry], tmp_path / "gallery", title="T")
-    page = visit(tmp_path / "gallery" / "index.html", f"#{cell(SECOND)}", color_scheme="dark")
+    row = make_row(tmp_path, 0)
+    Image.new("RGBA", (64, 48), (200, 0, 0, 0)).save(row["path"])
+    page = visit(write_rows([row], tmp_path / "gallery"), f"#{cell(SECOND)}", color_scheme="dark")
     picture = page.locator("#full-stage img")
     expect(picture).to_have_attribute("data-source", "full")
     with Image.open(io.BytesIO(picture.screenshot())) as shown:
@@ -534,16 +558,16 @@ def test_a_cut_out_is_shown_on_white_in_the_dark_too(visit: Open, tmp_path: Path
 
 def test_stars_stay_and_are_listed(show: Open):
     page = show()
-    star = plate(page, FIRST).get_by_role("button", name=re.compile("^Star"))
+    star = button(page, FIRST, "Star")
     star.click()
     expect(star).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#live")).to_have_text(re.compile("^Starred: Chelsea"))
-    plate(page, SECOND).get_by_role("button", name=re.compile("^Star")).press("Enter")
+    button(page, SECOND, "Star").press("Enter")
     page.reload()
     expect(star).to_have_attribute("aria-pressed", "true")
     page.get_by_role("link", name="Starred 2").click()
     assert keys(page) == [FIRST, SECOND]
-    plate(page, FIRST).get_by_role("button", name=re.compile("^Star")).click()
+    button(page, FIRST, "Star").click()
     assert keys(page) == [SECOND]
 
 
@@ -551,22 +575,18 @@ def test_starred_cells_are_saved_and_copied(show: Open, gallery: Path):
     hostile = f"{HOSTILE}/night/all/1e0"
     page = show("#view=all")
     for key in (SECOND, hostile):
-        plate(page, key).get_by_role("button", name=re.compile("^Star")).click()
+        button(page, key, "Star").click()
     page.get_by_role("link", name="Starred").click()
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="Save as JSON").click()
-    assert saved.value.suggested_filename == "starred.json"
-    rows = json.loads(Path(saved.value.path()).read_text("utf-8"))
+    file = saved(page, "Save as JSON")
+    assert file.suggested_filename == "starred.json"
+    rows = json.loads(Path(file.path()).read_text("utf-8"))
     assert [(row["content"], row["style"], row["ratio"]) for row in rows] == [
         ("cat", "wave", "1e-1"),
         (HOSTILE, "night", "1e0"),
     ]
     assert rows[0]["ssim"] == 0.89
     assert (gallery.parent.parent / rows[0]["path"]).is_file()
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="Save as CSV").click()
-    with Path(saved.value.path()).open(encoding="utf-8", newline="") as file:
-        table = list(csv.DictReader(file))
+    table = table_of(saved(page, "Save as CSV"))
     assert [row["path"] for row in table] == [row["path"] for row in rows]
     page.get_by_role("button", name="Copy the paths").click()
     expect(page.locator("#live")).to_have_text("Paths copied")
@@ -575,20 +595,17 @@ def test_starred_cells_are_saved_and_copied(show: Open, gallery: Path):
 
 
 def test_a_text_that_a_spreadsheet_would_run_is_saved_as_text(visit: Open, tmp_path: Path):
-    path = write_gallery([make_entry(tmp_path, 0, layers='=1+"1"')], tmp_path / "g", title="T")
-    page = visit(path)
+    page = visit(write_rows([make_row(tmp_path, 0, layers='=1+"1"')], tmp_path / "gallery"))
     page.get_by_role("button", name=re.compile("^Star")).click()
     page.get_by_role("link", name="Starred").click()
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="Save as CSV").click()
-    with Path(saved.value.path()).open(encoding="utf-8", newline="") as file:
-        assert next(csv.DictReader(file))["layers"] == '\'=1+"1"'
+    (row,) = table_of(saved(page, "Save as CSV"))
+    assert row["layers"] == '\'=1+"1"'
 
 
 def test_without_storage_stars_work_and_that_is_shown(show: Open):
     refuse = "Storage.prototype.setItem = () => { throw new DOMException('full'); };"
     page = show(script=refuse)
-    star = plate(page, FIRST).get_by_role("button", name=re.compile("^Star"))
+    star = button(page, FIRST, "Star")
     star.click()
     expect(star).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#notice")).to_contain_text("stars last until the page is closed")
@@ -601,7 +618,7 @@ def test_up_to_four_cells_stand_side_by_side(show: Open):
     page = show()
     chosen = keys(page)[:3] + keys(page)[4:6]
     for key in chosen:
-        plate(page, key).get_by_role("button", name=re.compile("^Compare")).click()
+        button(page, key, "Compare").click()
     expect(page.locator("#live")).to_have_text(re.compile("Four cells can be compared at once"))
     page.get_by_role("link", name="Compare 4").last.click()
     sides = page.locator(".side")
@@ -697,13 +714,13 @@ def test_paper_has_the_matrix_with_captions_and_no_controls(show: Open):
 @pytest.fixture(scope="module")
 def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("thousand")
-    entries = (
-        make_entry(
+    rows = (
+        make_row(
             folder, i, layers=f"w{i // 40}", ratio=f"{i % 40 + 1}e-2", size=(40, 32), rank=i + 1
         )
         for i in range(1000)
     )
-    return write_gallery(entries, folder / "gallery", title="A thousand")
+    return write_rows(rows, folder / "gallery")
 
 
 def test_a_thousand_cells_are_drawn_and_loaded_as_they_are_looked_at(visit: Open, thousand: Path):
@@ -758,10 +775,9 @@ def asked(page: Page) -> list[tuple[str, ...]]:
 
 def saved_votes(page: Page, voter: str, folder: Path) -> Path:
     page.get_by_label("Your name").fill(voter)
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="Save the votes as JSON").click()
-    path = folder / saved.value.suggested_filename
-    saved.value.save_as(path)
+    file = saved(page, "Save the votes as JSON")
+    path = folder / file.suggested_filename
+    file.save_as(path)
     return path
 
 
@@ -801,22 +817,18 @@ def test_the_two_cells_are_of_one_pair_finished_and_without_names(show: Open):
         page.keyboard.press("n")
 
 
-def test_keys_typed_into_the_name_are_no_votes(show: Open):
+def test_a_key_that_types_scrolls_or_repeats_is_no_vote(show: Open):
     page = show("#view=vote")
     page.get_by_label("Your name").click()
     page.keyboard.type("Ann")
     for key in ("ArrowLeft", "ArrowRight", "n", "Backspace"):
         page.keyboard.press(key)
     expect(page.locator("#votes-given")).to_have_text("0 votes")
-
-
-def test_a_key_that_scrolls_or_repeats_is_no_vote(show: Open):
-    page = show("#view=vote")
+    page.get_by_label("Your name").blur()
     for key in ("ArrowDown", "ArrowUp", " "):
         page.keyboard.press(key)
-    page.keyboard.down("ArrowLeft")
-    for _ in range(3):
-        page.keyboard.down("ArrowLeft")  # held down
+    for _ in range(4):  # held down
+        page.keyboard.down("ArrowLeft")
     page.keyboard.up("ArrowLeft")
     expect(page.locator("#votes-given")).to_have_text("1 vote")
 
@@ -850,8 +862,8 @@ def test_a_cell_is_shown_in_full_above_the_ballot(show: Open):
 
 def test_the_preferences_of_simulated_voters_are_recovered(visit: Open, tmp_path: Path):
     strengths = [2.0, 1.0, 0.0, -1.0, -2.0]
-    entries = [make_entry(tmp_path, i, ratio=f"1e-{i}") for i in range(len(strengths))]
-    gallery = write_gallery(entries, tmp_path / "gallery", title="One pair")
+    rows = [make_row(tmp_path, i, ratio=f"1e-{i}") for i in range(len(strengths))]
+    gallery = write_rows(rows, tmp_path / "gallery")
     random = np.random.default_rng(4)
     paths = []
     for voter in ("ann", "bob"):
@@ -862,16 +874,7 @@ def test_the_preferences_of_simulated_voters_are_recovered(visit: Open, tmp_path
             page.keyboard.press("ArrowLeft" if preferred else "ArrowRight")
             expect(page.locator("#votes-given")).to_have_text(re.compile(f"^{number} "))
         paths.append(saved_votes(page, voter, tmp_path))
-    table = pd.DataFrame(
-        {
-            "content": "cat",
-            "style": "wave",
-            "layers": "all",
-            "ratio": [one.ratio for one in entries],
-            "fingerprint": [one.fingerprint for one in entries],
-            "status": "finished",
-        }
-    )
+    table = pd.DataFrame(rows)
     found = prefer_cells(table, matched_votes(table, read_votes(paths)))
     assert found["votes"].sum() == 2 * 120
     assert found["preference"].is_monotonic_decreasing
@@ -886,44 +889,35 @@ def test_the_preferences_of_simulated_voters_are_recovered(visit: Open, tmp_path
 # ---------------------------------------------------------------- accessibility
 
 STATES = {
-    "matrix": "",
-    "all": "#view=all&min.ssim=0.1",
-    "nothing found": "#view=all&q=nothing",
-    "full view": f"#{cell(SECOND)}",
-    "failed": f"#{cell(FAILED)}",
-    "starred": "#view=starred",
-    "vote": "#view=vote",
-    "compare": f"#view=compare&with={FIRST}&with={SECOND}&with={FAILED}",
-    "tray": f"#with={FIRST}&with={SECOND}",
-    "hostile": f"#content={quote(HOSTILE)}&style=night",
+    "matrix": ("gallery", ""),
+    "all": ("gallery", "#view=all&min.ssim=0.1"),
+    "nothing found": ("gallery", "#view=all&q=nothing"),
+    "full view": ("gallery", f"#{cell(SECOND)}"),
+    "failed": ("gallery", f"#{cell(FAILED)}"),
+    "starred": ("gallery", "#view=starred"),
+    "vote": ("gallery", "#view=vote"),
+    "compare": ("gallery", f"#view=compare&with={FIRST}&with={SECOND}&with={FAILED}"),
+    "tray": ("gallery", f"#with={FIRST}&with={SECOND}"),
+    "hostile": ("gallery", f"#content={quote(HOSTILE)}&style=night"),
+    "a run that goes on": ("going_on", ""),
+    "matrix of a sweep": ("sweep", ""),
+    "filters of a sweep": ("sweep", "#view=all&only.style_scale=2"),
+    "full view of a sweep": ("sweep", f"#{cell(ONE)}"),
 }
-SWEPT = {
-    "matrix of a sweep": "",
-    "filters of a sweep": "#view=all&only.style_scale=2",
-    "full view of a sweep": f"#{cell(ONE)}",
-}
 
 
-@pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("state", STATES.values(), ids=STATES)
-def test_axe_finds_nothing_serious(show: Open, axe: str, state: str, colours: str, width: int):
-    looked_at(show(state, color_scheme=colours, viewport={"width": width, "height": 800}), axe)
+LOOKS = [
+    {"color_scheme": colours, "viewport": {"width": width, "height": 800}}
+    for colours in ("light", "dark")
+    for width in (1280, 360)
+]
 
 
-def test_axe_finds_nothing_serious_while_a_run_goes_on(visit: Open, tmp_path: Path, axe: str):
-    first, *others = make_grid(tmp_path)
-    waiting = [replace(one, status="waiting", picture=None) for one in others]
-    page = write_gallery([first, *waiting], tmp_path / "gallery", title="A run", so_far="1 of 24")
-    looked_at(visit(page), axe)
-
-
-@pytest.mark.parametrize("state", SWEPT.values(), ids=SWEPT)
-def test_axe_finds_nothing_serious_in_a_sweep(visit: Open, sweep: Path, axe: str, state: str):
-    looked_at(visit(sweep, state, viewport={"width": 360, "height": 800}), axe)
-
-
-def looked_at(page: Page, axe: str) -> None:
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("state", STATES)
+def test_axe_finds_nothing_serious(visit: Open, axe: str, request, state: str, look):
+    gallery, address = STATES[state]
+    page = visit(request.getfixturevalue(gallery), address, **look)
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     page.evaluate(axe)
     result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")

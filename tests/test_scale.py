@@ -39,11 +39,10 @@ write_made_with_page(read_table(folder / "summary.parquet"), folder / "made_with
 """,
     "gallery": """
 from nst.gallery.page import write_gallery
-from nst.gallery.entries import gallery_entries
 from nst.reports.summary import read_table
 table = read_table(folder / "summary.parquet")
-entries = gallery_entries(table, folder / "traces.parquet", folder / "inputs")
-write_gallery(entries, folder / "gallery", title="many")
+inputs = folder / "inputs"
+write_gallery(table, folder / "traces.parquet", inputs, folder / "gallery", title="many")
 """,
 }
 PROGRAM = """

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -20,51 +22,43 @@ from nst.system.files import write_atomically
 THUMBNAIL = 400  # px, longer side: a card of 300 px, and some reserve for dense screens
 PREVIEW = 800  # px, longer side: the full view, when the original is not at hand
 QUALITY = 80  # of WebP; brush strokes stay clean, at about 60 kB per 400 × 400 px
+COPIES = "pictures"  # the folder of the copies, in that of the gallery
 MADE = re.compile(r"[0-9a-f]{24}-\d+\.webp")
 
 
 @dataclass(frozen=True)
-class Preview:
-    """The names of a picture's copies; both are one if the picture is small."""
-
-    thumbnail: str
-    preview: str
-
-
-@dataclass(frozen=True)
 class Previews:
-    """The copies in one folder; which of them were asked for is remembered."""
+    """The copies in a gallery's folder; which of them were asked for is remembered."""
 
     folder: Path
     asked: set[str] = field(default_factory=set)
 
-    def of(self, picture: Path, *, size: int = PREVIEW) -> Preview:
-        """Make the copies of a picture that are not there yet; ``size`` is that of the larger.
+    def of(self, picture: Path | None, *, size: int = PREVIEW) -> dict[str, str | None]:
+        """Return links from the gallery to a picture, and to its copies; without one, None.
 
-        No copy is larger than the picture. Raises ``ImageError`` if it cannot be read.
+        Copies that are not there yet are made; ``size`` is that of the larger. No copy is larger
+        than the picture. Raises ``ImageError`` if it cannot be read.
         """
+        if picture is None:
+            return dict.fromkeys(("thumbnail", "preview", "full"))
         longer = max(_size(picture))
         digest = hashlib.sha256(picture.read_bytes()).hexdigest()[:24]
         sides = [min(limit, longer) for limit in (THUMBNAIL, max(size, THUMBNAIL))]
-        names = [f"{digest}-{side}.webp" for side in sides]
-        missing = {
-            name: side
-            for name, side in zip(names, sides, strict=True)
-            if not (self.folder / name).is_file()
-        }
-        if missing:
-            original = load_image(picture, any_shape=True)
-            for name, side in missing.items():
+        thumbnail, preview = (f"{COPIES}/{digest}-{side}.webp" for side in sides)
+        original = None
+        for name, side in zip((thumbnail, preview), sides, strict=True):
+            if not (self.folder / name).is_file():
+                original = original or load_image(picture, any_shape=True)
                 write_atomically(self.folder / name, _webp(fit_long_side(original, side)))
-        self.asked.update(names)
-        return Preview(*names)
+        self.asked.update((thumbnail, preview))
+        return {"thumbnail": thumbnail, "preview": preview, "full": _link(picture, self.folder)}
 
     def remove_others(self) -> int:
         """Remove the copies that were not asked for, and return how many there were."""
         others = [
             path
-            for path in self.folder.glob("*.webp")
-            if MADE.fullmatch(path.name) and path.name not in self.asked
+            for path in (self.folder / COPIES).glob("*.webp")
+            if MADE.fullmatch(path.name) and f"{COPIES}/{path.name}" not in self.asked
         ]
         for path in others:
             path.unlink()
@@ -78,6 +72,14 @@ def _size(picture: Path) -> tuple[int, int]:
             return image.size
     except OSError:
         return load_image(picture, any_shape=True).size  # its errors name the fault and the remedy
+
+
+def _link(picture: Path, folder: Path) -> str | None:
+    """Return a relative link from a folder to a picture; None across Windows drives."""
+    try:
+        return quote(Path(os.path.relpath(picture, folder)).as_posix())
+    except ValueError:
+        return None
 
 
 def _webp(image: Image.Image) -> bytes:

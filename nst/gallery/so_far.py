@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
+
+import pandas as pd
 
 from nst.cells.cell import Cell, read_details, read_record
 from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path
@@ -11,7 +14,7 @@ from nst.config.watched import Watched
 from nst.figures.grids import WAITING, cell_tile, formulation_grid, overview_grid
 from nst.figures.painting import draw_grid, save_grid
 from nst.figures.sheet import Grid, Page, Tile
-from nst.gallery.entries import Entry, gallery_entries, subject
+from nst.gallery.data import NAMES
 from nst.gallery.page import write_gallery
 from nst.reports.summary import tabulate
 from nst.system.files import part_folder
@@ -35,9 +38,10 @@ def write_so_far(watched: Watched, is_finished: IsFinished, said: str) -> None:
         traces = folder / "traces.parquet"
         table = tabulate(_cells(watched, is_finished), traces)
         if len(table):
-            entries = gallery_entries(table, traces, Path("results/inputs"))
             write_gallery(
-                _with_places(watched, entries),
+                _with_places(watched, table),
+                traces,
+                Path("results/inputs"),
                 page.parent,
                 title=watched.title,
                 subtitle=watched.subtitle,
@@ -75,28 +79,11 @@ def _cells(watched: Watched, is_finished: IsFinished) -> Iterator[Mapping[Path, 
         yield {picture: cells[picture] for picture in there}
 
 
-def _with_places(watched: Watched, entries: Iterator[Entry]) -> Iterator[Entry]:
-    """Yield an entry for every cell of the run, in its order, which is that of ``entries``."""
-    inputs = Path("results/inputs")
-    coming = next(entries, None)
-    for content, style in watched.pairs:
-        for layers, ratio, recipe in watched.variants:
-            place = Entry(
-                content=subject(content, watched.contents[content], inputs / "content"),
-                style=subject(style, watched.styles[style], inputs / "style"),
-                layers=layers,
-                ratio=ratio,
-                formulation=recipe,
-                picture=None,
-                width=0,
-                height=0,
-                status="waiting",
-            )
-            if coming and _names(coming) == _names(place):
-                place, coming = coming, next(entries, None)
-            yield place
-
-
-def _names(entry: Entry) -> tuple[str, ...]:
-    """Return what an entry is known by."""
-    return entry.content.name, entry.style.name, entry.layers, entry.ratio
+def _with_places(watched: Watched, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with a row for every cell of the run, in its order."""
+    names = [(*pair, *variant) for pair, variant in product(watched.pairs, watched.variants)]
+    places = pd.DataFrame(names, columns=[*NAMES, "formulation"]).assign(status="waiting")
+    places["content_title"] = places["content"].map(dict(watched.contents))
+    places["style_title"] = places["style"].map(dict(watched.styles))
+    both = pd.concat([table, places]).drop_duplicates(list(NAMES))
+    return places[list(NAMES)].merge(both)

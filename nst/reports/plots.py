@@ -31,6 +31,7 @@ from nst.config.variants import labels_of
 from nst.figures.lettering import clean
 from nst.imaging.transparency import on_white
 from nst.reports.ranking import AIMS
+from nst.reports.summary import evenly
 from nst.system.files import write_atomically
 
 COLUMN = 3.5  # inches, of a printed page with two columns
@@ -322,13 +323,15 @@ def plot_effect(table: pd.DataFrame, axis: str) -> Figure:
     ordered = axis == "ratio" or (axis != "layers" and _are_numbers(names))
     coloured = "layers" if axis == "ratio" else "ratio"
     colours = _in_turn(orders["layers"], INKS) if axis == "ratio" else _shades(orders["ratio"])
+    most = max(1, MOST_LINES // len(colours))
     thin: Any = {"lw": 0.5, "alpha": 0.35} if ordered else {"lw": 0.6, "marker": "o", "ms": 2.5}
     with _figure(PAGE, 2.6) as figure:
         for axes, aim in zip(figure.subplots(1, 2), AIMS, strict=True):
             for label, cells in table.groupby(points[coloured], sort=False):
                 values = _effect(cells, points, axis, aim).reindex(names)
                 colour = colours[str(label)]
-                axes.plot(_some_columns(values, MOST_LINES // len(colours)), color=colour, **thin)
+                lines = values.to_numpy(float)[:, evenly(values.shape[1], most)]
+                axes.plot(lines, color=colour, **thin)
                 if ordered:
                     median = values.median(axis=1).to_numpy()
                     axes.plot(median, color=colour, lw=2, marker="o", ms=4)
@@ -519,18 +522,9 @@ def _in_turn(labels: list[str], looks: Sequence[str]) -> dict[str, str]:
     return dict(zip(labels, cycle(looks), strict=False))
 
 
-def _some_columns(values: pd.DataFrame, most: int) -> NDArray[np.float64]:
-    """Choose at most so many columns, at least one, evenly."""
-    count = min(values.shape[1], max(1, most))
-    places = np.linspace(0, values.shape[1] - 1, count).round().astype(int)
-    return values.to_numpy(float)[:, places]
-
-
 def _some(names: list[str]) -> list[str]:
-    """Choose at most so many of the names as a legend holds, evenly, the ends among them."""
-    if len(names) <= MOST_ENTRIES:
-        return names
-    return [names[round(place)] for place in np.linspace(0, len(names) - 1, MOST_ENTRIES)]
+    """Choose at most so many of the names as a legend holds."""
+    return [names[place] for place in evenly(len(names), MOST_ENTRIES)]
 
 
 @cache

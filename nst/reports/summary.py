@@ -10,9 +10,11 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from nst.cells.cell import Cell, read_details
@@ -144,6 +146,11 @@ def read_table(path: Path, pair: tuple[str, str] | None = None) -> pd.DataFrame:
         raise CellError(
             f"{path} cannot be read ({type(error).__name__}); delete it, and run again"
         ) from error
+
+
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """Return at most so many of the places 0 … ``count`` - 1, evenly, the ends among them."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
 
 
 def _traces(cells: Iterable[Cell]) -> pd.DataFrame:

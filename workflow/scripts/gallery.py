@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from nst.commands.job import job
-from nst.gallery.entries import gallery_entries
 from nst.gallery.page import write_gallery
 from nst.reports.summary import read_table
 
 with job(snakemake.log[0], snakemake.input):
-    table, traces = read_table(Path(snakemake.input.table)), Path(snakemake.input.traces)
     write_gallery(
-        gallery_entries(table, traces, Path("results/inputs")),
+        read_table(Path(snakemake.input.table)),
+        Path(snakemake.input.traces),
+        Path("results/inputs"),
         Path(snakemake.output[0]).parent,
         title=snakemake.params.title,
         subtitle=snakemake.params.subtitle,
