@@ -54,7 +54,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def summary() -> pd.DataFrame:
+def text(tmp_path) -> str:
+    """The page of a small table."""
     table = {
         "content": ["cat", '<b>&"x"', "cat"],
         "ratio": ["1e-1", "1e-1", "1e-1"],
@@ -62,12 +63,11 @@ def summary() -> pd.DataFrame:
         "pareto": [True, False, False],
         "fingerprint": ["abc", "def", "ghi"],
     }
-    return pd.DataFrame(table)
+    write_table_page(pd.DataFrame(table), tmp_path / "table.html")
+    return (tmp_path / "table.html").read_text("utf-8")
 
 
-def test_a_table_shows_its_rows_rounded_and_sorts_them_as_they_are(summary, tmp_path):
-    write_table_page(summary, tmp_path / "table.html")
-    text = (tmp_path / "table.html").read_text("utf-8")
+def test_a_table_shows_its_rows_rounded_and_sorts_them_as_they_are(text):
     assert Page(text).rows == [
         ["content", "total_loss", "pareto"],
         ["cat", "0.1235", "yes"],
@@ -77,18 +77,14 @@ def test_a_table_shows_its_rows_rounded_and_sorts_them_as_they_are(summary, tmp_
     assert 'data-value="0.123456"' in text
 
 
-def test_what_all_rows_share_stands_above_the_table(summary, tmp_path):
-    write_table_page(summary, tmp_path / "table.html")
-    text = (tmp_path / "table.html").read_text("utf-8")
+def test_what_all_rows_share_stands_above_the_table(text):
     assert "The same for all cells: ratio 1e-1." in text
     assert "fingerprint" not in text
 
 
-def test_text_in_a_table_stays_text(summary, tmp_path):
-    write_table_page(summary, tmp_path / "table.html")
-    text = (tmp_path / "table.html").read_text("utf-8")
+def test_text_in_a_table_stays_text(text):
     assert "<b>" not in text
-    assert "&lt;b&gt;&amp;&quot;x&quot;" in text
+    assert "&lt;b&gt;&amp;&#34;x&#34;" in text
 
 
 # ---------------------------------------------------------------- the whole
