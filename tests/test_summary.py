@@ -136,8 +136,10 @@ def test_the_traces_have_a_row_for_each_evaluation(results, tmp_path):
     assert set(traces["ratio"]) == {"1e+00"}, "a failed cell has none"
 
 
-def test_the_traces_of_nothing_have_the_same_types(tmp_path):
-    summarise([], tmp_path / "traces.parquet")
+def test_a_summary_of_nothing_has_columns_and_types_all_the_same(tmp_path):
+    table = summarise([], tmp_path / "traces.parquet")
+    assert tuple(table.columns) == (*COLUMNS, *FACTS)
+    assert table.empty
     traces = read_table(tmp_path / "traces.parquet")
     assert traces.empty
     assert traces.dtypes["evaluation"] == "int64"
@@ -150,12 +152,6 @@ def test_a_damaged_table_is_named_with_the_remedy(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(CellError, match=r"summary\.parquet cannot be read .*; delete it, and run"):
         read_table(path)
-
-
-def test_a_summary_of_nothing_has_columns_all_the_same():
-    table = summarise([])
-    assert tuple(table.columns) == (*COLUMNS, *FACTS)
-    assert table.empty
 
 
 def test_a_summary_names_the_details_that_cannot_be_read(results):

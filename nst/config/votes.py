@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 from nst.config.documents import read_document
 from nst.errors import ConfigError
 
 FORMAT = "nst-votes-1"
-SCORES: Mapping[str, float] = MappingProxyType({"left": 1.0, "right": 0.0, "neither": 0.5})
+NAMES = ("content", "style", "left", "right")  # of a vote in a file
+SCORES: Mapping[str, float] = {"left": 1.0, "right": 0.0, "neither": 0.5}
 
 
 class Vote(NamedTuple):
@@ -56,14 +56,7 @@ def _read(path: Path) -> tuple[str, list[Vote]]:
             raise ValueError(f"format must be {FORMAT}; got {saved['format']!r}")
         voter = str(saved["voter"])
         votes = [
-            Vote(
-                voter,
-                str(vote["content"]),
-                str(vote["style"]),
-                str(vote["left"]),
-                str(vote["right"]),
-                SCORES[vote["chosen"]],
-            )
+            Vote(voter, **{one: str(vote[one]) for one in NAMES}, score=SCORES[vote["chosen"]])
             for vote in saved["votes"]
         ]
     except (KeyError, TypeError, ValueError) as error:

@@ -6,9 +6,9 @@ import io
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from itertools import repeat
 from math import nan
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,13 @@ from pandas.api.types import is_numeric_dtype
 
 from nst.cells.cell import Cell, read_details
 from nst.config.names import counted
-from nst.config.settings import Settings
 from nst.errors import CellError, UserError
 from nst.reports.ranking import RANKING, rank_cells
 from nst.system.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
+LOSSES = ("content", "style", "tv", "total")
 MEASURES = (
     "relative_content",
     "relative_style",
@@ -46,10 +46,7 @@ COLUMNS = (
     "width",
     "height",
     "iterations",
-    "content_loss",
-    "style_loss",
-    "tv_loss",
-    "total_loss",
+    *(f"{name}_loss" for name in LOSSES),
     *MEASURES,
     "seconds",
     "device",
@@ -69,7 +66,7 @@ LOSS_KINDS = ("content_loss", "style_loss")
 TRACE_TYPES = {
     **dict.fromkeys(("content", "style", "layers", "ratio", "fingerprint"), "str"),
     "evaluation": "int64",
-    **dict.fromkeys(("content_loss", "style_loss", "tv_loss", "total_loss"), "float64"),
+    **dict.fromkeys((f"{name}_loss" for name in LOSSES), "float64"),
 }
 ROWS_TOGETHER = 20_000  # of the traces; some MB, and few enough groups for millions of rows
 
@@ -108,10 +105,10 @@ def tabulate(pairs: Iterable[Mapping[Path, Cell]], traces: Path | None = None) -
         _write_rows(writer, waiting)
     if traces is not None:
         write_atomically(traces, encoded.getvalue())
-    columns = [column for column in COLUMNS if column not in RANKING]
-    table = rank_cells(pd.DataFrame(rows, columns=[*columns, *FACTS]))
-    names, rest = COLUMNS[: COLUMNS.index("layers") + 1], COLUMNS[COLUMNS.index("layers") + 1 :]
-    return pd.concat([table[[*names]], _varied_settings(table), table[[*rest, *FACTS]]], axis=1)
+    table = rank_cells(pd.DataFrame(rows, columns=[*COLUMNS, *FACTS]))
+    varied = _varied_settings(table)
+    after = COLUMNS.index("layers") + 1
+    return table.join(varied)[[*COLUMNS[:after], *varied, *COLUMNS[after:], *FACTS]]
 
 
 def _varied_settings(table: pd.DataFrame) -> pd.DataFrame:
@@ -155,11 +152,13 @@ def evenly(count: int, most: int) -> NDArray[np.int64]:
 
 def _traces(cells: Iterable[Cell]) -> pd.DataFrame:
     """Return the losses on the way to each of ``cells``, a row for each evaluation kept."""
-    columns: dict[str, list[Any]] = {name: [] for name in TRACE_TYPES}
+    rows: list[tuple[object, ...]] = []
     for cell in cells:
-        for name, values in _trace(cell).items():
-            columns[name] += values
-    return pd.DataFrame(columns).astype(TRACE_TYPES)
+        names = (cell.content.name, cell.style.name, cell.layers, cell.ratio, cell.fingerprint)
+        losses = (cell.trace.get(name, repeat(nan)) for name in LOSSES)
+        points = zip(cell.trace.get("evaluation", ()), *losses, strict=False)
+        rows += [(*names, *point) for point in points]
+    return pd.DataFrame(rows, columns=list(TRACE_TYPES)).astype(TRACE_TYPES)
 
 
 def _write_rows(writer: pq.ParquetWriter, waiting: list[pd.DataFrame]) -> None:
@@ -172,8 +171,12 @@ def _write_rows(writer: pq.ParquetWriter, waiting: list[pd.DataFrame]) -> None:
 
 def write_summary(table: pd.DataFrame, path: Path) -> None:
     """Write the table without its ``FACTS`` as CSV, for people, whole or not at all."""
-    text = table.drop(columns=list(FACTS)).to_csv(index=False, lineterminator="\n")
-    write_atomically(path, text.encode())
+    write_csv(table.drop(columns=list(FACTS)), path)
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, whole or not at all."""
+    write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
@@ -181,26 +184,6 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     encoded = io.BytesIO()
     table.to_parquet(encoded, index=False)
     write_atomically(path, encoded.getvalue())
-
-
-def _trace(cell: Cell) -> dict[str, list[Any]]:
-    """Lay out one cell's trace by columns, each row with the names of its cell."""
-    steps = list(cell.trace.get("evaluation", []))
-    names = {
-        "content": cell.content.name,
-        "style": cell.style.name,
-        "layers": cell.layers,
-        "ratio": cell.ratio,
-        "fingerprint": cell.fingerprint,
-    }
-    return {
-        **{name: [value] * len(steps) for name, value in names.items()},
-        "evaluation": steps,
-        **{
-            f"{name}_loss": list(cell.trace.get(name, [nan] * len(steps)))
-            for name in ("content", "style", "tv", "total")
-        },
-    }
 
 
 def _row(cell: Cell, path: Path) -> dict[str, object]:
@@ -217,8 +200,11 @@ def _row(cell: Cell, path: Path) -> dict[str, object]:
         "formulation": cell.formulation,
         "width": cell.width,
         "height": cell.height,
-        "iterations": max(cell.trace.get("evaluation", ()), default=_asked_for(settings)),
-        **{f"{name}_loss": cell.losses.get(name) for name in ("content", "style", "tv", "total")},
+        # A cell without a trace has the steps that were asked for, at all sizes together.
+        "iterations": max(
+            cell.trace.get("evaluation", ()), default=sum(steps for _, steps in settings.stages)
+        ),
+        **{f"{name}_loss": cell.losses.get(name) for name in LOSSES},
         **{name: cell.losses.get(name) for name in MEASURES},
         "seconds": cell.seconds,
         "device": cell.device,
@@ -234,11 +220,6 @@ def _row(cell: Cell, path: Path) -> dict[str, object]:
         "versions": json.dumps(dict(cell.versions)),
         "machine": json.dumps(dict(cell.machine)),
     }
-
-
-def _asked_for(settings: Settings) -> int:
-    """Return the steps that the settings ask for, at all sizes together."""
-    return sum(steps for _, steps in settings.stages)
 
 
 def report_outcome(table: pd.DataFrame) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -15,28 +14,23 @@ from nst.figures.lettering import clean
 from nst.reports.ranking import PAIR
 from nst.system.files import write_atomically
 
-AXES: Mapping[str, str] = MappingProxyType(
-    {"styles": "style", "ratios": "ratio", "layers": "layers"}
-)
+AXES: Mapping[str, str] = {"styles": "style", "ratios": "ratio", "layers": "layers"}
 """The column that each table summarises by."""
-MEASURES: Mapping[str, str] = MappingProxyType(
-    {
-        "content_distance": "content distance ↓",
-        "style_distance": "style distance ↓",
-        "ssim": "SSIM ↑",
-        "colour_distance": "colour distance ↓",
-        "seconds": "seconds",
-    }
-)
+MEASURES: Mapping[str, str] = {
+    "content_distance": "content distance ↓",
+    "style_distance": "style distance ↓",
+    "ssim": "SSIM ↑",
+    "colour_distance": "colour distance ↓",
+    "seconds": "seconds",
+}
 """Columns, and their headings with the direction that is better."""
-HEADINGS: Mapping[str, str] = MappingProxyType(
-    {"style": "style", "ratio": "α/β", "layers": "layers"}
-)
 SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\|*_<`"})
 """Signs that mean something in Markdown."""
-AS_LATEX: Mapping[str, str] = MappingProxyType(
-    {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "α/β": r"$\alpha/\beta$"}
-)
+AS_LATEX: Mapping[str, str] = {
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "α/β": r"$\alpha/\beta$",
+}
 DRAWS = 2000  # of the bootstrap
 LEVEL = 95  # % of the draws' means that an interval contains
 
@@ -56,7 +50,8 @@ def summarise_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
         texts = [mean_and_interval(pairs[name].to_numpy(float)) for name in MEASURES]
         labels.append(clean(str(cells["style_title"].iloc[0] if column == "style" else value)))
         rows.append([str(len(pairs)), *texts])
-    index = pd.Index(labels, name=HEADINGS[column], dtype=str)
+    heading = "α/β" if column == "ratio" else column
+    index = pd.Index(labels, name=heading, dtype=str)
     return pd.DataFrame(rows, index, columns=["pairs", *MEASURES.values()])
 
 

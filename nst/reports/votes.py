@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from nst.config.votes import Vote, read_ballots
 from nst.reports.ranking import PAIR
-from nst.system.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +29,7 @@ MEASURES: Mapping[str, int] = {
     "rank": -1,
 }
 """The measures that votes are compared with: 1 where higher is better, -1 where lower is."""
+PICTURE = [*PAIR, "fingerprint"]  # what identifies the picture of a row
 SPREAD = 2.0  # prior standard deviation of a strength θ: most cells win 12 to 88 % of their votes
 DRAWS = 2000
 LEVEL = 95  # %, of intervals
@@ -111,26 +111,19 @@ def matched_votes(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
     refer to the first. A warning counts the votes that are left out, for example because the run no
     longer has the picture.
     """
-    finished = table[table["status"] == "finished"].drop_duplicates([*PAIR, "fingerprint"])
-    rows = {key: row for row, key in zip(finished.index, _keys(finished), strict=True)}
-    pairs = votes[list(PAIR)].itertuples(index=False, name=None)
-    sides = zip(pairs, votes["left"], votes["right"], strict=True)
-    found = [(rows.get((*pair, left)), rows.get((*pair, right))) for pair, left, right in sides]
-    known = [None not in one and one[0] != one[1] for one in found]
-    matched = votes[known].reset_index(drop=True)
-    for place, side in enumerate(("left", "right")):
-        matched[side] = [one[place] for one, is_known in zip(found, known, strict=True) if is_known]
+    finished = table[table["status"] == "finished"].drop_duplicates(PICTURE)
+    rows = pd.Series(finished.index, pd.MultiIndex.from_frame(finished[PICTURE]))
+    found = votes.copy()
+    for side in ("left", "right"):
+        found[side] = rows.reindex(pd.MultiIndex.from_frame(votes[[*PAIR, side]])).to_numpy()
+    known = found.dropna(subset=["left", "right"])
+    matched = known[known["left"] != known["right"]].reset_index(drop=True)
     if lost := len(votes) - len(matched):
         logger.warning(
             "%d of %d votes are not on two cells of one pair of this run, and do not count",
             *(lost, len(votes)),
         )
     return matched.astype({"left": int, "right": int})
-
-
-def _keys(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Return what identifies the picture of each row."""
-    return list(table[[*PAIR, "fingerprint"]].itertuples(index=False, name=None))
 
 
 def prefer_cells(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
@@ -144,8 +137,8 @@ def prefer_cells(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
     for _, cast in votes.groupby(list(PAIR), sort=False):
         rows = sorted({*cast["left"], *cast["right"]})
         found.loc[rows] = preferences(_scores(cast, rows)).set_index(pd.Index(rows))
-    first = {key: row for row, key in reversed(list(enumerate(_keys(table))))}
-    equal = found.loc[[first[key] for key in _keys(table)]].reset_index(drop=True)
+    first = table.assign(row=range(len(table))).groupby(PICTURE)["row"].transform("first")
+    equal = found.loc[first].reset_index(drop=True)
     counted: pd.DataFrame = equal.fillna({"votes": 0}).astype({"votes": int})
     return counted
 
@@ -212,8 +205,3 @@ def _wilson(successes: int, trials: int) -> tuple[float, float]:
     middle = (share + square / 2) / (1 + square)
     half = np.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
     return middle - half, middle + half
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, whole or not at all."""
-    write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())
