@@ -35,28 +35,20 @@ def rank_cells(table: pd.DataFrame) -> pd.DataFrame:
     the pair's first, and ``reason`` says why, in a sentence.
     """
     ranked = table.reset_index(drop=True)
-    rank = np.zeros(len(ranked), np.int64)  # 0 for none
-    pareto = np.zeros(len(ranked), bool)
-    reasons = [_no_rank(status) for status in ranked["status"]]
-    # With dtype object, an empty table has no numbers to look at.
-    aims = ranked[list(AIMS)].astype(float)
-    candidates = ranked[(ranked["status"] == "finished") & aims.notna().all(axis=1)]
-    names = [f"{one}/{two}" for one, two in zip(ranked["layers"], ranked["ratio"], strict=True)]
-    points = aims.to_numpy()
-    for rows in candidates.groupby(list(PAIR), sort=False).indices.values():
-        cells = candidates.index.to_numpy()[rows]
-        front = fronts(points[cells])
-        order = preference(points[cells], front)
-        rank[cells] = np.argsort(order) + 1
-        pareto[cells] = front == 1
-        reasons_of_pair = _reasons(points[cells], front, order, [names[cell] for cell in cells])
-        for cell, reason in zip(cells, reasons_of_pair, strict=True):
-            reasons[cell] = reason
-    ranked["rank"] = pd.array(rank, dtype="Int64")
-    ranked.loc[rank == 0, "rank"] = pd.NA
-    ranked["pareto"] = pareto
-    ranked["suggested"] = rank == 1
-    ranked["reason"] = reasons
+    ranked["rank"] = pd.array([pd.NA] * len(ranked), dtype="Int64")
+    ranked["pareto"] = ranked["suggested"] = np.zeros(len(ranked), bool)
+    ranked["reason"] = [_no_rank(status) for status in ranked["status"]]
+    measured = ranked[list(AIMS)].notna().all(axis=1)
+    candidates = ranked[measured & (ranked["status"] == "finished")]
+    for _, cells in candidates.groupby(list(PAIR), sort=False):
+        points = cells[list(AIMS)].to_numpy(float)
+        front = fronts(points)
+        order = preference(points, front)
+        names = list(cells["layers"] + "/" + cells["ratio"])
+        ranked.loc[cells.index, "rank"] = np.argsort(order) + 1
+        ranked.loc[cells.index, "pareto"] = front == 1
+        ranked.loc[cells.index[order[0]], "suggested"] = True
+        ranked.loc[cells.index, "reason"] = _reasons(points, front, order, names)
     return ranked
 
 
