@@ -6,12 +6,12 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from nst.gallery.previews import PREVIEW, Previews
-from nst.reports.summary import evenly, read_table
+from nst.reports.summary import LOSSES, MEASURES, evenly, read_table
 
 NAMES = ("content", "style", "layers", "ratio")
 """Columns that tell the cells apart."""
@@ -19,7 +19,9 @@ AS_THEY_ARE = (
     *(*NAMES, "formulation", "status", "width", "height", "rank", "pareto", "suggested"),
     *("seconds", "device", "fingerprint"),
 )
-"""Other columns of the table that the page has as well."""
+"""Columns of the table that the page has as they are."""
+METRICS = ("preference", *MEASURES, *(f"{name}_loss" for name in LOSSES))
+"""Columns of numbers that the page compares cells by, if the table has them; see data.js."""
 CURVES = {
     "evaluation": "evaluation",
     **{name: f"{name}_loss" for name in ("total", "content", "style")},
@@ -29,85 +31,6 @@ CURVE_POINTS = 48  # of a loss curve, which is drawn 300 px wide
 LEAST_CURVE_POINTS = 12
 ALL_CURVE_POINTS = 200_000  # of all the curves: half the page of thousands of cells is curves
 LARGEST_BEFORE = 2048  # px: of a content to lay over its cells
-
-
-class Metric(NamedTuple):
-    """One number that cells have: its name in the table, its label, and what it means.
-
-    ``better`` is empty where less or more is no merit, or cells cannot be compared by it.
-    """
-
-    name: str
-    label: str
-    better: Literal["higher", "lower", ""]
-    meaning: str
-
-
-METRICS = (
-    Metric(
-        "preference",
-        "Preference",
-        "higher",
-        "The predicted share of votes that the cell would win against another of its pair.",
-    ),
-    Metric(
-        "content_distance",
-        "Content distance",
-        "lower",
-        "How far the features are from the content's; 0 is no change.",
-    ),
-    Metric(
-        "style_distance",
-        "Style distance",
-        "lower",
-        "How far the 7×7 px patches, at all octaves, are from the style's; 0 is the same.",
-    ),
-    Metric(
-        "colour_distance",
-        "Colour distance",
-        "lower",
-        "How far the colours are from the style's; 0 is the same palette.",
-    ),
-    Metric(
-        "ssim",
-        "Structure kept (SSIM)",
-        "higher",
-        "How much of the content's light and dark structure is kept; 1 is all of it.",
-    ),
-    Metric(
-        "relative_content",
-        "Relative content loss",
-        "lower",
-        "The content loss by one definition for all recipes; "
-        "1 is no better than a featureless picture.",
-    ),
-    Metric(
-        "relative_style",
-        "Relative style loss",
-        "lower",
-        "The style loss by one definition for all recipes; "
-        "1 is no better than a featureless picture.",
-    ),
-    Metric(
-        "content_loss",
-        "Content loss",
-        "",
-        "In the recipe's own units, before weighting; not for comparing recipes.",
-    ),
-    Metric(
-        "style_loss",
-        "Style loss",
-        "",
-        "In the recipe's own units, before weighting; not for comparing recipes.",
-    ),
-    Metric("tv_loss", "Total variation", "", "How rough the picture is; 0 is one flat tone."),
-    Metric(
-        "total_loss",
-        "Total loss",
-        "",
-        "What the optimiser minimises; comparable only at the same α and β.",
-    ),
-)
 
 
 def gallery_data(
@@ -128,12 +51,11 @@ def gallery_data(
     """
     settings = table["settings"].dropna().map(json.loads)
     shared = _shared(list(settings))
-    numbers = {
-        metric: [_rounded(value, 6) for value in table[metric.name]]
-        for metric in METRICS
-        if metric.name in table
+    metrics = {
+        f"metrics.{name}": [_rounded(value, 6) for value in table[name]]
+        for name in METRICS
+        if name in table
     }
-    metrics = [one for one, values in numbers.items() if any(v is not None for v in values)]
     pictures = [
         previews.of(Path(path) if status == "finished" else None)
         for path, status in zip(table["path"], table["status"], strict=True)
@@ -144,12 +66,11 @@ def gallery_data(
         table["reason"].where(table["suggested"].eq(other=True), "").rename("suggestion"),
         settings.map(lambda one: {n: one[n] for n in one if n not in shared}),
         pd.DataFrame(pictures, table.index),
-        pd.DataFrame({f"metrics.{one.name}": numbers[one] for one in metrics}, table.index),
+        pd.DataFrame(metrics, table.index),
         pd.DataFrame(_curves(table, traces), table.index).add_prefix("trace."),
     ]
     cells = pd.concat(parts, axis=1).astype(object)
     return {
-        "metrics": [one._asdict() for one in metrics],
         "contents": list(_subjects(table, "content", inputs, previews)),
         "styles": list(_subjects(table, "style", inputs, previews)),
         "settings": shared,

@@ -34,7 +34,7 @@ function compareView() {
 
 function compareTable(chosen) {
   const rows = [
-    ...data.metrics.map((metric) => metricRow(metric, chosen)),
+    ...METRICS.map((metric) => metricRow(metric, chosen)),
     ...differing(chosen).map((name) => el("tr", {}, el("th", { scope: "row" }, settingLabel(name)),
       chosen.map((cell) => el("td", {}, settingText(settingsOf(cell)[name]))))),
     el("tr", {}, el("th", { scope: "row" }, "Seconds"), chosen.map((cell) => el("td", {}, number(cell.seconds)))),

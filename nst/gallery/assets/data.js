@@ -3,7 +3,6 @@
 const data = JSON.parse(byId("data").textContent);
 const contents = new Map(data.contents.map((one) => [one.name, one]));
 const styles = new Map(data.styles.map((one) => [one.name, one]));
-const metrics = new Map(data.metrics.map((one) => [one.name, one]));
 // While a run goes on, some cells are still to come: they have their places in the matrix, no more.
 const places = unpack(data.cells).map(prepare);
 const cells = places.filter((cell) => !cell.waiting);
@@ -13,7 +12,27 @@ const pairPlaces = grouped(places, pairOf);
 const LAYERS = unique(places.map((cell) => cell.weights));
 const VARIED = unique(places.flatMap((cell) => [...cell.varied.keys()]));
 const RATIOS = unique(places.map((cell) => cell.ratio));
+const METRICS = describedMetrics().filter(({ name }) => cells.some((cell) => name in cell.metrics));
+const metrics = new Map(METRICS.map((one) => [one.name, one]));
 const RANKED = cells.some((cell) => cell.rank !== null);
+
+// The numbers of cells: name in the table, label, which is better, and meaning. None is better where
+// less or more is no merit, or cells cannot be compared by it.
+function describedMetrics() {
+  return [
+    ["preference", "Preference", "higher", "The predicted share of votes that the cell would win against another of its pair."],
+    ["content_distance", "Content distance", "lower", "How far the features are from the content's; 0 is no change."],
+    ["style_distance", "Style distance", "lower", "How far the 7×7 px patches, at all octaves, are from the style's; 0 is the same."],
+    ["colour_distance", "Colour distance", "lower", "How far the colours are from the style's; 0 is the same palette."],
+    ["ssim", "Structure kept (SSIM)", "higher", "How much of the content's light and dark structure is kept; 1 is all of it."],
+    ["relative_content", "Relative content loss", "lower", "The content loss by one definition for all recipes; 1 is no better than a featureless picture."],
+    ["relative_style", "Relative style loss", "lower", "The style loss by one definition for all recipes; 1 is no better than a featureless picture."],
+    ["content_loss", "Content loss", "", "In the recipe's own units, before weighting; not for comparing recipes."],
+    ["style_loss", "Style loss", "", "In the recipe's own units, before weighting; not for comparing recipes."],
+    ["tv_loss", "Total variation", "", "How rough the picture is; 0 is one flat tone."],
+    ["total_loss", "Total loss", "", "What the optimiser minimises; comparable only at the same α and β."],
+  ].map(([name, label, better, meaning]) => ({ name, label, better, meaning }));
+}
 
 // The page holds them by columns, and equal values once.
 function unpack({ count, columns }) {
@@ -129,4 +148,4 @@ function plural(count, noun) {
 
 // The two measures that say most, for captions.
 const HEADLINE = [["content_distance", "style_distance"], ["relative_content", "relative_style"]]
-  .find((names) => names.every((name) => metrics.has(name))) || data.metrics.slice(0, 2).map((one) => one.name);
+  .find((names) => names.every((name) => metrics.has(name))) || METRICS.slice(0, 2).map((one) => one.name);

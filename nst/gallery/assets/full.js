@@ -140,7 +140,7 @@ function madeFrom(role, subject) {
 }
 
 function measures(cell) {
-  const known = data.metrics.filter((metric) => metric.name in cell.metrics);
+  const known = METRICS.filter((metric) => metric.name in cell.metrics);
   if (!known.length) return null;
   const pair = pairs.get(pairOf(cell));
   const note = pair.length > 1 ? `Dots: the ${pair.length} cells of this pair, the better to the right.` : null;

@@ -79,7 +79,7 @@ function glossary() {
     ["α/β", "The balance: a large one keeps the content, a small one takes the style."],
     ["Layers", "The name of the layer weights, as in the configuration."],
   ];
-  const told = data.metrics.map((one) => [one.label, [one.meaning, one.better ? ` ${one.better === "higher" ? "Higher" : "Lower"} is better.` : ""]]);
+  const told = METRICS.map((one) => [one.label, [one.meaning, one.better ? ` ${one.better === "higher" ? "Higher" : "Lower"} is better.` : ""]]);
   return el("dl", { class: "glossary" }, [...said, ...told].map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
 }
 

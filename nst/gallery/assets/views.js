@@ -166,7 +166,7 @@ function byNumber(values) {
 }
 
 function rangesOf() {
-  const ranges = data.metrics.map((one) => ({ name: one.name, label: one.label, of: (cell) => cell.metrics[one.name] }));
+  const ranges = METRICS.map((one) => ({ name: one.name, label: one.label, of: (cell) => cell.metrics[one.name] }));
   if (RANKED) ranges.unshift({ name: "rank", label: "Rank in its pair", of: (cell) => cell.rank ?? undefined });
   ranges.push({ name: "seconds", label: "Seconds", of: (cell) => cell.seconds ?? undefined });
   const varied = ({ of }) => new Set(cells.map(of).filter((value) => value !== undefined)).size > 1;
@@ -323,7 +323,7 @@ function pathOf(cell) {
 }
 
 function record(cell) {
-  const names = Object.fromEntries(data.metrics.map((one) => [one.name, cell.metrics[one.name] ?? null]));
+  const names = Object.fromEntries(METRICS.map((one) => [one.name, cell.metrics[one.name] ?? null]));
   const { content, style, layers, ratio, formulation, status, rank, fingerprint } = cell;
   return { content, style, layers, ratio, formulation, status, path: pathOf(cell), rank, ...names, fingerprint };
 }
