@@ -50,36 +50,36 @@ def _outcome(inputs: list[Path]) -> Iterator[None]:
     """Log what the body says and how it ends; leave the process with its exit status."""
     try:
         yield
-    except UserError as error:
-        if trouble := explain_disk_trouble(error.__cause__):
-            logger.error("%s", trouble)
-            sys.exit(1)
-        logger.error("%s", error)
-        for path in inputs:
-            if path.is_relative_to(MADE) and str(path) in str(error):
-                logger.error("delete %s: the same command then makes it anew", path)
-        sys.exit(1)
     except KeyboardInterrupt:
         logger.error("interrupted; the finished cells are kept")
         sys.exit(130)
     except Exception as error:
-        if trouble := explain_disk_trouble(error):
+        is_mistake = isinstance(error, UserError)
+        if trouble := explain_disk_trouble(error.__cause__ if is_mistake else error):
             logger.error("%s", trouble)
-            sys.exit(1)
-        logger.exception("this is a defect of the program")
-        raise
+        elif is_mistake:
+            logger.error("%s", error)
+            for path in inputs:
+                if path.is_relative_to(MADE) and str(path) in str(error):
+                    logger.error("delete %s: the same command then makes it anew", path)
+        else:
+            logger.exception("this is a defect of the program")
+            raise
+        sys.exit(1)
 
 
 @contextmanager
 def _log_to(log: str) -> Iterator[None]:
-    """Send messages and warnings to the terminal and to the file ``log``."""
+    """Send messages and warnings to the terminal and to the file ``log``.
+
+    On a full disk, the log goes without its last lines: the mistake that a job ends with must not
+    be hidden by that of its log.
+    """
     logging.captureWarnings(capture=True)
-    to_terminal = _Terminal(sys.stderr)
-    to_terminal.setFormatter(logging.Formatter("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[to_terminal], force=True)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     try:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
-        to_file = _File(log, mode="w", encoding="utf-8")
+        to_file = logging.FileHandler(log, mode="w", encoding="utf-8")
     except OSError as error:
         error.filename = log  # and not where that is from the root
         if trouble := explain_disk_trouble(error):
@@ -88,36 +88,14 @@ def _log_to(log: str) -> Iterator[None]:
         raise
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(to_file)
+    raising, logging.raiseExceptions = logging.raiseExceptions, False
     try:
         yield
     finally:
+        logging.raiseExceptions = raising
         logging.getLogger().removeHandler(to_file)
-        to_file.close()
-
-
-class _Tolerant(logging.Handler):
-    """Passes messages on as far as it can: on a full disk, a log goes without its last lines.
-
-    The mistake that a job ends with must not be hidden by that of its log.
-    """
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Say nothing of trouble with the disk; whoever writes the results will."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
-
-    def close(self) -> None:
-        """Close what there is to close."""
         with suppress(OSError):
-            super().close()
-
-
-class _Terminal(_Tolerant, logging.StreamHandler[Any]):
-    """Messages on the terminal."""
-
-
-class _File(_Tolerant, logging.FileHandler):
-    """Messages in a file."""
+            to_file.close()
 
 
 def _stamps(files: Iterable[Path]) -> dict[Path, Stamp | None]:
