@@ -7,7 +7,9 @@ pictures of noise, which take the time that real ones take.
 from __future__ import annotations
 
 import itertools
+import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -26,45 +28,30 @@ from nst.config.settings import Settings
 from nst.method.batches import best_batch_size
 from nst.network.extractor import Extractor, save_extractor
 from nst.network.precision import choose_precision
-from nst.system.device import describe_device, reserve_device, wait_for
-from nst.system.machine import peak_memory
+from nst.system.device import describe_device, reserve_device, use_threads, wait_for
 
 EVALUATIONS = 14  # L-BFGS has its whole history after ten
 COUNTED = 4  # the last of them
+JOB_THREADS = 8  # as the rule stylize asks for
 EXTRACTOR = "extractor.safetensors"
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What cells of some settings cost at one size.
+class Calibration:
+    """What cells of some settings cost at two sizes, by their number of pixels.
 
-    ``evaluation`` and ``finishing`` are seconds per cell, the latter for measuring and writing it;
-    ``beginning`` is seconds per job before the first evaluation. ``peak`` is the most memory that
-    the process had taken by then, in bytes; on a GPU, of the GPU's.
+    ``seconds`` has, for each of the settings, the time of an evaluation of one cell. ``memory`` is
+    the most that the process had taken by then, in bytes; on a GPU, of the GPU's.
     """
 
-    pixels: int
-    evaluation: float
-    finishing: float
-    beginning: float
-    peak: int
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The costs of each of the settings asked for, at each side, and what they were measured on."""
-
-    costs: Sequence[Sequence[Cost]]
+    seconds: Sequence[Mapping[int, float]]
+    memory: Mapping[int, int]
     device: str
     precision: str
 
 
 def calibrate(
-    kinds: Sequence[Mapping[str, Any]],
-    sides: Sequence[int],
-    cells: int,
-    device_name: str,
-    threads: int,
+    kinds: Sequence[Mapping[str, Any]], sides: Sequence[int], cells: int, device_name: str
 ) -> Calibration:
     """Measure jobs of up to ``cells`` cells of each kind at each side, in px, the least one first.
 
@@ -72,25 +59,26 @@ def calibrate(
     of iterations are left out of account. The pictures are square.
     """
     settings = [Settings.from_mapping(kind) for kind in kinds]
-    torch.set_num_threads(threads)
+    use_threads(JOB_THREADS)
+    seconds: list[dict[int, float]] = [{} for _ in settings]
+    memory: dict[int, int] = {}
     with (
         reserve_device(device_name) as device,
         tempfile.TemporaryDirectory(prefix="nst-plan-") as name,
     ):
         batch = min(cells, best_batch_size(device))
-        precision = choose_precision(settings[0].precision, device)
         folder = Path(name)
-        extractor = folder / EXTRACTOR
-        save_extractor(Extractor(ARCHITECTURES[settings[0].extractor]), extractor)
-        by_side = [
-            [_measure(folder, kind, side, batch, device) for kind in settings] for side in sides
-        ]
-    costs = [list(one) for one in zip(*by_side, strict=True)]
-    return Calibration(costs, describe_device(device), precision)
+        save_extractor(Extractor(ARCHITECTURES[settings[0].extractor]), folder / EXTRACTOR)
+        for side in sides:
+            for kind, measured in zip(settings, seconds, strict=True):
+                measured[side**2] = _measure(folder, kind, side, batch, device)
+            memory[side**2] = _peak_memory(device)
+        precision = choose_precision(settings[0].precision, device)
+    return Calibration(seconds, memory, describe_device(device), precision)
 
 
-def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.device) -> Cost:
-    """Run one small job, and take its time apart."""
+def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.device) -> float:
+    """Run one small job, and return the seconds of an evaluation of one of its cells."""
     settings = replace(
         kind,
         image_size=(side, side),
@@ -118,19 +106,10 @@ def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.
         wait_for(device)
         moments.append(time.perf_counter())
 
-    started = time.perf_counter()
     pair = Pair(content, "content", "Content", style, "style", "Style", folder / EXTRACTOR)
     stylize_pair(pair, wanted, device, CellStore(Path(tempfile.mkdtemp(dir=folder))), tick)
-    ended = time.perf_counter()
     steps = [after - before for before, after in itertools.pairwise(moments)]
-    evaluation = statistics.median(steps[-COUNTED:])
-    return Cost(
-        pixels=side * side,
-        evaluation=evaluation / together,
-        finishing=max(0.0, ended - moments[-1] - evaluation) / batch,
-        beginning=moments[0] - started - evaluation,
-        peak=_peak_memory(device),
-    )
+    return statistics.median(steps[-COUNTED:]) / together
 
 
 def _noise(path: Path, side: int) -> Path:
@@ -144,4 +123,5 @@ def _peak_memory(device: torch.device) -> int:
     """Return the most memory taken so far, in bytes: the GPU's, or else the process's own."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return peak_memory()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nst.config.architecture import ARCHITECTURES
+from nst.config.geometry import content_size
 from nst.config.memory import (
     FLOAT,
     bytes_per_pixel,
@@ -20,13 +21,13 @@ from nst.config.memory import (
     remembered_pairs,
     tile_side,
 )
-from nst.config.octaves import HYPERCOLUMN, SAMPLED, SET_POSITIONS, SETS, split_octave
+from nst.config.octaves import HYPERCOLUMN, SAMPLED, SET_POSITIONS, SETS, Size, split_octave
 from nst.config.settings import Settings
 
 # Multiply-adds count as two, and the gradient to the pixels costs what the features cost.
 OPERATIONS = 4  # per multiply-add of an evaluation
 FLOPS = {"cpu": 1e11, "gpu": 2e12}  # sustained in float32: half of two AVX-512 cores, half of a T4
-FINISHING = 10  # evaluations' worth of measuring and writing a cell
+FINISHING = 10  # evaluations' worth of measuring and writing a cell; 7 to 11 measured
 START = 10  # minutes: Python, torch and the network from a busy file system
 
 BASE = 4000  # MB: Python, torch, the weights: 700 measured on a CPU; CUDA's libraries take more
@@ -38,7 +39,6 @@ OF_STYLE = 5000  # features, with which those at sampled positions are compared
 HELD = SETS * SET_POSITIONS  # of the content's features there
 MATCHED = 16  # hypercolumns of a picture, with the style's at four angles, held at once
 STYLE_SHARE = 0.5  # of a content's memory per pixel: the style's features are not differentiated
-UNKNOWN_STRETCH = 2.0  # longer over shorter side of a content, where that counts
 
 MB_PER_FITTED_IMAGE = 25  # of 256 px: the features of all are held together
 SECONDS_PER_FITTED_IMAGE = 6.0
@@ -71,22 +71,26 @@ def allocate_fit(images: int) -> Allocation:
     return Allocation(BASE + images * MB_PER_FITTED_IMAGE, minutes)
 
 
+def pixels(settings: Settings, size: int | Size, content: Size | None = None) -> int:
+    """Return the pixels of a result for a content of some size or shape; without one, the most."""
+    widest = (2, 1) if settings.size == "short_side" else (1, 1)
+    return math.prod(content_size(content or widest, settings, size))
+
+
 def _operations(settings: Settings) -> float:
     """Count the floating-point operations of a cell, through all its stages."""
-    per_pixel = OPERATIONS * _octaves(settings) * sum(_multiply_adds(_used(settings), settings))
+    per_pixel = OPERATIONS * _octaves(settings) * _multiply_adds(settings)
     if settings.style_loss == "nearest":
-        layers = _layers(_used(settings), settings)
-        per_pixel += SEARCH * sum(width / 4**block for block, width in layers)
-    final = _content_pixels(settings, settings.image_size)
+        per_pixel += SEARCH * sum(width / 4**block for block, width in _layers(settings))
     evaluated = sum(
-        steps * pixels * (1.0 if tile_side(settings, pixels) is None else AGAIN)
+        steps * count * (1.0 if tile_side(settings, count) is None else AGAIN)
         for size, steps in settings.stages
-        for pixels in [_content_pixels(settings, size)]
+        for count in [pixels(settings, size)]
     )
     width = _sampled_width(settings)
     each = OPERATIONS * SET_POSITIONS * width * (OF_STYLE + 2 * width + 2 * SET_POSITIONS)
     sampled = each * sum(steps for _, steps in settings.stages)
-    return per_pixel * (evaluated + FINISHING * final) + sampled
+    return per_pixel * (evaluated + FINISHING * pixels(settings, settings.image_size)) + sampled
 
 
 def _memory(settings: Settings) -> float:
@@ -94,24 +98,21 @@ def _memory(settings: Settings) -> float:
 
     In tiles, of the largest of them, and of all else that is as large as the picture.
     """
-    pixels = _content_pixels(settings, settings.image_size)
-    seen = max(pixels, STYLE_SHARE * _style_pixels(settings)) * _octaves(settings)
-    side = tile_side(settings, pixels)
+    content = pixels(settings, settings.image_size)
+    style = content if settings.style_fit == "content" else content * settings.style_scale**2
+    seen = max(content, STYLE_SHARE * style) * _octaves(settings)
+    side = tile_side(settings, content)
     if side is not None:
         seen = min(seen, TILES * side**2)
-    pictures = PICTURES + 2 * remembered_pairs(pixels)
-    features = bytes_per_pixel(_layers(_used(settings), settings))
+    pictures = PICTURES + 2 * remembered_pairs(content)
+    features = bytes_per_pixel(_layers(settings))
     width = _sampled_width(settings)
     sampled = FLOAT * (4 * HELD * width + 8 * SET_POSITIONS * OF_STYLE) if width else 0
     if HYPERCOLUMN in _layer_names(settings):
-        features += MATCHED * FLOAT * sum(width for _, width in _hypercolumn(settings)) / 16
-    return features * seen + 3 * FLOAT * pictures * pixels + sampled
-
-
-def _used(settings: Settings) -> int:
-    """Return how many convolutions the deepest of the layers needs."""
-    architecture = ARCHITECTURES[settings.extractor]
-    return max(map(architecture.depth, _layer_names(settings)), default=1)
+        architecture = ARCHITECTURES[settings.extractor]
+        stacked = convolutions(architecture)[: architecture.depth(HYPERCOLUMN)]
+        features += MATCHED * FLOAT * sum(width for _, width in stacked) / 16
+    return features * seen + 3 * FLOAT * pictures * content + sampled
 
 
 def _layer_names(settings: Settings) -> set[str]:
@@ -119,50 +120,33 @@ def _layer_names(settings: Settings) -> set[str]:
     return {split_octave(one)[0] for layers in settings.compared_layers for one in layers}
 
 
+def _layers(settings: Settings) -> Sequence[tuple[int, int]]:
+    """List block and width of the convolutions that the layers need."""
+    architecture = ARCHITECTURES[settings.extractor]
+    used = max(map(architecture.depth, _layer_names(settings)), default=1)
+    return convolutions(architecture)[:used]
+
+
+def _multiply_adds(settings: Settings) -> float:
+    """Return the multiply-adds of the convolutions, per pixel of the picture."""
+    layers = _layers(settings)
+    inputs = [3, *(width for _, width in layers)][:-1]
+    pairs = zip(inputs, layers, strict=True)
+    adds: float = sum((9 * one * width / 4**block for one, (block, width) in pairs), 0.0)
+    return adds
+
+
 def _sampled_width(settings: Settings) -> int:
     """Return how many features a position has, if they are sampled; else 0."""
     if SAMPLED not in _layer_names(settings):
         return 0
     architecture = ARCHITECTURES[settings.extractor]
-    names = (name.replace("conv", "relu") for name in architecture.convolutions)
     widths = (width for _, width in convolutions(architecture))
-    of_layer = dict(zip(names, widths, strict=True))
-    return 3 + sum(of_layer[name] for name in architecture.parts(SAMPLED))
+    of_layer = dict(zip(architecture.convolutions, widths, strict=True))
+    return 3 + sum(of_layer[one.replace("relu", "conv")] for one in architecture.parts(SAMPLED))
 
 
 def _octaves(settings: Settings) -> float:
     """Return the pixels of all octaves together, at most, in units of the picture's."""
     named = any("@" in layer for layers in settings.compared_layers for layer in layers)
     return 4 / 3 if named or settings.octaves != 1 else 1.0
-
-
-def _layers(used: int, settings: Settings) -> Sequence[tuple[int, int]]:
-    """List block and width of the first ``used`` convolutions."""
-    return convolutions(ARCHITECTURES[settings.extractor])[:used]
-
-
-def _hypercolumn(settings: Settings) -> Sequence[tuple[int, int]]:
-    """List block and width of the convolutions of which a hypercolumn has the features."""
-    architecture = ARCHITECTURES[settings.extractor]
-    return _layers(architecture.depth(HYPERCOLUMN), settings)
-
-
-def _multiply_adds(used: int, settings: Settings) -> list[float]:
-    """List the multiply-adds of each convolution, per pixel of the picture."""
-    layers = _layers(used, settings)
-    inputs = [3, *(width for _, width in layers)][:used]
-    pairs = zip(inputs, layers, strict=True)
-    return [9 * before * width / 4**block for before, (block, width) in pairs]
-
-
-def _content_pixels(settings: Settings, size: int | tuple[int, int]) -> float:
-    """Return the pixels of a result, at most: the content's shape is not known here."""
-    if isinstance(size, tuple):
-        return float(size[0] * size[1])
-    return size * size * (UNKNOWN_STRETCH if settings.size == "short_side" else 1.0)
-
-
-def _style_pixels(settings: Settings) -> float:
-    """Return the pixels of the style, at most."""
-    content = _content_pixels(settings, settings.image_size)
-    return content if settings.style_fit == "content" else content * settings.style_scale**2

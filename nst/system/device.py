@@ -126,14 +126,18 @@ def _keep_freed_memory() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def use_threads(count: int) -> None:
     """Let torch compute on ``count`` threads, or on as many as there are cores if these are fewer.
 
     Two threads that wait for one core take tens of times as long as one.
     """
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    torch.set_num_threads(min(count, cores))
+    torch.set_num_threads(min(count, count_cores()))
 
 
 def describe_device(device: torch.device) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,20 +47,3 @@ def _instructions() -> str:
     capability = torch.backends.cpu.get_cpu_capability()
     held = [f"{name}={os.environ[name]}" for name in LIMITS if os.environ.get(name)]
     return ", ".join([capability, *held])
-
-
-def peak_memory() -> int:
-    """Return the most main memory that this process has had, in bytes.
-
-    Where the system says it, without what the process had that started this one, which getrusage
-    counts.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    import resource  # noqa: PLC0415 - not on Windows, where Snakemake does not run either
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
