@@ -56,7 +56,6 @@ PACKAGES = {
             "schema",
             "votes",
             "run",
-            "watched",
             "paths",
             "memory",
             "allocation",
@@ -80,7 +79,7 @@ PACKAGES = {
     "figures": ("lettering", "sheet", "layout", "painting", "grids", "pages", "strips"),
     "reports": ("ranking", "summary", "votes", "tables", "report", "plots"),
     "gallery": ("previews", "data", "page", "so_far"),
-    "commands": ("job", "stylize", "by_hand", "probe", "plan", "watcher", "watch"),
+    "commands": ("job", "stylize", "by_hand", "probe", "plan", "watch"),
 }
 ORDER = (
     *(f"{package}.{name}".lstrip(".") for package, names in PACKAGES.items() for name in names),
@@ -176,7 +175,7 @@ def heavy(path: Path) -> set[str]:
     [
         *("config.allocation", "config.catalogue", "config.run"),
         *("config.settings", "errors", "system.files", "imaging.inspection", "commands.job"),
-        *("commands.watcher", "config.watched"),
+        "commands.watch",
     ],
 )
 def test_what_the_rules_need_is_quick_to_load(name):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,19 +22,26 @@ from nst.cells.cell import Cell, Pictures, Source, write_cell, write_details
 from nst.cells.progress import Progress
 from nst.cells.store import CellStore
 from nst.commands import watch
-from nst.commands.watch import Watch
-from nst.commands.watcher import _running, start_watcher, stop_watcher
+from nst.commands.watch import Watch, _running, start_watcher, stop_watcher
+from nst.config.catalogue import read_catalogue
 from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path, prepared
+from nst.config.run import Run, read_run
 from nst.config.settings import Settings
-from nst.config.watched import Watched
 from nst.gallery.so_far import write_so_far
 
 ROOT = Path(__file__).resolve().parents[1]
-VARIANTS = [("all", "1e0", "relative"), ("all", "1e-1", "relative"), ("fine", "1e0", "relative")]
+RATIOS = ("1e0", "1e-1", "1e-2")
 STYLES = ("night", "wave")
-PATHS = [
-    str(cell_path("cat", style, layers, ratio)) for style in STYLES for layers, ratio, _ in VARIANTS
-]
+PATHS = [str(cell_path("cat", style, "all", ratio)) for style in STYLES for ratio in RATIOS]
+LAYERS = {"content": {"relu2_1": 1}, "style": {"relu1_1": 1}}
+CONFIG = {
+    "contents": [{"path": "cat.png", "title": "Chelsea"}],
+    "styles": ["night.png", "wave.png"],
+    "ratios": list(RATIOS),
+    "layers": {"all": LAYERS},
+    "extractor": "kmeans",
+}
+TITLES = {"title": "1 picture in 2 styles", "subtitle": "kmeans"}
 
 
 @pytest.fixture(autouse=True)
@@ -44,24 +52,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number, (role, name) in enumerate(
         [("content", "cat"), *(("style", one) for one in STYLES)]
     ):
+        paint(Path(f"{name}.png"), number)
         paint(Path(prepared(role, name)), number)
     return tmp_path
 
 
-def watched(**changes: object) -> Watched:
-    """A run of one content and two styles, of which nothing is there."""
-    values: dict[str, object] = {
-        "missing": dict.fromkeys(PATHS),
-        "made": [],
-        "contents": {"cat": "Chelsea"},
-        "styles": {"night": "Night", "wave": "Wave"},
-        "variants": VARIANTS,
-        "overview": ("all", "1e-1"),
-        "recipes": [],
-        "title": "1 picture in 2 styles",
-        "subtitle": "kmeans",
-    }
-    return Watched(**(values | changes))
+def run(**changes: object) -> Run:
+    """A run of one content and two styles."""
+    return read_run({**CONFIG, **changes}, read_catalogue())
+
+
+def write(there: list[str], said: str = "so far", of: Run | None = None) -> None:
+    """Write the pages of a run of which some cells are finished."""
+    write_so_far(of or run(), lambda path: str(path) in there, said, **TITLES)
 
 
 def make(path: str, beta: float = 1.0) -> Cell:
@@ -191,11 +194,11 @@ def finish_first_pair_and_begin_second() -> list[str]:
 
 def test_pages_hold_what_is_finished_and_places_for_the_rest():
     done = finish_first_pair_and_begin_second()
-    write_so_far(watched(), lambda path: str(path) in done, "4 of 6 cells")
+    write(done, "4 of 6 cells")
     assert statuses() == ["finished"] * 4 + ["waiting"] * 2
     read = data()
     assert [(one["style"], one["layers"], one["ratio"]) for one in read["cells"]] == [
-        (style, layers, ratio) for style in STYLES for layers, ratio, _ in VARIANTS
+        (style, "all", ratio) for style in STYLES for ratio in RATIOS
     ]
     assert all(
         (Path(GALLERY_SO_FAR).parent / one["preview"]).is_file() for one in read["cells"][:4]
@@ -214,30 +217,30 @@ def test_the_overview_has_the_pictures_that_are_finished_and_no_other():
     done = finish_first_pair_and_begin_second()
     drawn = []
     for there in ([], [PATHS[1]], done):
-        write_so_far(watched(), lambda path, there=there: str(path) in there, "so far")
+        write(there)
         drawn.append(Path(OVERVIEW_SO_FAR).read_bytes())
     assert drawn[0] != drawn[1]
     assert drawn[1] == drawn[2], "the overview's variant of the second style is still to come"
 
 
 def test_with_nothing_finished_there_is_no_gallery():
-    write_so_far(watched(), lambda _path: False, "0 of 6 cells")
+    write([])
     assert not Path(GALLERY_SO_FAR).exists()
 
 
 def test_images_that_are_yet_to_be_prepared_leave_gaps():
     Path(prepared("style", "wave")).unlink()
     make(PATHS[0])
-    write_so_far(watched(), lambda path: str(path) == PATHS[0], "1 of 6 cells")
+    write(PATHS[:1])
     assert [one["preview"] is None for one in data()["styles"]] == [False, True]
 
 
 def test_a_run_that_compares_recipes_shows_their_grid():
-    recipes = ["Gatys", "Relative", "Other"]
-    make(PATHS[0])
     sizes = []
-    for titles in ([], recipes):
-        write_so_far(watched(recipes=titles), lambda path: str(path) == PATHS[0], "so far")
+    recipes = {key: one for key, one in CONFIG.items() if key not in ("ratios", "layers")}
+    recipes["formulations"] = ["gatys2016", "relative", "udacity"]
+    for of in (run(), read_run(recipes, read_catalogue())):
+        write([], of=of)
         with Image.open(OVERVIEW_SO_FAR) as overview:
             sizes.append(overview.size)
     assert sizes[1][1] > 1.5 * sizes[0][1], "five rows instead of one"
@@ -246,7 +249,7 @@ def test_a_run_that_compares_recipes_shows_their_grid():
 def test_a_failed_cell_is_shown_as_one():
     cell = make_cell(layers="all", ratio="1e0", status="failed", reason="no finite loss", losses={})
     write_cell(cell, make_image(), Path(PATHS[0]))
-    write_so_far(watched(), lambda path: str(path) == PATHS[0], "1 of 6 cells")
+    write(PATHS[:1])
     assert statuses() == ["failed"] + ["waiting"] * 5
 
 
@@ -254,7 +257,7 @@ def test_the_small_pictures_of_a_complete_gallery_stay():
     make(PATHS[0])
     old = Path("results/gallery/pictures") / f"{'a' * 24}-400.webp"
     paint(old)
-    write_so_far(watched(), lambda path: str(path) == PATHS[0], "1 of 6 cells")
+    write(PATHS[:1])
     assert old.is_file()
 
 
@@ -267,8 +270,13 @@ class Clocks:
     now = 0.0
     worked = 0.0
 
-    def watch(self, **changes: object) -> Watch:
-        return Watch(watched(**changes), lambda: self.now, lambda: self.worked)
+    def watch(
+        self, missing: dict[str, int | None] | None = None, made: Sequence[str] = ()
+    ) -> Watch:
+        if missing is None:
+            missing = dict.fromkeys(PATHS)
+        clocks = {"clock": lambda: self.now, "work": lambda: self.worked}
+        return Watch(run(), missing, made, TITLES, **clocks)
 
 
 @pytest.fixture
@@ -281,7 +289,7 @@ def drawn(clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """When pages were drawn; each takes three seconds of work."""
     times: list[float] = []
 
-    def draw(*_: object) -> None:
+    def draw(*_: object, **_titles: str) -> None:
         times.append(clocks.now)
         clocks.worked += 3
 
@@ -326,7 +334,7 @@ def test_the_last_cell_leaves_the_drawing_to_the_run(clocks, drawn):
 
 
 def test_a_full_disk_is_reported_once_and_the_run_is_watched_on(clocks, monkeypatch, caplog):
-    def fail(*_: object) -> None:
+    def fail(*_: object, **_titles: str) -> None:
         raise OSError(28, "No space left on device", GALLERY_SO_FAR)
 
     monkeypatch.setattr("nst.gallery.so_far.write_so_far", fail)
@@ -404,6 +412,8 @@ def test_a_slow_disk_is_looked_at_less_often(clocks, monkeypatch):
 
 # ---------------------------------------------------------------- the process
 
+MISSING = dict.fromkeys(PATHS, True)
+
 
 def wait_until(happened: Callable[[], object]) -> None:
     deadline = time.monotonic() + 60
@@ -415,7 +425,7 @@ def wait_until(happened: Callable[[], object]) -> None:
 def test_a_run_with_nothing_to_make_is_not_watched_and_loses_old_pages():
     for path in (GALLERY_SO_FAR, OVERVIEW_SO_FAR):
         paint(Path(path).with_suffix(".png")).rename(path)
-    start_watcher(watched(missing={}, made=PATHS), pytest.fail)
+    start_watcher(CONFIG, dict.fromkeys(PATHS, False), TITLES, pytest.fail)
     assert not _running
     assert not Path(GALLERY_SO_FAR).exists()
     assert not Path(OVERVIEW_SO_FAR).exists()
@@ -423,7 +433,7 @@ def test_a_run_with_nothing_to_make_is_not_watched_and_loses_old_pages():
 
 @pytest.mark.parametrize("finished", [True, False])
 def test_the_process_ends_with_the_run_and_a_failed_run_keeps_its_pages(finished):
-    start_watcher(watched(), pytest.fail)
+    start_watcher(CONFIG, MISSING, TITLES, pytest.fail)
     (process,) = _running
     paint(Path(GALLERY_SO_FAR).with_suffix(".png")).rename(GALLERY_SO_FAR)
     stop_watcher(finished=finished)
@@ -433,15 +443,14 @@ def test_the_process_ends_with_the_run_and_a_failed_run_keeps_its_pages(finished
 
 def test_the_process_ends_with_a_run_that_is_killed(folder: Path):
     code = (
-        "import sys, time\n"
-        "from nst.commands import watcher\n"
-        "from nst.config.watched import Watched\n"
-        "watcher.start_watcher(Watched.from_json(sys.argv[1]), print)\n"
-        "print(watcher._running[0].pid, flush=True)\n"
+        "import json, sys, time\n"
+        "from nst.commands import watch\n"
+        "watch.start_watcher(*json.loads(sys.argv[1]), print)\n"
+        "print(watch._running[0].pid, flush=True)\n"
         "time.sleep(100)\n"
     )
     run = subprocess.Popen(
-        [sys.executable, "-c", code, watched().to_json()],
+        [sys.executable, "-c", code, json.dumps([CONFIG, MISSING, TITLES])],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -455,7 +464,7 @@ def test_the_process_ends_with_a_run_that_is_killed(folder: Path):
 def test_a_process_that_cannot_be_started_is_reported(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     warnings: list[str] = []
-    start_watcher(watched(), warnings.append)
+    start_watcher(CONFIG, MISSING, TITLES, warnings.append)
     assert "watcher cannot be started" in warnings[0]
     assert not _running
 
@@ -464,6 +473,6 @@ def test_what_lies_in_the_run_s_folder_is_not_run(folder: Path):
     (folder / "json.py").write_text("open('taken', 'w')")
     (folder / "nst").mkdir()
     (folder / "nst" / "__init__.py").write_text("open('taken', 'w')")
-    start_watcher(watched(), pytest.fail)
+    start_watcher(CONFIG, MISSING, TITLES, pytest.fail)
     stop_watcher()
     assert not (folder / "taken").exists()

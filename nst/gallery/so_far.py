@@ -10,7 +10,8 @@ import pandas as pd
 
 from nst.cells.cell import Cell, read_details, read_record
 from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path
-from nst.config.watched import Watched
+from nst.config.pictures import Picture
+from nst.config.run import Run
 from nst.figures.grids import WAITING, cell_tile, formulation_grid, overview_grid
 from nst.figures.painting import draw_grid, save_grid
 from nst.figures.sheet import Grid, Page, Tile
@@ -20,11 +21,14 @@ from nst.reports.summary import tabulate
 from nst.system.files import part_folder
 
 SCREEN = Page(dpi=100)  # a quarter of the pixels of what is printed, and of the time
+INPUTS = Path("results/inputs")
 
 IsFinished = Callable[[Path], bool]
 
 
-def write_so_far(watched: Watched, is_finished: IsFinished, said: str) -> None:
+def write_so_far(
+    run: Run, is_finished: IsFinished, said: str, *, title: str, subtitle: str
+) -> None:
     """Write the gallery and the overview of the cells that are finished; ``said`` goes above.
 
     Whether a picture is one of this run, and not of an earlier configuration, only ``is_finished``
@@ -36,39 +40,48 @@ def write_so_far(watched: Watched, is_finished: IsFinished, said: str) -> None:
     page = Path(GALLERY_SO_FAR)
     with part_folder(page) as folder:
         traces = folder / "traces.parquet"
-        table = tabulate(_cells(watched, is_finished), traces)
+        table = tabulate(_cells(run, is_finished), traces)
         if len(table):
             write_gallery(
-                _with_places(watched, table),
+                _with_places(run, table),
                 traces,
-                Path("results/inputs"),
+                INPUTS,
                 page.parent,
-                title=watched.title,
-                subtitle=watched.subtitle,
+                title=title,
+                subtitle=subtitle,
                 so_far=said,
             )
-    save_grid(draw_grid(_overview(watched, is_finished, said), SCREEN), Path(OVERVIEW_SO_FAR))
+    save_grid(draw_grid(_overview(run, is_finished, said), SCREEN), Path(OVERVIEW_SO_FAR))
 
 
-def _overview(watched: Watched, is_finished: IsFinished, said: str) -> Grid:
+def _overview(run: Run, is_finished: IsFinished, said: str) -> Grid:
     """Return the overview of the run, or the grid of its recipes if it compares these."""
 
     def tile(path: Path) -> Tile:
         return cell_tile(path) if is_finished(path) else Tile(note=WAITING)
 
-    titles = (watched.contents, watched.styles)
-    if not watched.recipes:
-        return overview_grid(*titles, [watched.overview], subtitle=said, cell=tile)
-    variants = [one[:2] for one in watched.variants]
-    return formulation_grid(*titles, variants, subtitle=said, recipes=watched.recipes, cell=tile)
+    titles = _titles(run.contents), _titles(run.styles)
+    if not run.compares_recipes:
+        return overview_grid(*titles, [run.overview], subtitle=said, cell=tile)
+    variants = [(one.layers, one.ratio) for one in run.variants]
+    recipes = list(run.formulations.values())
+    return formulation_grid(*titles, variants, subtitle=said, recipes=recipes, cell=tile)
 
 
-def _cells(watched: Watched, is_finished: IsFinished) -> Iterator[Mapping[Path, Cell]]:
+def _titles(pictures: Mapping[str, Picture]) -> dict[str, str]:
+    """Return titles by name."""
+    return {name: one.title for name, one in pictures.items()}
+
+
+def _pairs(run: Run) -> list[tuple[str, str]]:
+    """List the names of the pairs, in the order of the run."""
+    return list(product(run.contents, run.styles))
+
+
+def _cells(run: Run, is_finished: IsFinished) -> Iterator[Mapping[Path, Cell]]:
     """Yield each pair's finished cells: from its details, or from the pictures until these come."""
-    for content, style in watched.pairs:
-        pictures = [
-            cell_path(content, style, layers, ratio) for layers, ratio, _ in watched.variants
-        ]
+    for content, style in _pairs(run):
+        pictures = [cell_path(content, style, one.layers, one.ratio) for one in run.variants]
         there = list(filter(is_finished, pictures))
         # Snakemake has removed old details before a job makes its first picture.
         details = Path(DETAILS.format(content=content, style=style))
@@ -79,11 +92,14 @@ def _cells(watched: Watched, is_finished: IsFinished) -> Iterator[Mapping[Path, 
         yield {picture: cells[picture] for picture in there}
 
 
-def _with_places(watched: Watched, table: pd.DataFrame) -> pd.DataFrame:
+def _with_places(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with a row for every cell of the run, in its order."""
-    names = [(*pair, *variant) for pair, variant in product(watched.pairs, watched.variants)]
+    names = [
+        (*pair, one.layers, one.ratio, one.formulation)
+        for pair, one in product(_pairs(run), run.variants)
+    ]
     places = pd.DataFrame(names, columns=[*NAMES, "formulation"]).assign(status="waiting")
-    places["content_title"] = places["content"].map(dict(watched.contents))
-    places["style_title"] = places["style"].map(dict(watched.styles))
+    places["content_title"] = places["content"].map(_titles(run.contents))
+    places["style_title"] = places["style"].map(_titles(run.styles))
     both = pd.concat([table, places]).drop_duplicates(list(NAMES))
     return places[list(NAMES)].merge(both)

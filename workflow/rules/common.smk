@@ -14,7 +14,7 @@ if (BESIDE / "nst").is_dir():
     sys.path.insert(0, str(BESIDE))
 
 from nst.commands.job import share_package_with_jobs
-from nst.commands.watcher import start_watcher, stop_watcher
+from nst.commands.watch import start_watcher, stop_watcher
 from nst.config.allocation import allocate_fit, allocate_pair
 from nst.config.catalogue import read_catalogue
 from nst.config.paths import (
@@ -43,7 +43,6 @@ from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION
 from nst.config.sheets import sheets_digest
 from nst.config.variants import variants_digest
-from nst.config.watched import Watched
 from nst.errors import UserError
 from nst.imaging.inspection import inspect_run
 from nst.system.run_lock import begin_run, end_run
@@ -80,12 +79,13 @@ def start_run():
     except UserError as error:
         raise WorkflowError(str(error)) from None
     cells = {*cell_files(run), *of_prints(PRINT, run.prints)}
-    missing, made = [], []
-    for job in workflow.dag.jobs:
-        pictures = missing if workflow.dag.needrun(job) else made
-        pictures.extend(cells.intersection(map(str, job.output)))
-    named = {"title": TITLE, "subtitle": SUBTITLE_OF_RUN}
-    start_watcher(Watched.of_run(run, missing, made, **named), logger.info)
+    pictures = {
+        path: bool(workflow.dag.needrun(job))
+        for job in workflow.dag.jobs
+        for path in cells.intersection(map(str, job.output))
+    }
+    titles = {"title": TITLE, "subtitle": SUBTITLE_OF_RUN}
+    start_watcher(config, pictures, titles, logger.info)
 
 
 wildcard_constraints:
