@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -41,6 +40,9 @@ from nst.config.settings import (
 )
 from nst.errors import UserError
 
+if TYPE_CHECKING:
+    from nst.config.run import Run
+
 app = typer.Typer(
     help="Neural style transfer: redraw a photograph in the style of a painting.",
     no_args_is_help=True,
@@ -48,6 +50,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console(stderr=True)
+DEFAULT_CONFIG = Path("config/config.yaml")
+Configuration = Annotated[Path, typer.Argument(help="The configuration of a run.")]
+Mirror = Annotated[
+    str | None,
+    typer.Option(envvar="NST_MIRROR", help="A folder or https:// address that holds the weights."),
+]
 StartByHand = Literal["recoloured", "content", "noise"]
 OptimiserByHand = Literal["lbfgs", "adam"]
 
@@ -116,12 +124,7 @@ def stylize(
     weights: Annotated[
         Path | None, typer.Option(help="The extractor's weights, if not to be downloaded.")
     ] = None,
-    mirror: Annotated[
-        str | None,
-        typer.Option(
-            envvar="NST_MIRROR", help="A folder or https:// address that holds the weights."
-        ),
-    ] = None,
+    mirror: Mirror = None,
     start: Annotated[StartByHand | None, typer.Option(help=MEANINGS["start"])] = None,
     optimiser: Annotated[OptimiserByHand | None, typer.Option(help=MEANINGS["optimiser"])] = None,
     seed: Annotated[int, typer.Option(help=MEANINGS["seed"])] = Settings.seed,
@@ -181,12 +184,7 @@ def fetch(
         list[str] | None,
         typer.Argument(help=f"Some of {', '.join(PUBLISHED)}; vgg16_hed if none is named."),
     ] = None,
-    mirror: Annotated[
-        str | None,
-        typer.Option(
-            envvar="NST_MIRROR", help="A folder or https:// address that holds the weights."
-        ),
-    ] = None,
+    mirror: Mirror = None,
 ) -> None:
     """Fetch NETWORKS once, so that later runs need no network connection.
 
@@ -202,37 +200,24 @@ def fetch(
 
 @app.command()
 def check(
-    config: Annotated[Path, typer.Argument(help="The configuration of a run.")] = Path(
-        "config/config.yaml"
-    ),
+    config: Configuration = DEFAULT_CONFIG,
 ) -> None:
     """Check CONFIG and its images, and start nothing.
 
     Unlike Snakemake, which evaluates templates in a configuration, this runs nothing that is
     written in it.
     """
-    from nst.config.catalogue import read_catalogue  # noqa: PLC0415
-    from nst.config.run import read_file, read_run  # noqa: PLC0415
     from nst.imaging.inspection import inspect_run  # noqa: PLC0415
 
-    run = read_run(read_file(config), read_catalogue())
+    run, grid = _read(config)
     inspect_run(run)
-    parts = (run.contents, run.styles, run.variants)
-    cells = math.prod(map(len, parts))
-    typer.echo(f"{config} is in order: {_grid(*parts)} = {counted(cells, 'cell')}")
-
-
-def _grid(*parts: Collection[object]) -> str:
-    """Say of how many contents, styles and variants a run is."""
-    nouns = zip(parts, ("content", "style", "variant"), strict=True)
-    return " × ".join(counted(len(part), noun) for part, noun in nouns)
+    cells = len(run.contents) * len(run.styles) * len(run.variants)
+    typer.echo(f"{config} is in order: {grid} = {counted(cells, 'cell')}")
 
 
 @app.command()
 def plan(
-    config: Annotated[Path, typer.Argument(help="The configuration of a run.")] = Path(
-        "config/config.yaml"
-    ),
+    config: Configuration = DEFAULT_CONFIG,
 ) -> None:
     """Tell what a run of CONFIG will take: cells, time, memory and disk.
 
@@ -240,16 +225,13 @@ def plan(
     results/ already are left out.
     """
     from nst.commands.plan import plan_run  # noqa: PLC0415
-    from nst.config.catalogue import read_catalogue  # noqa: PLC0415
-    from nst.config.run import read_file, read_run  # noqa: PLC0415
 
-    run = read_run(read_file(config), read_catalogue())
+    run, grid = _read(config)
     with console.status("measuring a few evaluations"):
         estimate = plan_run(run)
     calibration = estimate.calibration
-    parts = (run.contents, run.styles, run.variants)
     lines = [
-        f"cells   {estimate.cells}: {_grid(*parts)}",
+        f"cells   {estimate.cells}: {grid}",
         f"to do   {estimate.cells - estimate.made}, in {counted(estimate.jobs, 'job')}",
         f"time    about {_duration(estimate.seconds)} on {calibration.device} "
         f"in {calibration.precision}, one job after the other",
@@ -287,12 +269,7 @@ def verify_pictures(
         Path | None,
         typer.Option(help="The run's folder, if the picture does not lie in it any more."),
     ] = None,
-    mirror: Annotated[
-        str | None,
-        typer.Option(
-            envvar="NST_MIRROR", help="A folder or https:// address that holds the weights."
-        ),
-    ] = None,
+    mirror: Mirror = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:1 or mps; recorded is what it was made on, or auto")
     ] = "recorded",
@@ -354,6 +331,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (UserError, OSError) as error:
         _tell(error)
         sys.exit(1)
+
+
+def _read(config: Path) -> tuple[Run, str]:
+    """Read a configuration; say of how many contents, styles and variants the run is."""
+    from nst.config.catalogue import read_catalogue  # noqa: PLC0415
+    from nst.config.run import read_file, read_run  # noqa: PLC0415
+
+    run = read_run(read_file(config), read_catalogue())
+    parts = {"content": run.contents, "style": run.styles, "variant": run.variants}
+    return run, " × ".join(counted(len(part), noun) for noun, part in parts.items())
 
 
 def _tell(error: Exception) -> None:

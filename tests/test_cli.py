@@ -230,11 +230,11 @@ def test_an_unknown_recipe_is_refused_with_the_nearest(nst):
     assert "Traceback" not in err
 
 
-@pytest.mark.usefixtures("quick")
 def made_of(path: str = "stylized.png") -> dict:
     return read_record(Path(path))["composition"]
 
 
+@pytest.mark.usefixtures("quick")
 def test_styles_are_blended_and_any_setting_is_set(nst, tmp_path):
     paint(tmp_path / "other.png", seed=3, size=(56, 64))
     options = ("--blend", "other.png=0.5", "--colours", "luminance", "--set", "octaves=2")
