@@ -44,13 +44,10 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         try:
             with part.open("xb") as file:  # not tempfile, whose files only the owner can read
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
+            rename_durably(part, path)
         except BaseException:  # an interrupt too
             part.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
     except OSError as error:
         if error.errno is None:  # not of the system
             raise
