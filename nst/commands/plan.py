@@ -1,8 +1,9 @@
 """What a run will take: how many cells, how long, how much memory and disk.
 
 The time of an evaluation is measured on this machine, for each kind of settings at two sizes, and
-taken to grow evenly with the number of pixels. The rest of a run, its processes and its drawing, is
-counted in starts of Python, which are measured too.
+taken to grow evenly with the number of pixels. To measure and to write a cell counts as some more
+evaluations, as in ``allocate_pair``. The rest of a run, its processes and its drawing, is counted
+in starts of Python, which are measured too.
 """
 
 from __future__ import annotations
@@ -60,17 +61,18 @@ def plan_run(run: Run) -> Estimate:
     largest = max(pixels(one, one.image_size, size) for one in variants for size in sizes.values())
     calibration = _calibrate(run, variants, largest)
     costs = dict(zip(_kinds(variants), calibration.seconds, strict=True))
-    jobs = _missing(run)
-    work = [(one, sizes[content]) for (content, _), cells in jobs.items() for one in cells]
+    missing = _missing(run)
+    jobs = len({(content, style) for content, style, _ in missing})
+    work = [(settings, sizes[content]) for content, _, settings in missing]
     seconds = sum(_cell_seconds(costs[_kind(one)], one, size) for one, size in work)
     if jobs:
-        seconds += _seconds_around(run, len(jobs))
+        seconds += _seconds_around(run, jobs)
     drawn = sum(pixels(one, one.image_size, size) for one, size in work)
     count = len(run.contents) * len(run.styles) * len(variants)
     return Estimate(
         cells=count,
         made=count - len(work),
-        jobs=len(jobs),
+        jobs=jobs,
         seconds=seconds,
         memory=round(_at(calibration.memory, largest)),
         disk=round(COPIES * BYTES_PER_PIXEL * drawn),
@@ -78,18 +80,15 @@ def plan_run(run: Run) -> Estimate:
     )
 
 
-def _missing(run: Run) -> dict[tuple[str, str], list[Settings]]:
-    """List the settings of the cells that are not there, for each pair that lacks some."""
-    pairs = [(content, style) for content in run.contents for style in run.styles]
-    missing = {
-        pair: [
-            one.settings
-            for one in run.variants
-            if not cell_path(*pair, one.layers, one.ratio).exists()
-        ]
-        for pair in pairs
-    }
-    return {pair: settings for pair, settings in missing.items() if settings}
+def _missing(run: Run) -> list[tuple[str, str, Settings]]:
+    """List the content, the style and the settings of the cells that are not there."""
+    return [
+        (content, style, one.settings)
+        for content in run.contents
+        for style in run.styles
+        for one in run.variants
+        if not cell_path(content, style, one.layers, one.ratio).exists()
+    ]
 
 
 def _size(picture: Picture) -> Size:
