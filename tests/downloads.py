@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import hashlib
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,52 +23,73 @@ from nst.errors import FetchError
 CONTENT = bytes(range(256)) * 400
 
 
+Behaviour = Callable[[BaseHTTPRequestHandler], None]
+
+
+def begin(handler: BaseHTTPRequestHandler, length: int | None = len(CONTENT)) -> None:
+    """Begin an answer that promises ``length`` bytes."""
+    handler.send_response(200)
+    if length is not None:
+        handler.send_header("Content-Length", str(length))
+    handler.end_headers()
+
+
 @dataclass(frozen=True)
 class Cut:
     """An answer that promises all of ``content`` and breaks off half-way."""
 
     content: bytes
 
+    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+        begin(handler, len(self.content))
+        handler.wfile.write(self.content[: len(self.content) // 2])
+
 
 class Server(ThreadingHTTPServer):
     """A server on this machine that gives its ``answers`` in turn, the last one for ever.
 
-    An answer is a file's bytes, a ``Cut``, or the number of an error.
+    An answer is a file's bytes, the number of an error, or what a test does with the request. With
+    a ``context``, the address is a secure one.
     """
 
     daemon_threads = True
 
-    def __init__(self, *answers: bytes | Cut | int) -> None:
+    def __init__(
+        self, *answers: bytes | int | Behaviour, context: ssl.SSLContext | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        scheme = "https" if context else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.server_address[1]}"
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.answers = answers
         self.asked: list[str] = []
+        self.ended = threading.Event()
         self.thread = threading.Thread(target=self.serve_forever, args=(0.01,))
         self.thread.start()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
     def server_close(self) -> None:
+        self.ended.set()
         self.shutdown()
         self.thread.join()
         super().server_close()
 
 
 class Handler(BaseHTTPRequestHandler):
+    server: Server
+
     def do_GET(self) -> None:
-        assert isinstance(self.server, Server)
         answers, asked = self.server.answers, self.server.asked
         answer = answers[min(len(asked), len(answers) - 1)]
         asked.append(self.path)
-        if isinstance(answer, int):
-            self.send_error(answer)
-            return
-        content = answer.content if isinstance(answer, Cut) else answer
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if isinstance(answer, Cut) else content)
+        with suppress(BrokenPipeError, ConnectionResetError):  # who asked has given up
+            if isinstance(answer, int):
+                self.send_error(answer)
+            elif isinstance(answer, bytes):
+                begin(self, len(answer))
+                self.wfile.write(answer)
+            else:
+                answer(self)
 
     def log_message(self, *arguments: object) -> None:
         """Say nothing."""
@@ -98,8 +121,8 @@ def pauses(monkeypatch) -> list[float]:
 def serve() -> Iterator:
     servers: list[Server] = []
 
-    def start(*answers: bytes | Cut | int) -> Server:
-        servers.append(Server(*answers))
+    def start(*answers: bytes | int | Behaviour, context: ssl.SSLContext | None = None) -> Server:
+        servers.append(Server(*answers, context=context))
         return servers[-1]
 
     yield start

@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import os
 import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 import requests
 from disks import give_up, mounted
-from downloads import CONTENT, direct, entry_at, pauses, refusal, unused_address
-from workflow_runs import ROOT
+from downloads import (
+    CONTENT,
+    Cut,
+    begin,
+    direct,
+    entry_at,
+    pauses,
+    refusal,
+    serve,
+    unused_address,
+)
+from workflow_runs import start_python
 
 import nst.system.download
 from nst.config.catalogue import fetch
 from nst.system.download import download
 from nst.system.files import remove_parts
 
-__all__ = ["direct", "pauses"]  # fixtures
+__all__ = ["direct", "pauses", "serve"]  # fixtures
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 
-Behaviour = Callable[[BaseHTTPRequestHandler], None]
 BRIEF = 0.4  # seconds, instead of half a minute
 
 
@@ -47,75 +51,27 @@ def impatient(monkeypatch) -> None:
         monkeypatch.setattr(nst.system.download, name, BRIEF)
 
 
-@contextmanager
-def server(behave: Behaviour, context: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A server on this machine that does what a test says; give its address."""
-    ended = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            with suppress(BrokenPipeError, ConnectionResetError):  # who asked has given up
-                behave(self)
-
-        def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
-
-    Handler.ended = ended
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listening.daemon_threads = True
-    if context:
-        listening.socket = context.wrap_socket(listening.socket, server_side=True)
-    thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        scheme = "https" if context else "http"
-        yield f"{scheme}://127.0.0.1:{listening.server_address[1]}"
-    finally:
-        ended.set()
-        listening.shutdown()
-        thread.join()
-        listening.server_close()
-        gc.collect()
-
-
-def begin(handler: BaseHTTPRequestHandler, length: int | None = len(CONTENT)) -> None:
-    handler.send_response(200)
-    if length is not None:
-        handler.send_header("Content-Length", str(length))
-    handler.end_headers()
-
-
 def silent_from_the_start(handler: BaseHTTPRequestHandler) -> None:
-    handler.ended.wait(20)
+    handler.server.ended.wait(20)
 
 
 def silent_half_way(handler: BaseHTTPRequestHandler) -> None:
     begin(handler)
     handler.wfile.write(CONTENT[:1000])
-    handler.ended.wait(20)
+    handler.server.ended.wait(20)
 
 
 def dripping(handler: BaseHTTPRequestHandler) -> None:
     """Never silent for long, and never done."""
     begin(handler)
-    while not handler.ended.wait(0.02):
+    while not handler.server.ended.wait(0.02):
         handler.wfile.write(b"x")
 
 
 def endless(handler: BaseHTTPRequestHandler) -> None:
     begin(handler, None)
-    while not handler.ended.is_set():
+    while not handler.server.ended.is_set():
         handler.wfile.write(CONTENT)
-
-
-def cut_off(handler: BaseHTTPRequestHandler) -> None:
-    begin(handler)
-    handler.wfile.write(CONTENT[:5000])
-
-
-def whole(handler: BaseHTTPRequestHandler) -> None:
-    begin(handler)
-    handler.wfile.write(CONTENT)
 
 
 def slow_but_steady(handler: BaseHTTPRequestHandler) -> None:
@@ -134,40 +90,37 @@ def slow_but_steady(handler: BaseHTTPRequestHandler) -> None:
         (silent_from_the_start, "Read timed out"),
         (silent_half_way, "Read timed out"),
         (dripping, r"only \d+ bytes came in"),
-        (cut_off, "IncompleteRead|broke off|5000 bytes"),
+        (Cut(CONTENT), f"IncompleteRead|broke off|{len(CONTENT) // 2} bytes"),
     ],
 )
 @pytest.mark.usefixtures("impatient")
-def test_an_attempt_comes_to_an_end(tmp_path, behave, message):
-    with server(behave) as address:
-        began = time.monotonic()
-        with pytest.raises(requests.RequestException, match=message):
-            download(address, tmp_path / "file")
-        assert time.monotonic() - began < 10 * BRIEF
+def test_an_attempt_comes_to_an_end(tmp_path, serve, behave, message):
+    began = time.monotonic()
+    with pytest.raises(requests.RequestException, match=message):
+        download(serve(behave).url, tmp_path / "file")
+    assert time.monotonic() - began < 10 * BRIEF
 
 
-def test_a_server_that_never_stops_does_not_fill_the_disk(tmp_path, monkeypatch):
+def test_a_server_that_never_stops_does_not_fill_the_disk(tmp_path, serve, monkeypatch):
     monkeypatch.setattr(nst.system.download, "MOST", 1_000_000)
-    with server(endless) as address, pytest.raises(requests.RequestException, match="sends more"):
-        download(address, tmp_path / "file")
+    with pytest.raises(requests.RequestException, match="sends more"):
+        download(serve(endless).url, tmp_path / "file")
     assert (tmp_path / "file").stat().st_size <= 1_000_000
 
 
-def test_slow_but_steady_is_fast_enough(tmp_path, monkeypatch):
+def test_slow_but_steady_is_fast_enough(tmp_path, serve, monkeypatch):
     """It takes longer than the grace; what counts is the rate."""
     monkeypatch.setattr(nst.system.download, "GRACE", BRIEF)
-    with server(slow_but_steady) as address:
-        download(address, tmp_path / "file")
+    download(serve(slow_but_steady).url, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_full_disk_is_not_the_server_s_fault(tmp_path):
+def test_a_full_disk_is_not_the_server_s_fault(tmp_path, serve):
     with (
-        server(whole) as address,
         mounted(tmp_path / "disk", "64k") as disk,
         pytest.raises(OSError, match="No space left") as caught,
     ):
-        fetch(entry_at(address), disk.folder / "photo.jpg")
+        fetch(entry_at(serve(CONTENT).url), disk.folder / "photo.jpg")
     assert not isinstance(caught.value, requests.RequestException)
     assert "photo.jpg" in str(caught.value), "the file is named"
 
@@ -190,34 +143,29 @@ def certificate(tmp_path, monkeypatch) -> ssl.SSLContext:
     return context
 
 
-def test_a_secure_address_is_never_left_for_one_that_is_not(tmp_path, certificate):
-    asked = []
+def test_a_secure_address_is_never_left_for_one_that_is_not(tmp_path, serve, certificate):
+    insecure = serve(CONTENT)
 
-    def plain(handler: BaseHTTPRequestHandler) -> None:
-        asked.append(handler.path)
-        whole(handler)
+    def redirect(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", f"{insecure.url}/elsewhere")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
 
-    with server(plain) as insecure:
-
-        def redirect(handler: BaseHTTPRequestHandler) -> None:
-            handler.send_response(302)
-            handler.send_header("Location", f"{insecure}/elsewhere")
-            handler.send_header("Content-Length", "0")
-            handler.end_headers()
-
-        with server(redirect, certificate) as secure:
-            with pytest.raises(requests.RequestException, match=r"redirects to .* not https"):
-                download(f"{secure.replace('https', 'HTTPS')}/file", tmp_path / "file")
-            assert asked == [], "not even asked"
-        with server(whole, certificate) as secure:
-            download(f"{secure}/file", tmp_path / "file")
+    secure = serve(redirect, CONTENT, context=certificate)
+    with pytest.raises(requests.RequestException, match=r"redirects to .* not https"):
+        download(f"{secure.url.replace('https', 'HTTPS')}/file", tmp_path / "file")
+    assert insecure.asked == [], "not even asked"
+    download(f"{secure.url}/file", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path, certificate, monkeypatch):
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    tmp_path, serve, certificate, monkeypatch
+):
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    with server(whole, certificate) as secure, pytest.raises(requests.exceptions.SSLError):
-        download(f"{secure}/file", tmp_path / "file")
+    with pytest.raises(requests.exceptions.SSLError):
+        download(f"{serve(CONTENT, context=certificate).url}/file", tmp_path / "file")
     assert not (tmp_path / "file").exists()
 
 
@@ -226,19 +174,13 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path, certificate,
 
 @pytest.mark.usefixtures("impatient", "pauses")
 @pytest.mark.parametrize("behave", [silent_half_way, dripping])
-def test_a_slow_server_is_reported_with_the_remedy_after_a_few_attempts(tmp_path, behave):
-    asked = []
-
-    def counted(handler: BaseHTTPRequestHandler) -> None:
-        asked.append(1)
-        behave(handler)
-
-    with server(counted) as address:
-        message = refusal(entry_at(f"{address}/photo.jpg"), tmp_path / "out" / "photo.jpg")
-    assert f"{address}/photo.jpg cannot be fetched (" in message
+def test_a_slow_server_is_reported_with_the_remedy_after_a_few_attempts(tmp_path, serve, behave):
+    slow = serve(behave)
+    message = refusal(entry_at(f"{slow.url}/photo.jpg"), tmp_path / "out" / "photo.jpg")
+    assert f"{slow.url}/photo.jpg cannot be fetched (" in message
     assert "timed out" in message or "bytes came in" in message
     assert "Check the network, or set mirror to a folder that holds photo.jpg" in message
-    assert len(asked) == 4
+    assert len(slow.asked) == 4
 
 
 FETCHER = """
@@ -249,24 +191,20 @@ fetch(Entry(**json.loads(sys.argv[1])), Path(sys.argv[2]))
 """
 
 
-def fetcher(address: str, path: Path) -> subprocess.Popen[bytes]:
-    entry = json.dumps(asdict(entry_at(address)))
-    return subprocess.Popen(
-        [sys.executable, "-c", FETCHER, entry, str(path)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
+def fetcher(address: str, path: Path) -> subprocess.Popen[str]:
+    return start_python(FETCHER, json.dumps(asdict(entry_at(address))), path)
 
 
-def test_many_processes_that_fetch_one_file_do_no_harm(tmp_path):
+def test_many_processes_that_fetch_one_file_do_no_harm(tmp_path, serve):
     path = tmp_path / "cache" / "photo.jpg"
-    with server(slow_but_steady) as address:
-        processes = [fetcher(address, path) for _ in range(3)]
-        assert [process.wait(60) for process in processes] == [0, 0, 0]
+    address = serve(slow_but_steady).url
+    processes = [fetcher(address, path) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
     assert path.read_bytes() == CONTENT
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_fetch_that_is_killed_leaves_a_part_that_a_later_run_removes(tmp_path):
+def test_a_fetch_that_is_killed_leaves_a_part_that_a_later_run_removes(tmp_path, serve):
     path = tmp_path / "cache" / "photo.jpg"
     asked = threading.Event()
 
@@ -274,16 +212,15 @@ def test_a_fetch_that_is_killed_leaves_a_part_that_a_later_run_removes(tmp_path)
         asked.set()
         silent_half_way(handler)
 
-    with server(hold) as address:
-        process = fetcher(address, path)
-        assert asked.wait(60)
-        process.kill()
-        process.wait()
+    address = serve(hold, CONTENT).url
+    process = fetcher(address, path)
+    assert asked.wait(60)
+    process.kill()
+    process.wait()
     assert not path.exists()
     assert len(remove_parts(tmp_path)) == 1
     assert list(path.parent.iterdir()) == []
-    with server(whole) as address:
-        fetch(entry_at(address), path)
+    fetch(entry_at(address), path)
     assert path.read_bytes() == CONTENT
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from disks import Disk, give_up, mounted
 from made_cells import make_cell, make_image
-from workflow_runs import ROOT
+from workflow_runs import start_python
 
 from nst.cells.cell import Pictures
 from nst.cells.store import CellStore
@@ -35,16 +35,6 @@ SECONDS_TO_START = 60
 def disk(tmp_path) -> Iterator[Disk]:
     with mounted(tmp_path / "disk", "256k") as disk:
         yield disk
-
-
-def run(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start Python on some code that uses the package."""
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 def names_in(folder: Path) -> set[str]:
@@ -150,7 +140,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
     moments = random.Random(0)
     seen, left = set(), 0
     for _ in range(12):
-        kill_soon(run(WRITER, path), moments.uniform(0.005, 0.06))
+        kill_soon(start_python(WRITER, path), moments.uniform(0.005, 0.06))
         if path.exists():
             content = path.read_bytes()
             assert len(set(content)) == 1
@@ -165,7 +155,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
 def test_a_reader_never_sees_half_a_file_while_writers_come_and_go(tmp_path):
     path = tmp_path / "cell.png"
     write_atomically(path, bytes(1000))
-    writers = [run(WRITER, path) for _ in range(2)]
+    writers = [start_python(WRITER, path) for _ in range(2)]
     looks = 0
     try:
         deadline = time.monotonic() + SECONDS_TO_START
@@ -185,7 +175,10 @@ def test_a_store_whose_writer_is_killed_at_any_moment_has_only_whole_entries(tmp
     left = []
     for place in range(5):
         details = json.dumps(make_cell().details())
-        kill_soon(run(STORER, tmp_path / "store", details, 1000 * place), moments.uniform(0.1, 0.3))
+        kill_soon(
+            start_python(STORER, tmp_path / "store", details, 1000 * place),
+            moments.uniform(0.1, 0.3),
+        )
         left += (tmp_path / "store").glob("*/.*.part")
     store = CellStore(tmp_path / "store")
     fingerprints = [path.name for path in (tmp_path / "store").glob("*/*") if path.name[0] != "."]
@@ -215,7 +208,7 @@ def age(path: Path, days: float) -> None:
 
 
 def test_the_part_of_a_process_that_lives_is_left_alone(tmp_path):
-    other = run("import time; print(1, flush=True); time.sleep(60)")
+    other = start_python("import time; print(1, flush=True); time.sleep(60)")
     try:
         mine, theirs = part_of(tmp_path / "a"), part_of_another(tmp_path / "b", other.pid)
         for part in (mine, theirs):
@@ -231,7 +224,7 @@ def test_the_part_of_a_process_that_lives_is_left_alone(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counted in /proc")
 def test_the_part_of_a_process_that_is_dead_but_not_buried_is_removed(tmp_path):
-    other = run("import time; print(1, flush=True); time.sleep(60)")
+    other = start_python("import time; print(1, flush=True); time.sleep(60)")
     part = part_of_another(tmp_path / "a", other.pid)
     part.write_bytes(b"half")
     other.kill()
@@ -252,7 +245,7 @@ def test_the_part_of_another_machine_is_left_alone_for_a_day(tmp_path, name):
 
 
 def test_a_folder_that_was_being_filled_goes_with_all_that_is_in_it(tmp_path):
-    gone = run("pass")
+    gone = start_python("pass")
     gone.communicate()
     part = part_of_another(tmp_path / "deep" / "entry", gone.pid)
     write_atomically(part / "inside" / "cell.png", b"x")

@@ -18,7 +18,7 @@ from disks import Disk, cut, flip, mounted
 from filelock import FileLock
 from gallery_samples import make_row, write_rows
 from made_cells import make_cell, make_image
-from workflow_runs import ROOT
+from workflow_runs import ROOT, start_python
 
 from nst.cells.cell import read_details, write_cell, write_details
 from nst.commands.job import job
@@ -275,13 +275,8 @@ with job(sys.argv[1]):
 
 
 def start(code: str, *arguments: object) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    """Start a process that says when it is ready, and wait until it does."""
+    process = start_python(code, *arguments)
     assert process.stdout is not None
     while (line := process.stdout.readline()) != "ready\n":
         assert line, "it ended"

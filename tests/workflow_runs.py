@@ -60,6 +60,17 @@ def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start Python on some code that uses the package."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 def cluster_python() -> Path:
     """Return the Python that has the executor plugins: not the tests' own.
 
