@@ -38,7 +38,8 @@ def job(log: str, inputs: Iterable[str] = ()) -> Iterator[None]:
                 check_fetched(path)
         before = _stamps(files)
         yield
-        if changed := [path for path, stamp in _stamps(files).items() if stamp != before[path]]:
+        after = _stamps(files)
+        if changed := [path for path in files if after.get(path) != before.get(path)]:
             raise ImageError(
                 f"{changed[0]} changed while it was read, so the result may mix "
                 "both versions; run the same command again"
@@ -98,18 +99,15 @@ def _log_to(log: str) -> Iterator[None]:
             to_file.close()
 
 
-def _stamps(files: Iterable[Path]) -> dict[Path, Stamp | None]:
-    """Return what distinguishes one version of each of the user's own files from another."""
-    return {path: _stamp(path) for path in files if not path.is_relative_to(MADE)}
-
-
-def _stamp(path: Path) -> Stamp | None:
-    """Return when a file was last written, its size, and which file it is; None if it is gone."""
-    try:
-        facts = path.stat()
-    except FileNotFoundError:
-        return None
-    return facts.st_mtime_ns, facts.st_size, facts.st_ino
+def _stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
+    """Return when each of the user's own files was last written, its size, and which file it is."""
+    stamps = {}
+    for path in files:
+        if not path.is_relative_to(MADE):
+            with suppress(FileNotFoundError):
+                facts = path.stat()
+                stamps[path] = facts.st_mtime_ns, facts.st_size, facts.st_ino
+    return stamps
 
 
 def find_mirror(config: Mapping[str, Any]) -> str | None:
