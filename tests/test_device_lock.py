@@ -72,11 +72,13 @@ def holder(folder) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-def test_each_holder_has_a_device_of_its_own():
+def test_each_holder_has_a_device_of_its_own_without_a_word(caplog):
+    caplog.set_level(logging.INFO)
     with hold_one(TWO) as one, hold_one(TWO) as other:
         assert (one, other) == ("cuda:0", "cuda:1")
     with hold_one(TWO) as one:
         assert one == "cuda:0"
+    assert not caplog.messages
 
 
 def test_many_processes_never_share_a_device(folder):
@@ -123,12 +125,6 @@ def test_waiting_is_announced_again_from_time_to_time(holder, caplog, monkeypatc
     threading.Timer(0.5, holder.kill).start()
     with hold_one(ONE):
         assert 3 <= len(caplog.messages) <= 6
-
-
-def test_a_free_device_is_taken_without_a_word(caplog):
-    caplog.set_level(logging.INFO)
-    with hold_one(TWO):
-        assert not caplog.messages
 
 
 def test_a_device_is_given_back_when_the_job_fails():

@@ -36,11 +36,11 @@ def hold_one(devices: Mapping[str, str]) -> Iterator[str]:
     Raises:
         UserError: something that is not a lock has a lock's name, or a lock may not be opened.
     """
+    locks = {name: _lock(identity) for name, identity in devices.items()}
     denied: dict[str, float] = {}  # since when
     reported = -SECONDS_BETWEEN_REPORTS
     while True:
-        for name, identity in devices.items():
-            lock = _lock(identity)
+        for name, lock in locks.items():
             if _acquired(lock, denied):
                 try:
                     yield name
@@ -49,19 +49,15 @@ def hold_one(devices: Mapping[str, str]) -> Iterator[str]:
                 return
         if time.monotonic() - reported >= SECONDS_BETWEEN_REPORTS:
             reported = time.monotonic()
-            held = ", ".join(f"{name} ({_path(identity)})" for name, identity in devices.items())
+            held = ", ".join(f"{name} ({lock.lock_file})" for name, lock in locks.items())
             logger.warning("waiting for a device: other jobs hold %s", held)
         time.sleep(SECONDS_BETWEEN_TRIES)
 
 
-def _path(identity: str) -> Path:
-    """Return where the lock of a device is, whatever its identity is made of."""
-    return FOLDER / f"nst-device-{hashlib.sha256(identity.encode()).hexdigest()[:32]}.lock"
-
-
 def _lock(identity: str) -> FileLock:
-    """Return the lock of a device, for every user of the machine."""
-    return FileLock(_path(identity), mode=0o666, is_singleton=False)
+    """Return the lock of a device, whatever its identity is made of, for all of the machine."""
+    name = hashlib.sha256(identity.encode()).hexdigest()[:32]
+    return FileLock(FOLDER / f"nst-device-{name}.lock", mode=0o666, is_singleton=False)
 
 
 def _acquired(lock: FileLock, denied: dict[str, float]) -> bool:
