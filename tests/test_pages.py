@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from made_cells import make_image
 from PIL import Image
 from pypdf import PdfReader
-from test_grids import FOREIGN, LONG, UNBROKEN, fake, paint, untitled
+from test_grids import fake, paint, untitled
+from titles import FOREIGN, LONG, UNBROKEN
 
 from nst.errors import ImageError
 from nst.figures.grids import setting_axis

@@ -5,6 +5,7 @@ Pillow's basic text layout is asked for, because the other one depends on what i
 """
 
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -45,16 +46,12 @@ class Lettering:
 
 
 @cache
-def _font_folder() -> Path:
-    """Return the folder of matplotlib's own fonts."""
+def font_file(bold: bool = False) -> Path:
+    """Return the file of DejaVu Sans, which is among matplotlib's own fonts."""
     import matplotlib  # noqa: PLC0415  (costs 0.1 s, and only drawing needs it)
 
-    return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-
-
-def font_file(bold: bool = False) -> Path:
-    """Return the file of DejaVu Sans."""
-    return _font_folder() / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
 
 
 @cache
@@ -100,14 +97,8 @@ def _bounds(line: str, font: ImageFont.FreeTypeFont) -> tuple[int, int, int, int
 
 def _longest_start(word: str, font: ImageFont.FreeTypeFont, width: int) -> int:
     """Return how many characters of a word fit into a width; at least one."""
-    low, high = 1, len(word)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if extent(word[:middle], font) <= width:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    ends = range(1, len(word) + 1)
+    return max(1, bisect_right(ends, width, key=lambda end: extent(word[:end], font)))
 
 
 def _parts(word: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
@@ -139,15 +130,10 @@ def _even(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     lines = wrap(text, font, width)
     if len(lines) < 2:
         return lines
-    low = min(width, max((extent(word, font) for word in text.split(" ")), default=width))
-    high = width
-    while low < high:
-        middle = (low + high) // 2
-        if len(wrap(text, font, middle)) <= len(lines):
-            high = middle
-        else:
-            low = middle + 1
-    return wrap(text, font, high)
+    longest = max((extent(word, font) for word in text.split(" ")), default=width)
+    widths = range(min(width, longest), width)
+    enough = bisect_left(widths, True, key=lambda one: len(wrap(text, font, one)) <= len(lines))
+    return wrap(text, font, widths.start + enough)
 
 
 def _cut(lines: Sequence[str], font: ImageFont.FreeTypeFont, width: int, most: int) -> list[str]:

@@ -3,7 +3,7 @@
 VARIANTS = [(one.layers, one.ratio) for one in run.variants]
 
 
-# The other grids take over what they do not name, the parameters for all contents and styles too.
+# The rules of the other grids inherit what they do not name: `contents` and `styles`, for example.
 rule overview_grid:
     input:
         contents=[prepared("content", name) for name in run.contents],

@@ -1,4 +1,4 @@
-"""Draw a comparison grid, by the builder and with the arguments that its rule names."""
+"""Draw a comparison grid with the builder and the arguments that its rule names."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from nst.figures.pages import publish_grid
 with job(snakemake.log[0], snakemake.input):
     arguments = dict(snakemake.params.items())
     build = getattr(grids, arguments.pop("builder"))
-    if build is grids.pair_grid:  # the rule has but a digest, because a sheet is long
+    if build is grids.pair_grid:  # a sheet is long; its rule has only a digest
         sheets = {sheet_suffix(one): one for one in read_sheets(snakemake.config)}
         arguments["variants"] = sheets[snakemake.wildcards.sheet]
     publish_grid(build(**arguments), *map(Path, snakemake.output))
