@@ -10,7 +10,7 @@ from nst.config.allocation import Allocation, allocate_fit, allocate_pair
 from nst.config.presets import read_presets
 from nst.config.prints import print_settings
 from nst.config.settings import Settings
-from nst.method import transport
+from nst.method import distributions
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_matching_takes_memory_and_time():
 
 def test_sampling_takes_as_long_at_every_size():
     """At 256 px, on two cores without AVX-512, about half of a step's 2.8 s."""
-    assert allocation.OF_STYLE == transport.SAMPLES
+    assert allocation.OF_STYLE == distributions.CLOUD
     cell = settings_of("strotss")
     allocated = allocate_pair([cell], "cpu")
     assert 30 < allocated.runtime - allocation.START < 160

@@ -124,21 +124,6 @@ def test_partial_transparency_is_mixed_with_white(
     assert colours(read(tmp_path, encoded(plain(mode, colour), "PNG"))) == {expected}
 
 
-def test_a_transparent_palette_entry_becomes_white(tmp_path: Path) -> None:
-    indexed = plain("P", 1)
-    indexed.putpalette([0, 0, 0, 255, 0, 0])
-    assert colours(read(tmp_path, encoded(indexed, "PNG"))) == {RED}
-    assert colours(read(tmp_path, encoded(indexed, "PNG", transparency=1))) == {WHITE}
-    assert colours(read(tmp_path, encoded(indexed, "GIF", transparency=1))) == {WHITE}
-
-
-def test_partly_transparent_palette_entries_are_mixed_with_white(tmp_path: Path) -> None:
-    indexed = plain("P", 1)
-    indexed.putpalette([0, 0, 0, 255, 0, 0])
-    content = encoded(indexed, "PNG", transparency=bytes([255, 51]))
-    assert colours(read(tmp_path, content)) == {(255, 204, 204)}
-
-
 @pytest.mark.parametrize(("mode", "colour"), [("RGB", RED), ("L", 90), ("I;16", 400), ("1", 0)])
 def test_a_transparent_colour_becomes_white(tmp_path: Path, mode: str, colour: object) -> None:
     content = encoded(plain(mode, colour), "PNG", transparency=colour)

@@ -178,7 +178,7 @@ def test_a_renamed_file_gives_the_same_extractor(state, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 no archive"])
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 no archive", b"\x80\x02."])
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     message = refusal(provide_extractor, "vgg19", weights=tmp_path / name, kind=ExtractorError)

@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nst.config.memory import HISTORY
 from nst.config.settings import Settings
-from nst.method import distributions, spectrum, transport
+from nst.method import distributions, spectrum
 from nst.method import optimise as optimise_module
 from nst.method.objective import Objective, Parts, measure_targets
 from nst.method.optimise import Plan, State, optimise, take_step
@@ -78,7 +78,7 @@ class Recorder(TorchDispatchMode):
 def pretended(monkeypatch) -> Iterator[FakeTensorMode]:
     """A GPU whose tensors have no values."""
     monkeypatch.setattr(optimise_module, "wait_for", lambda device: None)
-    modules = (spectrum, kernels, distributions, sampling, transport)
+    modules = (spectrum, kernels, distributions, sampling)
     functions = [one for module in modules for one in vars(module).values()]
     caches = [one for one in functions if hasattr(one, "cache_clear")]
     for cache in caches:

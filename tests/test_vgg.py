@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import pickle
 import shutil
-from functools import partial
-from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -23,8 +21,9 @@ from vgg_weights import (
     world,
 )
 
-from nst.config.architecture import VGG19, VGG19_16X
+from nst.config.architecture import ARCHITECTURES, VGG19, VGG19_16X
 from nst.config.catalogue import fetch, read_catalogue
+from nst.config.settings import PUBLISHED, ExtractorName
 from nst.errors import ExtractorError
 from nst.imaging.images import fit_long_side, load_image
 from nst.network.extractor import (
@@ -33,9 +32,9 @@ from nst.network.extractor import (
     load_extractor,
     save_extractor,
 )
-from nst.network.provision import provide_extractor, user_cache
+from nst.network.provision import READERS, provide_extractor, user_cache
 from nst.network.tensors import to_tensor
-from nst.network.vgg import vgg19_16x_from_file, vgg_from_file, vgg_from_state_dict
+from nst.network.vgg import vgg19_16x_from_file, vgg_from_state_dict
 
 __all__ = [
     "checkpoint",
@@ -52,6 +51,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
 # ---------------------------------------------------------------- the network
+
+
+def test_every_network_has_an_architecture_and_what_is_fetched_a_file_and_a_reader():
+    assert set(ARCHITECTURES) == set(get_args(ExtractorName))
+    assert set(READERS) == set(PUBLISHED) <= set(read_catalogue())
 
 
 def test_the_convolutions_stand_where_torchvision_has_them():
@@ -80,24 +84,10 @@ def test_every_layer_is_what_torchvision_computes(state):
     assert not list(layers), "none is left out"
 
 
-def test_the_classifier_of_a_whole_checkpoint_is_passed_over(state):
-    whole = state | {"classifier.0.weight": torch.zeros(1), "classifier.0.bias": torch.zeros(1)}
-    assert_has(vgg_from_state_dict(VGG19, whole, "here"), state)
-
-
 def test_the_weights_do_not_learn(state):
     extractor = vgg_from_state_dict(VGG19, state, "here")
     assert not any(parameter.requires_grad for parameter in extractor.parameters())
     assert not extractor.training
-
-
-def test_a_network_of_another_depth_is_refused(state):
-    shallow = {name: value for name, value in state.items() if not name.startswith("features.34")}
-    message = refusal(vgg_from_state_dict, VGG19, shallow, "vgg16.pth", kind=ExtractorError)
-    assert message == (
-        "vgg16.pth has weights of 15 layers; vgg19 has 16 convolutions. "
-        "It is another network; fetch the right file."
-    )
 
 
 @pytest.mark.parametrize(
@@ -184,49 +174,6 @@ def test_a_mirror_without_the_weights_leaves_it_to_the_network_and_says_so(
     assert f"{weights.name} is not in {tmp_path}; taking it from torch's cache or " in caplog.text
 
 
-# ---------------------------------------------------------------- code in a checkpoint
-
-
-class Trap:
-    """What an attacker would put into a checkpoint: reading it writes a file."""
-
-    def __init__(self, sprung: Path) -> None:
-        self.sprung = sprung
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.sprung,)
-
-
-@pytest.mark.parametrize("form", ["torch's", "pickle"])
-def test_code_in_a_checkpoint_does_not_run(tmp_path, form):
-    sprung, path = tmp_path / "sprung", tmp_path / "x.pth"
-    content = pickle.dumps(Trap(sprung))
-    if form == "pickle":
-        path.write_bytes(content)
-    else:
-        torch.save({"model": Trap(sprung), "features.0.weight": Trap(sprung)}, path)
-    for read in (partial(vgg_from_file, architecture=VGG19), vgg19_16x_from_file):
-        message = refusal(read, path, kind=ExtractorError)
-        assert f"{path} is not a checkpoint of tensors (" in message
-        assert "fetch it again" in message
-    assert not sprung.exists()
-    pickle.loads(content)
-    assert sprung.exists(), "the trap works"
-
-
-@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 no archive", b"\x80\x02."])
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
-    (tmp_path / "x.pth").write_bytes(content)
-    message = refusal(vgg19_16x_from_file, tmp_path / "x.pth", kind=ExtractorError)
-    assert "x.pth is not a checkpoint of tensors" in message
-
-
-@pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {}, {"model": [1]}, {"model": None}])
-def test_a_checkpoint_of_something_else_is_refused(tmp_path, content):
-    torch.save(content, tmp_path / "x.pth")
-    refusal(vgg19_16x_from_file, tmp_path / "x.pth", kind=ExtractorError)
-
-
 # ---------------------------------------------------------------- the distilled network
 
 
@@ -239,6 +186,12 @@ def test_a_distilled_checkpoint_is_read_with_its_colours(checkpoint, distilled):
     assert VGG19_16X.layers[-1] == "relu5_1"
     features = extractor(random_image(1), VGG19_16X.layers)
     assert all(value.isfinite().all() for value in features.values())
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {}, {"model": [1]}, {"model": None}])
+def test_a_checkpoint_of_something_else_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "x.pth")
+    refusal(vgg19_16x_from_file, tmp_path / "x.pth", kind=ExtractorError)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ found by the job of a pair, it costs the place in a cluster's queue.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -108,12 +108,14 @@ def check_sizes(
                 taps = settings.taps(result, result, often)
                 _check(f"content {name!r}", result, settings, [*taps.content, *taps.style])
             smallest = min(map(max, results.values()), default=None)
-            for name, one in (styles or {}).items() if settings.style_fit == "own" else ():
-                for longest in _longest(settings, size, smallest):
-                    seen = style_size(one, (longest, longest), settings)
-                    taps = settings.taps((longest, longest), seen, often)
-                    matched = taps.content if settings.content_target == "matched" else ()
-                    _check(f"style {name!r}", seen, settings, [*taps.style, *matched])
+            longest = smallest if settings.size == "short_side" else longer_side(size)
+            if settings.style_fit != "own" or longest is None:
+                continue
+            for name, one in (styles or {}).items():
+                seen = style_size(one, (longest, longest), settings)
+                taps = settings.taps((longest, longest), seen, often)
+                matched = taps.content if settings.content_target == "matched" else ()
+                _check(f"style {name!r}", seen, settings, [*taps.style, *matched])
 
 
 def _at_hand(picture: Picture) -> Path | None:
@@ -136,16 +138,6 @@ def _distinct(variants: Sequence[Variant]) -> list[Settings]:
         style = (settings.style_fit, settings.style_scale, settings.content_target)
         kinds[*layers, *sizes, *style] = settings
     return list(kinds.values())
-
-
-def _longest(settings: Settings, size: int | Size, smallest: int | None) -> Iterator[int]:
-    """Yield the longer side of the smallest result, if it is known."""
-    if isinstance(size, tuple):
-        yield max(size)
-    elif settings.size == "long_side":
-        yield size
-    elif smallest is not None:
-        yield smallest
 
 
 def _check(who: str, size: Size, settings: Settings, layers: Sequence[str]) -> None:

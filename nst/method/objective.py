@@ -213,8 +213,14 @@ class Objective:
         )
 
     def _sum(self, losses: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Tensor:
-        """Add up the layers' losses; 0 if this loss is left out."""
-        return _weighted_sum(losses, weights) if losses else torch.zeros_like(self._alpha)
+        """Add up the layers' losses, each cell with its own weights; 0 if this loss is left out.
+
+        One after the other, not stacked: a layer of weight 0 then leaves the sum as it was to the
+        last bit, and a cell's result does not depend on the layers that others in its batch use.
+        """
+        if not losses:
+            return torch.zeros_like(self._alpha)
+        return functools.reduce(torch.add, [weights[name] * one for name, one in losses.items()])
 
     def _variation(self, images: Tensor) -> Tensor:
         """Return the total variation; of a picture in tiles, what it is made of is not kept."""
@@ -251,18 +257,3 @@ def _shares(weights: Mapping[str, float]) -> dict[str, float]:
     """Scale weights to sum to 1."""
     total = sum(weights.values())
     return {layer: weight / total for layer, weight in weights.items()}
-
-
-def _weighted_sum(
-    losses: Mapping[str, Tensor], weights: Mapping[str, Tensor]
-) -> Float[Tensor, " b"]:
-    """Add up the layers' losses, each cell with its own weights.
-
-    One after the other, not stacked: a layer of weight 0 then leaves the sum as it was to the last
-    bit, and a cell's result does not depend on the layers that others in its batch use.
-    """
-    terms = [weights[layer] * loss for layer, loss in losses.items()]
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
