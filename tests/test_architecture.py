@@ -57,6 +57,7 @@ PACKAGES = {
             "votes",
             "run",
             "paths",
+            "titles",
             "memory",
             "allocation",
         ),

@@ -1,10 +1,11 @@
-"""The files of a run, as lists."""
+"""The files of a run, as lists, and what it is called."""
 
 from __future__ import annotations
 
 from nst.config.catalogue import read_catalogue
 from nst.config.paths import cell_files, details_files, extractor_sources, grid_files, plot_files
 from nst.config.run import read_run
+from nst.config.titles import report_label, subtitle_of_grid, subtitle_of_run, title_of_run
 
 GRID = {
     "contents": ["chelsea", "rocket"],
@@ -58,3 +59,14 @@ def test_an_extractor_is_made_from_the_runs_images():
     (source,) = extractor_sources(run, "kmeans")
     assert source == "results/inputs/catalogue/rocket.jpg"
     assert extractor_sources(run, "vgg19_16x") == ["results/inputs/catalogue/vgg19_16x.pth"]
+
+
+def test_a_run_is_called_by_its_numbers_and_by_what_its_variants_share():
+    run = run_of(vary={"image_size": [64, 96]}, iterations=7)
+    assert title_of_run(run) == "2 pictures in 2 styles"
+    assert title_of_run(run_of(contents=["chelsea"])) == "1 picture in 2 styles"
+    assert subtitle_of_grid(run) == subtitle_of_run(run) == "kmeans, covariance loss, 7 iterations"
+
+
+def test_a_label_of_the_report_has_no_wildcard_and_ends_no_script():
+    assert report_label("a {b} </script>") == "a (b) <\N{WORD JOINER}/script>"

@@ -42,6 +42,13 @@ from nst.config.prints import PrintFile, print_variants
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION
 from nst.config.sheets import sheets_digest
+from nst.config.titles import (
+    report_label,
+    subtitle_of_grid,
+    subtitle_of_recipes,
+    subtitle_of_run,
+    title_of_run,
+)
 from nst.config.variants import variants_digest
 from nst.errors import UserError
 from nst.imaging.inspection import inspect_run
@@ -84,7 +91,7 @@ def start_run():
         for job in workflow.dag.jobs
         for path in cells.intersection(map(str, job.output))
     }
-    titles = {"title": TITLE, "subtitle": SUBTITLE_OF_RUN}
+    titles = {"title": title_of_run(run), "subtitle": subtitle_of_run(run)}
     start_watcher(config, pictures, titles, logger.info)
 
 
@@ -103,12 +110,6 @@ wildcard_constraints:
 
 EXTRACTOR = f"results/extractors/{run.settings.extractor}.safetensors"
 PRECISION = ["results/precision.txt"] if run.asks_for_precision else []
-OF_PAIR = allocate_pair([one.settings for one in run.variants], run.device)
-OF_PRINT = allocate_pair(
-    [one.settings for one in run.prints] or [run.settings], run.device
-)
-PRINT_FILE = PrintFile.read(config.get("prints", {}))
-OF_FIT = allocate_fit(len(run.kmeans_images))
 
 
 def share_of_cores(most):
@@ -130,15 +131,3 @@ def growing(least):
         return least * attempt
 
     return asked
-
-
-def composition_of_pair(wildcards):
-    """Return what a style is made of for a content, as plain values; None if it is one image."""
-    found = composition_files(run, wildcards.content, wildcards.style)
-    return found and found.to_dict()
-
-
-def files_of_composition(wildcards):
-    """List the files that a style is made of for a content, beside the image that shows it."""
-    found = composition_files(run, wildcards.content, wildcards.style)
-    return found.everything if found else []

@@ -1,12 +1,5 @@
 """The page to look through all the cells; its small pictures are beside it."""
 
-TITLE = " in ".join(
-    f"{len(names)} {noun}{'s' if len(names) > 1 else ''}"
-    for names, noun in ((run.contents, "picture"), (run.styles, "style"))
-)
-OF_RECIPES = f"{run.settings.extractor}, each recipe at its own balance"
-SUBTITLE_OF_RUN = OF_RECIPES if run.formulations else SUBTITLE
-
 
 rule gallery:
     input:
@@ -21,8 +14,8 @@ rule gallery:
     conda:
         "../envs/nst.yaml"
     params:
-        title=TITLE,
-        subtitle=SUBTITLE_OF_RUN,
+        title=title_of_run(run),
+        subtitle=subtitle_of_run(run),
     message:
         "Write the gallery"
     script:

@@ -100,6 +100,9 @@ rule fetch_extractor:
         "../scripts/fetch_extractor.py"
 
 
+OF_FIT = allocate_fit(len(run.kmeans_images))
+
+
 def sources_of_extractor(wildcards):
     """List the files that an extractor is made from."""
     return extractor_sources(run, wildcards.extractor)

@@ -1,5 +1,10 @@
 """Chosen cells made again, large: the target `prints`, of which a run without it makes nothing."""
 
+OF_PRINT = allocate_pair(
+    [one.settings for one in run.prints] or [run.settings], run.device
+)
+PRINT_FILE = PrintFile.read(config.get("prints", {}))
+
 
 def print_digest(wildcards):
     """Return a digest of a print's settings, which decide its pixels."""
@@ -69,7 +74,7 @@ use rule gallery as print_gallery with:
         "results/logs/print_gallery.log",
     params:
         title="Prints",
-        subtitle=f"{TITLE}, {SUBTITLE}",
+        subtitle=f"{title_of_run(run)}, {SUBTITLE}",
     message:
         "Write the gallery of the prints"
 

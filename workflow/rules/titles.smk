@@ -59,11 +59,6 @@ def dated_recipes(wildcards):
     return run.dated_recipes
 
 
-def report_label(text):
-    """Return text as the report can take it: no wildcards, and nothing that ends its script."""
-    return text.replace("{", "(").replace("}", ")").replace("</", "<\N{WORD JOINER}/")
-
-
 def pair_labels(wildcards):
     """Return what the report lists a pair under."""
     names = pair_names(wildcards)
@@ -132,20 +127,5 @@ def effect_plot_files():
     return files
 
 
-def said(name, text):
-    """Return what all variants have in common, for the captions of grids."""
-    values = {str(getattr(one.settings, name)) for one in run.variants}
-    return [text.format(values.pop())] if len(values) == 1 else []
-
-
-SUBTITLE = ", ".join(
-    [
-        run.settings.extractor,
-        *said("style_loss", "{} loss"),
-        *said("image_size", "{} px"),
-        *said("iterations", "{} iterations"),
-    ]
-)
-SUBTITLE_OF_RECIPES = (
-    f"{run.settings.extractor}, each at its own balance of content and style"
-)
+SUBTITLE = subtitle_of_grid(run)
+SUBTITLE_OF_RECIPES = subtitle_of_recipes(run)
