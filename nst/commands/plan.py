@@ -68,7 +68,7 @@ def plan_run(run: Run) -> Estimate:
     if jobs:
         seconds += _seconds_around(run, jobs)
     drawn = sum(pixels(one, one.image_size, size) for one, size in work)
-    count = len(run.contents) * len(run.styles) * len(variants)
+    count = len(run.pairs) * len(variants)
     return Estimate(
         cells=count,
         made=count - len(work),
@@ -84,8 +84,7 @@ def _missing(run: Run) -> list[tuple[str, str, Settings]]:
     """List the content, the style and the settings of the cells that are not there."""
     return [
         (content, style, one.settings)
-        for content in run.contents
-        for style in run.styles
+        for content, style in run.pairs
         for one in run.variants
         if not cell_path(content, style, one.layers, one.ratio).exists()
     ]
@@ -147,8 +146,7 @@ def _seconds_around(run: Run, jobs: int) -> float:
 
 def _light_jobs(run: Run) -> int:
     """Count the jobs that prepare pictures, draw and gather."""
-    pairs = len(run.contents) * len(run.styles)
-    strips = sum(bool(one.settings.snapshots) for one in run.variants) * pairs
+    strips = sum(bool(one.settings.snapshots) for one in run.variants) * len(run.pairs)
     drawn = len(grids(run)) + strips + len(run.contents)  # and a job of plots for each content
     return len(run.pictures) + drawn + run.asks_for_precision + GATHERED
 

@@ -134,11 +134,10 @@ def sheet_suffix(sheet: Sheet) -> str:
 def grids(run: Run) -> list[str]:
     """List the comparison grids of a run, below ``results/grids`` and without their suffix."""
     if run.compares_recipes:
-        return ["formulations", *(f"recipes/{c}/{s}" for c in run.contents for s in run.styles)]
+        return ["formulations", *(f"recipes/{content}/{style}" for content, style in run.pairs)]
     pairs = [
         f"pairs/{content}/{style}{sheet_suffix(sheet)}"
-        for content in run.contents
-        for style in run.styles
+        for content, style in run.pairs
         for sheet in run.sheets
     ]
     contents = [f"contents/{content}/{layers}" for content in run.contents for layers in run.layers]

@@ -75,6 +75,11 @@ class Run:
         }
         return {**images, **masks}
 
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The names of each content and style."""
+        return [(content, style) for content in self.contents for style in self.styles]
+
     @cached_property
     def layers(self) -> list[str]:
         """The names of the layer weightings or recipes, with the settings that vary."""

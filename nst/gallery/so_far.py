@@ -73,14 +73,9 @@ def _titles(pictures: Mapping[str, Picture]) -> dict[str, str]:
     return {name: one.title for name, one in pictures.items()}
 
 
-def _pairs(run: Run) -> list[tuple[str, str]]:
-    """List the names of the pairs, in the order of the run."""
-    return list(product(run.contents, run.styles))
-
-
 def _cells(run: Run, is_finished: IsFinished) -> Iterator[Mapping[Path, Cell]]:
     """Yield each pair's finished cells: from its details, or from the pictures until these come."""
-    for content, style in _pairs(run):
+    for content, style in run.pairs:
         pictures = [cell_path(content, style, one.layers, one.ratio) for one in run.variants]
         there = list(filter(is_finished, pictures))
         # Snakemake has removed old details before a job makes its first picture.
@@ -96,7 +91,7 @@ def _with_places(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with a row for every cell of the run, in its order."""
     names = [
         (*pair, one.layers, one.ratio, one.formulation)
-        for pair, one in product(_pairs(run), run.variants)
+        for pair, one in product(run.pairs, run.variants)
     ]
     places = pd.DataFrame(names, columns=[*NAMES, "formulation"]).assign(status="waiting")
     places["content_title"] = places["content"].map(_titles(run.contents))
