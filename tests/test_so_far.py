@@ -41,7 +41,6 @@ CONFIG = {
     "layers": {"all": LAYERS},
     "extractor": "kmeans",
 }
-TITLES = {"title": "1 picture in 2 styles", "subtitle": "kmeans"}
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +63,7 @@ def run(**changes: object) -> Run:
 
 def write(there: list[str], said: str = "so far", of: Run | None = None) -> None:
     """Write the pages of a run of which some cells are finished."""
-    write_so_far(of or run(), lambda path: str(path) in there, said, **TITLES)
+    write_so_far(of or run(), lambda path: str(path) in there, said)
 
 
 def make(path: str, beta: float = 1.0) -> Cell:
@@ -276,7 +275,7 @@ class Clocks:
         if missing is None:
             missing = dict.fromkeys(PATHS)
         clocks = {"clock": lambda: self.now, "work": lambda: self.worked}
-        return Watch(run(), missing, made, TITLES, **clocks)
+        return Watch(run(), missing, made, **clocks)
 
 
 @pytest.fixture
@@ -289,7 +288,7 @@ def drawn(clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """When pages were drawn; each takes three seconds of work."""
     times: list[float] = []
 
-    def draw(*_: object, **_titles: str) -> None:
+    def draw(*_: object) -> None:
         times.append(clocks.now)
         clocks.worked += 3
 
@@ -334,7 +333,7 @@ def test_the_last_cell_leaves_the_drawing_to_the_run(clocks, drawn):
 
 
 def test_a_full_disk_is_reported_once_and_the_run_is_watched_on(clocks, monkeypatch, caplog):
-    def fail(*_: object, **_titles: str) -> None:
+    def fail(*_: object) -> None:
         raise OSError(28, "No space left on device", GALLERY_SO_FAR)
 
     monkeypatch.setattr("nst.gallery.so_far.write_so_far", fail)
@@ -425,7 +424,7 @@ def wait_until(happened: Callable[[], object]) -> None:
 def test_a_run_with_nothing_to_make_is_not_watched_and_loses_old_pages():
     for path in (GALLERY_SO_FAR, OVERVIEW_SO_FAR):
         paint(Path(path).with_suffix(".png")).rename(path)
-    start_watcher(CONFIG, dict.fromkeys(PATHS, False), TITLES, pytest.fail)
+    start_watcher(CONFIG, dict.fromkeys(PATHS, False), pytest.fail)
     assert not _running
     assert not Path(GALLERY_SO_FAR).exists()
     assert not Path(OVERVIEW_SO_FAR).exists()
@@ -433,7 +432,7 @@ def test_a_run_with_nothing_to_make_is_not_watched_and_loses_old_pages():
 
 @pytest.mark.parametrize("finished", [True, False])
 def test_the_process_ends_with_the_run_and_a_failed_run_keeps_its_pages(finished):
-    start_watcher(CONFIG, MISSING, TITLES, pytest.fail)
+    start_watcher(CONFIG, MISSING, pytest.fail)
     (process,) = _running
     paint(Path(GALLERY_SO_FAR).with_suffix(".png")).rename(GALLERY_SO_FAR)
     stop_watcher(finished=finished)
@@ -450,7 +449,7 @@ def test_the_process_ends_with_a_run_that_is_killed(folder: Path):
         "time.sleep(100)\n"
     )
     run = subprocess.Popen(
-        [sys.executable, "-c", code, json.dumps([CONFIG, MISSING, TITLES])],
+        [sys.executable, "-c", code, json.dumps([CONFIG, MISSING])],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -464,7 +463,7 @@ def test_the_process_ends_with_a_run_that_is_killed(folder: Path):
 def test_a_process_that_cannot_be_started_is_reported(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     warnings: list[str] = []
-    start_watcher(CONFIG, MISSING, TITLES, warnings.append)
+    start_watcher(CONFIG, MISSING, warnings.append)
     assert "watcher cannot be started" in warnings[0]
     assert not _running
 
@@ -473,6 +472,6 @@ def test_what_lies_in_the_run_s_folder_is_not_run(folder: Path):
     (folder / "json.py").write_text("open('taken', 'w')")
     (folder / "nst").mkdir()
     (folder / "nst" / "__init__.py").write_text("open('taken', 'w')")
-    start_watcher(CONFIG, MISSING, TITLES, pytest.fail)
+    start_watcher(CONFIG, MISSING, pytest.fail)
     stop_watcher()
     assert not (folder / "taken").exists()

@@ -40,14 +40,13 @@ _running: list[subprocess.Popen[str]] = []
 def start_watcher(
     config: Mapping[str, Any],
     pictures: Mapping[str, bool],
-    titles: Mapping[str, str],
     tell: Callable[[str], object],
 ) -> None:
     """Watch a run from a process that ends when ``stop_watcher`` is called, or this one is gone.
 
     ``pictures`` says of each cell's picture whether the run is to make it; the others stay as they
-    are. ``titles`` are those of the gallery. What an earlier run left to look at meanwhile is
-    removed. ``tell`` gets a line if the process cannot be started.
+    are. What an earlier run left to look at meanwhile is removed. ``tell`` gets a line if the
+    process cannot be started.
     """
     _remove_pages()
     # With the time stamps of those that are there before, of another configuration perhaps.
@@ -55,7 +54,7 @@ def start_watcher(
     if not missing:
         return
     made = [path for path in pictures if path not in missing]
-    task = {"config": config, "missing": missing, "made": made, "titles": titles}
+    task = {"config": config, "missing": missing, "made": made}
     program = "from nst.commands.watch import main; main()"
     try:
         process = subprocess.Popen(  # noqa: S603 - this Python, and the line above
@@ -125,7 +124,6 @@ class Watch:
         run: Run,
         missing: Mapping[str, int | None],
         made: Iterable[str],
-        titles: Mapping[str, str],
         *,
         clock: Clock = time.monotonic,
         work: Clock = time.process_time,
@@ -134,7 +132,7 @@ class Watch:
         from nst.cells.progress import Progress  # noqa: PLC0415
         from nst.cells.store import CellStore  # noqa: PLC0415
 
-        self._run, self._titles = run, titles
+        self._run = run
         self._clock, self._work = clock, work
         self._began = clock()
         self._progress = Progress(missing, CellStore(STORE), self._began)
@@ -189,7 +187,7 @@ class Watch:
             # Only now: pandas takes time and memory, and a short run draws nothing.
             from nst.gallery.so_far import write_so_far  # noqa: PLC0415
 
-            write_so_far(self._run, self._is_finished, heading, **self._titles)
+            write_so_far(self._run, self._is_finished, heading)
         except Exception as error:
             trouble = f"{type(error).__name__}: {' '.join(str(error).split())}"
             if trouble != self._trouble:

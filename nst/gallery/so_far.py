@@ -12,6 +12,7 @@ from nst.cells.cell import Cell, read_details, read_record
 from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path
 from nst.config.pictures import Picture
 from nst.config.run import Run
+from nst.config.titles import subtitle_of_run, title_of_run
 from nst.figures.grids import WAITING, cell_tile, formulation_grid, overview_grid
 from nst.figures.painting import draw_grid, save_grid
 from nst.figures.sheet import Grid, Page, Tile
@@ -26,9 +27,7 @@ INPUTS = Path("results/inputs")
 IsFinished = Callable[[Path], bool]
 
 
-def write_so_far(
-    run: Run, is_finished: IsFinished, said: str, *, title: str, subtitle: str
-) -> None:
+def write_so_far(run: Run, is_finished: IsFinished, said: str) -> None:
     """Write the gallery and the overview of the cells that are finished; ``said`` goes above.
 
     Whether a picture is one of this run, and not of an earlier configuration, only ``is_finished``
@@ -47,8 +46,8 @@ def write_so_far(
                 traces,
                 INPUTS,
                 page.parent,
-                title=title,
-                subtitle=subtitle,
+                title=title_of_run(run),
+                subtitle=subtitle_of_run(run),
                 so_far=said,
             )
     save_grid(draw_grid(_overview(run, is_finished, said), SCREEN), Path(OVERVIEW_SO_FAR))

@@ -91,8 +91,7 @@ def start_run():
         for job in workflow.dag.jobs
         for path in cells.intersection(map(str, job.output))
     }
-    titles = {"title": title_of_run(run), "subtitle": subtitle_of_run(run)}
-    start_watcher(config, pictures, titles, logger.info)
+    start_watcher(config, pictures, logger.info)
 
 
 wildcard_constraints:
