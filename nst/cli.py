@@ -285,11 +285,11 @@ def verify_pictures(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """Make FILES again from what they carry inside, and compare.
+    """Recompute FILES from the records inside them, and compare.
 
     Takes as long as making them. The exit status is 0 if all of them come out the same or within
     the tolerance for another machine, 1 if one does not, or was changed since it was made, and 2
-    if one could not be made again.
+    if one could not be recomputed.
     """
     from nst.cells.sources import Given  # noqa: PLC0415
     from nst.cells.verify import choose_pictures, describe, exit_status, verify  # noqa: PLC0415
@@ -298,7 +298,7 @@ def verify_pictures(
     try:
         given = Given(content, style, extractor, start, results, checked_mirror(mirror))
         for picture in choose_pictures(files, None if every else sample):
-            with console.status(Text(f"making {picture} again")):
+            with console.status(Text(f"recomputing {picture}")):
                 found.append(verify(picture, given, device, threads=threads))
             if not as_json:
                 typer.echo(describe(found[-1]))

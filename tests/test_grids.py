@@ -282,7 +282,7 @@ def test_a_written_ratio_reads_back_as_the_same_number(value):
         ("ratio", ["1", "3", "2"], ("α/β", "", "")),
         ("ratio", ["1", "content only"], ("α/β", "", "")),
         ("ratio", ["1"], ("", "", "")),
-        ("layers", ["equal", "deep"], ("layer weights", "", "")),
+        ("layers", ["equal", "deep"], ("layer weighting", "", "")),
         ("style_scale", ["0.5", "1"], ("style scale", "", "")),
     ],
 )
@@ -313,7 +313,7 @@ def test_a_pair_s_grid_has_weightings_down_and_ratios_across():
     sheet = Sheet("seed=0", "layers", "ratio", ["equal", "deep"], ratios, cells)
     grid = pair_grid({"c": "Coffee"}, {"s": "Waves"}, sheet, subtitle="kmeans")
     assert (grid.title, grid.subtitle) == ("Coffee × Waves", "seed=0, kmeans")
-    assert (grid.rows.titles, grid.rows.name) == (["equal", "deep"], "layer weights")
+    assert (grid.rows.titles, grid.rows.name) == (["equal", "deep"], "layer weighting")
     across = [f"α/β\N{NO-BREAK SPACE}= {n}" for n in ("10⁻²", "5·10⁻²", "10⁻¹")]
     assert (grid.columns.titles, grid.columns.name) == (across, "α/β")
     assert [(tile.caption, tile.label) for tile in grid.inputs] == [

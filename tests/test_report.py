@@ -161,7 +161,7 @@ def test_the_report_has_each_grid_plot_and_page_once_under_its_labels(run, repor
     assert labels == {
         **plots,
         "results/plots/ratios.png": {**of_all, "shows": "effect of α/β"},
-        "results/plots/layers.png": {**of_all, "shows": "effect of layer weights"},
+        "results/plots/layers.png": {**of_all, "shows": "effect of layer weighting"},
         "results/plots/vary/style_scale.png": {**of_all, "shows": "effect of style scale"},
         "results/report/gallery/index.html": {"page": "all pictures"},
         "results/grids/overview.jpg": {"grid": "contents × styles"},

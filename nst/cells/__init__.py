@@ -1,1 +1,1 @@
-"""Finished cells: measured, kept, and made again."""
+"""Finished cells: measured, kept, and recomputed."""

@@ -1,6 +1,6 @@
 """A finished cell on disk: a picture that carries what made it, and an entry in its pair's details.
 
-The PNG's text holds everything that is the same whenever the cell is made again on its machine, so
+The PNG's text holds everything that is the same whenever the cell is recomputed on its machine, so
 that equal cells are equal files; ``nst.cells.verify`` makes the cell again from it. The details,
 one JSON file for all the cells of a pair, add the loss trace, and how fast it was made.
 """

@@ -4,10 +4,10 @@ They are taken on the 8-bit picture as delivered, in float32, with the run's ext
 made: its own pooling and input. The content is stretched to the picture's size, the style brought
 to its longer side. Layers for which one of them is too small are left out.
 
-For a style that is made of several pictures, what is said of the style is the mean of the
-distances to each of them, by their weights; in regions, each measured in its own by the region's
-size. What keeps the photograph is left out. A blend is thus at 0 from nothing: compare its cells
-with each other.
+For a style that is made of several pictures, the style measures are means of the distances to each
+picture, weighted as in the blend. With regions, each picture is measured in its own region and
+weighted by its size; regions that keep the photograph do not count. No picture has distance 0 from
+a blend: compare its cells with each other.
 
 - ``relative_content``, ``relative_style``: the relative losses of ``nst.method.losses``; content at
   relu4_2, style at relu1_1 to relu5_1 with equal shares.

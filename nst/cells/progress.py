@@ -59,9 +59,9 @@ class Progress:
     def seconds_left(self, now: float) -> float | None:
         """Return the time that the other cells will take; None as long as nothing tells.
 
-        By the pace since cells were first computed, what ran before being no measure: all jobs
-        together, as many as run at once. Cells from the store take no time; a pair that has begun
-        has had its, and the others may have the same share of them.
+        The pace is that of all jobs together since the first computed cell; the time before it is
+        ignored. Cells from the store take no time. A pair that has begun has restored its cells
+        already, and the other pairs may have the same share of them.
         """
         if self._first is None or now - self._first[0] < SECONDS_TO_JUDGE:
             return None

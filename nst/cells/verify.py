@@ -1,4 +1,4 @@
-"""A finished cell made again from its own metadata, and compared with the picture at hand.
+"""A finished cell recomputed from its own metadata, and compared with the picture at hand.
 
 The picture's record says with which settings, from which images, by which extractor and where it
 was made. On that machine it comes out the same in every byte, on another one nearly so.
@@ -44,8 +44,8 @@ class Verification:
 
     ``identical``: every pixel, loss and measure is the same. ``close``: within ``TOLERANCE``.
     ``different``: further. ``edited``: it is not what nst wrote. ``unchecked``: it could not be
-    made again. ``message`` says why; ``changed`` has what was otherwise when it was made, as (then,
-    now).
+    recomputed. ``message`` says why; ``changed`` has the facts that differed when it was made, as
+    (then, now).
     """
 
     picture: Path
@@ -163,7 +163,7 @@ def _open(path: Path) -> Image.Image:
 
 
 def _cell_of(path: Path, record: Mapping[str, Any]) -> Cell:
-    """Read a record, if its cell can be made again at all, and compared."""
+    """Read a record, if its cell can be recomputed and compared."""
     if BITS in record:
         raise CellError(
             f"{path} has 16 bits, and cells are compared in 8. Verify the PNG of 8 bits: that "

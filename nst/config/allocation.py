@@ -1,9 +1,9 @@
 """What a job asks a cluster for: main memory and run time, from the size of its pictures.
 
-An estimate that needs neither the images nor a measurement, since it is made while the workflow
-plans, on a machine that need not be like the one that computes. It is to be enough on hardware of
-the last ten years; a job that it was not enough for is submitted again and asks for a multiple.
-``nst plan`` measures instead.
+The estimate needs neither the images nor a measurement, since the workflow plans on a machine that
+may differ from the one that computes. It is meant for the hardware of the last ten years. A job
+that ran out of memory or time is submitted again and asks for a multiple. ``nst plan`` measures
+instead.
 """
 
 from __future__ import annotations

@@ -87,8 +87,8 @@ class Composition(Generic[T]):
         """Return the composition with weights that sum to 1 in each region, none of them 0.
 
         ``position`` in [0, 1] leads from the first part of a blend to the last, by way of those
-        between; None stands for the weights as they are. The parts are in the order of their names,
-        since that in which they are added up must not show.
+        between; None keeps the weights. The parts are sorted by name, since the order of summation
+        must not affect the result.
         """
         return replace(
             self,

@@ -60,7 +60,7 @@ def _is_reserved(name: str) -> bool:
 
 
 def _folded(name: str) -> str:
-    """Return what all names have in common that differ only in case (Unicode 3.13, D145)."""
+    """Return a key that is equal for names that differ only in case (Unicode 3.13, D145)."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 

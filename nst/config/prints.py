@@ -1,4 +1,4 @@
-"""Prints: chosen cells of a run made again, large, each from its small picture."""
+"""Prints: chosen cells of a run rendered again, large, each from its small picture."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Run:
     sheets: Sequence[Sheet]
     """The comparison grids of a pair."""
     prints: Sequence[Print]
-    """The cells that are to be made again, large."""
+    """The cells to render again, large."""
     votes: Sequence[str]
     """The paths of the files of votes."""
 

@@ -1,7 +1,7 @@
 """What decides a cell's pixels, in one frozen value.
 
 Device, threads and paths stay outside it. A ``Settings`` is built once, passed whole, and saved
-beside every result, so that a picture can be made again from its own metadata. Each of its fields
+beside every result, so that a picture can be recomputed from its own metadata. Each of its fields
 says what it may be and what it does; the checks of a configuration, the messages, the help of
 ``nst stylize`` and the table in config/README.md follow from that.
 """

@@ -36,7 +36,8 @@ def ingredients(styles: Iterable[Picture]) -> dict[str, Picture]:
     """Return the images that styles are made of, by name; a plain one is made of itself.
 
     Raises:
-        ConfigError: two different images have one name, or an image that of a style made of others.
+        ConfigError: two different images have the same name, or an image has the name of a composed
+            style.
     """
     found: dict[str, Picture] = {}
     styles = list(styles)

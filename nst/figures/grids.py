@@ -174,7 +174,7 @@ def _input_axis(role: str, titles: Titles) -> Axis:
 def setting_axis(name: str, labels: Sequence[str]) -> Axis:
     """Return the axis of a setting; the ends of α/β are named if it rises or falls throughout."""
     if name != "ratio":
-        return Axis(labels, "layer weights" if name == "layers" else name.replace("_", " "))
+        return Axis(labels, "layer weighting" if name == "layers" else name.replace("_", " "))
     prefix = "α/β\N{NO-BREAK SPACE}= " if len(labels) <= _FEW_COLUMNS else ""
     titles = [prefix + ratio_title(label) for label in labels]
     if len(titles) == 1:

@@ -50,7 +50,7 @@ def save_deep(
 
 
 def read_deep(path: Path) -> Levels:
-    """Return the levels of a TIFF that ``save_deep`` wrote. Others are not to be read here."""
+    """Return the levels of a TIFF. It reads only files written by ``save_deep``."""
     import tifffile  # noqa: PLC0415 - for prints alone
 
     return np.asarray(tifffile.imread(path))

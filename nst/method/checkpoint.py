@@ -50,7 +50,7 @@ class Checkpoint:
     """The file in which one job keeps the batch that it is making; without a path, nothing is kept.
 
     ``fingerprints`` are those of the cells to make, by index. ``made_by`` names what else decides
-    the bits: versions and the device. A checkpoint that was made by others is not used.
+    the bits: versions and the device. A checkpoint of another version or device is not used.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Checkpoint:
     def offer(self, batch: Batch, state: State) -> None:
         """Save the state if it is time to; called after each step.
 
-        Counted by a monotonic clock, so that a wall clock that is put right does no harm.
+        Counted by a monotonic clock, so that clock adjustments do no harm.
         """
         now = time.monotonic()
         step, self._stepped = now - self._stepped, now

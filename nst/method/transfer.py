@@ -94,9 +94,9 @@ def begin_stage(
 
 
 def with_photograph(outcome: Outcome, stage: Stage, settings: Settings) -> Outcome:
-    """Return an outcome whose pictures have of the photograph what is to stay.
+    """Return an outcome with the kept parts of the photograph restored.
 
-    Some of its colours if the settings say so, and all of it in the regions that are kept. The
+    These are its colours, if the settings say so, and its pixels in the regions that are kept. The
     losses are those of the pictures before.
     """
 

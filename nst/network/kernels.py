@@ -16,7 +16,7 @@ from nst.network.shapes import Float, Tensor
 
 
 def reflect(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h+2 w+2"]:
-    """Continue features by one position beyond each border, as in a mirror that stands on it."""
+    """Reflection-pad features by one position."""
     padded: Tensor = _Reflect.apply(features)
     return padded
 

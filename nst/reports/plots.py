@@ -19,11 +19,12 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
-from matplotlib.offsetbox import AnnotationBbox, OffsetImage, TextArea, VPacker
+from matplotlib.offsetbox import AnnotationBbox, OffsetBox, OffsetImage, TextArea, VPacker
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -116,7 +117,7 @@ def plot_pair(table: pd.DataFrame, title: str) -> Figure:
     """Plot a pair's cells by what they keep and what they take, each as a small picture.
 
     ``table`` has the summary's rows of one pair; pictures are read from its ``path``. The line is
-    the Pareto front: the cells that no other beats. Colours tell the layer weights apart, or the
+    the Pareto front: the cells that no other beats. Colours tell the layer weightings apart, or the
     first setting that varies; labels say the rest. Pictures in each other's way are moved aside,
     with a line to where they belong; of many cells only the first in rank have one. Cells without
     measures are left out, and counted.
@@ -175,7 +176,10 @@ def _draw_pictures(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> Non
     shares = (cells[list(AIMS)].to_numpy() - (left, bottom)) / (right - left, top - bottom)
     sizes = np.array([size for _, size in framed])
     offsets = spread_out(shares * AXES_SIZE, sizes, AXES_SIZE) - shares * AXES_SIZE
-    for row, (picture, _), offset in zip(rows, framed, offsets, strict=True):
+    for row, (parts, _), offset in zip(rows, framed, offsets, strict=True):
+        # The label is at the end of the frame that is away from the point.
+        children: list[Artist] = [*parts] if offset[1] >= 0 else [*reversed(parts)]
+        picture = VPacker(children=children, align="center", pad=0, sep=1)
         _draw_picture(axes, row, picture, offset, inks[row.kind])
 
 
@@ -197,8 +201,8 @@ def _draw_picture(
     axes.add_artist(box)
 
 
-def _framed(row: Any, side: float) -> tuple[VPacker, NDArray[np.float64]]:
-    """Put a cell's label above its picture; return both, and the points that they take.
+def _framed(row: Any, side: float) -> tuple[list[OffsetBox], NDArray[np.float64]]:
+    """Return a cell's label and picture, and the points that they take together.
 
     The picture's longer side takes ``side`` points.
     """
@@ -206,17 +210,12 @@ def _framed(row: Any, side: float) -> tuple[VPacker, NDArray[np.float64]]:
     weight = "bold" if row.suggested else "normal"
     # OffsetImage draws a pixel as a point, and scales it with the figure.
     zoom = side / max(image.size)
-    framed = VPacker(
-        children=[
-            TextArea(literal(_label(row)), textprops={"size": 5.5, "weight": weight}),
-            OffsetImage(np.asarray(image), zoom=zoom, interpolation="antialiased"),
-        ],
-        align="center",
-        pad=0,
-        sep=1,
-    )
+    parts: list[OffsetBox] = [
+        TextArea(literal(_label(row)), textprops={"size": 5.5, "weight": weight}),
+        OffsetImage(np.asarray(image), zoom=zoom, interpolation="antialiased"),
+    ]
     width, height = np.array(image.size) * side / max(image.size) + (3, LABEL_HEIGHT)
-    return framed, np.array([max(width, LETTER * len(_label(row))), height])
+    return parts, np.array([max(width, LETTER * len(_label(row))), height])
 
 
 def _label(row: Any) -> str:
@@ -266,9 +265,9 @@ def spread_out(
 def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure:
     """Plot a pair's content and style losses against the evaluations, a curve for each cell.
 
-    ``table`` and ``traces`` have the rows of one pair. Colour is α/β, dashes are layer weights. Of
-    settings that vary, the last takes the place of a single α/β, and the first that of layer
-    weights that are all the same. The losses are those that each cell optimised, before weighting.
+    ``table`` and ``traces`` have the rows of one pair. Colours are α/β, dashes are layer weightings.
+    Of settings that vary, the last takes the place of a single α/β, and the first that of a single
+    layer weighting. The losses are those that each cell optimised, before weighting.
     """
     _, orders = _axes(table)
     dashed, *others = _told_apart(orders)
@@ -311,12 +310,12 @@ def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure
 
 
 def plot_effect(table: pd.DataFrame, axis: str) -> Figure:
-    """Plot the effect of α/β, of the layer weights or of a setting: both distances over all pairs.
+    """Plot the effect of α/β, of the layer weighting or of a setting on both distances.
 
     ``axis`` is ``ratio``, ``layers`` or the name of a setting. A thin line is a pair at one point
-    of all other axes; its colour is α/β, or the layer weights for the axis α/β. Of many lines some
-    are drawn, evenly, and all counted in the median: a thick line for each colour where the axis
-    has an order, at even places whatever its values, and otherwise a bar for each place.
+    of all other axes; its colour is α/β, or the layer weighting for the axis α/β. Of many lines an
+    even subset is drawn; the median uses all. It is a thick line for each colour where the axis has
+    an order, at even places whatever its values, and otherwise a bar for each place.
     """
     points, orders = _axes(table)
     names = orders[axis]

@@ -113,10 +113,10 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def _keep_freed_memory() -> None:
-    """Let an evaluation take the memory that the one before has freed, and take it fast.
+    """Keep the memory that a step frees for the next step.
 
-    The C library would hand these hundreds of MB back to the system, which clears each page before
-    it gives it again: a cell of 1024 px took 1.1 times as long. Only glibc is asked.
+    The C library would return these hundreds of MB to the kernel, which clears each page before it
+    hands it out again: a cell of 1024 px took 1.1 times as long. This needs glibc.
     """
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(M_TRIM_THRESHOLD, TRIMMED)

@@ -22,7 +22,7 @@ rule overview_grid:
         contents=content_titles,
         styles=style_titles,
         variants=[run.overview],
-        subtitle=f"layer weights {run.overview[0]}, α/β = {run.overview[1]}, {SUBTITLE}",
+        subtitle=f"layer weighting {run.overview[0]}, α/β = {run.overview[1]}, {SUBTITLE}",
     message:
         "Draw the overview"
     script:
@@ -60,7 +60,7 @@ use rule overview_grid as content_grid with:
     params:
         builder="content_grid",
         variants=variants_of_layers,
-        subtitle=f"layer weights {{layers}}, {SUBTITLE}",
+        subtitle=f"layer weighting {{layers}}, {SUBTITLE}",
     message:
         "Draw the grid of {wildcards.content}, layers {wildcards.layers}"
 

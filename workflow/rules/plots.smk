@@ -34,6 +34,6 @@ rule effect_plots:
     params:
         axes=["ratio", "layers", *run.varied],
     message:
-        "Plot what the ratios, the layer weights and the settings that vary do"
+        "Plot the effects of α/β, the layer weighting and the settings that vary"
     script:
         "../scripts/effect_plots.py"

@@ -1,4 +1,4 @@
-"""Chosen cells made again, large: the target `prints`, of which a run without it makes nothing."""
+"""Chosen cells rendered again, large: the target `prints`, of which a run without it makes nothing."""
 
 OF_PRINT = allocate_pair(
     [one.settings for one in run.prints] or [run.settings], run.device

@@ -111,11 +111,11 @@ def pair_plot_files(kind, shows):
 
 
 def effect_plot_files():
-    """List the plots of what the ratios, the layer weights and the settings that vary do.
+    """List the plots of what α/β, the layer weighting and the settings that vary do.
 
     PNG and SVG by turns; the report has the PNGs.
     """
-    plots = [("ratios", "ratios", "α/β"), ("layers", "layers", "layer weights")]
+    plots = [("ratios", "ratios", "α/β"), ("layers", "layers", "layer weighting")]
     plots += [(f"vary/{name}", "vary", name.replace("_", " ")) for name in run.varied]
     files = []
     for name, caption, shows in plots:

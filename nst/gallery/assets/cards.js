@@ -29,7 +29,7 @@ function plate(cell, caption, options) {
   }
   return el("figure", { class: "plate", "data-key": cell.key },
     link({ cell: cell.key }, { class: "picture" }, thumbnail(cell, options)),
-    el("figcaption", {}, el("div", { class: "caption" }, caption), actions(cell)));
+    el("figcaption", {}, actions(cell), el("div", { class: "caption" }, caption)));
 }
 
 function actions(cell) {

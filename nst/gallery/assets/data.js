@@ -50,7 +50,7 @@ function unpack({ count, columns }) {
 function prepare(cell, place) {
   const content = contents.get(cell.content);
   const style = styles.get(cell.style);
-  // The settings that vary follow the name of the layer weights: all/colours=style/seed=1.
+  // The settings that vary follow the name of the layer weighting: all/colours=style/seed=1.
   const [weights, ...varied] = cell.layers.split("/");
   const words = [
     content.title, cell.content, style.title, cell.style,

@@ -76,8 +76,8 @@ function glossary() {
   const said = [
     ["Suggested", "The cell of its pair to look at first."],
     ["Pareto front", "No other cell of its pair is at least as good in both distances and better in one."],
-    ["α/β", "The balance: a large one keeps the content, a small one takes the style."],
-    ["Layers", "The name of the layer weights, as in the configuration."],
+    ["α/β", "The balance of content and style: a large α/β keeps the content, a small one takes the style."],
+    ["Layers", "The name of the layer weighting, as in the configuration."],
   ];
   const told = METRICS.map((one) => [one.label, [one.meaning, one.better ? ` ${one.better === "higher" ? "Higher" : "Lower"} is better.` : ""]]);
   return el("dl", { class: "glossary" }, [...said, ...told].map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));

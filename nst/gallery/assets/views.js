@@ -76,7 +76,7 @@ function matrix(pair) {
   const cellsAt = grouped(pair, (cell) => JSON.stringify(of(cell)));
   const wide = `matrix${columns.length > 5 ? " many" : ""}${rows.some((name) => name.includes("/")) ? " sweep" : ""}`;
   const base = new Set(rows.map((name) => name.split("/")[0])).size === 1 && rows.every((name) => name.includes("/"));
-  const said = sweep ? "Rows and columns are settings." : `Rows are ${base ? "settings" : "layer weights"}, columns the balance α/β of content and style.`;
+  const said = sweep ? "Rows and columns are settings." : `Rows are ${base ? "settings" : "layer weightings"}, columns α/β, the balance of content and style.`;
   const rowText = (name) => spoken(base ? name.slice(name.indexOf("/") + 1) : name);
   const heading = (label) => (sweep ? spoken(label) : [el("span", { class: "axis-name" }, "α/β "), ratioText(label)]);
   const table = el("table", { class: wide },
