@@ -265,7 +265,7 @@ def spread_out(
 def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure:
     """Plot a pair's content and style losses against the evaluations, a curve for each cell.
 
-    ``table`` and ``traces`` have the rows of one pair. Colours are α/β, dashes are layer weightings.
+    ``table`` and ``traces`` have the rows of one pair. Colour is α/β, dashes are layer weightings.
     Of settings that vary, the last takes the place of a single α/β, and the first that of a single
     layer weighting. The losses are those that each cell optimised, before weighting.
     """
