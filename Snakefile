@@ -14,6 +14,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/titles.smk"
+include: "workflow/rules/lookups.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/stylize.smk"
 include: "workflow/rules/compare.smk"

@@ -109,24 +109,3 @@ wildcard_constraints:
 
 EXTRACTOR = f"results/extractors/{run.settings.extractor}.safetensors"
 PRECISION = ["results/precision.txt"] if run.asks_for_precision else []
-
-
-def share_of_cores(most):
-    """Share the cores out among the pairs that run at once, ``most`` at most for each.
-
-    How many those are, the resource ``gpu`` says; a cluster's run has none, and each may have most.
-    """
-    cores, gpus = (
-        getattr(one, "value", one)
-        for one in map(workflow.global_resources.get, ("_cores", "gpu"))
-    )
-    return min(most, max(1, cores // gpus)) if cores and gpus else most
-
-
-def growing(least):
-    """Return a function of what a job asks for: at first ``least``, and that again at each retry."""
-
-    def asked(wildcards, attempt):
-        return least * attempt
-
-    return asked

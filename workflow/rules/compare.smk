@@ -98,13 +98,6 @@ use rule pair_grid as recipe_grid with:
         "Draw the recipes of {wildcards.content} × {wildcards.style}"
 
 
-def snapshot_steps(wildcards):
-    """List the steps of a cell's snapshots."""
-    for one in run.with_snapshots:
-        if (one.layers, one.ratio) == (wildcards.layers, wildcards.ratio):
-            return list(one.settings.snapshots)
-
-
 rule strip:
     input:
         SNAPSHOTS,

@@ -17,14 +17,6 @@ rule fetch:
         "../scripts/fetch.py"
 
 
-def prepare_image_input(wildcards):
-    """Return the file that an image is prepared from."""
-    if wildcards.role == "style" and wildcards.name in COMPOSED:
-        # Snakemake asks, although compose_style goes before, and would print the exception.
-        return []
-    return source_file(run.pictures[f"{wildcards.role}/{wildcards.name}"])
-
-
 rule prepare_image:
     input:
         prepare_image_input,
@@ -45,17 +37,6 @@ rule prepare_image:
 ruleorder: compose_style > prepare_image
 
 
-def ingredient_files(wildcards):
-    """List the images that a style is made of."""
-    parts = run.styles[wildcards.composed].made_of.parts
-    return [prepared("style", one.name) for one in parts]
-
-
-def ingredient_weights(wildcards):
-    """List the weights of the images that a style is made of."""
-    return [one.weight for one in run.styles[wildcards.composed].made_of.parts]
-
-
 # What stands for a style that is made of others, in grids and in the gallery.
 rule compose_style:
     input:
@@ -72,11 +53,6 @@ rule compose_style:
         "Show what the style {wildcards.composed} is made of"
     script:
         "../scripts/compose_style.py"
-
-
-def weights_of_user(wildcards):
-    """Return the file of weights that the configuration names for an extractor, if it does."""
-    return run.weights.get(wildcards.fetched) or []
 
 
 rule fetch_extractor:
@@ -101,11 +77,6 @@ rule fetch_extractor:
 
 
 OF_FIT = allocate_fit(len(run.kmeans_images))
-
-
-def sources_of_extractor(wildcards):
-    """List the files that an extractor is made from."""
-    return extractor_sources(run, wildcards.extractor)
 
 
 rule make_extractor:

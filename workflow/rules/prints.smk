@@ -6,13 +6,6 @@ OF_PRINT = allocate_pair(
 PRINT_FILE = PrintFile.read(config.get("prints", {}))
 
 
-def print_digest(wildcards):
-    """Return a digest of a print's settings, which decide its pixels."""
-    size = int(config["prints"]["size"])
-    names = (wildcards.layers, wildcards.ratio)
-    return variants_digest(print_variants(run.variants, *names, size))
-
-
 rule print:
     input:
         content="results/inputs/content/{content}.png",

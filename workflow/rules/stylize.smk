@@ -21,18 +21,6 @@ rule precision:
 OF_PAIR = allocate_pair([one.settings for one in run.variants], run.device)
 
 
-def composition_of_pair(wildcards):
-    """Return what a style is made of for a content, as plain values; None if it is one image."""
-    found = composition_files(run, wildcards.content, wildcards.style)
-    return found and found.to_dict()
-
-
-def files_of_composition(wildcards):
-    """List the files that a style is made of for a content, beside the image that shows it."""
-    found = composition_files(run, wildcards.content, wildcards.style)
-    return found.everything if found else []
-
-
 rule stylize:
     input:
         content="results/inputs/content/{content}.png",
