@@ -1,17 +1,17 @@
-# make run    sets everything up and makes the default grid; GPUS=2 for two pairs at a time, on a
-#             CPU as well
+# make run    sets everything up and renders the default grid; GPUS=2 renders two pairs at a time,
+#             also on a CPU
 # make install  sets everything up, fetches the network vgg16_hed, and makes nothing; only runs with
 #             that network need it, so make run works without it
 # make test   sets everything up and runs the tests to run before a commit, in minutes
 # make test-all  every test there is
-# make print  chosen cells again, large: make print STARS=starred.json SIZE=2048
+# make print  renders starred cells again, large: make print STARS=starred.json SIZE=2048
 #             in 16 bits for a printer: FORMAT=tiff16 DPI=300 (or png16)
 # make votes  what people prefer, by the files that the gallery saves: make votes VOTES='votes/*.json'
 # make report the run's results in one file to pass on: results/report.zip
 # make recipes  docs/recipes.md, which compares the recipes, by the run of config/formulations.yaml
 # make images the pictures of the README and of docs/, by the runs that they show
 # make site   the documents as a site with search, in .site/html; broken links end it
-# make check  everything a maintainer needs before a commit
+# make check  linters, types and make test
 # make audit  look for known flaws in the pinned packages; needs the network
 # make clusters  what the tests of the profiles for clusters need beside that
 

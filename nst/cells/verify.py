@@ -69,7 +69,7 @@ class Verification:
 def verify(
     picture: Path, given: Given, device: str = "recorded", *, threads: int | None = None
 ) -> Verification:
-    """Make the cell of a picture again, and compare.
+    """Recompute the cell of a picture, and compare.
 
     ``device`` is ``recorded``, for the kind of device that it was made on or else what there is, or
     a name that ``choose_device`` knows. The cell is computed in the precision and, unless

@@ -81,7 +81,7 @@ use rule overview_grid as formulation_grid with:
         recipes=formulation_titles,
         subtitle=SUBTITLE_OF_RECIPES,
     message:
-        "Draw the grid of the formulations"
+        "Draw the grid of recipes"
 
 
 use rule pair_grid as recipe_grid with:
