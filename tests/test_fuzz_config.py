@@ -42,7 +42,7 @@ FORM = re.compile(
     rf"(the configuration|the pattern|({KEYS})\b|start: file|unknown setting|style '|content ')"
 )
 # A rule says what must be, or what is missing or twice; the remedy what to do. Where the rule is
-# what to write, as in "seed must be a whole number of at least 0", it is the remedy as well.
+# what to write, as in "seed must be a whole number from 0 to 2^63 - 1", it is the remedy as well.
 RULE = re.compile(
     r"\b(must|may|needs?|are named|is missing|unknown|twice|again|is there|cannot|"
     r"all weights are 0|neither|does not exist|is not a|is not valid|is nested|has too many|has no|"

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
+import pandas as pd
 import pytest
 from conftest import paint
 from gallery_samples import HOSTILE, TITLES, make_grid, make_row, write_rows
@@ -18,7 +19,7 @@ from made_cells import make_cell, make_table
 from PIL import Image
 
 from nst.cells.cell import Source
-from nst.errors import ImageError
+from nst.errors import ImageError, UserError
 from nst.gallery.data import CURVE_POINTS, METRICS, NAMES
 from nst.gallery.page import PAGE, SCRIPTS, write_gallery
 from nst.gallery.previews import PREVIEW, THUMBNAIL, Previews
@@ -155,6 +156,12 @@ def test_a_curve_keeps_its_ends_and_few_points(tmp_path: Path, folder: Path, len
     assert len(thinned) == min(length, CURVE_POINTS)
     assert thinned[:1] + thinned[-1:] == [1, length] * (length > 0)
     assert cell["trace"].get("total", []) == thinned
+
+
+def test_a_gallery_of_nothing_is_refused_in_one_line(tmp_path: Path, folder: Path):
+    with pytest.raises(UserError, match="A gallery needs at least one cell; got none"):
+        write_gallery(pd.DataFrame(), tmp_path / "traces.parquet", tmp_path, folder, title="x")
+    assert not folder.exists()
 
 
 def test_a_lost_picture_is_named_and_the_old_page_stays(tmp_path: Path, folder: Path):

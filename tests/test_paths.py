@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from snakemake.iocontainers import Namedlist
+
+from nst.commands.stylize import _wanted
 from nst.config.catalogue import read_catalogue
-from nst.config.paths import cell_files, details_files, extractor_sources, grid_files, plot_files
+from nst.config.paths import (
+    CELL,
+    SNAPSHOTS,
+    cell_files,
+    details_files,
+    grid_files,
+    of_variants,
+    plot_files,
+)
 from nst.config.run import read_run
 from nst.config.titles import report_label, subtitle_of_grid, subtitle_of_run, title_of_run
 
@@ -54,11 +65,24 @@ def test_plots_follow_what_varies():
     assert "results/plots/ratios.png" not in plot_files(recipes)
 
 
-def test_an_extractor_is_made_from_the_runs_images():
-    run = run_of(kmeans={"images": ["rocket"]})
-    (source,) = extractor_sources(run, "kmeans")
-    assert source == "results/inputs/catalogue/rocket.jpg"
-    assert extractor_sources(run, "vgg19_16x") == ["results/inputs/catalogue/vgg19_16x.pth"]
+def test_the_grid_of_a_recipe_has_the_cells_at_its_own_balance():
+    pair = {name: GRID[name] for name in ("contents", "styles")}
+    recipes = {"formulations": ["udacity", "relative"], "vary": {"seed": [0, 1]}}
+    run = read_run({**pair, **recipes}, read_catalogue())
+    assert run.places("udacity/seed=1") == [("udacity/seed=1", "1e-6")]
+    assert len(run.ratios) == 2
+
+
+def test_a_job_writes_the_paths_that_snakemake_gives_it():
+    run = run_of(snapshots=[0, 1])
+    prefix = "storage/fs/"
+    places = of_variants(prefix + CELL, run.variants, ["cat"], ["night"])
+    snapshots = of_variants(prefix + SNAPSHOTS, run.variants, ["cat"], ["night"])
+    output = Namedlist(fromdict={"pictures": places, "snapshots": snapshots})
+    cells = list(_wanted(run.variants, output, None, "float32"))
+    assert [str(cell.path) for cell in cells] == places
+    assert [str(cell.snapshots) for cell in cells] == snapshots
+    assert {cell.settings.precision for cell in cells} == {"float32"}
 
 
 def test_a_run_is_called_by_its_numbers_and_by_what_its_variants_share():

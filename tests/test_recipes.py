@@ -239,6 +239,8 @@ def test_an_unknown_setting_of_a_formulation_is_refused_with_the_known_ones():
             ("formulations.udacity: snapshots must be a list of step numbers",),
         ),
         ({"snapshots": {"evry": 5}}, ("or {every: N}", 'got {"evry": 5}')),
+        ({"snapshots": [*range(0, 800, 10), -1]}, ("snapshots must be", "item 81 is -1")),
+        ({"coarse_stages": [[64, 5], [0.5, 0]]}, ("coarse_stages must be", "item 2 is [0.5, 0]")),
         ({"snapshots": [8], "iterations": 7}, ("snapshots must not lie beyond iterations, 7",)),
         (
             {"image_size": [64]},

@@ -86,7 +86,7 @@ MISTAKES = {
         {"style_scale": float("nan")},
         ("style_scale must be", "from 0.1 to 10", "got nan"),
     ),
-    "a negative seed": ({"seed": -1}, ("seed must be", "at least 0", "got -1")),
+    "a negative seed": ({"seed": -1}, ("seed must be", "from 0 to 2^63 - 1", "got -1")),
     "yes for a seed": ({"seed": True}, ("seed must be", "whole number", "got true")),
     "an unknown extractor": (
         {"extractor": "resnet"},

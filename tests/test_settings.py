@@ -195,7 +195,9 @@ def test_a_rule_names_its_limits_and_what_else_may_be(name, text):
     ],
 )
 def test_a_list_of_another_form_is_refused_with_the_rule(name, value):
-    assert refusal(**{name: value}) == f"{name} must be {RULES[name].text}; got {shown(value)}."
+    is_list = RULES[name].item and isinstance(value, list)
+    got = f"item 1 is {shown(value[0])}" if is_list else f"got {shown(value)}"
+    assert refusal(**{name: value}) == f"{name} must be {RULES[name].text}; {got}."
 
 
 def test_snapshots_may_be_every_few_steps_and_include_the_first_and_the_last():

@@ -460,6 +460,15 @@ def test_the_process_ends_with_a_run_that_is_killed(folder: Path):
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
 
+def test_a_process_whose_images_have_gone_says_so_and_ends(folder: Path, capfd):
+    (folder / "cat.png").unlink()
+    start_watcher(CONFIG, MISSING, pytest.fail)
+    assert _running[0].wait(60) == 0
+    stop_watcher()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("Progress will not be shown: contents: 'cat.png'")
+
+
 def test_a_process_that_cannot_be_started_is_reported(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     warnings: list[str] = []

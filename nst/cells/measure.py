@@ -182,8 +182,9 @@ class Measure:
             relative=relative_content_loss(of_content[content_layer]),
             perceptual=perceptual,
             layers=layers,
-            seen=list(self._look(content, layers)) if self._side(content) is None else None,
+            # First, since its features are freed before those of the content are kept.
             style=list(self._style_parts(size, of_style)),
+            seen=list(self._look(content, layers)) if self._side(content) is None else None,
         )
 
     def _style_parts(self, size: tuple[int, int], layers: Sequence[str]) -> Iterator[_Part]:

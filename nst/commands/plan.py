@@ -20,7 +20,7 @@ from pathlib import Path
 from nst.commands.probe import Calibration, calibrate
 from nst.config.allocation import FINISHING, pixels
 from nst.config.octaves import Size
-from nst.config.paths import cell_path, grids
+from nst.config.paths import cell_path, grids, source_file
 from nst.config.pictures import Picture
 from nst.config.run import Run
 from nst.config.settings import SIDE, Settings
@@ -92,9 +92,8 @@ def _missing(run: Run) -> list[tuple[str, str, Settings]]:
 
 def _size(picture: Picture) -> Size:
     """Return a content's size in px; a guess at its shape if it is yet to be fetched."""
-    path = picture.path or f"results/inputs/catalogue/{picture.entry.file if picture.entry else ''}"
     try:
-        return read_size(Path(path))
+        return read_size(Path(source_file(picture)))
     except ImageError:
         return ASSUMED_SHAPE
 

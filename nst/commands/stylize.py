@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from nst.cells.cell import Cell, write_details
 from nst.cells.pair import Pair, stylize_pair
 from nst.cells.store import CellStore
 from nst.config.composition import Composition
-from nst.config.paths import CELL, PRINT, SNAPSHOTS
 from nst.config.prints import PrintFile
 from nst.config.variants import Variant
 from nst.network.precision import Precision, read_precision
@@ -26,8 +25,9 @@ def stylize(
     """Make the ``variants`` of a pair, as prints if ``print_file`` says how, and their details.
 
     ``snakemake`` is what a script is given. ``input`` has ``content``, ``style``, ``extractor`` and
-    perhaps ``start`` and the files of ``precision``; ``output`` has ``details``; ``params`` has the
-    ``names`` of the pair and the ``composition`` of its style.
+    perhaps ``start`` and the files of ``precision``; ``output`` has ``pictures``, ``details`` and
+    perhaps ``snapshots``; ``params`` has the ``names`` of the pair and the ``composition`` of its
+    style.
 
     Raises:
         UserError: as ``stylize_pair``.
@@ -36,7 +36,7 @@ def stylize(
     with reserve_device(snakemake.config.get("device", "auto")) as device:
         use_threads(snakemake.threads)
         precision = [read_precision(Path(path)) for path in files.get("precision", [])]
-        wanted = [_wanted(one, params.names, print_file, *precision) for one in variants]
+        wanted = list(_wanted(variants, snakemake.output, print_file, *precision))
         made_of, start = params.composition, files.get("start")
         pair = Pair(
             content=Path(files.content),
@@ -52,27 +52,27 @@ def stylize(
 
 
 def _wanted(
-    variant: Variant,
-    names: Mapping[str, str],
+    variants: Iterable[Variant],
+    output: Any,
     print_file: PrintFile | None,
     precision: Precision | None = None,
-) -> Cell:
-    """Describe the cell of a variant; ``precision`` takes the place of ``auto``."""
-    settings = variant.settings
-    if precision and settings.precision == "auto":
-        settings = replace(settings, precision=precision)
-    place = {
-        "content": names["content_name"],
-        "style": names["style_name"],
-        "layers": variant.layers,
-        "ratio": variant.ratio,
-    }
-    return Cell(
-        variant.layers,
-        variant.ratio,
-        variant.formulation,
-        settings,
-        Path((PRINT if print_file else CELL).format(**place)),
-        snapshots=Path(SNAPSHOTS.format(**place)) if settings.snapshots else None,
-        print_file=print_file,
-    )
+) -> Iterator[Cell]:
+    """Describe the cell of each variant; ``precision`` takes the place of ``auto``.
+
+    The paths are Snakemake's own, in the order of the variants: with a storage plugin they are not
+    those of the rule's patterns.
+    """
+    snapshots = map(Path, output.get("snapshots", []))
+    for variant, picture in zip(variants, output.pictures, strict=True):
+        settings = variant.settings
+        if precision and settings.precision == "auto":
+            settings = replace(settings, precision=precision)
+        yield Cell(
+            variant.layers,
+            variant.ratio,
+            variant.formulation,
+            settings,
+            Path(picture),
+            snapshots=next(snapshots, None) if settings.snapshots else None,
+            print_file=print_file,
+        )

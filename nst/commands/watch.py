@@ -21,6 +21,7 @@ from typing import Any
 from nst.config.catalogue import read_catalogue
 from nst.config.paths import GALLERY_SO_FAR, OVERVIEW_SO_FAR
 from nst.config.run import Run, read_run
+from nst.errors import UserError
 from nst.system.files import time_stamp
 
 logger = logging.getLogger("nst.watch")
@@ -54,7 +55,7 @@ def start_watcher(
     if not missing:
         return
     made = [path for path in pictures if path not in missing]
-    task = {"config": config, "missing": missing, "made": made}
+    task = json.dumps({"config": config, "missing": missing, "made": made})
     program = "from nst.commands.watch import main; main()"
     try:
         process = subprocess.Popen(  # noqa: S603 - this Python, and the line above
@@ -65,7 +66,7 @@ def start_watcher(
         )
         _running.append(process)
         assert process.stdin is not None
-        process.stdin.write(f"{json.dumps(task)}\n")
+        process.stdin.write(f"{task}\n")
         process.stdin.flush()  # and left open: its end is the end of the run
     except OSError as error:
         tell(f"Progress will not be shown: the progress watcher cannot be started ({error}).")
@@ -105,7 +106,12 @@ def main() -> None:
             return
         threading.Thread(target=_await_end, daemon=True).start()
         task = json.loads(line)
-        watch = Watch(read_run(task.pop("config"), read_catalogue()), **task)
+        try:
+            run = read_run(task.pop("config"), read_catalogue())
+        except UserError as error:  # a file has gone since the run was planned
+            logger.warning("Progress will not be shown: %s", error)
+            return
+        watch = Watch(run, **task)
         while True:
             time.sleep(watch.look())
 

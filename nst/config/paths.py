@@ -88,13 +88,6 @@ def source_file(picture: Picture) -> str:
     return f"results/inputs/catalogue/{picture.entry.file}"
 
 
-def extractor_sources(run: Run, extractor: str) -> list[str]:
-    """List the files that an extractor is made from."""
-    if extractor == "vgg19_16x":
-        return ["results/inputs/catalogue/vgg19_16x.pth"]
-    return [source_file(picture) for picture in run.kmeans_images]
-
-
 def deep_prints(print_file: PrintFile) -> list[str]:
     """List the pattern of what a print is written to beside ``PRINT``, if anything."""
     path = print_file.deep(Path(PRINT))

@@ -85,6 +85,10 @@ class Run:
         """The names of the layer weightings or recipes, with the settings that vary."""
         return list(dict.fromkeys(variant.layers for variant in self.variants))
 
+    def places(self, layers: str) -> list[tuple[str, str]]:
+        """Return the layers and the ratio of each variant of a layer weighting or recipe."""
+        return [(one.layers, one.ratio) for one in self.variants if one.layers == layers]
+
     @cached_property
     def ratios(self) -> list[str]:
         """The labels of the ratios."""

@@ -8,6 +8,7 @@ says what it may be and what it does; the checks of a configuration, the message
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -72,7 +73,8 @@ SMALLEST_STAGE = 64  # px: the longer side below which a picture does not begin 
 class Rule:
     """What a value must be: one of ``choices``, a number within ``limits``, or what ``also`` takes.
 
-    ``text`` completes the sentence "… must be …".
+    A list is taken if ``item`` takes each of its items. ``text`` completes the sentence "… must be
+    …".
     """
 
     text: str
@@ -80,25 +82,33 @@ class Rule:
     limits: tuple[int | float, int | float] | None = None
     whole: bool = False
     also: Callable[[object], bool] = lambda _: False
+    item: Callable[[object], bool] | None = None
 
     def allows(self, value: object) -> bool:
         """Tell whether a value keeps to the rule; 1 is not true, and true is no number."""
         if self.limits and isinstance(value, int if self.whole else int | float):
             return not isinstance(value, bool) and self.limits[0] <= value <= self.limits[1]
+        if self.item and isinstance(value, list | tuple):
+            return all(map(self.item, value))
         is_choice = any(type(value) is type(one) and value == one for one in self.choices)
         return is_choice or self.also(value)
 
     def check(self, name: str, value: object) -> None:
         """Require a value of this kind for what is called ``name``."""
         if not self.allows(value):
-            raise ConfigError(f"{name} must be {self.text}; got {shown(value)}.")
+            got = f"got {shown(value)}"
+            if self.item and isinstance(value, list | tuple):
+                wrong = next(at for at, one in enumerate(value) if not self.item(one))
+                got = f"item {wrong + 1} is {shown(value[wrong])}"
+            raise ConfigError(f"{name} must be {self.text}; {got}.")
 
 
 def number(
     low: int | float, high: int | float, *instead: str | None, whole: bool = False, text: str = ""
 ) -> Rule:
     """Return the rule of a number, or of what may stand ``instead`` of one."""
-    limits = " to ".join(f"{one:g}".replace("e+", "e").replace("e-0", "e-") for one in (low, high))
+    ends = (re.sub(r"e\+?(-?)0*", r"e\1", f"{one:g}") for one in (low, high))
+    limits = " to ".join(ends)
     or_else = "".join(f", or {one or 'null'}" for one in instead)
     kind = "a whole number" if whole else "a number"
     text = text or f"{kind} from {limits}{or_else}"
@@ -110,22 +120,19 @@ def _are_sides(value: object) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(map(A_SIDE.allows, value))
 
 
-def _are_stages(value: object) -> bool:
-    """Tell whether a value lists [size, iterations]; a float below 1 is a share of a size."""
-    return isinstance(value, list | tuple) and all(
-        isinstance(one, list | tuple)
-        and len(one) == 2
-        and (A_SIDE.allows(one[0]) or (isinstance(one[0], float) and 0 < one[0] < 1))
-        and STEPS.allows(one[1])
-        for one in value
+def _is_stage(value: object) -> bool:
+    """Tell whether a value is [size, iterations]; a float below 1 is a share of a size."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and (A_SIDE.allows(value[0]) or (isinstance(value[0], float) and 0 < value[0] < 1))
+        and STEPS.allows(value[1])
     )
 
 
-def _are_steps(value: object) -> bool:
-    """Tell whether a value lists numbers of steps, or is ``{every: N}``."""
-    if isinstance(value, Mapping):
-        return set(value) == {"every"} and STEPS.allows(value["every"])
-    return isinstance(value, list | tuple) and all(map(STEPS_OR_0.allows, value))
+def _is_every(value: object) -> bool:
+    """Tell whether a value is ``{every: N}``."""
+    return isinstance(value, Mapping) and set(value) == {"every"} and STEPS.allows(value["every"])
 
 
 class LayerWeights(Rule):
@@ -159,9 +166,13 @@ SIZES = Rule(
 STAGES = Rule(
     "a list of [size, iterations] to go through first; a size is in pixels, from "
     f"{SIDE[0]} to {SIDE[1]}, or a share of image_size below 1",
-    also=_are_stages,
+    item=_is_stage,
 )
-SNAPSHOTS = Rule("a list of step numbers, from 0 to iterations, or {every: N}", also=_are_steps)
+SNAPSHOTS = Rule(
+    "a list of step numbers, from 0 to iterations, or {every: N} with N from 1 to 100000",
+    also=_is_every,
+    item=STEPS_OR_0.allows,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,9 +263,7 @@ class Settings:
     ] = None
     adam_beta1: Annotated[float, BELOW_1, "β₁ of Adam."] = 0.9
     adam_beta2: Annotated[float, BELOW_1, "β₂ of Adam and RMSprop."] = 0.99
-    adam_epsilon: Annotated[
-        float, number(0, 1e6, text="a number of at least 0"), "ε of Adam and RMSprop."
-    ] = 1e-8
+    adam_epsilon: Annotated[float, number(0, 1e6), "ε of Adam and RMSprop."] = 1e-8
     clamp: Annotated[bool, "Whether the picture is held in [0, 1] at every step."] = True
     keep: Annotated[KeepName, "Which picture is kept: that of the lowest loss, or the last."] = (
         "best"
@@ -284,7 +293,7 @@ class Settings:
     snapshots: Annotated[tuple[int, ...], SNAPSHOTS, "The steps whose pictures are kept."] = ()
     seed: Annotated[
         int,
-        number(0, 2**63 - 1, whole=True, text="a whole number of at least 0"),
+        number(0, 2**63 - 1, whole=True, text="a whole number from 0 to 2^63 - 1"),
         "The same seed gives the same picture.",
     ] = 0
     precision: Annotated[

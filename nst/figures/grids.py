@@ -1,7 +1,8 @@
 """The comparison grids of a run: which cells stand where, and what their rows and columns are.
 
 All builders take the contents and the styles that a grid shows, the variants of its cells (layers
-and ratio), and a subtitle. They read the pictures in the run's folder.
+and ratio; for a pair's grid, its ``Sheet``), and a subtitle. They read the pictures in the run's
+folder.
 """
 
 import re

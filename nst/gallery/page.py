@@ -22,6 +22,7 @@ from markupsafe import Markup
 from nst import __version__
 from nst.config.names import counted
 from nst.config.paths import GALLERY_SO_FAR
+from nst.errors import UserError
 from nst.gallery.data import gallery_data
 from nst.gallery.previews import Previews
 from nst.system.files import write_atomically
@@ -66,7 +67,13 @@ def write_gallery(
 
     Raises:
         ImageError: a picture cannot be read.
+        UserError: there is no cell.
     """
+    if not len(table):
+        raise UserError(
+            "A gallery needs at least one cell; got none. For prints, name their cells, as "
+            "--config prints='{stars: starred.json, size: 2048}'."
+        )
     previews = Previews(folder)
     data = gallery_data(table, traces, inputs, previews)
     path = folder / (SO_FAR if so_far else "index.html")

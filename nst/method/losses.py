@@ -1,8 +1,9 @@
 """The losses of style transfer: pure functions of features, one value per picture of the batch.
 
 A content loss takes the mean error of the features, a style loss compares their moments.
-The target may have a batch of one, shared by all. To add a loss, add a function here, and a row to
-a table: below, or of ``nst.method.statistics`` for a style loss.
+The target may have a batch of one, shared by all. To add a loss, add a function here, a row to a
+table (below, or of ``nst.method.statistics`` for a style loss), and its name to the type in
+``nst.config.settings``.
 """
 
 from __future__ import annotations

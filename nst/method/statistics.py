@@ -1,6 +1,7 @@
 """What a style is to be compared by: measured once of the style, blended, compared at each step.
 
-To add a style loss, add a row to ``STATISTICS``.
+To add a style loss, add a row to ``STATISTICS``, and its name to the type in
+``nst.config.settings``.
 """
 
 from __future__ import annotations

@@ -186,10 +186,10 @@ def _identify(entry: Entry, path: Path) -> Architecture:
     if digest == entry.sha256:
         return architecture
     if path.name == entry.file or entry.name == "vgg16_hed":
+        own = "" if entry.name == "vgg16_hed" else ", or give weights of your own another name"
         raise FetchError(
             f"{path} is not the catalogue's {entry.file}: its sha256 is {digest[:12]}…, and must "
-            f"be {entry.sha256[:12]}…. It is damaged or another file: fetch it again, or give "
-            "weights of your own another name."
+            f"be {entry.sha256[:12]}…. It is damaged or another file: fetch it again{own}."
         )
     is_caffe = digest[:8] in CAFFE or any(part in path.name for part in CAFFE)
     advice = "; a Caffe network needs input: caffe" if is_caffe else ""

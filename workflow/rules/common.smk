@@ -29,7 +29,6 @@ from nst.config.paths import (
     composition_files,
     deep_prints,
     details_files,
-    extractor_sources,
     grid_files,
     of_prints,
     of_variants,
@@ -40,7 +39,7 @@ from nst.config.paths import (
 )
 from nst.config.prints import PrintFile, print_variants
 from nst.config.run import read_file, read_run
-from nst.config.settings import ALGORITHM_VERSION
+from nst.config.settings import ALGORITHM_VERSION, PUBLISHED
 from nst.config.sheets import sheets_digest
 from nst.config.titles import (
     report_label,
@@ -103,8 +102,7 @@ wildcard_constraints:
     layers="|".join(map(re.escape, run.layers)),
     ratio="|".join(map(re.escape, run.ratios)),
     sheet=f"(?:{'|'.join(re.escape(sheet_suffix(one)) for one in run.sheets)})",
-    extractor="kmeans|vgg19_16x",
-    fetched="vgg16_hed|vgg19|vgg16",
+    fetched="|".join(PUBLISHED),
 
 
 EXTRACTOR = f"results/extractors/{run.settings.extractor}.safetensors"

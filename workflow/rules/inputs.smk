@@ -81,11 +81,11 @@ OF_FIT = allocate_fit(len(run.kmeans_images))
 
 rule make_extractor:
     input:
-        sources_of_extractor,
+        [source_file(picture) for picture in run.kmeans_images],
     output:
-        "results/extractors/{extractor}.safetensors",
+        "results/extractors/kmeans.safetensors",
     log:
-        "results/logs/make_extractor/{extractor}.log",
+        "results/logs/make_extractor/kmeans.log",
     conda:
         "../envs/nst.yaml"
     threads: 8
@@ -96,6 +96,6 @@ rule make_extractor:
         seed=run.settings.seed,
         algorithm=ALGORITHM_VERSION,
     message:
-        "Make the extractor {wildcards.extractor}"
+        "Fit the extractor kmeans"
     script:
         "../scripts/make_extractor.py"

@@ -46,11 +46,6 @@ def weights_of_user(wildcards):
     return run.weights.get(wildcards.fetched) or []
 
 
-def sources_of_extractor(wildcards):
-    """List the files that an extractor is made from."""
-    return extractor_sources(run, wildcards.extractor)
-
-
 def composition_of_pair(wildcards):
     """Return what a style is made of for a content, as plain values; None if it is one image."""
     found = composition_files(run, wildcards.content, wildcards.style)

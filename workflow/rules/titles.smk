@@ -29,7 +29,7 @@ def variant_label(wildcards):
 
 def variants_of_layers(wildcards):
     """List the layers and the ratio of each cell in a row of a content's grid."""
-    return [(wildcards.layers, ratio) for ratio in run.ratios]
+    return run.places(wildcards.layers)
 
 
 def titles_by_name(role, pictures):
