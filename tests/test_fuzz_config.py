@@ -46,12 +46,12 @@ FORM = re.compile(
 RULE = re.compile(
     r"\b(must|may|needs?|are named|is missing|unknown|twice|again|is there|cannot|"
     r"all weights are 0|neither|does not exist|is not a|is not valid|is nested|has too many|has no|"
-    r"no image matches|differ only|leave it out|both 0|give both|too narrow)\b"
+    r"no image matches|no image is in|differ only|leave it out|both 0|give both|too narrow)\b"
 )
 REMEDY = re.compile(
     r"\b(must be|give|use|rename|correct|write|save|remove|check|split|shorten|reword|raise|leave|"
-    r"the keys are|did you mean|paths are relative|it has|the presets are|it is|put it in|name a|"
-    r"layers are|needs start_file)\b",
+    r"the keys are|did you mean|paths are relative|it has|the recipes are|it is|put it in|name a|"
+    r"layers are|needs start_file|put some there)\b",
     re.IGNORECASE,
 )
 

@@ -241,8 +241,9 @@ def test_cells_of_samples_do_not_depend_on_their_batch(tiny, small):
     together = sorted(make_cells(tiny, IMAGES, cells, batch_size=2), key=lambda one: one.index)
     for cell, one in zip(cells, together, strict=True):
         (alone,) = make_cells(tiny, IMAGES, [cell])
-        torch.testing.assert_close(one.image, alone.image, atol=1e-3, rtol=0)
-    assert not torch.equal(together[0].image, together[1].image)
+        # A step is 2e-3, and rounding can turn a gradient near 0. Measured: 1.1e-3.
+        torch.testing.assert_close(one.image, alone.image, atol=5e-3, rtol=0)
+    assert (together[0].image - together[1].image).abs().max() > 0.1
 
 
 def test_only_cells_that_start_from_detail_get_it_again_on_the_way(small):
