@@ -99,7 +99,7 @@ class _Target:
     """What a picture of one size is compared with.
 
     ``relative`` is the relative content loss in ``content_layer``, of the mean squared error there.
-    ``layers`` are all that are looked at, those of the style among them.
+    ``layers`` are all layers to compute features of, those of the style included.
     ``seen`` are the content's features, unless it is too large to keep them.
     """
 

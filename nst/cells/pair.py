@@ -145,7 +145,7 @@ def stylize_pair(
 def _described(
     wanted: Sequence[Cell], pair: Pair, images: Images, device: torch.device
 ) -> list[Cell]:
-    """Add to cells what they are made from and where, all that is known before they are made.
+    """Add the sources, the size and the machine to cells, before they are computed.
 
     The precision that this device is to use takes the place of ``auto``: it decides pixels, so the
     record and the fingerprint must have it.
@@ -235,7 +235,7 @@ def _compute(
 def _finished(
     cell: Cell, result: Transfer, content: Image.Image, measure: Measure
 ) -> tuple[Cell, Pictures]:
-    """Measure what came out, and return its pictures, as transparent as the content."""
+    """Measure a computed cell, and return its pictures, as transparent as the content."""
     assert result.image is not None, "it did not fail"
     picture = to_image(result.image)
     losses = {**result.losses, **measure(picture)}
