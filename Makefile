@@ -9,6 +9,7 @@
 # make votes  what people prefer, by the files that the gallery saves: make votes VOTES='votes/*.json'
 # make report the run's results in one file to pass on: results/report.zip
 # make recipes  docs/recipes.md, which compares the recipes, by the run of config/formulations.yaml
+# make reference  the index of keys in config/README.md, from their declarations
 # make images the pictures of the README and of docs/, by the runs that they show
 # make site   the documents as a site with search, in .site/html; broken links end it
 # make check  linters, types and make test
@@ -27,7 +28,7 @@ CONFIG ?= config/config.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run install print votes report recipes test test-all check lint format images site clusters audit clean
+.PHONY: run install print votes report recipes reference test test-all check lint format images site clusters audit clean
 
 run: $(VENV)/.installed
 	@test -f "$(CONFIG)" || { echo "There is no file $(CONFIG). Try: make run CONFIG=config/config.yaml"; exit 1; }
@@ -81,6 +82,9 @@ recipes: $(VENV)/.installed
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) \
 	  --configfile config/formulations.yaml --directory results/recipes
 	$(VENV)/bin/python docs/make_recipes.py
+
+reference: $(VENV)/.installed
+	$(VENV)/bin/python docs/make_reference.py
 
 images: $(VENV)/.installed-test run
 	$(VENV)/bin/snakemake --cores $(CORES) --resources gpu=$(GPUS) \

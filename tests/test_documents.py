@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from make_recipes import MARKS, with_table
+from make_reference import with_reference
 from make_site import pages
 from PIL import Image
 
@@ -17,7 +17,7 @@ from nst.config.catalogue import read_catalogue
 from nst.config.presets import read_presets
 from nst.config.run import read_file, read_run
 from nst.config.schema import load_schema
-from nst.config.settings import MEANINGS, RULES, Settings
+from nst.config.settings import MEANINGS, RULES
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
@@ -112,22 +112,25 @@ def test_every_name_that_other_programs_options_are_mapped_to_is_one():
 
 # ---------------------------------------------------------------- the reference of the settings
 
-REFERENCE = (ROOT / "config" / "README.md").read_text("utf-8").splitlines()
-DEFAULTS = Settings.from_mapping(read_presets()["relative"].settings)
+REFERENCE = (ROOT / "config" / "README.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", Settings.shared_names())
-def test_the_reference_has_a_row_of_each_setting_with_what_it_may_be_and_its_default(name):
-    rule, default = RULES[name], getattr(DEFAULTS, name)
-    value = rule.text
-    if rule.text.startswith("one of "):
-        value = ", ".join(f"`{one}`" for one in rule.choices)
-    said = json.dumps(default)
-    if isinstance(default, str | float):
-        said = f"`{default}`" if isinstance(default, str) else f"{default:g}"
-    row = f"| `{name}` | {value} | {said if default != () else 'none'} | "
-    found = [line for line in REFERENCE if line.startswith(row)]
-    assert found, f"config/README.md needs this row:\n{row}{MEANINGS[name]} |"
+def test_the_reference_is_what_the_command_writes_from_the_declarations():
+    """A key without a heading, or a heading without a key, raises; an old row is another text."""
+    assert with_reference(REFERENCE) == REFERENCE, "run make reference"
+
+
+def test_a_key_without_a_heading_is_named():
+    with pytest.raises(ValueError, match="'style_scale'"):
+        with_reference(REFERENCE.replace("### `style_scale`", "### Strokes"))
+
+
+def test_the_command_writes_what_a_declaration_says(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(MEANINGS, "style_scale", "How large strokes are.")
+    changed = with_reference(REFERENCE.replace("a number from 0.1 to 10. Default: 1.", "old."))
+    row = "| [`style_scale`](#style_scale) | a number from 0.1 to 10 | 1 | How large strokes are. |"
+    assert row in changed
+    assert "### `style_scale`\n\nValue: a number from 0.1 to 10. Default: 1.\n\n" in changed
 
 
 # ---------------------------------------------------------------- which recipe

@@ -193,7 +193,7 @@ class Settings:
     blend: Annotated[
         float | None,
         number(0, 1, None),
-        "Where between a blended style's first picture and its last; null takes its own weights.",
+        "Where between the first image of a blend and its last; null takes the blend's weights.",
     ] = None
     content_target: Annotated[
         ContentTargetName,
