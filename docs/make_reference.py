@@ -17,6 +17,7 @@ from nst.config.settings import MEANINGS, RULES, Settings
 
 PAGE = Path(__file__).resolve().parents[1] / "config" / "README.md"
 MARKS = ("<!-- index: make reference -->\n", "<!-- end of the index -->\n")
+YAML = re.compile(r"\{(?:[^{}]|\{[^{}]*\})*\}|\[(?:[^][{}]|\{[^{}]*\})*\]")
 HEADING = re.compile(r"^### `([\w.]+)`\n\n(?:Value: .*\n\n)?", re.MULTILINE)
 
 
@@ -63,9 +64,10 @@ def run_keys(prefix: str, schema: dict[str, Any]) -> Iterator[tuple[str, tuple[s
 
 
 def coded(text: str) -> str:
-    """Mark the names in a list of choices as code."""
-    choices = re.fullmatch(r"one of (\w+(?:, \w+)*)", text)
-    return re.sub(r"(\w+)", r"`\1`", choices[1]) if choices else text
+    """Mark the names in a list of choices, and all lists and mappings, as code."""
+    if choices := re.fullmatch(r"one of (\w+(?:, \w+)*)", text):
+        return re.sub(r"(\w+)", r"`\1`", choices[1])
+    return YAML.sub(r"`\g<0>`", text)
 
 
 def spelt(default: object) -> str:
