@@ -1,6 +1,6 @@
-"""Throughput against batch size: cells of VGG-19 optimised side by side.
+"""Measure throughput by batch size, with cells of VGG-19 optimised in one batch.
 
-On a GPU this is also the test of the largest promise, 500 evaluations of 512 px in a second:
+On a GPU, it also tests the largest promise: 500 evaluations at 512 px in a second.
 
     python benchmarks/batch.py
     python benchmarks/batch.py --size 512 --batches 1 4 16 32    with a GPU

@@ -1,12 +1,14 @@
-"""How much a padding shows at the border, by the chroma of the outermost pixels.
+"""Measure how much a padding shows at the border, by the chroma of the outermost pixels.
 
-The score is the mean absolute chroma difference between the outermost pixels and those 3 px further
-in, over the same difference inside the picture. Photographs and paintings score about 1.
+The score is the mean absolute chroma difference between the outermost pixels and the pixels 3 px
+further in, divided by the same difference inside the picture. Photographs and paintings score
+about 1.
 
     python benchmarks/borders.py
     python benchmarks/borders.py --extractor vgg16_hed --size 192
 
-Without a network connection, NST_MIRROR names a folder with the catalogue's pictures and weights.
+Without an internet connection, set NST_MIRROR to a folder with the catalogue's pictures and
+weights.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ PAIRS = (
     ("mona_lisa", "seated_nude"),
     ("golden_gate", "great_wave"),
 )
-INSIDE = 8  # px from the border on
+INSIDE = 8  # px from the border
 STEP = 3  # px
 CB, CR = (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312)  # of RGB, ITU-R BT.601
 
@@ -85,7 +87,7 @@ def border_score(images: torch.Tensor) -> float:
 
 
 def picture(name: str, mirror: str | None) -> Path:
-    """Return the file of a picture of the catalogue, fetched if it is not there."""
+    """Return the file of a catalogue picture, and fetch it if it is missing."""
     entry = read_catalogue()[name]
     path = RESULTS / "inputs" / entry.file
     if not path.exists():

@@ -1,8 +1,9 @@
-"""How near to the style a recipe comes in a given time, for recipes on one network and one pair.
+"""Measure how near recipes come to the style in a given time, on one network and one pair.
 
-Each recipe is run whole with a part of its steps at each size: 1/64, 1/32 and so on to all of them
-and twice as many, until a run takes longer than --seconds. The distances and SSIM are those of
-published.py. Without pictures, rocket in the study after The Starry Night.
+Each recipe runs from start to end with a part of its steps at each size: 1/64, 1/32, up to all
+steps and twice as many. It stops after the first run that takes longer than --seconds. The
+distances and SSIM are those of published.py. The default pair is rocket in the study after The
+Starry Night.
 
     python benchmarks/budget.py
     python benchmarks/budget.py --content content.jpg --style style.jpg --recipes relative nnst
@@ -33,7 +34,7 @@ PARTS = tuple(2.0**power for power in range(-6, 2))
 
 
 def main() -> None:
-    """Run each recipe with ever more steps."""
+    """Run each recipe with more and more steps."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipes", nargs="+", default=["relative", "nnst", "gatys2016"])
     parser.add_argument("--network", default="vgg16_hed")
@@ -62,7 +63,7 @@ def curve(
 ) -> Iterator[Mapping[str, float]]:
     """Yield the time and the distances for each part of the recipe's steps."""
     cell = shortened(recipe, PARTS[0] / 2, 1)
-    list(make_cells(network, images, [cell]))  # the first run takes longer than others
+    list(make_cells(network, images, [cell]))  # the first run takes longer than the others
     for part in PARTS:
         before, cell = cell, shortened(recipe, part, 1)
         if cell == before:  # the part is too small: one step at each size

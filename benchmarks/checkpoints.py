@@ -1,7 +1,7 @@
-"""What it costs to keep the work that is going on: the writing of checkpoints against the steps.
+"""Measure the cost of writing checkpoints, compared with the steps.
 
-A cell with a full history of L-BFGS, which is what there is most to write of. The network decides
-no more than how long a step takes; it is the default one, with random weights.
+The cell has a full history of L-BFGS, which makes its checkpoint as large as possible. The network
+is `kmeans` with random weights; it decides only the time of a step.
 
     python benchmarks/checkpoints.py
 """
@@ -29,7 +29,7 @@ from nst.method.resilience import make_cells
 from nst.method.stages import Images
 from nst.network.extractor import Extractor
 
-WRITINGS = 3  # of a full history
+WRITINGS = 3  # with a full history
 
 
 def measure(size: int) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def measure(size: int) -> dict[str, Any]:
     Checkpoint.save = timed  # type: ignore[assignment, method-assign]
     checkpoint.SHORTEST_GAP, checkpoint.SHARE = 0.0, float("inf")
     RESULTS.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=RESULTS))  # on the disk that results are on
+    folder = Path(tempfile.mkdtemp(dir=RESULTS))  # on the same disk as the results
     try:
         kept = Checkpoint(folder / "cell.pt", ["a cell"])
         list(make_cells(extractor, images, [settings], progress=tick, checkpoint=kept))
@@ -69,7 +69,7 @@ def measure(size: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure every size, and say what share of the time is spent on writing."""
+    """Measure every size, and compute the share of the time spent on writing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 1024])
     chosen = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What the benchmarks share: networks, pictures, facts of the machine, JSON and plots."""
+"""Shared code of the benchmarks: networks, pictures, facts about the machine, reports."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from nst.network.provision import provide_extractor  # noqa: E402
 from nst.system.device import choose_device, describe_device  # noqa: E402
 from nst.system.machine import processor  # noqa: E402
 
-DEVICE = choose_device("auto")  # with what it sets, as in a job
+DEVICE = choose_device("auto")  # also applies its settings, as in a job
 
 
 def random_network(architecture: Architecture, seed: int = 0) -> Extractor:
-    """Return a network with He's random weights: as fast as the real one, without a download."""
+    """Return a network with He's random weights: as fast as trained weights, without a download."""
     extractor = Extractor(architecture).eval()
     generator = torch.Generator().manual_seed(seed)
     for convolution in convolutions(extractor).values():
@@ -56,16 +56,17 @@ def convolutions(extractor: Extractor) -> dict[str, nn.Conv2d]:
 
 
 def bias_of(convolution: nn.Conv2d) -> torch.Tensor:
-    """Return the bias, which all of a network's convolutions have."""
+    """Return the bias of a convolution; every convolution of a network has a bias."""
     assert convolution.bias is not None
     return convolution.bias
 
 
 def widened(extractor: Extractor, factor: int = 4) -> Extractor:
-    """Return a network that sees exactly the same with every channel ``factor`` times.
+    """Return a network with the same features, each channel repeated ``factor`` times.
 
-    The distilled VGG-19 has a quarter of VGG-19's channels; repeated four times, it costs what
-    VGG-19 costs and has a trained network's losses, which relative losses do not scale.
+    The distilled VGG-19 has a quarter of VGG-19's channels. With each channel repeated four times,
+    it costs as much as VGG-19 and has the losses of a trained network: repeating channels does not
+    scale relative losses.
     """
     small = extractor.architecture
     widths = tuple(tuple(width * factor for width in block) for block in small.widths)
@@ -82,7 +83,7 @@ def widened(extractor: Extractor, factor: int = 4) -> Extractor:
 
 
 def trained_vgg19_sized() -> Extractor:
-    """Return the distilled VGG-19 at VGG-19's size; it is fetched, or read from NST_MIRROR."""
+    """Return the distilled VGG-19 at VGG-19's size; fetch it, or read it from NST_MIRROR."""
     mirror = os.environ.get("NST_MIRROR")
     path = RESULTS / "inputs" / "vgg19_16x.pth"
     if not path.exists():
@@ -91,7 +92,7 @@ def trained_vgg19_sized() -> Extractor:
 
 
 def as_sequential(extractor: Extractor) -> tuple[nn.Sequential, Mapping[str, int]]:
-    """Return the network as a plain list of modules, channels first, and where its layers are."""
+    """Return the network as a list of modules, channels first, and the index of each layer."""
     modules: list[nn.Module] = [extractor.input]
     places = {}
     pool = nn.MaxPool2d if extractor.architecture.pooling == "max" else nn.AvgPool2d
@@ -104,13 +105,13 @@ def as_sequential(extractor: Extractor) -> tuple[nn.Sequential, Mapping[str, int
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:
-    """Let a benchmark take the paths of a pair of pictures."""
+    """Add options for the paths of a content and a style."""
     parser.add_argument("--content", type=Path)
     parser.add_argument("--style", type=Path)
 
 
 def chosen_pictures(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> Images:
-    """Return the pair that was asked for; without one, the default."""
+    """Return the pair that the options name, or the default pair."""
     given = [path for path in (chosen.content, chosen.style) if path]
     if not given:
         return default_pictures()
@@ -120,7 +121,7 @@ def chosen_pictures(parser: argparse.ArgumentParser, chosen: argparse.Namespace)
 
 
 def default_pictures() -> Images:
-    """Return a photograph and a painting that the project has itself."""
+    """Return a photograph and a study, neither of which needs the internet."""
     catalogue = read_catalogue()
     folder = RESULTS / "inputs"
     loaded = []
@@ -133,18 +134,18 @@ def default_pictures() -> Images:
 
 
 def studies() -> Images:
-    """Return two paintings of the project's, where only the time matters, and not what is seen."""
+    """Return two studies, for benchmarks in which only the time matters."""
     names = ("great_wave_study.jpg", "starry_night_study.jpg")
     return Images.of(*(load_image(ROOT / "resources" / "studies" / name) for name in names))
 
 
 def style_of(images: Images) -> Image.Image:
-    """Return the one picture of a style that is made of no others."""
+    """Return the picture of a style that consists of a single picture."""
     return images.style.parts[0].image
 
 
 def machine() -> dict[str, Any]:
-    """Return what a figure depends on."""
+    """Return the facts about the machine that a figure depends on."""
     return {
         "device": describe_device(DEVICE),
         "processor": processor(),
@@ -167,7 +168,7 @@ def save_report(name: str, facts: Mapping[str, Any]) -> Path:
 
 
 def peak_memory() -> float:
-    """Return the most memory so far, in GiB: of this process, or on a GPU what torch allocated."""
+    """Return the peak memory in GiB: of this process, or on a GPU of torch's allocations."""
     if DEVICE.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
     unit = 1 if sys.platform == "darwin" else 1024
@@ -175,6 +176,6 @@ def peak_memory() -> float:
 
 
 def synchronise() -> None:
-    """Wait for a GPU to finish, so that a clock can be read."""
+    """Wait until the GPU has finished, before a clock is read."""
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()

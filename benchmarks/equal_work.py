@@ -1,10 +1,10 @@
-"""The same pictures by the workflow and by a plain loop: equal work, end to end.
+"""Compare the workflow with a plain loop on equal work, end to end.
 
-12 cells of VGG-19: 1 content, 2 styles, 3 ratios, 2 layer weightings, the same number of
-evaluations each. The workflow runs as a user runs it, with Snakemake, process starts, metrics,
-grids and table. The plain loop is `plain.py`, a process for each picture.
+Both render 12 cells of VGG-19: 1 content, 2 styles, 3 ratios, 2 layer weightings, with the same
+number of evaluations each. The workflow runs as a user runs it, with Snakemake, process starts,
+metrics, grids and table. The plain loop is `plain.py`, with one process per picture.
 
-    python benchmarks/equal_work.py         a quarter of an hour on 2 cores
+    python benchmarks/equal_work.py         takes a quarter of an hour on 2 cores
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nst.network.precision import choose_precision
 
 
 def main() -> None:
-    """Run both, and compare."""
+    """Run both, and compare their times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--evaluations", type=int, default=100)
     parser.add_argument("--size", type=int, default=256)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def save_torchvision_weights(extractor: Extractor, path: Path) -> None:
-    """Write a state dict as torchvision publishes it, classifier and all."""
+    """Write a state dict as torchvision publishes it, including the classifier."""
     import torchvision  # noqa: PLC0415
 
     vgg = torchvision.models.vgg19()
@@ -75,7 +75,7 @@ def save_torchvision_weights(extractor: Extractor, path: Path) -> None:
 
 
 def plain(*options: str, files: Sequence[Path]) -> float:
-    """Make one picture with the plain loop, and return the seconds of its process."""
+    """Render a picture with the plain loop, and return the seconds of its process."""
     command = [sys.executable, str(Path(__file__).with_name("plain.py")), *map(str, files)]
     started = time.perf_counter()
     subprocess.run([*command, *options], check=True, capture_output=True)

@@ -1,7 +1,8 @@
 """Check and time the method on a GPU: correctness, waits, throughput.
 
-One command of at most ten minutes. It needs torch, torchvision, numpy, Pillow, pandas and
-safetensors; no Snakemake, no network connection. Without a GPU it says so, and runs what a CPU can.
+This command takes at most ten minutes. It needs torch, torchvision, numpy, Pillow, pandas and
+safetensors, but neither Snakemake nor an internet connection. Without a GPU, it prints a message
+and runs only the parts that a CPU can run.
 
     python benchmarks/gpu.py
     python benchmarks/gpu.py --minutes 5 --sizes 256 512
@@ -53,19 +54,20 @@ STROTSS: Row = {
     **{"style_loss": "relaxed_emd", "style_layers": {"sampled_hypercolumn": 1}},
     **{"optimiser": "rmsprop", "octaves": 1},
 }
-# How far a device may be from the CPU: losses and gradient at most, relative to the largest value,
-# and pictures on average. Two orders of summation in float32 differ by 1e-6 of a sum. L-BFGS
-# enlarges that with each step, and a sign in absolute_sum's gradient may flip.
+# The allowed difference from the CPU: for losses and gradient the largest difference, relative to
+# the largest value; for pictures the mean. Two orders of summation in float32 differ by 1e-6 of a
+# sum. L-BFGS amplifies this difference with each step, and a sign in absolute_sum's gradient can
+# flip.
 OF_LOSSES, OF_GRADIENT, OF_PICTURE = 1e-4, 1e-3, 1e-3
 BATCHES = (1, 2, 4, 8, 16, 32)
-STEPS = 8  # timed; the median is reported
-WARMUP = 3  # steps before those
+STEPS = 8  # timed; the report has the median
+WARMUP = 3  # untimed steps before them
 
 Row = dict[str, Any]
 
 
 def main() -> None:
-    """Run every part for which there is time, and write the table."""
+    """Run parts until the time is up, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=9.0, help="for all parts together")
     parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512, 1024] if GPU else [256])
@@ -95,7 +97,7 @@ def main() -> None:
 
 
 def as_long_as_it_works(rows: Iterator[Row]) -> Iterator[Row]:
-    """Yield rows, and turn an error into a last one, so that the other parts still run."""
+    """Yield rows, and turn an error into a last row, so that the other parts still run."""
     try:
         yield from rows
     except Exception as error:
@@ -112,11 +114,11 @@ def print_row(row: Row) -> None:
     print(f"{part[1]:24} {what[1]:40} {figures}", flush=True)
 
 
-# ---------------------------------------------------------------- is it right?
+# ---------------------------------------------------------------- correctness
 
 
 def agreements() -> Iterator[Row]:
-    """Compare losses, gradient and some steps of each loss, optimiser, region and tile."""
+    """Compare each loss and optimiser, regions and tiles with the CPU."""
     kinds: list[tuple[str, Row, bool]] = [
         (f"style_loss {name}", {"style_loss": name}, False) for name in set(STATISTICS) - SAMPLED
     ]
@@ -142,7 +144,7 @@ def agreements() -> Iterator[Row]:
 
 
 def pictures(*, regions: bool) -> Images:
-    """Return two studies; or one of them, redrawn in the other on its left side alone."""
+    """Return two studies; with ``regions``, the left half takes the content as its style."""
     images = studies()
     if not regions:
         return images
@@ -154,7 +156,7 @@ def pictures(*, regions: bool) -> Images:
 
 
 def agreement(settings: Settings, images: Images) -> Row:
-    """Return how far the device is from the CPU: losses, gradient, and pictures after steps."""
+    """Return the differences from the CPU: losses, gradient, and the picture after 5 steps."""
     found = []
     for device in (CPU, DEVICE):
         network = random_network(KMEANS).to(device)
@@ -171,7 +173,7 @@ def agreement(settings: Settings, images: Images) -> Row:
 
 
 def gradient_of(settings: Settings, images: Images, device: torch.device) -> Tensor:
-    """Return the gradient at the content, in one region."""
+    """Return the gradient at the content, with one region."""
     objective, content = objective_of(random_network(KMEANS).to(device), [settings], images)
     content.requires_grad_(True)
     (gradient,) = torch.autograd.grad(objective(content).total.sum(), content)
@@ -179,7 +181,7 @@ def gradient_of(settings: Settings, images: Images, device: torch.device) -> Ten
 
 
 def relative_difference(one: Tensor, other: Tensor) -> float:
-    """Return the largest difference, over the largest value."""
+    """Return the largest difference, divided by the largest value."""
     return float((one - other).abs().max() / other.abs().max().clamp(min=1e-20))
 
 
@@ -199,12 +201,12 @@ def objective_of(
 
 
 def resumptions() -> Iterator[Row]:
-    """Stop a batch on its way, go on from its checkpoint, and compare every bit."""
+    """Interrupt a batch, resume it from its checkpoint, and compare every bit."""
     network = random_network(KMEANS).to(DEVICE)
     recipe = {**RECIPE, "image_size": 128, "iterations": 12, "growth": 8}
     cells = [Settings.from_mapping({**recipe, "beta": beta}) for beta in (1, 5, 30)]
     with tempfile.TemporaryDirectory() as folder:
-        began: list[int] = []  # the first step of each process
+        began: list[int] = []  # the first step of each run
 
         def make(stop: int | None) -> list[Tensor]:
             kept = Checkpoint(Path(folder) / "batch.pt", ["a", "b", "c"])
@@ -236,14 +238,14 @@ def resumptions() -> Iterator[Row]:
 
 
 def kept_at_once(wanted: bool) -> None:
-    """Have a checkpoint written after every step, or after half a minute as usual."""
-    from nst.method import checkpoint  # noqa: PLC0415 - its constants are changed
+    """Write a checkpoint after every step, or after half a minute as usual."""
+    from nst.method import checkpoint  # noqa: PLC0415 - to change its constants
 
     checkpoint.SHORTEST_GAP, checkpoint.SHARE = (0.0, float("inf")) if wanted else (30.0, 0.03)
 
 
 def shortages() -> Iterator[Row]:
-    """Limit the memory below a batch's peak, and check that the batch is halved."""
+    """Limit memory below a batch's peak, and check that the batch is halved."""
     network = random_network(KMEANS).to(DEVICE)
     cells = [
         Settings.from_mapping({**RECIPE, "image_size": 256, "iterations": 3, "beta": beta})
@@ -277,11 +279,11 @@ def shortages() -> Iterator[Row]:
     }
 
 
-# ---------------------------------------------------------------- does it wait?
+# ---------------------------------------------------------------- waits
 
 
 def operations() -> Iterator[Row]:
-    """Count the operations, kernels and waits of one step of the recipe."""
+    """Count the operations, kernels and waits in a step of the recipe."""
     for name, architecture in (("kmeans", KMEANS), ("vgg16_hed", VGG16_HED)):
         _, step = stepper(random_network(architecture).to(DEVICE), 256, 1)
         for _ in range(WARMUP):
@@ -302,7 +304,7 @@ def operations() -> Iterator[Row]:
 
 
 class Operations(TorchDispatchMode):
-    """Counts what torch is asked to compute; views are not counted."""
+    """Counts torch's operations, without views."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -311,13 +313,13 @@ class Operations(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, _types: Any, arguments: Any = (), options: Any = None
     ) -> Any:
-        """Count a call, and do it."""
+        """Count an operation, and run it."""
         self.count += not function.is_view
         return function(*arguments, **(options or {}))
 
 
 def waits(step: Callable[[], object]) -> int:
-    """Return how often a step waits for the GPU, by torch's own count."""
+    """Return how often a step waits for the GPU, counted by torch's warnings."""
     torch.cuda.set_sync_debug_mode("warn")
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
@@ -327,7 +329,7 @@ def waits(step: Callable[[], object]) -> int:
 
 
 def stepper(network: Extractor, size: int, batch: int) -> tuple[State, Callable[[], object]]:
-    """Return the state of an optimisation by L-BFGS, and a function that takes a step of it."""
+    """Return the state of an L-BFGS optimisation, and a function that takes a step."""
     cells = [
         Settings.from_mapping({**RECIPE, "image_size": size, "beta": 1 + place})
         for place in range(batch)
@@ -337,11 +339,11 @@ def stepper(network: Extractor, size: int, batch: int) -> tuple[State, Callable[
     return state, lambda: take_step(state, objective, Plan(1))
 
 
-# ---------------------------------------------------------------- how fast is it?
+# ---------------------------------------------------------------- speed
 
 
 def captures(sizes: Sequence[int]) -> Iterator[Row]:
-    """Time steps as they are called, and as a CUDA graph that is replayed; compare the images."""
+    """Time eager steps and a replayed CUDA graph of a step, and compare the images."""
     for size, batch in itertools.product(sizes, (1, 16)):
         row: Row = {"what": f"vgg16_hed, {size} px, {batch} cells, a step"}
         network = random_network(VGG16_HED).to(DEVICE)
@@ -355,20 +357,20 @@ def captures(sizes: Sequence[int]) -> Iterator[Row]:
             replay = captured(step)
             row["graph, s"] = median_of(replay)
             row["times as fast"] = row["eager, s"] / row["graph, s"]
-            # Both took as many steps.
+            # Both took the same number of steps.
             apart = float((eager.images - replayed.images).abs().max())
             row |= {"largest difference": apart, "passed": apart <= OF_PICTURE}
         except torch.OutOfMemoryError:
             row["reason"] = "does not fit into the memory"
         except RuntimeError as error:
             row |= {"reason": repr(error.__context__ or error), "passed": False}
-        replay = None  # or it would keep its memory
+        replay = None  # frees its memory
         torch.cuda.empty_cache()
         yield row
 
 
 def captured(step: Callable[[], object]) -> Callable[[], None]:
-    """Capture a step as a CUDA graph, after ``WARMUP`` others; capturing takes none."""
+    """Capture a step as a CUDA graph after ``WARMUP`` steps; capturing runs no step."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -394,7 +396,7 @@ def median_of(call: Callable[[], object]) -> float:
 
 
 def throughputs(sizes: Sequence[int]) -> Iterator[Row]:
-    """Time steps of more and more cells at once, against the device's own convolutions."""
+    """Time steps of growing batches, and compare with the convolutions alone."""
     precisions = ("float32", "bfloat16") if GPU else ("float32",)
     for size, precision in itertools.product(sizes, precisions):
         for batch in BATCHES if GPU else BATCHES[:2]:

@@ -1,4 +1,4 @@
-"""Run the whole workflow on a grid of a given size, and take its times apart."""
+"""Run the whole workflow on a grid of a given size, and separate its times."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WEIGHTINGS = {
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of a run: by the wall clock, and in the optimiser, of all cells together."""
+    """Seconds of a run: by the wall clock, and in the optimiser, summed over all cells."""
 
     wall: float
     optimising: float
@@ -46,7 +46,7 @@ def grid_config(
         "ratios": [f"1e-{number}" for number in range(ratios)],
         "layers": {
             name: {
-                # Weights that differ, so that no two weightings are the same cell.
+                # The weights differ, so that no two weightings give the same cell.
                 "content": {"relu4_2": 1},
                 "style": {
                     layer: 1 + number * place
@@ -60,7 +60,7 @@ def grid_config(
 
 
 def paint_pictures(folder: Path, contents: int, styles: int, side: int) -> None:
-    """Write pictures of ``side`` px; how they look has no influence on the time."""
+    """Write pictures of ``side`` px; their content does not affect the time."""
     folder.mkdir(parents=True, exist_ok=True)
     for role, count in (("content", contents), ("style", styles)):
         for number in range(count):
@@ -70,13 +70,13 @@ def paint_pictures(folder: Path, contents: int, styles: int, side: int) -> None:
 
 
 def run_grid(folder: Path, config: Mapping[str, Any], *options: str) -> Times:
-    """Run the workflow in an empty ``folder``, as a user would, and return what it took."""
+    """Run the workflow as a user would, without earlier results in ``folder``; return its times."""
     shutil.rmtree(folder / "results", ignore_errors=True)
     shutil.rmtree(folder / ".snakemake", ignore_errors=True)
     sides = config["image_size"]
     paint_pictures(folder / "pictures", len(config["contents"]), len(config["styles"]), sides)
     if config.get("extractor") == "vgg19":
-        # Random weights have no published digest, so they are put where the workflow keeps its own.
+        # Random weights have no published sha256, so they go where the workflow keeps its networks.
         save_extractor(random_vgg19(), folder / "results" / "extractors" / "vgg19.safetensors")
     path = folder / "grid.yaml"
     path.write_text(yaml.safe_dump(dict(config)), encoding="utf-8")
@@ -88,7 +88,7 @@ def run_grid(folder: Path, config: Mapping[str, Any], *options: str) -> Times:
 
 
 def snakemake(folder: Path, config: Path, *options: str) -> None:
-    """Run Snakemake as its users do, with all cores."""
+    """Run Snakemake as a user would, with all cores."""
     command = [sys.executable, "-m", "snakemake", "--cores", "all", "--resources", "gpu=1"]
     command += [
         "--snakefile",

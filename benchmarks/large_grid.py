@@ -1,10 +1,10 @@
-"""A grid of ten thousand cells: planned, run in part, killed, resumed, and everything gathered.
+"""Plan, partly run, kill, resume and gather a grid of ten thousand cells.
 
-The first pairs are really made, by the smallest network at 48 px. Their cells then stand in for
-those of the other pairs, with losses and traces of their own and the length that a long
-optimisation leaves, so that the steps which gather them have all their work: they are run by
-Snakemake, by their own rules. Seconds and peak of memory of each, and of Snakemake, at growing
-sizes; and how the gallery opens in Chromium, if there is one.
+The benchmark renders the first pairs with the smallest network at 48 px. Copies of their cells
+then replace the cells of the other pairs. Each copy gets different losses, and a trace as long as
+that of a long optimisation, so that the gathering jobs have their full work. Snakemake runs these
+jobs by the workflow's rules. For growing grids, the benchmark measures the time and peak memory of
+each job and of Snakemake. If Chromium is installed, it also times the gallery.
 
     python benchmarks/large_grid.py
 """
@@ -39,7 +39,7 @@ from nst.config.run import Run, read_run
 
 # Contents, styles, ratios, weightings.
 SHAPES = {"1,000": (2, 5, 10, 10), "10,000": (10, 10, 10, 10)}
-MADE = 3  # pairs really made
+MADE = 3  # rendered pairs
 STEPS = {
     "summary": ["results/summary.csv"],
     "gallery": ["results/gallery/index.html"],
@@ -50,12 +50,12 @@ STEPS = {
     "grid of a pair": ["results/grids/pairs/content0/style0.png"],
     "pages of the report": ["results/report/table.html"],
 }
-SAMPLED = 0.02  # seconds between two looks at the processes
+SAMPLED = 0.02  # seconds between two samples of the processes
 
 
 @dataclass
 class Peaks:
-    """The most memory, in MiB, of Snakemake and of its largest job; and the seconds of both."""
+    """The peak memory, in MiB, of Snakemake and of its largest job, and the seconds of both."""
 
     snakemake: float = 0.0
     job: float = 0.0
@@ -64,7 +64,7 @@ class Peaks:
     _seen: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def look(self, process: psutil.Process) -> None:
-        """Read the peaks of a process and of all below it."""
+        """Read the peaks of a process and of all its descendants."""
         now = time.perf_counter()
         try:
             self.snakemake = max(self.snakemake, peak_of(process.pid))
@@ -73,11 +73,11 @@ class Peaks:
                 first, _ = self._seen.get(child.pid, (now, now))
                 self._seen[child.pid] = first, now
         except (psutil.Error, OSError):
-            return  # it has ended since
+            return  # the process has ended
         self.job_seconds = max((last - first for first, last in self._seen.values()), default=0.0)
 
     def facts(self) -> dict[str, float]:
-        """Return what is reported."""
+        """Return the figures for the report."""
         return {
             "seconds": self.seconds,
             "seconds of the job": self.job_seconds,
@@ -91,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
-    parser.add_argument("--folder", type=Path, help="keep the grids here, and use them again")
+    parser.add_argument("--folder", type=Path, help="keep the grids in this folder, and reuse them")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="nst-benchmark-") as name:
         folder = chosen.folder or Path(name)
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def measure(folder: Path, shape: str, steps: Sequence[str]) -> dict[str, Any]:
-    """Plan a grid, make a part of it, stand in for the rest, and gather."""
+    """Plan a grid, render a part of it, fabricate the rest, and gather."""
     contents, styles, ratios, weightings = SHAPES[shape]
     facts: dict[str, Any] = {"cells": contents * styles * ratios * weightings}
     facts["pairs"] = contents * styles
@@ -124,7 +124,7 @@ TINY = {
 
 
 def prepare(folder: Path, config: dict[str, Any]) -> Run:
-    """Write pictures and configuration."""
+    """Write the pictures and the configuration, and read it."""
     folder.mkdir(parents=True)
     paint_pictures(folder / "pictures", len(config["contents"]), len(config["styles"]), 48)
     (folder / "grid.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -137,7 +137,7 @@ def prepare(folder: Path, config: dict[str, Any]) -> Run:
 
 
 def make_in_part(folder: Path, variants: int) -> dict[str, Any]:
-    """Make some pairs, kill everything on the way, and go on with the same command."""
+    """Render some pairs, kill all processes halfway, and resume with the same command."""
     wanted = [f"results/details/content0/style{number}.json" for number in range(MADE)]
     process = subprocess.Popen(
         command(folder, *wanted),
@@ -169,16 +169,16 @@ def stored(store: Path) -> list[Path]:
 
 
 def fabricate(folder: Path, run: Run) -> None:
-    """Write the cells of all pairs, as the pairs that were made would have them.
+    """Write the cells of all pairs, copied from a rendered pair.
 
-    Inputs are prepared by Snakemake, first, so that nothing is older than what it is made from.
+    Snakemake prepares the inputs first, so that no file is older than its inputs.
     """
     inputs = [f"results/inputs/content/{name}.png" for name in run.contents]
     inputs += [f"results/inputs/style/{name}.png" for name in run.styles]
     for start in range(0, len(inputs), 100):
         snakemake(folder, *inputs[start : start + 100])
     results = folder / "results"
-    # What stands in need not outlast a power cut, and 20,000 waits are long.
+    # Fabricated cells need not survive a power cut, and 20,000 waits for the disk take long.
     os.fsync = forget  # type: ignore[assignment]
     made = read_details(results / "details/content0/style0.json")
     patterns = {path: (cell, Image.open(path).convert("RGB")) for path, cell in made.items()}
@@ -199,11 +199,11 @@ def fabricate(folder: Path, run: Run) -> None:
 
 
 def forget(_file: int) -> None:
-    """Do not wait for the disk."""
+    """Replace fsync: do not wait for the disk."""
 
 
 def stand_in(cell: Cell, content: Source, style: Source, random: np.random.Generator) -> Cell:
-    """Return a cell of another pair, with losses of its own and a trace as long as they get."""
+    """Return a cell for another pair, with random losses and a trace of full length."""
     losses = {name: value * random.uniform(0.5, 2) for name, value in cell.losses.items()}
     fall = np.exp(-np.linspace(0, 3, TRACE_POINTS))
     trace = {
@@ -214,7 +214,7 @@ def stand_in(cell: Cell, content: Source, style: Source, random: np.random.Gener
 
 
 def gather(folder: Path, targets: Sequence[str]) -> dict[str, Any]:
-    """Run the rule of these files, what it needs being there."""
+    """Run the rule of these files; its inputs exist."""
     for target in targets:
         (folder / target).unlink(missing_ok=True)
     peaks = snakemake(folder, *targets)
@@ -223,7 +223,7 @@ def gather(folder: Path, targets: Sequence[str]) -> dict[str, Any]:
 
 
 def snakemake(folder: Path, *options: str) -> Peaks:
-    """Run Snakemake and watch it."""
+    """Run Snakemake, and sample its memory and that of its jobs."""
     peaks, ended = Peaks(), threading.Event()
     started = time.perf_counter()
     with (folder / "log.txt").open("wb") as log:
@@ -248,7 +248,7 @@ def snakemake(folder: Path, *options: str) -> Peaks:
 
 
 def command(folder: Path, *options: str) -> list[str]:
-    """Return Snakemake's command line; what stands in for cells was not made by it."""
+    """Return Snakemake's command line; it compares dates only, as cells are fabricated."""
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
         *("--directory", str(folder), "--configfile", str(folder / "grid.yaml")),
@@ -262,7 +262,7 @@ def environment() -> dict[str, str]:
 
 
 def peak_of(process: int) -> float:
-    """Return the most memory that a process has had, in MiB; where that is unknown, what it has."""
+    """Return the peak memory of a process in MiB; if that is unknown, its current memory."""
     status = Path(f"/proc/{process}/status")
     if status.exists():
         for line in status.read_text(encoding="utf-8").splitlines():
@@ -296,7 +296,7 @@ def browse(page: Path) -> dict[str, Any] | None:
 
 PAINTED = """JSON.stringify(Object.fromEntries(
   performance.getEntriesByType("paint").map((one) => [one.name, one.startTime])))"""
-# From the action to the frame that shows it.
+# The time from an action to the frame that shows it.
 TIMED = """new Promise((done) => {
   const SET = (control, value) => {
     document.querySelector(control).value = value;

@@ -1,9 +1,9 @@
-"""How near the optimisation comes to what the machine can do.
+"""Compare the time of a step with the time of its convolutions alone.
 
-The bound is the time of the convolutions alone, forward and with the gradient to their input, each
-timed by itself in the precision and layout that ``nst`` takes. Everything else of a step (pooling,
-ReLU, statistics, losses, the optimiser) is what the bound leaves out. Measured for VGG-19 with Gram
-matrices, and for the recipe ``relative`` with VGG-16 at each of ``--recipe-sizes``.
+The time of the convolutions is the bound: forward, and the gradient with respect to their input,
+each timed alone in the precision and layout that ``nst`` uses. The bound excludes the rest of a
+step: pooling, ReLU, statistics, losses and the optimiser. The benchmark measures VGG-19 with Gram
+matrices, and the recipe ``relative`` with VGG-16 at each of ``--recipe-sizes``.
 
     python benchmarks/limit.py
     python benchmarks/limit.py --recipe-sizes 256 512 1024
@@ -39,7 +39,7 @@ from nst.network.extractor import Extractor
 from nst.network.precision import DTYPES, choose_precision
 
 GRAM: Mapping[str, object] = {"extractor": "vgg19"}
-# config/presets/relative.yaml at one size; benchmarks/gpu.py runs where no PyYAML reads it.
+# config/presets/relative.yaml at one size. It is repeated here: benchmarks/gpu.py has no PyYAML.
 RECIPE: Mapping[str, object] = {
     **{"extractor": "vgg16_hed", "beta": 5.0, "growth": 0, "iterations": 20},
     "content_layers": {"relu1_1": 1, "relu2_1": 1, "relu3_1@1+": 1},
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def compare(network: Extractor, settings: Settings, batch: int) -> dict[str, float]:
-    """Return the bound and the time of a step, for a batch."""
+    """Return the bound and the time of a step of a batch."""
     bound = work = 0.0
     for size, layers in octaves_of(settings):
         seconds, operations = time_convolutions(network, layers, size, batch, settings)
@@ -88,7 +88,7 @@ def compare(network: Extractor, settings: Settings, batch: int) -> dict[str, flo
 
 
 def octaves_of(settings: Settings) -> list[tuple[tuple[int, int], set[str]]]:
-    """Return the size, (width, height) in px, and the layers of each octave that is compared."""
+    """Return the size, (width, height) in px, and the layers of each compared octave."""
     images = studies()
     content = content_size(images.content.size, settings, settings.image_size)
     style = style_size(style_of(images).size, content, settings)
@@ -136,14 +136,14 @@ def time_convolutions(
 
 
 def median(call: str, names: Mapping[str, object]) -> float:
-    """Return the median time of a call; torch's timer warms up, and waits for a GPU."""
+    """Return the median time of a call. torch's timer warms up, and waits for a GPU."""
     functions = {"conv2d": torch.nn.functional.conv2d, "grad": torch.autograd.grad}
     timer = Timer(call, globals={**functions, **names}, num_threads=torch.get_num_threads())
     return float(timer.blocked_autorange(min_run_time=0.2).median)
 
 
 def time_step(network: Extractor, settings: Settings, batch: int) -> float:
-    """Return the seconds of one step of the optimiser, for a batch."""
+    """Return the seconds of one step of a batch."""
     extractor = network.to(DEVICE).to(memory_format=torch.channels_last)
     cells = [
         Settings.from_mapping({**settings.to_dict(), "beta": settings.beta + place})

@@ -1,7 +1,7 @@
-"""The most memory that a job takes, by size of the picture and by batch, with VGG-19.
+"""Measure the peak memory of a job by picture size and batch size, with VGG-19.
 
-Each case is a process of its own. On a CPU the peak is of all its memory, Python, torch and
-weights with it; on a GPU of what torch has allocated there.
+Each case runs in a separate process. On a CPU the peak includes Python, torch and the weights. On
+a GPU it counts torch's allocations on the GPU.
 
     python benchmarks/memory.py
 """
@@ -20,13 +20,15 @@ from nst.config.settings import Settings
 from nst.method.resilience import make_cells
 
 CASES = [(256, 1), (256, 6), (512, 1), (1024, 1), (2048, 1)]  # px on the long side, cells
-EVALUATIONS = 12  # enough for L-BFGS to have its whole history
+EVALUATIONS = 12  # enough to fill the history of L-BFGS
 
 
 def main() -> None:
     """Measure every case."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--case", nargs=2, type=int, help="one size and batch, in this process")
+    parser.add_argument(
+        "--case", nargs=2, type=int, help="measure one size and batch in this process"
+    )
     chosen = parser.parse_args()
     if chosen.case:
         print(json.dumps(peak(*chosen.case)))
@@ -40,7 +42,7 @@ def main() -> None:
 
 
 def peak(size: int, batch: int) -> float:
-    """Return the peak in GiB of a batch of square pictures."""
+    """Return the peak memory in GiB for a batch of square pictures."""
     extractor = random_vgg19().to(DEVICE).to(memory_format=torch.channels_last)
     images = studies()
     shared = {

@@ -1,8 +1,8 @@
-"""The loop that everybody writes: one picture, float32, channels first, torch.optim.
+"""The usual hand-written loop: one picture, float32, channels first, torch.optim.
 
-This is what the benchmarks compare with, written as the tutorials have it but without their slips:
-the targets are computed once, the weights ask for no gradient, and the network ends at the last
-layer that is used. The losses are those of ``nst``, so that both minimise the same thing.
+The benchmarks compare ``nst`` with this loop. It follows the tutorials, without their mistakes: it
+computes the targets once, the weights need no gradient, and the network ends at the last used
+layer. It has the losses of ``nst``, so that both minimise the same objective.
 
     python benchmarks/plain.py CONTENT STYLE OUT --weights vgg19.pth --evaluations 300
 """
@@ -22,7 +22,7 @@ VGG19_LAYERS = {
 }
 CONTENT = {"relu4_2": 1.0}
 STYLE = {"relu1_1": 0.2, "relu2_1": 0.2, "relu3_1": 0.2, "relu4_1": 0.2, "relu5_1": 0.2}
-HISTORY = 100  # torch's own
+HISTORY = 100  # torch's default
 
 
 def plain_transfer(
@@ -83,7 +83,7 @@ def plain_transfer(
             [image],
             max_iter=evaluations,
             max_eval=evaluations,
-            tolerance_grad=0,  # the number of evaluations is to be the same for all
+            tolerance_grad=0,  # all runs must have the same number of evaluations
             tolerance_change=0,
             history_size=HISTORY,
         )
@@ -112,8 +112,8 @@ def with_normalisation(features: nn.Sequential) -> tuple[nn.Sequential, Mapping[
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make one picture, and say how long it took."""
-    # As a script of its own has it, all of this is part of each picture's time.
+    """Render one picture, and print the time of the optimisation."""
+    # Imported here, as in a script of one picture: the imports count in each picture's time.
     import torchvision  # noqa: PLC0415
     from torchvision.io import ImageReadMode, read_image, write_png  # noqa: PLC0415
     from torchvision.transforms import functional  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Draw the reports that are there: time to quality, recipes, throughput, cost per cell, memory.
+"""Plot the existing reports: time to quality, recipes, throughput, cost per cell, memory.
 
 python benchmarks/plots.py
 """
@@ -18,7 +18,7 @@ COLOURS = {"nst": "#0072B2", "plain L-BFGS": "#D55E00", "plain Adam": "#009E73"}
 
 
 def main() -> None:
-    """Draw one picture for each report."""
+    """Draw a plot for each report."""
     mpl.rcParams.update(
         {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 200}
     )

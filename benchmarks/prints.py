@@ -1,12 +1,12 @@
-"""How long a large print takes, and how much memory: from a small cell, in a process of its own.
+"""Measure the time and memory of a large print from a small cell, in a separate process.
 
-A photograph of the catalogue in The Starry Night, with the distilled VGG-19. The process does what
-a job of the workflow does: it reads files, makes the print, judges it and writes it. On a GPU, the
-memory is what torch allocated there.
+The print is Tübingen in The Starry Night, with the distilled VGG-19. Like a job of the workflow,
+the process reads files, renders the print, measures it and writes it. On a GPU, memory counts
+torch's allocations on the GPU.
 
     python benchmarks/prints.py --size 4096
 
-Without a network, NST_MIRROR names a folder with the pictures and the weights.
+Without an internet connection, set NST_MIRROR to a folder with the pictures and the weights.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ SMALL = 512  # px
 
 
 def main() -> None:
-    """Make the cell, then the print in a process of its own."""
+    """Render the cell, then the print, each in a separate process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=4096, help="longer side in px")
     parser.add_argument("--ratio", type=float, default=0.1)
-    parser.add_argument("--tile", type=int, help="tile_size in px; by itself without")
-    parser.add_argument("--steps", type=int, help="at each size; as a print has them without")
+    parser.add_argument("--tile", type=int, help="tile_size in px; default: auto")
+    parser.add_argument("--steps", type=int, help="at each size; default: as in a print")
     parser.add_argument("--part", choices=["cell", "print"], help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.size <= SMALL:
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def made(chosen: argparse.Namespace) -> dict[str, object]:
-    """Make the small cell or the print of it, and return what it took."""
+    """Render the small cell or its print, and return its time, memory and measures."""
     recipe = read_presets()["relative"].settings
     cell = Settings.from_mapping(
         {**recipe, "beta": 1 / chosen.ratio, "extractor": "vgg19_16x", "image_size": SMALL}
@@ -90,7 +90,7 @@ def made(chosen: argparse.Namespace) -> dict[str, object]:
 
 
 def given(name: str) -> Path:
-    """Return a file of the catalogue, fetched if it is not there."""
+    """Return a file of the catalogue, and fetch it if it is missing."""
     entry = read_catalogue()[name]
     path = FOLDER / entry.file
     if not path.exists():

@@ -1,13 +1,14 @@
 """Measure how far pictures of one pair are from the style, and how much structure they keep.
 
-For pictures of any program, such as a published one beside your own. All are brought to one size.
+The pictures can come from any program: compare a published picture with your own. All are scaled to
+one size.
 
     python benchmarks/published.py content.jpg style.jpg published.png own.png
 
-``features`` is the sliced Wasserstein distance of the features of vgg19_16x, the mean over layers,
-each standardised by the style's means and deviations. ``patches`` is the ``style_distance`` of the
-summary table, ``ssim`` is its ``ssim``. Without a network connection, NST_MIRROR names a folder
-with the weights of vgg19_16x.
+``features`` is the sliced Wasserstein distance between features of vgg19_16x, as the mean over
+layers. Features are standardised by the style's means and deviations. ``patches`` and ``ssim`` are
+``style_distance`` and ``ssim`` of the summary table. Without an internet connection, set NST_MIRROR
+to a folder with the weights of vgg19_16x.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Judge:
         )
 
     def __call__(self, picture: Image.Image) -> dict[str, float]:
-        """Return the distances by features and by patches, and the SSIM."""
+        """Return the distances of features and of patches, and the SSIM."""
         same = self._content.resize(picture.size, Image.Resampling.LANCZOS)
         ssim = structural_similarity(picture, same)
         if ssim is None:
@@ -86,7 +87,7 @@ class Judge:
 
 @torch.no_grad()
 def features_of(network: Extractor, picture: Image.Image) -> Mapping[str, Tensor]:
-    """Return the features at each position, n c, by layer."""
+    """Return the features of each layer, n c: a row for each position."""
     found = network(to_tensor(picture).to(DEVICE), LAYERS)
     return {name: sampled(value[0].flatten(1).T) for name, value in found.items()}
 

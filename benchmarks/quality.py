@@ -1,10 +1,10 @@
-"""How long until a picture is as good as a plain loop's: time to a loss, judged in float32.
+"""Measure the time to reach the loss of a plain loop, judged in float32.
 
-The plain loop runs 300 evaluations, of L-BFGS and of Adam; then ``nst`` runs as many. Every few
-evaluations the picture is set aside, and judged afterwards by one evaluator: the relative losses
-in float32 on the picture clamped to [0, 1]. Setting aside and judging take no part in the times.
+``nst`` runs 300 evaluations, and so does the plain loop, with L-BFGS and with Adam. Every few
+evaluations, the benchmark saves the picture. Afterwards it computes the relative losses of every
+saved picture in float32, clamped to [0, 1]. The times exclude saving and judging.
 
-    python benchmarks/quality.py            needs vgg19_16x.pth: fetched, or from NST_MIRROR
+    python benchmarks/quality.py            fetches vgg19_16x.pth, or reads it from NST_MIRROR
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from nst.network.extractor import Extractor
 from nst.network.precision import choose_precision
 from nst.network.tensors import to_tensor
 
-EVERY = 5  # evaluations between two pictures that are judged
+EVERY = 5  # evaluations between two judged pictures
 Curve = list[tuple[float, float]]  # seconds, loss
 
 
 class Clock:
-    """Counts seconds, and stands still while a picture is set aside."""
+    """Counts seconds, and pauses while a picture is saved."""
 
     def __init__(self) -> None:
         self.pictures: list[tuple[float, torch.Tensor]] = []
@@ -49,7 +49,7 @@ class Clock:
         self._started = time.perf_counter()
 
     def set_aside(self, number: int, image: torch.Tensor) -> None:
-        """Keep the picture after some evaluations."""
+        """Keep the picture of every fifth evaluation."""
         if number % EVERY:
             return
         synchronise()
@@ -59,7 +59,7 @@ class Clock:
 
 
 def judge(extractor: Extractor, images: Images, settings: Settings) -> Callable[..., float]:
-    """Return a function from pictures to the total loss, in float32."""
+    """Return a function that computes the total loss of a picture in float32."""
     longest = max(picture_size(images.content, settings))
     content = to_tensor(fit_long_side(images.content, longest)).to(DEVICE)
     style = to_tensor(fit_long_side(style_of(images), max(content.shape[-2:]))).to(DEVICE)
@@ -77,7 +77,7 @@ def judge(extractor: Extractor, images: Images, settings: Settings) -> Callable[
 
 
 def main() -> None:
-    """Run all three, and find where the curves cross."""
+    """Run all three optimisations, and find where their curves cross."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--evaluations", type=int, default=300)
     parser.add_argument("--size", type=int, default=256)
@@ -116,7 +116,7 @@ def main() -> None:
 def ours(
     extractor: Extractor, images: Images, settings: Settings, evaluate: Callable[..., float]
 ) -> Curve:
-    """Run nst, and judge what it had on the way."""
+    """Run nst, and judge its intermediate pictures."""
     clock = Clock()
     step = Optimised(clock)
     with step:
@@ -125,7 +125,7 @@ def ours(
 
 
 class Optimised:
-    """Lets the clock see each picture that nst evaluates."""
+    """Passes each picture that nst evaluates to the clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -152,7 +152,7 @@ def plain(
     evaluate: Callable[..., float],
     optimiser: str,
 ) -> Curve:
-    """Run the plain loop on the same network, and judge what it had on the way."""
+    """Run the plain loop on the same network, and judge its intermediate pictures."""
     network, places = as_sequential(extractor)
     longest = max(picture_size(images.content, settings))
     content = to_tensor(fit_long_side(images.content, longest)).to(DEVICE)
@@ -174,15 +174,15 @@ def plain(
 
 
 def gains(ours: Curve, other: Curve) -> dict[int, float | None]:
-    """Return how many times sooner ``ours`` is as good as ``other`` was after so many evaluations.
+    """Return how many times sooner ``ours`` reaches the loss of ``other``, by evaluations of it.
 
-    As good as its best picture until then; None if it never is.
+    The loss is the lowest of ``other`` until that evaluation; None if ``ours`` never reaches it.
     """
     return {EVERY * place: gain(ours, other[: place + 1]) for place in range(10, len(other), 10)}
 
 
 def gain(ours: Curve, other: Curve) -> float | None:
-    """Return how many times sooner ``ours`` is as good as the best of ``other``; None if never."""
+    """Return how many times sooner ``ours`` reaches the lowest loss of ``other``, or None."""
     best_time, best = other[-1][0], min(loss for _, loss in other)
     for seconds, loss in ours:
         if loss <= best:

@@ -1,9 +1,10 @@
-"""How far a cell comes out from itself where numbers are rounded otherwise, and how far others are.
+"""Measure how far a cell moves if numbers are rounded differently, and how far other cells are.
 
-A cell is made again in processes with another number of threads, with oneDNN and torch held to
-older instructions, and without oneDNN; these stand for other machines. What is no longer the same
-cell (another seed, a little more style, fewer steps, another precision) is measured beside it: a
-tolerance must lie between the two. Needs `vgg19_16x.pth`: fetched, or from NST_MIRROR.
+To simulate other machines, a cell is recomputed in processes with another number of threads, with
+oneDNN and torch limited to older instructions, and without oneDNN. For comparison, the benchmark
+renders different cells: another seed, a little more style, fewer steps, another precision. A
+tolerance must lie between the two groups. The benchmark fetches `vgg19_16x.pth`, or reads it from
+NST_MIRROR.
 
     python benchmarks/reproducibility.py
 """
@@ -43,7 +44,7 @@ EXTRACTORS = ("kmeans", "vgg19_16x")
 OPTIMISERS = ("lbfgs", "adam")
 PRECISIONS = ("float32", "bfloat16")
 
-# By name: environment of the process, threads, whether oneDNN is used.
+# By name: the environment of the process, its threads, and whether it uses oneDNN.
 ROUNDING: Mapping[str, tuple[dict[str, str], int, bool]] = {
     "the same": ({}, 2, True),
     "1 thread": ({}, 1, True),
@@ -57,17 +58,17 @@ OTHERS: Mapping[str, dict[str, Any]] = {
     "10 % fewer iterations": {"iterations": 0.9},
 }
 OTHER_PRECISION = "the other precision"
-# In bfloat16 these are emulated, 50 times slower; what is another cell is so in any precision.
+# Only in float32: bfloat16 is emulated there, 50 times slower. Other cells differ in any precision.
 IN_FLOAT32 = {"AVX2", "without oneDNN", *OTHERS}
 
 
 def main() -> None:
-    """Make every cell in every way, and compare it with the first."""
+    """Render every cell with every change, and compare it with the reference."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--iterations", type=int, default=RECIPE["iterations"])
-    parser.add_argument("--only", nargs="+", help="names of what is changed, to measure less")
-    parser.add_argument("--folder", type=Path, help="keep what is made here, and go on from it")
+    parser.add_argument("--only", nargs="+", help="measure only these changes, by name")
+    parser.add_argument("--folder", type=Path, help="keep cells in this folder, and resume from it")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.case:
@@ -90,7 +91,7 @@ def main() -> None:
 def measure_all(
     folder: Path, size: int, iterations: int, only: list[str] | None
 ) -> list[dict[str, Any]]:
-    """Return a row for each change and cell."""
+    """Return a row for each change of each cell."""
     save_extractors(folder)
     cells = [
         Settings.from_mapping(
@@ -116,20 +117,20 @@ def measure_all(
             for place, one in zip(taken, made, strict=True)
         ]
         print(f"{name}: done", file=sys.stderr)
-    for place in range(0, len(cells), len(PRECISIONS)):  # float32, and then bfloat16
+    for place in range(0, len(cells), len(PRECISIONS)):  # float32, then bfloat16
         rows.append(row(cells[place], OTHER_PRECISION, *reference[place : place + 2]))
     return rows
 
 
 def changed(settings: Settings, change: Mapping[str, Any]) -> Settings:
-    """Return the settings of another cell than this one, though not of a very different one."""
+    """Return the settings with a small change, which makes it another cell."""
     if "iterations" in change:
         return replace(settings, iterations=round(settings.iterations * change["iterations"]))
     return replace(settings, **change)
 
 
 def save_extractors(folder: Path) -> None:
-    """Provide both networks once, as the workflow does: they are inputs of a cell."""
+    """Save both networks once, as the workflow does: they are inputs of a cell."""
     if (folder / "vgg19_16x.safetensors").exists():
         return
     images = default_pictures()
@@ -143,7 +144,7 @@ def save_extractors(folder: Path) -> None:
 
 
 def run(folder: Path, name: str, cells: Sequence[Settings]) -> list[dict[str, Any]]:
-    """Make cells in a process of its own; return the picture, losses and seconds of each."""
+    """Render cells in a separate process; return the picture, losses and seconds of each."""
     environment, threads, onednn = ROUNDING.get(name, ROUNDING["the same"])
     network, folder = folder, folder / name
     case = {
@@ -173,7 +174,7 @@ def make(
     threads: int,
     onednn: bool,
 ) -> None:
-    """Make cells in this process, and write what came out; those that are there are kept."""
+    """Render cells in this process, and write each cell; skip the cells that exist."""
     torch.set_num_threads(threads)
     torch.backends.mkldnn.set_flags(onednn)
     images = default_pictures()
@@ -198,7 +199,7 @@ def make(
 def row(
     settings: Settings, name: str, reference: Mapping[str, Any], made: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Compare a cell with the first one."""
+    """Compare a cell with its reference."""
     found = compare(reference["picture"], made["picture"], reference["losses"], made["losses"])
     measures = {key: value for key, value in found.losses.items() if " " not in key}
     return {

@@ -1,4 +1,4 @@
-"""What a grid costs beside the optimisation, and whether a cell costs the same in a large one.
+"""Measure the cost of a grid outside the optimisation, and the cost of a cell by grid size.
 
 python benchmarks/scaling.py            48 cells of VGG-19, then 12 to 480 small ones
 """
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def as_facts(times: Times) -> dict[str, float]:
-    """Return the figures of a run."""
+    """Return the figures of a run for the report."""
     return {
         "cells": times.cells,
         "seconds": times.wall,

@@ -1,8 +1,9 @@
-"""Is it the same look at every size? Cells of several sizes, compared after scaling to the least.
+"""Compare cells of several sizes after scaling them to the smallest size.
 
-A pair is made at each size twice: with ``octaves: auto``, for strokes in proportion to the picture,
-and with what keeps their size in pixels. Scaled down to the least size, the first should be about
-as far from the style as the cell of that size, and the second further, since its strokes are finer.
+The benchmark renders a pair twice at each size: with ``octaves: auto``, for strokes in proportion
+to the picture, and with settings that keep the strokes' size in pixels. Scaled down to the smallest
+size, the first cell should be about as far from the style as the cell of that size. The second
+should be farther, because its strokes are finer.
 
     python benchmarks/sizes.py
 """
@@ -24,7 +25,7 @@ from nst.network.tensors import to_image, to_tensor
 
 
 def main() -> None:
-    """Make the cells, keep them to be looked at, and measure them."""
+    """Render the cells, save their pictures, and measure them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--ratio", type=float, default=0.1)

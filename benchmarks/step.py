@@ -1,7 +1,7 @@
-"""What an evaluation costs by its statistic, and by its octaves.
+"""Measure the cost of an evaluation by its statistic and by its octaves.
 
-Every variant takes its turn in each round, so that a machine that slows down slows all of them;
-the ratios are of medians, to Gram matrices and to one octave of a network.
+Each round runs every variant once, so that a slower machine slows all variants. The ratios compare
+medians with Gram matrices and with one octave, for each network.
 
     python benchmarks/step.py
     python benchmarks/step.py --size 1024 --octaves 6 --rounds 7
@@ -37,10 +37,10 @@ STATISTICS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Time every variant of both small networks."""
+    """Time every variant on both small networks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--octaves", type=int, default=4, help="compare one with up to this many")
+    parser.add_argument("--octaves", type=int, default=4, help="compare 1 to this many octaves")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     chosen = parser.parse_args()
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def octave_variants(most: int) -> dict[str, dict[str, Any]]:
-    """Return the project's own recipe at one octave, at two, and so on."""
+    """Return the recipe ``relative`` with 1, 2, … up to ``most`` octaves."""
     recipe = PRESETS["relative"].settings
     return {f"octaves: {count}": {**recipe, "octaves": count} for count in range(1, most + 1)}
 
@@ -92,7 +92,7 @@ def evaluation(
 
 
 def compare(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, dict[str, float]]:
-    """Time the steps in turn, after three rounds that are not counted."""
+    """Time the steps alternately, after three uncounted rounds."""
     times: dict[str, list[float]] = {label: [] for label in steps}
     for number in range(rounds + 3):
         for label, step in steps.items():
