@@ -1,7 +1,5 @@
 """Limits for what is done to hostile input: time and memory, on the process that does it."""
 
-from __future__ import annotations
-
 import datetime
 import os
 import resource

@@ -1,7 +1,5 @@
 """Configurations for the tests: one with every key, one with the least, and changed ones."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the tests share: tiny extractors, small pictures, and the way to the real ones."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil

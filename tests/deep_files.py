@@ -1,7 +1,5 @@
 """Pictures of 16 bits read by other programs than those that wrote them."""
 
-from __future__ import annotations
-
 import zlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Small real disks to fill up and write-protect, and files to damage, for the tests of faults."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

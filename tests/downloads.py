@@ -1,7 +1,5 @@
 """A server on this machine to download from, and what is fetched from it."""
 
-from __future__ import annotations
-
 import gc
 import hashlib
 import socket

@@ -4,8 +4,6 @@ Nothing of the package has a part in them: the network, its inputs and taps and 
 computed here, in float64, from the table of formulations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 

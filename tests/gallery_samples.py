@@ -1,7 +1,5 @@
 """Galleries for the tests: rows of the table with everything filled in, and harmful titles."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Iterable

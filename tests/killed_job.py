@@ -6,8 +6,6 @@ The job's ``runs`` are made one after the other, each in a process of its own th
 once it has taken ``kill_after`` steps, if it says so. Prints how each ended and what it logged.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """Cells for the tests, as if they had been made."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

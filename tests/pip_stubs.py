@@ -1,7 +1,5 @@
 """A pip that is not one: it says and does what a test asks for."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 from types import SimpleNamespace

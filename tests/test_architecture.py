@@ -1,7 +1,5 @@
 """What holds for the code as a whole: who may import whom, and how long a function may be."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import re

@@ -1,7 +1,5 @@
 """Any setting as an axis of the grid, and how grids lay the axes out."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a killed job leaves behind, and how the next one takes it up."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import logging

@@ -1,7 +1,5 @@
 """Files for print: 16 bits that are there, an sRGB profile, a resolution, the same bytes."""
 
-from __future__ import annotations
-
 import io
 import struct
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The device that a job computes on, and how many threads it takes."""
 
-from __future__ import annotations
-
 import logging
 import os
 import platform

@@ -1,7 +1,5 @@
 """Locks of devices, with real processes; the devices themselves are pretended."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """The style losses that see more than moments: sliced Wasserstein and nearest neighbours."""
 
-from __future__ import annotations
-
 from typing import get_args
 
 import numpy as np

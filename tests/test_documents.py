@@ -1,7 +1,5 @@
 """The documents, held to what they speak of."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from pathlib import Path

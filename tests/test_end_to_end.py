@@ -1,7 +1,5 @@
 """One small grid from end to end, as a user makes it: run, run again, change a ratio, run again."""
 
-from __future__ import annotations
-
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Servers that are slow, silent, wrong, cut off or gone."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import socket

@@ -1,7 +1,5 @@
 """Power cuts, kills and full disks while a file or a store entry is being written."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import itertools

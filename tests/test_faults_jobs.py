@@ -1,7 +1,5 @@
 """What a job does about full disks, damaged inputs, changing inputs, and its own defects."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

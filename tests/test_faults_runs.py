@@ -3,8 +3,6 @@
 After each fault the same command finishes with the pictures and the table of an undisturbed run.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

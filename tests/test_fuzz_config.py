@@ -1,7 +1,5 @@
 """Configurations as no one should write them: each is used, or refused in one clear line."""
 
-from __future__ import annotations
-
 import copy
 import datetime
 import functools

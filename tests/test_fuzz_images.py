@@ -4,8 +4,6 @@ Damage to sound files, and what is meant to do harm: files that stand for much m
 and things that are no files.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The gallery as files: what is written, what is left alone, what is escaped."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import html

@@ -1,7 +1,5 @@
 """The gallery in a real browser, opened from disk: everything a reader can do with it."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

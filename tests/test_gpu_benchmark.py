@@ -1,7 +1,5 @@
 """benchmarks/gpu.py on a machine without a GPU: its parts run, and compare what they are to."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The network vgg16_hed: how it is read, prepared and used."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

@@ -1,7 +1,5 @@
 """Photographs as phones write them: HEIC, and AVIF."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """A run whose folder, files and titles are written to be taken for commands or for markup."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json

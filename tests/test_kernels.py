@@ -1,7 +1,5 @@
 """Padding, cropping and pooling with gradients of their own: the same as torch's."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The settings of the recipe nnst: matching, hypercolumns, rotations, finish and pyramid."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from configurations import settings_of

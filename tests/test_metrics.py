@@ -1,7 +1,5 @@
 """The measures that no cell optimises: values worked out by hand, and what must not matter."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """The workflow as others adopt it: as a module of a workflow of their own."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

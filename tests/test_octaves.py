@@ -1,7 +1,5 @@
 """Octaves: how many, which layers at each, and what a picture at half its size is."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

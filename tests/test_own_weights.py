@@ -1,7 +1,5 @@
 """Weights of the user's own: what is accepted, what is computed, what is reported and refused."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

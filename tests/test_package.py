@@ -1,7 +1,5 @@
 """The package as a wheel: installed alone, without the checkout beside it."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import sysconfig

@@ -1,7 +1,5 @@
 """The files of a run, as lists, and what it is called."""
 
-from __future__ import annotations
-
 from snakemake.iocontainers import Namedlist
 
 from nst.commands.stylize import _wanted

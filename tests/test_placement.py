@@ -7,8 +7,6 @@ device here is ``meta``, which stands for a GPU: gradients on ``cuda`` want CUDA
 A CUDA graph is a list of operations on fixed tensors, and so is what ``make_fx`` records.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 from collections import Counter

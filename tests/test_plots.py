@@ -1,7 +1,5 @@
 """The plots: what they show, and that no name, number or failure breaks them."""
 
-from __future__ import annotations
-
 import re
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The published recipes, held to their own formulas, optimisers and settings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Prints: chosen cells made again, large, which look like their cells."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

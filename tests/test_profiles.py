@@ -1,7 +1,5 @@
 """The profiles: that Snakemake takes every key of theirs, and what their scripts understand."""
 
-from __future__ import annotations
-
 import os
 import stat
 import subprocess

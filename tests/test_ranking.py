@@ -1,7 +1,5 @@
 """The order of a pair's cells, and the reasons for it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Presets read from their files, and recipes in a configuration."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

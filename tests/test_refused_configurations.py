@@ -1,7 +1,5 @@
 """Mistakes in a configuration: each is refused in one line, with the remedy."""
 
-from __future__ import annotations
-
 import datetime
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Blends and regions: from masks to pictures."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What those read who find, cite and install the project, held to what the project is."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The report: its pages, and the whole of it from a finished run."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

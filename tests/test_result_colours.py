@@ -1,7 +1,5 @@
 """Whose colours a result has."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from conftest import random_image

@@ -4,8 +4,6 @@ Peaks of memory are those of real processes, and what is held to a limit is thei
 cells to 2,000, so that neither imports nor another version of a library count.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The schema of the configuration: what it says is what is done."""
 
-from __future__ import annotations
-
 import jsonschema
 import pytest
 from configurations import config, least

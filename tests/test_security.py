@@ -1,7 +1,5 @@
 """What SECURITY.md promises, as far as it can be held by tests."""
 
-from __future__ import annotations
-
 import ast
 import io
 import os

@@ -1,7 +1,5 @@
 """The sheet of what each setting does: its configuration, its page, and how it is drawn."""
 
-from __future__ import annotations
-
 import re
 from itertools import groupby
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a run shows before its end: how far it is, and a gallery and an overview with gaps."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """Styles that are made of others, in the configuration and as a user runs them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

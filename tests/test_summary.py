@@ -1,7 +1,5 @@
 """What a run's cells are gathered in: the table, the traces, the outcome, tiles for grids."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import logging

@@ -1,7 +1,5 @@
 """The summary tables for a paper."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Pictures in tiles: the same features, losses and gradients as without them."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The settings of the recipe strotss: sampled positions, its two losses, RMSprop, coarse sizes."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from configurations import settings_of

@@ -1,7 +1,5 @@
 """The tutorial, followed to the letter."""
 
-from __future__ import annotations
-
 import json
 import re
 import zipfile

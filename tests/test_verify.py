@@ -1,7 +1,5 @@
 """A picture is made again from what it carries, and every way it can be another one is found."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Votes: their files, the preferences that follow from them, and their agreement with measures."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import logging

@@ -1,7 +1,5 @@
 """The workflow from end to end: a small grid through Snakemake, as a user runs it."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

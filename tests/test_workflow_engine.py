@@ -1,7 +1,5 @@
 """Several devices, a killed run and a wrong clock, through Snakemake as a user runs it."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Weights of VGG-19 for the tests: random ones, as they are published and cached."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace

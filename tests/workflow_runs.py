@@ -1,7 +1,5 @@
 """Small grids, and Snakemake run on them as a user runs it, for the tests of the workflow."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -8,8 +8,6 @@ As root. Needs neither systemd nor cgroups nor GPUs, listens on the loopback onl
 name allows it, and leaves a machine alone that has a Slurm of its own.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -3,8 +3,6 @@
 Each test looks at what Slurm says of the jobs, and at what a user would see.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import re
@@ -168,7 +166,7 @@ class Running:
                 start_new_session=True,
             )
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> "Running":
         return self
 
     def __exit__(self, *_: object) -> None:
