@@ -27,7 +27,7 @@ from nst.method import checkpoint
 def make(job: dict[str, Any], run: dict[str, Any]) -> None:
     """Make the pair's cells as a job of the workflow does."""
     torch.set_num_threads(1)
-    checkpoint.SHORTEST_GAP, checkpoint.SHARE = job["gap"], float("inf")
+    checkpoint.SHORTEST_GAP, checkpoint.SHARE = 0.0, float("inf")
     folder = Path(run["folder"])
     log = folder / "log.txt"
     logging.basicConfig(level=logging.INFO, filename=log, format="%(message)s", force=True)

@@ -218,14 +218,6 @@ def test_another_file_at_the_address_is_refused(serve, tmp_path):
 
 
 @pytest.mark.usefixtures("pauses")
-def test_a_download_that_breaks_off_every_time_is_reported(serve, tmp_path):
-    message = refusal(entry_at(serve(Cut(CONTENT)).url), tmp_path / "photo.jpg")
-    assert "cannot be fetched (" in message
-    assert f"{len(CONTENT) // 2} bytes read" in message
-    assert "Check the network, or set mirror" in message
-
-
-@pytest.mark.usefixtures("pauses")
 @pytest.mark.parametrize("source", ["nothing listens", "https://", "nonsense", "ftp://127.0.0.1/x"])
 def test_an_address_that_cannot_be_reached_is_reported_with_the_remedy(tmp_path, source):
     source = unused_address() if source == "nothing listens" else source

@@ -80,7 +80,7 @@ def job(tiny_file, tmp_path) -> dict:
         **{"style": str(paint(tmp_path / "in" / "sea.png", 2)), "style_name": "sea"},
         **{"content_title": "A cat", "style_title": "The sea", "extractor": str(tiny_file)},
     }
-    return {"pair": pair, "gap": 0.0}
+    return {"pair": pair}
 
 
 def run_jobs(job: dict, folder: Path) -> list[dict]:
@@ -132,15 +132,6 @@ def test_a_job_that_is_killed_again_and_again_ends_with_the_same_bytes(
     assert "cell 1: continuing at step 4" in killed[1]["log"]
     assert "continuing" not in undisturbed["log"]
     assert not list((tmp_path / "broken" / "store" / "checkpoints").rglob("*.*")), "tidied up"
-
-
-def test_without_a_checkpoint_yet_the_work_is_done_again(job, small, tmp_path):
-    job["settings"] = [small(iterations=6).to_dict()]
-    job["gap"] = 1000.0
-    folder = str(tmp_path / "out")
-    job["runs"] = [{"folder": folder, "kill_after": 4}, {"folder": folder}]
-    run_jobs(job, tmp_path)
-    assert (tmp_path / "out" / "taken").read_text() == "6"
 
 
 # ---------------------------------------------------------------- batches

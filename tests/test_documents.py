@@ -16,6 +16,7 @@ from nst.config.presets import read_presets
 from nst.config.run import read_file, read_run
 from nst.config.schema import load_schema
 from nst.config.settings import MEANINGS, RULES
+from nst.reports.summary import COLUMNS, FACTS, TRACE_TYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
@@ -63,6 +64,11 @@ def test_every_document_is_a_page_of_the_site():
     site = tomllib.loads((ROOT / "docs" / "zensical.toml").read_text("utf-8"))
     listed = re.findall(r"[\w/-]+\.md", str(site["project"]["nav"]))
     assert {ROOT / page for page in listed} == set(PAGES) == set(pages())
+
+
+def test_every_column_of_the_tables_is_described():
+    described = (ROOT / "results" / "README.md").read_text("utf-8")
+    assert all(f"`{column}`" in described for column in (*COLUMNS, *FACTS, *TRACE_TYPES))
 
 
 @pytest.mark.slow

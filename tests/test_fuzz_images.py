@@ -139,18 +139,6 @@ def test_a_damaged_file_gives_a_picture_or_one_clear_line(path: Path, content: b
                 check_form(message, path)
 
 
-@fuzzed(300)
-@given(st.binary(max_size=300), st.sampled_from(sorted(SOUND)), st.integers(0, 24))
-def test_noise_after_a_sound_beginning_gives_one_clear_line(
-    path: Path, noise: bytes, kind: str, kept: int
-):
-    path.write_bytes(SOUND[kind][:kept] + noise)
-    with mock.patch.object(opening, "MAX_MEGAPIXELS", 4):
-        message = refusal(load_image, path)
-    if message:
-        check_form(message, path)
-
-
 # ---------------------------------------------------------------- kinds
 
 FOREIGN = {
@@ -331,10 +319,6 @@ BROKEN = "cannot be read as an image"
 LARGE = "may have at most"
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a declared size": (lambda: png_header(2**31 - 1, 2**31 - 1), f"{LARGE} {MAX_MEGAPIXELS}"),
-    "one colour, 2,500 megapixels": (
-        lambda: blank_png(50_000, 50_000, 0),
-        f"{LARGE} {MAX_MEGAPIXELS}",
-    ),
     "a zipped profile": (
         lambda: blank_png(64, 64, 2, chunk(b"iCCP", b"x\0\0" + squeezed(GIB // 4))),
         f"{BROKEN} (Decompressed",
@@ -342,10 +326,6 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a zipped text": (
         lambda: blank_png(64, 64, 2, chunk(b"zTXt", b"x\0\0" + squeezed(GIB // 4))),
         f"{BROKEN} (Decompressed",
-    ),
-    "many texts": (
-        lambda: blank_png(64, 64, 2, *[chunk(b"zTXt", b"x\0\0" + squeezed(2**20))] * 200),
-        BROKEN,
     ),
     "large EXIF": (
         lambda: blank_png(64, 64, 2, chunk(b"eXIf", b"II*\0" + b"\0" * 2**27)),
@@ -357,17 +337,10 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "GIF of 5,000 frames": (lambda: frames_of_gif(5000), "read"),
     "TIFF of 50,000 pages": (lambda: pages_of_tiff(50_000), "read"),
     "TIFF that loops": (looping_tiff, "read"),
-    "TIFF of a million strips": (lambda: tiff_of_strips(10**6), ""),
     "TIFF of 40 million strips": (lambda: tiff_of_strips(4 * 10**7), ""),
     "a long GIF comment": (
         lambda: (
             encoded(picture(), "GIF")[:-1] + b"\x21\xfe" + (b"\xff" + b"x" * 255) * 400_000 + b"\0;"
-        ),
-        "",
-    ),
-    "GIF comment first": (
-        lambda: (
-            b"GIF89a\x30\0\x28\0\0\0\0" + b"\x21\xfe" + (b"\xff" + b"x" * 255) * 400_000 + b"\0;"
         ),
         "",
     ),

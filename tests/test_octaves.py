@@ -1,6 +1,5 @@
 """Octaves: how many, which layers at each, and what a picture at half its size is."""
 
-import numpy as np
 import pytest
 import torch
 from conftest import random_image
@@ -17,32 +16,6 @@ from nst.network.tensors import to_image
 from nst.network.tiles import see_in_tiles
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1")
-
-
-# ---------------------------------------------------------------- half the size
-
-
-def test_a_half_is_blurred_by_the_binomial_filter_and_mirrored_at_the_border():
-    row = torch.tensor([1.0, 2.0, 4.0, 8.0])
-    image = row.expand(1, 3, 4, 4)
-    # Beyond the border, 1 and 8 again.
-    expected = torch.tensor([1 * 1 + 3 * 1 + 3 * 2 + 4, 2 + 3 * 4 + 3 * 8 + 8]) / 8
-    torch.testing.assert_close(halve(image), expected.expand(1, 3, 2, 2))
-    torch.testing.assert_close(halve(image.mT), expected.expand(1, 3, 2, 2).mT)
-
-
-@pytest.mark.parametrize(("size", "half"), [((8, 6), (4, 3)), ((9, 7), (4, 3)), ((2, 3), (1, 1))])
-def test_a_half_has_half_the_sides_and_keeps_one_colour(size, half):
-    image = torch.full((2, 3, *size), 0.3)
-    found = halve(image)
-    assert found.shape == (2, 3, *half)
-    torch.testing.assert_close(found, torch.full_like(found, 0.3))
-
-
-def test_a_half_keeps_no_pattern_that_it_is_too_small_for():
-    board = (torch.arange(16)[:, None] + torch.arange(16)) % 2
-    found = halve(board.expand(1, 3, 16, 16).float())[..., 1:-1, 1:-1]
-    torch.testing.assert_close(found, torch.full_like(found, 0.5))
 
 
 # ---------------------------------------------------------------- layers at octaves
@@ -222,20 +195,3 @@ def test_octaves_are_auto_or_a_small_whole_number(value):
 def test_an_octave_needs_a_picture_large_enough_for_it(tiny):
     with pytest.raises(ExtractorError, match=r"relu2_1@3 needs at least 32 px per side; got 31"):
         tiny.architecture.check(["relu2_1@3"], 31)
-
-
-def test_features_of_an_octave_depend_on_no_detail_finer_than_it(tiny):
-    fine = torch.from_numpy(np.indices((48, 48)).sum(0) % 2).float() * 0.2
-    image = random_image(3, 48, 48)
-    one = see(tiny, image, ["relu2_1@1"])["relu2_1@1"]
-    other = see(tiny, image + fine - 0.1, ["relu2_1@1"])["relu2_1@1"]
-    inner = (
-        ...,
-        slice(3, -3),
-        slice(3, -3),
-    )  # the border is a mirror, and the pattern breaks there
-    torch.testing.assert_close(one[inner], other[inner], atol=1e-5, rtol=0)
-    whole = functional.mse_loss(
-        tiny(image, ["relu2_1"])["relu2_1"], tiny(image + fine - 0.1, ["relu2_1"])["relu2_1"]
-    )
-    assert whole > 1e-6

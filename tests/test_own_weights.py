@@ -220,23 +220,6 @@ def test_a_vgg19_is_no_vgg16_under_either_names(state, state16):
     assert message.startswith("x.pth has weights of 13 layers; vgg19 has 16 convolutions. ")
 
 
-def test_a_network_with_batch_normalisation_is_refused(state):
-    normalised = {f"features.{50 + index}.weight": torch.zeros(64) for index in INDICES}
-    message = refusal(
-        vgg_from_state_dict, VGG19, state | normalised, "vgg19_bn.pth", kind=ExtractorError
-    )
-    assert message.startswith("vgg19_bn.pth has weights of 32 layers; vgg19 has 16 convolutions. ")
-
-
-def test_another_width_is_refused_under_the_paper_s_names(state):
-    thin = named_as_in_the_paper(state) | {"conv3_2.weight": torch.zeros(128, 128, 3, 3)}
-    message = refusal(vgg_from_state_dict, VGG19, thin, "x.pth", kind=ExtractorError)
-    assert message == (
-        "x.pth: conv3_2.weight should have shape (256, 256, 3, 3); got (128, 128, 3, 3). "
-        "It is another network; fetch the right file."
-    )
-
-
 @pytest.mark.parametrize("network", PUBLISHED)
 def test_a_damaged_file_under_the_catalogue_s_name_is_refused_and_left(tmp_path, network):
     entry = read_catalogue()[network]

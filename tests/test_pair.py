@@ -262,16 +262,6 @@ def test_a_cell_of_eight_bits_in_the_store_is_computed_again_for_sixteen(
         assert "dpi" not in image.info
 
 
-def test_two_runs_give_the_same_prints_to_the_last_byte(pair, wanted):
-    for folder in ("one", "two"):
-        stylize_pair(pair, as_print(wanted(1.0, folder=folder)), CPU)
-    (one,), (two,) = (wanted(1.0, folder=folder) for folder in ("one", "two"))
-    for suffix in (".png", ".tif"):
-        assert (
-            one.path.with_suffix(suffix).read_bytes() == two.path.with_suffix(suffix).read_bytes()
-        )
-
-
 def test_a_print_of_a_cut_out_that_fails_is_crossed_out_in_every_file(cutting, wanted, poisoned):
     (one,) = as_print(wanted(POISON))
     (cell,) = stylize_pair(cutting, [one], CPU)
@@ -310,12 +300,6 @@ def test_cells_of_another_version_are_taken_and_that_is_said(
     assert cell.reused
     assert "1 of them were made differently: " in caplog.text
     assert f"torch {cell.versions['torch']} then, 99 now" in caplog.text
-
-
-def test_without_a_store_everything_is_computed_again(pair, wanted, computed):
-    for _ in range(2):
-        stylize_pair(pair, wanted(1.0), CPU)
-    assert computed == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("what", ["content", "style", "extractor", "settings"])
@@ -433,19 +417,6 @@ def test_a_loss_that_really_overflows_is_tried_again_and_then_crossed_out(
     assert "stopped being a finite number, twice. Try other weights, optimiser: adam" in caplog.text
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_network_with_a_weight_that_is_no_number_fails_its_cells_and_nothing_else(
-    pair, wanted, tiny, value
-):
-    tiny.convolutions["conv1_2"].weight[0, 0, 0, 0] = value
-    save_extractor(tiny, pair.extractor)
-    cells = stylize_pair(pair, wanted(1.0, 2.0), CPU)
-    assert [cell.status for cell in cells] == ["failed", "failed"]
-    assert all("stopped being a finite number, twice" in cell.reason for cell in cells)
-    for one in wanted(1.0, 2.0):
-        assert np.array_equal(pixels(one.path), np.asarray(draw_failure(32, 24)))
-
-
 @pytest.mark.parametrize(
     ("break_", "error", "message"),
     [
@@ -464,14 +435,6 @@ def test_a_file_that_cannot_be_used_is_named(pair, wanted, break_, error, messag
     with pytest.raises(error, match=message):
         stylize_pair(pair, wanted(1.0), CPU)
     assert not wanted(1.0)[0].path.exists()
-
-
-def test_a_layer_that_the_image_or_the_extractor_has_not_is_refused(pair, wanted):
-    with pytest.raises(ExtractorError, match=r"tiny has no layer 'relu5_1'; it has .*relu2_1"):
-        stylize_pair(pair, wanted(1.0, style_layers={"relu5_1": 1}), CPU)
-    paint(pair.content, size=(640, 40))
-    with pytest.raises(ExtractorError, match="relu2_1 needs at least 4 px per side; got 2"):
-        stylize_pair(pair, wanted(1.0), CPU)
 
 
 # ---------------------------------------------------------------- progress

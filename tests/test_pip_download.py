@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from downloads import CONTENT, direct, entry_at, pauses, refusal, serve, unused_address
+from downloads import CONTENT, direct, entry_at, pauses, refusal, serve
 from pip_stubs import bringing, replace_pip, saying
 
 from nst.config.catalogue import Entry, fetch
@@ -198,13 +198,6 @@ def test_a_mirror_address_is_used_and_pip_is_not(pip, serve, entry, tmp_path):
     fetch(entry, tmp_path / "out" / FILE, f"{server.url}/nst")
     assert server.asked == [f"/nst/{FILE}"]
     assert not asked.exists()
-
-
-@pytest.mark.usefixtures("pauses")
-def test_a_mirror_address_that_cannot_be_reached_is_reported(pip, entry, tmp_path):
-    message = refusal(entry, tmp_path / "out" / FILE, unused_address())
-    assert "Connection refused" in message
-    assert f"set mirror to a folder that holds {FILE}" in message
 
 
 def test_a_mirror_folder_without_the_package_leaves_it_to_pip_and_says_so(

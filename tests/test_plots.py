@@ -428,7 +428,7 @@ def test_alpha_or_beta_may_be_zero(table):
 # ---------------------------------------------------------------- names and files
 
 
-@pytest.mark.parametrize("text", [MARKUP, "$x$", "_hidden", "$", "\\$", "a $ b $ c $ d"])
+@pytest.mark.parametrize("text", [MARKUP, "_hidden"])
 def test_names_and_titles_are_shown_as_they_are(table, text):
     text = text[:24]  # a longer name is cut
     cells = table(layers=(text, "_other"))

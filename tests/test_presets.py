@@ -355,7 +355,7 @@ def test_the_measures_are_the_relative_losses_whatever_the_cell_s_own(tmp_path):
     still |= {"start": "noise", "colours": "style", "optimiser": "adam", "learning_rate": 1e-9}
     wanted = [
         Cell("all", "1e0", name, settings_of(name, **still), tmp_path / f"{name}.png")
-        for name in PRESETS
+        for name in ("gatys2016", "udacity", "crowsonkb", "relative")
     ]
     pair = Pair(
         *(paths["content.png"], "content", "Content", paths["style.png"], "style", "Style"),
@@ -365,14 +365,13 @@ def test_the_measures_are_the_relative_losses_whatever_the_cell_s_own(tmp_path):
     noise = torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(0)).double()
     noise = (noise * 255).round() / 255  # as it is delivered
     expected = relative_gram(vgg, noise, numbers(content), numbers(style))
-    assert {cell.formulation for cell in cells} == set(PRESETS)
     for cell in cells:
         assert cell.losses["relative_content"] == pytest.approx(expected.content.item(), rel=1e-5)
         assert cell.losses["relative_style"] == pytest.approx(expected.style.item() / 10, rel=1e-5)
         record = read_record(tmp_path / f"{cell.formulation}.png")
         assert record["losses"]["relative_style"] == cell.losses["relative_style"]
     totals = {float(f"{cell.losses['total']:.4g}") for cell in cells}
-    assert len(totals) == len(PRESETS), "no two recipes are the same"
+    assert len(totals) == len(wanted), "no two recipes are the same"
 
 
 # ---------------------------------------------------------------- the real network
@@ -384,6 +383,7 @@ def real():
     return {}
 
 
+@pytest.mark.slow
 @pytest.mark.mirror
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_lowers_its_own_loss_on_the_real_network(name, mirror, real, tmp_path):

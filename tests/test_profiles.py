@@ -39,17 +39,6 @@ def test_snakemake_plans_the_default_grid_with_each_profile(name, tmp_path):
     assert "stylize" in run.stdout
 
 
-@pytest.mark.parametrize("name", CLUSTERS)
-def test_a_key_that_is_not_one_would_be_noticed(name, tmp_path):
-    """Else the test above would say nothing of the keys."""
-    (tmp_path / "config.yaml").write_text(
-        (PROFILES / name / "config.yaml").read_text("utf-8") + f"\n{name}-bogus-key: 1\n", "utf-8"
-    )
-    run = plan(tmp_path)
-    assert run.returncode != 0
-    assert f"{name}-bogus-key" in run.stdout
-
-
 def plan(profile: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [

@@ -34,14 +34,6 @@ MISTAKES = {
         {"kmeans": {"image": ["chelsea"]}},
         ("kmeans:", "unknown key 'image'", "did you mean 'images'?"),
     ),
-    "a misspelt role of a layer weighting": (
-        {"layers": {"all": {"contents": {}, "style": {"relu1_1": 1}}}},
-        ("layers.all:", "unknown key 'contents'", "did you mean 'content'?"),
-    ),
-    "a misspelt key of an image": (
-        {"contents": [{"pth": "photos/cat.png"}]},
-        ("contents.0:", "unknown key 'pth'", "did you mean 'path'?"),
-    ),
     "an image without a path": (
         {"contents": [{"name": "cat"}]},
         ("contents.0:", "the key 'path' is missing", "the path of an image file"),
@@ -63,14 +55,6 @@ MISTAKES = {
         {"image_size": "large"},
         ("image_size must be", "whole number of pixels from 32 to 8192", 'got "large"'),
     ),
-    "a size with a fraction": (
-        {"image_size": 64.5},
-        ("image_size must be", "whole number", "got 64.5"),
-    ),
-    "a size that is a whole float": (
-        {"image_size": 64.0},
-        ("image_size must be", "whole number", "got 64.0"),
-    ),
     "a layer that the extractor lacks": (
         {
             "layers": {"deep": {"content": {"relu5_2": 1}, "style": {"relu1_1": 1}}},
@@ -78,13 +62,10 @@ MISTAKES = {
         },
         ("layers.deep: ", "has no layer 'relu5_2'; it has conv1_1, relu1_1"),
     ),
-    "a size too small": ({"image_size": 31}, ("image_size must be", "from 32", "got 31")),
-    "no iterations": ({"iterations": 0}, ("iterations must be", "from 1", "got 0")),
     "a scale that is no number": (
         {"style_scale": float("nan")},
         ("style_scale must be", "from 0.1 to 10", "got nan"),
     ),
-    "a negative seed": ({"seed": -1}, ("seed must be", "from 0 to 2^63 - 1", "got -1")),
     "yes for a seed": ({"seed": True}, ("seed must be", "whole number", "got true")),
     "an unknown extractor": (
         {"extractor": "resnet"},
@@ -106,10 +87,6 @@ MISTAKES = {
         {"contents": ["photos/bird.png"]},
         ("contents:", "'photos/bird.png' does not exist", "relative to the working directory"),
     ),
-    "a path of an image that leads nowhere": (
-        {"contents": [{"path": "bird.png"}]},
-        ("contents:", "'bird.png' does not exist"),
-    ),
     "a folder as a path": (
         {"contents": [{"path": "photos/"}]},
         ("contents:", "'photos/' is not a file", "relative to the working directory"),
@@ -117,10 +94,6 @@ MISTAKES = {
     "a pattern that matches nothing": (
         {"contents": ["photos/*.webp"]},
         ("contents:", "no image matches 'photos/*.webp'"),
-    ),
-    "a pattern that matches no images": (
-        {"contents": ["photos/*.txt"]},
-        ("no image matches 'photos/*.txt'",),
     ),
     "a malformed pattern": ({"contents": ["photos**a"]}, ("no image matches 'photos**a'",)),
     "a path with a NUL": ({"contents": ["a\0.png"]}, ("does not exist",)),
@@ -130,18 +103,6 @@ MISTAKES = {
     "two files of one name": (
         {"contents": ["photos/cat.png", "other/cat.png"]},
         ("contents:", "two images are named 'cat'", "{name: other, path: other/cat.png}"),
-    ),
-    "an image twice": (
-        {"styles": ["rocket", "rocket"]},
-        ("styles:", "two images are named 'rocket'"),
-    ),
-    "names that differ only in case": (
-        {"contents": ["photos/cat.png", {"name": "CAT", "path": "other/cat.png"}]},
-        ("contents:", "'cat' and 'CAT' differ only in case", "rename one"),
-    ),
-    "weightings that differ only in case": (
-        {"layers": {"all": WEIGHTS, "All": WEIGHTS}},
-        ("layers:", "'all' and 'All' differ only in case"),
     ),
     "a weighting named by a number": (
         {"layers": {1: WEIGHTS}},
@@ -173,20 +134,12 @@ MISTAKES = {
         ("ratios.0 must be", "got inf, which is not"),
     ),
     "a ratio of more than a float": ({"ratios": ["1e999"]}, ("ratios must be", "got '1e999'")),
-    "a weight beyond the range": (
-        {"layers": {"fine": {"content": {"relu4_2": 1e13}, "style": {"relu1_1": 1}}}},
-        ("layers.fine:", "the weight of relu4_2 must be a number from 0 to 1e12"),
-    ),
     "a path with a wildcard's character": (
         {"contents": [{"path": "strange/{name}.png"}]},
         (
             "contents: a path must not contain {, }, < or >",
             "got 'strange/{name}.png'. Rename the file.",
         ),
-    ),
-    "a start with a wildcard's character": (
-        {"start": "file", "start_file": "strange/{name}.png"},
-        ("start_file: a path must not contain {, }, < or >", "Rename the file."),
     ),
     "a path with the character of a variable of Snakemake's": (
         {"contents": ["strange/<name>.png"]},

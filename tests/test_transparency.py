@@ -11,7 +11,6 @@ from image_files import (
     RED,
     WHITE,
     WIDTH,
-    colours,
     encoded,
     orientation_exif,
     picture,
@@ -175,8 +174,3 @@ def test_a_picture_gets_the_alpha_at_its_own_size_and_keeps_its_colours() -> Non
     expected = np.asarray(original.getchannel("A").resize((24, 20), Image.Resampling.LANCZOS))
     assert np.array_equal(alpha_of(made), expected)
     assert smaller.mode == "RGB", "it is a copy"
-
-
-def test_what_is_hidden_does_not_show_on_white() -> None:
-    assert colours(on_white(plain("RGBA", (0, 0, 0, 0)))) == {WHITE}
-    assert on_white(picture().convert("L")).mode == "RGB"

@@ -13,6 +13,7 @@ from nst.config.octaves import SAMPLED, SET_POSITIONS, SETS
 from nst.config.prints import print_settings
 from nst.config.settings import Settings
 from nst.errors import ConfigError
+from nst.method import distributions
 from nst.method.batches import group_cells
 from nst.method.distributions import blended_cloud, relaxed_emd_style_loss, style_cloud
 from nst.method.losses import self_similarity_error
@@ -46,6 +47,12 @@ def ramps(height: int, width: int, scale: float = 1.0) -> Tensor:
     down = scale * torch.arange(height, dtype=torch.float32)[:, None].expand(height, width)
     across = scale * torch.arange(width, dtype=torch.float32).expand(height, width)
     return torch.stack([down, across])[None]
+
+
+@pytest.fixture
+def few_features(monkeypatch) -> None:
+    """Keep few of a style's features, so that a step takes little time."""
+    monkeypatch.setattr(distributions, "CLOUD", 300)
 
 
 def step(number: int) -> Tensor:
@@ -160,6 +167,7 @@ def targets_of(tiny, cell: Settings, halvings: int = 0) -> Targets:
     return measure_targets(tiny, CONTENT, [Region.whole(STYLE)], [cell], halvings)
 
 
+@pytest.mark.usefixtures("few_features")
 def test_each_step_looks_at_other_positions(tiny, small):
     cell = small(**STROTSS | {"learning_rate": 1e-9, "iterations": SETS + 2})
     (made,) = make_cells(tiny, IMAGES, [cell])
@@ -168,6 +176,7 @@ def test_each_step_looks_at_other_positions(tiny, small):
     assert losses[SETS:] == pytest.approx(losses[:2], rel=1e-4)
 
 
+@pytest.mark.usefixtures("few_features")
 def test_a_recorded_step_looks_at_other_positions_when_it_is_replayed(tiny, small):
     cell = small(**STROTSS)
     targets = targets_of(tiny, cell)
@@ -230,6 +239,7 @@ def test_the_content_s_detail_is_there_at_all_sizes_but_the_last(small):
         torch.testing.assert_close(start_images(stage, [cell], before), expected)
 
 
+@pytest.mark.usefixtures("few_features")
 def test_cells_of_samples_do_not_depend_on_their_batch(tiny, small):
     stages = {"coarse_stages": [[40, 4]], "iterations": 4}
     cells = [

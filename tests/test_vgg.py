@@ -30,7 +30,7 @@ from nst.network.extractor import (
     load_extractor,
     save_extractor,
 )
-from nst.network.provision import READERS, provide_extractor, user_cache
+from nst.network.provision import READERS, provide_extractor
 from nst.network.tensors import to_tensor
 from nst.network.vgg import vgg19_16x_from_file, vgg_from_state_dict
 
@@ -215,11 +215,6 @@ def test_a_distilled_network_of_another_shape_is_refused(checkpoint, distilled, 
     assert message.startswith(f"{checkpoint}: {name} ")
     assert fault in message
     assert "fetch the right file" in message
-
-
-def test_the_cache_is_the_user_s_own():
-    assert user_cache().is_absolute()
-    assert user_cache().name == "nst"
 
 
 def test_a_distilled_network_survives_the_file_that_jobs_read(checkpoint, tmp_path):

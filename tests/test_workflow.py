@@ -4,9 +4,7 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -24,8 +22,7 @@ from workflow_runs import (
     write_config,
 )
 
-from nst.cells.cell import read_details, read_record
-from nst.reports.summary import COLUMNS, FACTS, MEASURES, TRACE_TYPES
+from nst.cells.cell import read_details
 
 pytestmark = pytest.mark.slow
 
@@ -73,17 +70,6 @@ def test_every_cell_and_grid_is_made(finished: Path):
     }
 
 
-def test_the_summary_has_a_documented_row_for_each_cell(finished: Path):
-    table = pd.read_csv(finished / "results" / "summary.csv")
-    assert list(table.columns) == list(COLUMNS)
-    assert len(table) == 16
-    assert (table["status"] == "finished").all()
-    assert table["total_loss"].notna().all()
-    assert all((finished / path).is_file() for path in table["path"])
-    documented = (ROOT / "results" / "README.md").read_text("utf-8")
-    assert all(f"`{column}`" in documented for column in (*COLUMNS, *FACTS, *TRACE_TYPES))
-
-
 def test_the_tables_are_plotted(finished: Path):
     plots = finished / "results" / "plots"
     names = {f"{c}/{s}" for c in ("a cat", "über") for s in ("nuit étoilée", "great_wave_study")}
@@ -95,15 +81,6 @@ def test_the_tables_are_plotted(finished: Path):
     for suffix in (".png", ".svg"):
         found = plots.rglob(f"*{suffix}")
         assert {one.relative_to(plots).with_suffix("").as_posix() for one in found} == wanted
-
-
-def test_each_pair_has_a_suggestion_and_every_cell_a_trace(finished: Path):
-    table = pd.read_parquet(finished / "results" / "summary.parquet")
-    assert table.groupby(["content", "style"])["suggested"].sum().tolist() == [1] * 4
-    assert table[list(MEASURES)].notna().all(axis=None)
-    traces = pd.read_parquet(finished / "results" / "traces.parquet")
-    assert set(traces["fingerprint"]) == set(table["fingerprint"])
-    assert len(traces) == 3 * 16
 
 
 def test_another_mirror_or_device_is_no_reason_to_make_anything_again(grid: Path):
@@ -130,17 +107,6 @@ def test_what_is_lost_comes_back_from_the_store_and_a_title_may_have_braces(grid
     remade = [*read_details(lost).values(), details(grid)["über/great_wave_study/fine/1e0"]]
     assert all(one.reused for one in remade)
     assert "Nothing to be done" in snakemake(grid).stdout
-
-
-def test_details_have_the_cells_of_a_pair_as_the_config_lists_them(finished: Path):
-    for path in finished.glob("results/details/*/*.json"):
-        cells = read_details(path)
-        assert [(cell.layers, cell.ratio) for cell in cells.values()] == [
-            (layers, ratio) for layers in LAYERS for ratio in ("1e0", "1e-2")
-        ]
-        for picture, cell in cells.items():
-            assert read_record(picture)["fingerprint"] == cell.fingerprint
-            assert read_record(picture)["losses"] == cell.losses
 
 
 def test_removing_a_style_leaves_the_other_cells_untouched(grid: Path):
@@ -251,38 +217,6 @@ def test_votes_become_a_column_a_plot_and_a_measure_of_the_gallery(grid: Path):
     assert "Traceback" not in run.stdout
 
 
-def test_a_killed_run_keeps_its_finished_cells(grid: Path):
-    config = small_config() | {"iterations": 60, "contents": ["photos/über.jpg"]}
-    config |= {"styles": ["great_wave_study"]}
-    # The images of the finished grid's extractor, of which the run itself has but one.
-    config["kmeans"] = {"images": ["photos/a cat.png", "great_wave_study"]}
-    write_config(grid, config)
-    store = grid / "results" / "store"
-    known = set(store.glob("??/*"))
-    process = subprocess.Popen(
-        command(grid),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while not (new := {path for path in store.glob("??/*") if path.name[0] != "."} - known):
-        assert process.poll() is None, "the run ended before a cell was stored"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert 1 <= len(new) < 4
-    run = snakemake(grid)
-    assert run.returncode == 0, run.stdout
-    reused = [
-        cell.reused
-        for name, cell in details(grid).items()
-        if name.startswith("über/great_wave_study")
-    ]
-    assert 1 <= sum(reused) < 4
-
-
 def test_formulations_are_compared_and_their_way_is_shown(tmp_path: Path, take_fitted):
     """Here of a content that is cut out."""
     take_fitted(tmp_path)
@@ -320,30 +254,6 @@ def test_formulations_are_compared_and_their_way_is_shown(tmp_path: Path, take_f
             assert picture.mode == "RGBA"
     again = snakemake(tmp_path)
     assert "Nothing to be done" in again.stdout
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"iteration": 3}, r"unknown key 'iteration'; did you mean 'iterations'?"),
-        (
-            {"image_size": 7},
-            "image_size must be a whole number of pixels from 32 to 8192, or [width, height]; got",
-        ),
-        ({"styles": ["stary_night"]}, "did you mean 'starry_night'?"),
-    ],
-)
-def test_a_wrong_config_stops_before_any_job_in_one_line(
-    tmp_path: Path, change: dict, message: str
-):
-    paint(tmp_path / "photos" / "a cat.png")
-    config = small_config() | {"contents": ["photos/a cat.png"], "styles": ["great_wave_study"]}
-    write_config(tmp_path, config | change)
-    run = snakemake(tmp_path)
-    assert run.returncode != 0
-    assert message in run.stdout
-    assert "Traceback" not in run.stdout
-    assert not (tmp_path / "results").exists()
 
 
 def test_a_broken_image_is_named_before_any_long_job_and_costs_nothing(grid: Path):
