@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from bounds import CI
+from downloads import pauses, serve
 from hypothesis import settings as hypothesis_settings
 from PIL import Image
 from workflow_runs import FITTED, small_config, snakemake, write_config
 
+from nst import cli
 from nst.cells.cell import Cell
 from nst.cells.pair import Pair
 from nst.config.architecture import Architecture
@@ -21,7 +23,11 @@ from nst.config.settings import Settings
 from nst.method import transfer as transfer_module
 from nst.network.extractor import Extractor, save_extractor
 
+__all__ = ["pauses", "serve"]  # fixtures
+
 torch.set_num_threads(1)
+# Servers on this machine are reached directly, whatever proxy there is.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
 # The jobs of runs that are tested side by side: threads that spin while they wait for one another
 # make two of them take five times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -157,6 +163,20 @@ def poisoned(monkeypatch) -> None:
             return dataclasses.replace(parts, total=parts.total + bad)
 
     monkeypatch.setattr(transfer_module, "Objective", Poisoned)
+
+
+@pytest.fixture
+def nst(capsys) -> Callable[..., tuple[int, str, str]]:
+    """Run the command here; return exit status, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        return int(left.value.code or 0), output.out, output.err
+
+    return run
 
 
 @pytest.fixture

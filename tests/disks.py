@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from workflow_runs import unavailable
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,6 @@ def mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
 
-def give_up(reason: str) -> None:
-    """Skip on somebody's own machine; on the one that decides, what is missing is a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @contextlib.contextmanager
 def mounted(folder: Path, size: str) -> Iterator[Disk]:
     """Mount an empty disk of ``size``, such as ``1m``, at a folder."""
@@ -51,7 +44,7 @@ def mounted(folder: Path, size: str) -> Iterator[Disk]:
     try:
         mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
     except (OSError, subprocess.CalledProcessError):
-        give_up("a disk can only be mounted by root, with the right to")
+        unavailable("a disk can only be mounted by root, with the right to")
     try:
         yield Disk(folder)
     finally:

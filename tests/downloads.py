@@ -2,6 +2,7 @@
 
 import gc
 import hashlib
+import shlex
 import socket
 import ssl
 import threading
@@ -100,13 +101,6 @@ def unused_address() -> str:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.fixture(autouse=True)
-def direct(monkeypatch) -> None:
-    """Reach this machine directly, whatever proxy there is."""
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "127.0.0.1")
-
-
 @pytest.fixture
 def pauses(monkeypatch) -> list[float]:
     """Record the pauses between attempts instead of making them."""
@@ -153,3 +147,31 @@ def refusal(entry: Entry, destination: Path, mirror: str | None = None) -> str:
     assert message.splitlines() == [message]
     assert message.startswith(f"{entry.name}: ")
     return message
+
+
+def replace_pip(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> Path:
+    """Have a shell script run as ``PYTHON -m pip``; return the file with its arguments."""
+    folder.mkdir(parents=True, exist_ok=True)
+    asked, program = folder / "asked", folder / "python"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {shlex.quote(str(asked))}\n{script}\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(
+        "nst.system.pip_download.sys", SimpleNamespace(executable=str(program), argv=[])
+    )
+    return asked
+
+
+def saying(words: str, status: int = 1) -> str:
+    """A script that fails with some words, after the warnings that pip has for everybody."""
+    warning = (
+        "WARNING: Location 'file:///opt/simple/' is ignored: it is neither a file nor a directory."
+    )
+    return f"printf '%s\\n' {shlex.quote(warning)} {shlex.quote(words)} >&2\nexit {status}"
+
+
+def bringing(wheel: Path) -> str:
+    """A script that puts a wheel where pip is to put it."""
+    return (
+        'while [ "$1" != --dest ]; do shift; done\n'
+        f'mkdir -p "$2" && cp {shlex.quote(str(wheel))} "$2"'
+    )

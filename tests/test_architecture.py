@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from workflow_runs import ROOT
 
 from nst.config.settings import ExtractorName, PublishedName
 
-ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nst"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = {

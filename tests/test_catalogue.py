@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 from conftest import paint
-from downloads import CONTENT, Cut, direct, entry_at, pauses, refusal, serve, unused_address
+from downloads import CONTENT, Cut, entry_at, refusal, unused_address
 from torchvision.models import VGG16_Weights, VGG19_Weights
 
 from nst.config.catalogue import RESOURCES, RETRIES, fetch, read_catalogue
 from nst.config.pictures import IMAGE_SUFFIXES
 from nst.errors import ConfigError
 from nst.imaging.images import load_image
-
-__all__ = ["direct", "pauses", "serve"]  # fixtures
 
 # requests leaves the closing of a connection that broke to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")

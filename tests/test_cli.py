@@ -12,6 +12,7 @@ from conftest import cut, paint
 from deep_files import deep_levels, eight_bits
 from made_cells import make_cell, make_image
 from PIL import Image
+from workflow_runs import ROOT
 
 from nst import __version__, cli
 from nst.cells import pair as pair_module
@@ -21,8 +22,6 @@ from nst.config.run import Ratio
 from nst.config.settings import RULES, Settings
 from nst.imaging.images import load_image, pixel_digest
 from nst.network.kmeans import fit_kmeans
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -38,20 +37,6 @@ def folder(tmp_path, monkeypatch) -> Path:
     for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
-
-
-@pytest.fixture
-def nst(capsys):
-    """Run the command; return exit status, standard output and standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            cli.main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return int(left.value.code or 0), output.out, output.err
-
-    return run
 
 
 KMEANS = ("--extractor", "kmeans")
@@ -128,11 +113,9 @@ def test_the_help_appears_without_loading_torch():
 # ---------------------------------------------------------------- a picture
 
 
-def test_a_picture_is_made_and_says_how(capsys):
-    with pytest.raises(SystemExit) as left:
-        cli.main([str(argument) for argument in (*STYLIZE, "-o", "out/a b.png", "-r", "0.01")])
-    assert not left.value.code
-    err = capsys.readouterr().err
+def test_a_picture_is_made_and_says_how(nst):
+    status, _, err = nst(*STYLIZE, "-o", "out/a b.png", "-r", "0.01")
+    assert status == 0
     assert "out/a b.png: 64x48 px, content loss " in err
     assert load_image(Path("out/a b.png")).size == (64, 48)
     record = read_record(Path("out/a b.png"))
@@ -148,10 +131,7 @@ def test_a_picture_is_made_and_says_how(capsys):
     assert record["ratio"] == "1e-2"
     assert record["content"]["name"] == "photo"
     assert record["style"]["digest"] == pixel_digest(load_image(Path("painting.png")))
-
-    with pytest.raises(SystemExit):
-        cli.main(["show", "out/a b.png"])
-    assert json.loads(capsys.readouterr().out) == record
+    assert json.loads(nst("show", "out/a b.png")[1]) == record
 
 
 def test_a_tiff_has_sixteen_bits_and_the_settings(nst, quick):

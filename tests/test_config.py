@@ -1,20 +1,21 @@
 import re
-from pathlib import Path
 
+import jsonschema
 import pytest
 from configurations import WEIGHTS, config, least, refusal, settings_of
 from conftest import paint
 from hypothesis import example, given
 from hypothesis import strategies as st
+from workflow_runs import ROOT
 
 from nst.config.catalogue import read_catalogue
 from nst.config.pictures import IMAGE_SUFFIXES
 from nst.config.run import read_file, read_run, read_variants
+from nst.config.schema import load_schema
 from nst.config.settings import Settings
 from nst.config.variants import Ratio, variants_digest
 from nst.errors import ConfigError
 
-ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = read_catalogue()
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -270,3 +271,43 @@ def test_a_title_that_would_end_the_report_s_script_is_refused():
     contents = [{"path": "photos/cat.png", "title": "A </SCRIPT > cat"}]
     message = refusal(least(contents=contents))
     assert "contents: a title must not contain </script; got 'A </SCRIPT > cat'" in message
+
+
+# ---------------------------------------------------------------- the schema
+
+
+def test_the_schema_is_a_schema():
+    jsonschema.Draft202012Validator.check_schema(load_schema())
+
+
+def test_every_key_of_the_schema_does_something():
+    """A key that the schema allows but nothing reads would be ignored without a word."""
+    keys = set(load_schema()["properties"])
+    assert {*config(), "formulations", "vary", "grid", "prints", "votes"} == keys, (
+        "the valid configuration has them all"
+    )
+    plain = read_run(least(), CATALOGUE)
+    together: dict[str, dict[str, object]] = {
+        "iterations_least": {"iterations_scale": 0.01},
+        "parametrisation": {"optimiser": "adam"},
+        "size": {"image_size": 100},
+        "coarse_stages": {"image_size": 100},
+        "snapshots": {"iterations": 20},
+        "blend": {"styles": [{"name": "mix", "blend": {"starry_night": 1, "great_wave": 1}}]},
+    }
+    given = config(blend=0.5)
+    for key in set(given) - set(least()):
+        base = together.get(key, {})
+        changed = read_run(least(**base, **{key: given[key]}), CATALOGUE)
+        assert changed != (read_run(least(**base), CATALOGUE) if base else plain), key
+
+
+def keys(rules: dict) -> list[tuple[str, dict]]:
+    """List the keys and the keys in keys."""
+    inner = [keys(rule.get("properties", {})) for rule in rules.values()]
+    return [*rules.items(), *(one for group in inner for one in group)]
+
+
+def test_every_rule_of_the_schema_is_described_for_the_reader():
+    for name, rule in keys(load_schema()["properties"]):
+        assert rule.get("description"), name

@@ -13,25 +13,14 @@ from pathlib import Path
 
 import pytest
 import requests
-from disks import give_up, mounted
-from downloads import (
-    CONTENT,
-    Cut,
-    begin,
-    direct,
-    entry_at,
-    pauses,
-    refusal,
-    serve,
-)
-from workflow_runs import start_python
+from disks import mounted
+from downloads import CONTENT, Cut, begin, entry_at, refusal
+from workflow_runs import start_python, unavailable
 
 import nst.system.download
 from nst.config.catalogue import fetch
 from nst.system.download import download
 from nst.system.files import remove_parts
-
-__all__ = ["direct", "pauses", "serve"]  # fixtures
 
 pytestmark = [
     pytest.mark.slow,
@@ -126,7 +115,7 @@ def test_a_full_disk_is_not_the_server_s_fault(tmp_path, serve):
 def certificate(tmp_path, monkeypatch) -> ssl.SSLContext:
     """A certificate for this machine, which requests is made to trust."""
     if not shutil.which("openssl"):
-        give_up("a certificate can only be made by openssl")
+        unavailable("a certificate can only be made by openssl")
     key, made = tmp_path / "key.pem", tmp_path / "made.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
     subprocess.run(

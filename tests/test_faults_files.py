@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from disks import Disk, give_up, mounted
+from disks import Disk, mounted
 from made_cells import make_cell, make_image
-from workflow_runs import start_python
+from workflow_runs import start_python, unavailable
 
 from nst.cells.cell import Pictures
 from nst.cells.store import CellStore
@@ -311,7 +311,7 @@ def test_on_a_read_only_disk_the_file_is_named(disk):
 
 def test_what_another_user_may_not_write_is_named():
     if os.geteuid() != 0:
-        give_up("only root can become another user")
+        unavailable("only root can become another user")
     with tempfile.TemporaryDirectory() as outside:  # pytest's own folders are closed to others
         folder = Path(outside) / "results"
         folder.mkdir()

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pandas as pd
 import pytest
 from conftest import paint
 from disks import flip, mounted
-from workflow_runs import LAYERS, command, details, snakemake, write_config
+from workflow_runs import LAYERS, command, details, snakemake, wait_until, write_config
 
 from nst.imaging.images import load_image, pixel_digest
 from nst.system.run_lock import HOLDER
@@ -107,15 +106,6 @@ def assert_as_undisturbed(folder: Path, undisturbed: Path) -> None:
     assert not (folder / HOLDER).exists()
 
 
-def until(there: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Wait for something, closely."""
-    deadline = time.monotonic() + SECONDS
-    while not there():
-        assert process.poll() is None, "the run ended before"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
 def stored(folder: Path) -> list[Path]:
     return [path for path in (folder / "results/store").glob("??/*") if path.name[0] != "."]
 
@@ -139,8 +129,8 @@ def test_after_a_kill_of_everything_in_the_middle_of_a_write_the_same_command_fi
     prepared, undisturbed, started
 ):
     run = started(prepared)
-    until(lambda: stored(prepared), run)
-    until(lambda: list((prepared / "results").rglob(".*.part")), run)
+    wait_until(lambda: stored(prepared), run)
+    wait_until(lambda: list((prepared / "results").rglob(".*.part")), run)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     before = len(stored(prepared))
@@ -157,7 +147,7 @@ def test_after_a_kill_of_a_job_the_run_fails_and_the_same_command_finishes(
     prepared, undisturbed, started
 ):
     run = started(prepared)
-    until(lambda: stored(prepared), run)
+    wait_until(lambda: stored(prepared), run)
     os.kill(job_of(prepared), signal.SIGKILL)
     assert run.wait(SECONDS) != 0
     assert "Error in rule stylize" in (prepared / "said.txt").read_text()
@@ -174,14 +164,14 @@ def test_after_a_kill_of_snakemake_the_next_run_waits_for_the_job_that_goes_on(
     prepared, undisturbed, started
 ):
     run = started(prepared)
-    until(lambda: stored(prepared), run)
+    wait_until(lambda: stored(prepared), run)
     orphan = job_of(prepared)
     os.kill(orphan, signal.SIGSTOP)  # so that it is surely still there when the next run comes
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     second = started(prepared)
     waiting = "a killed run left this job at work"
-    until(lambda: waiting in (prepared / "said.txt").read_text(), second)
+    wait_until(lambda: waiting in (prepared / "said.txt").read_text(), second)
     os.kill(orphan, signal.SIGCONT)
     assert second.wait(SECONDS) == 0, (prepared / "said.txt").read_text()
     said = (prepared / "said.txt").read_text()
@@ -194,7 +184,7 @@ def test_a_second_run_in_the_folder_is_refused_and_the_first_is_not_disturbed(
     prepared, undisturbed, started
 ):
     first = started(prepared)
-    until((prepared / HOLDER).exists, first)
+    wait_until((prepared / HOLDER).exists, first)
     os.killpg(first.pid, signal.SIGSTOP)  # so that it is surely still there
     second = snakemake(prepared, *TARGET)
     assert second.returncode != 0
@@ -286,7 +276,7 @@ def test_an_image_that_changes_during_the_run_is_used_as_it_was_and_redone_by_th
     photo, ready = prepared / "photos/cat.png", prepared / "results/inputs/content/cat.png"
     old = pixel_digest(load_image(photo))
     run = started(prepared)
-    until(lambda: stored(prepared), run)
+    wait_until(lambda: stored(prepared), run)
     paint(photo, 7, (64, 48))
     assert run.wait(SECONDS) == 0, (prepared / "said.txt").read_text()
     assert {cell.content.digest for cell in details(prepared).values()} == {old}

@@ -22,7 +22,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from workflow_runs import ROOT, snakemake
 
-from nst import cli
 from nst.config.catalogue import read_catalogue
 from nst.config.documents import MOST_BYTES
 from nst.config.names import checked_name
@@ -490,13 +489,11 @@ def test_a_configuration_is_checked_without_running_what_is_in_it(tmp_path):
     assert not (tmp_path / "canary").exists()
 
 
-def test_a_sound_configuration_is_checked_without_starting_anything(tmp_path, capsys, monkeypatch):
+def test_a_sound_configuration_is_checked_without_starting_anything(tmp_path, nst, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as left:
-        cli.main(["check", str(ROOT / "config/config.yaml")])
-    assert not left.value.code
-    expected = "config.yaml is in order: 2 contents × 4 styles × 6 variants = 48 cells"
-    assert expected in capsys.readouterr().out
+    status, out, _ = nst("check", ROOT / "config/config.yaml")
+    assert status == 0
+    assert "config.yaml is in order: 2 contents × 4 styles × 6 variants = 48 cells" in out
     assert not list(tmp_path.iterdir())
 
 

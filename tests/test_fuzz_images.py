@@ -25,7 +25,6 @@ from image_files import chunk, encoded, orientation_exif, picture, png_header, r
 from PIL import Image, ImageCms
 from workflow_runs import ROOT
 
-from nst import cli
 from nst.cells.cell import TEXT_KEY, read_record
 from nst.errors import ImageError
 from nst.imaging import opening
@@ -357,17 +356,15 @@ def test_a_bomb_does_no_harm(tmp_path, make, told):
         check_form(said, path)
 
 
-def test_the_settings_in_a_strange_picture_do_no_harm_either(tmp_path, capsys):
+def test_the_settings_in_a_strange_picture_do_no_harm_either(tmp_path, nst):
     path = tmp_path / "strange.png"
     save_png(picture(), path, {TEXT_KEY: "[" * 100_000})
     assert "carries no settings of nst; only pictures that nst made do" in refusal(
         read_record, path
     )
     save_png(picture(), path, {TEXT_KEY: r'{"title": "\ud800 \u001b[2J"}'})
-    with pytest.raises(SystemExit) as left:
-        cli.main(["show", str(path)])
-    assert not left.value.code
-    assert json.loads(capsys.readouterr().out) == {"title": "\ud800 \x1b[2J"}
+    status, out, _ = nst("show", path)
+    assert (status, json.loads(out)) == (0, {"title": "\ud800 \x1b[2J"})
 
 
 # ---------------------------------------------------------------- the largest that are read

@@ -15,14 +15,13 @@ from conftest import paint
 from gallery_samples import HOSTILE, TITLES, make_grid, make_row, write_rows
 from made_cells import make_cell, make_table
 from PIL import Image
+from workflow_runs import ROOT
 
 from nst.cells.cell import Source
 from nst.errors import ImageError, UserError
 from nst.gallery.data import CURVE_POINTS, METRICS, NAMES
 from nst.gallery.page import PAGE, SCRIPTS, write_gallery
 from nst.gallery.previews import PREVIEW, THUMBNAIL, Previews
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def page_text(folder: Path) -> str:

@@ -24,13 +24,13 @@ from gallery_samples import (
 )
 from PIL import Image
 from playwright.sync_api import Browser, Download, Page, expect, sync_playwright
+from workflow_runs import ROOT, unavailable
 
 from nst.config.votes import read_ballots
 from nst.reports.votes import matched_votes, prefer_cells, read_votes
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # As root there is no sandbox; the others keep the browser itself from asking the network.
 FLAGS = (
@@ -42,13 +42,6 @@ SECOND = "cat/wave/all/1e-1"
 FAILED = "cat/wave/fine/1e0"
 
 Open = Callable[..., Page]
-
-
-def unavailable(reason: str) -> None:
-    """Skip, but fail in CI, where these tests are to run."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")

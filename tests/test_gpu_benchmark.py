@@ -2,14 +2,12 @@
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from workflow_runs import ROOT
 
 from nst.config.presets import read_presets
 from nst.config.settings import Settings
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture

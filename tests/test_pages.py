@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from made_cells import make_image
 from PIL import Image
 from pypdf import PdfReader
-from test_grids import fake, paint, untitled
-from titles import FOREIGN, UNBROKEN
+from test_grids import FOREIGN, UNBROKEN, fake, paint, untitled
 
 from nst.errors import ImageError
 from nst.figures.grids import setting_axis

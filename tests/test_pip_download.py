@@ -6,13 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from downloads import CONTENT, direct, entry_at, pauses, refusal, serve
-from pip_stubs import bringing, replace_pip, saying
+from downloads import CONTENT, bringing, entry_at, refusal, replace_pip, saying
 
 from nst.config.catalogue import Entry, fetch
 from nst.system import pip_download
-
-__all__ = ["direct", "pauses", "serve"]  # fixtures
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 

@@ -13,11 +13,10 @@ import pytest
 import yaml
 from conftest import paint
 from PIL import Image
-from workflow_runs import FITTED
+from workflow_runs import FITTED, ROOT
 
 from nst.reports.report import write_table_page
 
-ROOT = Path(__file__).resolve().parents[1]
 TITLE = '<b>&"x"</b> {or} *y*'
 STYLES = {"wave": "The wave", "night": TITLE}
 

@@ -5,9 +5,8 @@ import logging
 import os
 import subprocess
 import sys
-import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from conftest import paint
 from made_cells import make_cell, make_image
 from PIL import Image
 from test_gallery import page_data
+from workflow_runs import ROOT, wait_until
 
 from nst.cells.cell import Cell, Pictures, Source, write_cell, write_details
 from nst.cells.progress import Progress
@@ -27,7 +27,6 @@ from nst.config.run import Run, read_run
 from nst.config.settings import Settings
 from nst.gallery.so_far import write_so_far
 
-ROOT = Path(__file__).resolve().parents[1]
 RATIOS = ("1e0", "1e-1", "1e-2")
 STYLES = ("night", "wave")
 PATHS = [str(cell_path("cat", style, "all", ratio)) for style in STYLES for ratio in RATIOS]
@@ -410,13 +409,6 @@ def test_a_slow_disk_is_looked_at_less_often(clocks, monkeypatch):
 # ---------------------------------------------------------------- the process
 
 MISSING = dict.fromkeys(PATHS, True)
-
-
-def wait_until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_run_with_nothing_to_make_is_not_watched_and_loses_old_pages():

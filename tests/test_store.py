@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from deep_files import deep_levels
+from disks import cut, flip
 from made_cells import make_cell, make_image
 from PIL import Image
 
@@ -201,17 +202,6 @@ def test_a_print_whose_levels_are_damaged_is_dropped(store, tmp_path, caplog, da
 
 
 # ---------------------------------------------------------------- damage
-
-
-def flip(path: Path, place: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[place] ^= 0x01
-    path.write_bytes(content)
-
-
-def cut(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
 
 
 DAMAGES = {

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from workflow_runs import ROOT
 
 from nst.reports.tables import (
     MEASURES,
@@ -18,8 +19,6 @@ from nst.reports.tables import (
     summarise_by,
     write_summaries,
 )
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def table(styles: tuple[str, ...] = ("Wave", "Night"), contents: int = 3) -> pd.DataFrame:

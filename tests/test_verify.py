@@ -14,7 +14,6 @@ import torch
 from conftest import TINY, cut, paint
 from PIL import Image, PngImagePlugin
 
-from nst import cli
 from nst.cells import verify as module
 from nst.cells.cell import TEXT_KEY, Cell, draw_failure, read_record, write_cell
 from nst.cells.difference import TOLERANCE, compare
@@ -434,19 +433,6 @@ def test_of_a_folder_some_cells_are_drawn_and_nothing_else(results, cell, other)
     assert choose_pictures([cell, results], None) == [cell, *both]
     with pytest.raises(CellError, match="holds no pictures that nst made"):
         choose_pictures([results / "inputs"], None)
-
-
-@pytest.fixture
-def nst(capsys):
-    """Run the command; return exit status, standard output and standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            cli.main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return int(left.value.code or 0), output.out, output.err
-
-    return run
 
 
 def test_the_command_tells_what_came_of_every_picture_and_leaves_with_the_worst(

@@ -1,51 +1,146 @@
+"""VGG-19 and its kin: what is read, computed, fetched, reported and refused."""
+
+import hashlib
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 from typing import get_args
 
 import pytest
+import safetensors.torch
 import torch
 from conftest import random_image
-from downloads import direct, pauses, serve, unused_address
+from downloads import unused_address
 from torchvision.models import vgg19
-from vgg_weights import (
-    INDICES,
-    assert_has,
-    checkpoint,
-    distilled,
-    refusal,
-    shapes_of,
-    state,
-    torchvision_features,
-    weights,
-    world,
-)
 
-from nst.config.architecture import ARCHITECTURES, VGG19, VGG19_16X
+from nst.config.architecture import ARCHITECTURES, VGG16, VGG19, VGG19_16X
 from nst.config.catalogue import fetch, read_catalogue
 from nst.config.settings import PUBLISHED, ExtractorName
-from nst.errors import ExtractorError
+from nst.errors import ExtractorError, FetchError
 from nst.imaging.images import fit_long_side, load_image
+from nst.network import provision
 from nst.network.extractor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    Extractor,
     load_extractor,
     save_extractor,
 )
-from nst.network.provision import READERS, provide_extractor
+from nst.network.provision import READERS, extractor_file, provide_extractor
 from nst.network.tensors import to_tensor
 from nst.network.vgg import vgg19_16x_from_file, vgg_from_state_dict
 
-__all__ = [
-    "checkpoint",
-    "direct",
-    "distilled",
-    "pauses",
-    "serve",
-    "state",
-    "weights",
-    "world",
-]  # fixtures
+pytestmark = [
+    pytest.mark.usefixtures("world"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+# Where the convolutions stand in torchvision's `features`, between ReLUs and poolings.
+INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+
+State = dict[str, torch.Tensor]
+
+
+def random_convolutions(names: list[str], shapes: list[tuple[int, ...]]) -> State:
+    """Weights that keep the size of what passes through, and small biases."""
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for name, shape in zip(names, shapes, strict=True):
+        fan_in = shape[1] * shape[2] * shape[3]
+        weight = torch.randn(shape, generator=generator) * (2 / fan_in) ** 0.5
+        state[f"{name}.weight"] = weight
+        state[f"{name}.bias"] = torch.randn(shape[0], generator=generator) * 0.1
+    return state
+
+
+def shapes_of(widths: tuple[tuple[int, ...], ...]) -> list[tuple[int, ...]]:
+    """The shapes of 3x3 convolutions of these widths, one after the other."""
+    channels = [3, *(width for block in widths for width in block)]
+    return [(out, into, 3, 3) for into, out in pairwise(channels)]
+
+
+@pytest.fixture(scope="session")
+def state() -> State:
+    """A random VGG-19 as torchvision names it; without the classifier, which nobody reads."""
+    return random_convolutions([f"features.{index}" for index in INDICES], shapes_of(VGG19.widths))
+
+
+def assert_has(extractor: Extractor, state: State) -> None:
+    for index, convolution in zip(INDICES, extractor.convolutions.values(), strict=True):
+        assert torch.equal(convolution.weight, state[f"features.{index}.weight"])
+        assert torch.equal(convolution.bias, state[f"features.{index}.bias"])
+
+
+def torchvision_features(state: State) -> torch.nn.Sequential:
+    """Torchvision's own VGG-19 with these weights."""
+    with torch.device("meta"):
+        features = vgg19(weights=None).features
+    plain = {name.removeprefix("features."): value for name, value in state.items()}
+    features.load_state_dict(plain, assign=True)
+    for module in features:
+        if isinstance(module, torch.nn.ReLU):
+            module.inplace = False
+    return features.eval()
+
+
+def refusal(
+    read: Callable[..., object], *arguments: object, kind: type = FetchError, **options: object
+) -> str:
+    with pytest.raises(kind) as caught:
+        read(*arguments, **options)
+    message = str(caught.value)
+    assert message.splitlines() == [message]
+    return message
+
+
+def save_as_published(content: object, folder: Path) -> Path:
+    """Save a checkpoint under a name that ends in its digest, as torchvision's are."""
+    torch.save(content, folder / "new.pth")
+    digest = hashlib.sha256((folder / "new.pth").read_bytes()).hexdigest()
+    return (folder / "new.pth").rename(folder / f"vgg19-{digest[:8]}.pth")
+
+
+@pytest.fixture(scope="session")
+def weights(state, tmp_path_factory) -> Path:
+    return save_as_published(state, tmp_path_factory.mktemp("published"))
+
+
+@dataclass
+class World:
+    """torch's cache, and where the catalogue says that VGG-19 is."""
+
+    cache: Path
+    publish: Callable[[Path, str], None]
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch) -> World:
+    """A machine with an empty cache, and no network but this machine's own."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    catalogue = read_catalogue()
+
+    def publish(weights: Path, address: str) -> None:
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        entry = replace(catalogue["vgg19"], file=weights.name, sha256=digest, source=address)
+        monkeypatch.setattr(provision, "read_catalogue", lambda: {**catalogue, "vgg19": entry})
+
+    return World(tmp_path / "torch" / "hub" / "checkpoints", publish)
+
+
+@pytest.fixture
+def distilled() -> State:
+    """A random network of the distilled one's shapes, named as its authors did."""
+    names = [name.replace("_", "") for name in VGG19_16X.convolutions]
+    return random_convolutions(["conv0", *names], [(3, 3, 1, 1), *shapes_of(VGG19_16X.widths)])
+
+
+@pytest.fixture
+def checkpoint(distilled, tmp_path) -> Path:
+    """Under a name of its own: under the catalogue's, the catalogue's file is insisted on."""
+    torch.save({"model": distilled}, tmp_path / "distilled.pth")
+    return tmp_path / "distilled.pth"
 
 
 # ---------------------------------------------------------------- the network
@@ -240,3 +335,207 @@ def test_the_real_distilled_network_sees(mirror, tmp_path):
             assert 0.02 < (value > 0).float().mean() < 0.98, name
     flipped = extractor(image.flip(-1), ["relu4_1"])["relu4_1"].flip(-1)
     assert not torch.allclose(flipped, features["relu4_1"], atol=0.1), "it knows left from right"
+
+
+# ---------------------------------------------------------------- weights of the user's own
+
+
+def named_as_in_the_paper(state: State) -> State:
+    """The same network under the names of Gatys et al.: conv1_1.weight to conv5_4.bias."""
+    return {
+        f"{name}.{part}": state[f"features.{index}.{part}"]
+        for name, index in zip(VGG19.convolutions, INDICES, strict=True)
+        for part in ("weight", "bias")
+    }
+
+
+def digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# ---------------------------------------------------------------- what is accepted
+
+
+@pytest.mark.parametrize("name", ["mine.pth", "vgg19-d01eb7cb.pth"])
+def test_a_state_dict_with_torchvision_s_names_is_read(state, tmp_path, name):
+    torch.save(state | {"classifier.0.weight": torch.zeros(1)}, tmp_path / name)
+    assert_has(provide_extractor("vgg19", weights=tmp_path / name), state)
+
+
+def test_a_state_dict_with_the_paper_s_names_is_read(state, tmp_path):
+    torch.save(named_as_in_the_paper(state), tmp_path / "vgg_conv.pth")
+    assert_has(provide_extractor("vgg19", weights=tmp_path / "vgg_conv.pth"), state)
+
+
+def test_the_format_of_old_checkpoints_is_read(state, tmp_path):
+    old = {"_use_new_zipfile_serialization": False, "pickle_protocol": 2}
+    torch.save(named_as_in_the_paper(state), tmp_path / "old.pth", **old)
+    assert_has(provide_extractor("vgg19", weights=tmp_path / "old.pth"), state)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model"])
+def test_a_wrapped_state_dict_is_read(state, key):
+    checkpoint = {"epoch": 3, 7: "a key of another kind", key: state}
+    assert_has(vgg_from_state_dict(VGG19, checkpoint, "here"), state)
+
+
+def test_a_safetensors_file_is_read(state, tmp_path):
+    safetensors.torch.save_file(state, tmp_path / "mine.safetensors")
+    assert_has(provide_extractor("vgg19", weights=tmp_path / "mine.safetensors"), state)
+
+
+def test_half_precision_weights_are_widened(state):
+    halved = {name: value.half() for name, value in state.items()}
+    widened = {name: value.float() for name, value in halved.items()}
+    extractor = vgg_from_state_dict(VGG19, halved, "here")
+    assert extractor.dtype == torch.float32
+    assert_has(extractor, widened)
+
+
+@pytest.fixture
+def state16() -> State:
+    """A random VGG-16 under the paper's names."""
+    return random_convolutions(list(VGG16.convolutions), shapes_of(VGG16.widths))
+
+
+def test_vgg16_takes_weights_of_its_own(state16, tmp_path):
+    torch.save(state16, tmp_path / "mine.pth")
+    extractor = provide_extractor("vgg16", weights=tmp_path / "mine.pth")
+    for name, convolution in extractor.convolutions.items():
+        assert torch.equal(convolution.weight, state16[f"{name}.weight"])
+        assert torch.equal(convolution.bias, state16[f"{name}.bias"])
+
+
+# ---------------------------------------------------------------- what is computed
+
+
+@torch.no_grad()
+def test_caffe_s_weights_compute_what_a_caffe_pipeline_computes(state):
+    extractor = vgg_from_state_dict(VGG19, state, "here").adapted("native", "caffe")
+    image = random_image(3, 40, 33)
+    ours = extractor(image, VGG19.layers)
+    blue_green_red = (255 * image).flip(1)
+    value = blue_green_red - torch.tensor([103.939, 116.779, 123.68])[:, None, None]
+    layers = iter(VGG19.layers)
+    for module in torchvision_features(state):
+        value = module(value)
+        if not isinstance(module, torch.nn.MaxPool2d):
+            name = next(layers)
+            torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-3, msg=name)
+    assert not list(layers), "none is left out"
+    wrong = vgg_from_state_dict(VGG19, state, "here")(image, ["relu1_1"])["relu1_1"]
+    assert not torch.allclose(wrong, ours["relu1_1"], rtol=0.1), "input makes a difference"
+
+
+# ---------------------------------------------------------------- what is reported
+
+
+def test_the_sha256_of_another_file_is_logged_in_one_line(state, tmp_path, caplog):
+    path = tmp_path / "mine.pth"
+    torch.save(state, path)
+    provide_extractor("vgg19", weights=path)
+    assert caplog.messages == [f"{path} is not vgg19-dcbb9e9d.pth: sha256 {digest_of(path)}"]
+
+
+def test_torchvision_s_own_file_is_silent_under_any_name(world, weights, tmp_path, caplog):
+    world.publish(weights, "https://nowhere")
+    copy = tmp_path / "renamed.pth"
+    copy.write_bytes(weights.read_bytes())
+    for path in (weights, copy):
+        assert provide_extractor("vgg19", weights=path).architecture == VGG19
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("name", ["vgg19-d01eb7cb.pth", "vgg16-00b39a1b (1).pth", "vgg_conv.pth"])
+def test_a_published_caffe_network_is_reported_with_its_input(state, tmp_path, caplog, name):
+    torch.save(state, tmp_path / name)
+    provide_extractor("vgg19", weights=tmp_path / name)
+    (message,) = caplog.messages
+    assert message.endswith("; a Caffe network needs input: caffe")
+
+
+def test_a_renamed_caffe_network_is_known_by_its_sha256(state, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("nst.network.provision.file_digest", lambda path: "d01eb7cb" + 56 * "0")
+    torch.save(state, tmp_path / "mine.pth")
+    provide_extractor("vgg19", weights=tmp_path / "mine.pth")
+    assert "needs input: caffe" in caplog.text
+
+
+def test_the_extractor_s_file_names_the_origin_of_its_weights(state, tmp_path):
+    path = tmp_path / "mine.pth"
+    torch.save(state, path)
+    save_extractor(provide_extractor("vgg19", weights=path), tmp_path / "e.safetensors")
+    architecture = load_extractor(tmp_path / "e.safetensors").architecture
+    assert architecture.origin == f"a file with sha256 {digest_of(path)}"
+    assert "torchvision" in VGG19.origin
+    assert b"torchvision" not in (tmp_path / "e.safetensors").read_bytes()
+
+
+def test_a_renamed_file_gives_the_same_extractor(state, tmp_path):
+    torch.save(state, tmp_path / "old.pth")
+    old = extractor_file("vgg19", tmp_path / "1", weights=tmp_path / "old.pth")
+    (tmp_path / "old.pth").rename(tmp_path / "new.pth")
+    new = extractor_file("vgg19", tmp_path / "2", weights=tmp_path / "new.pth")
+    assert digest_of(old) == digest_of(new)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 no archive", b"\x80\x02."])
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    message = refusal(provide_extractor, "vgg19", weights=tmp_path / name, kind=ExtractorError)
+    assert f"{name} is not a checkpoint of tensors (" in message
+    assert "fetch it again, or save the network's state_dict()" in message
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
+def test_a_file_that_is_missing_is_reported(tmp_path, name):
+    message = refusal(provide_extractor, "vgg19", weights=tmp_path / name, kind=FetchError)
+    assert f"{name} cannot be read (No such file or directory); check the path, or leave" in message
+    assert message.endswith("to fetch vgg19-dcbb9e9d.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "has"),
+    [
+        ({}, "nothing"),
+        ({7: 1, "a": 2, "b": 3, "c": 4}, "7, a, b"),
+        ({"encoder.0.weight": torch.zeros(3)}, "encoder.0.weight"),
+        ({"state_dict": {"module.features.0.weight": 1}}, "module.features.0.weight"),
+        ({"features.٣.weight": 1}, "features.٣.weight"),
+    ],
+)
+def test_other_names_are_refused_with_the_names_that_are_read(tmp_path, content, has):
+    torch.save(content, tmp_path / "x.pth")
+    message = refusal(provide_extractor, "vgg19", weights=tmp_path / "x.pth", kind=ExtractorError)
+    assert message == (
+        f"{tmp_path / 'x.pth'} has neither features.0.weight, torchvision's name, nor "
+        f"conv1_1.weight; it has {has}. Save the state dict of a vgg19 under these names; "
+        "see config/README.md, Your own weights."
+    )
+
+
+def test_a_vgg19_is_no_vgg16_under_either_names(state, state16):
+    for one in (state, named_as_in_the_paper(state)):
+        message = refusal(vgg_from_state_dict, VGG16, one, "x.pth", kind=ExtractorError)
+        assert message.startswith("x.pth has weights of 16 layers; vgg16 has 13 convolutions. ")
+        assert message.endswith("fetch the right file.")
+    message = refusal(vgg_from_state_dict, VGG19, state16, "x.pth", kind=ExtractorError)
+    assert message.startswith("x.pth has weights of 13 layers; vgg19 has 16 convolutions. ")
+
+
+@pytest.mark.parametrize("network", PUBLISHED)
+def test_a_damaged_file_under_the_catalogue_s_name_is_refused_and_left(tmp_path, network):
+    entry = read_catalogue()[network]
+    path = tmp_path / entry.file
+    path.write_bytes(b"another")
+    message = refusal(provide_extractor, network, weights=path)
+    own = "" if network == "vgg16_hed" else ", or give weights of your own another name"
+    assert message == (
+        f"{path} is not the catalogue's {entry.file}: its sha256 is {digest_of(path)[:12]}…, and "
+        f"must be {entry.sha256[:12]}…. It is damaged or another file: fetch it again{own}."
+    )
+    assert path.read_bytes() == b"another"

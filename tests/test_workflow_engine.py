@@ -6,14 +6,22 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import paint
 from PIL import Image
 from test_gallery import page_data
-from workflow_runs import FITTED, ROOT, command, details, small_config, snakemake, write_config
+from workflow_runs import (
+    FITTED,
+    ROOT,
+    command,
+    details,
+    small_config,
+    snakemake,
+    wait_until,
+    write_config,
+)
 
 from nst.config.paths import GALLERY_SO_FAR, OVERVIEW_SO_FAR
 from nst.system import device_lock
@@ -54,15 +62,6 @@ def start(folder: Path, *options: str) -> subprocess.Popen[str]:
         encoding="utf-8",
         start_new_session=True,
     )
-
-
-def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Wait for something that a run is to do."""
-    deadline = time.monotonic() + 300
-    while not happened():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def pairs(folder: Path) -> list[str]:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,17 @@ def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def wait_until(
+    happened: Callable[[], object], process: subprocess.Popen[str] | None = None
+) -> None:
+    """Wait, closely, for something that a process is to do before it ends."""
+    deadline = time.monotonic() + 300
+    while not happened():
+        assert process is None or process.poll() is None, "the process ended before"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def cluster_python() -> Path:
