@@ -18,7 +18,6 @@ from nst import __version__, cli
 from nst.cells import pair as pair_module
 from nst.cells.cell import read_record, write_cell
 from nst.config.presets import read_presets
-from nst.config.run import Ratio
 from nst.config.settings import RULES, Settings
 from nst.imaging.images import load_image, pixel_digest
 from nst.network.kmeans import fit_kmeans
@@ -264,15 +263,6 @@ def test_an_option_that_makes_no_sense_is_one_line(nst, options, message):
     assert status == 1
     assert message in " ".join(err.split())
     assert not Path("stylized.png").exists()
-
-
-@pytest.mark.usefixtures("quick")
-def test_the_ratio_may_be_spelt_in_any_way(nst):
-    for number, ratio in enumerate(("0.01", "1e-2", "1.0E-2")):
-        assert nst(*STYLIZE, "-o", f"{number}.png", "--ratio", ratio)[0] == 0
-    contents = {Path(f"{number}.png").read_bytes() for number in range(3)}
-    assert len(contents) == 1
-    assert read_record(Path("0.png"))["ratio"] == Ratio.parse("1e-2").label
 
 
 @pytest.mark.usefixtures("quick")

@@ -349,12 +349,6 @@ def test_each_setting_that_varies_is_a_filter(visit: Open, sweep: Path):
     expect(scale).to_have_value("")
 
 
-def test_a_grid_without_a_sweep_has_no_filters_of_settings(show: Open):
-    page = show("#view=all&only.style_scale=2")
-    expect(page.locator("#count")).to_have_text("24 cells")
-    expect(page.locator(".selects select")).to_have_count(5)
-
-
 def test_settings_that_vary_are_said_in_words(visit: Open, sweep: Path):
     said = "all_of · style scale 0.5 · style loss mean_gram · α/β 10⁻¹"
     page = visit(sweep, "#view=all&sort=ssim")

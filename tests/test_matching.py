@@ -9,14 +9,13 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 
 from nst.config.composition import Part
-from nst.config.octaves import HYPERCOLUMN, SAMPLED, SET_POSITIONS, SETS
+from nst.config.octaves import SAMPLED, SETS
 from nst.config.prints import print_settings
 from nst.config.settings import Settings
 from nst.errors import ConfigError
 from nst.method import distributions
 from nst.method.batches import group_cells
 from nst.method.distributions import blended_cloud, relaxed_emd_style_loss, style_cloud
-from nst.method.losses import cosine_error, self_similarity_error
 from nst.method.matching import match_style, mix_so_far
 from nst.method.objective import Objective, Parts, Targets, measure_targets
 from nst.method.optimise import Outcome, Plan, State, take_step
@@ -43,25 +42,7 @@ def rows(features: Tensor) -> Tensor:
     return features[0].flatten(1).T
 
 
-def nearest(given: Tensor, styles: Tensor) -> Tensor:
-    """Each row replaced by the style's that has the largest cosine, after subtracting the means."""
-    found = []
-    centred = styles - styles.mean(0)
-    for row in given - given.mean(0):
-        cosines = functional.cosine_similarity(row[None], centred, dim=1)
-        found.append(styles[cosines.argmax()])
-    return torch.stack(found)
-
-
 # ---------------------------------------------------------------- matching
-
-
-def test_each_feature_is_replaced_by_the_nearest_of_the_style(tiny):
-    features = tiny(CONTENT, [LAYER])
-    (found,) = match_style(features, tiny, [Region.whole(STYLE)]).values()
-    styles = rows(tiny(STYLE, [LAYER])[LAYER])
-    assert found.shape == features[LAYER].shape
-    torch.testing.assert_close(rows(found), nearest(rows(features[LAYER]), styles))
 
 
 def test_the_pictures_of_a_batch_are_matched_one_by_one(tiny):
@@ -155,27 +136,6 @@ def test_a_style_and_the_same_turned_are_one_with_rotations(tiny, small):
 
 
 # ---------------------------------------------------------------- hypercolumns
-
-
-def test_a_hypercolumn_has_every_relu_at_a_quarter_of_the_size(tiny):
-    names = ("relu1_1", "relu1_2", "relu2_1")
-    found = tiny(CONTENT, [HYPERCOLUMN, "relu1_2"])
-    assert set(found) == {HYPERCOLUMN, "relu1_2"}
-    plain = tiny(CONTENT, names)
-    expected = [
-        functional.interpolate(plain[name], (8, 10), mode="bilinear", align_corners=True)
-        / plain[name].shape[1]
-        for name in names
-    ]
-    torch.testing.assert_close(found[HYPERCOLUMN], torch.cat(expected, 1))
-    assert torch.equal(found["relu1_2"], plain["relu1_2"])
-
-
-def test_the_cosine_error_is_0_for_the_same_directions_and_2_for_opposite_ones():
-    features = random_image(1, 6, 7) - 0.5
-    both = torch.cat([3 * features, -features])
-    torch.testing.assert_close(cosine_error(both, features), torch.tensor([0.0, 2.0]))
-    assert cosine_error(torch.zeros_like(features), features).item() == 1
 
 
 def test_a_hypercolumn_can_be_compared_in_either_loss_and_at_an_octave(tiny, small):
@@ -322,13 +282,6 @@ STROTSS = {
 PARTS = Parts(*[torch.zeros(1)] * 4, layers={})
 
 
-def ramps(height: int, width: int, scale: float = 1.0) -> Tensor:
-    """A picture whose values are its own rows and columns, in px of a larger one."""
-    down = scale * torch.arange(height, dtype=torch.float32)[:, None].expand(height, width)
-    across = scale * torch.arange(width, dtype=torch.float32).expand(height, width)
-    return torch.stack([down, across])[None]
-
-
 @pytest.fixture
 def few_features(monkeypatch) -> None:
     """Keep few of a style's features, so that a step takes little time."""
@@ -342,25 +295,6 @@ def step(number: int) -> Tensor:
 # ---------------------------------------------------------------- positions
 
 
-def test_positions_are_spread_evenly_in_each_step_and_in_all():
-    places = sample_columns([ramps(512, 512)])[0].flatten(1).T
-    for chosen, side in ((places[:SET_POSITIONS], 16), (places[-SET_POSITIONS:], 16), (places, 64)):
-        cells = (chosen / 512 * side).long()
-        number = (side * cells[:, 0] + cells[:, 1]).bincount(minlength=side**2)
-        assert number.min() >= 1
-        assert number.max() <= 3 * len(chosen) / side**2
-
-
-def test_a_smaller_layer_is_read_at_the_same_places():
-    columns = sample_columns([ramps(64, 48), ramps(32, 24, 2.0), ramps(16, 12, 4.0)])
-    assert columns.shape == (1, 6, SETS, SET_POSITIONS)
-    picture, half, quarter = columns.split(2, 1)
-    # The last rows and columns of a smaller layer lie before the picture's.
-    inside = (picture < torch.tensor([60.0, 44.0]).view(1, 2, 1, 1)).all(1, keepdim=True)
-    for one in (half, quarter):
-        torch.testing.assert_close(one * inside, picture * inside, atol=1e-4, rtol=0)
-
-
 def test_a_step_has_one_set_and_they_take_turns():
     features = [random_image(3, 32, 40), random_image(4, 16, 20)]
     everything = sample_columns(features)
@@ -370,40 +304,11 @@ def test_a_step_has_one_set_and_they_take_turns():
         torch.testing.assert_close(one, of_step(everything, step(number)))
 
 
-def test_the_layer_has_colours_and_every_part(tiny):
-    found = tiny(CONTENT, [SAMPLED, "relu1_2"], step(2))
-    assert set(found) == {SAMPLED, "relu1_2"}
-    plain = tiny(CONTENT, ["relu1_1", "relu1_2", "relu2_1"])
-    expected = sample_columns([CONTENT, *plain.values()], step(2))
-    torch.testing.assert_close(found[SAMPLED], expected)
-
-
 # ---------------------------------------------------------------- losses
-
-
-def test_self_similarity_does_not_see_what_keeps_directions_and_sees_a_change():
-    features = random_image(1, 1, 50).expand(2, -1, -1, -1) - 0.5
-    lengths = random_image(5, 1, 50)[:, :1] + 0.1
-    torch.testing.assert_close(
-        self_similarity_error(features * lengths, features[:1]), torch.zeros(2), atol=1e-5, rtol=0
-    )
-    moved = features.clone()
-    moved[1, :, :, :5] += 1
-    error = self_similarity_error(moved, features)
-    assert error[0] < 1e-5
-    assert error[1] > 1e-2
 
 
 def cloud(seed: int, count: int) -> Tensor:
     return random_image(seed, 1, count) - 0.5
-
-
-def test_a_style_is_nearest_to_itself():
-    target = blended_cloud([(1.0, style_cloud(cloud(1, 300)))])
-    own = relaxed_emd_style_loss(cloud(1, 300), None, target)
-    other = relaxed_emd_style_loss(cloud(1, 300) * 0.5 + 0.3, None, target)
-    assert own < 0.02
-    assert other > 0.2
 
 
 def test_what_lies_outside_a_region_does_not_count():

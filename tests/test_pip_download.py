@@ -42,15 +42,6 @@ FAILURES = {
         + NOT_FOUND.format("none"),
         "(connection error: [Errno 111] Connection refused)",
     ),
-    "no proxy": (
-        RETRY.format(
-            "ProxyError('Cannot connect to proxy.', NewConnectionError('<pip._vendor.urllib3 "
-            "object at 0x7f>: Failed to establish a new connection: [Errno 111] Connection "
-            "refused'))"
-        )
-        + NOT_FOUND.format("none"),
-        "([Errno 111] Connection refused)",
-    ),
     "a certificate that is not known": (
         PAGE.format(
             "There was a problem confirming the ssl certificate: [SSL: CERTIFICATE_VERIFY_FAILED] "

@@ -220,11 +220,6 @@ def test_an_unknown_preset_is_refused_with_a_suggestion_and_the_known_ones(keys)
     assert all(name in message for name in PRESETS)
 
 
-def test_an_unknown_setting_of_a_formulation_is_refused_with_the_known_ones():
-    message = refused(formulations=[{"formulation": "udacity", "betta": 1}])
-    assert "formulations.udacity: unknown setting 'betta'; the settings are alpha, beta" in message
-
-
 @pytest.mark.parametrize(
     ("own", "parts"),
     [
@@ -236,9 +231,7 @@ def test_an_unknown_setting_of_a_formulation_is_refused_with_the_known_ones():
             {"snapshots": {"every": 0}},
             ("formulations.udacity: snapshots must be a list of step numbers",),
         ),
-        ({"snapshots": {"evry": 5}}, ("or {every: N}", 'got {"evry": 5}')),
         ({"snapshots": [*range(0, 800, 10), -1]}, ("snapshots must be", "item 81 is -1")),
-        ({"coarse_stages": [[64, 5], [0.5, 0]]}, ("coarse_stages must be", "item 2 is [0.5, 0]")),
         ({"snapshots": [8], "iterations": 7}, ("snapshots must not lie beyond iterations, 7",)),
         (
             {"image_size": [64]},

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import paint
-from PIL import Image
 from workflow_runs import FITTED, ROOT
 
 from nst.reports.report import write_table_page
@@ -179,15 +178,6 @@ def test_the_report_has_each_grid_plot_and_page_once_under_its_labels(run, repor
         assert packed.read_bytes() == (run / path).read_bytes()
         assert "<p>" in result["caption"], "a caption"
         assert "system-message" not in result["caption"], "docutils could read it"
-
-
-@pytest.mark.slow
-def test_a_grid_of_the_report_is_a_small_picture(run, report):
-    grids = [path for path in data(report, "results") if path.endswith(".jpg")]
-    assert len(grids) >= 3, "of pairs, of contents, and of all"
-    for path in grids:
-        with Image.open(run / path) as picture:
-            assert picture.width <= 1400
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ from nst.figures.grids import cell_tile
 from nst.reports.summary import (
     COLUMNS,
     FACTS,
-    MEASURES,
     TRACE_TYPES,
     read_table,
     report_outcome,
@@ -82,14 +81,6 @@ def test_the_summary_survives_names_that_look_like_something_else(pair, wanted, 
     table = pd.read_csv(tmp_path / "summary.csv")
     assert list(table["content"]) == ["a, b"]
     assert list(table["style"]) == ['the "best" 猫']
-
-
-def test_the_summary_ranks_the_finished_cells(results):
-    details, _ = results
-    table = summarise([details])
-    assert list(table["rank"].isna()) == [False, True]
-    assert list(table["suggested"]) == [True, False]
-    assert table[list(MEASURES)].notna().all(axis=1).tolist() == [True, False]
 
 
 def test_parquet_holds_what_the_csv_does_with_its_types(results, tmp_path):

@@ -151,17 +151,6 @@ def test_every_network_has_an_architecture_and_what_is_fetched_a_file_and_a_read
     assert set(READERS) == set(PUBLISHED) <= set(read_catalogue())
 
 
-def test_the_convolutions_stand_where_torchvision_has_them():
-    with torch.device("meta"):
-        features = vgg19(weights=None).features
-    found = {
-        index: tuple(module.weight.shape)
-        for index, module in enumerate(features)
-        if isinstance(module, torch.nn.Conv2d)
-    }
-    assert found == dict(zip(INDICES, shapes_of(VGG19.widths), strict=True))
-
-
 @torch.no_grad()
 def test_every_layer_is_what_torchvision_computes(state):
     extractor = vgg_from_state_dict(VGG19, state, "here")

@@ -70,19 +70,6 @@ def test_every_cell_and_grid_is_made(finished: Path):
     }
 
 
-def test_the_tables_are_plotted(finished: Path):
-    plots = finished / "results" / "plots"
-    names = {f"{c}/{s}" for c in ("a cat", "über") for s in ("nuit étoilée", "great_wave_study")}
-    wanted = {
-        "ratios",
-        "layers",
-        *(f"{kind}/{name}" for kind in ("pairs", "losses") for name in names),
-    }
-    for suffix in (".png", ".svg"):
-        found = plots.rglob(f"*{suffix}")
-        assert {one.relative_to(plots).with_suffix("").as_posix() for one in found} == wanted
-
-
 def test_another_mirror_or_device_is_no_reason_to_make_anything_again(grid: Path):
     write_config(grid, small_config() | {"mirror": "/nowhere", "device": "cpu"})
     run = snakemake(grid)
