@@ -58,8 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
-@pytest.fixture
-def tiny() -> Extractor:
+def tiny_network() -> Extractor:
     """A network of three convolutions with fixed random weights."""
     extractor = Extractor(TINY).eval()
     generator = torch.Generator().manual_seed(0)
@@ -69,27 +68,32 @@ def tiny() -> Extractor:
 
 
 @pytest.fixture
+def tiny() -> Extractor:
+    return tiny_network()
+
+
+@pytest.fixture
 def tiny_file(tiny: Extractor, tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
     save_extractor(tiny, path)
     return path
 
 
+def small_settings(**changes: object) -> Settings:
+    """Settings that fit the tiny network."""
+    defaults: dict[str, object] = {
+        "content_layers": {"relu2_1": 1.0},
+        "style_layers": {"relu1_1": 1.0, "relu1_2": 1.0, "relu2_1": 1.0},
+        "image_size": 32,
+        "iterations": 12,
+        "precision": "float32",  # whatever the machine that tests
+    }
+    return Settings.from_mapping(defaults | changes)
+
+
 @pytest.fixture
 def small() -> Callable[..., Settings]:
-    """Settings that fit the tiny network."""
-
-    def make(**changes: object) -> Settings:
-        defaults: dict[str, object] = {
-            "content_layers": {"relu2_1": 1.0},
-            "style_layers": {"relu1_1": 1.0, "relu1_2": 1.0, "relu2_1": 1.0},
-            "image_size": 32,
-            "iterations": 12,
-            "precision": "float32",  # whatever the machine that tests
-        }
-        return Settings.from_mapping(defaults | changes)
-
-    return make
+    return small_settings
 
 
 def random_image(seed: int, height: int = 32, width: int = 32) -> torch.Tensor:

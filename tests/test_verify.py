@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, cut, paint
+from conftest import TINY, cut, paint, small_settings, tiny_network
 from PIL import Image, PngImagePlugin
 
 from nst.cells import verify as module
@@ -28,49 +28,57 @@ from nst.network.extractor import Extractor, save_extractor
 from nst.network.kmeans import fit_kmeans
 from nst.system.device import choose_device
 
-
-@pytest.fixture
-def settings(small: Callable[..., Settings]) -> Callable[..., Settings]:
-    """Settings of pictures large enough to be read as any other picture is."""
-    return partial(small, image_size=48, iterations=6, extractor="kmeans")
+# Pictures large enough to be read as any other picture is.
+settings = partial(small_settings, image_size=48, iterations=6, extractor="kmeans")
 
 
-@pytest.fixture
-def results(tmp_path: Path, tiny: Extractor) -> Path:
-    """A run's folder with the inputs of a pair, one too many among them, and an extractor."""
-    folder = tmp_path / "results"
+def make(
+    results: Path,
+    path: str,
+    settings: Settings,
+    name: str = "cat",
+    start: Path | None = None,
+    **options: Any,
+) -> Path:
+    """Make a cell of a run on this machine, and return the path of its picture."""
+    content, style = results / f"inputs/content/{name}.png", results / "inputs/style/night.png"
+    extractor = results / "extractors/kmeans.safetensors"
+    pair = Pair(content, name, "Chelsea 猫", style, "night", "Night", extractor, start)
+    wanted = Cell("all", "1e-1", "relative", settings, results / path, **options)
+    stylize_pair(pair, [wanted], choose_device("cpu"))
+    return wanted.path
+
+
+ONE, OTHER = (f"cells/cat/night/all/1e-{number}.png" for number in (1, 2))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder with two cells, the inputs of their pair, one more input, and an extractor."""
+    folder = tmp_path_factory.mktemp("made")
     paint(folder / "inputs/content/other.png", 3)
     paint(folder / "inputs/content/cat.png", 1)
     paint(folder / "inputs/style/night.png", 2, (56, 64))
-    save_extractor(tiny, folder / "extractors/kmeans.safetensors")
+    save_extractor(tiny_network(), folder / "extractors/kmeans.safetensors")
+    make(folder, ONE, settings(beta=10.0))
+    make(folder, OTHER, settings(beta=100.0))
     return folder
 
 
 @pytest.fixture
-def make(results: Path) -> Callable[..., Path]:
-    """Make a cell of the run on this machine, and return the path of its picture."""
-
-    def made(
-        path: str, settings: Settings, name: str = "cat", start: Path | None = None, **options: Any
-    ) -> Path:
-        content, style = results / f"inputs/content/{name}.png", results / "inputs/style/night.png"
-        extractor = results / "extractors/kmeans.safetensors"
-        pair = Pair(content, name, "Chelsea 猫", style, "night", "Night", extractor, start)
-        wanted = Cell("all", "1e-1", "relative", settings, results / path, **options)
-        stylize_pair(pair, [wanted], choose_device("cpu"))
-        return wanted.path
-
-    return made
+def results(made: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, to do things to."""
+    return Path(shutil.copytree(made, tmp_path / "results"))
 
 
 @pytest.fixture
-def cell(make: Callable[..., Path], settings: Callable[..., Settings]) -> Path:
-    return make("cells/cat/night/all/1e-1.png", settings(beta=10.0))
+def cell(results: Path) -> Path:
+    return results / ONE
 
 
 @pytest.fixture
-def other(make: Callable[..., Path], settings: Callable[..., Settings]) -> Path:
-    return make("cells/cat/night/all/1e-2.png", settings(beta=100.0))
+def other(results: Path) -> Path:
+    return results / OTHER
 
 
 def rewrite(path: Path, image: Image.Image | None = None, **changes: object) -> None:
@@ -146,9 +154,9 @@ def test_a_picture_that_was_moved_is_verified_with_files_named_by_the_user(cell,
 
 
 @pytest.mark.parametrize("alter", [lambda path: path, cut], ids=["whole", "cut out"])
-def test_a_cell_that_starts_from_a_file_needs_that_file(make, settings, tmp_path, alter):
+def test_a_cell_that_starts_from_a_file_needs_that_file(results, tmp_path, alter):
     start = alter(paint(tmp_path / "start.png", 7))
-    path = make("cells/cat/night/all/started.png", settings(start="file"), start=start)
+    path = make(results, "cells/started.png", settings(start="file"), start=start)
     missing = verify(path, Given())
     assert missing.verdict == "unchecked"
     assert "name its file with --start" in missing.message
@@ -187,9 +195,9 @@ def test_what_another_machine_rounds_otherwise_is_within_the_tolerance_and_expla
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"beta": 20.0}])
-def test_another_cell_s_picture_is_not_within_the_tolerance(cell, make, settings, change):
+def test_another_cell_s_picture_is_not_within_the_tolerance(cell, results, change):
     """Its record says that it is this cell, and even its digest of pixels is right."""
-    other = make("other.png", settings(**change))
+    other = make(results, "other.png", settings(**change))
     made = load_image(other)
     rewrite(cell, made, pixels=pixel_digest(made), losses=read_record(other)["losses"])
     found = verify(cell, Given())
@@ -219,8 +227,8 @@ def test_losses_that_are_not_those_of_the_picture_are_noticed(cell, name, change
     assert exit_status([found], exact=True) == 1
 
 
-def test_the_precision_is_the_recorded_one_whatever_is_fast_here(make, settings):
-    path = make("cells/half.png", settings(precision="bfloat16", iterations=2))
+def test_the_precision_is_the_recorded_one_whatever_is_fast_here(results):
+    path = make(results, "cells/half.png", settings(precision="bfloat16", iterations=2))
     assert verify(path, Given()).verdict == "identical"
 
 
@@ -256,11 +264,11 @@ def test_what_was_changed_later_is_distinguished_from_another_machine_s(cell, ch
 
 
 @pytest.fixture
-def cut_cell(results: Path, make: Callable[..., Path], settings: Callable[..., Settings]) -> Path:
+def cut_cell(results: Path) -> Path:
     """A cell of a content with an alpha; the run also has that content on white."""
     content = cut(paint(results / "inputs/content/cut.png", 4))
     save_png(load_image(content), results / "inputs/content/a.png")
-    return make("cells/cut/night/all/1e-1.png", settings(), "cut")
+    return make(results, "cells/cut/night/all/1e-1.png", settings(), "cut")
 
 
 def opened(path: Path) -> Image.Image:
@@ -407,9 +415,9 @@ def test_a_device_that_is_named_must_be_there(cell):
 
 
 @pytest.mark.parametrize("kind", ["png16", "tiff16"])
-def test_of_a_print_the_picture_of_eight_bits_is_verified(results, make, settings, kind):
+def test_of_a_print_the_picture_of_eight_bits_is_verified(results, kind):
     form = PrintFile(kind)
-    path = make("prints/1e0.png", settings(), print_file=form)
+    path = make(results, "prints/1e0.png", settings(), print_file=form)
     assert verify(path, Given(results=results)).verdict == "identical"
     found = verify(form.deep(path), Given(results=results))
     assert found.verdict == "unchecked"
