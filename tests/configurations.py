@@ -1,6 +1,7 @@
 """Configurations for the tests: one with every key, one with the least, and changed ones."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from nst.config.catalogue import read_catalogue
 from nst.config.presets import read_presets
 from nst.config.run import read_run
 from nst.config.settings import RULES, Settings
-from nst.errors import ConfigError
+from nst.errors import ConfigError, UserError
 
 WEIGHTS = {"content": {"relu4_2": 1}, "style": {"relu1_1": 1, "relu3_1": 2.5}}
 
@@ -98,13 +99,20 @@ def settings_of(name: str, **changes: Any) -> Settings:
     return Settings.from_mapping({**read_presets()[name].settings, **changes})
 
 
-def refusal(mistaken: dict[str, object]) -> str:
-    """The one line with which a configuration is refused."""
-    with pytest.raises(ConfigError) as caught:
-        read_run(mistaken, read_catalogue())
+def refused(
+    use: Callable[..., object], *arguments: object, kind: type = UserError, **options: object
+) -> str:
+    """The one line with which something is refused."""
+    with pytest.raises(kind) as caught:
+        use(*arguments, **options)
     message = str(caught.value)
     assert message.splitlines() == [message], "a refusal is one line"
     return message
+
+
+def refusal(mistaken: dict[str, object]) -> str:
+    """The one line with which a configuration is refused."""
+    return refused(read_run, mistaken, read_catalogue(), kind=ConfigError)
 
 
 # Of the settings that a configuration gives once.

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -12,7 +10,7 @@ from conftest import cut, paint
 from deep_files import deep_levels, eight_bits
 from made_cells import make_cell, make_image
 from PIL import Image
-from workflow_runs import ROOT
+from workflow_runs import run_python
 
 from nst import __version__, cli
 from nst.cells import pair as pair_module
@@ -100,13 +98,7 @@ def test_the_help_appears_without_loading_torch():
         "except SystemExit as left: assert not left.code\n"
         "assert not {'torch', 'pandas'} & set(sys.modules), 'slow'"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script],
-        env={"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr.decode()
+    run_python(script)
 
 
 # ---------------------------------------------------------------- a picture

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from workflow_runs import ROOT, unavailable
+from workflow_runs import ROOT, run_python, unavailable
 
 from nst.errors import ConfigError, UserError
 from nst.system import device_lock
@@ -292,27 +292,14 @@ print(json.dumps(found))
 """
     forms = {title: value for title, (value, _) in VISIBLE.items()}
     forms["part"] = "MIG-11111111-2222-4333-8444-555555555555"
-    run = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(forms)],
-        cwd=ROOT,
-        env=pretending(tmp_path_factory.mktemp("locks")),
-        capture_output=True,
-        text=True,
-        check=False,
+    said = run_python(
+        code,
+        json.dumps(forms),
+        PYTHONPATH=f"{ROOT / 'tests' / 'pretended'}{os.pathsep}{ROOT}",
+        PRETENDED_DEVICES=",".join(UUIDS),
+        PRETENDED_LOCKS=str(tmp_path_factory.mktemp("locks")),
     )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
-
-
-def pretending(locks: Path) -> dict[str, str]:
-    """The environment of a process that is to think that it has four devices."""
-    path = [str(ROOT / "tests" / "pretended"), str(ROOT)]
-    return {
-        **{name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"},
-        "PYTHONPATH": os.pathsep.join(path),
-        "PRETENDED_DEVICES": ",".join(UUIDS),
-        "PRETENDED_LOCKS": str(locks),
-    }
+    return json.loads(said)
 
 
 @pytest.mark.parametrize("title", VISIBLE)
@@ -345,15 +332,7 @@ def test_a_part_of_a_device_has_a_lock_of_its_own(seen):
 
 def test_the_real_locks_are_where_every_user_finds_them():
     code = "from nst.system import device_lock; print(device_lock.FOLDER)"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=os.environ | {"TMPDIR": "/elsewhere"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout == "/tmp\n"
+    assert run_python(code, TMPDIR="/elsewhere") == "/tmp\n"
 
 
 # ---------------------------------------------------------------- the device and its threads
@@ -435,13 +414,5 @@ with reserve_device("cpu"):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
 def test_memory_that_one_evaluation_freed_is_there_for_the_next():
-    pages = subprocess.run(
-        [sys.executable, "-c", FAULTS],
-        cwd=Path(__file__).resolve().parents[1],
-        # Pages of 4 kB, so that a new tensor cannot do with a few large ones.
-        env=os.environ | {"THP_MEM_ALLOC_ENABLE": "0"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert int(pages) < 100
+    # Pages of 4 kB, so that a new tensor cannot do with a few large ones.
+    assert int(run_python(FAULTS, THP_MEM_ALLOC_ENABLE="0")) < 100

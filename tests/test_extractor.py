@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +6,7 @@ import pytest
 import torch
 from conftest import TINY, random_image
 from formulas import IMAGENET, SHAPED_AS_VGG19, as_extractor, caffe, weights
+from workflow_runs import run_python
 
 from nst.config.architecture import KMEANS, Architecture
 from nst.errors import ExtractorError
@@ -71,8 +70,7 @@ def test_a_network_is_read_without_loading_what_computes_symbols(tiny_file: Path
         f"load_extractor(Path({str(tiny_file)!r})).adapted('max', 'caffe', padding='symmetric')\n"
         "assert 'sympy' not in set(sys.modules) - before"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
-    assert run.returncode == 0, run.stderr.decode()
+    run_python(script)
 
 
 @pytest.mark.parametrize("native", ["zeros", "reflect"])

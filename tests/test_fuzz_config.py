@@ -5,8 +5,6 @@ import datetime
 import functools
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -471,21 +469,14 @@ def test_snakemake_reports_a_mistake_in_one_line_and_fails(tmp_path, text, expec
     assert not (tmp_path / "results").exists()
 
 
-def test_a_configuration_is_checked_without_running_what_is_in_it(tmp_path):
+def test_a_configuration_is_checked_without_running_what_is_in_it(tmp_path, nst, monkeypatch):
     """Snakemake evaluates templates while it reads a configuration; this is how not to."""
     text = "__use_yte__: true\ncontents: [chelsea]\nstyles:\n- ?open('canary', 'w').name\n"
     (tmp_path / "strange.yaml").write_text(text)
-    check = [sys.executable, "-m", "nst.cli", "check", "strange.yaml"]
-    run = subprocess.run(
-        check,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 1
-    assert run.stderr.startswith("nst: the configuration: unknown key '__use_yte__'")
+    monkeypatch.chdir(tmp_path)
+    status, _, err = nst("check", "strange.yaml")
+    assert status == 1
+    assert err.startswith("nst: the configuration: unknown key '__use_yte__'")
     assert not (tmp_path / "canary").exists()
 
 

@@ -9,8 +9,6 @@ import os
 import re
 import socket
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from image_files import chunk, encoded, orientation_exif, picture, png_header, rgb_profile
 from PIL import Image, ImageCms
-from workflow_runs import ROOT
+from workflow_runs import run_python
 
 from nst.cells.cell import TEXT_KEY, read_record
 from nst.errors import ImageError
@@ -210,23 +208,15 @@ except ImageError as error:
     print(error)
 # Not getrusage, which counts what the process that started this one had.
 peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-print(int(peak[1]) * 1024, file=sys.stderr)
+print(int(peak[1]) * 1024)
 """
 
 
 def read_elsewhere(path: Path) -> str:
     """Prepare an image as the workflow does, in a process of its own; return what it said."""
-    run = subprocess.run(
-        [sys.executable, "-c", READ, str(path)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    assert int(run.stderr.splitlines()[-1]) < GIB, "took more than 1 GiB"
-    return run.stdout.strip()
+    said, peak = run_python(READ, path).splitlines()
+    assert int(peak) < GIB, "took more than 1 GiB"
+    return said
 
 
 def blank_png(width: int, height: int, colour_type: int = 2, *extra: bytes) -> bytes:

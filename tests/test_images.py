@@ -15,7 +15,6 @@ from image_files import (
     BLACK,
     HEIGHT,
     RED,
-    WHITE,
     WIDTH,
     chunk,
     colours,
@@ -28,7 +27,7 @@ from image_files import (
     read,
     rgb_profile,
 )
-from PIL import Image, ImageDraw, PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from nst.errors import ImageError
 from nst.imaging import images, opening
@@ -129,18 +128,6 @@ def test_every_orientation_is_turned_upright_once(
     loaded = read(tmp_path, encoded(stored, kind, exif=orientation_exif(orientation)))
     assert loaded.size == (WIDTH, HEIGHT)
     assert pixel_digest(loaded) == pixel_digest(picture())
-
-
-def test_a_rotated_phone_photograph_is_turned_upright(tmp_path: Path) -> None:
-    """Held upright, most phones store the scene lying on its left side: orientation 6."""
-    stored = plain("RGB", "white")
-    ImageDraw.Draw(stored).rectangle(
-        (0, 0, WIDTH // 2 - 1, HEIGHT), fill="black"
-    )  # sky at the left
-    loaded = read(tmp_path, encoded(stored, "JPEG", exif=orientation_exif(6)))
-    assert loaded.size == (HEIGHT, WIDTH)
-    assert loaded.getpixel((HEIGHT // 2, 2)) == BLACK
-    assert loaded.getpixel((HEIGHT // 2, WIDTH - 3)) == WHITE
 
 
 def test_a_turned_photograph_keeps_its_profile(tmp_path: Path) -> None:

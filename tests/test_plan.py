@@ -218,14 +218,6 @@ def test_vgg19_to_conv5_1_takes_its_18_giga_multiply_adds(vgg19):
     assert allocation._multiply_adds(vgg19) * 224**2 == pytest.approx(18.12e9, rel=1e-3)
 
 
-def test_an_evaluation_at_256_px_takes_94_gflop(vgg19):
-    """A rate measured with a clock is in the README's unit, so the two can be compared."""
-    once = replace(vgg19, image_size=256, iterations=1)
-    twice = replace(once, iterations=2)
-    operations = allocation._operations(twice) - allocation._operations(once)
-    assert operations == pytest.approx(94.7e9, rel=1e-2)
-
-
 def test_the_time_grows_with_cells_steps_and_pixels(vgg19):
     def minutes(*settings: Settings) -> int:
         return allocate_pair(settings, "cpu").runtime - allocation.START
@@ -305,13 +297,6 @@ def test_only_the_layers_that_are_used_count(vgg19, content, style, multiply_add
     shallow = replace(vgg19, content_layers=content, style_layers=style)
     assert allocation._multiply_adds(shallow) == multiply_adds
     assert allocate_pair([shallow], "cpu").runtime < allocate_pair([vgg19], "cpu").runtime
-
-
-def test_a_short_side_and_both_sides_are_taken_as_they_are_meant(vgg19):
-    exact = replace(vgg19, image_size=(512, 256), size="exact")
-    assert allocation.pixels(exact, exact.image_size) == 512 * 256
-    short = replace(vgg19, size="short_side")
-    assert allocation.pixels(short, 512) == 2 * 512**2, "a content twice as wide as high"
 
 
 def test_more_is_asked_for_than_was_measured_but_not_much(vgg19):

@@ -1,10 +1,12 @@
 """Presets read from their files, and recipes in a configuration."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from configurations import refused as refused_in_one_line
 from configurations import settings_of
 
 from nst.config.catalogue import read_catalogue
@@ -27,12 +29,7 @@ def preset_file(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def refusal_of(folder: Path) -> str:
-    with pytest.raises(ConfigError) as caught:
-        read_presets(folder)
-    message = str(caught.value)
-    assert message.splitlines() == [message]
-    return message
+refusal_of = partial(refused_in_one_line, read_presets, kind=ConfigError)
 
 
 def test_a_preset_is_read_from_its_file(tmp_path):
@@ -127,12 +124,7 @@ def read(**keys: Any):
     return read_run({"contents": ["chelsea"], "styles": ["starry_night_study"], **keys}, CATALOGUE)
 
 
-def refused(**keys: Any) -> str:
-    with pytest.raises(ConfigError) as caught:
-        read(**keys)
-    message = str(caught.value)
-    assert message.splitlines() == [message], "a refusal is one line"
-    return message
+refused = partial(refused_in_one_line, read, kind=ConfigError)
 
 
 def test_a_formulation_brings_its_layers_its_balance_and_its_settings():

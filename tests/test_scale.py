@@ -5,8 +5,6 @@ cells to 2,000, so that neither imports nor another version of a library count.
 """
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import paint
 from made_cells import make_cell
-from workflow_runs import ROOT, snakemake, write_config
+from workflow_runs import run_python, snakemake, write_config
 
 from nst.cells.cell import TRACE_POINTS, Source, write_details
 from nst.reports.summary import read_table, summarise
@@ -98,15 +96,7 @@ def peaks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int]
 
 def peak(step: str, folder: Path) -> int:
     """Run a step in a process of its own; return the most memory it took, in bytes."""
-    run = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(step=step), str(folder)],
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return int(run.stdout)
+    return int(run_python(PROGRAM.format(step=step), folder, OMP_NUM_THREADS="1"))
 
 
 @pytest.mark.parametrize("step", STEPS)

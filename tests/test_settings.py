@@ -2,6 +2,7 @@ import json
 from dataclasses import FrozenInstanceError, fields
 
 import pytest
+from configurations import refused
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,11 +58,7 @@ def mappings(draw: st.DrawFn) -> dict[str, object]:
 
 def refusal(**values: object) -> str:
     """The one line with which settings are refused."""
-    with pytest.raises(ConfigError) as caught:
-        Settings.from_mapping(values)
-    message = str(caught.value)
-    assert message.splitlines() == [message]
-    return message
+    return refused(Settings.from_mapping, values, kind=ConfigError)
 
 
 # ---------------------------------------------------------------- there and back

@@ -1,9 +1,11 @@
 """Styles that are made of others, in the configuration and as a user runs them."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from configurations import refused
 from conftest import paint
 from PIL import Image
 from workflow_runs import FITTED, details, snakemake, write_config
@@ -11,7 +13,6 @@ from workflow_runs import FITTED, details, snakemake, write_config
 from nst.config.catalogue import read_catalogue
 from nst.config.paths import composition_files
 from nst.config.run import Run, read_run
-from nst.errors import UserError
 from nst.imaging.inspection import inspect_run
 
 CATALOGUE = read_catalogue()
@@ -41,11 +42,7 @@ def planned(**changes: object) -> Run:
     return run
 
 
-def refusal(**changes: object) -> str:
-    with pytest.raises(UserError) as caught:
-        planned(**changes)
-    (line,) = str(caught.value).splitlines()
-    return line
+refusal = partial(refused, planned)
 
 
 # ---------------------------------------------------------------- what is valid
@@ -216,7 +213,7 @@ def test_a_run_of_blends_and_regions(folder, take_fitted):
     assert "Nothing to be done" in snakemake(folder).stdout
     with Image.open(folder / "cat_mask.png") as mask:
         mask.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "cat_mask.png")
-    again = snakemake(folder)
+    again = snakemake(folder, "--", "results/summary.csv")
     assert again.returncode == 0, again.stdout
     reused = {name: cell.reused for name, cell in details(folder).items()}
     assert reused["cat/two/all/1e-1"] is False

@@ -1,15 +1,13 @@
 import dataclasses
 import gc
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from conftest import random_image
 from torch.nn import functional
+from workflow_runs import run_python
 
 from nst.errors import UserError
 from nst.method import gradients, resilience
@@ -263,17 +261,9 @@ print(json.dumps({"logged": logged, "places": [one.index for one in split], "gap
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory so")
 def test_when_memory_really_runs_out_the_batch_is_halved_and_nothing_is_lost():
-    run = subprocess.run(
-        [sys.executable, "-c", MEMORY],
-        cwd=Path(__file__).resolve().parents[1],
-        # With a fixed threshold, what is freed goes back at once, and no heap is in pieces.
-        env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout)
+    # With a fixed threshold, what is freed goes back at once, and no heap is in pieces.
+    said = run_python(MEMORY, OMP_NUM_THREADS="1", MALLOC_MMAP_THRESHOLD_="65536")
+    found = json.loads(said)
     assert found["logged"][0] == "8 cells do not fit into the memory; going on with 4"
     assert found["places"] == list(range(8))
     assert found["gap"] < BATCH_TOLERANCE

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import get_args
@@ -11,6 +12,7 @@ from typing import get_args
 import pytest
 import safetensors.torch
 import torch
+from configurations import refused
 from conftest import random_image
 from downloads import unused_address
 from torchvision.models import vgg19
@@ -85,14 +87,7 @@ def torchvision_features(state: State) -> torch.nn.Sequential:
     return features.eval()
 
 
-def refusal(
-    read: Callable[..., object], *arguments: object, kind: type = FetchError, **options: object
-) -> str:
-    with pytest.raises(kind) as caught:
-        read(*arguments, **options)
-    message = str(caught.value)
-    assert message.splitlines() == [message]
-    return message
+refusal = partial(refused, kind=FetchError)
 
 
 def save_as_published(content: object, folder: Path) -> Path:

@@ -3,12 +3,14 @@
 import itertools
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from configurations import refused
 from scipy.optimize import minimize
 from scipy.stats import binomtest, norm
 
@@ -66,12 +68,7 @@ def ballot(folder: Path, name: str = "ann.json", **changes: Any) -> Path:
     return path
 
 
-def refusal(paths: list[Path]) -> str:
-    with pytest.raises(ConfigError) as caught:
-        read_votes(paths)
-    message = str(caught.value)
-    assert message.splitlines() == [message]
-    return message
+refusal = partial(refused, read_votes, kind=ConfigError)
 
 
 # ---------------------------------------------------------------- files

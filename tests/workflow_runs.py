@@ -71,6 +71,20 @@ def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
+def run_python(code: str, *arguments: object, **environment: str) -> str:
+    """Run some code that uses the package, in a process of its own; return what it printed."""
+    run = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
 def wait_until(
     happened: Callable[[], object], process: subprocess.Popen[str] | None = None
 ) -> None:
