@@ -39,70 +39,70 @@ from nst.imaging.transparency import cut_out, on_white
 # ---------------------------------------------------------------- depth
 
 
-def test_sixteen_bit_grey_is_scaled_by_its_range_and_not_by_its_maximum(tmp_path: Path) -> None:
+def test_sixteen_bit_grey_is_scaled_by_its_range_and_not_by_its_maximum(tmp_path):
     values = np.full((HEIGHT, WIDTH), 64 * 257)
     values[0, 0] = 200  # rounds to 1; clipping would make it, like everything, 200 or white
     assert colours(read(tmp_path, png(values, 0))) == {(64, 64, 64), (1, 1, 1)}
 
 
 @pytest.mark.parametrize("order", ["<u2", ">u2"])
-def test_sixteen_bit_grey_tiff_is_scaled_in_either_byte_order(tmp_path: Path, order: str) -> None:
+def test_sixteen_bit_grey_tiff_is_scaled_in_either_byte_order(tmp_path, order):
     values = np.full((HEIGHT, WIDTH), 64 * 257).astype(order)
     assert colours(read(tmp_path, encoded(Image.fromarray(values), "TIFF"))) == {(64, 64, 64)}
 
 
-def test_sixteen_bit_colour_png_is_scaled(tmp_path: Path) -> None:
+def test_sixteen_bit_colour_png_is_scaled(tmp_path):
     values = np.full((HEIGHT, WIDTH, 3), (64 * 257, 0, 65535))
     assert colours(read(tmp_path, png(values, 2))) == {(64, 0, 255)}
 
 
-def test_sixteen_bit_colour_tiff_is_scaled(tmp_path: Path) -> None:
+def test_sixteen_bit_colour_tiff_is_scaled(tmp_path):
     values = np.full((HEIGHT, WIDTH, 3), (64 * 257, 0, 65535)).astype("<u2")
     content = tiff([values.tobytes()], bits=[16, 16, 16], photometric=2)
     assert colours(read(tmp_path, content)) == {(64, 0, 255)}
 
 
-def test_sixteen_bit_planes_are_refused_because_pillow_misreads_them(tmp_path: Path) -> None:
+def test_sixteen_bit_planes_are_refused_because_pillow_misreads_them(tmp_path):
     plane = np.full((HEIGHT, WIDTH), 64 * 257 + 5).astype("<u2").tobytes()
     content = tiff([plane] * 3, bits=[16, 16, 16], photometric=2, planar=2)
     with pytest.raises(ImageError, match=r"picture\.bin: must hold .* planes\. Export it with"):
         read(tmp_path, content)
 
 
-def test_eight_bit_planes_are_read(tmp_path: Path) -> None:
+def test_eight_bit_planes_are_read(tmp_path):
     planes = [bytes([level]) * (WIDTH * HEIGHT) for level in (10, 20, 30)]
     content = tiff(planes, bits=[8, 8, 8], photometric=2, planar=2)
     assert colours(read(tmp_path, content)) == {(10, 20, 30)}
 
 
-def test_twelve_bit_white_is_white(tmp_path: Path) -> None:
+def test_twelve_bit_white_is_white(tmp_path):
     content = tiff([b"\xff" * (WIDTH * HEIGHT * 3 // 2)], bits=[12], photometric=1)
     assert colours(read(tmp_path, content)) == {WHITE}
 
 
-def test_sixteen_bit_grey_with_zero_as_white_is_inverted(tmp_path: Path) -> None:
+def test_sixteen_bit_grey_with_zero_as_white_is_inverted(tmp_path):
     values = np.full((HEIGHT, WIDTH), 64 * 257).astype("<u2")
     content = tiff([values.tobytes()], bits=[16], photometric=0)
     assert colours(read(tmp_path, content)) == {(191, 191, 191)}
 
 
-def test_integer_pixels_in_the_sixteen_bit_range_are_scaled(tmp_path: Path) -> None:
+def test_integer_pixels_in_the_sixteen_bit_range_are_scaled(tmp_path):
     assert colours(read(tmp_path, encoded(plain("I", 64 * 257), "TIFF"))) == {(64, 64, 64)}
 
 
 @pytest.mark.parametrize("value", [-1, 65536])
-def test_integer_pixels_out_of_range_are_refused(tmp_path: Path, value: int) -> None:
+def test_integer_pixels_out_of_range_are_refused(tmp_path, value):
     rule = rf"picture\.bin: integer pixels must lie in 0 to 65535; got {value} to {value}\. Rescale"
     with pytest.raises(ImageError, match=rule):
         read(tmp_path, encoded(plain("I", value), "TIFF"))
 
 
-def test_float_pixels_from_zero_to_one_are_scaled(tmp_path: Path) -> None:
+def test_float_pixels_from_zero_to_one_are_scaled(tmp_path):
     assert colours(read(tmp_path, encoded(plain("F", 0.4), "TIFF"))) == {(102, 102, 102)}
 
 
 @pytest.mark.parametrize(("value", "shown"), [(-0.5, "-0.5"), (200, "200"), (float("nan"), "nan")])
-def test_float_pixels_out_of_range_are_refused(tmp_path: Path, value: float, shown: str) -> None:
+def test_float_pixels_out_of_range_are_refused(tmp_path, value, shown):
     rule = (
         rf"picture\.bin: float pixels must lie in 0 to 1; got {shown} to {shown}\. Rescale them\."
     )
@@ -115,9 +115,7 @@ def test_float_pixels_out_of_range_are_refused(tmp_path: Path, value: float, sho
 
 @pytest.mark.parametrize(("mode", "colour"), [("RGBA", (255, 0, 0, 0)), ("LA", (90, 0))])
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-def test_full_transparency_becomes_white_whatever_is_under_it(
-    tmp_path: Path, mode: str, colour: tuple[int, ...], kind: str
-) -> None:
+def test_full_transparency_becomes_white_whatever_is_under_it(tmp_path, mode, colour, kind):
     assert colours(read(tmp_path, encoded(plain(mode, colour), kind))) == {WHITE}
 
 
@@ -125,14 +123,12 @@ def test_full_transparency_becomes_white_whatever_is_under_it(
     ("mode", "colour", "expected"),
     [("RGBA", (255, 0, 0, 51), (255, 204, 204)), ("LA", (0, 51), (204, 204, 204))],
 )
-def test_partial_transparency_is_mixed_with_white(
-    tmp_path: Path, mode: str, colour: tuple[int, ...], expected: tuple[int, ...]
-) -> None:
+def test_partial_transparency_is_mixed_with_white(tmp_path, mode, colour, expected):
     assert colours(read(tmp_path, encoded(plain(mode, colour), "PNG"))) == {expected}
 
 
 @pytest.mark.parametrize(("mode", "colour"), [("RGB", RED), ("L", 90), ("I;16", 400), ("1", 0)])
-def test_a_transparent_colour_becomes_white(tmp_path: Path, mode: str, colour: object) -> None:
+def test_a_transparent_colour_becomes_white(tmp_path, mode, colour):
     content = encoded(plain(mode, colour), "PNG", transparency=colour)
     assert colours(read(tmp_path, content)) == {WHITE}
 
@@ -149,43 +145,43 @@ def linear_to_srgb(level: int) -> int:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
-def test_an_rgb_profile_is_applied(tmp_path: Path, kind: str) -> None:
+def test_an_rgb_profile_is_applied(tmp_path, kind):
     content = encoded(plain("RGB", (0, 0, 255)), kind, icc_profile=rgb_profile(2.2, "bgr"))
     assert nearly(read(tmp_path, content), RED, tolerance=6)
 
 
-def test_a_linear_profile_follows_the_srgb_curve(tmp_path: Path) -> None:
+def test_a_linear_profile_follows_the_srgb_curve(tmp_path):
     content = encoded(plain("RGB", (64, 64, 64)), "PNG", icc_profile=rgb_profile(1.0))
     assert nearly(read(tmp_path, content), (linear_to_srgb(64),) * 3)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
-def test_a_grey_profile_is_applied_to_every_kind_of_grey(tmp_path: Path, mode: str) -> None:
+def test_a_grey_profile_is_applied_to_every_kind_of_grey(tmp_path, mode):
     value = {"L": 64, "LA": (64, 255), "I;16": 64 * 257}[mode]
     content = encoded(plain(mode, value), "PNG", icc_profile=grey_profile(1.0))
     assert nearly(read(tmp_path, content), (linear_to_srgb(64),) * 3)
 
 
-def test_an_rgb_profile_on_a_grey_image_is_applied(tmp_path: Path) -> None:
+def test_an_rgb_profile_on_a_grey_image_is_applied(tmp_path):
     content = encoded(plain("L", 64), "PNG", icc_profile=rgb_profile(1.0))
     assert nearly(read(tmp_path, content), (linear_to_srgb(64),) * 3)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_a_cmyk_profile_is_applied(tmp_path: Path, kind: str) -> None:
+def test_a_cmyk_profile_is_applied(tmp_path, kind):
     red = encoded(plain("CMYK", (255, 0, 0, 0)), kind, icc_profile=cmyk_profile())
     assert nearly(read(tmp_path, red), RED, tolerance=25)
     paper = encoded(plain("CMYK", (0, 0, 0, 0)), kind, icc_profile=cmyk_profile())
     assert nearly(read(tmp_path, paper), WHITE)
 
 
-def test_a_profile_is_applied_before_transparency(tmp_path: Path) -> None:
+def test_a_profile_is_applied_before_transparency(tmp_path):
     """Half black on white is 127 in sRGB; were 127 converted as linear light, it would be 188."""
     content = encoded(plain("RGBA", (0, 0, 0, 128)), "PNG", icc_profile=rgb_profile(1.0))
     assert nearly(read(tmp_path, content), (127, 127, 127))
 
 
-def test_a_palette_is_looked_up_before_its_profile(tmp_path: Path) -> None:
+def test_a_palette_is_looked_up_before_its_profile(tmp_path):
     indexed = plain("P", 1)
     indexed.putpalette([0, 0, 0, 64, 64, 64])
     content = encoded(indexed, "PNG", icc_profile=rgb_profile(1.0))
@@ -200,13 +196,13 @@ def test_a_palette_is_looked_up_before_its_profile(tmp_path: Path) -> None:
     ],
     ids=["exact", "rounded"],
 )
-def test_an_srgb_profile_leaves_every_byte_alone(tmp_path: Path, profile: bytes) -> None:
+def test_an_srgb_profile_leaves_every_byte_alone(tmp_path, profile):
     """Makers round sRGB's primaries; to convert from those would move some colours by a level."""
     loaded = read(tmp_path, encoded(picture(), "PNG", icc_profile=profile))
     assert pixel_digest(loaded) == pixel_digest(picture())
 
 
-def test_lab_needs_no_profile(tmp_path: Path) -> None:
+def test_lab_needs_no_profile(tmp_path):
     red = plain("LAB", (138, 209, 198))
     bare = read(tmp_path, encoded(red, "TIFF"))
     tagged = read(tmp_path, encoded(red, "TIFF", icc_profile=rgb_profile(2.2, "bgr")))
@@ -214,9 +210,7 @@ def test_lab_needs_no_profile(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("profile", [b"not a profile", rgb_profile(1.0)[:150], grey_profile(1.0)])
-def test_a_broken_or_foreign_profile_is_announced_and_ignored(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, profile: bytes
-) -> None:
+def test_a_broken_or_foreign_profile_is_announced_and_ignored(tmp_path, caplog, profile):
     loaded = read(tmp_path, encoded(picture(), "PNG", icc_profile=profile))
     assert pixel_digest(loaded) == pixel_digest(picture())
     (record,) = caplog.records
@@ -296,9 +290,7 @@ def alpha_of(image: Image.Image) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("content", "alpha"), FILES.values(), ids=FILES)
-def test_the_alpha_of_every_kind_of_file_is_kept(
-    tmp_path: Path, content: bytes, alpha: np.ndarray
-) -> None:
+def test_the_alpha_of_every_kind_of_file_is_kept(tmp_path, content, alpha):
     kept, opaque = read_both(tmp_path, content)
     assert (kept.mode, kept.info) == ("RGBA", {})
     tolerance = 3 if content[4:12] == b"ftypavif" else 0
@@ -308,7 +300,7 @@ def test_the_alpha_of_every_kind_of_file_is_kept(
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-def test_what_is_opaque_throughout_has_no_alpha(tmp_path: Path, kind: str) -> None:
+def test_what_is_opaque_throughout_has_no_alpha(tmp_path, kind):
     options = {"lossless": True} if kind == "WEBP" else {}
     image = with_alpha(picture(), np.full_like(RAMP, 255))
     kept, opaque = read_both(tmp_path, encoded(image, kind, **options))
@@ -316,7 +308,7 @@ def test_what_is_opaque_throughout_has_no_alpha(tmp_path: Path, kind: str) -> No
     assert pixel_digest(kept) == pixel_digest(opaque) == pixel_digest(picture())
 
 
-def test_one_transparent_pixel_in_the_last_band_is_enough(tmp_path: Path) -> None:
+def test_one_transparent_pixel_in_the_last_band_is_enough(tmp_path):
     image = Image.new("RGBA", (1024, 1200), "red")  # more than fits into a band
     image.putpixel((1023, 1199), (0, 0, 0, 254))
     kept, _ = read_both(tmp_path, encoded(image, "PNG"))
@@ -325,14 +317,14 @@ def test_one_transparent_pixel_in_the_last_band_is_enough(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("orientation", STORED)
-def test_the_alpha_is_turned_upright_with_its_picture(tmp_path: Path, orientation: int) -> None:
+def test_the_alpha_is_turned_upright_with_its_picture(tmp_path, orientation):
     method, upright = STORED[orientation], with_alpha(picture())
     stored = upright if method is None else upright.transpose(method)
     kept, _ = read_both(tmp_path, encoded(stored, "PNG", exif=orientation_exif(orientation)))
     assert np.array_equal(kept, upright)
 
 
-def test_a_picture_saved_with_its_alpha_and_read_again_is_the_same(tmp_path: Path) -> None:
+def test_a_picture_saved_with_its_alpha_and_read_again_is_the_same(tmp_path):
     """Soft edges are laid on white once, and not twice; the profile counts before that."""
     content = encoded(with_alpha(picture()), "PNG", icc_profile=rgb_profile(1.0))
     kept, opaque = read_both(tmp_path, content)
@@ -345,7 +337,7 @@ def test_a_picture_saved_with_its_alpha_and_read_again_is_the_same(tmp_path: Pat
 # ---------------------------------------------------------------- identity
 
 
-def test_the_digest_sees_the_alpha_but_not_what_is_hidden() -> None:
+def test_the_digest_sees_the_alpha_but_not_what_is_hidden():
     soft = np.dstack([np.asarray(picture()), RAMP])
     hidden, softer = soft.copy(), soft.copy()
     hidden[RAMP == 0, :3] = 7
@@ -356,7 +348,7 @@ def test_the_digest_sees_the_alpha_but_not_what_is_hidden() -> None:
     assert pixel_digest(white) != pixel_digest(with_alpha(white)), "they look the same on white"
 
 
-def test_the_digest_of_a_cut_out_is_that_of_its_bytes_on_white_and_its_alpha() -> None:
+def test_the_digest_of_a_cut_out_is_that_of_its_bytes_on_white_and_its_alpha():
     image = with_alpha(picture())
     content = b"48x40:" + on_white(image).tobytes() + RAMP.tobytes()
     assert pixel_digest(image) == hashlib.sha256(content).hexdigest()
@@ -365,12 +357,12 @@ def test_the_digest_of_a_cut_out_is_that_of_its_bytes_on_white_and_its_alpha() -
 # ---------------------------------------------------------------- cutting out
 
 
-def test_a_picture_of_an_opaque_one_stays_as_it_is() -> None:
+def test_a_picture_of_an_opaque_one_stays_as_it_is():
     made = picture()
     assert cut_out(made, plain("RGB", RED)) is made
 
 
-def test_a_picture_gets_the_alpha_at_its_own_size_and_keeps_its_colours() -> None:
+def test_a_picture_gets_the_alpha_at_its_own_size_and_keeps_its_colours():
     original, smaller = with_alpha(plain("RGB", RED)), picture().resize((24, 20))
     made = cut_out(smaller, original)
     assert np.array_equal(made.convert("RGB"), smaller)

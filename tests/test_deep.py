@@ -2,7 +2,6 @@
 
 import io
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,7 +64,7 @@ def test_that_holds_beside_every_half_too():
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("levels", [to_levels(SMOOTH), cut_out_levels()], ids=["RGB", "RGBA"])
-def test_other_programs_read_the_same_levels(tmp_path: Path, name: str, levels: np.ndarray):
+def test_other_programs_read_the_same_levels(tmp_path, name, levels):
     save_deep(levels, tmp_path / name, dpi=300)
     assert np.array_equal(deep_levels(tmp_path / name), levels)
     with Image.open(tmp_path / name) as image:
@@ -83,7 +82,7 @@ def test_the_alpha_is_that_of_the_picture():
 
 @pytest.mark.parametrize("dpi", [30, 300, 2400])
 @pytest.mark.parametrize("name", [*FORMATS, "8 bits"])
-def test_a_file_has_its_resolution_and_a_profile(tmp_path: Path, name: str, dpi: int):
+def test_a_file_has_its_resolution_and_a_profile(tmp_path, name, dpi):
     path = tmp_path / name
     if name == "8 bits":
         save_png(to_image(SMOOTH), path, dpi=dpi)
@@ -113,7 +112,7 @@ def test_the_profile_is_srgb_and_bears_the_date_of_the_standard():
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_same_picture_gives_the_same_bytes(tmp_path: Path, name: str):
+def test_the_same_picture_gives_the_same_bytes(tmp_path, name):
     for folder in ("one", "two"):
         save_deep(to_levels(SMOOTH), tmp_path / folder / name, text=("nst", "what it is"))
     content = (tmp_path / "one" / name).read_bytes()
@@ -123,7 +122,7 @@ def test_the_same_picture_gives_the_same_bytes(tmp_path: Path, name: str):
     assert b"tifffile" not in content
 
 
-def test_the_text_is_where_its_readers_look(tmp_path: Path):
+def test_the_text_is_where_its_readers_look(tmp_path):
     for name in FORMATS:
         save_deep(to_levels(SMOOTH), tmp_path / name, text=("nst", '{"a": 1}'))
     assert read_png_text(tmp_path / "print.png") == {"nst": '{"a": 1}'}
@@ -133,7 +132,7 @@ def test_the_text_is_where_its_readers_look(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, name: str):
+def test_a_file_that_cannot_be_written_is_named(tmp_path, name):
     (tmp_path / "in the way").write_text("")
     with pytest.raises(ImageError, match=f"{name}: cannot be written"):
         save_deep(to_levels(SMOOTH), tmp_path / "in the way" / name)

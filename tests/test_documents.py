@@ -43,7 +43,7 @@ def test_the_tests_that_the_faults_name_are_there():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_link_leads_to_a_file_and_a_heading(page: Path):
+def test_a_link_leads_to_a_file_and_a_heading(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
         if "://" in target:
             continue
@@ -55,7 +55,7 @@ def test_a_link_leads_to_a_file_and_a_heading(page: Path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_command_to_copy_names_the_environment_that_make_installs_into(page: Path):
+def test_a_command_to_copy_names_the_environment_that_make_installs_into(page):
     blocks = re.findall(
         r"^(?:    )?(?:nst|snakemake|python) .*", page.read_text("utf-8"), re.MULTILINE
     )
@@ -80,7 +80,7 @@ def test_every_column_of_the_tables_is_described():
 
 
 @pytest.mark.slow
-def test_the_example_in_python_makes_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_example_in_python_makes_its_pictures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("photo", "painting"):
         Image.effect_noise((64, 48), 60).convert("RGB").save(f"{name}.jpg")
@@ -192,7 +192,7 @@ def changes(one: Variant) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_the_cells_of_a_row_differ_in_its_setting_alone(row: str):
+def test_the_cells_of_a_row_differ_in_its_setting_alone(row):
     found = [changes(one) for one in ROWS[row]]
     assert all(found.count(one) == 1 for one in found)
     if row == "iterations":
@@ -203,7 +203,7 @@ def test_the_cells_of_a_row_differ_in_its_setting_alone(row: str):
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_cell_is_labelled_with_what_it_has(row: str):
+def test_a_cell_is_labelled_with_what_it_has(row):
     for one in ROWS[row]:
         label = one.layers.removeprefix(f"{row} ")
         if row == "ratio":
@@ -226,7 +226,7 @@ def test_the_page_speaks_of_every_row_in_their_order():
     ]
 
 
-def test_the_sheet_has_a_row_for_each_setting(tmp_path: Path):
+def test_the_sheet_has_a_row_for_each_setting(tmp_path):
     (content,), (style,) = RUN.contents, RUN.styles
     for role, name in (("content", content), ("style", style)):
         paint(tmp_path / prepared(role, name), 1, (64, 64))

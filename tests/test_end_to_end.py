@@ -59,7 +59,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(folder, first, before, unchanged, changed)
 
 
-def test_every_cell_is_made_and_says_what_made_it(runs: Runs):
+def test_every_cell_is_made_and_says_what_made_it(runs):
     names = {f"{pair}/all/{ratio}.png" for pair in PAIRS for ratio in ("1e0", "1e-2")}
     assert set(runs.before) == names
     cells = runs.folder / "results/cells"
@@ -70,7 +70,7 @@ def test_every_cell_is_made_and_says_what_made_it(runs: Runs):
     assert all(record["status"] == "finished" for record in records)
 
 
-def test_everything_is_gathered(runs: Runs):
+def test_everything_is_gathered(runs):
     results = runs.folder / "results"
     for name in ("overview", *(f"pairs/{pair}" for pair in PAIRS), "contents/a cat/all"):
         with Image.open(results / "grids" / f"{name}.png") as grid:
@@ -90,12 +90,12 @@ def test_everything_is_gathered(runs: Runs):
     assert set(traces["fingerprint"]) == set(table["fingerprint"])
 
 
-def test_a_second_run_has_nothing_to_do(runs: Runs):
+def test_a_second_run_has_nothing_to_do(runs):
     assert runs.unchanged.returncode == 0
     assert "Nothing to be done" in runs.unchanged.stdout
 
 
-def test_a_new_ratio_computes_only_the_new_cells(runs: Runs):
+def test_a_new_ratio_computes_only_the_new_cells(runs):
     after = pictures(runs.folder)
     assert {name: after[name] for name in runs.before} == runs.before
     reused = {name: cell.reused for name, cell in details(runs.folder).items()}

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from nst.network.kmeans import fit_kmeans
 from nst.network.provision import provide_extractor
 
 
-def test_the_features_are_those_of_the_same_layers_applied_by_hand(tiny: Extractor):
+def test_the_features_are_those_of_the_same_layers_applied_by_hand(tiny):
     image = random_image(2)
     convolutions = tiny.convolutions
     value = tiny.input(image)
@@ -26,7 +25,7 @@ def test_the_features_are_those_of_the_same_layers_applied_by_hand(tiny: Extract
     torch.testing.assert_close(tiny(image, ["conv2_1"])["conv2_1"], value)
 
 
-def test_nothing_is_computed_beyond_the_last_layer_asked_for(tiny: Extractor, monkeypatch):
+def test_nothing_is_computed_beyond_the_last_layer_asked_for(tiny, monkeypatch):
     convolve = Extractor._convolve
 
     def refuse(self, name, convolution, value):
@@ -39,7 +38,7 @@ def test_nothing_is_computed_beyond_the_last_layer_asked_for(tiny: Extractor, mo
         tiny(random_image(3), {"conv2_1"})
 
 
-def test_the_layer_rgb_is_the_picture_and_needs_no_network(tiny: Extractor, monkeypatch):
+def test_the_layer_rgb_is_the_picture_and_needs_no_network(tiny, monkeypatch):
     image = random_image(3)
     found = tiny(image, ["rgb", "relu1_1"])
     assert torch.equal(found["rgb"], image)
@@ -48,20 +47,20 @@ def test_the_layer_rgb_is_the_picture_and_needs_no_network(tiny: Extractor, monk
     assert set(tiny(image, ["rgb"])) == {"rgb"}
 
 
-def test_an_unknown_layer_is_refused_with_the_known_ones(tiny: Extractor):
+def test_an_unknown_layer_is_refused_with_the_known_ones(tiny):
     with pytest.raises(
         ExtractorError, match=r"tiny has no layer 'relu4_2'; it has conv1_1, relu1_1"
     ):
         tiny(random_image(4), ["relu4_2"])
 
 
-def test_an_image_too_small_for_a_layer_is_refused_with_the_remedy(tiny: Extractor):
+def test_an_image_too_small_for_a_layer_is_refused_with_the_remedy(tiny):
     with pytest.raises(ExtractorError, match=r"relu2_1 needs at least 4 px .* got 3\. Raise"):
         tiny(random_image(5, 3, 30), ["relu2_1"])
     tiny(random_image(5, 4, 30), ["relu2_1"])
 
 
-def test_a_network_is_read_without_loading_what_computes_symbols(tiny_file: Path):
+def test_a_network_is_read_without_loading_what_computes_symbols(tiny_file):
     # SymPy takes 0.6 s, before the first step of every picture by hand.
     script = (
         "import sys, torch; from pathlib import Path\n"
@@ -91,7 +90,7 @@ def test_a_mirror_at_the_border_is_seen_as_a_larger_picture_is(native, height, w
     assert found["relu2_2"].shape[2:] == (height // 2, width // 2)
 
 
-def test_a_mirror_is_asked_for_and_else_the_network_pads_as_it_was_made(tiny: Extractor):
+def test_a_mirror_is_asked_for_and_else_the_network_pads_as_it_was_made(tiny):
     image = random_image(9)
     native, mirrored = (
         tiny.adapted("native", "native", padding=padding)(image, ["relu1_1"])["relu1_1"]
@@ -102,14 +101,14 @@ def test_a_mirror_is_asked_for_and_else_the_network_pads_as_it_was_made(tiny: Ex
     torch.testing.assert_close(native[..., 1:-1, 1:-1], mirrored[..., 1:-1, 1:-1])
 
 
-def test_a_saved_extractor_comes_back_the_same(tiny: Extractor, tiny_file: Path):
+def test_a_saved_extractor_comes_back_the_same(tiny, tiny_file):
     loaded = load_extractor(tiny_file)
     assert loaded.architecture == TINY
     image = random_image(7)
     assert torch.equal(loaded(image, ["relu2_1"])["relu2_1"], tiny(image, ["relu2_1"])["relu2_1"])
 
 
-def test_saving_the_same_weights_gives_the_same_bytes(tiny: Extractor, tmp_path: Path):
+def test_saving_the_same_weights_gives_the_same_bytes(tiny, tmp_path):
     paths = [tmp_path / name for name in ("one", "two")]
     for path in paths:
         save_extractor(tiny, path)
@@ -117,7 +116,7 @@ def test_saving_the_same_weights_gives_the_same_bytes(tiny: Extractor, tmp_path:
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "text"])
-def test_a_damaged_extractor_file_is_named_with_the_remedy(tiny_file: Path, damage: str):
+def test_a_damaged_extractor_file_is_named_with_the_remedy(tiny_file, damage):
     if damage == "missing":
         tiny_file.unlink()
     else:

@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
 # ---------------------------------------------------------------- the page
 
 
-def test_every_cell_is_in_the_page_with_links_that_lead_somewhere(tmp_path: Path, folder: Path):
+def test_every_cell_is_in_the_page_with_links_that_lead_somewhere(tmp_path, folder):
     rows = make_grid(tmp_path)
     assert write_rows(rows, folder) == folder / "index.html"
     data = page_data(folder)
@@ -78,7 +78,7 @@ def test_every_cell_is_in_the_page_with_links_that_lead_somewhere(tmp_path: Path
             assert (folder / unquote(one[link])).is_file()
 
 
-def test_names_and_titles_cannot_become_markup(tmp_path: Path, folder: Path):
+def test_names_and_titles_cannot_become_markup(tmp_path, folder):
     write_rows(make_grid(tmp_path), folder, title=HOSTILE, subtitle="a & b < c")
     text = page_text(folder)
     assert HOSTILE not in text
@@ -93,9 +93,7 @@ def test_names_and_titles_cannot_become_markup(tmp_path: Path, folder: Path):
     ]
 
 
-def test_the_policy_allows_exactly_the_style_and_script_that_are_there(
-    tmp_path: Path, folder: Path
-):
+def test_the_policy_allows_exactly_the_style_and_script_that_are_there(tmp_path, folder):
     write_rows([make_row(tmp_path, 0)], folder)
     text = page_text(folder)
     policy = html.unescape(re.findall(r'Content-Security-Policy" content="(.*?)">', text)[0])
@@ -127,14 +125,14 @@ def test_every_part_of_the_page_is_used_and_installed():
         assert any(path.relative_to(ROOT / "nst").match(pattern) for pattern in patterns), path
 
 
-def test_settings_that_all_cells_share_are_written_once(tmp_path: Path, folder: Path):
+def test_settings_that_all_cells_share_are_written_once(tmp_path, folder):
     write_rows([make_row(tmp_path, 0), make_row(tmp_path, 1, ratio="1")], folder)
     data = page_data(folder)
     assert data["settings"] == {"iterations": 25, "style_layers": {"relu1_1": 1}}
     assert [one["settings"] for one in data["cells"]] == [{"beta": 10}, {"beta": 20}]
 
 
-def test_a_number_that_is_not_finite_is_left_out(tmp_path: Path, folder: Path):
+def test_a_number_that_is_not_finite_is_left_out(tmp_path, folder):
     measures = {"ssim": float("nan"), "content_distance": float("inf"), "tv_loss": 1.23456789}
     infinite = (1, float("inf"), 0.5, 0.5)
     row = make_row(tmp_path, 0, **measures, trace=[infinite, (2, 1.0, 0.5, 0.5)])
@@ -145,7 +143,7 @@ def test_a_number_that_is_not_finite_is_left_out(tmp_path: Path, folder: Path):
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, CURVE_POINTS, CURVE_POINTS + 1, 3000])
-def test_a_curve_keeps_its_ends_and_few_points(tmp_path: Path, folder: Path, length: int):
+def test_a_curve_keeps_its_ends_and_few_points(tmp_path, folder, length):
     trace = [(step, float(step), 0.5, 0.5) for step in range(1, length + 1)]
     write_rows([make_row(tmp_path, 0, trace=trace)], folder)
     (cell,) = page_data(folder)["cells"]
@@ -155,13 +153,13 @@ def test_a_curve_keeps_its_ends_and_few_points(tmp_path: Path, folder: Path, len
     assert cell["trace"].get("total", []) == thinned
 
 
-def test_a_gallery_of_nothing_is_refused_in_one_line(tmp_path: Path, folder: Path):
+def test_a_gallery_of_nothing_is_refused_in_one_line(tmp_path, folder):
     with pytest.raises(UserError, match="A gallery needs at least one cell; got none"):
         write_gallery(pd.DataFrame(), tmp_path / "traces.parquet", tmp_path, folder, title="x")
     assert not folder.exists()
 
 
-def test_a_lost_picture_is_named_and_the_old_page_stays(tmp_path: Path, folder: Path):
+def test_a_lost_picture_is_named_and_the_old_page_stays(tmp_path, folder):
     row = make_row(tmp_path, 0)
     write_rows([row], folder)
     before = page_text(folder)
@@ -174,7 +172,7 @@ def test_a_lost_picture_is_named_and_the_old_page_stays(tmp_path: Path, folder: 
 # ---------------------------------------------------------------- small copies
 
 
-def test_only_a_new_or_changed_picture_is_copied_again(tmp_path: Path, folder: Path):
+def test_only_a_new_or_changed_picture_is_copied_again(tmp_path, folder):
     rows = [make_row(tmp_path, place, ratio=str(place)) for place in range(3)]
     write_rows(rows, folder)
     before = copies(folder)
@@ -187,7 +185,7 @@ def test_only_a_new_or_changed_picture_is_copied_again(tmp_path: Path, folder: P
     assert all(before[name] == after[name] for name in kept)
 
 
-def test_only_copies_are_removed(tmp_path: Path, folder: Path):
+def test_only_copies_are_removed(tmp_path, folder):
     other = paint(folder / "pictures" / "mine.webp")
     write_rows([make_row(tmp_path, 0)], folder)
     assert other.is_file()
@@ -213,20 +211,20 @@ def copies_of(picture: Path) -> list[Image.Image]:
     ],
     ids=["large", "small", "narrow"],
 )
-def test_copies_are_no_larger_than_asked_for_or_than_the_picture(tmp_path: Path, size, expected):
+def test_copies_are_no_larger_than_asked_for_or_than_the_picture(tmp_path, size, expected):
     made = copies_of(paint(tmp_path / "picture.png", 1, size))
     assert [one.size for one in made] == expected
     assert len(copies(tmp_path)) == len(set(expected)), "a small picture needs one copy"
 
 
-def test_a_copy_of_a_cut_out_is_on_white(tmp_path: Path):
+def test_a_copy_of_a_cut_out_is_on_white(tmp_path):
     Image.new("RGBA", (64, 48), (200, 0, 0, 0)).save(tmp_path / "cut.png")
     shown, _ = copies_of(tmp_path / "cut.png")
     assert shown.mode == "RGB"
     assert shown.getextrema() == ((255, 255),) * 3
 
 
-def test_a_damaged_picture_is_reported_in_one_line(tmp_path: Path):
+def test_a_damaged_picture_is_reported_in_one_line(tmp_path):
     damaged = tmp_path / "cell.png"
     damaged.write_bytes(b"not a picture")
     with pytest.raises(ImageError, match=r"cell\.png"):
@@ -249,7 +247,7 @@ def standing(cell: dict) -> tuple[object, ...]:
     return cell["rank"], cell["pareto"], cell["suggested"], bool(cell["suggestion"])
 
 
-def test_a_cell_of_the_page_says_what_its_row_its_trace_and_its_images_do(tmp_path: Path):
+def test_a_cell_of_the_page_says_what_its_row_its_trace_and_its_images_do(tmp_path):
     paint(tmp_path / "content" / "cat.png")
     losses = {"content": 0.25, "style relu1_1": 0.5, "relative_style": 0.75, "tv": float("nan")}
     aims = {"content_distance": 0.5, "style_distance": 0.25}
@@ -266,19 +264,19 @@ def test_a_cell_of_the_page_says_what_its_row_its_trace_and_its_images_do(tmp_pa
     assert cell["fingerprint"] == make_cell().fingerprint
 
 
-def test_a_cell_that_was_not_measured_has_no_rank(tmp_path: Path):
+def test_a_cell_that_was_not_measured_has_no_rank(tmp_path):
     _, cell = shown(tmp_path)
     assert standing(cell) == (None, False, False, False)
 
 
-def test_a_failed_cell_has_its_reason_and_neither_picture_nor_rank(tmp_path: Path):
+def test_a_failed_cell_has_its_reason_and_neither_picture_nor_rank(tmp_path):
     _, cell = shown(tmp_path, status="failed", reason="no finite loss", losses={}, trace={})
     assert standing(cell) == (None, False, False, False)
     assert cell["thumbnail"] is cell["preview"] is cell["full"] is None
     assert (cell["reason"], cell["trace"], cell["metrics"]) == ("no finite loss", {}, {})
 
 
-def test_names_that_look_like_numbers_or_gaps_stay_names(tmp_path: Path):
+def test_names_that_look_like_numbers_or_gaps_stay_names(tmp_path):
     source = Source("001", "NA", "c" * 64)
     data, cell = shown(tmp_path, content=source, layers="null", ratio="1e0")
     assert [(one["name"], one["title"]) for one in data["contents"]] == [("001", "NA")]

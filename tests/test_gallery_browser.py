@@ -164,7 +164,7 @@ def focused(page: Page) -> str:
 # ---------------------------------------------------------------- matrix
 
 
-def test_the_matrix_shows_a_pair_by_layers_and_ratios(show: Open):
+def test_the_matrix_shows_a_pair_by_layers_and_ratios(show):
     page = show()
     expect(page.get_by_role("heading", level=1)).to_have_text("2 pictures in 2 styles")
     expect(page.get_by_role("heading", level=2).first).to_contain_text("Chelsea the cat")
@@ -181,14 +181,14 @@ def test_the_matrix_shows_a_pair_by_layers_and_ratios(show: Open):
         assert image.evaluate("one => one.naturalWidth")
 
 
-def test_the_suggested_and_pareto_cells_are_marked_in_words(show: Open):
+def test_the_suggested_and_pareto_cells_are_marked_in_words(show):
     page = show()
     expect(plate(page, SECOND)).to_contain_text("Suggested")
     expect(plate(page, SECOND)).to_contain_text("Pareto front")
     expect(plate(page, FIRST)).not_to_contain_text("Suggested")
 
 
-def test_a_failed_cell_is_shown_as_failed(show: Open):
+def test_a_failed_cell_is_shown_as_failed(show):
     page = show()
     expect(plate(page, FAILED).get_by_role("img")).to_have_accessible_name(re.compile("^Failed: "))
     expect(plate(page, FAILED)).to_contain_text("no finite loss")
@@ -196,7 +196,7 @@ def test_a_failed_cell_is_shown_as_failed(show: Open):
     expect(page.get_by_role("dialog")).to_contain_text("no finite loss")
 
 
-def test_another_pair_is_picked_by_mouse_and_by_keyboard(show: Open):
+def test_another_pair_is_picked_by_mouse_and_by_keyboard(show):
     page = show()
     page.locator("input[name=style][value=night]").click()
     assert {key.split("/")[1] for key in keys(page)} == {"night"}
@@ -219,7 +219,7 @@ def going_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_rows(rows, folder / "gallery", so_far=so_far)
 
 
-def test_a_run_that_goes_on_has_places_for_what_is_to_come(visit: Open, going_on: Path):
+def test_a_run_that_goes_on_has_places_for_what_is_to_come(visit, going_on):
     page = visit(going_on)
     expect(page.locator(".so-far")).to_contain_text(
         "4 of 24 cells, about 5 min left. While the run"
@@ -242,7 +242,7 @@ def test_a_run_that_goes_on_has_places_for_what_is_to_come(visit: Open, going_on
     assert len(keys(page)) == 4
 
 
-def test_recipes_with_a_balance_each_are_shown_as_a_list(visit: Open, tmp_path: Path):
+def test_recipes_with_a_balance_each_are_shown_as_a_list(visit, tmp_path):
     rows = [
         make_row(tmp_path, i, layers=name, ratio=f"{i + 1}e-3", formulation=name)
         for i, name in enumerate(("gatys2016", "udacity", "tensorflow"))
@@ -255,7 +255,7 @@ def test_recipes_with_a_balance_each_are_shown_as_a_list(visit: Open, tmp_path: 
 # ---------------------------------------------------------------- all cells
 
 
-def test_words_filter_without_case_or_accents(show: Open):
+def test_words_filter_without_case_or_accents(show):
     page = show("#view=all")
     expect(page.locator("#count")).to_have_text("24 cells")
     page.get_by_label("Find").fill("CHELSEA Gréat 1e-1")
@@ -267,7 +267,7 @@ def test_words_filter_without_case_or_accents(show: Open):
     expect(page.locator("#count")).to_have_text("24 cells")
 
 
-def test_ranges_and_marks_filter(show: Open):
+def test_ranges_and_marks_filter(show):
     page = show("#view=all")
     page.get_by_text("Filters", exact=True).click()
     page.get_by_label("Structure kept (SSIM), at least").fill("0.7")
@@ -283,7 +283,7 @@ def test_ranges_and_marks_filter(show: Open):
     assert keys(page) == [FAILED]
 
 
-def test_a_limit_that_is_no_number_is_marked_and_ignored(show: Open):
+def test_a_limit_that_is_no_number_is_marked_and_ignored(show):
     page = show("#view=all&min.ssim=abc")
     expect(page.locator("#count")).to_have_text("24 cells")
     field = page.get_by_label("Structure kept (SSIM), at least")
@@ -296,9 +296,7 @@ def test_a_limit_that_is_no_number_is_marked_and_ignored(show: Open):
     ("metric", "first", "last"),
     [("ssim", 0, 23), ("content_distance", 0, 23), ("tv_loss", 0, 23), ("rank", 0, 5)],
 )
-def test_sorting_puts_the_best_first_and_what_has_no_number_last(
-    show: Open, metric: str, first: int, last: int
-):
+def test_sorting_puts_the_best_first_and_what_has_no_number_last(show, metric, first, last):
     page = show("#view=all")
     order = keys(page)
     page.get_by_label("Sort by").select_option(metric)
@@ -323,7 +321,7 @@ ONE = "cat/wave/all_of/style_scale=0.5/style_loss=mean_gram/1e-1"
 OTHER = "cat/wave/all_of/style_scale=10/style_loss=mean_gram/1e-1"
 
 
-def test_each_setting_that_varies_is_a_filter(visit: Open, sweep: Path):
+def test_each_setting_that_varies_is_a_filter(visit, sweep):
     page = visit(sweep, "#view=all")
     page.get_by_text("Filters", exact=True).click()
     scale = page.get_by_role("combobox", name="Style scale", exact=True)
@@ -349,7 +347,7 @@ def test_each_setting_that_varies_is_a_filter(visit: Open, sweep: Path):
     expect(scale).to_have_value("")
 
 
-def test_settings_that_vary_are_said_in_words(visit: Open, sweep: Path):
+def test_settings_that_vary_are_said_in_words(visit, sweep):
     said = "all_of · style scale 0.5 · style loss mean_gram · α/β 10⁻¹"
     page = visit(sweep, "#view=all&sort=ssim")
     expect(plate(page, ONE).locator(".variant")).to_contain_text(said)
@@ -366,7 +364,7 @@ def test_settings_that_vary_are_said_in_words(visit: Open, sweep: Path):
     expect(page.locator(".side")).to_have_count(2)
 
 
-def test_the_matrix_of_a_sweep_has_settings_as_rows(visit: Open, sweep: Path):
+def test_the_matrix_of_a_sweep_has_settings_as_rows(visit, sweep):
     page = visit(sweep)
     assert page.locator(".corner").inner_text() == "settings"
     rows = page.locator("th[scope=row]").all_inner_texts()
@@ -382,7 +380,7 @@ def test_the_matrix_of_a_sweep_has_settings_as_rows(visit: Open, sweep: Path):
 # ---------------------------------------------------------------- the full view
 
 
-def test_the_full_view_opens_walks_and_returns_focus(show: Open):
+def test_the_full_view_opens_walks_and_returns_focus(show):
     page = show()
     plate(page, FIRST).get_by_role("link").focus()
     page.keyboard.press("Enter")
@@ -401,7 +399,7 @@ def test_the_full_view_opens_walks_and_returns_focus(show: Open):
     expect(plate(page, "cat/wave/fine/1e-2").get_by_role("link")).to_be_focused()
 
 
-def test_focus_stays_inside_the_full_view(show: Open):
+def test_focus_stays_inside_the_full_view(show):
     page = show(f"#{cell(FIRST)}")
     expect(page.get_by_role("dialog")).to_be_visible()
     for _ in range(30):
@@ -412,7 +410,7 @@ def test_focus_stays_inside_the_full_view(show: Open):
         assert inside
 
 
-def test_back_closes_the_full_view_and_forward_opens_it(show: Open):
+def test_back_closes_the_full_view_and_forward_opens_it(show):
     page = show()
     page.get_by_role("link", name="All cells").click()
     plate(page, SECOND).get_by_role("link").click()
@@ -429,7 +427,7 @@ def test_back_closes_the_full_view_and_forward_opens_it(show: Open):
     expect(page.locator(".matrix")).to_be_visible()
 
 
-def test_an_address_brings_everything_back(show: Open):
+def test_an_address_brings_everything_back(show):
     filters = "sort=ssim&reverse=1&only.style=wave&max.rank=3"
     page = show(f"#view=all&{filters}&{cell(SECOND)}&with={quote(FIRST)}")
     dialog = page.get_by_role("dialog")
@@ -442,7 +440,7 @@ def test_an_address_brings_everything_back(show: Open):
     expect(page.locator("#tray")).to_be_visible()
 
 
-def test_an_address_of_what_is_not_there_is_said(show: Open):
+def test_an_address_of_what_is_not_there_is_said(show):
     page = show("#view=nowhere&content=nobody&cell=no/such/cell/here&with=none&__proto__=x")
     expect(page.locator("#notice")).to_have_text(
         "This gallery has no cell named no/such/cell/here."
@@ -450,7 +448,7 @@ def test_an_address_of_what_is_not_there_is_said(show: Open):
     expect(page.locator(".matrix")).to_be_visible()
 
 
-def test_the_slider_lays_the_content_over_the_result(show: Open):
+def test_the_slider_lays_the_content_over_the_result(show):
     page = show(f"#{cell(FIRST)}")
     slider = page.get_by_role("slider")
     before = page.locator(".before")
@@ -472,7 +470,7 @@ def test_the_slider_lays_the_content_over_the_result(show: Open):
     expect(slider).to_have_value("100")
 
 
-def test_the_picture_zooms_pans_and_fits(show: Open):
+def test_the_picture_zooms_pans_and_fits(show):
     page = show(f"#{cell(FIRST)}")
     canvas = page.locator("#full-stage .canvas")
     fitted = box(canvas)
@@ -496,7 +494,7 @@ def test_the_picture_zooms_pans_and_fits(show: Open):
     assert box(canvas) == fitted
 
 
-def test_the_full_view_tells_settings_measures_and_losses(show: Open):
+def test_the_full_view_tells_settings_measures_and_losses(show):
     page = show(f"#{cell(SECOND)}")
     label = page.get_by_role("region", name="About this picture")
     expect(label).to_contain_text("Keeps the most at half of the style.")
@@ -511,7 +509,7 @@ def test_the_full_view_tells_settings_measures_and_losses(show: Open):
 
 
 def test_the_picture_itself_is_shown_where_it_is_and_a_copy_where_not(
-    show: Open, browser: Browser, gallery: Path, tmp_path: Path
+    show, browser, gallery, tmp_path
 ):
     page = show(f"#{cell(FIRST)}")
     picture = page.locator("#full-stage img:not(.before)")
@@ -530,7 +528,7 @@ def test_the_picture_itself_is_shown_where_it_is_and_a_copy_where_not(
 # ---------------------------------------------------------------- stars
 
 
-def test_a_cut_out_is_shown_on_white_in_the_dark_too(visit: Open, tmp_path: Path):
+def test_a_cut_out_is_shown_on_white_in_the_dark_too(visit, tmp_path):
     row = make_row(tmp_path, 0)
     Image.new("RGBA", (64, 48), (200, 0, 0, 0)).save(row["path"])
     page = visit(write_rows([row], tmp_path / "gallery"), f"#{cell(SECOND)}", color_scheme="dark")
@@ -541,7 +539,7 @@ def test_a_cut_out_is_shown_on_white_in_the_dark_too(visit: Open, tmp_path: Path
         assert shown.convert("RGB").getpixel(middle) == (255, 255, 255)
 
 
-def test_stars_stay_and_are_listed(show: Open):
+def test_stars_stay_and_are_listed(show):
     page = show()
     star = button(page, FIRST, "Star")
     star.click()
@@ -556,7 +554,7 @@ def test_stars_stay_and_are_listed(show: Open):
     assert keys(page) == [SECOND]
 
 
-def test_starred_cells_are_saved_and_copied(show: Open, gallery: Path):
+def test_starred_cells_are_saved_and_copied(show, gallery):
     hostile = f"{HOSTILE}/night/all/1e0"
     page = show("#view=all")
     for key in (SECOND, hostile):
@@ -579,7 +577,7 @@ def test_starred_cells_are_saved_and_copied(show: Open, gallery: Path):
     assert copied.split("\n") == [row["path"] for row in rows]
 
 
-def test_a_text_that_a_spreadsheet_would_run_is_saved_as_text(visit: Open, tmp_path: Path):
+def test_a_text_that_a_spreadsheet_would_run_is_saved_as_text(visit, tmp_path):
     page = visit(write_rows([make_row(tmp_path, 0, layers='=1+"1"')], tmp_path / "gallery"))
     page.get_by_role("button", name=re.compile("^Star")).click()
     page.get_by_role("link", name="Starred").click()
@@ -587,7 +585,7 @@ def test_a_text_that_a_spreadsheet_would_run_is_saved_as_text(visit: Open, tmp_p
     assert row["layers"] == '\'=1+"1"'
 
 
-def test_without_storage_stars_work_and_that_is_shown(show: Open):
+def test_without_storage_stars_work_and_that_is_shown(show):
     refuse = "Storage.prototype.setItem = () => { throw new DOMException('full'); };"
     page = show(script=refuse)
     star = button(page, FIRST, "Star")
@@ -599,7 +597,7 @@ def test_without_storage_stars_work_and_that_is_shown(show: Open):
 # ---------------------------------------------------------------- compare
 
 
-def test_up_to_four_cells_stand_side_by_side(show: Open):
+def test_up_to_four_cells_stand_side_by_side(show):
     page = show()
     chosen = keys(page)[:3] + keys(page)[4:6]
     for key in chosen:
@@ -626,7 +624,7 @@ def test_up_to_four_cells_stand_side_by_side(show: Open):
 # ---------------------------------------------------------------- hostile names
 
 
-def test_hostile_names_are_text(show: Open):
+def test_hostile_names_are_text(show):
     page = show(f"#content={quote(HOSTILE)}&style=night")
     heading = page.locator("#pair-title")
     expect(heading).to_contain_text(TITLES[HOSTILE])
@@ -643,7 +641,7 @@ def test_hostile_names_are_text(show: Open):
 # ---------------------------------------------------------------- looks and paper
 
 
-def test_dark_follows_the_system_and_the_button(show: Open):
+def test_dark_follows_the_system_and_the_button(show):
     page = show(color_scheme="dark")
     ground = "getComputedStyle(document.body).backgroundColor"
     dark = page.evaluate(ground)
@@ -667,7 +665,7 @@ def test_dark_follows_the_system_and_the_button(show: Open):
         f"#view=compare&with={FIRST}&with={SECOND}",
     ],
 )
-def test_a_phone_needs_no_sideways_scrolling(show: Open, state: str):
+def test_a_phone_needs_no_sideways_scrolling(show, state):
     page = show(state, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     expect(page.locator("main h2").first).to_be_attached()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -681,7 +679,7 @@ def test_a_phone_needs_no_sideways_scrolling(show: Open, state: str):
     assert small == []
 
 
-def test_paper_has_the_matrix_with_captions_and_no_controls(show: Open):
+def test_paper_has_the_matrix_with_captions_and_no_controls(show):
     page = show(color_scheme="dark")
     page.emulate_media(media="print")
     for hidden in ("#tabs", "#theme", ".actions", ".options", ".pair-walk", ".colophon"):
@@ -708,7 +706,7 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_rows(rows, folder / "gallery")
 
 
-def test_a_thousand_cells_are_drawn_and_loaded_as_they_are_looked_at(visit: Open, thousand: Path):
+def test_a_thousand_cells_are_drawn_and_loaded_as_they_are_looked_at(visit, thousand):
     page = visit(thousand, "#view=all")
     expect(page.locator("#count")).to_have_text("1,000 cells")
     page.wait_for_function(
@@ -766,7 +764,7 @@ def saved_votes(page: Page, voter: str, folder: Path) -> Path:
     return path
 
 
-def test_votes_are_cast_by_click_and_key_taken_back_and_saved(show: Open, tmp_path: Path):
+def test_votes_are_cast_by_click_and_key_taken_back_and_saved(show, tmp_path):
     page = show()
     page.get_by_role("link", name="Vote").click()
     page.keyboard.press("ArrowLeft")
@@ -789,7 +787,7 @@ def test_votes_are_cast_by_click_and_key_taken_back_and_saved(show: Open, tmp_pa
     assert {one.voter for one in votes} == {"Zoë & Co"}
 
 
-def test_the_two_cells_are_of_one_pair_finished_and_without_names(show: Open):
+def test_the_two_cells_are_of_one_pair_finished_and_without_names(show):
     page = show("#view=vote")
     for _ in range(12):
         one, other = asked(page)
@@ -802,7 +800,7 @@ def test_the_two_cells_are_of_one_pair_finished_and_without_names(show: Open):
         page.keyboard.press("n")
 
 
-def test_a_key_that_types_scrolls_or_repeats_is_no_vote(show: Open):
+def test_a_key_that_types_scrolls_or_repeats_is_no_vote(show):
     page = show("#view=vote")
     page.get_by_label("Your name").click()
     page.keyboard.type("Ann")
@@ -818,7 +816,7 @@ def test_a_key_that_types_scrolls_or_repeats_is_no_vote(show: Open):
     expect(page.locator("#votes-given")).to_have_text("1 vote")
 
 
-def test_the_next_voter_starts_again_once_the_votes_are_saved(show: Open, tmp_path: Path):
+def test_the_next_voter_starts_again_once_the_votes_are_saved(show, tmp_path):
     page = show("#view=vote")
     page.get_by_label("Your name").fill("Ann")
     page.get_by_role("button", name="Save the votes as JSON").click()
@@ -832,7 +830,7 @@ def test_the_next_voter_starts_again_once_the_votes_are_saved(show: Open, tmp_pa
     expect(page.get_by_label("Your name")).to_have_value("")
 
 
-def test_votes_of_two_tabs_add_up(show: Open, gallery: Path):
+def test_votes_of_two_tabs_add_up(show, gallery):
     page = show("#view=vote")
     other = page.context.new_page()
     other.goto(gallery.as_uri() + "#view=vote")
@@ -841,11 +839,11 @@ def test_votes_of_two_tabs_add_up(show: Open, gallery: Path):
     expect(page.locator("#votes-given")).to_have_text("2 votes")
 
 
-def test_a_cell_is_shown_in_full_above_the_ballot(show: Open):
+def test_a_cell_is_shown_in_full_above_the_ballot(show):
     expect(show(f"#view=vote&{cell(SECOND)}").get_by_role("dialog")).to_be_visible()
 
 
-def test_the_preferences_of_simulated_voters_are_recovered(visit: Open, tmp_path: Path):
+def test_the_preferences_of_simulated_voters_are_recovered(visit, tmp_path):
     strengths = [2.0, 1.0, 0.0, -1.0, -2.0]
     rows = [make_row(tmp_path, i, ratio=f"1e-{i}") for i in range(len(strengths))]
     gallery = write_rows(rows, tmp_path / "gallery")
@@ -893,7 +891,7 @@ STATES = {
 
 @pytest.mark.parametrize("look", [("light", 1280), ("dark", 360)])
 @pytest.mark.parametrize("state", STATES)
-def test_axe_finds_nothing_serious(visit: Open, axe: str, request, state: str, look):
+def test_axe_finds_nothing_serious(visit, axe, request, state, look):
     (gallery, address), (colours, width) = STATES[state], look
     look = {"color_scheme": colours, "viewport": {"width": width, "height": 800}}
     page = visit(request.getfixturevalue(gallery), address, **look)

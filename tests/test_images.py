@@ -2,7 +2,6 @@
 
 import os
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -45,49 +44,47 @@ from nst.imaging.opening import MAX_MEGAPIXELS
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "PPM"])
-def test_a_lossless_file_is_read_exactly(tmp_path: Path, kind: str) -> None:
+def test_a_lossless_file_is_read_exactly(tmp_path, kind):
     assert pixel_digest(read(tmp_path, encoded(picture(), kind))) == pixel_digest(picture())
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "JPEG2000", *AVIF])
-def test_a_lossy_file_is_read_closely(tmp_path: Path, kind: str) -> None:
+def test_a_lossy_file_is_read_closely(tmp_path, kind):
     smooth = plain("RGB", (30, 120, 200))
     loaded = np.asarray(read(tmp_path, encoded(smooth, kind))).astype(int)
     assert np.abs(loaded - np.asarray(smooth)).max() <= 4
 
 
-def test_a_lying_extension_does_not_matter(tmp_path: Path) -> None:
+def test_a_lying_extension_does_not_matter(tmp_path):
     assert colours(read(tmp_path, encoded(plain("RGB", RED), "PNG"), "photo.jpg")) == {RED}
 
 
-def test_a_picture_carries_no_metadata(tmp_path: Path) -> None:
+def test_a_picture_carries_no_metadata(tmp_path):
     content = encoded(picture(), "PNG", icc_profile=rgb_profile(1.0), dpi=(300, 300))
     loaded = read(tmp_path, content)
     assert (loaded.mode, loaded.info, dict(loaded.getexif())) == ("RGB", {}, {})
 
 
 @pytest.mark.parametrize(("mode", "value"), [("L", 90), ("1", 1), ("I;16", 90 * 257)])
-def test_grey_becomes_equal_channels(tmp_path: Path, mode: str, value: int) -> None:
+def test_grey_becomes_equal_channels(tmp_path, mode, value):
     grey = 255 if mode == "1" else 90
     assert colours(read(tmp_path, encoded(plain(mode, value), "PNG"))) == {(grey, grey, grey)}
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_cmyk_without_a_profile_is_subtracted_from_white(tmp_path: Path, kind: str) -> None:
+def test_cmyk_without_a_profile_is_subtracted_from_white(tmp_path, kind):
     """A JPEG from Pillow is inverted, as Adobe's are; a TIFF is not. Both must read as cyan."""
     content = encoded(plain("CMYK", (255, 0, 0, 0)), kind)
     assert colours(read(tmp_path, content)) == {(0, 255, 255)}
 
 
-def test_lab_is_converted(tmp_path: Path) -> None:
+def test_lab_is_converted(tmp_path):
     ((red, green, blue),) = colours(read(tmp_path, encoded(plain("LAB", (138, 209, 198)), "TIFF")))
     assert red > 245
     assert max(green, blue) < 25
 
 
-def test_a_phone_photograph_with_a_second_picture_gives_the_first_in_silence(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_phone_photograph_with_a_second_picture_gives_the_first_in_silence(tmp_path, caplog):
     first, second = plain("RGB", (0, 0, 0)), plain("RGB", (255, 255, 255))
     content = encoded(first, "MPO", save_all=True, append_images=[second])
     assert colours(read(tmp_path, content)) == {BLACK}
@@ -95,9 +92,7 @@ def test_a_phone_photograph_with_a_second_picture_gives_the_first_in_silence(
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", *AVIF])
-def test_an_animation_gives_its_first_frame_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
-) -> None:
+def test_an_animation_gives_its_first_frame_and_says_so(tmp_path, caplog, kind):
     first, second = plain("RGB", (0, 0, 0)), plain("RGB", (255, 255, 255))
     content = encoded(first, kind, save_all=True, append_images=[second])
     assert colours(read(tmp_path, content)) == {BLACK}
@@ -120,9 +115,7 @@ STORED = {  # how a camera stores an upright scene under each EXIF orientation
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", STORED)
-def test_every_orientation_is_turned_upright_once(
-    tmp_path: Path, orientation: int, kind: str
-) -> None:
+def test_every_orientation_is_turned_upright_once(tmp_path, orientation, kind):
     method = STORED[orientation]
     stored = picture() if method is None else picture().transpose(method)
     loaded = read(tmp_path, encoded(stored, kind, exif=orientation_exif(orientation)))
@@ -130,7 +123,7 @@ def test_every_orientation_is_turned_upright_once(
     assert pixel_digest(loaded) == pixel_digest(picture())
 
 
-def test_a_turned_photograph_keeps_its_profile(tmp_path: Path) -> None:
+def test_a_turned_photograph_keeps_its_profile(tmp_path):
     content = encoded(
         plain("RGB", RED), "PNG", exif=orientation_exif(6), icc_profile=rgb_profile(2.2, "bgr")
     )
@@ -140,9 +133,7 @@ def test_a_turned_photograph_keeps_its_profile(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("exif", [b"garbage", b"II*\0\x08\0\0\0\xff\xff12345"])
-def test_broken_exif_is_announced_and_ignored(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, exif: bytes
-) -> None:
+def test_broken_exif_is_announced_and_ignored(tmp_path, caplog, exif):
     content = encoded(picture(), "PNG", exif=exif)
     assert pixel_digest(read(tmp_path, content)) == pixel_digest(picture())
     assert "picture.bin" in caplog.text
@@ -153,9 +144,7 @@ def test_broken_exif_is_announced_and_ignored(
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 64))
-def test_the_long_side_fits_and_the_short_side_keeps_the_proportion(
-    width: int, height: int, size: int
-) -> None:
+def test_the_long_side_fits_and_the_short_side_keeps_the_proportion(width, height, size):
     fitted = fit_long_side(Image.new("RGB", (width, height)), size)
     assert max(fitted.size) == size
     assert min(fitted.size) >= 1
@@ -163,13 +152,13 @@ def test_the_long_side_fits_and_the_short_side_keeps_the_proportion(
         assert abs(after - before * size / max(width, height)) <= 0.5 or after == 1
 
 
-def test_a_fitted_picture_that_already_fits_is_unchanged() -> None:
+def test_a_fitted_picture_that_already_fits_is_unchanged():
     fitted = fit_long_side(picture(), WIDTH)
     assert pixel_digest(fitted) == pixel_digest(picture())
     assert fitted is not picture()
 
 
-def test_fitting_uses_lanczos() -> None:
+def test_fitting_uses_lanczos():
     expected = picture().resize((24, 20), Image.Resampling.LANCZOS)
     assert pixel_digest(fit_long_side(picture(), 24)) == pixel_digest(expected)
 
@@ -177,7 +166,7 @@ def test_fitting_uses_lanczos() -> None:
 # ---------------------------------------------------------------- identity
 
 
-def test_the_digest_sees_the_size_and_every_level() -> None:
+def test_the_digest_sees_the_size_and_every_level():
     nearly_black = plain("RGB", BLACK)
     nearly_black.putpixel((0, 0), (0, 0, 1))
     turned = Image.new("RGB", (HEIGHT, WIDTH))
@@ -191,7 +180,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_saved_picture_and_its_text_are_read_back(tmp_path: Path) -> None:
+def test_a_saved_picture_and_its_text_are_read_back(tmp_path):
     path = tmp_path / "new" / "folder" / "result.png"
     text = {"config": '{"style": "Große Welle 神奈川沖浪裏"}', "lines": "one\ntwo", "empty": ""}
     save_png(picture(), path, text)
@@ -210,12 +199,12 @@ TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 @given(st.dictionaries(st.sampled_from("abcdef"), TEXTS))
 @settings(deadline=None, max_examples=50)
-def test_any_text_survives(text_path: Path, text: dict[str, str]) -> None:
+def test_any_text_survives(text_path, text):
     save_png(plain("RGB", RED), text_path, text)
     assert read_png_text(text_path) == text
 
 
-def test_the_same_picture_and_text_give_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_picture_and_text_give_the_same_bytes(tmp_path):
     tagged = picture()
     tagged.info = {"icc_profile": rgb_profile(1.0), "transparency": RED}
     save_png(picture(), tmp_path / "one.png", {"a": "1", "b": "2"})
@@ -224,19 +213,19 @@ def test_the_same_picture_and_text_give_the_same_bytes(tmp_path: Path) -> None:
     assert set(tagged.info) == {"icc_profile", "transparency"}
 
 
-def test_a_saved_picture_says_that_it_is_srgb(tmp_path: Path) -> None:
+def test_a_saved_picture_says_that_it_is_srgb(tmp_path):
     save_png(picture(), tmp_path / "result.png")
     with Image.open(tmp_path / "result.png") as image:
         assert image.info == {"srgb": 0}
 
 
-def test_a_saved_file_is_readable_by_whom_the_umask_allows(tmp_path: Path) -> None:
+def test_a_saved_file_is_readable_by_whom_the_umask_allows(tmp_path):
     (tmp_path / "ordinary").touch()
     save_png(picture(), tmp_path / "result.png")
     assert (tmp_path / "result.png").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
 
 
-def test_a_full_disk_is_reported_in_one_line(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line(tmp_path):
     full = mock.patch.object(os, "fsync", side_effect=OSError(28, "No space left on device"))
     rule = r"result\.png: cannot be written \(No space left on device\)\. Check the folder's"
     with full, pytest.raises(ImageError, match=rule):
@@ -244,7 +233,7 @@ def test_a_full_disk_is_reported_in_one_line(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_text_is_only_read_from_png(tmp_path: Path) -> None:
+def test_text_is_only_read_from_png(tmp_path):
     (tmp_path / "result.png").write_bytes(encoded(picture(), "JPEG"))
     with pytest.raises(ImageError, match=r"result\.png: must be one of PNG; .* Export it as PNG\."):
         read_png_text(tmp_path / "result.png")
@@ -258,35 +247,35 @@ SMALL = [(31, 400), (400, 31), (1, 1), (1, 10_000), (10_000, 1)]
 # ---------------------------------------------------------------- refusals
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ImageError, match=r"absent\.png: .* there is no such file\. Check the path"):
         load_image(tmp_path / "absent.png")
 
 
-def test_a_directory_is_refused(tmp_path: Path) -> None:
+def test_a_directory_is_refused(tmp_path):
     with pytest.raises(ImageError, match=r"must be an image file; it is a directory\. Name a file"):
         load_image(tmp_path)
 
 
-def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ImageError, match=r"pipe\.png: must be a regular file; .* Save it first"):
         load_image(tmp_path / "pipe.png")
 
 
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+def test_an_empty_file_is_refused(tmp_path):
     with pytest.raises(ImageError, match=r"picture\.bin: .* 0 bytes\. Fetch or export it again"):
         read(tmp_path, b"")
 
 
 @pytest.mark.parametrize("content", [b"Dear diary", b"\0\1\2", b"GIF"])
-def test_what_is_not_an_image_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_what_is_not_an_image_is_refused(tmp_path, content):
     rule = r"photo\.jpg: must be one of PNG, JPEG, .*; its content is none, .*\. Export it as PNG\."
     with pytest.raises(ImageError, match=rule):
         read(tmp_path, content * 20, "photo.jpg")
 
 
-def test_only_listed_formats_are_read(tmp_path: Path) -> None:
+def test_only_listed_formats_are_read(tmp_path):
     """Pillow could read an icon or an EPS; the latter by running ghostscript."""
     assert not {"EPS", "PSD", "WMF"} & set(opening.FORMATS)
     with pytest.raises(ImageError, match="must be one of PNG"):
@@ -294,14 +283,14 @@ def test_only_listed_formats_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "JPEG2000", "WEBP", *AVIF])
-def test_half_a_file_is_refused(tmp_path: Path, kind: str) -> None:
+def test_half_a_file_is_refused(tmp_path, kind):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     content = encoded(Image.fromarray(noise), kind)
     with pytest.raises(ImageError, match=r"half\.img: .*(Fetch or export it again|Export it as)"):
         read(tmp_path, content[: len(content) // 2], "half.img")
 
 
-def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_read_is_refused(tmp_path):
     denied = mock.patch.object(Path, "open", side_effect=PermissionError(13, "Permission denied"))
     (tmp_path / "secret.png").write_bytes(encoded(picture(), "PNG"))
     rule = r"secret\.png: cannot be opened \(Permission denied\)\. Make the file readable\."
@@ -312,9 +301,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [MemoryError(), EOFError(), SyntaxError("odd\nheader"), struct.error("x"), KeyError(3)]
 )
-def test_whatever_pillow_raises_is_one_line_about_the_file(
-    tmp_path: Path, error: Exception
-) -> None:
+def test_whatever_pillow_raises_is_one_line_about_the_file(tmp_path, error):
     broken = mock.patch.object(PngImagePlugin.PngImageFile, "load", side_effect=error)
     with broken, pytest.raises(ImageError, match=r"picture\.bin: cannot be read as") as caught:
         read(tmp_path, encoded(picture(), "PNG"))
@@ -324,7 +311,7 @@ def test_whatever_pillow_raises_is_one_line_about_the_file(
 
 
 @pytest.mark.parametrize("ours", ["check_header", "refuse_scans", "_upright", "to_srgb"])
-def test_our_own_defects_are_not_blamed_on_the_file(tmp_path: Path, ours: str) -> None:
+def test_our_own_defects_are_not_blamed_on_the_file(tmp_path, ours):
     broken = mock.patch.object(images, ours, side_effect=ZeroDivisionError)
     with broken, pytest.raises(ZeroDivisionError):
         read(tmp_path, encoded(picture(), "JPEG"))
@@ -337,27 +324,27 @@ def with_chunk(content: bytes, kind: bytes, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "P"])
-def test_a_text_that_poses_as_transparency_is_refused(tmp_path: Path, mode: str) -> None:
+def test_a_text_that_poses_as_transparency_is_refused(tmp_path, mode):
     content = encoded(picture().convert(mode), "PNG")
     forged = with_chunk(content, b"tEXt", b"transparency\0none")
     with pytest.raises(ImageError, match=r"picture\.bin: cannot be read as an image"):
         read(tmp_path, forged)
 
 
-def test_more_transparency_than_colours_is_refused(tmp_path: Path) -> None:
+def test_more_transparency_than_colours_is_refused(tmp_path):
     content = encoded(picture().quantize(16), "PNG")
     with pytest.raises(ImageError, match=r"picture\.bin: cannot be read as an image"):
         read(tmp_path, with_chunk(content, b"tRNS", bytes(400)))
 
 
-def test_the_text_of_a_png_is_read_without_its_pixels(tmp_path: Path) -> None:
+def test_the_text_of_a_png_is_read_without_its_pixels(tmp_path):
     images.save_png(picture(), tmp_path / "result.png", {"nst": "{}"})
     whole = (tmp_path / "result.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: whole.index(b"IDAT") + 20])
     assert read_png_text(tmp_path / "cut.png", "nst") == {"nst": "{}"}
 
 
-def test_a_text_after_the_pixels_is_found_among_others(tmp_path: Path) -> None:
+def test_a_text_after_the_pixels_is_found_among_others(tmp_path):
     content = encoded(picture(), "PNG")
     place = content.index(b"IEND") - 4
     text = chunk(b"tEXt", b"nst\0{}")
@@ -367,16 +354,14 @@ def test_a_text_after_the_pixels_is_found_among_others(tmp_path: Path) -> None:
     assert found == {"Software": "GIMP", "nst": "{}"}
 
 
-def test_a_line_break_in_a_file_name_does_not_break_the_message(tmp_path: Path) -> None:
+def test_a_line_break_in_a_file_name_does_not_break_the_message(tmp_path):
     with pytest.raises(ImageError, match="two lines"):
         load_image(tmp_path / "two\nlines")
 
 
 @pytest.mark.parametrize("side", [10_001, 30_000])  # ours; Pillow's own limit
 @pytest.mark.parametrize("use", [load_image, read_png_text])
-def test_an_absurdly_large_image_is_refused_by_its_header(
-    tmp_path: Path, side: int, use: Callable[[Path], object]
-) -> None:
+def test_an_absurdly_large_image_is_refused_by_its_header(tmp_path, side, use):
     (tmp_path / "picture.bin").write_bytes(png_header(side, side))
     rule = rf"picture\.bin: may have at most {MAX_MEGAPIXELS} megapixels; .* Scale it down\."
     with pytest.raises(ImageError, match=rule):
@@ -392,7 +377,7 @@ def test_an_absurdly_large_image_is_refused_by_its_header(
     ],
 )
 @pytest.mark.parametrize("use", [load_image, read_size])
-def test_a_strange_size_is_refused(tmp_path: Path, size, rule, use) -> None:
+def test_a_strange_size_is_refused(tmp_path, size, rule, use):
     path = tmp_path / "picture.bin"
     path.write_bytes(encoded(Image.new("RGB", size), "PNG"))
     with pytest.raises(ImageError) as caught:
@@ -401,11 +386,11 @@ def test_a_strange_size_is_refused(tmp_path: Path, size, rule, use) -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (32, 512), (512, 32)])
-def test_sizes_at_the_limits_are_read(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_sizes_at_the_limits_are_read(tmp_path, size):
     assert read(tmp_path, encoded(Image.new("RGB", size), "PNG")).size == size
 
 
-def test_pillows_warnings_go_to_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_pillows_warnings_go_to_the_log(tmp_path, caplog):
     """The tests turn Python warnings into errors, so one that surfaced would fail here."""
     content = encoded(picture(), "PNG", exif=b"II*\0\x08\0\0\0\xff\xff12345")
     read(tmp_path, content)

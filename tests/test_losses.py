@@ -45,7 +45,7 @@ def test_gram_of_a_known_feature_map_is_the_value_worked_out_by_hand():
 
 
 @given(seed=st.integers(0, 1000))
-def test_gram_ignores_where_a_feature_occurs(seed: int):
+def test_gram_ignores_where_a_feature_occurs(seed):
     one = features(seed, 2, 3, 4, 5)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(seed))
     moved = one.flatten(2)[:, :, order].view_as(one)
@@ -68,7 +68,7 @@ def test_a_moments_that_is_not_symmetric_in_its_gradient_is_right_too():
 
 
 @pytest.mark.parametrize("places", [(3, 1), (7, 13), (16, 32)])
-def test_a_moments_of_bfloat16_features_is_summed_more_precisely(places: tuple[int, int]):
+def test_a_moments_of_bfloat16_features_is_summed_more_precisely(places):
     rounded = features(0, 2, 6, *places).relu().bfloat16()
     found = moments(rounded).gram
     exact = moments(rounded.double()).gram
@@ -192,7 +192,7 @@ def test_a_hue_that_a_grey_style_lacks_counts_in_the_covariance_loss():
 
 
 @pytest.mark.parametrize("size", [256, 1000])
-def test_the_colours_of_a_flat_or_striped_style_have_moderate_losses(size: int):
+def test_the_colours_of_a_flat_or_striped_style_have_moderate_losses(size):
     """In float32, where the plain sums of so many positions would err by more than a hue varies."""
     cream, dark = (torch.tensor(one).view(3, 1) for one in ([0.94, 0.89, 0.76], [0.16, 0.12, 0.2]))
     stripes = torch.where(torch.arange(size**2) % 7 < 3, dark, cream).view(1, 3, size, size)
@@ -210,7 +210,7 @@ def test_the_colours_of_a_flat_or_striped_style_have_moderate_losses(size: int):
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_a_style_of_one_colour_has_a_finite_covariance_loss(channels: int):
+def test_a_style_of_one_colour_has_a_finite_covariance_loss(channels):
     flat = moments(torch.zeros(1, channels, 4, 4))
     assert covariance_style_loss(flat, flat).item() == 0
     near = torch.full((1, channels, 4, 4), 1e-12)

@@ -60,7 +60,7 @@ def snakemake(folder: Path, *options: str, **environment: str) -> subprocess.Com
     )
 
 
-def test_another_workflow_makes_the_grid_and_goes_on_with_it(folder: Path):
+def test_another_workflow_makes_the_grid_and_goes_on_with_it(folder):
     adopt(folder)
     run = snakemake(folder)
     assert run.returncode == 0, run.stdout
@@ -71,7 +71,7 @@ def test_another_workflow_makes_the_grid_and_goes_on_with_it(folder: Path):
     assert "Nothing to be done" in snakemake(folder).stdout
 
 
-def test_the_run_of_another_workflow_takes_the_lock(folder: Path):
+def test_the_run_of_another_workflow_takes_the_lock(folder):
     adopt(folder)
     (folder / ".snakemake").mkdir()
     (folder / ".snakemake" / "nst.run").write_text("process 1 of a killed run")
@@ -82,7 +82,7 @@ def test_the_run_of_another_workflow_takes_the_lock(folder: Path):
 
 
 @pytest.mark.parametrize("more", ['prefix: "deep"', 'replace_prefix: {"results/": "deep/"}'])
-def test_a_prefix_is_refused_in_one_line(folder: Path, more: str):
+def test_a_prefix_is_refused_in_one_line(folder, more):
     adopt(folder, more=f"    {more}\n")
     run = snakemake(folder, "--dry-run")
     assert run.returncode != 0
@@ -90,7 +90,7 @@ def test_a_prefix_is_refused_in_one_line(folder: Path, more: str):
     assert "Traceback" not in run.stdout
 
 
-def test_the_workflow_is_planned_from_a_git_host(folder: Path, tmp_path_factory):
+def test_the_workflow_is_planned_from_a_git_host(folder, tmp_path_factory):
     """As snakedeploy writes it, with the package installed. Git is led to a repository here."""
     hosted = tmp_path_factory.mktemp("hosted")
     shutil.copy(ROOT / "Snakefile", hosted)
@@ -112,7 +112,7 @@ def test_the_workflow_is_planned_from_a_git_host(folder: Path, tmp_path_factory)
     assert "styles_stylize" in run.stdout
 
 
-def test_both_entries_make_the_same(tmp_path: Path):
+def test_both_entries_make_the_same(tmp_path):
     """Snakemake looks for Snakefile, the catalogue of workflows for workflow/Snakefile."""
     planned = []
     for name, last in (("Snakefile", "all"), ("workflow/Snakefile", "everything")):

@@ -367,7 +367,7 @@ def test_the_average_of_the_images_is_brought_back():
 
 @pytest.mark.parametrize("epsilon", [1e-8, 0.1])
 @pytest.mark.parametrize("betas", [(0.9, 0.99), (0.0, 0.999), (0.9, 0.0)])
-def test_adam_takes_the_steps_that_torch_s_takes(epsilon: float, betas: tuple[float, float]):
+def test_adam_takes_the_steps_that_torch_s_takes(epsilon, betas):
     ours, images = Adam(0.02, betas, epsilon), START
     parameter = START.clone().requires_grad_()
     theirs = torch.optim.Adam([parameter], 0.02, betas, epsilon)

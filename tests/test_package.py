@@ -59,7 +59,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def test_an_installed_package_checks_a_grid(python: Path, tmp_path: Path):
+def test_an_installed_package_checks_a_grid(python, tmp_path):
     where = run(python, "-c", "import nst; print(nst.__file__)", cwd=tmp_path)
     assert str(python.parents[1]) in where, "not that of the checkout"
     (tmp_path / "my.yaml").write_text("contents: [astronaut]\nstyles: [great_wave_study]\n")
@@ -67,7 +67,7 @@ def test_an_installed_package_checks_a_grid(python: Path, tmp_path: Path):
     assert "1 content × 1 style × " in told
 
 
-def test_an_installed_package_has_every_preset_and_every_picture_of_this_project(python: Path):
+def test_an_installed_package_has_every_preset_and_every_picture_of_this_project(python):
     share = python.parents[1] / "share" / "nst"
     sources = [entry.source.partition(":") for entry in read_catalogue().values()]
     pictures = {f"resources/{rest}" for kind, _, rest in sources if kind == "resources"}

@@ -26,7 +26,7 @@ from nst.method import distributions, spectrum
 from nst.method import optimise as optimise_module
 from nst.method.objective import Objective, measure_targets
 from nst.method.optimise import Plan, State, optimise, take_step
-from nst.method.optimisers import Adam, Lbfgs, Optimiser, Pyramid
+from nst.method.optimisers import Adam, Lbfgs, Pyramid
 from nst.method.regions import Region
 from nst.network import kernels, sampling
 from nst.network.extractor import Extractor
@@ -101,9 +101,7 @@ def objective_of(
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("optimiser", [Lbfgs, Adam])
 @pytest.mark.usefixtures("pretended")
-def test_a_step_computes_on_the_cells_device_alone_and_waits_for_nothing(
-    recipe: str, optimiser: type[Optimiser]
-):
+def test_a_step_computes_on_the_cells_device_alone_and_waits_for_nothing(recipe, optimiser):
     objective, cells = objective_of(RECIPES[recipe])
     start = torch.rand(len(cells), 3, 40, 48, device=DEVICE)
     state = State.at(start, optimiser())
@@ -137,7 +135,7 @@ def record(state: State, objective: Objective) -> torch.fx.GraphModule:
 
 
 @pytest.mark.parametrize("name", REPLAYED)
-def test_a_step_is_recorded_once_and_replayed(name: str, monkeypatch):
+def test_a_step_is_recorded_once_and_replayed(name, monkeypatch):
     monkeypatch.setattr(distributions, "CLOUD", 200)
     torch.manual_seed(0)
     changes, make, mask = REPLAYED[name]

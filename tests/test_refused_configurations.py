@@ -1,6 +1,7 @@
 """Mistakes in a configuration: each is refused in one line, with the remedy."""
 
 import datetime
+import re
 import subprocess
 from pathlib import Path
 
@@ -21,196 +22,147 @@ CATALOGUE = read_catalogue()
 pytestmark = pytest.mark.usefixtures("folder")
 
 
-MISTAKES = {
-    "an unknown key": (
+MISTAKES = [
+    (
         {"hue": "red"},
-        ("the configuration", "unknown key 'hue'", "the keys are contents, styles, ratios"),
+        "the configuration … unknown key 'hue' … the keys are contents, styles, ratios",
     ),
-    "a misspelt key": (
+    (
         {"iteratons": 20},
-        ("unknown key 'iteratons'", "did you mean 'iterations'?", "The keys are contents"),
+        "unknown key 'iteratons' … did you mean 'iterations'? … The keys are contents",
     ),
-    "a misspelt key in a section": (
-        {"kmeans": {"image": ["chelsea"]}},
-        ("kmeans:", "unknown key 'image'", "did you mean 'images'?"),
-    ),
-    "an image without a path": (
+    ({"kmeans": {"image": ["chelsea"]}}, "kmeans: … unknown key 'image' … did you mean 'images'?"),
+    (
         {"contents": [{"name": "cat"}]},
-        ("contents.0:", "the key 'path' is missing", "the path of an image file"),
+        "contents.0: … the key 'path' is missing … the path of an image file",
     ),
-    "a weighting without style": (
+    (
         {"layers": {"all": {"content": {"relu4_2": 1}}}},
-        ("layers.all:", "the key 'style' is missing", "relu4_2"),
+        "layers.all: … the key 'style' is missing … relu4_2",
     ),
-    "an image that is a number": (
-        {"contents": [5]},
-        ("contents.0 must be", "a catalogue name, a file path", "got 5"),
-    ),
-    "images that are no list": (
-        {"contents": "chelsea"},
-        ("contents must be", "a list of catalogue names", 'got "chelsea"'),
-    ),
-    "no images": ({"styles": []}, ("styles must be", "a list of catalogue names", "got []")),
-    "a size in words": (
+    ({"contents": [5]}, "contents.0 must be … a catalogue name, a file path … got 5"),
+    ({"contents": "chelsea"}, 'contents must be … a list of catalogue names … got "chelsea"'),
+    ({"styles": []}, "styles must be … a list of catalogue names … got []"),
+    (
         {"image_size": "large"},
-        ("image_size must be", "whole number of pixels from 32 to 8192", 'got "large"'),
+        'image_size must be … whole number of pixels from 32 to 8192 … got "large"',
     ),
-    "a layer that the extractor lacks": (
-        {
-            "layers": {"deep": {"content": {"relu5_2": 1}, "style": {"relu1_1": 1}}},
-            "overview": {},
-        },
-        ("layers.deep: ", "has no layer 'relu5_2'; it has conv1_1, relu1_1"),
+    (
+        {"layers": {"deep": {"content": {"relu5_2": 1}, "style": {"relu1_1": 1}}}, "overview": {}},
+        "layers.deep: … has no layer 'relu5_2'; it has conv1_1, relu1_1",
     ),
-    "a scale that is no number": (
-        {"style_scale": float("nan")},
-        ("style_scale must be", "from 0.1 to 10", "got nan"),
-    ),
-    "yes for a seed": ({"seed": True}, ("seed must be", "whole number", "got true")),
-    "an unknown extractor": (
+    ({"style_scale": float("nan")}, "style_scale must be … from 0.1 to 10 … got nan"),
+    ({"seed": True}, "seed must be … whole number … got true"),
+    (
         {"extractor": "resnet"},
-        ("extractor must be", "one of kmeans, vgg19, vgg19_16x, vgg16, vgg16_hed", 'got "resnet"'),
+        'extractor must be … one of kmeans, vgg19, vgg19_16x, vgg16, vgg16_hed … got "resnet"',
     ),
-    "an unknown device": (
-        {"device": "gpu"},
-        ("device must be", "auto, cpu, cuda, cuda:1 or mps", 'got "gpu"'),
-    ),
-    "an unknown image": (
+    ({"device": "gpu"}, 'device must be … auto, cpu, cuda, cuda:1 or mps … got "gpu"'),
+    (
         {"contents": ["starry_nigth"]},
-        ("contents:", "'starry_nigth'", "did you mean 'starry_night'?", "astronaut", "great_wave"),
+        "contents: … 'starry_nigth' … did you mean 'starry_night'? … astronaut … great_wave",
     ),
-    "an image like no other": (
+    (
         {"styles": ["qqqq"]},
-        ("styles:", "'qqqq' is neither a file nor in the catalogue", "it has astronaut"),
+        "styles: … 'qqqq' is neither a file nor in the catalogue … it has astronaut",
     ),
-    "a path that leads nowhere": (
+    (
         {"contents": ["photos/bird.png"]},
-        ("contents:", "'photos/bird.png' does not exist", "relative to the working directory"),
+        "contents: … 'photos/bird.png' does not exist … relative to the working directory",
     ),
-    "a folder as a path": (
+    (
         {"contents": [{"path": "photos/"}]},
-        ("contents:", "'photos/' is not a file", "relative to the working directory"),
+        "contents: … 'photos/' is not a file … relative to the working directory",
     ),
-    "a pattern that matches nothing": (
-        {"contents": ["photos/*.webp"]},
-        ("contents:", "no image matches 'photos/*.webp'"),
-    ),
-    "a malformed pattern": ({"contents": ["photos**a"]}, ("no image matches 'photos**a'",)),
-    "a path with a NUL": ({"contents": ["a\0.png"]}, ("does not exist",)),
-    "a pattern with a NUL": ({"contents": ["\0/*"]}, ("no image matches",)),
-    "a path with a line break": ({"contents": ["a\nb.png"]}, (r"'a\nb.png' does not exist",)),
-    "a path too long for the system": ({"contents": ["a" * 300 + ".png"]}, ("does not exist",)),
-    "two files of one name": (
+    ({"contents": ["photos/*.webp"]}, "contents: … no image matches 'photos/*.webp'"),
+    ({"contents": ["photos**a"]}, "no image matches 'photos**a'"),
+    ({"contents": ["a\0.png"]}, "does not exist"),
+    ({"contents": ["\0/*"]}, "no image matches"),
+    ({"contents": ["a\nb.png"]}, "'a\\nb.png' does not exist"),
+    ({"contents": ["a" * 300 + ".png"]}, "does not exist"),
+    (
         {"contents": ["photos/cat.png", "other/cat.png"]},
-        ("contents:", "two images are named 'cat'", "{name: other, path: other/cat.png}"),
+        "contents: … two images are named 'cat' … {name: other, path: other/cat.png}",
     ),
-    "a weighting named by a number": (
-        {"layers": {1: WEIGHTS}},
-        ("layers:", "a name must be text; got 1", "quotes"),
-    ),
-    "a negative layer weight": (
+    ({"layers": {1: WEIGHTS}}, "layers: … a name must be text; got 1 … quotes"),
+    (
         {"layers": {"all": {"content": {"relu4_2": -1}, "style": {"relu1_1": 1}}}},
-        ("layers.all.content.relu4_2 must be", "weights of at least 0", "got -1"),
+        "layers.all.content.relu4_2 must be … weights of at least 0 … got -1",
     ),
-    "layer weights that are all 0": (
+    (
         {"layers": {"fine": WEIGHTS, "none": {"content": {"relu4_2": 0}, "style": {"relu1_1": 1}}}},
-        ("layers.none:", "content_layers: all weights are 0", "a positive weight"),
+        "layers.none: … content_layers: all weights are 0 … a positive weight",
     ),
-    "an unknown layer": (
+    (
         {"layers": {"all": {"content": {"relu9_2": 1}, "style": {"relu1_1": 1}}}},
-        ("layers.all.content must be", "layer names such as relu4_2", 'got "relu9_2"'),
+        'layers.all.content must be … layer names such as relu4_2 … got "relu9_2"',
     ),
-    "an immense layer weight": (
+    (
         {"layers": {"fine": {"content": {"relu4_2": 10**400}, "style": {"relu1_1": 1}}}},
-        ("layers.fine.content.relu4_2 must be", "weights of at least 0", "a number of 1329 bits"),
+        "layers.fine.content.relu4_2 must be … weights of at least 0 … a number of 1329 bits",
     ),
-    "no layers": ({"layers": {}}, ("layers must be", "named layer weightings", "got {}")),
-    "a ratio of 0": ({"ratios": [0]}, ("ratios must be", "from 1e-12 to 1e12", "1e-2", "got 0")),
-    "a negative ratio": ({"ratios": ["-1e-2"]}, ("ratios must be", "got '-1e-2'")),
-    "a ratio in words": ({"ratios": ["much"]}, ("ratios must be", "as 1e-2", "got 'much'")),
-    "yes for a ratio": ({"ratios": [True]}, ("ratios.0 must be", "as 1e-2", "got true")),
-    "an infinite ratio": (
-        {"ratios": [float("inf")]},
-        ("ratios.0 must be", "got inf, which is not"),
-    ),
-    "a ratio of more than a float": ({"ratios": ["1e999"]}, ("ratios must be", "got '1e999'")),
-    "a path with a wildcard's character": (
+    ({"layers": {}}, "layers must be … named layer weightings … got {}"),
+    ({"ratios": [0]}, "ratios must be … from 1e-12 to 1e12 … 1e-2 … got 0"),
+    ({"ratios": ["-1e-2"]}, "ratios must be … got '-1e-2'"),
+    ({"ratios": ["much"]}, "ratios must be … as 1e-2 … got 'much'"),
+    ({"ratios": [True]}, "ratios.0 must be … as 1e-2 … got true"),
+    ({"ratios": [float("inf")]}, "ratios.0 must be … got inf, which is not"),
+    ({"ratios": ["1e999"]}, "ratios must be … got '1e999'"),
+    (
         {"contents": [{"path": "strange/{name}.png"}]},
-        (
-            "contents: a path must not contain {, }, < or >",
-            "got 'strange/{name}.png'. Rename the file.",
-        ),
+        "contents: a path must not contain {, }, < or > … 'strange/{name}.png'. Rename the file.",
     ),
-    "a path with the character of a variable of Snakemake's": (
+    (
         {"contents": ["strange/<name>.png"]},
-        ("contents: a path must not contain", "got 'strange/<name>.png'. Rename the file."),
+        "contents: a path must not contain … got 'strange/<name>.png'. Rename the file.",
     ),
-    "a file with a line break": (
+    (
         {"contents": [{"path": "strange/two\nlines.png", "name": "two"}]},
-        ("contents: a path must not contain '\\n'", "Rename the file."),
+        "contents: a path must not contain '\\n' … Rename the file.",
     ),
-    "a title that draws over others": (
+    (
         {"contents": [{"path": "photos/cat.png", "title": "a\nb"}]},
-        ("contents: a title must not contain '\\n'", "got 'a\\nb'. Reword it."),
+        "contents: a title must not contain '\\n' … got 'a\\nb'. Reword it.",
     ),
-    "a long title": (
+    (
         {"contents": [{"path": "photos/cat.png", "title": "a" * 201}]},
-        ("contents: a title may have up to 200 characters; got 201", "Shorten it."),
+        "contents: a title may have up to 200 characters; got 201 … Shorten it.",
     ),
-    "too many variants": (
+    (
         {"ratios": [f"1.{number}e0" for number in range(1000, 9000)]},
-        ("at most 10000 variants of a pair; got 16000. Split the run.",),
+        "at most 10000 variants of a pair; got 16000. Split the run.",
     ),
-    "more pictures on the way than the memory holds": (
+    (
         {"snapshots": {"every": 1}, "iterations": 50_000},
-        ("layers.all: snapshots may have up to 100 megapixels together", "of up to 128x128 px"),
+        "layers.all: snapshots may have up to 100 megapixels together … of up to 128x128 px",
     ),
-    "weights that are not there": (
-        {"extractor": "vgg19"},
-        ("vgg19.weights: 'vgg19.pth' does not exist; paths are relative",),
-    ),
-    "a mirror that anyone can tamper with": (
+    ({"extractor": "vgg19"}, "vgg19.weights: 'vgg19.pth' does not exist; paths are relative"),
+    (
         {"mirror": "http://example.org/nst"},
-        ("mirror must be a folder or an https:// address", "got 'http://example.org/nst'", "Use"),
+        "mirror must be a folder or an https:// address … got 'http://example.org/nst' … Use",
     ),
-    "a ratio without beta": (
-        {"ratios": [{"alpha": 1}]},
-        ("ratios:", "both alpha and beta", "got {'alpha': 1}"),
-    ),
-    "a ratio with a third weight": (
+    ({"ratios": [{"alpha": 1}]}, "ratios: … both alpha and beta … got {'alpha': 1}"),
+    (
         {"ratios": [{"alpha": 1, "beta": 1, "gamma": 1}]},
-        ("ratios.0:", "unknown key 'gamma'", "alpha, beta"),
+        "ratios.0: … unknown key 'gamma' … alpha, beta",
     ),
-    "no content at all": (
-        {"ratios": [{"alpha": 0, "beta": 1}]},
-        ("ratios: alpha must be", "from 1e-12", "got 0"),
-    ),
-    "weights too far apart": (
+    ({"ratios": [{"alpha": 0, "beta": 1}]}, "ratios: alpha must be … from 1e-12 … got 0"),
+    (
         {"ratios": [{"alpha": 1e12, "beta": 1e-12}]},
-        ("ratios: alpha/beta must be", "to 1e12", "got 1e+24"),
+        "ratios: alpha/beta must be … to 1e12 … got 1e+24",
     ),
-    "an overview outside the grid": (
-        {"overview": {"ratio": 5}},
-        ("overview.ratio must be one of 1e0, 1e-2, 2.5e-1", "got 5e0"),
-    ),
-    "an overview of unknown layers": (
-        {"overview": {"layers": "coarse"}},
-        ("overview.layers must be one of all, fine", "got 'coarse'"),
-    ),
-    "an unknown image for kmeans": (
-        {"kmeans": {"images": ["chelsi"]}},
-        ("kmeans.images:", "'chelsi'", "did you mean 'chelsea'?"),
-    ),
-    "no images for kmeans": ({"kmeans": {"images": []}}, ("kmeans.images must be", "or null")),
-    "a section that is none": ({"kmeans": None}, ("kmeans must be", "{images: ", "got null")),
-}
+    ({"overview": {"ratio": 5}}, "overview.ratio must be one of 1e0, 1e-2, 2.5e-1 … got 5e0"),
+    ({"overview": {"layers": "coarse"}}, "overview.layers must be one of all, fine … got 'coarse'"),
+    ({"kmeans": {"images": ["chelsi"]}}, "kmeans.images: … 'chelsi' … did you mean 'chelsea'?"),
+    ({"kmeans": {"images": []}}, "kmeans.images must be … or null"),
+    ({"kmeans": None}, "kmeans must be … {images:  … got null"),
+]
 
 
-@pytest.mark.parametrize(("changes", "parts"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_refused_in_one_line_with_key_rule_value_and_remedy(changes, parts):
-    message = refusal(config(**changes))
-    for part in parts:
-        assert part in message
+@pytest.mark.parametrize(("changes", "told"), MISTAKES, ids=[told for _, told in MISTAKES])
+def test_a_mistake_is_refused_in_one_line_with_key_rule_value_and_remedy(changes, told):
+    pattern = ".*".join(map(re.escape, told.split(" … ")))
+    assert re.search(pattern, refusal(config(**changes)))
 
 
 @pytest.mark.parametrize("key", ["contents", "styles"])

@@ -91,13 +91,13 @@ def notes(folder: Path, tag: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_the_notes_of_a_release_are_its_section(tmp_path: Path):
+def test_the_notes_of_a_release_are_its_section(tmp_path):
     assert notes(tmp_path, "v0.2.0").stdout == "### Added\n\n- two\n"
     assert notes(tmp_path, "v0.1.0").stdout == "- one\n"
 
 
 @pytest.mark.parametrize("tag", ["v0.3.0", "v0.2", "0.2.0", "vUnreleased", "main"])
-def test_a_tag_without_a_section_is_no_release(tmp_path: Path, tag: str):
+def test_a_tag_without_a_section_is_no_release(tmp_path, tag):
     done = notes(tmp_path, tag)
     assert done.returncode == 1
     assert f"CHANGELOG.md has no section for {tag}" in done.stderr

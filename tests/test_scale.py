@@ -106,7 +106,7 @@ def test_gathering_takes_little_more_memory_for_each_cell(peaks, step):
     assert growth < LIMITS[step], f"{few / 2**20:.0f} MiB, then {many / 2**20:.0f} MiB"
 
 
-def test_the_traces_of_many_pairs_are_read_for_one_of_them_alone(tmp_path: Path):
+def test_the_traces_of_many_pairs_are_read_for_one_of_them_alone(tmp_path):
     """Groups of rows are found by the names in them, and few small ones are put together."""
     results = make_results(tmp_path, 3)
     details = sorted(results.glob("details/*/*.json"))
@@ -120,7 +120,7 @@ def test_the_traces_of_many_pairs_are_read_for_one_of_them_alone(tmp_path: Path)
     pd.testing.assert_frame_equal(one, expected)
 
 
-def test_ten_thousand_cells_are_planned_as_a_job_for_each_pair(tmp_path: Path):
+def test_ten_thousand_cells_are_planned_as_a_job_for_each_pair(tmp_path):
     for number in range(10):
         paint(tmp_path / f"contents/content{number}.png", number)
         paint(tmp_path / f"styles/style{number}.png", 10 + number)

@@ -430,7 +430,7 @@ def test_the_process_ends_with_the_run_and_a_failed_run_keeps_its_pages(finished
     assert Path(GALLERY_SO_FAR).exists() is not finished
 
 
-def test_the_process_ends_with_a_run_that_is_killed(folder: Path):
+def test_the_process_ends_with_a_run_that_is_killed(folder):
     code = (
         "import json, sys, time\n"
         "from nst.commands import watch\n"
@@ -450,7 +450,7 @@ def test_the_process_ends_with_a_run_that_is_killed(folder: Path):
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
 
-def test_a_process_whose_images_have_gone_says_so_and_ends(folder: Path, capfd):
+def test_a_process_whose_images_have_gone_says_so_and_ends(folder, capfd):
     (folder / "cat.png").unlink()
     start_watcher(CONFIG, MISSING, pytest.fail)
     assert _running[0].wait(60) == 0
@@ -467,7 +467,7 @@ def test_a_process_that_cannot_be_started_is_reported(monkeypatch):
     assert not _running
 
 
-def test_what_lies_in_the_run_s_folder_is_not_run(folder: Path):
+def test_what_lies_in_the_run_s_folder_is_not_run(folder):
     (folder / "json.py").write_text("open('taken', 'w')")
     (folder / "nst").mkdir()
     (folder / "nst" / "__init__.py").write_text("open('taken', 'w')")

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -86,7 +85,7 @@ def test_titles_are_written_as_they_are():
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in markdown.splitlines()}) == 1
 
 
-def test_the_example_compiles(tmp_path: Path):
+def test_the_example_compiles(tmp_path):
     """With a table of a run and a grid of it."""
     if not shutil.which("pdflatex"):
         pytest.skip("needs pdflatex, with the packages booktabs, graphicx and geometry")

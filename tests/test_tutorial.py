@@ -3,7 +3,6 @@
 import json
 import re
 import zipfile
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -26,7 +25,7 @@ def test_every_command_is_in_a_block_that_is_run():
 
 
 @pytest.mark.slow
-def test_the_tutorial_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_tutorial_does_what_it_says(tmp_path, monkeypatch):
     monkeypatch.setenv("CORES", "1")  # of make: other tests have the others
     here = tmp_path / "nst"
     checked = 0

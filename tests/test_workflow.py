@@ -46,7 +46,7 @@ def grid(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "ma grille"))
 
 
-def test_every_cell_and_grid_is_made(finished: Path):
+def test_every_cell_and_grid_is_made(finished):
     assert set(details(finished)) == {
         f"{content}/{style}/{layers}/{ratio}"
         for content in ("a cat", "über")
@@ -70,13 +70,13 @@ def test_every_cell_and_grid_is_made(finished: Path):
     }
 
 
-def test_another_mirror_or_device_is_no_reason_to_make_anything_again(grid: Path):
+def test_another_mirror_or_device_is_no_reason_to_make_anything_again(grid):
     write_config(grid, small_config() | {"mirror": "/nowhere", "device": "cpu"})
     run = snakemake(grid)
     assert "Nothing to be done" in run.stdout
 
 
-def test_what_is_lost_comes_back_from_the_store_and_a_title_may_have_braces(grid: Path):
+def test_what_is_lost_comes_back_from_the_store_and_a_title_may_have_braces(grid):
     config = small_config()
     config["contents"][0]["title"] = "A {cat} {2020}"
     write_config(grid, config)
@@ -96,7 +96,7 @@ def test_what_is_lost_comes_back_from_the_store_and_a_title_may_have_braces(grid
     assert "Nothing to be done" in snakemake(grid).stdout
 
 
-def test_removing_a_style_leaves_the_other_cells_untouched(grid: Path):
+def test_removing_a_style_leaves_the_other_cells_untouched(grid):
     def stamps() -> dict[Path, float]:
         return {path: path.stat().st_mtime for path in grid.glob("results/cells/**/*.png")}
 
@@ -111,7 +111,7 @@ def test_removing_a_style_leaves_the_other_cells_untouched(grid: Path):
     assert len(pd.read_csv(grid / "results" / "summary.csv")) == 8
 
 
-def test_a_picture_that_a_grid_cannot_open_is_named_in_one_line(grid: Path):
+def test_a_picture_that_a_grid_cannot_open_is_named_in_one_line(grid):
     broken = Path("results/cells/a cat/great_wave_study/fine/1e0.png")
     (grid / broken).write_bytes((grid / broken).read_bytes()[:100])
     (grid / "results/grids/pairs/a cat/great_wave_study.png").unlink()
@@ -127,7 +127,7 @@ def test_a_picture_that_a_grid_cannot_open_is_named_in_one_line(grid: Path):
         image.load()
 
 
-def test_the_same_config_gives_the_same_bytes(finished: Path, grid: Path):
+def test_the_same_config_gives_the_same_bytes(finished, grid):
     """Everything but logs and what a clock says; docs/reproducibility.md lists these files."""
     shutil.rmtree(grid / "results")
     shutil.rmtree(grid / ".snakemake")
@@ -174,7 +174,7 @@ def without_column(page: str, name: str) -> str:
     return str([row[:place] + row[place + 1 :] for row in rows])
 
 
-def test_votes_become_a_column_a_plot_and_a_measure_of_the_gallery(grid: Path):
+def test_votes_become_a_column_a_plot_and_a_measure_of_the_gallery(grid):
     table = pd.read_parquet(grid / "results/summary.parquet")
     pair = table[(table["content"] == "a cat") & (table["style"] == "great_wave_study")]
     one, other = pair["fingerprint"][:2]
@@ -204,7 +204,7 @@ def test_votes_become_a_column_a_plot_and_a_measure_of_the_gallery(grid: Path):
     assert "Traceback" not in run.stdout
 
 
-def test_formulations_are_compared_and_their_way_is_shown(tmp_path: Path, take_fitted):
+def test_formulations_are_compared_and_their_way_is_shown(tmp_path, take_fitted):
     """Here of a content that is cut out."""
     take_fitted(tmp_path)
     cut(paint(tmp_path / "photos" / "a cat.png", 1, (64, 48)))
@@ -243,7 +243,7 @@ def test_formulations_are_compared_and_their_way_is_shown(tmp_path: Path, take_f
     assert "Nothing to be done" in again.stdout
 
 
-def test_a_broken_image_is_named_before_any_long_job_and_costs_nothing(grid: Path):
+def test_a_broken_image_is_named_before_any_long_job_and_costs_nothing(grid):
     whole = (grid / "photos" / "über.jpg").read_bytes()
     (grid / "photos" / "broken.jpg").write_bytes(whole[: len(whole) // 2])
     config = small_config()
@@ -258,7 +258,7 @@ def test_a_broken_image_is_named_before_any_long_job_and_costs_nothing(grid: Pat
     assert sorted(grid.glob("results/cells/**/*.png")) == before
 
 
-def test_the_plan_is_made_without_torch(tmp_path: Path):
+def test_the_plan_is_made_without_torch(tmp_path):
     """Planning a big grid takes seconds because nothing heavy is imported for it."""
     (tmp_path / "torch.py").write_text("raise ImportError('torch was imported while planning')")
     paint(tmp_path / "photos" / "a cat.png")

@@ -72,7 +72,7 @@ def pairs(folder: Path) -> list[str]:
     ]
 
 
-def test_four_pairs_are_made_at_the_same_time_on_four_devices(grid: Path, pretended):
+def test_four_pairs_are_made_at_the_same_time_on_four_devices(grid, pretended):
     (grid / "locks").mkdir()
     (grid / "meeting").mkdir()
     pretended.setenv("PRETENDED_DEVICES", ",".join(UUIDS))
@@ -91,9 +91,7 @@ def test_four_pairs_are_made_at_the_same_time_on_four_devices(grid: Path, preten
     assert {cell.device for cell in details(grid).values()} == {"cuda: Pretended GPU"}
 
 
-def test_a_run_shows_what_it_has_before_its_end_and_nothing_of_an_earlier_one(
-    grid: Path, pretended
-):
+def test_a_run_shows_what_it_has_before_its_end_and_nothing_of_an_earlier_one(grid, pretended):
     first = snakemake(grid, "--", f"{MADE}/a cat/nuit étoilée.json")
     assert first.returncode == 0, first.stdout
     config = small_config() | {"precision": "float32", "iterations": 60}
@@ -119,7 +117,7 @@ def test_a_run_shows_what_it_has_before_its_end_and_nothing_of_an_earlier_one(
     assert "Nothing to be done" in again.stdout
 
 
-def test_a_job_waits_for_the_device_that_another_has_and_says_so(grid: Path, pretended):
+def test_a_job_waits_for_the_device_that_another_has_and_says_so(grid, pretended):
     locks = grid / "locks"
     locks.mkdir()
     pretended.setattr(device_lock, "FOLDER", locks)
@@ -157,7 +155,7 @@ def long_grid(grid: Path) -> Path:
 
 
 def test_a_killed_run_goes_on_within_a_cell_and_ends_with_the_same_bytes(
-    long_grid: Path, tmp_path_factory, pretended
+    long_grid, tmp_path_factory, pretended
 ):
     target = ("--", f"{MADE}/über/great_wave_study.json")
     whole = Path(shutil.copytree(long_grid, tmp_path_factory.mktemp("whole") / "grid"))
@@ -207,7 +205,7 @@ def cells(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def test_a_clock_that_goes_back_during_every_job_changes_nothing(small_grid: Path, pretended):
+def test_a_clock_that_goes_back_during_every_job_changes_nothing(small_grid, pretended):
     before = cells(small_grid)
     shutil.rmtree(small_grid / "results")
     shutil.rmtree(small_grid / ".snakemake")

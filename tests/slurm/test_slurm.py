@@ -280,7 +280,7 @@ def prepared(finished: Finished, tmp_path: Path) -> Path:
     return folder
 
 
-def test_every_step_of_the_grid_is_a_job_of_slurm(finished: Finished):
+def test_every_step_of_the_grid_is_a_job_of_slurm(finished):
     assert Counter(one.rule for one in finished.jobs) == {
         "prepare_image": 4,
         "make_extractor": 1,
@@ -292,21 +292,21 @@ def test_every_step_of_the_grid_is_a_job_of_slurm(finished: Finished):
     assert len(details(finished.folder)) == 6
 
 
-def test_the_pairs_take_a_gpu_each_and_two_run_at_a_time(finished: Finished):
+def test_the_pairs_take_a_gpu_each_and_two_run_at_a_time(finished):
     on_gpus = [one for one in finished.jobs if one.gpus]
     assert {(one.rule, one.gpus) for one in on_gpus} == {("stylize", 1)}
     at_once = [sum(other.began <= one.began < other.ended for other in on_gpus) for one in on_gpus]
     assert max(at_once) == 2, on_gpus
 
 
-def test_a_job_asks_for_the_memory_and_the_time_of_its_size(finished: Finished):
+def test_a_job_asks_for_the_memory_and_the_time_of_its_size(finished):
     (asked,) = {(one.memory, one.minutes) for one in finished.jobs if one.rule == "stylize"}
     assert asked == allocation(finished.folder)
     (least,) = {(one.memory, one.minutes) for one in finished.jobs if one.rule == "overview_grid"}
     assert least == (2000, 15)
 
 
-def test_the_pictures_are_those_of_a_local_run_byte_for_byte(finished: Finished, prepared: Path):
+def test_the_pictures_are_those_of_a_local_run_byte_for_byte(finished, prepared):
     """From the images on; the extractor is that of the cluster, for fitting takes long."""
     shutil.rmtree(prepared / "results" / "inputs")
     targets = [DETAILS.format("a cat", style) for style in STYLES]
@@ -317,7 +317,7 @@ def test_the_pictures_are_those_of_a_local_run_byte_for_byte(finished: Finished,
     assert pictures(prepared) == pictures(finished.folder)
 
 
-def test_what_a_shell_would_run_in_a_name_is_not_run(finished: Finished):
+def test_what_a_shell_would_run_in_a_name_is_not_run(finished):
     assert not list(finished.folder.rglob("pwned"))
     assert not (Path.cwd() / "pwned").exists()
 
@@ -325,7 +325,7 @@ def test_what_a_shell_would_run_in_a_name_is_not_run(finished: Finished):
 # ---------------------------------------------------------------- mishaps
 
 
-def test_a_cancelled_job_is_seen_and_tried_again_with_more(prepared: Path):
+def test_a_cancelled_job_is_seen_and_tried_again_with_more(prepared):
     """With a file of the partitions' limits, from which the plugin chooses."""
     configure(prepared, iterations=200)
     store = prepared / "results" / "store"
@@ -347,9 +347,7 @@ def test_a_cancelled_job_is_seen_and_tried_again_with_more(prepared: Path):
     assert sorted(reused) == [False, True], "what was finished before is not made again"
 
 
-def test_a_failing_job_is_reported_with_its_log_and_the_other_pairs_are_made(
-    prepared: Path, tmp_path: Path
-):
+def test_a_failing_job_is_reported_with_its_log_and_the_other_pairs_are_made(prepared, tmp_path):
     """With the partitions set as a user sets them: by uncommenting their lines."""
     whole = (prepared / "paintings" / "nude.png").read_bytes()
     (prepared / "paintings" / "broken.png").write_bytes(whole[:200])
@@ -388,7 +386,7 @@ def profile_with_partitions(folder: Path) -> Path:
     return folder
 
 
-def test_an_interrupted_run_leaves_no_jobs_and_a_killed_one_can_be_taken_up(prepared: Path):
+def test_an_interrupted_run_leaves_no_jobs_and_a_killed_one_can_be_taken_up(prepared):
     configure(prepared, iterations=200)
     with Running(prepared, TARGET) as run:
         run.await_job("stylize", "RUNNING")
@@ -413,7 +411,7 @@ def test_an_interrupted_run_leaves_no_jobs_and_a_killed_one_can_be_taken_up(prep
 # ---------------------------------------------------------------- the profile for any scheduler
 
 
-def test_the_generic_profile_submits_watches_and_retries(prepared: Path):
+def test_the_generic_profile_submits_watches_and_retries(prepared):
     """Through the same Slurm, by its commands alone."""
     configure(prepared, iterations=200)
     status_command = f"{ROOT / 'profiles/cluster-generic/status.py'} slurm"
@@ -437,7 +435,7 @@ def test_the_generic_profile_submits_watches_and_retries(prepared: Path):
 # ---------------------------------------------------------------- the cluster of the tests
 
 
-def test_a_slurm_of_the_machines_own_is_left_alone(tmp_path: Path, monkeypatch):
+def test_a_slurm_of_the_machines_own_is_left_alone(tmp_path, monkeypatch):
     own = tmp_path / "slurm.conf"
     own.write_text("ClusterName=ours\n", encoding="utf-8")
     monkeypatch.setattr(cluster, "CONFIGURATION", tmp_path)
