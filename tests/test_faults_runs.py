@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import paint
-from disks import flip, mounted
+from disks import mounted
 from workflow_runs import LAYERS, command, details, snakemake, wait_until, write_config
 
 from nst.imaging.images import load_image, pixel_digest
@@ -231,40 +231,6 @@ def test_a_disk_that_takes_nothing_ends_the_run_and_the_same_command_finishes(
         assert all(path.is_dir() for path in finished)
         assert sum(cell.reused for cell in details(prepared).values()) == len(finished)
         assert_as_undisturbed(prepared, undisturbed)
-
-
-# ---------------------------------------------------------------- damage
-
-
-def test_a_damaged_input_of_a_job_is_named_and_made_again_once_it_is_deleted(prepared, undisturbed):
-    damaged = prepared / "results/extractors/kmeans.safetensors"
-    before = damaged.read_bytes()
-    flip(damaged, -4)
-    run = snakemake(prepared, *TARGET)
-    assert run.returncode != 0
-    assert f"delete {damaged.relative_to(prepared)}: the same command" in run.stdout
-    damaged.unlink()
-    again = snakemake(prepared, *TARGET)
-    assert again.returncode == 0, again.stdout
-    assert damaged.read_bytes() == before
-    assert_as_undisturbed(prepared, undisturbed)
-
-
-def test_damaged_cells_of_the_store_are_reported_and_made_again(undisturbed, tmp_path):
-    folder = Path(shutil.copytree(undisturbed, tmp_path / "run"))
-    entries = sorted(stored(folder))
-    digit = re.search(rb"\d\.\d", (entries[0] / "cell.json").read_bytes())
-    assert digit
-    flip(entries[0] / "cell.json", digit.end() - 1)  # 0x10: a digit becomes another character
-    content = (entries[1] / "cell.json").read_bytes()
-    (entries[1] / "cell.json").write_bytes(content.replace(b'"attempts": 1', b'"attempts": 2'))
-    for name in (f"results/details/{PAIR}.json", TABLE):
-        (folder / name).unlink()
-    run = snakemake(folder, *TARGET)
-    assert run.returncode == 0, run.stdout
-    assert run.stdout.count("is damaged; making it again") == 2
-    assert "1 of 3 cells were finished before" in run.stdout
-    assert_as_undisturbed(folder, undisturbed)
 
 
 # ---------------------------------------------------------------- inputs that change

@@ -1,12 +1,16 @@
 """Image files in; 8-bit sRGB pictures out, and back."""
 
 import os
+import re
+import runpy
 import struct
+import sys
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_files import (
@@ -27,6 +31,7 @@ from image_files import (
     rgb_profile,
 )
 from PIL import Image, PngImagePlugin
+from workflow_runs import run_python
 
 from nst.errors import ImageError
 from nst.imaging import images, opening
@@ -39,6 +44,8 @@ from nst.imaging.images import (
     save_png,
 )
 from nst.imaging.opening import MAX_MEGAPIXELS
+from nst.network import shapes
+from nst.network.tensors import to_image, to_tensor
 
 # ---------------------------------------------------------------- formats
 
@@ -395,3 +402,152 @@ def test_pillows_warnings_go_to_the_log(tmp_path, caplog):
     content = encoded(picture(), "PNG", exif=b"II*\0\x08\0\0\0\xff\xff12345")
     read(tmp_path, content)
     assert "picture.bin: Pillow says: Corrupt EXIF data" in caplog.text
+
+
+# ---------------------------------------------------------------- tensors
+
+
+def test_all_levels_survive_the_round_trip_exactly():
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2))
+    assert pixel_digest(to_image(to_tensor(ramp))) == pixel_digest(ramp)
+
+
+def test_a_tensor_has_channels_rows_columns_and_values_from_zero_to_one():
+    image = plain("RGB", BLACK)
+    image.putpixel((3, 1), (255, 51, 0))  # column 3, row 1
+    tensor = to_tensor(image)
+    assert tensor.shape == (1, 3, HEIGHT, WIDTH)
+    assert tensor.dtype == torch.float32
+    assert tensor.is_contiguous()
+    assert tensor[0, :, 1, 3].tolist() == pytest.approx([1.0, 0.2, 0.0])
+    assert tensor.sum().item() == pytest.approx(1.2)
+
+
+def test_a_tensor_may_come_without_its_batch_axis():
+    tensor = to_tensor(picture())
+    assert pixel_digest(to_image(tensor[0])) == pixel_digest(to_image(tensor))
+
+
+def test_values_out_of_range_are_clamped_and_others_rounded():
+    values = [-1.0, 2.0, float("inf"), 0.4 / 255, 0.6 / 255, 254.6 / 255]
+    tensor = torch.tensor(values, dtype=torch.float64).repeat(3, 1, 1).requires_grad_()
+    assert np.asarray(to_image(tensor))[0, :, 0].tolist() == [0, 255, 255, 0, 1, 255]
+
+
+def test_not_a_number_is_refused():
+    tensor = torch.zeros(1, 3, 2, 2)
+    tensor[0, 0, 0, 0] = torch.nan
+    with pytest.raises(ImageError, match=r"got NaN for 1 of 12\. Lower the learning rate"):
+        to_image(tensor)
+
+
+@pytest.mark.parametrize(
+    ("use", "mode", "needed"),
+    [(to_tensor, "RGBA", "RGB"), (pixel_digest, "LA", "RGB or RGBA")],
+)
+def test_other_modes_are_refused_rather_than_misread(use, mode, needed):
+    message = f"A picture must have mode {needed}; got {mode}. Read it by load_image."
+    with pytest.raises(ImageError, match=f"^{re.escape(message)}$"):
+        use(plain(mode, 0))
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def test_shapes_are_checked_while_testing():
+    with pytest.raises(Exception, match="Type-check error") as caught:
+        to_image(torch.zeros(2, 3, 4, 4))
+    assert type(caught.value).__name__ == "TypeCheckError"
+
+
+def test_without_jaxtyping_a_shaped_type_is_the_bare_one(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jaxtyping", None)
+    bare = runpy.run_path(str(Path(shapes.__file__)))
+    assert bare["Float"][torch.Tensor, "1 3 h w"] is torch.Tensor
+
+
+# ---------------------------------------------------------------- HEIC and AVIF
+
+
+KINDS = ["HEIF", *AVIF]
+BEST = {"quality": 100}
+
+
+def smooth() -> Image.Image:
+    """A smooth one: colours are kept at half the resolution."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    return Image.fromarray(np.stack([x * 5, y * 6, 255 - x * 2 - y * 3], axis=-1).astype(np.uint8))
+
+
+def apart(one: Image.Image, other: Image.Image) -> float:
+    """How far the colours of two pictures are apart, in levels, on average."""
+    assert (one.size, one.mode) == (other.size, other.mode)
+    return float(np.abs(np.asarray(one).astype(int) - np.asarray(other)).mean())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_photograph_is_read(tmp_path, kind):
+    assert apart(read(tmp_path, encoded(smooth(), kind, **BEST)), smooth()) < 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_turned_upright_once(tmp_path, kind, orientation):
+    content = encoded(smooth(), kind, exif=orientation_exif(orientation).tobytes(), **BEST)
+    as_jpeg = encoded(smooth(), "JPEG", exif=orientation_exif(orientation), quality=100)
+    wanted = read(tmp_path, as_jpeg, "wanted.jpg")
+    assert apart(read(tmp_path, content), wanted) < 5
+    assert sorted(read_size(tmp_path / "picture.bin")) == [HEIGHT, WIDTH]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_colour_profile_counts(tmp_path, kind):
+    swapped = rgb_profile(2.2, order="bgr")
+    shown = read(tmp_path, encoded(smooth(), kind, icc_profile=swapped, **BEST))
+    wanted = read(tmp_path, encoded(smooth(), "PNG", icc_profile=swapped), "wanted.png")
+    assert apart(shown, wanted) < 5 < apart(shown, smooth())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_may_be_cut_out(tmp_path, kind):
+    cut = smooth()
+    cut.putalpha(Image.new("L", cut.size, 0))
+    left = (0, 0, WIDTH // 2, HEIGHT)
+    cut.paste(smooth().crop(left), left)
+    (tmp_path / "cut.bin").write_bytes(encoded(cut, kind, **BEST))
+    shown = load_image(tmp_path / "cut.bin", keep_alpha=True)
+    assert shown.mode == "RGBA"
+    alpha = np.asarray(shown.getchannel("A"))
+    assert (alpha[:, : WIDTH // 2 - 4].min(), alpha[:, WIDTH // 2 + 4 :].max()) == (255, 0)
+
+
+def test_a_damaged_one_is_refused(tmp_path):
+    content = encoded(smooth(), "HEIF")
+    for broken in (content[: len(content) // 2], content[:40], content[:24]):
+        with pytest.raises(ImageError, match=r"broken\.heic: .*(Fetch or export|Export)"):
+            read(tmp_path, broken, "broken.heic")
+
+
+def test_without_its_package_the_refusal_names_it(tmp_path):
+    """As on a machine of which the image has torch and little else."""
+    path = tmp_path / "photo.heic"
+    path.write_bytes(encoded(smooth(), "HEIF"))
+    script = (
+        "import sys; sys.modules['pillow_heif'] = None\n"
+        "from pathlib import Path; from nst.imaging.images import load_image\n"
+        f"try: load_image(Path({str(path)!r}))\n"
+        "except ValueError as error: print(error)"
+    )
+    told = "it is HEIC, which cannot be read without the package pillow-heif"
+    assert told in run_python(script)
+
+
+def test_another_picture_does_not_load_the_package(tmp_path):
+    path = tmp_path / "photo.png"
+    path.write_bytes(encoded(smooth(), "PNG"))
+    script = (
+        "import sys; from pathlib import Path; from nst.imaging.images import load_image\n"
+        f"load_image(Path({str(path)!r}))\n"
+        "assert 'pillow_heif' not in sys.modules"
+    )
+    run_python(script)
