@@ -13,7 +13,7 @@ from bounds import CI
 from downloads import pauses, serve
 from hypothesis import settings as hypothesis_settings
 from PIL import Image
-from workflow_runs import FITTED, small_config, snakemake, write_config
+from workflow_runs import FITTED, finish, small_config, write_config
 
 from nst import cli
 from nst.cells.cell import Cell
@@ -204,8 +204,7 @@ def take_fitted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], ob
     paint(folder / "any.png")
     any_pair = {"contents": ["any.png"], "styles": ["any.png"]}
     write_config(folder, {**small_config(), **any_pair, **FITTED})
-    run = snakemake(folder, "--", "results/extractors/kmeans.safetensors")
-    assert run.returncode == 0, run.stdout
+    finish(folder, "--", "results/extractors/kmeans.safetensors")
     # Time stamps and Snakemake's own records with it, or it would be made again.
     return lambda to: shutil.copytree(folder, to, dirs_exist_ok=True)
 

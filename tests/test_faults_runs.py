@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from conftest import paint
 from disks import mounted
-from workflow_runs import LAYERS, command, details, snakemake, wait_until, write_config
+from workflow_runs import LAYERS, command, details, finish, snakemake, wait_until, write_config
 
 from nst.imaging.images import load_image, pixel_digest
 from nst.system.run_lock import HOLDER
@@ -49,8 +49,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paint(folder / "photos" / "cat.png", 1, (64, 48))
     paint(folder / "paintings" / "night.png", 3, (90, 60))
     write_config(folder, config())
-    run = snakemake(folder, *TARGET)
-    assert run.returncode == 0, run.stdout
+    finish(folder, *TARGET)
     return folder
 
 
@@ -134,12 +133,9 @@ def test_after_a_kill_of_everything_in_the_middle_of_a_write_the_same_command_fi
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     before = len(stored(prepared))
-    again = snakemake(prepared, *TARGET)
-    assert again.returncode == 0, again.stdout
-    assert re.search(
-        r"A run was cut off \(process \d+ on .*\)\. This one continues it", again.stdout
-    )
-    assert f"{before} of 3 cells were finished before" in again.stdout
+    again = finish(prepared, *TARGET)
+    assert re.search(r"A run was cut off \(process \d+ on .*\)\. This one continues it", again)
+    assert f"{before} of 3 cells were finished before" in again
     assert_as_undisturbed(prepared, undisturbed)
 
 
@@ -153,9 +149,8 @@ def test_after_a_kill_of_a_job_the_run_fails_and_the_same_command_finishes(
     assert "Error in rule stylize" in (prepared / "said.txt").read_text()
     before = len(stored(prepared))
     assert before >= 1
-    again = snakemake(prepared, *TARGET)
-    assert again.returncode == 0, again.stdout
-    assert "was cut off" not in again.stdout, "the run itself was not"
+    again = finish(prepared, *TARGET)
+    assert "was cut off" not in again, "the run itself was not"
     assert sum(cell.reused for cell in details(prepared).values()) >= 1
     assert_as_undisturbed(prepared, undisturbed)
 
@@ -226,8 +221,7 @@ def test_a_disk_that_takes_nothing_ends_the_run_and_the_same_command_finishes(
         if trouble == "full":
             assert 0 < len(finished) < 3, "some were finished, and not all"
         disk.free() if trouble == "full" else disk.protect(False)
-        again = snakemake(prepared, *TARGET)
-        assert again.returncode == 0, again.stdout
+        finish(prepared, *TARGET)
         assert all(path.is_dir() for path in finished)
         assert sum(cell.reused for cell in details(prepared).values()) == len(finished)
         assert_as_undisturbed(prepared, undisturbed)
@@ -247,8 +241,7 @@ def test_an_image_that_changes_during_the_run_is_used_as_it_was_and_redone_by_th
     assert run.wait(SECONDS) == 0, (prepared / "said.txt").read_text()
     assert {cell.content.digest for cell in details(prepared).values()} == {old}
     assert pixel_digest(load_image(ready)) == old, "the cells name the pixels that they are made of"
-    again = snakemake(prepared, *TARGET)
-    assert again.returncode == 0, again.stdout
+    finish(prepared, *TARGET)
     new = pixel_digest(load_image(photo))
     assert new != old
     assert {cell.content.digest for cell in details(prepared).values()} == {new}

@@ -16,7 +16,7 @@ import torch
 from conftest import paint, random_image
 from downloads import bringing, replace_pip, saying
 from PIL import Image, ImageDraw
-from workflow_runs import ROOT, small_config, snakemake, unavailable, write_config
+from workflow_runs import ROOT, finish, small_config, snakemake, unavailable, write_config
 
 from nst.cells.cell import read_record
 from nst.config.architecture import ARCHITECTURES, VGG16_HED, Architecture
@@ -266,11 +266,10 @@ def grid(tmp_path) -> Path:
 
 
 def test_a_run_fetches_it_where_snakemake_runs_and_before_the_rest(grid):
-    plan = snakemake(grid, "--dry-run")
-    assert plan.returncode == 0, plan.stdout
-    assert "Job stats" in plan.stdout
-    assert re.search(r"^fetch_extractor +1$", plan.stdout, re.MULTILINE)
-    assert "make_extractor" not in plan.stdout
+    plan = finish(grid, "--dry-run")
+    assert "Job stats" in plan
+    assert re.search(r"^fetch_extractor +1$", plan, re.MULTILINE)
+    assert "make_extractor" not in plan
     rules = (ROOT / "workflow/rules/inputs.smk").read_text("utf-8")
     rule = rules.partition("rule fetch_extractor:")[2].partition("\nrule ")[0]
     assert "localrule: True" in rule
@@ -281,8 +280,7 @@ def test_a_run_fetches_it_where_snakemake_runs_and_before_the_rest(grid):
 def test_a_run_copies_the_prepared_file_and_asks_nobody(grid, cache, monkeypatch):
     save_extractor(Extractor(VGG16_HED), cache / "vgg16_hed.safetensors")
     without_index(monkeypatch)
-    run = snakemake(grid, "--", "results/extractors/vgg16_hed.safetensors")
-    assert run.returncode == 0, run.stdout
+    finish(grid, "--", "results/extractors/vgg16_hed.safetensors")
     made = grid / "results/extractors/vgg16_hed.safetensors"
     assert made.read_bytes() == (cache / "vgg16_hed.safetensors").read_bytes()
     log = (grid / "results/logs/fetch_extractor/vgg16_hed.log").read_text("utf-8")

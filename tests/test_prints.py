@@ -12,7 +12,7 @@ import torch
 from conftest import paint, random_image
 from deep_files import deep_levels, eight_bits
 from PIL import Image
-from workflow_runs import FITTED, ROOT, snakemake, write_config
+from workflow_runs import FITTED, ROOT, finish, snakemake, write_config
 
 from nst.cells.metrics import measure_patches, patch_distance, structural_similarity
 from nst.cells.sources import Given
@@ -227,9 +227,8 @@ def test_starred_cells_are_printed_into_a_folder_and_a_gallery_of_their_own(fold
     write_config(folder, config)
     assert snakemake(folder, "--", "results/summary.csv").returncode == 0
     (folder / "stars.json").write_text(json.dumps([{**CELL, "layers": "all"}]))
-    run = snakemake(folder, *printed())
-    assert run.returncode == 0, run.stdout
-    assert "Redraw" not in run.stdout, "the grid is there"
+    run = finish(folder, *printed())
+    assert "Redraw" not in run, "the grid is there"
     prints = folder / "results/prints"
     (path,) = (prints / "cat").rglob("*.png")
     with Image.open(path) as picture:
@@ -246,9 +245,8 @@ def test_starred_cells_are_printed_into_a_folder_and_a_gallery_of_their_own(fold
         (", format: tiff16, dpi: 240", "1e0.tif", 240),
         (", format: png16", "1e0-16bit.png", 300),
     ):
-        run = snakemake(folder, *printed(form))
-        assert run.returncode == 0, run.stdout
-        assert "1 of 1 cells were finished before" in run.stdout, "only the file is new"
+        run = finish(folder, *printed(form))
+        assert "1 of 1 cells were finished before" in run, "only the file is new"
         assert np.array_equal(eight_bits(deep_levels(path.with_name(name))), plain)
         for one in (path, path.with_name(name)):
             with Image.open(one) as picture:

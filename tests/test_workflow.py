@@ -17,6 +17,7 @@ from workflow_runs import (
     ROOT,
     command,
     details,
+    finish,
     small_config,
     snakemake,
     write_config,
@@ -35,8 +36,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paint(folder / "photos" / "über.jpg", 2, (50, 70))
     paint(folder / "paintings" / "nuit étoilée.png", 3, (90, 60))
     write_config(folder, small_config())
-    run = snakemake(folder)
-    assert run.returncode == 0, run.stdout
+    finish(folder)
     return folder
 
 
@@ -86,8 +86,7 @@ def test_what_is_lost_comes_back_from_the_store_and_a_title_may_have_braces(grid
     details_before, cell_before = read_details(lost), cell.read_bytes()
     for path in (named, lost, cell):
         path.unlink()
-    run = snakemake(grid)
-    assert run.returncode == 0, run.stdout
+    finish(grid)
     assert {one.content.title for one in read_details(named).values()} == {"A {cat} {2020}"}
     assert list(read_details(lost)) == list(details_before)
     assert cell.read_bytes() == cell_before
@@ -104,9 +103,8 @@ def test_removing_a_style_leaves_the_other_cells_untouched(grid):
     config = small_config()
     del config["styles"][0]
     write_config(grid, config)
-    run = snakemake(grid)
-    assert run.returncode == 0, run.stdout
-    assert "rule stylize" not in run.stdout
+    run = finish(grid)
+    assert "rule stylize" not in run
     assert stamps() == before
     assert len(pd.read_csv(grid / "results" / "summary.csv")) == 8
 
@@ -121,8 +119,7 @@ def test_a_picture_that_a_grid_cannot_open_is_named_in_one_line(grid):
     assert "Delete it; the next run makes it again" in run.stdout
     assert "Traceback" not in run.stdout
     (grid / broken).unlink()
-    run = snakemake(grid)
-    assert run.returncode == 0, run.stdout
+    finish(grid)
     with Image.open(grid / broken) as image:
         image.load()
 
@@ -131,8 +128,7 @@ def test_the_same_config_gives_the_same_bytes(finished, grid):
     """Everything but logs and what a clock says; docs/reproducibility.md lists these files."""
     shutil.rmtree(grid / "results")
     shutil.rmtree(grid / ".snakemake")
-    run = snakemake(grid)
-    assert run.returncode == 0, run.stdout
+    finish(grid)
     once, again = without_times(finished / "results"), without_times(grid / "results")
     assert len(once) > 100
     assert set(again) == set(once)
@@ -183,9 +179,8 @@ def test_votes_become_a_column_a_plot_and_a_measure_of_the_gallery(grid):
     saved = {"format": "nst-votes-1", "voter": "Zoë", "votes": votes}
     (grid / "zoë's votes.json").write_text(json.dumps(saved), encoding="utf-8")
     write_config(grid, small_config() | {"votes": ["zoë's votes.json"]})
-    run = snakemake(grid)
-    assert run.returncode == 0, run.stdout
-    assert "rule stylize" not in run.stdout
+    run = finish(grid)
+    assert "rule stylize" not in run
     found = pd.read_csv(grid / "results/summary.csv").set_index("fingerprint")["preference"]
     assert found[one] > 0.5 > found[other]
     assert found.notna().sum() == 2
@@ -219,8 +214,7 @@ def test_formulations_are_compared_and_their_way_is_shown(tmp_path, take_fitted)
         **FITTED,
     }
     write_config(tmp_path, config)
-    run = snakemake(tmp_path)
-    assert run.returncode == 0, run.stdout
+    finish(tmp_path)
     table = pd.read_csv(tmp_path / "results" / "summary.csv")
     assert list(table["formulation"]) == ["udacity", "coursera", "relative"]
     assert list(table["layers"]) == ["udacity", "course", "relative"]

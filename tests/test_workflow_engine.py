@@ -17,6 +17,7 @@ from workflow_runs import (
     ROOT,
     command,
     details,
+    finish,
     small_config,
     snakemake,
     wait_until,
@@ -79,11 +80,10 @@ def test_four_pairs_are_made_at_the_same_time_on_four_devices(grid, pretended):
     pretended.setenv("PRETENDED_LOCKS", str(grid / "locks"))
     pretended.setenv("PRETENDED_MEETING", f"{grid / 'meeting'}:4")
     pretended.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    run = snakemake(
+    finish(
         *(grid, "--cores", "4", "--resources", "gpu=4", "--"),
         *pairs(grid),
     )
-    assert run.returncode == 0, run.stdout
     logs = [path.read_text("utf-8") for path in grid.glob("results/logs/stylize/*/*.log")]
     devices = [re.search(r"computing on cuda:(\d), Pretended GPU, (\S+)", log) for log in logs]
     assert sorted(one[1] for one in devices) == ["0", "1", "2", "3"]
@@ -92,8 +92,7 @@ def test_four_pairs_are_made_at_the_same_time_on_four_devices(grid, pretended):
 
 
 def test_a_run_shows_what_it_has_before_its_end_and_nothing_of_an_earlier_one(grid, pretended):
-    first = snakemake(grid, "--", f"{MADE}/a cat/nuit étoilée.json")
-    assert first.returncode == 0, first.stdout
+    finish(grid, "--", f"{MADE}/a cat/nuit étoilée.json")
     config = small_config() | {"precision": "float32", "iterations": 60}
     write_config(grid, config)  # with another extractor, too
     pretended.setenv("PRETENDED_HASTE", "100")
@@ -166,8 +165,7 @@ def test_a_killed_run_goes_on_within_a_cell_and_ends_with_the_same_bytes(
     wait_until(lambda: bool(list(kept.glob("*.pt"))), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    run = snakemake(long_grid, *target)
-    assert run.returncode == 0, run.stdout
+    finish(long_grid, *target)
     (log,) = long_grid.glob("results/logs/stylize/*/*.log")
     assert re.search(r"cell 1: continuing at step [1-9]\d*", log.read_text("utf-8"))
     name = "results/cells/über/great_wave_study/all/1e0.png"
@@ -189,8 +187,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config |= FITTED | {"precision": "float32"}
     config["layers"] = {"all": config["layers"]["all"]}
     write_config(folder, config)
-    run = snakemake(folder, *TABLE)
-    assert run.returncode == 0, run.stdout
+    finish(folder, *TABLE)
     return folder
 
 
@@ -210,7 +207,6 @@ def test_a_clock_that_goes_back_during_every_job_changes_nothing(small_grid, pre
     shutil.rmtree(small_grid / "results")
     shutil.rmtree(small_grid / ".snakemake")
     pretended.setenv("PRETENDED_CLOCK", "1.5")
-    run = snakemake(small_grid, *TABLE)
-    assert run.returncode == 0, run.stdout
+    finish(small_grid, *TABLE)
     assert cells(small_grid) == before
     assert all(0 < cell.seconds < 60 for cell in details(small_grid).values())

@@ -60,6 +60,13 @@ def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def finish(folder: Path, *options: str) -> str:
+    """Run it to a good end, and return what was said."""
+    run = snakemake(folder, *options)
+    assert run.returncode == 0, run.stdout
+    return run.stdout
+
+
 def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
     """Start Python on some code that uses the package."""
     return subprocess.Popen(

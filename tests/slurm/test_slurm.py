@@ -25,7 +25,7 @@ from workflow_runs import (
     ROOT,
     cluster_python,
     details,
-    snakemake,
+    finish,
     unavailable,
     write_config,
 )
@@ -310,9 +310,8 @@ def test_the_pictures_are_those_of_a_local_run_byte_for_byte(finished, prepared)
     """From the images on; the extractor is that of the cluster, for fitting takes long."""
     shutil.rmtree(prepared / "results" / "inputs")
     targets = [DETAILS.format("a cat", style) for style in STYLES]
-    run = snakemake(prepared, "--cores", "all", *targets)
-    assert run.returncode == 0, run.stdout
-    assert "Redraw a cat in the style of wave" in run.stdout
+    run = finish(prepared, "--cores", "all", *targets)
+    assert "Redraw a cat in the style of wave" in run
     assert len(pictures(prepared)) == 6
     assert pictures(prepared) == pictures(finished.folder)
 
