@@ -224,13 +224,6 @@ def test_a_copy_of_a_cut_out_is_on_white(tmp_path):
     assert shown.getextrema() == ((255, 255),) * 3
 
 
-def test_a_damaged_picture_is_reported_in_one_line(tmp_path):
-    damaged = tmp_path / "cell.png"
-    damaged.write_bytes(b"not a picture")
-    with pytest.raises(ImageError, match=r"cell\.png"):
-        copies_of(damaged)
-
-
 # ---------------------------------------------------------------- from cells to the page
 
 

@@ -187,12 +187,6 @@ def test_a_style_layer_may_name_its_octaves_too():
     }
 
 
-@pytest.mark.parametrize("value", [0, 9, 1.5, True, "many", None])
-def test_octaves_are_auto_or_a_small_whole_number(value):
-    with pytest.raises(ConfigError, match="octaves must be a whole number from 1 to 8, or auto"):
-        Settings.from_mapping({"octaves": value})
-
-
 def test_an_octave_needs_a_picture_large_enough_for_it(tiny):
     with pytest.raises(ExtractorError, match=r"relu2_1@3 needs at least 32 px per side; got 31"):
         tiny.architecture.check(["relu2_1@3"], 31)
@@ -239,11 +233,6 @@ def test_the_gradient_of_a_kernel_lies_channels_last(kernel):
     (found,) = torch.autograd.grad(kernel(value).square().sum(), value)
     strides = found.stride()
     assert strides[1] == min(strides) == 1, "each position's channels are together"
-
-
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_the_gradient_of_a_kernel_is_that_of_finite_differences(kernel):
-    assert torch.autograd.gradcheck(kernel, features(2, 2, 3, 4))
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 5, 7), (2, 3, 4, 4), (1, 3, 1, 2), (1, 3, 3, 2)])

@@ -253,19 +253,6 @@ def test_no_step_is_longer_than_the_bound():
         images = following.clamp(0, 1)
 
 
-def test_the_best_image_is_kept_when_later_ones_are_worse():
-    visits = []
-
-    def rising(images: torch.Tensor) -> Parts:
-        visits.append(images.detach().clone())
-        loss = images.sum((1, 2, 3)) * 0 + len(visits)
-        return Parts(content=loss, style=loss, tv=loss, total=loss, layers={})
-
-    outcome = minimise(rising, START, Adam(), Plan(5))
-    assert torch.equal(outcome.images, START)
-    assert [losses[-1, 0].item() for losses in outcome.trace] == [1, 2, 3, 4, 5]
-
-
 def test_the_image_after_the_last_step_may_be_the_best_and_none_is_looked_at_twice():
     visits = []
 

@@ -202,13 +202,6 @@ def test_of_sixty_cells_the_first_have_pictures_and_all_have_points(table):
     assert len(points.get_offsets()) == 60
 
 
-def test_cells_in_the_same_place_are_drawn_beside_each_other(table):
-    cells = table(ratios=3, layers=("all",))
-    cells["content_distance"] = cells["style_distance"] = 0.5
-    figure = drawn(plot_pair(rank_cells(cells), "Cat"))
-    assert len({tuple(np.round(box.xybox, 1)) for box in boxes(figure)}) == 3
-
-
 @given(
     st.lists(
         st.tuples(st.floats(0, 100), st.floats(0, 100), st.floats(1, 12), st.floats(1, 12)),

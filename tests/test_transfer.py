@@ -278,12 +278,6 @@ def test_cells_of_different_recipes_are_made_in_batches_of_their_own(tiny, small
         torch.testing.assert_close(together[place].image, alone.image, atol=BATCH_TOLERANCE, rtol=0)
 
 
-def test_a_coarse_stage_is_gone_through_first(tiny, small):
-    (result,) = run(tiny, [small(coarse_stages=[[32, 4]], image_size=48, iterations=3)])
-    assert result.image.shape == (1, 3, 38, 48)
-    assert len(result.trace["total"]) == 7
-
-
 def test_a_coarse_stage_may_be_a_share_of_the_size(tiny, small):
     stages = {"image_size": 64, "iterations": 3}
     (share,) = run(tiny, [small(coarse_stages=[[0.7071, 4]], **stages)])
