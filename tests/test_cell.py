@@ -262,8 +262,3 @@ def test_the_versions_name_what_computes_the_pixels():
     versions = current_versions()
     assert set(versions) == {"nst", "python", "torch", "torchvision", "numpy", "pillow"}
     assert all(version[0].isdigit() for version in versions.values())
-
-
-def test_a_package_without_metadata_has_an_unknown_version(monkeypatch):
-    monkeypatch.setattr(cell_module, "PACKAGES", ("no such package",))
-    assert current_versions()["no such package"] == "unknown"

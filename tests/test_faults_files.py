@@ -300,15 +300,6 @@ def test_on_a_full_disk_the_store_has_no_half_entry(disk, leave):
     assert store.find(other.fingerprint)
 
 
-def test_on_a_read_only_disk_the_file_is_named(disk):
-    write_atomically(disk.folder / "old", b"x")
-    disk.protect()
-    with pytest.raises(OSError, match="Read-only file system") as caught:
-        write_atomically(disk.folder / "deep" / "cell.png", b"x")
-    assert caught.value.filename == f"{disk.folder}/deep/cell.png"
-    assert remove_parts(disk.folder) == []
-
-
 def test_what_another_user_may_not_write_is_named():
     if os.geteuid() != 0:
         unavailable("only root can become another user")

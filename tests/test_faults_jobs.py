@@ -397,11 +397,3 @@ def test_a_damaged_note_of_the_last_run_stops_nobody(content):
     HOLDER.write_bytes(content)
     assert begin([]).returncode == 0
     assert not HOLDER.exists()
-
-
-def test_a_run_of_this_process_can_be_ended_twice():
-    FOLDER.mkdir()
-    begin_run(lambda _line: None)
-    end_run()
-    end_run()
-    assert not HOLDER.exists()

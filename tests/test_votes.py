@@ -172,14 +172,6 @@ def test_one_that_won_every_vote_has_a_finite_strength_and_a_wide_interval():
     assert few["preference"].sum() == pytest.approx(1)
 
 
-def test_preferences_of_votes_for_neither_are_even():
-    scores = np.full((3, 3), 2.0)
-    np.fill_diagonal(scores, 0)
-    found = preferences(scores)
-    np.testing.assert_allclose(found["preference"], 0.5)
-    assert list(found["votes"]) == [8] * 3
-
-
 # ---------------------------------------------------------------- tables
 
 
