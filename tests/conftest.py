@@ -27,7 +27,8 @@ __all__ = ["pauses", "serve"]  # fixtures
 
 torch.set_num_threads(1)
 # Servers on this machine are reached directly, whatever proxy there is.
-os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+for name in ("no_proxy", "NO_PROXY"):
+    os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
 # The jobs of runs that are tested side by side: threads that spin while they wait for one another
 # make two of them take five times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -49,7 +50,7 @@ POISON = 1e12  # a weight that `poisoned` turns into NaN
 
 LONGEST = (
     *("test_slurm.py", "test_workflow.py", "test_workflow_engine.py", "test_faults_runs.py"),
-    "test_tutorial.py",
+    *("test_tutorial.py", "test_end_to_end.py", "test_presets.py"),
 )
 
 

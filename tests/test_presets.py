@@ -371,7 +371,6 @@ def real():
     return {}
 
 
-@pytest.mark.slow
 @pytest.mark.mirror
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_lowers_its_own_loss_on_the_real_network(name, mirror, real, tmp_path):
