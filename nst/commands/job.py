@@ -69,18 +69,26 @@ def _outcome(inputs: list[Path]) -> Iterator[None]:
         sys.exit(1)
 
 
+class _LogFile(logging.FileHandler):
+    """A log that goes without its last lines on a full disk.
+
+    The mistake that a job ends with must not be hidden by that of its log.
+    """
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Report what is wrong with a message, but not with the disk."""
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+
 @contextmanager
 def _log_to(log: str) -> Iterator[None]:
-    """Send messages and warnings to the terminal and to the file ``log``.
-
-    On a full disk, the log goes without its last lines: the mistake that a job ends with must not
-    be hidden by that of its log.
-    """
+    """Send messages and warnings to the terminal and to the file ``log``."""
     logging.captureWarnings(capture=True)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     try:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
-        to_file = logging.FileHandler(log, mode="w", encoding="utf-8")
+        to_file = _LogFile(log, mode="w", encoding="utf-8")
     except OSError as error:
         error.filename = log  # and not where that is from the root
         if trouble := explain_disk_trouble(error):
@@ -89,11 +97,9 @@ def _log_to(log: str) -> Iterator[None]:
         raise
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(to_file)
-    raising, logging.raiseExceptions = logging.raiseExceptions, False
     try:
         yield
     finally:
-        logging.raiseExceptions = raising
         logging.getLogger().removeHandler(to_file)
         with suppress(OSError):
             to_file.close()
