@@ -65,10 +65,10 @@ def provide_extractor(
         pictures = [load_image(path) for path in images]
         return fit_kmeans([to_tensor(_fit_size(picture)) for picture in pictures], seed)
     entry, read = read_catalogue()[name], READERS[name]
-    if weights is None and name in TORCHVISION:
-        weights = _torchvision_file(entry, mirror)
     if weights is not None:
         return read(weights, _identify(entry, weights))
+    if name in TORCHVISION:
+        return read(_torchvision_file(entry, mirror), ARCHITECTURES[name])
     with part_folder((cache or user_cache()) / entry.file) as folder:
         fetch(entry, folder / entry.file, mirror)
         return read(folder / entry.file, ARCHITECTURES[name])
@@ -160,8 +160,10 @@ def _torchvision_file(entry: Entry, mirror: str | None) -> Path:
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / entry.file
     if mirror and "://" not in mirror:
-        if (Path(mirror) / entry.file).is_file():
-            return Path(mirror) / entry.file
+        there = Path(mirror) / entry.file
+        if there.is_file():
+            _identify(entry, there)
+            return there
         source = f"torch's cache or {entry.source}"
         logger.warning("%s is not in %s; taking it from %s", entry.file, mirror, source)
         mirror = None
