@@ -78,7 +78,7 @@ PACKAGES = {
     "figures": ("lettering", "sheet", "layout", "painting", "grids", "pages", "strips"),
     "reports": ("ranking", "summary", "votes", "tables", "report", "plots"),
     "gallery": ("previews", "data", "page", "so_far"),
-    "commands": ("job", "stylize", "by_hand", "probe", "plan", "watch"),
+    "commands": ("job", "stylize", "by_hand", "plan", "watch"),
 }
 ORDER = (
     *(f"{package}.{name}".lstrip(".") for package, names in PACKAGES.items() for name in names),

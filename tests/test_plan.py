@@ -12,8 +12,7 @@ from conftest import paint
 from workflow_runs import ROOT, snakemake
 
 from nst.commands import plan as plan_module
-from nst.commands.plan import plan_run
-from nst.commands.probe import Calibration, calibrate
+from nst.commands.plan import Calibration, calibrate, plan_run
 from nst.config import allocation
 from nst.config.allocation import FINISHING, Allocation, allocate_fit, allocate_pair, pixels
 from nst.config.catalogue import read_catalogue
@@ -61,14 +60,14 @@ def priced(monkeypatch):
     """Every evaluation costs a microsecond per pixel, and starts cost nothing."""
     asked = []
 
-    def pretend(run, variants, largest):
-        asked.append(largest)
+    def pretend(variants, sides, _device):
+        asked.append(sides)
         seconds = {side**2: 1e-6 * side**2 for side in (32, 64)}
         memory = {side**2: 1_000_000 + 100 * side**2 for side in (32, 64)}
-        kinds = len(plan_module._kinds(variants))
-        return Calibration([seconds] * kinds, memory, "cpu", "float32")
+        kinds = dict.fromkeys(map(plan_module._kind, variants), seconds)
+        return Calibration(kinds, memory, "cpu", "float32")
 
-    monkeypatch.setattr(plan_module, "_calibrate", pretend)
+    monkeypatch.setattr(plan_module, "calibrate", pretend)
     monkeypatch.setattr(plan_module, "_seconds_around", lambda *_: 0.0)
     return asked
 
@@ -98,7 +97,7 @@ def test_the_time_grows_with_the_steps_of_all_stages(run, priced):
 
 def test_the_memory_is_that_of_the_largest_picture(run, priced):
     estimate = plan_run(run(image_size=640))
-    assert priced[-1] == 640 * 427
+    assert priced[-1] == (160, 320)
     assert estimate.memory == 1_000_000 + 100 * 640 * 427
 
 
@@ -125,8 +124,9 @@ def test_a_cost_is_read_off_the_line_through_two_and_never_falls():
 
 
 def test_a_content_that_is_yet_to_be_fetched_has_the_usual_shape(run, priced):
-    plan_run(run(contents=["chelsea"], image_size=300))
-    assert priced[-1] == 300 * 200
+    memory = plan_run(run(contents=["chelsea"], image_size=300)).memory
+    assert memory == 1_000_000 + 100 * 300 * 200
+    assert priced[-1] == (122, 245), "its square is as large"
 
 
 def test_a_calibration_measures_each_kind_at_each_size():
@@ -134,12 +134,12 @@ def test_a_calibration_measures_each_kind_at_each_size():
     shallow = dataclasses.replace(
         kind, content_layers={"relu1_1": 1.0}, style_layers={"relu1_1": 1.0}
     )
-    found = calibrate([kind.to_dict(), shallow.to_dict()], [32, 64], 1, "cpu")
+    found = calibrate([kind, shallow, dataclasses.replace(kind, beta=2.0)], [32, 64], "cpu")
     assert (found.device.startswith("cpu"), found.precision) == (True, "float32")
-    for costs in (*found.seconds, found.memory):
+    for costs in (*found.seconds.values(), found.memory):
         assert list(costs) == [32**2, 64**2]
     assert min(found.memory.values()) > 50e6
-    deep, few = (costs[64**2] for costs in found.seconds)
+    deep, few = (costs[64**2] for costs in found.seconds.values())
     assert 0 < few < deep, "fewer layers take less time"
 
 
@@ -155,11 +155,12 @@ def test_a_calibration_whose_batch_did_not_fit_counts_the_half_that_did(monkeypa
         time.sleep(0.2)
         return real(objective, images)
 
-    monkeypatch.setattr("nst.commands.probe.best_batch_size", lambda _: 4)
+    monkeypatch.setattr("nst.commands.plan.best_batch_size", lambda _: 4)
     monkeypatch.setattr("nst.method.resilience.best_batch_size", lambda _: 4)
     monkeypatch.setattr(Objective, "__call__", crowded)
     kind = Settings.from_mapping({"precision": "float32"})
-    (seconds,) = calibrate([kind.to_dict()], [32], 4, "cpu").seconds
+    several = [dataclasses.replace(kind, seed=seed) for seed in range(4)]
+    (seconds,) = calibrate(several, [32], "cpu").seconds.values()
     assert set(sizes) == {2}
     assert seconds[32**2] > 0.09, "0.2 s for the two of them"
 
