@@ -271,24 +271,20 @@ class _Reporter:
         self._count = count
         self._all = steps
         self._done: dict[int, int] = {}
-        self._before = 0  # steps that another process took
+        self._taken = 0  # steps of this process, those of an abandoned attempt among them
         self._started = self._last = time.monotonic()
 
     def __call__(
         self, indices: Sequence[int], evaluation: int, _of: int, losses: Float[Tensor, "4 b"]
     ) -> None:
-        self._before += sum(evaluation - 1 for index in indices if index not in self._done)
-        # At a second attempt, ``evaluation`` begins anew; this process took the first one's steps.
-        self._before -= sum(
-            self._done[index] for index in indices if self._done.get(index, 0) > evaluation
-        )
+        self._taken += len(indices)
         self._done.update(dict.fromkeys(indices, evaluation))
         if time.monotonic() - self._last < SECONDS_BETWEEN_REPORTS:
             return
         self._last = time.monotonic()
         done = sum(self._done.values())
         means = dict(zip(SUMS, losses.mean(1).tolist(), strict=True))
-        pace = (self._last - self._started) / max(1, done - self._before)
+        pace = (self._last - self._started) / self._taken
         logger.info(
             "%s: %.0f %% of %d cells, content %.3g, style %.3g, %.0f s left",
             self._pair,
