@@ -28,7 +28,7 @@ import torch
 from common import RESULTS, default_pictures, save_report, style_of
 from PIL import Image
 
-from nst.cells.difference import TOLERANCE, compare
+from nst.cells.difference import COARSE, LOSS, SSIM, compare
 from nst.cells.measure import Measure
 from nst.config.catalogue import fetch, read_catalogue
 from nst.config.presets import read_presets
@@ -82,7 +82,7 @@ def main() -> None:
         "reproducibility",
         {
             "settings": {"size": chosen.size, "iterations": chosen.iterations},
-            "tolerance": vars(TOLERANCE),
+            "tolerance": {"coarse": COARSE, "ssim": SSIM, "loss": LOSS},
             "cells": rows,
         },
     )
@@ -214,7 +214,7 @@ def row(
         "coarse": found.coarse,
         "ssim": found.ssim,
         "losses": measures,
-        "within tolerance": found.within(TOLERANCE),
+        "within tolerance": found.tolerated,
         "seconds": made["seconds"],
     }
 

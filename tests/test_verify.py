@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 
 from nst.cells import verify as module
 from nst.cells.cell import TEXT_KEY, Cell, draw_failure, read_record, write_cell
-from nst.cells.difference import TOLERANCE, compare
+from nst.cells.difference import COARSE, compare
 from nst.cells.pair import Pair, stylize_pair
 from nst.cells.sources import Given
 from nst.cells.verify import choose_pictures, describe, exit_status, verify
@@ -302,7 +302,7 @@ def test_another_alpha_is_an_edit_and_with_its_digest_another_picture(cut_cell, 
     rewrite(cut_cell, image, pixels=pixel_digest(image))
     found = verify(cut_cell, Given())
     assert found.verdict == "different"
-    assert found.difference.coarse > TOLERANCE.coarse
+    assert found.difference.coarse > COARSE
 
 
 def test_an_alpha_that_says_nothing_is_no_edit(cell):
@@ -501,10 +501,10 @@ def test_the_difference_of_two_pictures_is_worked_out_by_hand():
     assert found.mean == found.coarse == pytest.approx(30 / 6)
     assert found.psnr == pytest.approx(10 * np.log10(255**2 / (900 / 6)))
     assert found.losses == {"total": 0.5}
-    assert not found.within(TOLERANCE)
+    assert not found.tolerated
     same = compare(one, one, {"total": 1.0}, {"total": 1.0})
     assert (same.largest, same.psnr, same.ssim) == (0, None, 1.0)
-    assert same.within(TOLERANCE)
+    assert same.tolerated
 
 
 def test_what_shifts_by_a_pixel_is_near_from_afar():
@@ -514,7 +514,7 @@ def test_what_shifts_by_a_pixel_is_near_from_afar():
     found = compare(one, other, {}, {})
     assert found.largest == 255
     assert (found.coarse, found.ssim) == (0, 1)
-    assert found.within(TOLERANCE)
+    assert found.tolerated
 
 
 def test_a_picture_too_small_for_ssim_is_compared_without_it():

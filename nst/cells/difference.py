@@ -1,8 +1,8 @@
 """How far two pictures of one cell are apart, and how far rounding may bring them.
 
 On the machine that made it, a cell comes out the same in every byte. Another one rounds
-differently, and an optimiser carries that on: how far was measured, and ``TOLERANCE`` is what came
-of it. docs/reproducibility.md has the figures.
+differently, and an optimiser carries that on: how far was measured, and a tolerance came of it.
+docs/reproducibility.md has the figures.
 """
 
 from __future__ import annotations
@@ -18,25 +18,13 @@ from PIL import Image
 from nst.cells.metrics import structural_similarity
 from nst.imaging.transparency import on_white
 
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far a cell may come out from its picture where rounding differs.
-
-    Strokes shift by rounding alone, and with them single pixels by a hundred levels; what stays is
-    how good the picture is and what it looks like from afar. So both are reduced to a quarter of
-    their sides: ``coarse`` is the largest mean difference then, in levels of 255, and ``ssim`` the
-    least structural similarity of their luma. ``loss`` is the largest relative difference of the
-    total loss.
-    """
-
-    coarse: float
-    ssim: float
-    loss: float
-
-
-TOLERANCE = Tolerance(coarse=8.0, ssim=0.9, loss=0.02)
-REDUCED = 4  # a quarter of the sides
+# What is tolerated. Strokes shift by rounding alone, and with them single pixels by a hundred
+# levels; what stays is how good the picture is and what it looks like from afar. So pictures are
+# reduced before they are compared.
+REDUCED = 4  # to a quarter of their sides
+COARSE = 8.0  # levels of 255: the largest mean difference then
+SSIM = 0.9  # the least structural similarity of their luma then
+LOSS = 0.02  # the largest relative difference of the total loss
 
 
 @dataclass(frozen=True)
@@ -45,8 +33,8 @@ class Difference:
 
     ``largest`` and ``mean`` are in levels of 255, over all channels as they look on white, and over
     the alpha if there is one; ``psnr`` is in dB, None for equal pictures. ``coarse`` and ``ssim``
-    are of the pictures reduced as ``Tolerance`` has them; ``ssim`` is None for pictures too small
-    for it. ``losses`` has the relative difference of every loss and measure that both have.
+    are of the pictures at a quarter of their sides; ``ssim`` is None for pictures too small for it.
+    ``losses`` has the relative difference of every loss and measure that both have.
     """
 
     largest: int
@@ -61,16 +49,16 @@ class Difference:
         """Whether every pixel, every loss and every measure is the same."""
         return not self.largest and not any(self.losses.values())
 
-    def within(self, tolerance: Tolerance) -> bool:
-        """Tell whether this is no more than rounding does.
+    @property
+    def tolerated(self) -> bool:
+        """Whether this is no more than rounding does.
 
         Where the pixels are the same, every loss and measure must be within the tolerance.
         """
         if not self.largest:
-            return max(self.losses.values(), default=0.0) <= tolerance.loss
-        alike = self.ssim is None or self.ssim >= tolerance.ssim
-        loss = self.losses.get("total", 0.0)
-        return alike and self.coarse <= tolerance.coarse and loss <= tolerance.loss
+            return max(self.losses.values(), default=0.0) <= LOSS
+        alike = self.ssim is None or self.ssim >= SSIM
+        return alike and self.coarse <= COARSE and self.losses.get("total", 0.0) <= LOSS
 
 
 def compare(
@@ -100,16 +88,16 @@ def compare(
 def describe_difference(apart: Difference) -> list[str]:
     """Put a difference into words, beside what is tolerated."""
     psnr = "" if apart.psnr is None else f", PSNR {apart.psnr:.1f} dB"
-    ssim = "" if apart.ssim is None else f", SSIM {apart.ssim:.3f} (at least {TOLERANCE.ssim:g})"
+    ssim = "" if apart.ssim is None else f", SSIM {apart.ssim:.3f} (at least {SSIM:g})"
     lines = [
         f"  levels of 255: mean {apart.mean:.2f}, largest {apart.largest}{psnr}",
-        f"  at a quarter of the size: mean {apart.coarse:.2f} (at most {TOLERANCE.coarse:g}){ssim}",
+        f"  at a quarter of the size: mean {apart.coarse:.2f} (at most {COARSE:g}){ssim}",
     ]
     if apart.losses:
         worst = max(apart.losses, key=lambda name: apart.losses[name])
         lines.append(
             f"  total loss: {apart.losses.get('total', 0.0):.2%} off (at most "
-            f"{TOLERANCE.loss:.0%}); furthest off is {worst}, {apart.losses[worst]:.2%}"
+            f"{LOSS:.0%}); furthest off is {worst}, {apart.losses[worst]:.2%}"
         )
     return lines
 

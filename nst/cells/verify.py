@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from nst.cells.cell import BITS, PIXELS, Cell, changed_facts, read_record
-from nst.cells.difference import TOLERANCE, Difference, compare, describe_difference
+from nst.cells.difference import Difference, compare, describe_difference
 from nst.cells.pair import Pair, stylize_pair
 from nst.cells.sources import Given, find_pair
 from nst.config.settings import ALGORITHM_VERSION
@@ -42,7 +42,7 @@ MOST_THREADS = 1024  # a record may say anything
 class Verification:
     """What came of verifying one picture.
 
-    ``identical``: every pixel, loss and measure is the same. ``close``: within ``TOLERANCE``.
+    ``identical``: every pixel, loss and measure is the same. ``close``: within the tolerance.
     ``different``: further. ``edited``: it is not what nst wrote. ``unchecked``: it could not be
     recomputed. ``message`` says why; ``changed`` has the facts that differed when it was made, as
     (then, now).
@@ -241,7 +241,7 @@ def _judge(
         return Verification(picture, "different", again.reason, changed=changed)
     found = compare(image, remade, cell.losses, again.losses)
     verdict: Verdict = "different"
-    if found.within(TOLERANCE):
+    if found.tolerated:
         verdict = "identical" if found.none else "close"
     message = ""
     if not found.largest and not found.none:
