@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from nst.errors import CellError, UserError
 from nst.imaging.images import load_image, pixel_digest
 from nst.network.extractor import file_digest
 from nst.network.provision import extractor_file
+from nst.system.files import time_stamp
 
 SHOWN = 12  # characters of a digest in a message
 
@@ -38,10 +39,12 @@ def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
     """Find the images and the extractor of a cell; what has to be made is put into ``folder``."""
     results = given.results or _results_of(picture)
     content = _image("content", given.content, cell.content.digest, cell.content.name, results)
-    composition = _composition(cell, results)
-    if composition is None:
+    composition = None
+    if cell.composition is None:
         style = _image("style", given.style, cell.style.digest, cell.style.name, results)
     else:
+        names = Composition.from_dict(cell.composition)
+        composition = names.mapped(lambda digest: _ingredient(digest, cell.style.name, results))
         style = composition.parts[0].image
     start = None
     if cell.start_digest:
@@ -60,23 +63,6 @@ def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
     )
 
 
-def _composition(cell: Cell, results: Path) -> Composition[Path] | None:
-    """Find what a style is made of among a run's images and masks."""
-    if cell.composition is None:
-        return None
-
-    def found(digest: str) -> Path:
-        path = _by_digest(iter(sorted(results.glob("inputs/*/*.png"))), digest, "style")
-        if path is None:
-            raise CellError(
-                f"an image of the style {cell.style.name!r} (pixels' sha256 {digest[:SHOWN]}…) is "
-                f"not in {results / 'inputs'}; name the run's folder with --results"
-            )
-        return path
-
-    return Composition.from_dict(cell.composition).mapped(found)
-
-
 def _results_of(picture: Path) -> Path:
     """Return the folder of the run that a picture lies in."""
     for folder in picture.resolve().parents:
@@ -92,7 +78,7 @@ def _image(role: str, given: Path | None, digest: str, name: str, results: Path)
         if found != digest:
             raise CellError(_mismatch(f"--{role} {given}", "pixels", found, digest))
         return given
-    if found_file := _by_digest(_inputs(role, name, results), digest, role):
+    if found_file := _by_digest(role, digest, name, results):
         return found_file
     raise CellError(
         f"the {role} {name or 'image'} (pixels' sha256 {digest[:SHOWN]}…) is not in "
@@ -100,37 +86,43 @@ def _image(role: str, given: Path | None, digest: str, name: str, results: Path)
     )
 
 
-def _inputs(role: str, name: str, results: Path) -> Iterator[Path]:
-    """List a run's images, the likeliest first; a start may be any of them."""
-    pattern = "inputs/*/*.png" if role == "start" else f"inputs/{role}/*.png"
-    yield from sorted(results.glob(pattern), key=lambda path: (path.stem != name, path))
-    if role == "start":  # of a print
-        yield from sorted(results.glob("cells/**/*.png"))
+def _ingredient(digest: str, style: str, results: Path) -> Path:
+    """Return the image or mask of this digest that a style is made of, one of the run's inputs."""
+    if found := _by_digest("ingredient", digest, "", results):
+        return found
+    raise CellError(
+        f"an image of the style {style!r} (pixels' sha256 {digest[:SHOWN]}…) is "
+        f"not in {results / 'inputs'}; name the run's folder with --results"
+    )
 
 
-def _by_digest(images: Iterator[Path], digest: str, role: str) -> Path | None:
-    """Return the first image with these pixels; one that cannot be read is not it."""
+def _by_digest(role: str, digest: str, name: str, results: Path) -> Path | None:
+    """Return the run's image with these pixels; the one of this name is tried first.
+
+    One that cannot be read is not it. A start may be any image, and the cell of a print, too.
+    """
+    folder = role if role in ("content", "style") else "*"
+    images = sorted(results.glob(f"inputs/{folder}/*.png"), key=lambda path: path.stem != name)
+    if role == "start":
+        images += results.glob("cells/**/*.png")
     for path in images:
-        try:
+        with suppress(UserError):
             if _image_digest(path, role) == digest:
                 return path
-        except UserError:
-            continue
     return None
 
 
 def _image_digest(path: Path, role: str) -> str:
-    """Return the digest of an image's pixels; many cells share an image, so it is remembered.
+    """Return the digest of an image's pixels, of a file that has not changed the one before.
 
     Only a content has an alpha; in other roles, an image is laid on white.
     """
-    changed = path.stat().st_mtime_ns if path.exists() else 0
-    return _remembered_digest(path, changed, keep_alpha=role == "content")
+    return _remembered_digest(path, time_stamp(str(path)), keep_alpha=role == "content")
 
 
 @cache
-def _remembered_digest(path: Path, _changed: int, *, keep_alpha: bool) -> str:
-    """Read an image whose file has not changed only once."""
+def _remembered_digest(path: Path, _written: int | None, *, keep_alpha: bool) -> str:
+    """Read an image; many cells share one."""
     # The start of a print may be the narrow cell of a panorama.
     return pixel_digest(load_image(path, keep_alpha=keep_alpha, any_shape=True))
 
