@@ -24,15 +24,16 @@ from common import DEVICE
 from PIL import Image
 
 from nst.cells.metrics import (
-    directions,
+    POSITIONS,
+    SEED,
     measure_patches,
     patch_distance,
     quantiles,
-    sampled,
     sliced_wasserstein,
     structural_similarity,
 )
 from nst.imaging.images import fit_long_side, load_image
+from nst.method.distributions import directions, sampled
 from nst.network.extractor import Extractor, load_extractor
 from nst.network.provision import prepared_extractor
 from nst.network.shapes import Tensor
@@ -89,7 +90,7 @@ class Judge:
 def features_of(network: Extractor, picture: Image.Image) -> Mapping[str, Tensor]:
     """Return the features of each layer, n c: a row for each position."""
     found = network(to_tensor(picture).to(DEVICE), LAYERS)
-    return {name: sampled(value[0].flatten(1).T) for name, value in found.items()}
+    return {name: sampled(value[0].flatten(1).T, POSITIONS, SEED) for name, value in found.items()}
 
 
 def feature_distance(picture: Mapping[str, Tensor], style: Mapping[str, Tensor]) -> float:
@@ -98,7 +99,7 @@ def feature_distance(picture: Mapping[str, Tensor], style: Mapping[str, Tensor])
     for name, wanted in style.items():
         mean, deviation = wanted.mean(0), wanted.std(0)
         scale = deviation + deviation.mean()
-        along = directions(wanted.shape[1], DIRECTIONS)
+        along = directions(wanted.shape[1], DIRECTIONS, SEED)
         one, other = (quantiles((seen - mean) / scale, along) for seen in (picture[name], wanted))
         distances.append(sliced_wasserstein(one, other) / other.std(1).square().mean().sqrt())
     return torch.stack(distances).mean().item()

@@ -302,7 +302,7 @@ def test_the_gradient_is_that_of_finite_differences(name):
 
 def test_the_sliced_wasserstein_loss_is_that_of_sorted_projections():
     one, style = features(0, 1, 6, 4, 5), features(1, 1, 6, 4, 5)
-    along = directions(6, torch.float64, torch.device("cpu")).numpy()
+    along = directions(6, 6, dtype=torch.float64).numpy()
     ours, theirs = (np.sort(along @ value[0].flatten(1).numpy()) for value in (one, style))
     expected = ((ours - theirs) ** 2).mean() / theirs.var(axis=1).mean()
     found = sliced_wasserstein_style_loss(one, None, style_quantiles(style))

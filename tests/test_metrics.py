@@ -14,13 +14,12 @@ from nst.cells.metrics import (
     LEVELS,
     PATCH,
     POSITIONS,
+    SEED,
     colour_quantiles,
-    directions,
     feature_distance,
     measure_patches,
     patch_distance,
     quantiles,
-    sampled,
     sliced_wasserstein,
     structural_similarity,
     unit_features,
@@ -32,6 +31,7 @@ from nst.config.presets import read_presets
 from nst.config.settings import Settings
 from nst.errors import ImageError
 from nst.imaging.images import fit_long_side, load_image
+from nst.method.distributions import directions, sampled
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
 from nst.network.extractor import Extractor
@@ -161,11 +161,11 @@ def test_the_order_and_the_number_of_points_do_not_matter():
 
 def test_of_many_places_the_same_ones_are_drawn_each_time():
     many = torch.arange(POSITIONS + 1000)[:, None].float()
-    few = sampled(many)
+    few = sampled(many, POSITIONS)
     assert len(few) == len(few.unique()) == POSITIONS
-    assert torch.equal(few, sampled(many))
+    assert torch.equal(few, sampled(many, POSITIONS))
     assert few.mean().item() == pytest.approx(many.mean().item(), rel=0.02)
-    assert torch.equal(sampled(many[:POSITIONS]), many[:POSITIONS])
+    assert torch.equal(sampled(many[:POSITIONS], POSITIONS), many[:POSITIONS])
 
 
 # ---------------------------------------------------------------- patches
@@ -179,7 +179,7 @@ def reference_patch_distance(one: Image.Image, other: Image.Image) -> float:
     """Of pictures too small for a second octave, with the patches cut out one by one."""
     values = [np.asarray(image, np.float64).transpose(2, 0, 1) / 255 for image in (one, other)]
     mean, deviation = (getattr(values[1], name)((1, 2), keepdims=True) for name in ("mean", "std"))
-    along = directions(3 * PATCH * PATCH, 64).double().numpy()
+    along = directions(3 * PATCH * PATCH, 64, SEED).double().numpy()
     projected = []
     for value in values:
         windows = np.lib.stride_tricks.sliding_window_view(

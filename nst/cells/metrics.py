@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch.nn import functional
 
 from nst.errors import ImageError
 from nst.imaging.images import check_mode
+from nst.method.distributions import at_levels, directions, sampled
 from nst.network.kernels import halve
 from nst.network.shapes import Float, Tensor
 
@@ -84,47 +84,13 @@ def feature_distance(
     return (unit_features(generated) - target).square().sum(1).mean()
 
 
-@cache
-def directions(dimensions: int, count: int) -> Float[Tensor, "count d"]:
-    """Draw fixed unit vectors, as many as possible of them at right angles.
-
-    Those of an orthonormal basis catch every shift of a distribution in full, and estimate the
-    sliced distance with less noise than independent ones do (Rowland et al., 2019).
-    """
-    generator = torch.Generator().manual_seed(SEED)
-    bases = [
-        torch.linalg.qr(torch.randn(dimensions, dimensions, generator=generator))[0]
-        for _ in range(-(-count // dimensions))
-    ]
-    return torch.cat(bases)[:count]
-
-
-@cache
-def _sample(positions: int) -> Tensor:
-    """Draw ``POSITIONS`` of so many positions, always the same ones."""
-    return torch.randperm(positions, generator=torch.Generator().manual_seed(SEED))[:POSITIONS]
-
-
-def sampled(points: Tensor) -> Tensor:
-    """Keep at most ``POSITIONS`` of points, n d, the same ones for every picture of a size."""
-    if len(points) <= POSITIONS:
-        return points
-    return points[_sample(len(points)).to(points.device)]
-
-
 def quantiles(points: Float[Tensor, "n d"], along: Float[Tensor, "k d"]) -> Float[Tensor, "k q"]:
     """Return the distribution of points along each direction, as its value at ``LEVELS`` levels.
 
     Level q is (q + ½) / ``LEVELS``, between the sorted values by linear interpolation, so that sets
     of different sizes can be compared. The order of the points does not matter.
     """
-    return _levels(along.to(points) @ points.T)
-
-
-def _levels(projected: Float[Tensor, "k n"]) -> Float[Tensor, "k q"]:
-    """Return the values at ``LEVELS`` levels of each row."""
-    ordered = projected.sort(dim=1).values
-    return functional.interpolate(ordered[None], size=LEVELS, mode="linear")[0]
+    return at_levels(along.to(points) @ points.T, LEVELS)
 
 
 def sliced_wasserstein(
@@ -202,14 +168,15 @@ def _patch_target(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> PatchTarget:
     deviation = deviation.clamp(min=LEAST_DEVIATION)
     projected = _project((octave - mean) / deviation, mask)
     spreads = projected.std(1, correction=0, keepdim=True).clamp(min=LEAST_DEVIATION)
-    return PatchTarget(mean, deviation, spreads, _levels(projected / spreads))
+    return PatchTarget(mean, deviation, spreads, at_levels(projected / spreads, LEVELS))
 
 
 def _projected_quantiles(
     octave: Float[Tensor, "1 3 h w"], target: PatchTarget, mask: Mask
 ) -> Float[Tensor, "k q"]:
     """Return the distribution of a picture's patches at one octave, in the target's units."""
-    return _levels(_project((octave - target.mean) / target.deviation, mask) / target.spreads)
+    projected = _project((octave - target.mean) / target.deviation, mask)
+    return at_levels(projected / target.spreads, LEVELS)
 
 
 def _project(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> Float[Tensor, "k n"]:
@@ -220,10 +187,10 @@ def _project(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> Float[Tensor, "k n
     if middles is not None:
         reach = PATCH // 2
         positions = inside(positions[None], middles[..., reach:-reach, reach:-reach])[0]
-    chosen = sampled(positions[:, None])[:, 0]
+    chosen = sampled(positions, POSITIONS, SEED)
     rows, columns = chosen // windows.shape[2], chosen % windows.shape[2]
     patches = windows[:, rows, columns].transpose(0, 1).flatten(1)  # n 3*7*7
-    return directions(3 * PATCH * PATCH, PATCH_DIRECTIONS).to(octave) @ patches.T
+    return directions(3 * PATCH * PATCH, PATCH_DIRECTIONS, SEED).to(octave) @ patches.T
 
 
 def mask_at(mask: Mask, picture: Float[Tensor, "1 _c h w"]) -> Mask:
@@ -253,6 +220,6 @@ def colour_quantiles(picture: Image.Image, mask: Mask = None) -> Float[Tensor, "
 
     check_mode(picture)
     pixels = torch.from_numpy(np.array(picture)).reshape(-1, 3).float() / 255
-    pixels = sampled(inside(pixels.T, mask).T)
+    pixels = sampled(inside(pixels.T, mask).T, POSITIONS, SEED)
     lab = torch.from_numpy(rgb2lab(pixels.numpy()))
-    return quantiles(lab, directions(3, COLOUR_DIRECTIONS)) * 3**0.5
+    return quantiles(lab, directions(3, COLOUR_DIRECTIONS, SEED)) * 3**0.5

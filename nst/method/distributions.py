@@ -67,7 +67,7 @@ def style_quantiles(
 ) -> Quantiles:
     """Return how a style's features are distributed along fixed directions."""
     projected = _project(features, positions)[0]  # k n
-    return Quantiles(_at_levels(projected, LEVELS), projected.var(1, correction=0).mean())
+    return Quantiles(at_levels(projected, LEVELS), projected.var(1, correction=0).mean())
 
 
 def blended_quantiles(parts: Sequence[tuple[float, Quantiles]]) -> Quantiles:
@@ -90,18 +90,30 @@ def sliced_wasserstein_style_loss(
     function to minimise. A style of another size is compared by its quantiles.
     """
     ordered = _project(features, positions).sort(2).values  # b k n
-    wanted = _at_levels(target.values, ordered.shape[2])
+    wanted = at_levels(target.values, ordered.shape[2])
     error = (ordered - wanted).square().flatten(1).mean(1)
     return error / target.variance.clamp(min=1e-20)
 
 
 @cache
-def directions(channels: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "_k c"]:
-    """Draw fixed directions, unit vectors at right angles: as many as there are channels, or 64."""
-    generator = torch.Generator().manual_seed(SEED)
-    basis = torch.linalg.qr(torch.randn(channels, channels, generator=generator))[0]
-    chosen: Tensor = basis[:DIRECTIONS].to(device, dtype)
-    return chosen
+def directions(
+    dimensions: int,
+    count: int,
+    seed: int = SEED,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Float[Tensor, "count d"]:
+    """Draw fixed unit vectors, as many as possible of them at right angles.
+
+    Those of an orthonormal basis catch every shift of a distribution in full, and estimate the
+    sliced distance with less noise than independent ones do (Rowland et al., 2019).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    bases = [
+        torch.linalg.qr(torch.randn(dimensions, dimensions, generator=generator))[0]
+        for _ in range(-(-count // dimensions))
+    ]
+    return torch.cat(bases)[:count].to(device, dtype)
 
 
 def _project(
@@ -109,12 +121,13 @@ def _project(
 ) -> Float[Tensor, "b _k _n"]:
     """Return the features' components along the directions, at some positions or at all."""
     flat = counted_features(features, positions)
-    along = directions(features.shape[1], flat.dtype, flat.device)
+    channels = features.shape[1]
+    along = directions(channels, min(channels, DIRECTIONS), SEED, flat.dtype, flat.device)
     projected: Tensor = along @ flat.transpose(1, 2)
     return projected
 
 
-def _at_levels(values: Float[Tensor, "k n"], count: int) -> Float[Tensor, "k q"]:
+def at_levels(values: Float[Tensor, "k n"], count: int) -> Float[Tensor, "k q"]:
     """Return sorted rows at ``count`` levels, (i + ½) / count, between values by interpolation."""
     ordered = values.sort(1).values
     return functional.interpolate(ordered[None], size=count, mode="linear")[0]
@@ -270,11 +283,11 @@ def _lengths(flat: Float[Tensor, "b n c"], wanted: Float[Tensor, "m c"]) -> Floa
 # ---------------------------------------------------------------- features that count
 
 
-def sampled(flat: Float[Tensor, "n c"], count: int) -> Float[Tensor, "_m c"]:
+def sampled(flat: Tensor, count: int, seed: int = SEED) -> Tensor:
     """Keep ``count`` rows at most, drawn by a fixed seed, and one at least."""
     if len(flat) <= count:
         return flat
-    generator = torch.Generator().manual_seed(SEED)
+    generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(flat), generator=generator)[: max(count, 1)]
     return flat[rows.to(flat.device)]
 
