@@ -31,7 +31,7 @@ SECONDS_TO_END = 10.0
 SECONDS_BETWEEN_LOOKS = 10.0  # at least; ten thousand files on a slow disk are looked at less often
 SECONDS_BETWEEN_LINES = 60.0  # while nothing changes
 SECONDS_BETWEEN_PAGES = 60.0
-SHARE = 0.015  # of the run's time that this process may compute; the next page may cost more
+SHARE = 0.015  # of the run's time that may be spent on looking, and of a processor on drawing
 FIRST_PAGE = 2.0  # seconds, until one is measured
 
 Clock = Callable[[], float]
@@ -140,12 +140,12 @@ class Watch:
 
         self._run = run
         self._clock, self._work = clock, work
-        self._began = clock()
-        self._progress = Progress(missing, CellStore(STORE), self._began)
+        began = clock()
+        self._progress = Progress(missing, CellStore(STORE), began)
         self._made = frozenset(made)
-        self._said = (self._began, 0)  # when a line was said last, and of how many cells
-        self._drawn = (self._began, 0)
-        self._cost = FIRST_PAGE
+        self._said = (began, 0)  # when a line was said last, and of how many cells
+        self._drawn = 0
+        self._next_page = began + max(SECONDS_BETWEEN_PAGES, FIRST_PAGE / SHARE)
         self._trouble = ""
 
     def look(self) -> float:
@@ -159,11 +159,13 @@ class Watch:
         if self._is_to_say():
             self._said = (self._clock(), self._progress.done)
             logger.info("%s", self._progress.line(self._clock()))
-        if self._is_to_draw():
+        # Once all cells are there, the run itself draws.
+        if began >= self._next_page and self._drawn < self._progress.done < self._progress.count:
             before = self._work()
             self._draw()
-            self._drawn = (self._clock(), self._progress.done)
-            self._cost = self._work() - before
+            self._drawn = self._progress.done
+            cost = self._work() - before
+            self._next_page = self._clock() + max(SECONDS_BETWEEN_PAGES, cost / SHARE)
         return pause
 
     def _is_to_say(self) -> bool:
@@ -173,18 +175,6 @@ class Watch:
             return False
         waited = self._clock() - when >= SECONDS_BETWEEN_LINES
         return self._progress.done != done or (waited and done > 0)
-
-    def _is_to_draw(self) -> bool:
-        """Draw what is new, a minute after the last time, if the work stays within its share.
-
-        Once all cells are there, the run itself draws.
-        """
-        now, (when, done) = self._clock(), self._drawn
-        return (
-            done < self._progress.done < self._progress.count
-            and now - when >= SECONDS_BETWEEN_PAGES
-            and self._work() + self._cost <= SHARE * (now - self._began)
-        )
 
     def _draw(self) -> None:
         """Draw the pages. Trouble is logged once, and the run goes on."""
@@ -200,7 +190,7 @@ class Watch:
                 logger.warning("what is finished so far cannot be shown (%s)", trouble)
             self._trouble = trouble
         else:
-            if self._drawn[1] == 0:
+            if self._drawn == 0:
                 logger.info("to look at meanwhile: %s, %s", GALLERY_SO_FAR, OVERVIEW_SO_FAR)
 
     def _is_finished(self, picture: Path) -> bool:
