@@ -117,7 +117,7 @@ def _image_digest(path: Path, role: str) -> str:
 
     Only a content has an alpha; in other roles, an image is laid on white.
     """
-    return _remembered_digest(path, time_stamp(str(path)), keep_alpha=role == "content")
+    return _remembered_digest(path, time_stamp(path), keep_alpha=role == "content")
 
 
 @cache

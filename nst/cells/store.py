@@ -95,7 +95,7 @@ class CellStore:
 
     def time_stamp(self, fingerprint: str) -> int | None:
         """Return when the cell of this fingerprint was kept, in ns; None if it is not here."""
-        return time_stamp(str(self._entry(fingerprint)))
+        return time_stamp(self._entry(fingerprint))
 
     def restore(self, wanted: Cell) -> Cell | None:
         """Write the files of a cell if it is here, and return it; None if it must be computed.

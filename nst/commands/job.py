@@ -13,11 +13,11 @@ from typing import Any
 from nst.config.catalogue import check_fetched
 from nst.errors import ImageError, UserError
 from nst.system.disk_trouble import explain_disk_trouble
+from nst.system.files import time_stamp
 from nst.system.run_lock import job_lock
 
 logger = logging.getLogger("nst")
 
-Stamp = tuple[int, int, int]
 MADE = Path("results")
 FETCHED = MADE / "inputs" / "catalogue"
 
@@ -36,10 +36,9 @@ def job(log: str, inputs: Iterable[str] = ()) -> Iterator[None]:
         for path in files:
             if path.is_relative_to(FETCHED):
                 check_fetched(path)
-        before = _stamps(files)
+        written = {path: time_stamp(path) for path in files if not path.is_relative_to(MADE)}
         yield
-        after = _stamps(files)
-        if changed := [path for path in files if after.get(path) != before.get(path)]:
+        if changed := [path for path, when in written.items() if time_stamp(path) != when]:
             raise ImageError(
                 f"{changed[0]} changed while it was read, so the result may mix "
                 "both versions; run the same command again"
@@ -103,17 +102,6 @@ def _log_to(log: str) -> Iterator[None]:
         logging.getLogger().removeHandler(to_file)
         with suppress(OSError):
             to_file.close()
-
-
-def _stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
-    """Return when each of the user's own files was last written, its size, and which file it is."""
-    stamps = {}
-    for path in files:
-        if not path.is_relative_to(MADE):
-            with suppress(FileNotFoundError):
-                facts = path.stat()
-                stamps[path] = facts.st_mtime_ns, facts.st_size, facts.st_ino
-    return stamps
 
 
 def find_mirror(config: Mapping[str, Any]) -> str | None:

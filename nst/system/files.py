@@ -116,7 +116,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def time_stamp(path: str) -> int | None:
+def time_stamp(path: str | Path) -> int | None:
     """Return when a file or folder was last written, in ns; None if it is not there."""
     try:
         return os.stat(path).st_mtime_ns
