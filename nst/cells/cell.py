@@ -274,24 +274,21 @@ def read_record(path: Path) -> dict[str, Any]:
         ImageError: it is neither, or not one that nst made.
     """
     try:
-        record = json.loads(_read_text(path))
+        if path.suffix.lower() in (".tif", ".tiff"):
+            text = read_description(path) or ""
+        else:
+            text = read_png_text(path, TEXT_KEY)[TEXT_KEY]
+        record = json.loads(text)
         if not isinstance(record, dict):
             raise KeyError(TEXT_KEY)
+    except ImageError:
+        raise
     except (KeyError, ValueError, RecursionError) as error:
-        if isinstance(error, ImageError):
-            raise
         raise ImageError(
             f"{path} carries no settings of nst; only pictures that nst made do, and only until "
             "another program saves them anew"
         ) from error
     return record
-
-
-def _read_text(path: Path) -> str:
-    """Return the text that a picture's record is in."""
-    if path.suffix.lower() in (".tif", ".tiff"):
-        return read_description(path) or ""
-    return read_png_text(path, TEXT_KEY)[TEXT_KEY]
 
 
 def draw_failure(width: int, height: int) -> Image.Image:

@@ -22,6 +22,7 @@ a blend: compare its cells with each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -169,7 +170,8 @@ class Measure:
         content = stretch(self._content, size)
         pictures = [fit_long_side(one.image, max(size)) for one in self._style.parts]
         side = min(min(one.size) for one in (content, *pictures))
-        (content_layer,) = self._present(CONTENT_LAYERS, side) or [self._deepest(side)]
+        everything = self._present(self._extractor.architecture.layers, side)
+        (content_layer,) = self._present(CONTENT_LAYERS, side) or everything[-1:]
         of_content = content_features(
             self._extractor, self._tensor(content), [content_layer], self._side(content)
         )
@@ -228,19 +230,12 @@ class Measure:
 
     def _present(self, layers: Iterable[str], side: int) -> list[str]:
         """Keep the layers that the extractor has, and that pictures of this shorter side have."""
-        return [layer for layer in layers if self._has(layer, side)]
-
-    def _has(self, layer: str, side: int) -> bool:
-        """Ask the architecture."""
-        try:
-            self._extractor.architecture.check([layer], side)
-        except ExtractorError:
-            return False
-        return True
-
-    def _deepest(self, side: int) -> str:
-        """Return the last layer there is, in place of the usual one."""
-        return self._present(self._extractor.architecture.layers, side)[-1]
+        present = []
+        for layer in layers:
+            with suppress(ExtractorError):
+                self._extractor.architecture.check([layer], side)
+                present.append(layer)
+        return present
 
 
 def _moments(features: Tensor, mask: Mask, tile: Tile, layer: str) -> Moments:

@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from nst.errors import ImageError
 from nst.imaging.images import check_mode
-from nst.method.distributions import at_levels, directions, sampled
+from nst.method.distributions import at_levels, counted_positions, directions, sampled
+from nst.method.regions import weights_at
 from nst.network.kernels import halve
 from nst.network.shapes import Float, Tensor
 
@@ -163,7 +164,8 @@ def _at_least_a_patch(picture: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 _
 
 def _patch_target(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> PatchTarget:
     """Measure the patches of a style at one octave."""
-    seen = inside(octave.flatten(2)[0], mask_at(mask, octave))[None, :, :, None]
+    middles = weights_at(mask, (octave.shape[2], octave.shape[3]))
+    seen = _inside(octave.flatten(2)[0], middles)[None, :, :, None]
     deviation, mean = torch.std_mean(seen, dim=(0, 2, 3), correction=0, keepdim=True)
     deviation = deviation.clamp(min=LEAST_DEVIATION)
     projected = _project((octave - mean) / deviation, mask)
@@ -183,31 +185,20 @@ def _project(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> Float[Tensor, "k n
     """Return the components along each direction of patches, drawn if there are too many."""
     windows = octave[0].unfold(1, PATCH, 1).unfold(2, PATCH, 1)  # 3 rows columns 7 7, a view
     positions = torch.arange(windows.shape[1] * windows.shape[2])
-    middles = mask_at(mask, octave)
+    middles = weights_at(mask, (octave.shape[2], octave.shape[3]))
     if middles is not None:
         reach = PATCH // 2
-        positions = inside(positions[None], middles[..., reach:-reach, reach:-reach])[0]
+        positions = _inside(positions[None], middles[..., reach:-reach, reach:-reach])[0]
     chosen = sampled(positions, POSITIONS, SEED)
     rows, columns = chosen // windows.shape[2], chosen % windows.shape[2]
     patches = windows[:, rows, columns].transpose(0, 1).flatten(1)  # n 3*7*7
     return directions(3 * PATCH * PATCH, PATCH_DIRECTIONS, SEED).to(octave) @ patches.T
 
 
-def mask_at(mask: Mask, picture: Float[Tensor, "1 _c h w"]) -> Mask:
-    """Bring a mask to the size of an octave."""
-    return (
-        None
-        if mask is None
-        else functional.adaptive_avg_pool2d(mask, (picture.shape[2], picture.shape[3]))
-    )
-
-
-def inside(values: Tensor, mask: Mask) -> Tensor:
-    """Of values, k n, keep the positions of which half or more lies in a mask, or most does."""
-    if mask is None:
-        return values
-    shares = mask.flatten()
-    return values[:, shares >= shares.max().clamp(max=0.5)]
+def _inside(values: Float[Tensor, "k n"], mask: Mask) -> Float[Tensor, "k _n"]:
+    """Of values at a picture's positions, keep those that count in a mask of its size."""
+    positions = counted_positions(mask)
+    return values if positions is None else values[:, positions]
 
 
 def colour_quantiles(picture: Image.Image, mask: Mask = None) -> Float[Tensor, "k q"]:
@@ -220,6 +211,6 @@ def colour_quantiles(picture: Image.Image, mask: Mask = None) -> Float[Tensor, "
 
     check_mode(picture)
     pixels = torch.from_numpy(np.array(picture)).reshape(-1, 3).float() / 255
-    pixels = sampled(inside(pixels.T, mask).T, POSITIONS, SEED)
+    pixels = sampled(_inside(pixels.T, mask).T, POSITIONS, SEED)
     lab = torch.from_numpy(rgb2lab(pixels.numpy()))
     return quantiles(lab, directions(3, COLOUR_DIRECTIONS, SEED)) * 3**0.5
