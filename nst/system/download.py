@@ -10,6 +10,7 @@ import re
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 CONNECT = 15.0  # seconds to be answered in
 SILENCE = 30.0  # seconds without a byte
@@ -30,12 +31,20 @@ def download(url: str, path: Path) -> None:
     """
     import requests  # noqa: PLC0415 - only a run that downloads needs it
 
-    with requests.Session() as session:
-        if url.lower().startswith("https:"):
-            session.mount("http://", _refuser())
-        with session.get(url, stream=True, timeout=(CONNECT, SILENCE)) as answer:
-            answer.raise_for_status()
-            _receive(answer, path)
+    secure = {"response": _stay_secure}
+    with requests.get(url, stream=True, timeout=(CONNECT, SILENCE), hooks=secure) as answer:
+        answer.raise_for_status()
+        _receive(answer, path)
+
+
+def _stay_secure(answer: Any, **_options: Any) -> None:
+    """Refuse to follow an answer that leads away from ``https:``."""
+    import requests  # noqa: PLC0415
+
+    target = urljoin(answer.url, answer.headers.get("Location", ""))
+    here, there = (urlsplit(address).scheme for address in (answer.url, target))
+    if answer.is_redirect and here == "https" and there != "https":
+        raise requests.exceptions.SSLError(f"it redirects to {target}, which is not https")
 
 
 def _receive(answer: Any, path: Path) -> None:
@@ -60,23 +69,6 @@ def _receive(answer: Any, path: Path) -> None:
     promised = answer.headers.get("Content-Length")
     if promised and not answer.headers.get("Content-Encoding") and arrived < int(promised):
         raise requests.ConnectionError(f"it broke off after {arrived} of {promised} bytes")
-
-
-def _refuser() -> Any:
-    """Return an adapter that refuses to leave ``https:``."""
-    import requests  # noqa: PLC0415
-
-    class Refuser(requests.adapters.BaseAdapter):
-        """Refuses every request."""
-
-        def send(self, request: Any, *_arguments: Any, **_options: Any) -> Any:
-            """Refuse."""
-            raise requests.exceptions.SSLError(f"it redirects to {request.url}, which is not https")
-
-        def close(self) -> None:
-            """Do nothing: nothing was opened."""
-
-    return Refuser()
 
 
 def reason(error: Exception) -> str:
