@@ -23,8 +23,7 @@ from nst.cells.pair import Pair, stylize_pair
 from nst.cells.sources import Given, find_pair
 from nst.config.settings import ALGORITHM_VERSION
 from nst.errors import CellError, ConfigError, UserError
-from nst.imaging.images import pixel_digest
-from nst.imaging.srgb import to_srgb
+from nst.imaging.images import load_image, pixel_digest
 from nst.system.device import choose_device, reserve_device
 
 Verdict = Literal["identical", "close", "different", "edited", "unchecked"]
@@ -85,7 +84,7 @@ def verify(
         choose_device(device)
     try:
         record = read_record(picture)
-        image = _open(picture)
+        image = load_image(picture, keep_alpha=True, any_shape=True)
         cell = _cell_of(picture, record)
         if edit := _edit(cell, record, image):
             return Verification(picture, "edited", edit)
@@ -153,15 +152,6 @@ def _is_cell(path: Path) -> bool:
         return False
 
 
-def _open(path: Path) -> Image.Image:
-    """Read a result; unlike an input, it may be narrow."""
-    try:
-        with Image.open(path) as image:
-            return to_srgb(path, image, keep_alpha=True)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise CellError(f"{path} is damaged ({error}), so there is nothing to compare") from error
-
-
 def _cell_of(path: Path, record: Mapping[str, Any]) -> Cell:
     """Read a record, if its cell can be recomputed and compared."""
     if BITS in record:
@@ -226,7 +216,7 @@ def _make(
         (again,) = stylize_pair(pair, [replace(cell, path=path)], device)
     finally:
         torch.set_num_threads(before)
-    return again, _open(path)
+    return again, load_image(path, keep_alpha=True, any_shape=True)
 
 
 def _judge(

@@ -11,12 +11,11 @@ from nst.cells.cell import Cell, write_details
 from nst.cells.pair import Pair, stylize_pair
 from nst.cells.store import CellStore
 from nst.config.composition import Composition
+from nst.config.paths import STORE
 from nst.config.prints import PrintFile
 from nst.config.variants import Variant
 from nst.network.precision import Precision, read_precision
 from nst.system.device import reserve_device, use_threads
-
-STORE = Path("results/store")
 
 
 def stylize(

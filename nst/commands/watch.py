@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from nst.config.catalogue import read_catalogue
-from nst.config.paths import GALLERY_SO_FAR, OVERVIEW_SO_FAR
+from nst.config.paths import GALLERY_SO_FAR, OVERVIEW_SO_FAR, STORE
 from nst.config.run import Run, read_run
 from nst.errors import UserError
 from nst.system.files import time_stamp
 
 logger = logging.getLogger("nst.watch")
 
-STORE = Path("results/store")
 SECONDS_TO_END = 10.0
 SECONDS_BETWEEN_LOOKS = 10.0  # at least; ten thousand files on a slow disk are looked at less often
 SECONDS_BETWEEN_LINES = 60.0  # while nothing changes

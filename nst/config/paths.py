@@ -22,6 +22,7 @@ PREPARED = "results/inputs/{role}/{name}.png"
 PRINT = "results/prints/{content}/{style}/{layers}/{ratio}.png"
 PRINT_DETAILS = "results/prints/details/{content}/{style}/{layers}/{ratio}.json"
 SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
+STORE = Path("results/store")
 STRIP = "results/strips/{content}/{style}/{layers}/{ratio}.png"
 
 

@@ -15,6 +15,7 @@ from nst.config.architecture import ARCHITECTURES
 from nst.config.catalogue import RESOURCES
 from nst.config.geometry import content_size, halvings, style_size
 from nst.config.octaves import Size
+from nst.config.paths import source_file
 from nst.config.pictures import Picture
 from nst.config.prints import check_larger
 from nst.config.run import Run
@@ -23,7 +24,6 @@ from nst.config.styles import composed
 from nst.config.variants import Variant
 from nst.errors import ConfigError, ExtractorError
 
-FETCHED = Path("results/inputs/catalogue")
 HELD = 8  # pictures: those of two pairs, as a rule
 
 
@@ -124,7 +124,7 @@ def _at_hand(picture: Picture) -> Path | None:
         return Path(picture.path)
     assert picture.entry is not None
     kind, _, rest = picture.entry.source.partition(":")
-    file = RESOURCES / rest if kind == "resources" else FETCHED / picture.entry.file
+    file = RESOURCES / rest if kind == "resources" else Path(source_file(picture))
     return file if file.is_file() else None
 
 
