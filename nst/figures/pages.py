@@ -24,10 +24,9 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-from nst.figures.layout import arrange, width
+from nst.figures.layout import arrange, columns_within
 from nst.figures.lettering import clean, font_file
 from nst.figures.painting import (
-    SHARES,
     STROKE,
     Point,
     Surface,
@@ -37,7 +36,7 @@ from nst.figures.painting import (
     save_grid,
     save_preview,
 )
-from nst.figures.sheet import Box, Colour, Grid, Layout, Page, Picture, Shape, Text
+from nst.figures.sheet import SHARES, Box, Colour, Grid, Layout, Page, Picture, Shape, Text
 from nst.system.files import write_atomically
 
 rl_config.useA85 = 0  # else reportlab writes every picture as text, a quarter larger
@@ -151,19 +150,13 @@ def _chunks(indices: range, most: int) -> list[Sequence[int]]:
 def _split(grid: Grid, page: Page, shapes: Mapping[Path, Shape], tile: float) -> Split:
     """Return how many rows and columns of tiles of a width (mm) a page holds."""
     page = replace(page, smallest_tile_mm=tile, largest_tile_mm=tile)
-    rows, columns = max(1, len(grid.tiles) - grid.head_rows), len(grid.columns.titles)
-
-    def is_narrow(across: int) -> bool:
-        parts = split_grid(grid, rows, across)
-        return all(width(part, page, shapes) <= page.mm(page.width_mm) for part in parts)
-
-    across = max(1, _most(columns, is_narrow))
+    across = max(1, columns_within(grid, page, shapes))
 
     def fits(down: int) -> bool:
         parts = split_grid(grid, down, across)
         return all(page.holds(arrange(part, page, shapes)) for part in parts)
 
-    most = _most(rows, fits)
+    most = _most(max(1, len(grid.tiles) - grid.head_rows), fits)
     down = max(1, most)
     return Split(page, down, across, (most == 0, len(split_grid(grid, down, across))))
 

@@ -20,6 +20,7 @@ from nst.figures.layout import arrange
 from nst.figures.lettering import extent, face, overhang
 from nst.figures.sheet import (
     GREY,
+    SHARES,
     Arrow,
     Box,
     Card,
@@ -40,7 +41,6 @@ CARD: Colour = (248, 248, 248)
 HATCH: Colour = (218, 218, 221)
 RULE: Colour = (196, 196, 200)
 STROKE = 0.13  # mm, the width of lines
-SHARES = {"left": 0.0, "centre": 0.5, "right": 1.0}  # of the spare width, before a line of text
 
 PATCH = 5.0  # mm; a tile below this shows colours at best
 PREVIEW_WIDTH = 1400  # px
@@ -190,15 +190,12 @@ def _bounded(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> tuple[Layo
 
 
 def read_shapes(grid: Grid) -> Mapping[Path, Shape]:
-    """Read the shape of every picture from its header."""
-    paths = {tile.picture for tile in grid.every_tile if tile.picture is not None}
-    return {path: _shape(path) for path in paths}
-
-
-def _shape(path: Path) -> Shape:
-    """Return a picture's width and height in px, without decoding it."""
-    with _opened(path) as file:
-        return file.size
+    """Read the shape of every picture from its header, without decoding it."""
+    shapes = {}
+    for path in {tile.picture for tile in grid.every_tile if tile.picture is not None}:
+        with _opened(path) as file:
+            shapes[path] = file.size
+    return shapes
 
 
 def open_reduced(path: Path, size: Shape) -> Image.Image:

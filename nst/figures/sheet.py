@@ -13,9 +13,11 @@ from nst.figures.lettering import Hand, Lettering
 
 Shape = tuple[int, int]  # width and height of a picture in px, the right way up
 Colour = tuple[int, int, int]
+Align = Literal["left", "centre", "right"]
 
 INK: Colour = (28, 28, 30)
 GREY: Colour = (112, 112, 116)
+SHARES = {"left": 0.0, "centre": 0.5, "right": 1.0}  # of the spare width, before a line of text
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class Text:
     top: int
     lettering: Lettering
     colour: Colour = INK
-    align: Literal["left", "centre", "right"] = "left"
+    align: Align = "left"
 
     @property
     def box(self) -> Box:
