@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from nst.config.names import counted
 from nst.figures.grids import wrap_tiles
 from nst.figures.painting import draw_grid
 from nst.figures.sheet import Tile
@@ -29,7 +30,8 @@ def draw_strip(
         for frame, step in zip(_frames(stacked, len(steps)), steps, strict=True):
             path = Path(folder) / f"{step}.png"
             frame.save(path)
-            tiles.append(Tile(path, caption=_caption(step)))
+            caption = counted(step, "step") if step else "start"
+            tiles.append(Tile(path, caption))
         return draw_grid(wrap_tiles(title, tiles, min(COLUMNS, len(tiles)), subtitle))
 
 
@@ -54,10 +56,3 @@ def _frames(stacked: Path, count: int) -> list[Image.Image]:
     """Take the pictures out of the file that holds them below each other."""
     with Image.open(stacked) as picture:
         return unstack(picture, count)
-
-
-def _caption(step: int) -> str:
-    """Say how far a picture has come."""
-    if step == 0:
-        return "start"
-    return "1 step" if step == 1 else f"{step} steps"
