@@ -18,7 +18,7 @@ from nst.config.paths import DETAILS, cell_path, prepared
 from nst.config.settings import Settings
 from nst.config.sheets import Sheet
 from nst.config.variants import Variant
-from nst.errors import ImageError
+from nst.errors import CellError, ImageError
 from nst.figures import grids, layout, lettering, painting
 from nst.figures.grids import (
     content_grid,
@@ -356,9 +356,11 @@ def test_an_overview_heads_rows_with_contents_and_columns_with_styles():
 
 
 @pytest.mark.usefixtures("there")
-def test_an_image_that_is_not_prepared_yet_has_a_card():
-    grid = overview_grid({"e": "E"}, {"s": "S"}, [("all", "1")], subtitle="", cell=Tile)
-    assert grid.rows.heads == [Tile(note="still to come", caption="E", label="content")]
+def test_an_image_that_is_missing_is_named_with_the_remedy():
+    with pytest.raises(CellError, match=r"content/e\.png is missing; run snakemake without"):
+        overview_grid({"e": "E"}, {"s": "S"}, [("all", "1")], subtitle="", cell=Tile)
+    with pytest.raises(CellError, match=r"style/missing\.png is missing"):
+        content_grid({"c": "C"}, {"missing": "M"}, [("all", "1")], subtitle="")
 
 
 def _pictures(page_layout: Layout) -> list[Picture]:

@@ -25,7 +25,8 @@ from nst.config.catalogue import read_catalogue
 from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path, prepared
 from nst.config.run import Run, read_run
 from nst.config.settings import Settings
-from nst.gallery.so_far import write_so_far
+from nst.figures.sheet import Tile
+from nst.gallery.so_far import _overview, write_so_far
 
 RATIOS = ("1e0", "1e-1", "1e-2")
 STYLES = ("night", "wave")
@@ -229,6 +230,10 @@ def test_images_that_are_yet_to_be_prepared_leave_gaps():
     make(PATHS[0])
     write(PATHS[:1])
     assert [one["preview"] is None for one in data()["styles"]] == [False, True]
+    grid = _overview(run(), lambda path: str(path) in PATHS[:1], "")
+    night, wave = grid.columns.heads
+    assert night.picture == Path(prepared("style", "night"))
+    assert wave == Tile(None, "wave", "still to come", "style")
 
 
 def test_a_run_that_compares_recipes_shows_their_grid():

@@ -2,7 +2,8 @@
 
 All builders take the contents and the styles that a grid shows, the variants of its cells (layers
 and ratio; for a pair's grid, its ``Sheet``), and a subtitle. They read the pictures in the run's
-folder.
+folder. A picture that is missing is an error, unless the builder is given functions that return
+other tiles for cells and inputs: the overview of a run that goes on has places for these.
 """
 
 import re
@@ -19,8 +20,9 @@ from nst.figures.sheet import Axis, Grid, Tile
 
 Titles = Mapping[str, str]  # of contents or styles, by name
 Variants = Sequence[Sequence[str]]  # layers and ratio of each
+CellTile = Callable[[Path], Tile]
+InputTile = Callable[[str, str, str], Tile]
 
-WAITING = "still to come"
 IN_ROW = (5, 4, 6)  # pictures in a row of recipes, the best number first
 _FEW_COLUMNS = 6  # up to here each column repeats "α/β ="; beyond, the axis says it once
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -32,8 +34,7 @@ def cell_tile(picture: Path) -> Tile:
     Raises:
         CellError: there is no such picture, or it is damaged.
     """
-    if not picture.is_file():
-        raise CellError(f"{picture} is missing; run snakemake without a target to make it")
+    _require(picture)
     try:
         status = read_record(picture)["status"]
     except (ImageError, KeyError) as error:
@@ -43,17 +44,26 @@ def cell_tile(picture: Path) -> Tile:
     return Tile(note="failed: no finite loss") if status == "failed" else Tile(picture)
 
 
-def input_tile(role: str, name: str, caption: str = "") -> Tile:
-    """Return the tile of a content or a style; a note if its image is not prepared yet."""
+def input_tile(role: str, name: str, caption: str) -> Tile:
+    """Return the tile of a content or a style.
+
+    Raises:
+        CellError: its image is not prepared.
+    """
     path = Path(prepared(role, name))
-    if not path.is_file():
-        return Tile(None, caption, WAITING, role)
+    _require(path)
     return Tile(path, caption, label=role)
 
 
-def _inputs(role: str, titles: Titles) -> list[Tile]:
+def _require(picture: Path) -> None:
+    """Refuse a picture that is missing."""
+    if not picture.is_file():
+        raise CellError(f"{picture} is missing; run snakemake without a target to make it")
+
+
+def _inputs(role: str, titles: Titles, image: InputTile = input_tile) -> list[Tile]:
     """Return the tiles of contents or styles."""
-    return [input_tile(role, name, title) for name, title in titles.items()]
+    return [image(role, name, title) for name, title in titles.items()]
 
 
 def pair_grid(contents: Titles, styles: Titles, variants: Sheet, *, subtitle: str) -> Grid:
@@ -98,15 +108,16 @@ def overview_grid(
     variants: Variants,
     *,
     subtitle: str,
-    cell: Callable[[Path], Tile] = cell_tile,
+    cell: CellTile = cell_tile,
+    image: InputTile = input_tile,
 ) -> Grid:
     """Return the grid of a run, with one variant: a row per content, a column per style."""
     (one,) = variants
     return Grid(
         "Overview",
         [[cell(cell_path(content, style, *one)) for style in styles] for content in contents],
-        rows=_input_axis("content", contents),
-        columns=_input_axis("style", styles),
+        rows=_input_axis("content", contents, image),
+        columns=_input_axis("style", styles, image),
         subtitle=subtitle,
     )
 
@@ -118,15 +129,16 @@ def formulation_grid(
     *,
     subtitle: str,
     recipes: Sequence[str],
-    cell: Callable[[Path], Tile] = cell_tile,
+    cell: CellTile = cell_tile,
+    image: InputTile = input_tile,
 ) -> Grid:
     """Return the grid of recipes: a row for each, a column per pair; the two head rows show it."""
     pairs = list(product(contents, styles))
     return Grid(
         "Formulations",
         [
-            [input_tile("content", content) for content, _ in pairs],
-            [input_tile("style", style) for _, style in pairs],
+            [image("content", content, "") for content, _ in pairs],
+            [image("style", style, "") for _, style in pairs],
             *([cell(cell_path(*pair, *one)) for pair in pairs] for one in variants),
         ],
         rows=Axis(["content", "style", *recipes]),
@@ -167,9 +179,9 @@ def _written_time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 99.5 else f"{seconds / 60:.0f} min"
 
 
-def _input_axis(role: str, titles: Titles) -> Axis:
+def _input_axis(role: str, titles: Titles, image: InputTile = input_tile) -> Axis:
     """Return the axis of contents or styles, headed by their pictures."""
-    return Axis(list(titles.values()), role, heads=_inputs(role, titles))
+    return Axis(list(titles.values()), role, heads=_inputs(role, titles, image))
 
 
 def setting_axis(name: str, labels: Sequence[str]) -> Axis:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from nst.cells.cell import Cell, read_details, read_record
-from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path
+from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path, prepared
 from nst.config.pictures import Picture
 from nst.config.run import Run
 from nst.config.titles import subtitle_of_run, title_of_run
-from nst.figures.grids import WAITING, cell_tile, formulation_grid, overview_grid
+from nst.figures.grids import cell_tile, formulation_grid, input_tile, overview_grid
 from nst.figures.painting import draw_grid, save_grid
 from nst.figures.sheet import Grid, Page, Tile
 from nst.gallery.data import NAMES
@@ -23,6 +23,7 @@ from nst.system.files import part_folder
 
 SCREEN = Page(dpi=100)  # a quarter of the pixels of what is printed, and of the time
 INPUTS = Path("results/inputs")
+WAITING = "still to come"
 
 IsFinished = Callable[[Path], bool]
 
@@ -56,15 +57,23 @@ def write_so_far(run: Run, is_finished: IsFinished, said: str) -> None:
 def _overview(run: Run, is_finished: IsFinished, said: str) -> Grid:
     """Return the overview of the run, or the grid of its recipes if it compares these."""
 
-    def tile(path: Path) -> Tile:
+    def cell(path: Path) -> Tile:
         return cell_tile(path) if is_finished(path) else Tile(note=WAITING)
+
+    def image(role: str, name: str, caption: str) -> Tile:
+        if not Path(prepared(role, name)).is_file():
+            return Tile(None, caption, WAITING, role)
+        return input_tile(role, name, caption)
 
     titles = _titles(run.contents), _titles(run.styles)
     if not run.compares_recipes:
-        return overview_grid(*titles, [run.overview], subtitle=said, cell=tile)
+        variants = [run.overview]
+        return overview_grid(*titles, variants, subtitle=said, cell=cell, image=image)
     variants = [(one.layers, one.ratio) for one in run.variants]
     recipes = list(run.formulations.values())
-    return formulation_grid(*titles, variants, subtitle=said, recipes=recipes, cell=tile)
+    return formulation_grid(
+        *titles, variants, subtitle=said, recipes=recipes, cell=cell, image=image
+    )
 
 
 def _titles(pictures: Mapping[str, Picture]) -> dict[str, str]:
