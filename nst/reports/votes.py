@@ -7,7 +7,7 @@ probability 1 / (1 + exp(θ₂ - θ₁)). "Neither" counts as half a vote for ea
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -135,8 +135,8 @@ def prefer_cells(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
     columns = ["preference", "low", "high", "votes"]
     found = pd.DataFrame(np.nan, index=range(len(table)), columns=columns)
     for _, cast in votes.groupby(list(PAIR), sort=False):
-        rows = sorted({*cast["left"], *cast["right"]})
-        found.loc[rows] = preferences(_scores(cast, rows)).set_index(pd.Index(rows))
+        fitted = _preferences_by_number(cast)
+        found.loc[fitted.index] = fitted
     first = table.assign(row=range(len(table))).groupby(PICTURE)["row"].transform("first")
     equal = found.loc[first].reset_index(drop=True)
     counted: pd.DataFrame = equal.fillna({"votes": 0}).astype({"votes": int})
@@ -152,11 +152,8 @@ def prefer_variants(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
     names = table[["layers", "ratio"]]
     number = names.groupby(["layers", "ratio"], sort=False).ngroup().to_numpy()
     of_variant = votes.assign(left=number[votes["left"]], right=number[votes["right"]])
-    items = sorted({*of_variant["left"], *of_variant["right"]})
-    variants = names.drop_duplicates().iloc[items].reset_index(drop=True)
-    fitted = preferences(_scores(of_variant, items))
-    both: pd.DataFrame = pd.concat([variants, fitted], axis=1)
-    return both
+    variants = names.drop_duplicates(ignore_index=True)
+    return variants.join(_preferences_by_number(of_variant), how="right").reset_index(drop=True)
 
 
 def with_preference(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
@@ -167,14 +164,14 @@ def with_preference(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
     return changed
 
 
-def _scores(votes: pd.DataFrame, items: Sequence[int]) -> NDArray[np.float64]:
-    """Count how often each of the items, all that have votes, was preferred to each other one."""
-    place = {item: number for number, item in enumerate(items)}
-    scores = np.zeros((len(place), len(place)))
-    for left, right, score in votes[["left", "right", "score"]].itertuples(index=False):
-        scores[place[left], place[right]] += score
-        scores[place[right], place[left]] += 1 - score
-    return scores
+def _preferences_by_number(votes: pd.DataFrame) -> pd.DataFrame:
+    """Return the ``preferences`` of all that have votes, by their numbers in ``votes``."""
+    numbers, places = np.unique(votes[["left", "right"]].to_numpy(), return_inverse=True)
+    left, right = places.reshape(-1, 2).T
+    scores = np.zeros((len(numbers), len(numbers)))
+    np.add.at(scores, (left, right), votes["score"])
+    np.add.at(scores, (right, left), 1 - votes["score"])
+    return preferences(scores).set_index(numbers)
 
 
 def agreement(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
