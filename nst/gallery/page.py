@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -126,15 +127,11 @@ def pack(cells: pd.DataFrame) -> dict[str, Any]:
 
 def _column(values: Sequence[Any]) -> dict[str, Any]:
     """Write a column, equal values once if there are enough of them."""
-    texts = [json.dumps(value) for value in values]
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    if 4 * len(numbers) > len(values):
+    texts = np.array([json.dumps(value) for value in values], object)
+    indices, different = pd.factorize(texts)
+    if 4 * len(different) > len(values):
         return {"each": values}
-    different = dict(zip(texts, values, strict=True))
-    return {
-        "values": [different[text] for text in numbers],
-        "indices": [numbers[text] for text in texts],
-    }
+    return {"values": [json.loads(text) for text in different], "indices": indices.tolist()}
 
 
 def _source(name: str) -> str:

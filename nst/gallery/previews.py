@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from nst.imaging.images import fit_long_side, load_image
+from nst.imaging.images import fit_long_side, load_image, read_size
 from nst.system.files import write_atomically
 
 THUMBNAIL = 400  # px, longer side: a card of 300 px, and some reserve for dense screens
@@ -41,7 +41,7 @@ class Previews:
         """
         if picture is None:
             return dict.fromkeys(("thumbnail", "preview", "full"))
-        longer = max(_size(picture))
+        longer = max(read_size(picture, any_shape=True))
         digest = hashlib.sha256(picture.read_bytes()).hexdigest()[:24]
         sides = [min(limit, longer) for limit in (THUMBNAIL, max(size, THUMBNAIL))]
         thumbnail, preview = (f"{COPIES}/{digest}-{side}.webp" for side in sides)
@@ -63,15 +63,6 @@ class Previews:
         for path in others:
             path.unlink()
         return len(others)
-
-
-def _size(picture: Path) -> tuple[int, int]:
-    """Return a picture's width and height, read from its header alone."""
-    try:
-        with Image.open(picture) as image:
-            return image.size
-    except OSError:
-        return load_image(picture, any_shape=True).size  # its errors name the fault and the remedy
 
 
 def _link(picture: Path, folder: Path) -> str | None:
