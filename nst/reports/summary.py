@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from itertools import repeat
 from math import nan
 from pathlib import Path
@@ -34,33 +36,52 @@ MEASURES = (
     "ssim",
     "colour_distance",
 )
-COLUMNS = (
-    "content",
-    "style",
-    "alpha",
-    "beta",
-    "ratio",
-    "layers",
-    "extractor",
-    "formulation",
-    "width",
-    "height",
-    "iterations",
-    *(f"{name}_loss" for name in LOSSES),
-    *MEASURES,
-    "seconds",
-    "device",
-    "seed",
-    "fingerprint",
-    "path",
-    "status",
-    *RANKING,
-)
-FACTS = (
-    *("content_title", "style_title", "failure", "attempts"),
-    *("settings", "versions", "machine"),
-)
-"""Columns of the table that the CSV leaves out; the last three are JSON."""
+
+
+def _evaluations(cell: Cell) -> int:
+    """Return the steps of a cell; without a trace, those asked for at all sizes together."""
+    asked = sum(steps for _, steps in cell.settings.stages)
+    return int(max(cell.trace.get("evaluation", ()), default=asked))
+
+
+def _loss(name: str, cell: Cell) -> float | None:
+    """Return a loss or a measure of a cell; a failed one has none."""
+    return cell.losses.get(name)
+
+
+FIELDS: Mapping[str, Callable[[Cell], object]] = {
+    "content": lambda cell: cell.content.name,
+    "style": lambda cell: cell.style.name,
+    "alpha": lambda cell: cell.settings.alpha,
+    "beta": lambda cell: cell.settings.beta,
+    "ratio": lambda cell: cell.ratio,
+    "layers": lambda cell: cell.layers,
+    "extractor": lambda cell: cell.settings.extractor,
+    "formulation": lambda cell: cell.formulation,
+    "width": lambda cell: cell.width,
+    "height": lambda cell: cell.height,
+    "iterations": _evaluations,
+    **{f"{name}_loss": partial(_loss, name) for name in LOSSES},
+    **{name: partial(_loss, name) for name in MEASURES},
+    "seconds": lambda cell: cell.seconds,
+    "device": lambda cell: cell.device,
+    "seed": lambda cell: cell.settings.seed,
+    "fingerprint": lambda cell: cell.fingerprint,
+    "path": lambda cell: cell.path.as_posix(),
+    "status": lambda cell: cell.status,
+}
+"""Columns of the table, and what they hold of a cell."""
+FACTS: Mapping[str, Callable[[Cell], object]] = {
+    "content_title": lambda cell: cell.content.title,
+    "style_title": lambda cell: cell.style.title,
+    "failure": lambda cell: cell.reason,
+    "attempts": lambda cell: cell.attempts,
+    "settings": lambda cell: json.dumps(cell.settings.to_dict()),
+    "versions": lambda cell: json.dumps(dict(cell.versions)),
+    "machine": lambda cell: json.dumps(dict(cell.machine)),
+}
+"""Further ones, which the CSV leaves out; the last three are JSON."""
+COLUMNS = (*FIELDS, *RANKING)
 LOSS_KINDS = ("content_loss", "style_loss")
 """Settings whose names are those of columns that hold values of losses."""
 TRACE_TYPES = {
@@ -92,13 +113,15 @@ def tabulate(pairs: Iterable[Mapping[Path, Cell]], traces: Path | None = None) -
     and one pair's are in memory. These are a row group, so that a reader of one pair finds its rows
     without reading the others.
     """
+    fields = {**FIELDS, **FACTS}
     rows: list[dict[str, object]] = []
     encoded = io.BytesIO()
     schema = pa.Schema.from_pandas(_traces([]), preserve_index=False)
     with pq.ParquetWriter(encoded, schema) as writer:
         waiting: list[pd.DataFrame] = []
         for cells in pairs:
-            rows += [_row(cell, path) for path, cell in cells.items()]
+            placed = [replace(cell, path=path) for path, cell in cells.items()]
+            rows += [{name: take(cell) for name, take in fields.items()} for cell in placed]
             waiting.append(_traces(cells.values()))
             if sum(map(len, waiting)) >= ROWS_TOGETHER:
                 _write_rows(writer, waiting)
@@ -184,42 +207,6 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     encoded = io.BytesIO()
     table.to_parquet(encoded, index=False)
     write_atomically(path, encoded.getvalue())
-
-
-def _row(cell: Cell, path: Path) -> dict[str, object]:
-    """Flatten one cell; a failed one has no losses."""
-    settings = cell.settings
-    return {
-        "content": cell.content.name,
-        "style": cell.style.name,
-        "alpha": settings.alpha,
-        "beta": settings.beta,
-        "ratio": cell.ratio,
-        "layers": cell.layers,
-        "extractor": settings.extractor,
-        "formulation": cell.formulation,
-        "width": cell.width,
-        "height": cell.height,
-        # A cell without a trace has the steps that were asked for, at all sizes together.
-        "iterations": max(
-            cell.trace.get("evaluation", ()), default=sum(steps for _, steps in settings.stages)
-        ),
-        **{f"{name}_loss": cell.losses.get(name) for name in LOSSES},
-        **{name: cell.losses.get(name) for name in MEASURES},
-        "seconds": cell.seconds,
-        "device": cell.device,
-        "seed": settings.seed,
-        "fingerprint": cell.fingerprint,
-        "path": path.as_posix(),
-        "status": cell.status,
-        "content_title": cell.content.title,
-        "style_title": cell.style.title,
-        "failure": cell.reason,
-        "attempts": cell.attempts,
-        "settings": json.dumps(settings.to_dict()),
-        "versions": json.dumps(dict(cell.versions)),
-        "machine": json.dumps(dict(cell.machine)),
-    }
 
 
 def report_outcome(table: pd.DataFrame) -> None:
