@@ -207,20 +207,16 @@ def _framed(row: Any, side: float) -> tuple[list[OffsetBox], NDArray[np.float64]
     The picture's longer side takes ``side`` points.
     """
     image = _thumbnail(Path(row.path))
+    label = _short(row.label) + (" suggested" if row.suggested else "")
     weight = "bold" if row.suggested else "normal"
     # OffsetImage draws a pixel as a point, and scales it with the figure.
     zoom = side / max(image.size)
     parts: list[OffsetBox] = [
-        TextArea(literal(_label(row)), textprops={"size": 5.5, "weight": weight}),
+        TextArea(literal(label), textprops={"size": 5.5, "weight": weight}),
         OffsetImage(np.asarray(image), zoom=zoom, interpolation="antialiased"),
     ]
     width, height = np.array(image.size) * side / max(image.size) + (3, LABEL_HEIGHT)
-    return parts, np.array([max(width, LETTER * len(_label(row))), height])
-
-
-def _label(row: Any) -> str:
-    """Return what is written above a cell's picture."""
-    return _short(row.label) + (" suggested" if row.suggested else "")
+    return parts, np.array([max(width, LETTER * len(label)), height])
 
 
 def _thumbnail(path: Path) -> Image.Image:
@@ -275,15 +271,14 @@ def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure
         dashed, others = "layers", [dashed]
     shaded = others.pop() if others else "ratio"
     with _figure(COLUMN, 3.9) as figure:
-        upper, lower = figure.subplots(2, sharex=True)
-        upper.set_title(title_of(title, 52))
-        upper.set_ylabel("content loss")
-        lower.set_ylabel("style loss")
-        lower.set_xlabel("evaluation")
+        both = figure.subplots(2, sharex=True)
+        both[0].set_title(title_of(title, 52))
+        both[1].set_xlabel("evaluation")
         shades, dashes = _shades(orders[shaded]), _in_turn(orders[dashed], DASHES)
-        for (layers, ratio), trace in traces.groupby(["layers", "ratio"], sort=False):
-            point = {**labels_of(str(layers)), "ratio": str(ratio)}
-            for axes, name in ((upper, "content_loss"), (lower, "style_loss")):
+        for axes, name in zip(both, ("content_loss", "style_loss"), strict=True):
+            axes.set_ylabel(_spoken(name))
+            for (layers, ratio), trace in traces.groupby(["layers", "ratio"], sort=False):
+                point = {**labels_of(str(layers)), "ratio": str(ratio)}
                 axes.plot(
                     trace["evaluation"],
                     trace[name].where(trace[name] > 0),  # none on a logarithmic axis
@@ -291,7 +286,6 @@ def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure
                     ls=dashes[point[dashed]],
                     lw=0.8,
                 )
-        for axes, name in ((upper, "content_loss"), (lower, "style_loss")):
             if (traces[name] > 0).any():
                 axes.set_yscale("log")
         entries = [(_named(shaded, one), {"color": shades[one]}) for one in _some(orders[shaded])]
