@@ -13,7 +13,7 @@ from nst.config.pictures import IMAGE_SUFFIXES
 from nst.config.run import read_file, read_run, read_variants
 from nst.config.schema import load_schema
 from nst.config.settings import Settings
-from nst.config.variants import Ratio, variants_digest
+from nst.config.variants import Ratio, digest
 from nst.errors import ConfigError
 
 CATALOGUE = read_catalogue()
@@ -96,15 +96,15 @@ def test_a_job_reads_the_same_variants_as_the_plan_and_needs_no_image():
 def test_whatever_changes_the_variants_changes_their_digest(changes):
     before, after = (read_variants(values) for values in (least(), least(**changes)))
     assert before != after
-    assert variants_digest(before) != variants_digest(after)
+    assert digest(before) != digest(after)
 
 
 def test_the_digest_knows_the_order_and_not_the_spelling():
     variants = read_variants(config())
-    assert variants_digest(variants) == variants_digest(read_variants(config()))
-    assert variants_digest(variants) != variants_digest(reversed(variants))
+    assert digest(variants) == digest(read_variants(config()))
+    assert digest(variants) != digest(reversed(variants))
     spelt = [read_variants(least(ratios=ratios)) for ratios in (["1e-2"], [0.01])]
-    assert variants_digest(spelt[0]) == variants_digest(spelt[1])
+    assert digest(spelt[0]) == digest(spelt[1])
 
 
 def test_a_cell_has_its_variant_s_weights_and_the_run_s_settings():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +12,7 @@ from nst.errors import ConfigError
 
 @dataclass(frozen=True)
 class Sheet:
-    """A grid of a pair. ``cells`` are variants by row and column; None where there is none.
+    """A grid of a pair. ``cells`` are the variants' layers and ratios by row and column.
 
     ``name`` says at which labels of the other axes it is; it is empty if there is one sheet alone.
     """
@@ -24,19 +22,7 @@ class Sheet:
     column_axis: str
     rows: Sequence[str]
     columns: Sequence[str]
-    cells: Sequence[Sequence[Variant | None]]
-
-
-def sheets_digest(sheets: Sequence[Sheet]) -> str:
-    """Return the sha256 of what stands where in the grids of a pair."""
-    values = [
-        [
-            *(one.name, one.row_axis, one.column_axis, one.rows, one.columns),
-            [[cell and (cell.layers, cell.ratio) for cell in line] for line in one.cells],
-        ]
-        for one in sheets
-    ]
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+    cells: Sequence[Sequence[tuple[str, str]]]
 
 
 def _axes(variants: Sequence[Variant]) -> dict[str, list[str]]:
@@ -60,23 +46,20 @@ def pair_sheets(variants: Sequence[Variant], chosen: Mapping[str, str]) -> list[
         return []
     row_axis, column_axis = _choose(axes, chosen)
     others = {name: labels for name, labels in axes.items() if name not in (row_axis, column_axis)}
-    varied = [name for name, labels in others.items() if len(labels) > 1]
-    at = {tuple(one.point[name] for name in axes): one for one in variants}
+    rows, columns = axes[row_axis], axes[column_axis]
+    at = {frozenset(one.point.items()): (one.layers, one.ratio) for one in variants}
     sheets = []
     for labels in itertools.product(*others.values()):
         rest = dict(zip(others, labels, strict=True))
         cells = [
             [
-                at.get(tuple({**rest, row_axis: row, column_axis: column}[name] for name in axes))
-                for column in axes[column_axis]
+                at[frozenset({**rest, row_axis: row, column_axis: column}.items())]
+                for column in columns
             ]
-            for row in axes[row_axis]
+            for row in rows
         ]
-        if any(one for line in cells for one in line):
-            name = ", ".join(f"{one}={rest[one]}" for one in varied)
-            sheets.append(
-                Sheet(name, row_axis, column_axis, axes[row_axis], axes[column_axis], cells)
-            )
+        name = ", ".join(f"{one}={rest[one]}" for one in others if len(axes[one]) > 1)
+        sheets.append(Sheet(name, row_axis, column_axis, rows, columns, cells))
     return sheets
 
 

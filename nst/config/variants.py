@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -75,28 +74,42 @@ def labels_of(layers: str) -> dict[str, str]:
     return {"layers": weighting, **{name: label for name, _, label in parts}}
 
 
-def variants_digest(variants: Iterable[Variant]) -> str:
-    """Return the sha256 of the variants' names and settings, in their order."""
-    values = [[one.layers, one.ratio, one.formulation, one.settings.to_dict()] for one in variants]
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+def digest(values: Iterable[object]) -> str:
+    """Return a sha256 that changes with any of the variants, or of the sheets, and their order."""
+    return hashlib.sha256(repr(list(values)).encode()).hexdigest()
 
 
 def expand_variants(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> list[Variant]:
     """Expand layer weightings or recipes × settings that vary × ratios.
 
     Under layer weightings, ``formulation`` names the recipe that says what is left out. Each of
-    ``formulations`` has its own layers, and its own balance if there are no ratios.
+    ``formulations`` has its own layers. Without ratios, a recipe's own balance is taken, which is
+    no axis where recipes are compared.
     """
-    read = _read_recipes if "formulations" in config else _read_weightings
-    rows = read(config, presets)
-    varied = math.prod(map(len, config.get("vary", {}).values()))
-    _check_number(len(rows) * varied * len(config.get("ratios", [1])))
-    points = _points(config)
+    key = "formulations" if "formulations" in config else "layers"
+    rows = (_read_weightings if key == "layers" else _read_recipes)(config, presets)
+    axes = _read_axes(config)
+    number = len(rows) * math.prod(map(len, axes.values()))
+    if number > MOST_VARIANTS:
+        raise ConfigError(
+            f"layers or formulations × vary × ratios may be at most {MOST_VARIANTS} variants of a "
+            f"pair; got {number}. Split the run."
+        )
+    is_axis = "ratios" in config or key == "layers"
     variants = []
-    for name, (recipe, own) in rows.items():
-        for labels, values in points:
-            base = overridden(recipe, config, {**own, **values})
-            variants += _balanced(name, labels, base, recipe.name, config)
+    for (name, (recipe, own)), *choices in itertools.product(
+        rows.items(), *(axis.items() for axis in axes.values())
+    ):
+        varied = {axis: label for axis, (label, _) in zip(axes, choices, strict=True)}
+        given = {name: value for _, values in choices for name, value in values.items()}
+        values = overridden(recipe, config, {**own, **given})
+        balance = Ratio.parse({weight: values[weight] for weight in ("alpha", "beta")})
+        values |= {"alpha": balance.alpha, "beta": balance.beta}
+        ratio = varied.pop("ratio", balance.label)
+        settings = _settings(f"{key}.{name}", values, config)
+        layers = "/".join([name, *(f"{axis}={label}" for axis, label in varied.items())])
+        point = {"layers": name, **({"ratio": ratio} if is_axis else {}), **varied}
+        variants.append(Variant(layers, ratio, recipe.name, settings, point))
     _check_extractor(variants)
     return variants
 
@@ -133,41 +146,21 @@ def _read_recipes(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> _
     return rows
 
 
-def _balanced(
-    name: str,
-    labels: Mapping[str, str],
-    base: Mapping[str, Any],
-    recipe: str,
-    config: Mapping[str, Any],
-) -> list[Variant]:
-    """Return a variant for each ratio, or for the recipe's own, which is then no axis."""
-    own = {name: base[name] for name in ("alpha", "beta")}
-    key = "formulations" if "formulations" in config else "layers"
-    is_axis = "ratios" in config or key == "layers"
-    layers = "/".join([name, *(f"{axis}={label}" for axis, label in labels.items())])
-    variants = []
-    for ratio in _read_ratios(config.get("ratios", [own])).values():
-        values = {**base, "alpha": ratio.alpha, "beta": ratio.beta}
-        settings = _settings(f"{key}.{name}", values, config)
-        point = {"layers": name, **({"ratio": ratio.label} if is_axis else {}), **labels}
-        variants.append(Variant(layers, ratio.label, recipe, settings, point))
-    return variants
-
-
-def _points(config: Mapping[str, Any]) -> list[tuple[dict[str, str], dict[str, Any]]]:
-    """Return the labels and the values of every point on the axes of ``vary``."""
-    axes: list[list[tuple[str, str, Any]]] = []
+def _read_axes(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Read the settings that vary and the ratios: by axis and label, the values of settings."""
+    axes: dict[str, dict[str, dict[str, Any]]] = {}
     for name, values in config.get("vary", {}).items():
         if name in config:
             raise ConfigError(f"{name}: give it once, by itself or in vary")
-        axis = {_label(name, value): value for value in values}
-        if len(axis) < len(values):
+        axes[name] = {_label(name, value): {name: value} for value in values}
+        if len(axes[name]) < len(values):
             raise ConfigError(f"vary.{name}: a value is there twice; got {values!r}. Remove one.")
-        axes.append([(name, label, value) for label, value in axis.items()])
-    return [
-        ({name: label for name, label, _ in point}, {name: value for name, _, value in point})
-        for point in itertools.product(*axes)
-    ]
+    for value in config.get("ratios", []):
+        ratio, ratios = Ratio.parse(value), axes.setdefault("ratio", {})
+        if ratio.label in ratios:
+            raise ConfigError(f"ratios: {value!r} is α/β = {ratio.label} again; remove one")
+        ratios[ratio.label] = {"alpha": ratio.alpha, "beta": ratio.beta}
+    return axes
 
 
 def _label(name: str, value: object) -> str:
@@ -198,15 +191,6 @@ def _check_extractor(variants: Sequence[Variant]) -> None:
                 f"{first.settings.extractor} for {first.layers!r} and {other.settings.extractor} "
                 f"for {other.layers!r}. Set extractor for the whole run, or split it."
             )
-
-
-def _check_number(variants: int) -> None:
-    """Refuse more variants than one job can hold."""
-    if variants > MOST_VARIANTS:
-        raise ConfigError(
-            f"layers or formulations × vary × ratios may be at most {MOST_VARIANTS} variants of a "
-            f"pair; got {variants}. Split the run."
-        )
 
 
 def _check_snapshots(settings: Settings) -> None:
@@ -304,17 +288,6 @@ def shortened(settings: Settings, scale: int | float, least: int) -> Settings:
         averaging=settings.averaging ** (settings.iterations / iterations),
         snapshots=tuple(sorted(snapshots)),
     )
-
-
-def _read_ratios(values: Iterable[object]) -> dict[str, Ratio]:
-    """Read the ratios, refusing two that say the same."""
-    ratios: dict[str, Ratio] = {}
-    for value in values:
-        ratio = Ratio.parse(value)
-        if ratio.label in ratios:
-            raise ConfigError(f"ratios: {value!r} is α/β = {ratio.label} again; remove one")
-        ratios[ratio.label] = ratio
-    return ratios
 
 
 def _positive(key: str, value: object) -> Decimal:

@@ -70,15 +70,7 @@ def pair_grid(contents: Titles, styles: Titles, variants: Sheet, *, subtitle: st
     """Return a grid of one pair: by default a row per layer weighting, a column per ratio α/β."""
     ((content, style),) = product(contents, styles)
     inputs = [*_inputs("content", contents), *_inputs("style", styles)]
-    tiles = [
-        [
-            cell_tile(cell_path(content, style, one.layers, one.ratio))
-            if one
-            else Tile(note="not in this run")
-            for one in row
-        ]
-        for row in variants.cells
-    ]
+    tiles = [[cell_tile(cell_path(content, style, *one)) for one in row] for row in variants.cells]
     return Grid(
         " × ".join(tile.caption for tile in inputs),
         tiles,

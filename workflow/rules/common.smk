@@ -40,7 +40,6 @@ from nst.config.paths import (
 from nst.config.prints import PrintFile, print_variants
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION, PUBLISHED
-from nst.config.sheets import sheets_digest
 from nst.config.titles import (
     report_label,
     subtitle_of_grid,
@@ -48,7 +47,7 @@ from nst.config.titles import (
     subtitle_of_run,
     title_of_run,
 )
-from nst.config.variants import variants_digest
+from nst.config.variants import digest
 from nst.errors import UserError
 from nst.imaging.inspection import inspect_run
 from nst.system.run_lock import begin_run, end_run

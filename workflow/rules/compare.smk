@@ -40,7 +40,7 @@ use rule overview_grid as pair_grid with:
         "results/logs/pair_grid/{content}/{style}{sheet}.log",
     params:
         builder="pair_grid",
-        variants=sheets_digest(run.sheets),
+        variants=digest(run.sheets),
         subtitle=SUBTITLE,
     message:
         "Draw the grid of {wildcards.content} × {wildcards.style}"

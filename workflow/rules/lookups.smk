@@ -69,4 +69,4 @@ def print_digest(wildcards):
     """Return a digest of a print's settings, which decide its pixels."""
     size = int(config["prints"]["size"])
     names = (wildcards.layers, wildcards.ratio)
-    return variants_digest(print_variants(run.variants, *names, size))
+    return digest(print_variants(run.variants, *names, size))

@@ -47,7 +47,7 @@ rule stylize:
     params:
         # Snakemake stores the parameters once for each output and reads them all at every start,
         # so only a digest of the variants is here; the job expands them from the configuration.
-        variants=variants_digest(run.variants),
+        variants=digest(run.variants),
         names=pair_names,
         composition=composition_of_pair,
         algorithm=ALGORITHM_VERSION,
