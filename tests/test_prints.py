@@ -65,10 +65,10 @@ def planned(
 
 
 def test_the_starred_cells_are_printed_each_once(folder):
-    (found,) = planned([CELL, {**CELL, "ssim": 0.5}]).prints
-    assert (found.content, found.style, found.layers, found.ratio) == tuple(CELL.values())
+    ((content, style, found),) = planned([CELL, {**CELL, "ssim": 0.5}]).prints
+    assert (content, style, found.layers, found.ratio) == tuple(CELL.values())
     assert (found.settings.image_size, found.settings.start) == (128, "file")
-    assert planned([CELL], "128").prints == [found], "as --config has it"
+    assert planned([CELL], "128").prints == [(content, style, found)], "as --config has it"
     run = {"contents": ["cat.png"], "styles": ["great_wave_study"]}
     assert read_run(run, CATALOGUE).prints == []
 

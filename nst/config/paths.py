@@ -47,8 +47,9 @@ def of_variants(
 def of_prints(pattern: str, prints: Iterable[Print]) -> list[str]:
     """Fill in the names of the cells that are to be printed."""
     return [
-        pattern.format(content=one.content, style=one.style, layers=one.layers, ratio=one.ratio)
-        for one in prints
+        path
+        for content, style, one in prints
+        for path in of_variants(pattern, [one], [content], [style])
     ]
 
 

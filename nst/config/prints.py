@@ -54,15 +54,8 @@ class PrintFile:
         return picture.with_name(picture.stem + suffix) if suffix else None
 
 
-@dataclass(frozen=True)
-class Print:
-    """A cell to print: its names, and the settings of the large picture."""
-
-    content: str
-    style: str
-    layers: str
-    ratio: str
-    settings: Settings
+Print = tuple[str, str, Variant]
+"""A cell to print: its content, its style, and its variant with the settings of a print."""
 
 
 def read_prints(
@@ -86,33 +79,25 @@ def read_prints(
     listed = read_document(Path(path))
     if not isinstance(listed, list) or not listed:
         raise ConfigError(f"prints.stars: {path} must be a list of cells, as the gallery saves it")
-    of_name = {(one.layers, one.ratio): one.settings for one in variants}
-    found = {}
+    of_name = {(one.layers, one.ratio): one for one in variants}
+    found: dict[tuple[str, ...], Print] = {}
     for item in listed:
         names = item if isinstance(item, Mapping) else {}
         content, style, layers, ratio = (str(names.get(name)) for name in NAMES)
-        settings = of_name.get((layers, ratio))
-        if settings is None or content not in contents or style not in styles:
+        variant = of_name.get((layers, ratio))
+        if variant is None or content not in contents or style not in styles:
             raise ConfigError(
                 f"prints.stars: {path} names a cell that is not in this run, "
                 f"{content} / {style} / {layers} / {ratio}; save the list anew from this run's "
                 "gallery"
             )
-        found[content, style, layers, ratio] = Print(
-            content, style, layers, ratio, print_settings(settings, size)
-        )
+        found[content, style, layers, ratio] = content, style, printed(variant, size)
     return list(found.values())
 
 
-def print_variants(
-    variants: Sequence[Variant], layers: str, ratio: str, size: int
-) -> list[Variant]:
-    """Return the variant of these names as it is printed."""
-    return [
-        replace(one, settings=print_settings(one.settings, size))
-        for one in variants
-        if (one.layers, one.ratio) == (layers, ratio)
-    ]
+def printed(variant: Variant, size: int) -> Variant:
+    """Return a variant with the settings of its print; see ``print_settings``."""
+    return replace(variant, settings=print_settings(variant.settings, size))
 
 
 def check_larger(size: int, cell: int, name: str) -> None:

@@ -74,6 +74,11 @@ def labels_of(layers: str) -> dict[str, str]:
     return {"layers": weighting, **{name: label for name, _, label in parts}}
 
 
+def find_variant(variants: Iterable[Variant], layers: str, ratio: str) -> Variant:
+    """Return the variant with these names, which a path carries."""
+    return next(one for one in variants if (one.layers, one.ratio) == (layers, ratio))
+
+
 def digest(values: Iterable[object]) -> str:
     """Return a sha256 that changes with any of the variants, or of the sheets, and their order."""
     return hashlib.sha256(repr(list(values)).encode()).hexdigest()

@@ -60,11 +60,11 @@ def _inspect_prints(run: Run, contents: Mapping[str, Size]) -> None:
     With ``size: short_side``, how large a cell is depends on the shape of its content.
     """
     of_cells = {(one.layers, one.ratio): one.settings for one in run.variants}
-    for one in run.prints:
-        if one.content in contents:
+    for content, style, one in run.prints:
+        if content in contents:
             cell = of_cells[one.layers, one.ratio]
-            width, height = content_size(contents[one.content], cell, cell.image_size)
-            named = f"the cell {one.content} / {one.style} / {one.layers} / {one.ratio}"
+            width, height = content_size(contents[content], cell, cell.image_size)
+            named = f"the cell {content} / {style} / {one.layers} / {one.ratio}"
             check_larger(longer_side(one.settings.image_size), max(width, height), named)
 
 

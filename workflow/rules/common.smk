@@ -37,7 +37,7 @@ from nst.config.paths import (
     sheet_suffix,
     source_file,
 )
-from nst.config.prints import PrintFile, print_variants
+from nst.config.prints import PrintFile, printed
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION, PUBLISHED
 from nst.config.titles import (
@@ -47,7 +47,7 @@ from nst.config.titles import (
     subtitle_of_run,
     title_of_run,
 )
-from nst.config.variants import digest
+from nst.config.variants import digest, find_variant
 from nst.errors import UserError
 from nst.imaging.inspection import inspect_run
 from nst.system.run_lock import begin_run, end_run

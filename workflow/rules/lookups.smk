@@ -60,13 +60,11 @@ def files_of_composition(wildcards):
 
 def snapshot_steps(wildcards):
     """List the steps of a cell's snapshots."""
-    for one in run.with_snapshots:
-        if (one.layers, one.ratio) == (wildcards.layers, wildcards.ratio):
-            return list(one.settings.snapshots)
+    variant = find_variant(run.variants, wildcards.layers, wildcards.ratio)
+    return list(variant.settings.snapshots)
 
 
 def print_digest(wildcards):
     """Return a digest of a print's settings, which decide its pixels."""
-    size = int(config["prints"]["size"])
-    names = (wildcards.layers, wildcards.ratio)
-    return digest(print_variants(run.variants, *names, size))
+    variant = find_variant(run.variants, wildcards.layers, wildcards.ratio)
+    return digest([printed(variant, int(config["prints"]["size"]))])

@@ -1,7 +1,7 @@
 """Chosen cells rendered again, large: the target `prints`, of which a run without it makes nothing."""
 
 OF_PRINT = allocate_pair(
-    [one.settings for one in run.prints] or [run.settings], run.device
+    [one.settings for _, _, one in run.prints] or [run.settings], run.device
 )
 PRINT_FILE = PrintFile.read(config.get("prints", {}))
 

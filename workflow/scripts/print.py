@@ -2,11 +2,11 @@
 
 from nst.commands.job import job
 from nst.commands.stylize import stylize
-from nst.config.prints import PrintFile, print_variants
+from nst.config.prints import PrintFile, printed
 from nst.config.run import read_variants
+from nst.config.variants import find_variant
 
 with job(snakemake.log[0], snakemake.input):
-    names, variants = snakemake.wildcards, read_variants(snakemake.config)
-    prints = snakemake.config["prints"]
-    variants = print_variants(variants, names.layers, names.ratio, int(prints["size"]))
-    stylize(snakemake, variants, PrintFile.read(prints))
+    names, prints = snakemake.wildcards, snakemake.config["prints"]
+    variant = find_variant(read_variants(snakemake.config), names.layers, names.ratio)
+    stylize(snakemake, [printed(variant, int(prints["size"]))], PrintFile.read(prints))
