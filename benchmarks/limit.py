@@ -110,11 +110,9 @@ def time_convolutions(
 ) -> tuple[float, float]:
     """Return the seconds of the convolutions up to the deepest layer, and their operations."""
     dtype = DTYPES[settings.precision]  # type: ignore[index]
-    names = network.architecture.convolutions
-    deepest = max(map(network.architecture.depth, layers))
     seconds = work = 0.0
     width, height = size
-    for name in names[:deepest]:
+    for name in network.architecture.needed(layers):
         convolution = convolutions(network)[name]
         if name.endswith("_1") and name != "conv1_1":
             height, width = height // 2, width // 2

@@ -26,7 +26,7 @@ from PIL import Image
 from nst.cells.cell import Cell
 from nst.cells.pair import Pair, stylize_pair
 from nst.cells.store import CellStore
-from nst.config.allocation import FINISHING, pixels
+from nst.config.allocation import evaluations, pixels
 from nst.config.architecture import ARCHITECTURES
 from nst.config.octaves import Size
 from nst.config.paths import cell_path, grids, source_file
@@ -150,8 +150,7 @@ def _kind(settings: Settings) -> Hashable:
 
 def _cell_seconds(seconds: Costs, settings: Settings, content: Size) -> float:
     """Return the seconds of one cell, through all its stages."""
-    stages = [*settings.stages, (settings.image_size, FINISHING)]
-    return sum(steps * _at(seconds, pixels(settings, size, content)) for size, steps in stages)
+    return sum(steps * _at(seconds, count) for count, steps in evaluations(settings, content))
 
 
 def _at(measured: Costs, count: int) -> float:

@@ -9,18 +9,12 @@ instead.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nst.config.architecture import ARCHITECTURES
 from nst.config.geometry import content_size
-from nst.config.memory import (
-    FLOAT,
-    bytes_per_pixel,
-    convolutions,
-    remembered_pairs,
-    tile_side,
-)
+from nst.config.memory import FLOAT, bytes_per_pixel, per_pixel, remembered_pairs, tile_side
 from nst.config.octaves import HYPERCOLUMN, SAMPLED, SET_POSITIONS, SETS, Size, split_octave
 from nst.config.settings import Settings
 
@@ -77,20 +71,24 @@ def pixels(settings: Settings, size: int | Size, content: Size | None = None) ->
     return math.prod(content_size(content or widest, settings, size))
 
 
+def evaluations(settings: Settings, content: Size | None = None) -> list[tuple[int, int]]:
+    """List the pixels and the evaluations of each stage of a cell; finishing it counts as some."""
+    stages = [*settings.stages, (settings.image_size, FINISHING)]
+    return [(pixels(settings, size, content), steps) for size, steps in stages]
+
+
 def _operations(settings: Settings) -> float:
     """Count the floating-point operations of a cell, through all its stages."""
-    per_pixel = OPERATIONS * _octaves(settings) * _multiply_adds(settings)
+    operations = OPERATIONS * _octaves(settings) * _multiply_adds(settings)
     if settings.style_loss == "nearest":
-        per_pixel += SEARCH * sum(width / 4**block for block, width in _layers(settings))
+        operations += SEARCH * per_pixel(_layers(settings))
     evaluated = sum(
         steps * count * (1.0 if tile_side(settings, count) is None else AGAIN)
-        for size, steps in settings.stages
-        for count in [pixels(settings, size)]
+        for count, steps in evaluations(settings)
     )
     width = _sampled_width(settings)
     each = OPERATIONS * SET_POSITIONS * width * (OF_STYLE + 2 * width + 2 * SET_POSITIONS)
-    sampled = each * sum(steps for _, steps in settings.stages)
-    return per_pixel * (evaluated + FINISHING * pixels(settings, settings.image_size)) + sampled
+    return operations * evaluated + each * sum(steps for _, steps in settings.stages)
 
 
 def _memory(settings: Settings) -> float:
@@ -109,9 +107,8 @@ def _memory(settings: Settings) -> float:
     width = _sampled_width(settings)
     sampled = FLOAT * (4 * HELD * width + 8 * SET_POSITIONS * OF_STYLE) if width else 0
     if HYPERCOLUMN in _layer_names(settings):
-        architecture = ARCHITECTURES[settings.extractor]
-        stacked = convolutions(architecture)[: architecture.depth(HYPERCOLUMN)]
-        features += MATCHED * FLOAT * sum(width for _, width in stacked) / 16
+        stacked = ARCHITECTURES[settings.extractor].needed([HYPERCOLUMN])
+        features += MATCHED * FLOAT * sum(stacked.values()) / 16
     return features * seen + 3 * FLOAT * pictures * content + sampled
 
 
@@ -120,20 +117,18 @@ def _layer_names(settings: Settings) -> set[str]:
     return {split_octave(one)[0] for layers in settings.compared_layers for one in layers}
 
 
-def _layers(settings: Settings) -> Sequence[tuple[int, int]]:
-    """List block and width of the convolutions that the layers need."""
-    architecture = ARCHITECTURES[settings.extractor]
-    used = max(map(architecture.depth, _layer_names(settings)), default=1)
-    return convolutions(architecture)[:used]
+def _layers(settings: Settings) -> dict[str, int]:
+    """Return the widths of the convolutions that the layers need, by name."""
+    return ARCHITECTURES[settings.extractor].needed(_layer_names(settings))
 
 
 def _multiply_adds(settings: Settings) -> float:
     """Return the multiply-adds of the convolutions, per pixel of the picture."""
-    layers = _layers(settings)
-    inputs = [3, *(width for _, width in layers)][:-1]
-    pairs = zip(inputs, layers, strict=True)
-    adds: float = sum((9 * one * width / 4**block for one, (block, width) in pairs), 0.0)
-    return adds
+    adds, inputs = {}, 3
+    for name, width in _layers(settings).items():
+        adds[name] = 9 * inputs * width
+        inputs = width
+    return per_pixel(adds)
 
 
 def _sampled_width(settings: Settings) -> int:
@@ -141,9 +136,8 @@ def _sampled_width(settings: Settings) -> int:
     if SAMPLED not in _layer_names(settings):
         return 0
     architecture = ARCHITECTURES[settings.extractor]
-    widths = (width for _, width in convolutions(architecture))
-    of_layer = dict(zip(architecture.convolutions, widths, strict=True))
-    return 3 + sum(of_layer[one.replace("relu", "conv")] for one in architecture.parts(SAMPLED))
+    parts = (one.replace("relu", "conv") for one in architecture.parts(SAMPLED))
+    return 3 + sum(map(architecture.convolutions.__getitem__, parts))
 
 
 def _octaves(settings: Settings) -> float:

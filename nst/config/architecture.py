@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 from typing import Literal
 
@@ -30,13 +31,13 @@ class Architecture:
     """Where the weights come from, in words, for the reader of a result."""
 
     @property
-    def convolutions(self) -> tuple[str, ...]:
-        """Names of the convolutions in the order in which they are applied."""
-        return tuple(
-            f"conv{block}_{number}"
+    def convolutions(self) -> dict[str, int]:
+        """The width of each convolution by its name, in the order in which they are applied."""
+        return {
+            f"conv{block}_{number}": width
             for block, widths in enumerate(self.widths, start=1)
-            for number in range(1, len(widths) + 1)
-        )
+            for number, width in enumerate(widths, start=1)
+        }
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -60,10 +61,11 @@ class Architecture:
             for number in range(1 if block <= all_of else len(widths), len(widths) + 1)
         )
 
-    def depth(self, layer: str) -> int:
-        """Return how many convolutions a layer needs."""
-        parts = self.parts(layer)
-        return 1 + self.convolutions.index(parts[-1].replace("relu", "conv")) if parts else 0
+    def needed(self, layers: Iterable[str]) -> dict[str, int]:
+        """Return the convolutions that some layers need, with their widths."""
+        parts = {part.replace("relu", "conv") for one in layers for part in self.parts(one)}
+        last = max((at for at, name in enumerate(self.convolutions) if name in parts), default=-1)
+        return dict(islice(self.convolutions.items(), last + 1))
 
     def check(self, layers: Iterable[str], side: int) -> None:
         """Raise an ``ExtractorError`` unless images of this shorter side have all ``layers``."""

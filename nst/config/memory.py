@@ -7,9 +7,10 @@ free must not decide how a result is rounded.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from nst.config.architecture import ARCHITECTURES, Architecture
+from nst.config.octaves import halvings_of
 from nst.config.settings import Settings
 
 FLOAT = 4  # bytes
@@ -40,7 +41,7 @@ def fitting_side(architecture: Architecture, pixels: int | float) -> int | None:
     A picture of which the features take more than ``OF_PICTURE`` is cut into tiles of which they
     take ``OF_TILE``. All layers count, so that a cell does not depend on those that others look at.
     """
-    each = bytes_per_pixel(convolutions(architecture))
+    each = bytes_per_pixel(architecture.convolutions)
     if each * pixels <= OF_PICTURE:
         return None
     return math.floor(math.sqrt(OF_TILE / each) / STEP) * STEP
@@ -52,12 +53,11 @@ def remembered_pairs(pixels: int | float) -> int:
     return max(fewest, min(most, math.floor(OF_HISTORY / (2 * 3 * FLOAT * pixels))))
 
 
-def bytes_per_pixel(layers: Sequence[tuple[int, int]]) -> float:
+def bytes_per_pixel(widths: Mapping[str, int]) -> float:
     """Return what an evaluation holds of the features of convolutions, for each of its pixels."""
-    values: float = sum(width / 4**block for block, width in layers)
-    return COPIES * FLOAT * values
+    return COPIES * FLOAT * per_pixel(widths)
 
 
-def convolutions(architecture: Architecture) -> Sequence[tuple[int, int]]:
-    """List block, from 0, and width of each convolution of a network."""
-    return [(block, width) for block, widths in enumerate(architecture.widths) for width in widths]
+def per_pixel(numbers: Mapping[str, int]) -> float:
+    """Add up what convolutions have at each of their positions, for each pixel of the picture."""
+    return math.fsum(number / 4 ** halvings_of(name) for name, number in numbers.items())

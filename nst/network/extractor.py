@@ -57,11 +57,10 @@ class Extractor(nn.Module):
         # torch's skip_init would load SymPy, which takes 0.6 s.
         device = None if drawn else "meta"
         channels = 3
-        widths = (width for block in architecture.widths for width in block)
         mode: Literal["zeros", "reflect"] = (
             "zeros" if architecture.padding == "zeros" else "reflect"
         )
-        for name, width in zip(architecture.convolutions, widths, strict=True):
+        for name, width in architecture.convolutions.items():
             self.convolutions[name] = nn.Conv2d(
                 channels, width, 3, padding=1, padding_mode=mode, device=device
             )

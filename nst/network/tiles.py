@@ -213,5 +213,4 @@ def _is_all(images: Tensor, rows: slice, columns: slice) -> bool:
 
 def _reach(architecture: Architecture, layers: Collection[str]) -> int:
     """Return how far beyond its own pixels a position of the deepest layer sees, in px."""
-    deepest = max(map(architecture.depth, layers))
-    return sum(2 ** halvings_of(name) for name in architecture.convolutions[:deepest])
+    return sum(2 ** halvings_of(name) for name in architecture.needed(layers))

@@ -100,7 +100,7 @@ def vgg16_hed_from_wheel(path: Path, architecture: Architecture = VGG16_HED) -> 
             kernel, bias = (torch.from_numpy(group[part][()]) for part in ("0", "1"))
             # Keras stores kernels as (height, width, in, out).
             state |= {f"{name}.weight": kernel.permute(3, 2, 0, 1), f"{name}.bias": bias}
-    extractor = _fill(Extractor(architecture), state, architecture.convolutions, str(path))
+    extractor = _fill(Extractor(architecture), state, [*architecture.convolutions], str(path))
     with torch.no_grad():
         extractor.input.weight.copy_(255 * torch.eye(3).flip(0)[:, :, None, None])
         extractor.input.bias.copy_(-torch.tensor(HED_MEAN))  # type: ignore[union-attr]
