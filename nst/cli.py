@@ -18,7 +18,6 @@ from nst import __version__
 from nst.cells.cell import read_record
 from nst.commands.by_hand import (
     RATIO,
-    RECIPE,
     SIZE,
     Inputs,
     check_files,
@@ -29,6 +28,7 @@ from nst.commands.by_hand import (
 )
 from nst.config.catalogue import checked_mirror
 from nst.config.names import counted
+from nst.config.presets import RECIPE
 from nst.config.settings import (
     MEANINGS,
     PUBLISHED,

@@ -21,11 +21,11 @@ from nst.config.paths import (
     of_variants,
     plot_files,
 )
-from nst.config.run import read_run, read_variants
+from nst.config.run import read_run
 from nst.config.settings import Settings
 from nst.config.sheets import pair_sheets
 from nst.config.titles import report_label, subtitle_of_grid, subtitle_of_run, title_of_run
-from nst.config.variants import labels_of
+from nst.config.variants import labels_of, read_variants
 from nst.errors import ConfigError
 from nst.reports.summary import COLUMNS, FACTS, read_table, write_parquet
 

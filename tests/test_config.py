@@ -10,10 +10,10 @@ from workflow_runs import ROOT
 
 from nst.config.catalogue import read_catalogue
 from nst.config.pictures import IMAGE_SUFFIXES
-from nst.config.run import read_file, read_run, read_variants
+from nst.config.run import read_file, read_run
 from nst.config.schema import load_schema
 from nst.config.settings import Settings
-from nst.config.variants import Ratio, digest
+from nst.config.variants import Ratio, digest, read_variants
 from nst.errors import ConfigError
 
 CATALOGUE = read_catalogue()

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nst.config.composition import WHOLE, Composition, Part
-from nst.config.presets import read_presets
+from nst.config.presets import RECIPE, find_recipe
 from nst.config.prints import PrintFile
 from nst.config.settings import Settings
 from nst.config.styles import KEEP
-from nst.config.variants import Ratio, find_recipe, overridden
+from nst.config.variants import Ratio, overridden
 from nst.errors import UserError
 from nst.system.files import write_atomically
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from nst.cells.cell import Cell
     from nst.method.resilience import Progress
 
-RECIPE = "relative"
-# Of that recipe; its own α/β is for 256 px.
+# Of the default recipe; its own α/β is for 256 px.
 RATIO, SIZE = "2e-1", 512
 # By the name of the result: what is written as a print, in 16 bits with a profile.
 WRITTEN = {".png": None, ".tif": PrintFile("tiff16"), ".tiff": PrintFile("tiff16")}
@@ -109,7 +108,7 @@ def settings_by_hand(recipe: str, ratio: str | None, given: Mapping[str, Any]) -
         raise UserError(
             "--set snapshots: nst stylize keeps one picture; give it in a configuration"
         )
-    preset = find_recipe(recipe, read_presets(), "--recipe")
+    preset = find_recipe(recipe, "--recipe")
     if recipe == RECIPE:
         given, ratio = {"image_size": SIZE, **given}, ratio or RATIO
     weights = {}

@@ -12,9 +12,10 @@ from typing import Any
 from nst.config.documents import read_document
 from nst.config.settings import Settings
 from nst.config.share import SHARE
-from nst.errors import ConfigError
+from nst.errors import ConfigError, did_you_mean
 
 FOLDER = SHARE / "config" / "presets"
+RECIPE = "relative"  # the project's own, unless another is named
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,19 @@ def read_presets(folder: Path = FOLDER) -> Mapping[str, Preset]:
             f"there are no presets in {folder}; reinstall nst, or restore the checkout"
         )
     return MappingProxyType(presets)
+
+
+def find_recipe(name: str, key: str = "formulation") -> Preset:
+    """Return a recipe by its name, which ``key`` gives.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    presets = read_presets()
+    if name not in presets:
+        hint = did_you_mean(name, presets, f"the recipes are {', '.join(presets)}.")
+        raise ConfigError(f"{key}: unknown recipe {name!r}; {hint}")
+    return presets[name]
 
 
 def _read(path: Path) -> Preset:

@@ -23,7 +23,7 @@ from nst.config.schema import validate
 from nst.config.settings import Settings
 from nst.config.sheets import Sheet, pair_sheets
 from nst.config.styles import check_blend, check_masks, ingredients, read_styles
-from nst.config.variants import Ratio, Variant, expand_variants
+from nst.config.variants import Ratio, Variant, read_variants
 from nst.config.votes import read_ballots
 from nst.errors import ConfigError
 
@@ -132,7 +132,6 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
         ConfigError: one line that names the key, the rule, the value and the remedy.
     """
     validate(config)
-    config = {**_defaults(), **config}
     contents = read_pictures("contents", config["contents"], catalogue)
     styles = read_styles(config["styles"], catalogue)
     variants = read_variants(config)
@@ -140,7 +139,7 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
     check_masks(contents, styles)
     if any(variant.settings.blend is not None for variant in variants):
         check_blend(styles)
-    start_file = config["start_file"]
+    start_file = config.get("start_file")
     if start_file is not None:
         start_file = existing("start_file", start_file)
     elif any(variant.settings.start == "file" for variant in variants):
@@ -154,30 +153,16 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
             for one in variants
             if "formulations" in config
         },
-        device=config["device"],
-        mirror=checked_mirror(config["mirror"] or os.environ.get("NST_MIRROR") or None),
+        device=config.get("device", "auto"),
+        mirror=checked_mirror(config.get("mirror") or os.environ.get("NST_MIRROR") or None),
         start_file=start_file,
-        kmeans_images=_kmeans_images(config["kmeans"].get("images"), contents, styles, catalogue),
+        kmeans_images=_kmeans_images(config, contents, styles, catalogue),
         weights={name: _weights(config, name, variants) for name in ("vgg19", "vgg16")},
-        overview=_overview(config["overview"], variants),
-        sheets=pair_sheets(variants, config["grid"]),
-        prints=read_prints(config["prints"], contents, styles, variants),
-        votes=_votes(config["votes"]),
+        overview=_overview(config.get("overview", {}), variants),
+        sheets=pair_sheets(variants, config.get("grid", {})),
+        prints=read_prints(config.get("prints", {}), contents, styles, variants),
+        votes=_votes(config.get("votes", [])),
     )
-
-
-def read_variants(config: Mapping[str, Any]) -> list[Variant]:
-    """Expand a checked configuration into its variants, without looking at its images.
-
-    Raises:
-        ConfigError: as ``read_run``.
-    """
-    return expand_variants({**_defaults(), **config}, read_presets())
-
-
-def read_sheets(config: Mapping[str, Any]) -> list[Sheet]:
-    """Lay out the grids of a pair by a checked configuration, without looking at its images."""
-    return pair_sheets(read_variants(config), config.get("grid", {}))
 
 
 def read_file(path: Path) -> dict[Any, Any]:
@@ -190,25 +175,6 @@ def read_file(path: Path) -> dict[Any, Any]:
     if not isinstance(config, dict):
         raise ConfigError(f"{path} must hold keys and values; see config/README.md")
     return config
-
-
-def _defaults() -> dict[str, Any]:
-    """Return the keys that may be left out, apart from the settings."""
-    return {
-        "formulation": "relative",
-        "iterations_scale": 1,
-        "iterations_least": 1,
-        "start_file": None,
-        "device": "auto",
-        "mirror": None,
-        "kmeans": {},
-        "vgg19": {},
-        "vgg16": {},
-        "overview": {},
-        "grid": {},
-        "prints": {},
-        "votes": [],
-    }
 
 
 def _check_size(
@@ -241,19 +207,20 @@ def _votes(paths: Sequence[str]) -> list[str]:
 
 def _weights(config: Mapping[str, Any], name: str, variants: Sequence[Variant]) -> str | None:
     """Return the path of a network's weights; it must be there if the network is used."""
-    path: str | None = config[name].get("weights")
+    path: str | None = config.get(name, {}).get("weights")
     used = any(variant.settings.extractor == name for variant in variants)
     return existing(f"{name}.weights", path) if path is not None and used else path
 
 
 def _kmeans_images(
-    names: Sequence[str] | None,
+    config: Mapping[str, Any],
     contents: Mapping[str, Picture],
     styles: Mapping[str, Picture],
     catalogue: Mapping[str, Entry],
 ) -> list[Picture]:
-    """Resolve the images that ``kmeans`` is fitted to; None stands for all of the run's."""
+    """Resolve the images that ``kmeans`` is fitted to; by default, all of the run's."""
     of_styles = ingredients(styles.values())
+    names = config.get("kmeans", {}).get("images")
     if names is None:
         return [*contents.values(), *of_styles.values()]
     known = {**contents, **of_styles}

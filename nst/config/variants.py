@@ -16,9 +16,9 @@ from typing import Any
 
 from nst.config.architecture import ARCHITECTURES
 from nst.config.names import checked_name, refuse_collisions
-from nst.config.presets import Preset
+from nst.config.presets import RECIPE, Preset, find_recipe
 from nst.config.settings import SIDE, Settings, plain_value
-from nst.errors import ConfigError, ExtractorError, did_you_mean
+from nst.errors import ConfigError, ExtractorError
 
 MOST_VARIANTS = 10_000  # of a pair; all of them are one job
 MOST_SNAPSHOTS = 100  # megapixels of a cell; 400 MB of memory
@@ -84,15 +84,18 @@ def digest(values: Iterable[object]) -> str:
     return hashlib.sha256(repr(list(values)).encode()).hexdigest()
 
 
-def expand_variants(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> list[Variant]:
-    """Expand layer weightings or recipes × settings that vary × ratios.
+def read_variants(config: Mapping[str, Any]) -> list[Variant]:
+    """Expand layer weightings or recipes × settings that vary × ratios, of a checked configuration.
 
     Under layer weightings, ``formulation`` names the recipe that says what is left out. Each of
     ``formulations`` has its own layers. Without ratios, a recipe's own balance is taken, which is
     no axis where recipes are compared.
+
+    Raises:
+        ConfigError: one line that names the key, the rule, the value and the remedy.
     """
     key = "formulations" if "formulations" in config else "layers"
-    rows = (_read_weightings if key == "layers" else _read_recipes)(config, presets)
+    rows = _read_weightings(config) if key == "layers" else _read_recipes(config)
     axes = _read_axes(config)
     number = len(rows) * math.prod(map(len, axes.values()))
     if number > MOST_VARIANTS:
@@ -123,9 +126,9 @@ _Rows = dict[str, tuple[Preset, dict[str, Any]]]
 """Layer weightings or recipes by name: the recipe, and the settings that it is to have."""
 
 
-def _read_weightings(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> _Rows:
+def _read_weightings(config: Mapping[str, Any]) -> _Rows:
     """Read the layer weightings; by default, there is one, the recipe's own."""
-    recipe = find_recipe(config["formulation"], presets)
+    recipe = find_recipe(config.get("formulation", RECIPE))
     rows: _Rows = {}
     for name, weights in config.get("layers", {recipe.name: {}}).items():
         own = {f"{role}_layers": of_role for role, of_role in weights.items()}
@@ -134,15 +137,15 @@ def _read_weightings(config: Mapping[str, Any], presets: Mapping[str, Preset]) -
     return rows
 
 
-def _read_recipes(config: Mapping[str, Any], presets: Mapping[str, Preset]) -> _Rows:
+def _read_recipes(config: Mapping[str, Any]) -> _Rows:
     """Read the recipes of ``formulations``."""
     for key in ("layers", "formulation"):
-        if config.get(key, "relative") != "relative":
+        if config.get(key, RECIPE) != RECIPE:
             raise ConfigError(f"{key}: leave it out; each of formulations brings its own")
     rows: _Rows = {}
     for item in config["formulations"]:
         own = dict(item) if isinstance(item, Mapping) else {"formulation": item}
-        recipe = find_recipe(own.pop("formulation"), presets)
+        recipe = find_recipe(own.pop("formulation"))
         name = checked_name("formulations", own.pop("name", recipe.name))
         if name in rows:
             raise ConfigError(f"formulations: {name!r} is there twice; give one of them a name")
@@ -215,7 +218,9 @@ def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) ->
     """Build a variant's settings; a layer that the extractor lacks is found here, not in a job."""
     try:
         settings = shortened(
-            Settings.from_mapping(values), config["iterations_scale"], config["iterations_least"]
+            Settings.from_mapping(values),
+            config.get("iterations_scale", 1),
+            config.get("iterations_least", 1),
         )
         sides = settings.image_size
         side = sides if isinstance(sides, int) else min(sides)
@@ -228,18 +233,6 @@ def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) ->
     except (ConfigError, ExtractorError) as error:
         raise ConfigError(f"{key}: {error}") from error
     return settings
-
-
-def find_recipe(name: str, presets: Mapping[str, Preset], key: str = "formulation") -> Preset:
-    """Return a recipe by its name, which ``key`` gives.
-
-    Raises:
-        ConfigError: there is none of that name.
-    """
-    if name not in presets:
-        hint = did_you_mean(name, presets, f"the recipes are {', '.join(presets)}.")
-        raise ConfigError(f"{key}: unknown recipe {name!r}; {hint}")
-    return presets[name]
 
 
 def overridden(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from nst.commands.job import job
 from nst.config.paths import sheet_suffix
-from nst.config.run import read_sheets
+from nst.config.sheets import pair_sheets
+from nst.config.variants import read_variants
 from nst.figures import grids
 from nst.figures.pages import publish_grid
 
@@ -12,6 +13,7 @@ with job(snakemake.log[0], snakemake.input):
     arguments = dict(snakemake.params.items())
     build = getattr(grids, arguments.pop("builder"))
     if build is grids.pair_grid:  # a sheet is long; its rule has only a digest
-        sheets = {sheet_suffix(one): one for one in read_sheets(snakemake.config)}
+        variants, chosen = read_variants(snakemake.config), snakemake.config.get("grid", {})
+        sheets = {sheet_suffix(one): one for one in pair_sheets(variants, chosen)}
         arguments["variants"] = sheets[snakemake.wildcards.sheet]
     publish_grid(build(**arguments), *map(Path, snakemake.output))

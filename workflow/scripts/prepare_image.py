@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nst.commands.job import job
-from nst.config.run import read_variants
+from nst.config.variants import read_variants
 from nst.imaging.images import load_image, save_png
 from nst.imaging.inspection import check_sizes
 

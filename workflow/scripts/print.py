@@ -3,8 +3,7 @@
 from nst.commands.job import job
 from nst.commands.stylize import stylize
 from nst.config.prints import PrintFile, printed
-from nst.config.run import read_variants
-from nst.config.variants import find_variant
+from nst.config.variants import find_variant, read_variants
 
 with job(snakemake.log[0], snakemake.input):
     names, prints = snakemake.wildcards, snakemake.config["prints"]

@@ -2,7 +2,7 @@
 
 from nst.commands.job import job
 from nst.commands.stylize import stylize
-from nst.config.run import read_variants
+from nst.config.variants import read_variants
 
 with job(snakemake.log[0], snakemake.input):
     stylize(snakemake, read_variants(snakemake.config))
