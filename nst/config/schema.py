@@ -15,7 +15,7 @@ import yaml
 
 from nst.config.documents import LONGEST_NUMBER
 from nst.config.octaves import LAYER
-from nst.config.settings import RULES, Settings, check_setting
+from nst.config.settings import RULES, Settings, read_setting
 from nst.config.share import SHARE
 from nst.errors import ConfigError, did_you_mean, shown
 
@@ -67,7 +67,7 @@ def validate(config: Mapping[Any, Any]) -> None:
         raise ConfigError(_explain(errors[0], schema))
     for name in Settings.shared_names():
         if name in config:
-            check_setting(name, config[name])
+            read_setting(name, config[name])
 
 
 def _check_values(config: Mapping[Any, Any], schema: Mapping[str, Any]) -> None:

@@ -318,13 +318,12 @@ class Settings:
         Raises:
             ConfigError: a name is not a setting, or a value is of the wrong kind or out of range.
         """
-        for name, value in values.items():
-            check_setting(name, value)
-        if isinstance(values.get("snapshots"), Mapping):
-            iterations = values.get("iterations", cls.iterations)
-            steps = range(0, iterations, values["snapshots"]["every"])
-            values = {**values, "snapshots": [*steps, iterations]}
-        settings = cls(**{name: _as_field(name, value) for name, value in values.items()})
+        fields = {name: read_setting(name, value) for name, value in values.items()}
+        if isinstance(fields.get("snapshots"), Mapping):
+            iterations = fields.get("iterations", cls.iterations)
+            steps = range(0, iterations, fields["snapshots"]["every"])
+            fields["snapshots"] = (*steps, iterations)
+        settings = cls(**fields)
         _check_together(settings)
         return settings
 
@@ -415,16 +414,6 @@ RULES = {name: _rule_of(kind, given) for name, (kind, *given, _) in _DECLARED.it
 MEANINGS: dict[str, str] = {name: meaning for name, (*_, meaning) in _DECLARED.items()}
 
 
-def plain_value(name: str, value: object) -> Any:
-    """Return a setting's value as ``Settings.to_dict`` spells it, whatever the other settings are.
-
-    Raises:
-        ConfigError: it is no value of the setting.
-    """
-    check_setting(name, value)
-    return _as_plain(_as_field(name, value))
-
-
 def as_published(name: str) -> PublishedName:
     """Return the name of a published extractor.
 
@@ -437,15 +426,25 @@ def as_published(name: str) -> PublishedName:
     raise ConfigError(f"a network to fetch must be one of {', '.join(PUBLISHED)}; got {name!r}")
 
 
-def check_setting(name: str, value: object) -> None:
-    """Require that a value keeps to the rule of its setting, whatever the other settings are.
+def read_setting(name: str, value: Any) -> Any:
+    """Return a value in the form of its field, so that 1 and 1.0 are the same setting.
 
     Raises:
-        ConfigError: it does not, or there is no such setting.
+        ConfigError: it breaks the rule of its setting, or there is no such setting.
     """
     if name not in RULES:
         raise ConfigError(f"unknown setting {name!r}; the settings are {', '.join(RULES)}")
-    RULES[name].check(name, value)
+    rule = RULES[name]
+    rule.check(name, value)
+    if rule is SNAPSHOTS:
+        return value if isinstance(value, Mapping) else tuple(sorted(set(value)))
+    if isinstance(value, int) and rule.limits and not rule.whole:
+        return float(value)
+    if isinstance(value, Mapping):
+        return {layer: float(weight) for layer, weight in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(tuple(one) if isinstance(one, list | tuple) else one for one in value)
+    return value
 
 
 def _check_together(settings: Settings) -> None:
@@ -513,19 +512,6 @@ def _check_samples(settings: Settings) -> None:
         raise ConfigError(
             "content_target: matched cannot be used with content_loss: self_similarity. Change one."
         )
-
-
-def _as_field(name: str, value: Any) -> Any:
-    """Bring a checked value into the form of its field, so that 1 and 1.0 are the same setting."""
-    if isinstance(value, int) and RULES[name].limits and not RULES[name].whole:
-        return float(value)
-    if isinstance(value, Mapping):
-        return {layer: float(weight) for layer, weight in value.items()}
-    if name == "snapshots":
-        return tuple(sorted(set(value)))
-    if isinstance(value, list | tuple):
-        return tuple(tuple(one) if isinstance(one, list | tuple) else one for one in value)
-    return value
 
 
 def longer_side(size: int | Size) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from nst.config.architecture import ARCHITECTURES
 from nst.config.names import checked_name, refuse_collisions
 from nst.config.presets import RECIPE, Preset, find_recipe
-from nst.config.settings import SIDE, Settings, plain_value
+from nst.config.settings import SIDE, Settings, read_setting
 from nst.errors import ConfigError, ExtractorError
 
 MOST_VARIANTS = 10_000  # of a pair; all of them are one job
@@ -95,7 +95,7 @@ def read_variants(config: Mapping[str, Any]) -> list[Variant]:
         ConfigError: one line that names the key, the rule, the value and the remedy.
     """
     key = "formulations" if "formulations" in config else "layers"
-    rows = _read_weightings(config) if key == "layers" else _read_recipes(config)
+    rows = _read_rows(key, config)
     axes = _read_axes(config)
     number = len(rows) * math.prod(map(len, axes.values()))
     if number > MOST_VARIANTS:
@@ -122,35 +122,33 @@ def read_variants(config: Mapping[str, Any]) -> list[Variant]:
     return variants
 
 
-_Rows = dict[str, tuple[Preset, dict[str, Any]]]
-"""Layer weightings or recipes by name: the recipe, and the settings that it is to have."""
+def _read_rows(key: str, config: Mapping[str, Any]) -> dict[str, tuple[Preset, dict[str, Any]]]:
+    """Read the recipes by name, each with its own settings.
 
-
-def _read_weightings(config: Mapping[str, Any]) -> _Rows:
-    """Read the layer weightings; by default, there is one, the recipe's own."""
-    recipe = find_recipe(config.get("formulation", RECIPE))
-    rows: _Rows = {}
-    for name, weights in config.get("layers", {recipe.name: {}}).items():
-        own = {f"{role}_layers": of_role for role, of_role in weights.items()}
-        rows[checked_name("layers", name)] = recipe, own
-    refuse_collisions("layers", rows)
-    return rows
-
-
-def _read_recipes(config: Mapping[str, Any]) -> _Rows:
-    """Read the recipes of ``formulations``."""
-    for key in ("layers", "formulation"):
-        if config.get(key, RECIPE) != RECIPE:
-            raise ConfigError(f"{key}: leave it out; each of formulations brings its own")
-    rows: _Rows = {}
-    for item in config["formulations"]:
+    A layer weighting is the recipe of ``formulation`` with other layers; by default, there is one,
+    the recipe's own.
+    """
+    if key == "layers":
+        recipe = config.get("formulation", RECIPE)
+        items = [
+            {"formulation": recipe, "name": name}
+            | {f"{role}_layers": of_role for role, of_role in weights.items()}
+            for name, weights in config.get("layers", {recipe: {}}).items()
+        ]
+    else:
+        items = config["formulations"]
+        for other in ("layers", "formulation"):
+            if config.get(other, RECIPE) != RECIPE:
+                raise ConfigError(f"{other}: leave it out; each of formulations brings its own")
+    rows: dict[str, tuple[Preset, dict[str, Any]]] = {}
+    for item in items:
         own = dict(item) if isinstance(item, Mapping) else {"formulation": item}
-        recipe = find_recipe(own.pop("formulation"))
-        name = checked_name("formulations", own.pop("name", recipe.name))
+        preset = find_recipe(own.pop("formulation"))
+        name = checked_name(key, own.pop("name", preset.name))
         if name in rows:
-            raise ConfigError(f"formulations: {name!r} is there twice; give one of them a name")
-        rows[name] = recipe, own
-    refuse_collisions("formulations", rows)
+            raise ConfigError(f"{key}: {name!r} is there twice; give one of them a name")
+        rows[name] = preset, own
+    refuse_collisions(key, rows)
     return rows
 
 
@@ -178,15 +176,15 @@ def _label(name: str, value: object) -> str:
         ConfigError: it is no value of the setting, or one that no short text can name.
     """
     try:
-        plain = plain_value(name, value)
+        read = read_setting(name, value)
     except ConfigError as error:
         raise ConfigError(f"vary.{error}") from error
-    if isinstance(plain, list):
-        flat = [one for part in plain for one in (part if isinstance(part, list) else [part])]
+    if isinstance(read, tuple):
+        flat = [one for part in read for one in (part if isinstance(part, tuple) else [part])]
         return checked_name(f"vary.{name}", "x".join(map(str, flat)) or "none")
-    if isinstance(plain, bool) or not isinstance(plain, int | float):
-        return checked_name(f"vary.{name}", str(plain).lower())
-    return checked_name(f"vary.{name}", f"{plain:.12g}")
+    if isinstance(read, bool) or not isinstance(read, int | float):
+        return checked_name(f"vary.{name}", str(read).lower())
+    return checked_name(f"vary.{name}", f"{read:.12g}")
 
 
 def _check_extractor(variants: Sequence[Variant]) -> None:
