@@ -42,13 +42,6 @@ class Picture:
     made_of: Composition[Picture] | None = None
 
 
-def read_pictures(
-    key: str, items: Iterable[Any], catalogue: Mapping[str, Entry]
-) -> dict[str, Picture]:
-    """Resolve the list of contents or styles, but for those styles that are made of others."""
-    return by_name(key, (picture for item in items for picture in resolve(key, item, catalogue)))
-
-
 def by_name(key: str, pictures: Iterable[Picture]) -> dict[str, Picture]:
     """Return pictures by their names.
 

@@ -16,13 +16,13 @@ from typing import Any
 from nst.config.catalogue import Entry, checked_mirror
 from nst.config.documents import read_document
 from nst.config.patterns import is_pattern
-from nst.config.pictures import Picture, existing, matching, read_pictures, resolve
+from nst.config.pictures import Picture, existing, matching, resolve
 from nst.config.presets import read_presets
 from nst.config.prints import Print, read_prints
 from nst.config.schema import validate
 from nst.config.settings import Settings
 from nst.config.sheets import Sheet, pair_sheets
-from nst.config.styles import check_blend, check_masks, ingredients, read_styles
+from nst.config.styles import check_blend, check_masks, ingredients, read_pictures
 from nst.config.variants import Ratio, Variant, read_variants
 from nst.config.votes import read_ballots
 from nst.errors import ConfigError
@@ -133,7 +133,7 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
     """
     validate(config)
     contents = read_pictures("contents", config["contents"], catalogue)
-    styles = read_styles(config["styles"], catalogue)
+    styles = read_pictures("styles", config["styles"], catalogue)
     variants = read_variants(config)
     _check_size(contents, styles, variants)
     check_masks(contents, styles)

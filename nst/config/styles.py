@@ -1,4 +1,4 @@
-"""The styles of a run: images, blends of several, and regions with a style each."""
+"""The contents and styles of a run: images, blends of several, and regions with a style each."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ from nst.errors import ConfigError
 KEEP = "keep"
 
 
-def read_styles(items: Iterable[Any], catalogue: Mapping[str, Entry]) -> dict[str, Picture]:
-    """Resolve the list of styles.
+def read_pictures(
+    key: str, items: Iterable[Any], catalogue: Mapping[str, Entry]
+) -> dict[str, Picture]:
+    """Resolve the list of contents or styles.
 
     Raises:
-        ConfigError: as ``read_pictures``; or a blend or a region names something unknown.
+        ConfigError: an image cannot be found or named, or two have one name; or a blend or a region
+            names something unknown.
     """
     items = list(items)
     found: dict[int, list[Picture]] = {}
     known: dict[str, Picture] = {}
     for kind in ("image", "blend", "regions"):  # each may name those before
         for place, item in enumerate(items):
-            if _kind(item) == kind:
-                found[place] = _read(item, known, catalogue)
-        known = by_name("styles", (one for place in sorted(found) for one in found[place]))
+            if _kind(item) == kind == "image":
+                found[place] = resolve(key, item, catalogue)
+            elif _kind(item) == kind:
+                found[place] = [_read_composed(kind, item, known, catalogue)]
+        known = by_name(key, (one for place in sorted(found) for one in found[place]))
     return known
 
 
@@ -108,11 +113,10 @@ def _kind(item: Any) -> str:
     return kinds[0] if kinds else "image"
 
 
-def _read(item: Any, known: Mapping[str, Picture], catalogue: Mapping[str, Entry]) -> list[Picture]:
-    """Read an item; ``known`` has the styles that it can name."""
-    kind = _kind(item)
-    if kind == "image":
-        return resolve("styles", item, catalogue)
+def _read_composed(
+    kind: str, item: Any, known: Mapping[str, Picture], catalogue: Mapping[str, Entry]
+) -> Picture:
+    """Read a blend or regions; ``known`` has the styles that the item can name."""
     key = f"styles.{item['name']}.{kind}"
 
     def parts(key: str, item: Any) -> tuple[Part[Picture], ...]:
@@ -135,4 +139,4 @@ def _read(item: Any, known: Mapping[str, Picture], catalogue: Mapping[str, Entry
             raise ConfigError(f"{key}: every region keeps the photograph; give one of them a style")
     name = checked_name("styles", item["name"])
     title = checked_title("styles", item.get("title", item["name"]))
-    return [Picture(name, title, made_of=Composition(regions))]
+    return Picture(name, title, made_of=Composition(regions))
