@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512, 1024] if GPU else [256])
     chosen = parser.parse_args()
     if not GPU:
-        print(f"no GPU: torch sees only {DEVICE}. The checks that need a GPU are skipped.", file=sys.stderr)
+        print(f"no GPU: torch sees only {DEVICE}. Checks on a GPU are skipped.", file=sys.stderr)
     until = time.monotonic() + 60 * chosen.minutes
     parts: list[tuple[str, Iterator[Row]]] = [
         ("agreement with the CPU", agreements() if GPU else iter(())),
