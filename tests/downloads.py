@@ -1,4 +1,4 @@
-"""A server on this machine to download from, and what is fetched from it."""
+"""A server on this machine to download from, a pip that does what a test says, and refusals."""
 
 import gc
 import hashlib

@@ -251,8 +251,6 @@ def test_text_is_only_read_from_png(tmp_path):
 
 SMALL = [(31, 400), (400, 31), (1, 1), (1, 10_000), (10_000, 1)]
 
-# ---------------------------------------------------------------- refusals
-
 
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ImageError, match=r"absent\.png: .* there is no such file\. Check the path"):

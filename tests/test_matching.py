@@ -246,7 +246,7 @@ def test_a_matched_cell_cannot_be_printed():
         print_settings(settings_of("nnst", image_size=256, coarse_stages=[]), 1024)
 
 
-# ---------------------------------------------------------------- samples: positions
+# ---------------------------------------------------------------- samples
 
 
 WIDE_STYLE = random_image(2, 44, 48)
