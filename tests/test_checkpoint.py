@@ -366,44 +366,6 @@ def test_a_short_job_writes_nothing(pair, wanted, tmp_path, monkeypatch):
     assert not (tmp_path / "checkpoints").exists()
 
 
-@pytest.mark.usefixtures("always_kept")
-def test_the_time_left_counts_only_the_steps_of_this_process(
-    pair, wanted, tmp_path, monkeypatch, caplog
-):
-    folder = tmp_path / "checkpoints"
-
-    def kill(places, evaluation, *_) -> None:
-        if evaluation == 6:
-            raise Killed
-
-    with pytest.raises(Killed):
-        stylize_pair(pair, wanted, CPU, None, kill, checkpoints=folder)
-    monkeypatch.setattr("nst.cells.pair.SECONDS_BETWEEN_REPORTS", 0)
-    clock = iter(range(0, 1000, 5))
-    now = [0.0]
-
-    def read() -> float:
-        return now[0]
-
-    monkeypatch.setattr("nst.cells.pair.time", SimpleNamespace(monotonic=read))
-    real = resilience.transfer
-
-    def slow(*arguments, **options):
-        now[0] += next(clock)
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(resilience, "transfer", slow)
-    caplog.set_level(logging.INFO)
-    stylize_pair(pair, wanted, CPU, None, checkpoints=folder)
-    first, middle, *_, last = [line for line in caplog.messages if "% of 2 cells" in line]
-    # Before: 5 of the 6 steps of the first. Here: its last at 0 s, and six of the other at 5 s.
-    assert first.startswith("cat × night: 50 % of 2 cells")
-    assert middle.startswith("cat × night: 58 % of 2 cells")
-    assert middle.endswith(f" {5 / 2 * 5:.0f} s left")
-    assert last.startswith("cat × night: 100 % of 2 cells")
-    assert last.endswith(" 0 s left")
-
-
 # ---------------------------------------------------------------- how much is lost
 
 

@@ -256,17 +256,6 @@ def test_a_ratio_is_written_as_in_print(label, title):
     assert ratio_title(label) == title
 
 
-@given(st.floats(min_value=1e-30, max_value=1e30))
-def test_a_written_ratio_reads_back_as_the_same_number(value):
-    label = f"{value:.3e}"
-    digits = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
-    written = ratio_title(label)
-    if any(character in written for character in "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"):
-        mantissa, _, power = written.rpartition("10")
-        written = f"{mantissa.rstrip('·') or 1}e{power.translate(digits)}"
-    assert float(written) == pytest.approx(float(label), rel=1e-12)
-
-
 @pytest.mark.parametrize(
     ("setting", "labels", "named"),
     [

@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from image_files import (
     AVIF,
@@ -194,21 +194,6 @@ def test_a_saved_picture_and_its_text_are_read_back(tmp_path):
     assert read_png_text(path) == text
     assert pixel_digest(load_image(path)) == pixel_digest(picture())
     assert names(path.parent) == ["result.png"]
-
-
-@pytest.fixture(scope="module")
-def text_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("text") / "text.png"
-
-
-TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
-
-
-@given(st.dictionaries(st.sampled_from("abcdef"), TEXTS))
-@settings(deadline=None, max_examples=50)
-def test_any_text_survives(text_path, text):
-    save_png(plain("RGB", RED), text_path, text)
-    assert read_png_text(text_path) == text
 
 
 def test_the_same_picture_and_text_give_the_same_bytes(tmp_path):

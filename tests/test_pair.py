@@ -463,16 +463,21 @@ def test_the_progress_counts_no_size_that_is_skipped(pair, wanted):
     assert list(summarise([details])["iterations"]) == [5 + 4]
 
 
-def test_the_pace_of_a_second_attempt_is_that_of_both(caplog, monkeypatch):
+@pytest.mark.parametrize(
+    ("steps", "share", "left"),
+    [([*range(1, 101), *range(1, 51)], 50, 50), ([*range(61, 91)], 90, 10)],
+    ids=["a second attempt", "after a kill"],
+)
+def test_the_pace_is_that_of_all_steps_of_this_process(caplog, monkeypatch, steps, share, left):
     caplog.set_level(logging.INFO)
     now = [0.0]
     monkeypatch.setattr(pair_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     report = pair_module._Reporter("cat × night", 1, 100)
-    for taken in [*range(1, 101), *range(1, 51)]:
+    for taken in steps:
         now[0] += 1.0
         report((0,), taken, 100, torch.zeros(4, 1))
-    assert caplog.messages[-1].startswith("cat × night: 50 % of 1 cells, ")
-    assert caplog.messages[-1].endswith(" 50 s left"), "a second for each step"
+    assert caplog.messages[-1].startswith(f"cat × night: {share} % of 1 cells, ")
+    assert caplog.messages[-1].endswith(f" {left} s left"), "a second for each step"
 
 
 def test_the_progress_is_logged_from_time_to_time(pair, wanted, caplog, monkeypatch):
