@@ -29,8 +29,6 @@ from nst.config.schema import load_schema
 from nst.errors import LONGEST, ConfigError
 from nst.imaging.inspection import inspect_run
 
-pytestmark = pytest.mark.slow
-
 CATALOGUE = read_catalogue()
 KEYS = "|".join(load_schema()["properties"])
 FORM = re.compile(
@@ -242,6 +240,7 @@ def _move(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
 WAYS = [_put, _put, _put, _rename, _drop, _again, _move]
 
 
+@pytest.mark.slow
 @fuzzed(1500)
 @given(mutations())
 @example(config(iterations_scale=float("nan")))
@@ -311,6 +310,7 @@ def texts(draw: st.DrawFn) -> bytes:
     return bytes(content)
 
 
+@pytest.mark.slow
 @fuzzed(500)
 @given(texts())
 def test_any_file_is_used_or_refused_in_one_clear_line(folder, content):
@@ -348,6 +348,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
 def test_a_file_that_stands_for_much_more_is_refused_in_time(folder, text):
     path = folder / "bomb.yaml"
@@ -389,6 +390,7 @@ def test_what_is_no_file_is_refused_without_waiting_for_its_end(folder, kind):
 # ---------------------------------------------------------------- patterns and names
 
 
+@pytest.mark.slow
 def test_a_pattern_does_not_search_the_whole_machine(folder):
     message = refusal(lambda: find_files("/**/*.no-such-kind"))
     assert "has too many files and folders to look at" in message
@@ -456,6 +458,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "expected"), BAD.values(), ids=BAD)
 def test_snakemake_reports_a_mistake_in_one_line_and_fails(tmp_path, text, expected):
     paint(tmp_path / "narrow.png", size=(512, 32))

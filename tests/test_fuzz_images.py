@@ -34,8 +34,6 @@ from nst.imaging.images import (
 )
 from nst.imaging.opening import MAX_MEGAPIXELS, MAX_MEGAPIXELS_OF
 
-pytestmark = pytest.mark.slow
-
 Image.init()
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RULE = re.compile(r"\b(must|may|needs at least|cannot)\b")
@@ -125,6 +123,7 @@ def test_the_files_to_be_damaged_are_sound(path, kind):
     assert sorted(load_image(path).size) == sorted(read_size(path)) == [40, 48]
 
 
+@pytest.mark.slow
 @fuzzed(1500)
 @given(damaged())
 def test_a_damaged_file_gives_a_picture_or_one_clear_line(path, content):
@@ -336,6 +335,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "told"), BOMBS.values(), ids=BOMBS)
 def test_a_bomb_does_no_harm(tmp_path, make, told):
     path = tmp_path / "bomb.img"
@@ -385,6 +385,7 @@ LARGEST: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", LARGEST.values(), ids=LARGEST)
 def test_the_largest_pictures_are_prepared_in_less_than_a_gibibyte(tmp_path, make):
     path = tmp_path / "large.img"
