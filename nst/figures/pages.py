@@ -11,10 +11,11 @@ every picture.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import product
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -45,8 +46,7 @@ POINT: Final = 72 / 25.4  # one mm
 MARGIN = 5.0  # mm around the layout, which has a margin of 5 mm itself
 DPI = 300  # the most a picture is embedded at, and the unit in which pages are laid out
 SMALLEST_TILE = 25.0  # mm across; a grid is split rather than drawn smaller
-LARGEST_TILE = 60.0  # mm
-STEP = 0.5  # mm, between the sizes tried
+TILES = [SMALLEST_TILE + 0.5 * step for step in range(71)]  # mm, the sizes tried
 QUALITY = 90
 FONTS = {False: "DejaVuSans", True: "DejaVuSans-Bold"}
 PORTRAIT = Page(width_mm=210.0 - 2 * MARGIN, height_mm=297.0 - 2 * MARGIN, dpi=DPI)
@@ -55,14 +55,13 @@ LANDSCAPE = replace(PORTRAIT, width_mm=PORTRAIT.height_mm, height_mm=PORTRAIT.wi
 
 @dataclass(frozen=True)
 class Split:
-    """A grid cut into pages: how many of its rows and columns one page has.
+    """A grid cut into the parts that a page each has.
 
-    The best has the least `cost`: whether even one row and column are too large, and the pages.
+    The best has the least `cost`: whether even one tile is too large, and the pages.
     """
 
     page: Page
-    rows: int
-    columns: int
+    parts: list[Grid]
     cost: tuple[bool, int]
 
 
@@ -105,12 +104,18 @@ def paginate(grid: Grid, shapes: Mapping[Path, Shape]) -> tuple[Page, list[Layou
 
     Only a layout of one row and one column can be larger than its page, and is painted smaller.
     """
-    splits = [_split(grid, page, shapes, SMALLEST_TILE) for page in (PORTRAIT, LANDSCAPE)]
-    least = min(split.cost for split in splits)
-    enlarged = [_enlarge(split, grid, shapes) for split in splits if split.cost == least]
-    best = max(enlarged, key=lambda split: split.page.smallest_tile_mm)
-    parts = split_grid(grid, best.rows, best.columns)
-    return best.page, [arrange(part, best.page, shapes) for part in parts]
+    papers = (PORTRAIT, LANDSCAPE)
+    least = min(_split(grid, paper, shapes, SMALLEST_TILE).cost for paper in papers)
+
+    def largest(paper: Page) -> int:
+        """Count the sizes of tiles, from the smallest, that take no more pages."""
+        return bisect_left(
+            TILES, True, key=lambda tile: _split(grid, paper, shapes, tile).cost > least
+        )
+
+    count, paper = max(((largest(one), one) for one in papers), key=itemgetter(0))
+    best = _split(grid, paper, shapes, TILES[count - 1])
+    return best.page, [arrange(part, best.page, shapes) for part in best.parts]
 
 
 def split_grid(grid: Grid, rows: int, columns: int) -> list[Grid]:
@@ -148,32 +153,18 @@ def _chunks(indices: range, most: int) -> list[Sequence[int]]:
 
 
 def _split(grid: Grid, page: Page, shapes: Mapping[Path, Shape], tile: float) -> Split:
-    """Return how many rows and columns of tiles of a width (mm) a page holds."""
+    """Split a grid into the fewest pages with tiles of a width (mm)."""
     page = replace(page, smallest_tile_mm=tile, largest_tile_mm=tile)
     across = max(1, columns_within(grid, page, shapes))
 
-    def fits(down: int) -> bool:
+    def is_too_large(down: int) -> bool:
         parts = split_grid(grid, down, across)
-        return all(page.holds(arrange(part, page, shapes)) for part in parts)
+        return not all(page.holds(arrange(part, page, shapes)) for part in parts)
 
-    most = _most(max(1, len(grid.tiles) - grid.head_rows), fits)
-    down = max(1, most)
-    return Split(page, down, across, (most == 0, len(split_grid(grid, down, across))))
-
-
-def _enlarge(split: Split, grid: Grid, shapes: Mapping[Path, Shape]) -> Split:
-    """Return a split into as many pages whose tiles are as large as can be."""
-
-    def enlarged(steps: int) -> Split:
-        return _split(grid, split.page, shapes, SMALLEST_TILE + steps * STEP)
-
-    steps = round((LARGEST_TILE - SMALLEST_TILE) / STEP)
-    return enlarged(_most(steps, lambda steps: enlarged(steps).cost <= split.cost))
-
-
-def _most(count: int, suits: Callable[[int], bool]) -> int:
-    """Return the largest number up to `count` that suits, as all below it do; 0 if none does."""
-    return bisect_left(range(1, count + 1), True, key=lambda number: not suits(number))
+    rows = range(1, max(1, len(grid.tiles) - grid.head_rows) + 1)
+    most = bisect_left(rows, True, key=is_too_large)
+    parts = split_grid(grid, max(1, most), across)
+    return Split(page, parts, (most == 0, len(parts)))
 
 
 def _paint_page(
