@@ -195,7 +195,7 @@ def _project(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> Float[Tensor, "k n
     return directions(3 * PATCH * PATCH, PATCH_DIRECTIONS, SEED).to(octave) @ patches.T
 
 
-def _inside(values: Float[Tensor, "k n"], mask: Mask) -> Float[Tensor, "k _n"]:
+def _inside(values: Num[Tensor, "k n"], mask: Mask) -> Num[Tensor, "k _n"]:
     """Of values at a picture's positions, keep those that count in a mask of its size."""
     positions = counted_positions(mask)
     return values if positions is None else values[:, positions]
