@@ -278,7 +278,7 @@ def test_a_damaged_checkpoint_is_reported_and_dropped(start, small, tmp_path, ca
     (result,) = start(cells)
     assert start.taken == 12
     assert f"the checkpoint {file} cannot be read" in caplog.text
-    assert "its work is done again" in caplog.text
+    assert "starting its cells again" in caplog.text
     (whole,) = start(cells, names=["new"])
     assert_same(result, whole)
 
@@ -356,8 +356,8 @@ def test_where_no_checkpoint_can_be_written_the_job_goes_on(pair, wanted, tmp_pa
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     cells = stylize_pair(pair, wanted, CPU, checkpoints=tmp_path / "checkpoints")
     assert [cell.status for cell in cells] == ["finished"] * 2
-    assert "the work cannot be kept: " in caplog.text
-    assert "going on without a checkpoint" in caplog.text
+    assert "the checkpoint cannot be written: " in caplog.text
+    assert "continuing without it" in caplog.text
 
 
 def test_a_short_job_writes_nothing(pair, wanted, tmp_path, monkeypatch):

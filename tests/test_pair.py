@@ -413,7 +413,7 @@ def test_a_loss_that_really_overflows_is_tried_again_and_then_crossed_out(
     cells = stylize_pair(pair, [*wild, *gentle], CPU, CellStore(tmp_path / "store"))
     assert [cell.status for cell in cells] == ["failed", "finished"]
     assert [cell.attempts for cell in cells] == [2, 1]
-    assert "starting it again with steps of 0.1 the size" in caplog.text
+    assert "starting it again with 0.1 times the step size" in caplog.text
     assert "stopped being a finite number, twice. Try other weights, optimiser: adam" in caplog.text
 
 

@@ -143,7 +143,7 @@ def test_a_batch_that_does_not_fit_is_halved_with_the_same_result(tiny, small, m
 
     monkeypatch.setattr(Objective, "__call__", crowded)
     split = run(tiny, cells, batch_size=5)
-    assert "5 cells do not fit into the memory; going on with 2" in caplog.text
+    assert "5 cells do not fit into the memory; continuing with 2" in caplog.text
     for one, other in zip(whole, split, strict=True):
         torch.testing.assert_close(one.image, other.image, atol=BATCH_TOLERANCE, rtol=0)
 
@@ -254,7 +254,7 @@ def test_when_memory_really_runs_out_the_batch_is_halved_and_nothing_is_lost():
     # With a fixed threshold, what is freed goes back at once, and no heap is in pieces.
     said = run_python(MEMORY, OMP_NUM_THREADS="1", MALLOC_MMAP_THRESHOLD_="65536")
     found = json.loads(said)
-    assert found["logged"][0] == "8 cells do not fit into the memory; going on with 4"
+    assert found["logged"][0] == "8 cells do not fit into the memory; continuing with 4"
     assert found["places"] == list(range(8))
     assert found["gap"] < BATCH_TOLERANCE
     assert "does not fit into the device's memory; lower image_size" in found["refused"]

@@ -1,4 +1,7 @@
-"""Which cells are optimised side by side, how many, and what if they do not fit into the memory."""
+"""The batches of cells that are optimised side by side, and their size.
+
+A batch that does not fit into the memory is halved.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ VARIED = frozenset(
         *("start", "start_noise", "seed"),
     }
 )
-# What torch says of it otherwise: on MPS and where CUDA itself has none left; its libraries, which
-# allocate by themselves; on a CPU. The last are oneDNN's words, which knows every convolution here
-# and then only lacks memory for its code and scratch.
+# Other texts of this error: by torch on MPS and by CUDA itself; by CUDA's libraries, which allocate
+# by themselves; on a CPU. The last text is oneDNN's. oneDNN supports every convolution here, so
+# then it only lacks memory for its code and scratch.
 OUT_OF_MEMORY = (
     *("out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed"),
     *("cufft_alloc_failed", "cusolver_status_alloc_failed"),
@@ -37,8 +40,8 @@ TOO_LARGE = (
 def best_batch_size(device: torch.device) -> int:
     """Choose how many cells to optimise side by side.
 
-    A GPU is only filled by many pictures at once. A CPU is filled by one: batches of 2 and 6
-    brought nothing there, take more memory, and finish nothing until the end.
+    Only many pictures at once use a GPU fully. One picture uses a CPU fully: batches of 2 and 6
+    were no faster there, take more memory, and finish no cell until the end.
     """
     return 1 if device.type == "cpu" else 16
 
@@ -46,9 +49,9 @@ def best_batch_size(device: torch.device) -> int:
 def _shared(settings: Settings) -> Mapping[str, object]:
     """Return the settings that the cells of a batch have in common.
 
-    Those that start from a file may go through other sizes than the rest, and those that start from
-    the content's detail get it again on the way. Layers decide whether a picture can be computed in
-    tiles.
+    Cells that start from a file may go through other sizes than the rest. Cells that start from the
+    content's detail get this detail again at larger sizes. The layers decide whether a picture can
+    be computed in tiles.
     """
     shared = {name: value for name, value in settings.to_dict().items() if name not in VARIED}
     return {
@@ -60,7 +63,7 @@ def _shared(settings: Settings) -> Mapping[str, object]:
 
 
 def group_cells(cells: Sequence[Settings]) -> list[dict[int, Settings]]:
-    """Put the cells that can share a batch together, each under its index."""
+    """Group the cells that can share a batch, each under its index."""
     groups: list[tuple[Mapping[str, object], dict[int, Settings]]] = []
     for index, cell in enumerate(cells):
         shared = _shared(cell)
@@ -74,7 +77,7 @@ def group_cells(cells: Sequence[Settings]) -> list[dict[int, Settings]]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory could not be had, on a GPU or a CPU."""
+    """Return whether an error reports a lack of memory, on a GPU or a CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return any(words in str(error).lower() for words in OUT_OF_MEMORY)
@@ -84,16 +87,16 @@ def halved(size: int) -> int:
     """Return half a batch size, after a batch of ``size`` did not fit into the memory."""
     if size == 1:
         raise UserError(TOO_LARGE)
-    logger.warning("%d cells do not fit into the memory; going on with %d", size, size // 2)
+    logger.warning("%d cells do not fit into the memory; continuing with %d", size, size // 2)
     _free_memory()
     return size // 2
 
 
 def _free_memory() -> None:
-    """Let go of what a failed batch still holds.
+    """Free the memory that a failed batch still holds.
 
-    Where an error ends a gradient, the tasks that wait for their turn stay in autograd's queue, and
-    the graph's features with them, until the next gradient empties it.
+    When an error ends a backward pass, the waiting tasks stay in autograd's queue. They hold the
+    graph's features until the next backward pass empties the queue.
     """
     torch.zeros(1, requires_grad=True).backward()
     torch.cuda.empty_cache()
@@ -101,7 +104,7 @@ def _free_memory() -> None:
 
 @contextmanager
 def refused_if_too_large() -> Iterator[None]:
-    """Tell what to do if what a single picture needs does not fit into the memory."""
+    """Raise ``UserError``, with a remedy, if a single picture does not fit into the memory."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -1,7 +1,6 @@
-"""The state of the batch that is being made, kept so that a killed job loses at most a minute.
+"""The state of the current batch, saved so that a killed job loses at most a minute of work.
 
-A job that is started again continues from there, and ends with the same bits as one that was never
-disturbed.
+A restarted job resumes from this state, and computes the same bits as an uninterrupted job.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ from nst.system.files import atomic_file
 
 logger = logging.getLogger(__name__)
 
-LONGEST_GAP = 55.0  # s of work that may be lost; 60, less what a step may take longer than the last
+LONGEST_GAP = 55.0  # s of work that may be lost: 60, less a margin for a step slower than the last
 SHORTEST_GAP = 30.0
-# Of the time, what writing may take as long as the longest gap allows it. Measured with L-BFGS, on
-# a busy disk: 19 MB in 0.05 s for a cell of 256 px, 0.2 %; 302 MB in 0.6 to 1.6 s for one of
-# 1024 px, 2 to 3 %. benchmarks/checkpoints.py measures it.
+# The largest share of the time for writing, unless the longest gap requires more. Measured with
+# L-BFGS on a busy disk: 19 MB in 0.05 s for a cell of 256 px, 0.2 %; 302 MB in 0.6 to 1.6 s for a
+# cell of 1024 px, 2 to 3 %. benchmarks/checkpoints.py measures it.
 SHARE = 0.03
 UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Cells that are made side by side, by index.
+    """Cells that are optimised side by side, by index.
 
-    The second ``attempt`` is for a cell that failed, and takes smaller steps; ``seconds`` are those
-    of the first.
+    The second ``attempt`` retries a cell that failed, with smaller steps; ``seconds`` is the time
+    of the first attempt.
     """
 
     cells: Mapping[int, Settings]
@@ -47,10 +46,10 @@ class Batch:
 
 
 class Checkpoint:
-    """The file in which one job keeps the batch that it is making; without a path, nothing is kept.
+    """The file with the state of a job's current batch; without a path, nothing is saved.
 
-    ``fingerprints`` are those of the cells to make, by index. ``made_by`` names what else decides
-    the bits: versions and the device. A checkpoint of another version or device is not used.
+    ``fingerprints`` identify the cells to compute, by index. ``made_by`` names the versions and the
+    device, which also decide the bits. A checkpoint of another version or device is not used.
     """
 
     def __init__(
@@ -66,10 +65,10 @@ class Checkpoint:
         self._cost = 0.0
 
     def load(self, device: torch.device) -> tuple[Batch, State] | None:
-        """Return the interrupted batch and its state, if there is one with a cell that is wanted.
+        """Return the interrupted batch and its state, if any of its cells is still wanted.
 
-        Cells that are no longer wanted have negative indices: a batch continues as it was, because
-        the number of pictures in it can decide how a GPU rounds.
+        Cells that are no longer wanted get negative indices. They stay in the batch, because the
+        number of pictures in it can decide how a GPU rounds.
         """
         if self._path is None or not self._path.exists():
             return None
@@ -101,9 +100,9 @@ class Checkpoint:
         return Batch(numbered, attempt, seconds), state
 
     def offer(self, batch: Batch, state: State) -> None:
-        """Save the state if it is time to; called after each step.
+        """Save the state if a save is due; called after each step.
 
-        Counted by a monotonic clock, so that clock adjustments do no harm.
+        The time is measured by a monotonic clock, so that clock adjustments do no harm.
         """
         now = time.monotonic()
         step, self._stepped = now - self._stepped, now
@@ -113,7 +112,7 @@ class Checkpoint:
             self.save(batch, state)
 
     def save(self, batch: Batch, state: State) -> None:
-        """Save the state of a batch; if it cannot be written, say so and go on."""
+        """Save the state of a batch; if it cannot be written, log a warning and continue."""
         if self._path is None:
             return
         started = time.monotonic()
@@ -129,12 +128,12 @@ class Checkpoint:
             with atomic_file(self._path) as file:
                 torch.save(kept, file)
         except OSError as error:
-            logger.warning("the work cannot be kept: %s; going on without a checkpoint", error)
+            logger.warning("the checkpoint cannot be written: %s; continuing without it", error)
         self._saved = self._stepped = time.monotonic()
         self._cost = self._saved - started
 
     def remove(self) -> None:
-        """Remove the file, since the cells of the batch are safe."""
+        """Remove the file, once the cells of the batch are stored."""
         try:
             if self._path is not None:
                 self._path.unlink(missing_ok=True)
@@ -142,6 +141,6 @@ class Checkpoint:
             logger.warning("the checkpoint %s cannot be removed: %s", self._path, error)
 
     def _drop(self, reason: str) -> None:
-        """Remove a file that is of no use, and say so."""
-        logger.warning("the checkpoint %s %s; its work is done again", self._path, reason)
+        """Remove an unusable file, and log the reason."""
+        logger.warning("the checkpoint %s %s; starting its cells again", self._path, reason)
         self.remove()

@@ -1,4 +1,4 @@
-"""Whose colours a result has: the style's, the content's, or some of both.
+"""The colours of a result: the style's, the content's, or a mix of both.
 
 Gatys, Bethge, Hertzmann and Shechtman, "Preserving color in neural artistic style transfer" (2016),
 and Kolkin et al., "Neural neighbor style transfer" (2022).
@@ -16,7 +16,7 @@ from nst.config.settings import ColoursName
 from nst.method.regions import Region, put_together
 from nst.network.shapes import Float, Tensor
 
-LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601, as in YIQ
+LUMA = (0.299, 0.587, 0.114)  # weights of R'G'B', ITU-R BT.601, as in YIQ
 # OkLab (Ottosson, 2020): RGB to cones, and the cube roots of these to lightness and chroma.
 TO_CONES = (
     (0.4121656120, 0.5362752080, 0.0514575653),
@@ -28,24 +28,24 @@ TO_LAB = (
     (1.9779984951, -2.4285922050, 0.4505937099),
     (0.0259040371, 0.7827717662, -0.8086757660),
 )
-LEAST_VARIANCE = 1e-4  # added to that of chroma, so that a grey picture has an inverse
-SMOOTHINGS, EDGES = 5, 10.0  # how often chroma is averaged, and how sharply lightness divides them
+LEAST_VARIANCE = 1e-4  # added to that of chroma, so that a grey picture's covariance is invertible
+SMOOTHINGS, EDGES = 5, 10.0  # rounds of averaging chroma, and how sharply lightness stops it
 
 
 def prepare_content(
     content: Float[Tensor, "1 3 h w"], colours: ColoursName
 ) -> Float[Tensor, "1 3 h w"]:
-    """Return the content, RGB in [0, 1], as it is compared: for ``luminance``, its luma alone."""
+    """Return the content, RGB in [0, 1], for the comparison: only its luma for ``luminance``."""
     return luma(content).expand_as(content) if colours == "luminance" else content
 
 
 def prepare_style(
     style: Float[Tensor, "1 3 _H _W"], content: Float[Tensor, "1 3 _h _w"], colours: ColoursName
 ) -> Float[Tensor, "1 3 _H _W"]:
-    """Return a style, RGB in [0, 1], in the colours in which it is compared with a content.
+    """Return a style, RGB in [0, 1], in the colours for the comparison with a content.
 
-    ``content``: in the content's colours. ``luminance``: its luma, brought to the mean and
-    deviation of the content's.
+    ``content``: in the content's colours. ``luminance``: its luma, matched to the mean and standard
+    deviation of the content's luma.
     """
     if colours == "content":
         return recolour(style, content)
@@ -64,7 +64,7 @@ def restore_colours(
 ) -> Float[Tensor, "b 3 h w"]:
     """Return results with the content's chroma, if only the luma was transferred.
 
-    For ``recoloured``, with the content's chroma as ``recolour_chroma`` maps it, by region.
+    ``recoloured``: ``recolour_chroma`` maps the content's chroma, region by region.
     """
     if colours == "recoloured":
         return put_together(regions, images, lambda style: recolour_chroma(images, content, style))
@@ -80,9 +80,9 @@ def recolour_chroma(
 ) -> Float[Tensor, "b 3 h w"]:
     """Keep the lightness of results, and give them the content's chroma, matched to the style's.
 
-    The last step of the program of Kolkin et al. (2022): in OkLab, of values as they are, the
-    content's chroma gets the style's mean and covariance, and is averaged within edges of the
-    result's lightness. Neither leaves the style's range.
+    This is the last step of the program of Kolkin et al. (2022), in OkLab of RGB values that are
+    not linearised. The content's chroma gets the style's mean and covariance. It is then averaged
+    within edges of the result's lightness. Lightness and chroma are clamped to the style's range.
     """
     result, given, wanted = (to_oklab(one) for one in (images, content, style))
     lowest, highest = wanted.amin((2, 3), keepdim=True), wanted.amax((2, 3), keepdim=True)
@@ -113,7 +113,7 @@ def _mixed(images: Float[Tensor, "b 3 h w"], matrix: Float[Tensor, "3 3"]) -> Te
 def _matched(
     chroma: Float[Tensor, "1 2 h w"], wanted: Float[Tensor, "1 2 _h _w"]
 ) -> Float[Tensor, "1 2 h w"]:
-    """Give chroma the mean and covariance of others: whitened, then coloured."""
+    """Give chroma the mean and covariance of ``wanted``: whiten it, then colour it."""
     (mean, covariance), (theirs, other) = (
         colour_statistics(one, LEAST_VARIANCE) for one in (chroma, wanted)
     )
@@ -124,7 +124,7 @@ def _matched(
 def _smoothed(
     chroma: Float[Tensor, "1 2 h w"], lightness: Float[Tensor, "b 1 h w"]
 ) -> Float[Tensor, "b 2 h w"]:
-    """Average chroma with that of the neighbours that have nearly the same lightness."""
+    """Average each pixel's chroma with its neighbours of nearly the same lightness."""
     weights = [(-EDGES * (lightness - one).abs()).exp() for one in _neighbours(lightness)]
     total = functools.reduce(torch.add, weights)
     for _ in range(SMOOTHINGS):
@@ -170,16 +170,16 @@ def recolour(
 def colour_statistics(
     image: Float[Tensor, "1 c _h _w"], floor: float = 1e-5
 ) -> tuple[Float[Tensor, "c 1"], Float[Tensor, "c c"]]:
-    """Return the mean and covariance of the pixels' channels, as ``exact_colours`` are."""
+    """Return the mean and covariance of the pixels' channels, in float64 on the CPU."""
     colours = exact_colours(image)
     mean = colours.mean(1, keepdim=True)
     centred = colours - mean
-    # The floor lets a grey or one-coloured image have an inverse.
+    # The floor makes the covariance of a grey or one-coloured image invertible.
     return mean, centred @ centred.T / colours.shape[1] + floor * torch.eye(len(mean)).to(colours)
 
 
 def exact_colours(image: Float[Tensor, "1 c h w"]) -> Float[Tensor, "c _n"]:
-    """Return the pixels' channels in float64, on the CPU: MPS has neither that nor eigenvectors."""
+    """Return the pixels' channels in float64, on the CPU: MPS supports neither float64 nor eigh."""
     return image.flatten(2)[0].cpu().double()
 
 

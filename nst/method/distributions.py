@@ -1,7 +1,7 @@
-"""Style losses that see the distribution of features, beyond its first two moments.
+"""Style losses that compare the distributions of features, beyond their first two moments.
 
-The first two have a unit of their own: 0 is the style, and about 1 a picture that has nothing of
-it. The third is that of STROTSS, of features at sampled positions.
+The first two losses are normalised: 0 is the style, and about 1 is a picture without any of the
+style. The third is the loss of STROTSS, for features at sampled positions.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from torch.nn import functional
 from nst.method.losses import weighted_mean
 from nst.network.shapes import Float, Int, Tensor
 
-DIRECTIONS = 64  # at most, along which features are sorted
-LEVELS = 2048  # of the style's distribution along each
-SAMPLES = 2048  # of a style's features, among which the nearest is looked for
-AT_ONCE = 2**24  # cosines, to bound the memory
+DIRECTIONS = 64  # the most directions along which features are sorted
+LEVELS = 2048  # quantiles of the style along each direction
+SAMPLES = 2048  # the most features of a style among which the nearest is found
+AT_ONCE = 2**24  # cosines computed at once, to bound the memory
 SEED = 2021
-CLOUD = 5000  # of a style's features, for the relaxed earth mover's distance
+CLOUD = 5000  # the most features of a style for the relaxed earth mover's distance
 PALETTE = 0.5  # the weight of the colours: 1/α, with the α = 2 of the program's last size
-# Of RGB: along the grey axis, and at right angles to it.
+# Axes in RGB: the grey axis, and two at right angles to it.
 YUV = (
     (0.577350, 0.577350, 0.577350),
     (-0.577350, 0.788675, -0.211325),
     (-0.577350, -0.211325, 0.788675),
 )
-FAR = 1e3  # beyond any distance
-LEAST = 1e-6  # positions in a region, so that it can be a divisor
+FAR = 1e3  # larger than any distance
+LEAST = 1e-6  # smallest sum of a region's weights, so that it can be a divisor
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Quantiles:
 
 @dataclass(frozen=True)
 class Samples:
-    """Features of a style at some positions, about their ``mean``, of length 1; their variance."""
+    """Sampled features of a style, minus ``mean``, of length 1; ``variance`` is before scaling."""
 
     features: Float[Tensor, "m c"]
     mean: Float[Tensor, " c"]
@@ -86,8 +86,8 @@ def sliced_wasserstein_style_loss(
     """Return the squared sliced Wasserstein distance to the style, over its variance.
 
     Heitz et al. (2021), equation 2: along each direction, the mean squared difference of the sorted
-    values. Their directions are drawn anew at each step; these are fixed, so that L-BFGS has one
-    function to minimise. A style of another size is compared by its quantiles.
+    values. The paper draws directions anew at each step; here they are fixed, so that L-BFGS has
+    one function to minimise. Quantiles allow a style of another size.
     """
     ordered = _project(features, positions).sort(2).values  # b k n
     wanted = at_levels(target.values, ordered.shape[2])
@@ -119,7 +119,7 @@ def directions(
 def _project(
     features: Float[Tensor, "b c h w"], positions: Int[Tensor, " _n"] | None
 ) -> Float[Tensor, "b _k _n"]:
-    """Return the features' components along the directions, at some positions or at all."""
+    """Project the features at ``positions``, or at all if None, onto the directions."""
     flat = counted_features(features, positions)
     channels = features.shape[1]
     along = directions(channels, min(channels, DIRECTIONS), SEED, flat.dtype, flat.device)
@@ -128,7 +128,7 @@ def _project(
 
 
 def at_levels(values: Float[Tensor, "k n"], count: int) -> Float[Tensor, "k q"]:
-    """Return sorted rows at ``count`` levels, (i + ½) / count, between values by interpolation."""
+    """Sort rows, and interpolate them linearly at ``count`` levels, (i + ½) / count."""
     ordered = values.sort(1).values
     return functional.interpolate(ordered[None], size=count, mode="linear")[0]
 
@@ -139,7 +139,7 @@ def at_levels(values: Float[Tensor, "k n"], count: int) -> Float[Tensor, "k q"]:
 def sample_features(
     features: Float[Tensor, "1 c h w"], positions: Int[Tensor, " _n"] | None = None
 ) -> Samples:
-    """Keep at most ``SAMPLES`` of a style's features, the same positions at every time."""
+    """Keep at most ``SAMPLES`` of a style's features, always at the same positions."""
     flat = counted_features(features, positions)[0]
     mean = flat.mean(0)
     unit = functional.normalize(sampled(flat, SAMPLES) - mean, dim=1)
@@ -147,7 +147,7 @@ def sample_features(
 
 
 def merged_samples(parts: Sequence[tuple[float, Samples]]) -> Samples:
-    """Return the features of several styles, as many of each as its share says."""
+    """Merge the features of several styles, in proportion to their weights."""
     kept = [sampled(one.features, round(weight * len(one.features))) for weight, one in parts]
     return Samples(
         torch.cat(kept),
@@ -161,13 +161,13 @@ def nearest_style_loss(
     positions: Int[Tensor, " _n"] | None,
     target: Samples,
 ) -> Float[Tensor, " b"]:
-    """Return the mean distance of the features to the nearest of the style's, plus that of means.
+    """Return the mean distance of features to the style's nearest, plus the distance of the means.
 
-    Kolkin et al. (2022): the cosine distance of centred features, 1 - cos, each of them with the
-    style's that is nearest. Theirs are of many layers at once and matched anew from time to time;
-    here each layer has its matches, and the nearest is always meant, so that L-BFGS has one
-    function to minimise. The means' squared difference, over the style's variance, holds the
-    colours.
+    Kolkin et al. (2022): the cosine distance, 1 - cos, of each centred feature to the nearest of
+    the style's centred features. The paper matches features of many layers at once, and renews the
+    matches from time to time. Here each layer is matched alone, and at every step, so that L-BFGS
+    has one function to minimise. The squared difference of the means, over the style's variance,
+    keeps the colours.
     """
     flat = counted_features(features, positions)  # b n c
     mean = flat.mean(1, keepdim=True)
@@ -191,12 +191,12 @@ def nearest(unit: Float[Tensor, "n c"], samples: Float[Tensor, "m c"]) -> Tensor
 def style_cloud(
     features: Float[Tensor, "1 c h w"], weights: Float[Tensor, "1 1 h w"] | None = None
 ) -> Cloud:
-    """Keep at most ``CLOUD`` of a style's features, the same positions at every time."""
+    """Keep at most ``CLOUD`` of a style's features, always at the same positions."""
     return _cloud(sampled(counted_features(features, counted_positions(weights))[0], CLOUD))
 
 
 def blended_cloud(parts: Sequence[tuple[float, Cloud]]) -> Cloud:
-    """Return the features of several styles, as many of each as its share says."""
+    """Merge the features of several styles, in proportion to their weights."""
     given = [(weight, one) for weight, one in parts if weight]
     if len(given) == 1:
         return given[0][1]
@@ -207,7 +207,7 @@ def blended_cloud(parts: Sequence[tuple[float, Cloud]]) -> Cloud:
 
 
 def _cloud(features: Float[Tensor, "m c"]) -> Cloud:
-    """Measure the moments of features."""
+    """Return features with their mean and covariance."""
     mean, covariance = _moments(features[None], torch.ones_like(features[None, :, 0]))
     return Cloud(features, mean[0], covariance[0])
 
@@ -215,16 +215,16 @@ def _cloud(features: Float[Tensor, "m c"]) -> Cloud:
 def relaxed_emd_style_loss(
     features: Float[Tensor, "b c h w"], weights: Float[Tensor, "1 1 h w"] | None, target: Cloud
 ) -> Float[Tensor, " b"]:
-    """Return the relaxed earth mover's distance to a style, plus that of moments and colours.
+    """Return the relaxed earth mover's distance to a style, plus those of moments and colours.
 
     Kolkin, Salavon and Shakhnarovich, "Style transfer by relaxed optimal transport and
     self-similarity" (2019).
 
-    The relaxed distance is the larger of two means: that of the distances, 1 - cos, of each of the
-    features to the nearest of the style's, and that of each of the style's to the nearest feature.
-    To it are added the mean absolute differences of the channels' means and covariances, and
-    ``PALETTE`` times the relaxed distance of the first three channels, which are RGB, in YUV, by
-    1 - cos and length.
+    The relaxed distance is the larger of two means of 1 - cos: from each feature to the nearest of
+    the style's features, and from each of the style's features to the nearest feature. The loss
+    adds the mean absolute differences of the channels' means and covariances. It also adds
+    ``PALETTE`` times the relaxed distance of the first three channels, which are RGB. They are
+    compared in YUV, by the sum of 1 - cos and the root mean square difference.
     """
     flat = counted_features(features, None)
     counts = torch.ones_like(flat[:1, :, 0]) if weights is None else weights.flatten(1).to(flat)
@@ -235,7 +235,7 @@ def relaxed_emd_style_loss(
     colours, wanted = flat[..., :3] @ axes, target.features[:, :3] @ axes
     palette = _relaxed(_cosines(colours, wanted) + _lengths(colours, wanted), counts)
     loss = _relaxed(_cosines(flat, target.features), counts) + moved + spread + PALETTE * palette
-    return loss * (counts.sum() > 0)  # none of a step's positions may lie in a small region
+    return loss * (counts.sum() > 0)  # a step may have no position in a small region
 
 
 @cache
@@ -249,7 +249,8 @@ def _relaxed(
 ) -> Float[Tensor, " b"]:
     """Return the larger of the mean distances to the nearest, there and back.
 
-    There, each of the features counts as ``counts`` says; back, those of a half or more.
+    There, from the features to the style, ``counts`` weights each feature. Back, only features of
+    weight 0.5 or more count, or of the largest weight if all are smaller.
     """
     there = (counts * distances.amin(2)).sum(1) / counts.sum().clamp(min=LEAST)
     outside = FAR * (counts < counts.amax().clamp(max=0.5))
@@ -260,7 +261,7 @@ def _relaxed(
 def _moments(
     flat: Float[Tensor, "b n c"], counts: Float[Tensor, "1 n"]
 ) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c c"]]:
-    """Return the mean and the covariance of channels; each position counts as ``counts`` says."""
+    """Return the mean and covariance of channels, with positions weighted by ``counts``."""
     shares = (counts / counts.sum().clamp(min=LEAST))[..., None]
     mean = (shares * flat).sum(1)
     centred = flat - mean[:, None]
@@ -274,7 +275,7 @@ def _cosines(flat: Float[Tensor, "b n c"], wanted: Float[Tensor, "m c"]) -> Floa
 
 
 def _lengths(flat: Float[Tensor, "b n c"], wanted: Float[Tensor, "m c"]) -> Float[Tensor, "b n m"]:
-    """Return the root of the mean square difference of each pair."""
+    """Return the root mean square difference of each pair."""
     squares = flat.square().sum(2)[..., None] + wanted.square().sum(1)
     squares = squares - 2 * flat @ wanted.T
     return (squares.clamp(min=1e-5) / flat.shape[2]).sqrt()
@@ -284,7 +285,7 @@ def _lengths(flat: Float[Tensor, "b n c"], wanted: Float[Tensor, "m c"]) -> Floa
 
 
 def sampled(flat: Tensor, count: int, seed: int = SEED) -> Tensor:
-    """Keep ``count`` rows at most, drawn by a fixed seed, and one at least."""
+    """Keep at most ``count`` rows, and at least one, drawn with a fixed seed."""
     if len(flat) <= count:
         return flat
     generator = torch.Generator().manual_seed(seed)
@@ -295,9 +296,9 @@ def sampled(flat: Tensor, count: int, seed: int = SEED) -> Tensor:
 def counted_positions(
     weights: Float[Tensor, "1 1 h w"] | None,
 ) -> Int[Tensor, " _n"] | None:
-    """Return the positions with a weight of half or more; if there are none, of the largest.
+    """Return the positions of weight 0.5 or more; if there are none, of the largest weight.
 
-    Call it once, not at every step: the host waits for the GPU to know their number.
+    Call this once, not at every step: the host waits until the GPU has counted the positions.
     """
     if weights is None:
         return None
@@ -308,7 +309,7 @@ def counted_positions(
 def counted_features(
     features: Float[Tensor, "b c h w"], positions: Int[Tensor, " _n"] | None
 ) -> Float[Tensor, "b _n c"]:
-    """Return the features, in float32 or better, at ``positions``, or at all if None."""
+    """Return the features at ``positions``, or at all if None, in float32 or better."""
     flat = features.flatten(2).transpose(1, 2)
     flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
     return flat if positions is None else flat[:, positions]

@@ -1,8 +1,8 @@
-"""What losses are made of, with gradients written by hand, since automatic ones take longer.
+"""The operations of the losses, with gradients written by hand because autograd is slower.
 
-Features lie channels last in memory. What a gradient of torch's own lays out anew, computes twice
-or splits into many small operations costs more than the arithmetic, in networks as small as
-``kmeans`` and ``vgg19_16x``.
+Features lie channels last in memory. Torch's own gradients copy them to another layout, compute
+values twice, or run many small operations. In networks as small as ``kmeans`` and ``vgg19_16x``,
+this costs more than the arithmetic.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import torch
 
 from nst.network.shapes import Float, Tensor
 
-PIECES = 8  # of a product in bfloat16
+PIECES = 8  # into which a product in bfloat16 is split
 COLOURS = 3  # channels of the layer rgb; every layer of a network has more
 IN_ORDER = 128  # positions of colours that are summed one after another
 
 
 class MeanSquaredError(torch.autograd.Function):
-    """The mean of (F - P)² of each picture, by F.
+    """The mean of (F - P)² of each picture, with its gradient by F.
 
-    As the features lie in memory: torch's own would lay channels-last features out anew, there and
-    back, which took seven times as long in the first layers.
+    It keeps the layout of the features. Torch's own loss would copy channels-last features to
+    another layout and back, which took seven times as long in the first layers.
     """
 
     @staticmethod
@@ -44,10 +44,9 @@ class MeanSquaredError(torch.autograd.Function):
 class MomentsOf(torch.autograd.Function):
     """The mean and Fᵀ F / n of features F, n positions by c channels.
 
-    With the roots r of the positions' weights, which sum to n, it is of r F in the place of F, and
-    the mean is rᵀ (r F) / n. As the product is symmetric, so is what its gradient is multiplied
-    with: one matrix product does, where automatic differentiation takes two. It takes in the mean's
-    gradient on the way.
+    With the roots r of the positions' weights, which sum to n, r F replaces F in the product, and
+    the mean is rᵀ (r F) / n. The product is symmetric, so its gradient takes one matrix product,
+    where automatic differentiation takes two. The same operation adds the mean's gradient.
     """
 
     @staticmethod
@@ -67,7 +66,7 @@ class MomentsOf(torch.autograd.Function):
     def backward(
         context: Any, of_mean: Tensor | None, of_gram: Tensor | None
     ) -> tuple[Tensor | None, None, None]:
-        """Return r (r F (G + Gᵀ) / n + r m / n), G and m the gradients of product and mean."""
+        """Return r (r F (G + Gᵀ) / n + r m / n), with G and m the gradients of product and mean."""
         guided, roots = context.saved_tensors
         gradient = _gradient_of_features(guided, roots, of_mean, of_gram, context.total)
         if gradient is not None and roots is not None:
@@ -95,12 +94,12 @@ def _gradient_of_features(
 
 
 def _product(left: Float[Tensor, "b n k"], right: Float[Tensor, "b n c"]) -> Float[Tensor, "b k c"]:
-    """Multiply Lᵀ R.
+    """Compute Lᵀ R.
 
-    A product of bfloat16 matrices is rounded to 8 bits at its end, which the differences of moments
-    would show. So it is taken in ``PIECES``, of which the sum is in float32. A product of so few
-    channels as colours have sums millions of positions one after another, and its errors would be
-    larger than the variance of a hue; so it is taken in many pieces.
+    A product of bfloat16 matrices is rounded to 8 bits at its end. The differences of moments would
+    show this error, so the product is computed in ``PIECES``, which are summed in float32. With as
+    few channels as colours have, a product sums millions of positions one after another. Its errors
+    would be larger than the variance of a hue, so it is computed in many pieces.
     """
     batch, positions, channels = right.shape
     pieces = PIECES if right.dtype is torch.bfloat16 else 1

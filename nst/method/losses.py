@@ -1,8 +1,8 @@
 """The losses of style transfer: pure functions of features, one value per picture of the batch.
 
 A content loss takes the mean error of the features, a style loss compares their moments.
-The target may have a batch of one, shared by all. To add a loss, add a function here, a row to a
-table (below, or of ``nst.method.statistics`` for a style loss), and its name to the type in
+A target may have a batch of one, shared by all pictures. To add a loss, add a function here, a row
+to a table (below, or in ``nst.method.statistics`` for a style loss), and its name to the type in
 ``nst.config.settings``.
 """
 
@@ -24,7 +24,7 @@ from nst.network.shapes import Float, Tensor
 
 @dataclass(frozen=True)
 class Moments:
-    """What a style loss knows of features: their first two moments over h w positions.
+    """The first two moments of features over h w positions, which most style losses compare.
 
     ``mean`` is the mean of each channel, ``gram`` the mean product of each pair of channels,
     F Fᵀ / (h w). Gatys et al. (2016), equation 3, has the plain product, ``gram * positions``.
@@ -37,12 +37,12 @@ class Moments:
 
     @property
     def channels(self) -> int:
-        """The number of features, C."""
+        """The number of channels, C."""
         return self.gram.shape[1]
 
     @property
     def of_colours(self) -> bool:
-        """Whether they are of the layer ``rgb``; every layer of a network has more channels."""
+        """Whether the features are of the layer ``rgb``: layers of networks have more channels."""
         return self.channels == COLOURS
 
     @cached_property
@@ -52,7 +52,7 @@ class Moments:
 
     @cached_property
     def scale(self) -> Float[Tensor, "b c"]:
-        """The deviation of each channel, plus the mean over channels, so that none is near zero."""
+        """The deviation of each channel plus the mean deviation, so that no scale is near zero."""
         deviation = self.variance.sqrt()
         return (deviation + deviation.mean(1, keepdim=True)).clamp(min=1e-10)
 
@@ -70,13 +70,14 @@ class Moments:
     def whitening(self) -> Float[Tensor, "b c c"]:
         """The matrix that whitens the channels: uncorrelated, with a deviation of about 1.
 
-        The inverse of the Cholesky factor of Σ + ε, with ε a thousandth of the variance of all
-        channels, and the square of a level of 8 bits: an axis that hardly varies counts for less.
+        The inverse of the Cholesky factor of Σ + ε, with ε a thousandth of the summed variance of
+        the channels, plus the square of one 8-bit level. An axis that hardly varies then counts
+        for less.
         """
         total = self.variance.sum(1)[:, None, None]
         unit = torch.eye(self.channels, dtype=total.dtype, device=total.device)
         floor = LEAST_VARIANCE * total + LEVEL**2
-        # Without the check, which would wait for a GPU.
+        # cholesky_ex skips the check, which would wait for a GPU.
         root = torch.linalg.cholesky_ex(self.covariance + floor * unit).L
         inverse: Tensor = torch.linalg.solve_triangular(root, unit.expand_as(root), upper=False)
         return inverse
@@ -85,18 +86,18 @@ class Moments:
     def spread(self) -> Float[Tensor, " b"]:
         """The mean square of the standardised covariance."""
         spread = _mean_square(self.standardised(self.covariance))
-        # A style of one colour has none; one that varies along a single axis has this.
+        # The floor is the spread of a style that varies along one axis; a single colour has 0.
         return spread.clamp(min=1 / COLOURS**2) if self.of_colours else _positive(spread)
 
     def standardised(self, products: Float[Tensor, "#b c c"]) -> Float[Tensor, "_b c c"]:
         """Return second moments in the units of these standardised features.
 
-        Red, green and blue nearly vary as one. Channel by channel, the light and dark of a picture
-        would be all that counts, so they are whitened: a hue that the style lacks then counts.
+        Red, green and blue vary almost together. If they were standardised channel by channel, only
+        light and dark would count. They are whitened instead, so a hue that the style lacks counts.
         """
         if self.of_colours:
             whitening = self.whitening.expand(len(products), -1, -1)
-            # Not @, which picks another kernel, of other rounding, when a step is recorded.
+            # Not @: when a step is recorded, it picks another kernel, which rounds differently.
             return torch.bmm(torch.bmm(whitening, products), whitening.mT)
         return products / self.scales
 
@@ -108,8 +109,8 @@ class Moments:
 
 
 SCALED_FLOOR = 1e-8  # ε of the scaled losses
-LEAST_VARIANCE = 1e-3  # added to that of each axis of colour, as a share of that of all
-LEVEL = 1 / 255  # of a picture of 8 bits
+LEAST_VARIANCE = 1e-3  # added to the variance of each colour axis, as a share of the total
+LEVEL = 1 / 255  # of an 8-bit picture
 
 OfError = Callable[[Tensor], Tensor]
 """A content loss against one target, as a function of the error."""
@@ -120,8 +121,8 @@ def moments(
 ) -> Moments:
     """Measure how active channels are, and how often each pair is active together.
 
-    In float32 or better, whatever the features are in. ``weights`` say how much each position
-    counts, at least 0; with those of a region, these are the guided moments of Gatys et al. (2017,
+    Computed in float32 or better, for features of any type. ``weights``, at least 0, say how much
+    each position counts. The weights of a region give the guided moments of Gatys et al. (2017,
     equation 3).
     """
     flat = features.flatten(2).transpose(1, 2)  # (b, h*w, c), as it lies in memory, channels last
@@ -129,13 +130,13 @@ def moments(
         mean, gram = MomentsOf.apply(flat, None, flat.shape[1])
         return Moments(mean, gram, flat.shape[1])
     roots = weights.flatten(2).transpose(1, 2).sqrt().to(flat.dtype)  # (1, h*w, 1)
-    total = weights.sum().clamp(min=1e-20)  # a tile may have none of a region
+    total = weights.sum().clamp(min=1e-20)  # a tile may lie outside a region
     mean, gram = MomentsOf.apply(flat, roots, total)
     return Moments(mean, gram, total)
 
 
 def blended_moments(parts: Sequence[tuple[float, Moments]]) -> Moments:
-    """Return the weighted mean of styles' moments: what a style between them would have."""
+    """Return the weighted mean of styles' moments: the moments of a blend of the styles."""
     return Moments(
         weighted_mean([(weight, one.mean) for weight, one in parts]),
         weighted_mean([(weight, one.gram) for weight, one in parts]),
@@ -144,7 +145,7 @@ def blended_moments(parts: Sequence[tuple[float, Moments]]) -> Moments:
 
 
 def merged_moments(parts: Sequence[Moments]) -> Moments:
-    """Return the moments of a picture from those of its tiles, which have no position in common."""
+    """Combine the moments of a picture's tiles, which do not overlap."""
     if len(parts) == 1:
         return parts[0]
     total = functools.reduce(operator.add, (one.positions for one in parts))
@@ -158,7 +159,7 @@ def merged_moments(parts: Sequence[Moments]) -> Moments:
 def mean_squared_error(
     generated: Float[Tensor, "b c h w"], target: Float[Tensor, "#b c h w"]
 ) -> Float[Tensor, " b"]:
-    """Return the mean of (F - P)² over a picture's features: all that most content losses take."""
+    """Return the mean of (F - P)² over a picture's features, the error of most content losses."""
     error: Tensor = MeanSquaredError.apply(generated, target)
     return error
 
@@ -166,8 +167,8 @@ def mean_squared_error(
 def relative_content_loss(target: Float[Tensor, "#b c h w"]) -> OfError:
     """Return the mean squared error of the features over the variance of the target's.
 
-    0 is the content itself, 1 is as far from it as a picture without any. The project's own: its
-    size does not depend on the layer, the network or the resolution.
+    0 is the content itself; 1 is no better than a featureless picture. This loss is the project's
+    own. Its size does not depend on the layer, the network or the resolution.
     """
     variance = _positive(target.var(dim=(1, 2, 3), correction=0))
     return lambda error: error / variance
@@ -179,7 +180,7 @@ def half_sum_content_loss(target: Float[Tensor, "#b c h w"]) -> OfError:
 
 
 def mean_content_loss(_: Float[Tensor, "#b c h w"]) -> OfError:
-    """Return the mean of (F - P)², as most implementations have it."""
+    """Return the mean of (F - P)², as in most implementations."""
     return lambda error: error
 
 
@@ -192,9 +193,9 @@ def square_and_absolute_error(
 
 
 def scaled_content_loss(target: Float[Tensor, "#b c h w"]) -> OfError:
-    """Return Σ (F - P)² / (Σ |F - P| + ε), of ``square_and_absolute_error``.
+    """Return Σ (F - P)² / (Σ |F - P| + ε), from ``square_and_absolute_error``.
 
-    The L1 norm of its gradient is about 1, whatever the layer: crowsonkb's style-transfer-pytorch.
+    The L1 norm of its gradient is about 1 in every layer. From crowsonkb's style-transfer-pytorch.
     """
     floor = SCALED_FLOOR / target[0].numel()
     return lambda error: error[:, 0] / (error[:, 1] + floor)
@@ -215,8 +216,8 @@ def self_similarity_error(
 ) -> Float[Tensor, " b"]:
     """Return how far the distances between positions are from those in the content.
 
-    Kolkin et al. (2019): of the matrix of 1 - cos of each pair, each column is divided by its sum;
-    the mean absolute difference of the two matrices, times the number of positions.
+    Kolkin et al. (2019): in the matrix of 1 - cos of each pair, each column is divided by its sum.
+    The error is the mean absolute difference of the two matrices, times the number of positions.
     """
     found, wanted = (_among_themselves(one.to(target.dtype)) for one in (generated, target))
     return (found - wanted).abs().flatten(1).mean(1) * found.shape[1]
@@ -225,7 +226,7 @@ def self_similarity_error(
 def relative_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
     """Return the mean squared error of the Gram matrices over the mean square of the target's.
 
-    0 is the style itself, 1 is as far from it as a picture without features. The project's own.
+    0 is the style itself; 1 is no better than a featureless picture. The loss is the project's own.
     """
     return mean_gram_style_loss(generated, target) / _positive(_mean_square(target.gram))
 
@@ -240,7 +241,7 @@ def sum_gram_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " 
 
 
 def mean_gram_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
-    """Return the mean of (F Fᵀ / (h w) - S Sᵀ / (h w))², each over its own positions."""
+    """Return the mean of (F Fᵀ / (h w) - S Sᵀ / (h w))², each product with its own h w."""
     return _mean_square(generated.gram - target.gram)
 
 
@@ -264,21 +265,21 @@ def scaled_gram_style_loss(generated: Moments, target: Moments) -> Float[Tensor,
 
 
 def covariance_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
-    """Return how far the features' means and covariances are from the style's, which has 0.
+    """Return how far the features' means and covariances are from the style's; the style has 0.
 
     The features F are standardised, channel by channel, by the *style's* mean μ and deviation σ,
     f = (F - μ) / σ' with σ' = σ + mean(σ), so that a channel that hardly varies in the style
-    does not rule. The layer ``rgb`` is whitened instead, as ``Moments.whitening`` says. With
+    does not dominate. The layer ``rgb`` is whitened instead; see ``Moments.whitening``. With
     C = f fᵀ / (h w) of the picture and S of the style, the loss is
 
         mean((C - S)²) / mean(S²) + the mean over channels of mean(f)²
 
-    A Gram matrix is dominated by the products of the channels' means. Without them, what counts is
-    how features vary together, which makes a stroke. The project's own, from the second moments of
-    Gatys et al. (2016) and the means and deviations of Huang and Belongie (2017).
+    The products of the channels' means dominate a Gram matrix. Without them, the loss compares how
+    features vary together, which makes a stroke. The loss is the project's own, from the second
+    moments of Gatys et al. (2016) and the means and deviations of Huang and Belongie (2017).
     """
     shift = generated.mean - target.mean
-    # Both second moments are about the style's mean; this is their difference, written out.
+    # The difference of the second moments, both about the style's mean, written out.
     cross = _outer(shift, target.mean)
     error = generated.gram - target.gram - (cross + cross.transpose(1, 2))
     return _mean_square(target.standardised(error)) / target.spread + _mean_square(
@@ -287,13 +288,13 @@ def covariance_style_loss(generated: Moments, target: Moments) -> Float[Tensor, 
 
 
 def moments_style_loss(generated: Moments, target: Moments) -> Float[Tensor, " b"]:
-    """Return how far the channels' means and deviations are from the style's, which has 0.
+    """Return how far the channels' means and deviations are from the style's; the style has 0.
 
     mean((μ - μ_s)² / σ'²) + mean((σ - σ_s)² / σ'²), with σ' of the style as in
-    ``covariance_style_loss``: what AdaIN matches (Huang and Belongie 2017, equation 13), without
-    a unit. It knows nothing of how channels vary together.
+    ``covariance_style_loss``. AdaIN matches the same statistics (Huang and Belongie 2017,
+    equation 13). The loss is dimensionless, and ignores how channels vary together.
     """
-    # The square root of a variance of 0 has no gradient, by which the channel could come to life.
+    # Without the floor, a channel of variance 0 has no gradient, and could never become active.
     floor = (1e-2 * target.scale).square()
     deviation, wanted = ((one.variance + floor).sqrt() for one in (generated, target))
     shift = _mean_square((generated.mean - target.mean) / target.scale)
@@ -342,7 +343,7 @@ def _outer(left: Float[Tensor, "#b c"], right: Float[Tensor, "#b c"]) -> Float[T
 
 
 def _plain_difference(generated: Moments, target: Moments) -> Float[Tensor, "b c c"]:
-    """Subtract the plain products, each of its own number of positions."""
+    """Subtract the plain products, each summed over its own positions."""
     return generated.gram * generated.positions - target.gram * target.positions
 
 
@@ -357,7 +358,7 @@ def _mean_square(values: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
 
 
 def _positive(scale: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """Keep a divisor away from zero: a flat picture has no variance, but it has a loss."""
+    """Keep a divisor away from zero: a flat picture has no variance, but needs a finite loss."""
     return scale.clamp(min=1e-20)
 
 
@@ -365,10 +366,10 @@ def _positive(scale: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
 class ContentLoss:
     """One way to compare features with a content's.
 
-    ``against`` takes the content's features, and returns the loss as a function of the ``error``,
-    which compares the two and returns means over positions. With ``of_shares``, layer weights are
-    scaled to sum to 1, so that more layers do not shift the balance of content and style. The
-    published recipes take their weights as given.
+    ``error`` compares features with the content's, and returns means over positions. ``against``
+    takes the content's features, and returns the loss as a function of this error. With
+    ``of_shares``, layer weights are scaled to sum to 1, so that more layers do not shift the
+    balance of content and style. The published recipes take their weights as given.
     """
 
     against: Callable[[Tensor], OfError]

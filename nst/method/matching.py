@@ -24,10 +24,10 @@ def match_style(
     extractor: Extractor,
     regions: Sequence[Region],
 ) -> dict[str, Float[Tensor, "b _c _h _w"]]:
-    """Replace each of the features by the nearest of the style's, layer by layer.
+    """Replace each feature by the nearest of the style's features, layer by layer.
 
-    The nearest has the largest cosine after the subtraction of the means. Regions look for it in
-    their own style; without one, they keep the features.
+    The nearest feature has the largest cosine after the subtraction of the means. Each region is
+    matched to its own style; a region without a style keeps its features.
     """
     matched = {name: torch.zeros_like(value) for name, value in features.items()}
     for region in regions:
@@ -42,10 +42,10 @@ def match_style(
 def mix_so_far(
     content: Float[Tensor, "1 3 h w"], so_far: Float[Tensor, "b 3 h w"], share: float
 ) -> Float[Tensor, "b 3 h w"]:
-    """Mix the content, by its share, with the enlarged picture so far, which gets its detail.
+    """Mix a share of the content with the picture so far, enlarged, plus the content's detail.
 
-    The detail is what the content loses at half its size. Matches then follow the picture's colours
-    and large forms, and the content's edges.
+    The detail is the part of the content that is lost at half its size. Matches then follow the
+    picture's colours and large forms, and the content's edges.
     """
     return share * content + (1 - share) * (so_far + finest_detail(content))
 
@@ -53,7 +53,7 @@ def mix_so_far(
 def _features_of(
     extractor: Extractor, parts: Sequence[Part[Tensor]], layers: Collection[str]
 ) -> dict[str, Float[Tensor, "_m _c"]]:
-    """Return the features of a style's pictures by layer, as many of each as its weight asks for.
+    """Return the features of a style's pictures by layer, in proportion to the pictures' weights.
 
     The heaviest picture contributes all of its features.
     """
@@ -70,7 +70,7 @@ def _features_of(
 def _replace(
     features: Float[Tensor, "b c h w"], styles: Float[Tensor, "m c"]
 ) -> Float[Tensor, "b c h w"]:
-    """Replace each of the features by the nearest of the style's."""
+    """Replace each feature by the nearest of the style's features."""
     targets = functional.normalize(styles - styles.mean(0), dim=1)
     rows = []
     for one in counted_features(features, None):

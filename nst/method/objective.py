@@ -1,4 +1,4 @@
-"""What is minimised: the weighted losses of a batch of cells of the same pair."""
+"""The objective to minimise: the weighted losses of a batch of cells of the same pair."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ Role = Literal["content", "style"]
 
 @dataclass(frozen=True)
 class Targets:
-    """What the features of a result are compared with; measured once for a pair.
+    """The targets of the losses, measured once for a pair.
 
-    ``content`` has features by layer; ``style``, for each of the ``regions``, what the statistic
-    measured, by layer; those that keep the photograph are left out. ``sizes`` are those of content
-    and style, (width, height) in px, and ``halvings`` says how often they were halved against those
-    in the end: together, which octaves there are. ``side`` is that of the tiles, if there are any.
+    ``content`` has the content's features by layer. ``style`` has, for each of the ``regions``, the
+    measurements of the statistic by layer. Regions that keep the photograph are left out.
+    ``sizes`` are the sizes of content and style, (width, height) in px. ``halvings`` is the number
+    of halvings from the final size to this size; it and ``sizes`` decide the octaves. ``side`` is
+    the side of the tiles, or None without tiles.
     """
 
     content: Mapping[str, Float[Tensor, "_b _c _h _w"]]
@@ -49,7 +50,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Parts:
-    """The losses of each cell, and what they are made of.
+    """The losses of each cell, and their parts.
 
     ``content`` and ``style`` are sums over layers with the layers' weights, before α and β.
     ``layers`` has the unweighted loss of each layer, as ``content relu4_2`` or ``style relu1_1``.
@@ -66,7 +67,7 @@ class Parts:
         return torch.stack([*(getattr(self, name) for name in SUMS), *self.layers.values()])
 
     def of(self, losses: Float[Tensor, "k b"]) -> Parts:
-        """Return other losses, as ``stacked`` returns them, under the names of these."""
+        """Return other ``losses``, stacked as by ``stacked``, under the same names."""
         sums, layers = losses[: len(SUMS)], losses[len(SUMS) :]
         by_layer = dict(zip(self.layers, layers, strict=True))
         return Parts(**dict(zip(SUMS, sums, strict=True)), layers=by_layer)
@@ -83,8 +84,8 @@ def measure_targets(
 ) -> Targets:
     """Measure the content's features and the regions' styles, for all the cells' layers.
 
-    ``halvings`` is as in ``Targets``. ``so_far``, the enlarged pictures of the size before, is
-    mixed into the content that is matched.
+    ``halvings`` is as in ``Targets``. ``so_far`` has the pictures of the previous size, enlarged.
+    They are mixed into the content before it is matched.
 
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.
@@ -120,7 +121,7 @@ def _measure_region(
     layers: Sequence[str],
     side: int | None,
 ) -> dict[str, Any]:
-    """Measure a region's style by layer: that of each of its parts, blended by their weights."""
+    """Measure a region's style by layer: measure its parts, and blend them by their weights."""
     statistic = STATISTICS[kinds.style_loss]
     measured = [
         (part.weight, measure_style(extractor, part, statistic, layers, side))
@@ -136,8 +137,8 @@ class Objective:
     """The weighted sum of the losses: α · content + β · style + total variation.
 
     Gatys et al. (2016), equation 7, for each cell of a batch with its own α, β and layer weights.
-    A layer that one cell leaves out has the weight 0 there, so the cells can share the features.
-    The cells must share the kinds of losses. With ``only``, the other of the two losses is 0.
+    A layer that a cell leaves out has the weight 0 in this cell, so the cells can share features.
+    The cells must share the kinds of losses. With ``only``, the other loss is 0.
     ``step`` selects the positions of sampled layers. The caller may increment it in place.
     """
 
@@ -215,15 +216,16 @@ class Objective:
     def _sum(self, losses: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Tensor:
         """Add up the layers' losses, each cell with its own weights; 0 if this loss is left out.
 
-        One after the other, not stacked: a layer of weight 0 then leaves the sum as it was to the
-        last bit, and a cell's result does not depend on the layers that others in its batch use.
+        The losses are added one after another, not stacked. A layer of weight 0 then leaves every
+        bit of the sum unchanged, and a cell's result does not depend on the layers of other cells
+        in its batch.
         """
         if not losses:
             return torch.zeros_like(self._alpha)
         return functools.reduce(torch.add, [weights[name] * one for name, one in losses.items()])
 
     def _variation(self, images: Tensor) -> Tensor:
-        """Return the total variation; of a picture in tiles, what it is made of is not kept."""
+        """Return the total variation; with tiles, its intermediate values are not kept."""
         if self._targets.side is None:
             return self._tv_loss(images)
         tv: Tensor = checkpoint(
@@ -232,7 +234,7 @@ class Objective:
         return tv
 
     def _style(self, layer: str, seen: Sequence[Any]) -> Float[Tensor, " b"]:
-        """Return the style loss of a layer: the regions', each by its share of the picture."""
+        """Return a layer's style loss: the regions' losses, weighted by their shares of area."""
         losses = [
             region.share * self._statistic.compare(found, target[layer])
             for region, found, target in zip(

@@ -1,8 +1,8 @@
-"""What the losses need to know of pictures, seen as a whole or tile by tile.
+"""The errors and statistics that the losses need, computed from whole pictures or tile by tile.
 
-In tiles, features are computed twice: once for what is added up over all of them, and once more,
-tile by tile, for the gradient. The sum is the gradient of the whole, to rounding (Galerne, Raad,
-Lezama and Morel, "Scaling painting style transfer", 2024).
+With tiles, features are computed twice: first for the sums over all tiles, then again, tile by
+tile, for the gradient. The tiles' gradients add up to that of the whole picture, except for
+rounding (Galerne, Raad, Lezama and Morel, "Scaling painting style transfer", 2024).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from nst.network.tiles import Tile, cut, features_of, octaves, see_in_tiles, vie
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known of a batch of pictures, or of a part of them, by layer.
+    """The errors and statistics of a batch of pictures, or of a tile of them, by layer.
 
-    ``errors`` is how far the features are from the content's; ``styles`` has, for each region, what
-    the statistic looks at.
+    ``errors`` compares the features with the content's. ``styles`` has, for each region, the
+    values of ``Statistic.look``.
     """
 
     errors: Mapping[str, Float[Tensor, "b ..."]]
@@ -40,11 +40,11 @@ class Observation:
 
 @dataclass(frozen=True)
 class Observer:
-    """Looks at pictures in some layers, in tiles of at most ``side`` px, or without them.
+    """Evaluates pictures in some layers, in tiles of at most ``side`` px, or whole.
 
     ``content`` maps layers to the content's features. ``error`` compares features with them and
-    returns means over positions. In ``style_layers``, the ``statistic`` looks at the ``regions``.
-    ``step`` says which positions count in the layers that are sampled.
+    returns means over positions. In ``style_layers``, the ``statistic`` is computed for each of the
+    ``regions``. ``step`` selects the positions of sampled layers.
     """
 
     extractor: Extractor
@@ -58,12 +58,12 @@ class Observer:
 
     @functools.cached_property
     def _pooled(self) -> Sequence[Callable[[tuple[int, int]], Weights]]:
-        """The regions' masks by the size of features, pooled once for all evaluations."""
+        """The regions' masks by the size of features, pooled once for all steps."""
         return [functools.cache(partial(weights_at, region.mask)) for region in self.regions]
 
     @functools.cached_property
     def _places(self) -> Callable[[Tile, str], Sequence[Any]]:
-        """Where a layer's features count in a tile, in each region: found once, too."""
+        """The places that count in a tile's features, by layer and region, computed once."""
 
         @functools.cache
         def places(tile: Tile, name: str) -> Sequence[Any]:
@@ -77,12 +77,12 @@ class Observer:
         return places
 
     def _of_step(self, values: Any, name: str) -> Any:
-        """Select a sampled layer's values for the current step; return those of others."""
+        """Select a sampled layer's values for the current step; leave other layers unchanged."""
         sampled = is_sampled(name) and values is not None
         return of_step(values, self.step) if sampled else values
 
     def __call__(self, images: Float[Tensor, "b 3 h w"]) -> Observation:
-        """Return what is to be known of pictures, RGB in [0, 1]."""
+        """Compute the errors and statistics of pictures, RGB in [0, 1]."""
         errors: dict[str, Tensor] = {}
         styles: dict[str, Sequence[Any]] = {}
         for picture, names in octaves(images, {*self.content, *self.style_layers}):
@@ -101,7 +101,7 @@ class Observer:
         return Observation(errors, styles)
 
     def _look(self, seen: Tensor, names: Mapping[str, str], tile: Tile) -> Observation:
-        """Look at a tile; its features are kept for the gradient only if it is all there is."""
+        """Evaluate a tile; its features are kept for the gradient only without tiling."""
         look = partial(self._look_at, names=names, tile=tile)
         if self.side is None:
             return look(seen)
@@ -109,7 +109,7 @@ class Observer:
         return found
 
     def _look_at(self, seen: Tensor, names: Mapping[str, str], tile: Tile) -> Observation:
-        """Compare a tile's features with the content's, and look at them as the statistic does."""
+        """Compute a tile's features, their errors against the content, and their statistics."""
         features = features_of(self.extractor, seen, names, tile, self.step)
         return Observation(
             {
@@ -136,7 +136,7 @@ def content_features(
     layers: Collection[str],
     side: int | None,
 ) -> dict[str, Float[Tensor, "b _c _h _w"]]:
-    """Return the features of contents, put together from its tiles, in float32 or better."""
+    """Return the features of contents, assembled from their tiles, in float32 or better."""
     at_least = torch.promote_types(extractor.dtype, torch.float32)
     whole: dict[str, Tensor] = {}
     for tile, features in see_in_tiles(extractor, content, layers, side):
@@ -160,7 +160,7 @@ def measure_style(
     layers: Collection[str],
     side: int | None,
 ) -> dict[str, Any]:
-    """Return what the statistic measures of one of the style's pictures, by layer."""
+    """Measure the statistic of one of the style's pictures, by layer."""
     at_least = torch.promote_types(extractor.dtype, torch.float32)
     measured: dict[str, list[Any]] = {layer: [] for layer in layers}
     for tile, features in see_in_tiles(extractor, part.image, layers, side):
@@ -171,22 +171,22 @@ def measure_style(
 
 
 def _merged(statistic: Statistic, parts: Sequence[Any]) -> Any:
-    """Put together what is known of the tiles of a picture."""
+    """Combine the statistics of a picture's tiles."""
     if statistic.merge is None:
-        (only,) = parts  # settings ask for no tiles then
+        (only,) = parts  # the settings then allow no tiles
         return only
     return statistic.merge(parts)
 
 
 def weights_in(mask: Float[Tensor, "1 1 _h _w"] | None, tile: Tile, layer: str) -> Weights:
-    """Return how much of each of a tile's positions lies in a mask of the whole picture."""
+    """Return the share of each of a tile's positions that lies in a mask of the whole picture."""
     if is_sampled(layer):
         return _sampled(mask)
     return _of_tile(weights_at(mask, tile.whole(layer)), tile, layer)
 
 
 def _sampled(mask: Float[Tensor, "1 1 _h _w"] | None) -> Weights:
-    """Return a mask at the positions that a sampled layer has, without errors of rounding."""
+    """Return a mask at the positions of a sampled layer, with rounding errors removed."""
     return None if mask is None else sample_columns([mask]).round(decimals=4)
 
 
@@ -198,7 +198,7 @@ def _of_tile(weights: Weights, tile: Tile, layer: str) -> Weights:
 def _mean(
     errors: Sequence[Float[Tensor, "b ..."]], tiles: Sequence[Tile], layer: str
 ) -> Float[Tensor, "b ..."]:
-    """Average the tiles' mean errors by their positions; a single one stays as it is."""
+    """Average the tiles' mean errors by their positions; leave a single error unchanged."""
     if len(errors) == 1:
         return errors[0]
     weighed = [tile.share(layer) * error for tile, error in zip(tiles, errors, strict=True)]

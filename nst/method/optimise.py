@@ -1,4 +1,4 @@
-"""The optimisation of a batch: steps, the best picture met, and what stops being a number."""
+"""The optimisation of a batch: its steps, its best images, and losses that stop being finite."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ TOTAL = SUMS.index("total")
 
 @dataclass(frozen=True)
 class Plan:
-    """How far to go, and what to bring back.
+    """The number of steps, and the images to return.
 
-    ``keep`` is ``best``, the image of the lowest loss met, or ``last``, the one after the last
+    ``keep`` is ``best``, the image of the lowest loss so far, or ``last``, the image after the last
     step. ``snapshots`` are numbers of steps after which to keep a copy; 0 is the start. With
-    ``clamp`` the images are held in [0, 1] throughout, otherwise only in what is brought back.
-    ``averaging`` is the decay of a moving average of the images, the start included, which then
-    counts as the last image; 0 is none.
-    Snapshots are kept as images of 8 bits on the CPU, since there may be many.
+    ``clamp`` the images are clamped to [0, 1] at each step, otherwise only when they are returned.
+    ``averaging`` is the decay of a moving average of the images, including the start. The average
+    then counts as the last image; 0 computes no average.
+    Snapshots are kept as 8-bit images on the CPU, since there may be many.
     """
 
     steps: int
@@ -40,15 +40,16 @@ class Plan:
 
 @dataclass
 class State:
-    """Where an optimisation stands: all that its next step depends on.
+    """The state of an optimisation: everything that its next step depends on.
 
     ``steps`` were taken at the size number ``stage``. ``trace`` has the losses of ``SUMS`` before
-    each step at any size, and ``seconds`` is the time they took. Rows that are not ``finite`` met a
-    loss or gradient that is not a number, and stand still. ``best`` has the losses of
-    ``best_images``, as ``Parts.stacked``; before the first step there are none. ``average`` is
-    that of all images so far, and ``weight`` the sum of their weights. ``enlarged`` is the picture
-    of the size before, at this size, if the content loss needs it. ``step_number`` is
-    ``steps`` as a tensor, for losses whose positions change at each step.
+    each step at any size, and ``seconds`` is the time of these steps. Rows that are not ``finite``
+    had a loss or gradient that is not finite, and no longer change. ``best`` has the losses of
+    ``best_images``, as returned by ``Parts.stacked``; it is None before the first step. ``average``
+    is the moving average of all images so far, and ``weight`` the sum of their weights.
+    ``enlarged`` is the picture of the previous size, enlarged to this size, if the content loss
+    needs it. ``step_number`` is ``steps`` as a tensor, for losses whose positions change at each
+    step.
     """
 
     optimiser: Optimiser
@@ -70,7 +71,7 @@ class State:
     def at(
         cls, start: Float[Tensor, "b 3 h w"], optimiser: Optimiser, before: State | None = None
     ) -> State:
-        """Return the state before the first step: of all, or at the size after ``before``."""
+        """Return the state before the first step, or at the size after that of ``before``."""
         finite = torch.ones_like(start[:, 0, 0, 0], dtype=torch.bool)
         number = torch.zeros((), dtype=torch.int64, device=start.device)
         state = cls(optimiser, start.clone(), start.clone(), finite, number)
@@ -82,7 +83,7 @@ class State:
 
     @property
     def shown(self) -> Float[Tensor, "b 3 h w"]:
-        """What these images would be as a result: themselves, or their average."""
+        """The images to show or return: the current images, or their average."""
         return self.images if self.average is None else self.average
 
 
@@ -92,11 +93,11 @@ Watch = Callable[[State], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The images brought back, their losses, and what was met on the way.
+    """The returned images, their losses, and the record of the optimisation.
 
     ``trace`` has the losses of ``SUMS`` before each step. Rows that are not ``finite`` hold the
-    image from before a loss or gradient stopped being a number. ``seconds`` is the time that all
-    rows took together, that before an interruption included.
+    image from before a loss or gradient stopped being finite. ``seconds`` is the time of all rows
+    together, including the time before an interruption.
     """
 
     images: Float[Tensor, "b 3 h w"]
@@ -110,8 +111,8 @@ class Outcome:
 def optimise(evaluate: Evaluate, state: State, plan: Plan, watch: Watch | None = None) -> Outcome:
     """Minimise each row's total loss, from ``state`` on, in a fixed number of steps.
 
-    A row whose loss or gradient stops being finite stands still from there on; the others go on.
-    ``state`` is changed.
+    A row whose loss or gradient stops being finite no longer changes; the others continue.
+    ``state`` is changed in place.
     """
     started = time.monotonic() - state.seconds
     while state.steps < plan.steps:
@@ -136,7 +137,7 @@ def _choose(evaluate: Evaluate, state: State, plan: Plan) -> tuple[Tensor, Parts
     if plan.keep == "last" or state.best is None:
         return images, parts
     best, losses = state.best_images.clamp(0, 1), state.best
-    if not plan.clamp:  # its losses are those it had beyond [0, 1]
+    if not plan.clamp:  # its losses are from before clamping
         losses = evaluate(best).stacked()
     better = state.finite & (parts.total < losses[TOTAL])
     images = torch.where(_per_row(better), images, best)
@@ -144,7 +145,7 @@ def _choose(evaluate: Evaluate, state: State, plan: Plan) -> tuple[Tensor, Parts
 
 
 def advance(state: State, evaluate: Evaluate, plan: Plan) -> None:
-    """Take one step: look at the images, remember the best of them, and move on."""
+    """Take one step: keep a snapshot if it is due, move the images, and append their losses."""
     if state.steps in plan.snapshots:
         state.snapshots[state.steps] = to_bytes(state.shown)
     losses = take_step(state, evaluate, plan)
@@ -153,10 +154,9 @@ def advance(state: State, evaluate: Evaluate, plan: Plan) -> None:
 
 
 def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k b"]:
-    """Move the images, in place, and return the losses they had.
+    """Move the images in place, and return their losses from before the move.
 
-    After the first step this changes the tensors of the state and no other part of it, so a GPU can
-    replay it.
+    After the first step, this changes only the tensors of the state, so a GPU can replay it.
     """
     losses, gradient = _differentiate(evaluate, state.images)
     state.step_number.add_(1)
@@ -171,7 +171,8 @@ def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k 
     finite, better = _per_row(state.finite), state.finite & (total < state.best[TOTAL])
     moved = state.optimiser.step(state.images, torch.where(finite, gradient, 0.0))
     moved = moved.clamp(0, 1) if plan.clamp else moved
-    state.finite.logical_and_(moved.flatten(1).isfinite().all(1))  # its squares may overflow
+    # The optimiser's squares may overflow.
+    state.finite.logical_and_(moved.flatten(1).isfinite().all(1))
     finite = _per_row(state.finite)
     state.best.copy_(torch.where(better, losses, state.best))
     state.best_images.copy_(torch.where(_per_row(better), state.images, state.best_images))
@@ -182,7 +183,7 @@ def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k 
 
 
 def _average(state: State, decay: float) -> None:
-    """Take the images into their moving average: Kingma and Ba (2015), with their correction."""
+    """Update the moving average of the images, with Kingma and Ba's (2015) bias correction."""
     assert state.average is not None
     assert state.weight is not None
     state.weight.mul_(decay).add_(1 - decay)
@@ -199,5 +200,5 @@ def _differentiate(evaluate: Evaluate, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _per_row(values: Tensor) -> Tensor:
-    """Shape one value per row, number or truth, to go with images."""
+    """Reshape one value per row, number or boolean, to broadcast over images."""
     return values[:, None, None, None]

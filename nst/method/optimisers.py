@@ -1,9 +1,9 @@
 """Batched optimisers: every cell of a batch has its own history and step.
 
-An optimiser holds tensors and numbers and nothing else, so that it can be saved on its way.
+An optimiser holds only tensors and numbers, so that a checkpoint can store it between steps.
 
-``torch.optim.LBFGS`` treats a batch as one problem, so that one cell's curvature bends another's
-step. Here all state has a leading batch axis and nothing is ever summed over it.
+``torch.optim.LBFGS`` treats a batch as one problem, so one cell's curvature changes another cell's
+step. Here all state has a leading batch axis, and nothing is ever summed over it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from nst.method.spectrum import BANDS, energy_by_band, frequencies_of_bands, sca
 from nst.network.shapes import Bool, Float, Int, Tensor
 
 FIRST_STEP = 0.01  # largest change of a pixel in the first step, on the [0, 1] scale
-# Power of 1/frequency, as long as nothing is known of the picture's own curvature.
+# Power of 1/frequency: the guess of the steps until the picture's own curvature is measured.
 PREFERENCE = 0.5
-TRUST = 10.0  # how far what was measured of a band may lead away from that; 4 and 30 did no better
-LARGEST_STEP = 0.1  # and in any later one: without a line search, an unbounded step can diverge
+TRUST = 10.0  # largest ratio of a band's measured step to the guess; 4 and 30 were no better
+LARGEST_STEP = 0.1  # in any later step: without a line search, an unbounded step can diverge
 
 
-@runtime_checkable  # the tests check annotations as the program runs
+@runtime_checkable  # the tests check annotations at run time
 class Optimiser(Protocol):
     """Turns gradients into steps, one row per cell."""
 
@@ -41,9 +41,9 @@ class Optimiser(Protocol):
 class Lbfgs:
     """L-BFGS (Nocedal and Wright, algorithm 7.4) without a line search, row by row.
 
-    The initial inverse Hessian is not a multiple of the identity but a filter: each band of
-    frequencies has a step of its own, ‖s‖ / ‖y‖ of what the remembered pairs have in it (Dai,
-    Al-Baali and Yang, 2015, there for all of a vector), and none a longer one than those below it.
+    The initial inverse Hessian is a filter, not a multiple of the identity. Each band of
+    frequencies has its own step length, ‖s‖ / ‖y‖ of the remembered pairs in this band (Dai,
+    Al-Baali and Yang, 2015, for a whole vector). No band has a longer step than the bands below it.
     A picture's large forms and colours then move as readily as its fine detail. ``caution`` in
     (0, 1] scales the bounds on a step.
 
@@ -60,8 +60,8 @@ class Lbfgs:
     ) -> Float[Tensor, "b 3 h w"]:
         """Return the next images, each pixel at most ``LARGEST_STEP`` away.
 
-        The pairs are of the images as they are met, so clamping them in between does no harm; it
-        ends lower than clamping once at the end.
+        The pairs are computed from the evaluated images, so clamping between steps does no harm.
+        It reaches a lower loss than clamping once at the end.
         """
         if self._history is None:
             self._history = History.starting_at(images, gradient)
@@ -78,8 +78,8 @@ class Lbfgs:
     def _apply_inverse_hessian(self, history: History, gradient: Tensor) -> Tensor:
         """Run the two-loop recursion over the remembered pairs.
 
-        With the inner products kept, each loop is a small triangular system between two products
-        with the whole history.
+        The inner products are stored, so each loop is a small triangular system between two
+        products with the whole history.
         """
         steps, changes = history.pairs  # b m n
         projections = history.solve(_dots(gradient, steps))
@@ -89,18 +89,18 @@ class Lbfgs:
         return _plus(result, history.solve(corrections, transposed=True), steps)
 
     def _initial_inverse_hessian(self, history: History, gradient: Tensor) -> Tensor:
-        """Give each band of frequencies the step that the remembered pairs took in it."""
+        """Scale each band of frequencies by the step length of the remembered pairs in it."""
         height, width = gradient.shape[-2:]
         guess = frequencies_of_bands(height, width, -PREFERENCE, gradient.device)
         steps, changes = history.energies.sum(2)  # b bands
-        # The guess in the length that suits all pairs together: Σ s·y over Σ y·(guess y).
+        # The guess, scaled to fit all pairs together by Σ s·y / Σ y·(guess y).
         curvatures = torch.where(history.usable, history.curvatures, 0.0)
         products = curvatures.sum(1, keepdim=True)
         expected = guess * products / (changes * guess).sum(1, keepdim=True)
         measured = (steps / changes).sqrt()
         measured = torch.where(measured.isfinite() & (measured > 0), measured, expected)
         scales = measured.clamp(expected / TRUST, expected * TRUST)
-        # Never more for a higher frequency: what the network hardly sees there would become grain.
+        # Never longer at a higher frequency: detail that the network hardly sees becomes grain.
         scales = torch.where(guess > 0, scales, torch.inf).cummin(1).values
         return scale_bands(gradient, torch.where(products > 0, scales, guess))
 
@@ -109,9 +109,9 @@ class Lbfgs:
 class History:
     """The last m pairs of a step s and a change of gradient y, in a ring, and the last point.
 
-    ``usable`` says which places hold a pair that shows positive curvature, cell by cell.
-    ``products`` has s_i·y_j in row i and column j, of which only those are valid whose y is as new
-    as the s or newer. ``order`` lists the places in the ring, the oldest first.
+    ``usable`` marks the places whose pair has positive curvature, cell by cell. ``products`` has
+    s_i·y_j in row i and column j; an entry is valid only if y_j is as new as s_i or newer.
+    ``order`` lists the places in the ring, the oldest first.
     """
 
     last: Float[Tensor, "2 b 3 h w"]
@@ -136,7 +136,7 @@ class History:
         )
 
     def remember(self, images: Tensor, gradient: Tensor) -> None:
-        """Put the pair that led to a point in the place of the oldest."""
+        """Replace the oldest pair by the pair that led to this point."""
         point = torch.stack([images, gradient])
         pair = point - self.last
         self.last.copy_(point)
@@ -146,8 +146,8 @@ class History:
         self.products.index_copy_(2, place, products[:, :, None])
         curvature = products.index_select(1, place)  # b 1
         energies = energy_by_band(pair.flatten(0, 1)).unflatten(0, pair.shape[:2])
-        # Relative to their lengths, so that the scale of the loss does not matter. At a minimum the
-        # product underflows, and its inverse would not be a number.
+        # Relative to the lengths of s and y, so that the scale of the loss does not matter. At a
+        # minimum the product underflows, and its inverse would not be finite.
         lengths = energies.sum(2).sqrt().prod(0)
         usable = curvature > 1e-8 * lengths[:, None] + 1e-30
         self.usable.index_copy_(1, place, usable)
@@ -162,14 +162,14 @@ class History:
     def solve(
         self, right: Float[Tensor, "b m"], *, transposed: bool = False
     ) -> Float[Tensor, "b m"]:
-        """Return the x of Σ s_i·y_j x_j = r_i over the j as new as i or newer.
+        """Solve Σ s_i·y_j x_j = r_i for x, over all j as new as i or newer.
 
-        x_i is 0 where pair i is not usable. ``transposed``, of Σ s_j·y_i x_j = r_i over the j as
-        old as i or older.
+        x_i is 0 where pair i is not usable. With ``transposed``, solve Σ s_j·y_i x_j = r_i over all
+        j as old as i or older.
         """
         usable = self.usable[:, self.order]
         products = self.products[:, self.order][:, :, self.order]
-        # A row of the unit matrix for an unusable pair.
+        # An unusable pair gets a row of the unit matrix.
         both = usable[:, :, None] & usable[:, None, :]
         system = torch.where(both, products, torch.eye(len(self.order), device=right.device))
         system = system.mT if transposed else system
@@ -179,13 +179,13 @@ class History:
 
 
 class Adam:
-    """Adam (Kingma and Ba, 2015), algorithm 1; elementwise, so a row's path is its own.
+    """Adam (Kingma and Ba, 2015), algorithm 1; elementwise, so rows do not affect each other.
 
     A GPU can replay a step, as with ``Lbfgs``.
 
-    ``keras_adam`` moves ε inside the bias correction, to where the paper's section 2 has it as ε̂
-    and TensorFlow computes it: a large ε then counts for more in the first steps. ``rmsprop``
-    (Hinton, 2012) has neither the mean of the gradients nor the correction.
+    ``keras_adam`` moves ε inside the bias correction, as ε̂ in the paper's section 2 and in
+    TensorFlow. A large ε then counts for more in the first steps. ``rmsprop`` (Hinton, 2012) uses
+    neither the mean of the gradients nor the correction.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class Adam:
         return images + self.change(gradient)
 
     def change(self, gradient: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
-        """Return what to add to values of this gradient, of any shape."""
+        """Return the change of values that have this gradient, of any shape."""
         if self._state is None:
             self._state = gradient.new_zeros(2, *gradient.shape), gradient.new_zeros(())
         (mean, square), steps = self._state
@@ -231,8 +231,8 @@ class Pyramid:
     """Adam on the levels of a Laplacian pyramid instead of on pixels.
 
     A picture is the sum of its levels, each enlarged to its size by bilinear interpolation. A step
-    then moves large forms as readily as fine detail, and all of a flat area alike (Kolkin et al.
-    2022). There are as many levels as halve the longer side to 2 or 3 px: 8 at 512 px.
+    then moves large forms as readily as fine detail, and moves a flat area as a whole (Kolkin et
+    al. 2022). The levels halve the longer side down to 2 or 3 px: 8 times at 512 px.
     """
 
     def __init__(self, adam: Adam) -> None:
@@ -258,7 +258,7 @@ class Pyramid:
 
 
 def _enlargements(like: Float[Tensor, "b 3 h w"]) -> list[tuple[Tensor, Tensor]]:
-    """Return the matrices that enlarge each level to the finer one, down and across."""
+    """Return the matrices that enlarge each level to the next finer level, down and across."""
     height, width = like.shape[-2:]
     matrices = []
     for _ in range(max(height, width).bit_length() - 2):
@@ -285,7 +285,7 @@ def _bilinear(
 
 
 def _one_minus_power(beta: float, steps: Tensor) -> Tensor:
-    """Return 1 - β^t; as a difference it would lose its digits in float32."""
+    """Return 1 - β^t by expm1; a difference would lose digits in float32."""
     return -torch.expm1(steps * math.log(beta)) if beta else torch.ones_like(steps)
 
 

@@ -1,4 +1,4 @@
-"""The regions of a content, each with a style of its own, and those that stay as they are.
+"""The regions of a content: each has its own style, or keeps the photograph.
 
 Gatys, Ecker, Bethge, Hertzmann and Shechtman, "Controlling perceptual factors in neural style
 transfer" (2017), section 5.
@@ -16,15 +16,15 @@ from torch.nn import functional
 from nst.config.composition import Part
 from nst.network.shapes import Float, Tensor
 
-EDGE = 0.01  # of the longer side: the width of the transition to what is kept
+EDGE = 0.01  # width of the transition to a kept region, as a share of the longer side
 
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the content, and the style's pictures there, RGB in [0, 1].
+    """A part of the content, and its style's pictures, RGB in [0, 1].
 
-    ``mask`` says how much of each pixel belongs to the region, in [0, 1]; None is the whole.
-    Without ``parts``, the photograph stays.
+    ``mask`` says how much of each pixel belongs to the region, in [0, 1]; None is the whole
+    content. A region without ``parts`` keeps the photograph.
     """
 
     parts: Sequence[Part[Tensor]]
@@ -51,17 +51,17 @@ class Region:
 
     @functools.cached_property
     def share(self) -> float:
-        """How much of the picture it is."""
+        """The region's share of the picture, in [0, 1]."""
         return 1.0 if self.mask is None else self.mask.mean().item()
 
 
 def weights_at(
     mask: Float[Tensor, "1 1 h w"] | None, size: tuple[int, int]
 ) -> Float[Tensor, "1 1 h2 w2"] | None:
-    """Return how much of each position of features, (height, width) of them, lies in a mask.
+    """Pool a mask to the (height, width) of features: the share of each position inside the mask.
 
-    A position stands for the pixels that it was pooled from. Its receptive field is wider, so near
-    a border a little of the neighbouring region is seen too, as in a photograph's own features.
+    A position covers the pixels that it was pooled from. Its receptive field is wider. Near a
+    border, it includes a little of the neighbouring region, as in a photograph's own features.
     """
     return None if mask is None else functional.adaptive_avg_pool2d(mask, size)
 
@@ -71,9 +71,9 @@ def put_together(
     kept: Float[Tensor, "1 3 h w"],
     made: Callable[[Tensor], Tensor],
 ) -> Float[Tensor, "1 3 h w"]:
-    """Return a picture from what is ``made`` of each part's picture, region by region.
+    """Assemble a picture, region by region, from ``made`` applied to each part's picture.
 
-    The parts of a region are mixed by their weights. Where nothing is to be made, ``kept`` stays.
+    The parts of a region are mixed by their weights. A region without parts shows ``kept``.
     """
     pictures = []
     for region in regions:
@@ -88,7 +88,7 @@ def keep_photograph(
     photograph: Float[Tensor, "1 3 h w"],
     regions: Sequence[Region],
 ) -> Float[Tensor, "b 3 h w"]:
-    """Return results with the photograph where a region keeps it, with a soft edge inside it."""
+    """Restore the photograph in the regions that keep it, with a soft edge inside each region."""
     for region in regions:
         if not region.parts:
             inside = torch.ones_like(images[:1, :1]) if region.mask is None else region.mask
@@ -98,7 +98,7 @@ def keep_photograph(
 
 
 def _soft_edge(mask: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 1 h w"]:
-    """Let a mask fall to 0 at its border, over ``EDGE`` of the longer side inwards."""
+    """Fade a mask to 0 at its border, inwards over ``EDGE`` of the longer side."""
     width = max(1, round(EDGE * max(mask.shape[-2:])))
     size = 2 * width + 1
     around = functional.pad(mask, (width,) * 4, mode="replicate")

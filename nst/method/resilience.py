@@ -1,7 +1,7 @@
-"""What a long job needs around the method.
+"""Batches, second attempts and checkpoints for a long job.
 
-Batches that fit into the memory, a second attempt for a cell whose loss stops being a number, and
-checkpoints: ``make_cells`` gets every cell made, whatever ``nst.method.transfer`` meets.
+``make_cells`` runs ``nst.method.transfer`` on batches that fit into the memory. It retries a cell
+whose loss stops being finite, and resumes the batch of a killed job.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from nst.network.shapes import Float, Tensor, UInt8
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[Sequence[int], int, int, Float[Tensor, "4 b"]], None]
-"""Called after each step with the cells' indices, the steps taken, how many there will be, and the
-losses of ``SUMS``."""
-CAUTION = 0.1  # of the second attempt: how large its steps are
+"""Called after each step with the cells' indices, the steps taken, the number of steps in all, and
+the losses of ``SUMS``."""
+CAUTION = 0.1  # factor on the size of the steps of a second attempt
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Transfer:
     """A finished cell, or one that failed: then ``image`` is None and ``losses`` are empty.
 
     ``index`` is the cell's index in the list of settings. ``losses`` and each column of ``trace``
-    are named ``content``, ``style``, ``tv``, ``total`` and, for the former, by layer.
+    are named ``content``, ``style``, ``tv`` and ``total``; ``losses`` also has each layer.
     ``attempts`` is 2 if the cell had to be started again with smaller steps.
     """
 
@@ -66,13 +66,13 @@ def make_cells(
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[Transfer]:
-    """Make each of ``cells`` as if it were alone, ``batch_size`` at a time.
+    """Compute each of ``cells`` as if it were alone, ``batch_size`` at a time.
 
-    They are yielded as they are finished. Only cells that differ in no more than
-    ``nst.method.batches.VARIED`` share a batch. A batch that does not fit into the memory is
-    halved. A cell whose loss stops being a number is made once more, alone and with smaller steps.
-    With a ``checkpoint``, the batch that a killed process was making is continued; it is
-    removed when the consumer asks for what follows, so the batch's cells must be safe by then.
+    Cells are yielded as they are finished. Cells share a batch only if they differ in nothing but
+    ``nst.method.batches.VARIED``. A batch that does not fit into the memory is halved. A cell whose
+    loss stops being finite is retried once, alone and with smaller steps. With a ``checkpoint``,
+    the batch of a killed process is resumed. The checkpoint is removed when the consumer asks for a
+    cell of the next batch, so the batch's cells must be stored by then.
 
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.
@@ -96,21 +96,21 @@ def make_cells(
 
 
 class _Batches:
-    """The cells that are yet to be made, in groups that can share a batch."""
+    """The cells that are still to be computed, in groups that can share a batch."""
 
     def __init__(self, cells: Sequence[Settings]) -> None:
         self._groups = group_cells(cells)
         self._again: dict[int, Batch] = {}
 
     def first(self, size: int) -> Batch | None:
-        """Return the next batch of at most ``size``; None when all are made."""
+        """Return the next batch of at most ``size`` cells, or None when all are computed."""
         if self._again:
             return next(iter(self._again.values()))
         group = next(filter(None, self._groups), None)
         return Batch(dict(islice(group.items(), size))) if group else None
 
     def take(self, batch: Batch, outcome: Outcome) -> Iterator[Transfer]:
-        """Yield the cells of a batch that are finished, and keep the others for a second attempt.
+        """Yield the finished cells of a batch, and keep the others for a second attempt.
 
         Cells that are no longer wanted are left out.
         """
@@ -123,22 +123,22 @@ class _Batches:
                 yield replace(finished, attempts=batch.attempt)
                 continue
             logger.warning(
-                "the loss of cell %d stopped being a finite number; starting it again with steps "
-                "of %g the size",
+                "the loss of cell %d stopped being a finite number; starting it again with %g "
+                "times the step size",
                 index + 1,
                 CAUTION,
             )
             self._again[index] = Batch({index: settings}, batch.attempt + 1, seconds)
 
     def _forget(self, index: int) -> bool:
-        """Remove a cell from those that are yet to be made; tell whether it was one of them."""
+        """Remove a cell from those still to be computed; return whether it was among them."""
         known = [group.pop(index, None) for group in self._groups]
         return any([self._again.pop(index, None), *known])
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Makes one batch after the other by ``method``; ``count`` returns its number of steps."""
+    """Computes one batch after another by ``method``; ``count`` returns its number of steps."""
 
     method: Callable[..., Outcome]
     count: Callable[[Settings], int]
@@ -146,9 +146,9 @@ class _Job:
     progress: Progress | None
 
     def make(self, batch: Batch, state: State | None) -> Outcome | None:
-        """Make a batch, from ``state`` on, or return None if it does not fit into the memory.
+        """Compute a batch, from ``state`` on, or return None if it does not fit into the memory.
 
-        The memory is only free once the exception, which holds it, is gone.
+        The exception holds the batch's memory, which is only freed once the exception is gone.
         """
         try:
             return self._optimise(batch, state)
@@ -173,7 +173,8 @@ class _Job:
 
         caution = CAUTION if batch.attempt > 1 else 1.0
         outcome = self.method(settings, caution=caution, state=state, watch=watch)
-        if reached and len(settings) > 1:  # killed while they are stored, it would be another batch
+        if reached and len(settings) > 1:
+            # If the job is killed while it stores the cells, the restarted job needs this batch.
             self.checkpoint.save(batch, reached)
         return outcome
 
@@ -181,7 +182,7 @@ class _Job:
 def _as_transfer(
     index: int, settings: Settings, outcome: Outcome, row: int, seconds: float
 ) -> Transfer:
-    """Take one cell out of a batch's outcome."""
+    """Return one cell of a batch's outcome."""
     if not bool(outcome.finite[row]):
         return Transfer(index, settings, None, {}, {}, {}, seconds)
     one = slice(row, row + 1)

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 class Images:
     """The pictures of a pair, of mode RGB; ``start`` is for cells that start from a file.
 
-    The content may be cut out and have mode RGBA; it is redrawn as it looks on white.
+    A content that is cut out may have mode RGBA; it is placed on white.
     """
 
     content: Image.Image
@@ -45,12 +45,12 @@ class Images:
 
 @dataclass(frozen=True)
 class Stage:
-    """One size of a pair of pictures, RGB in [0, 1], and how far to go there.
+    """One size of a pair of pictures, RGB in [0, 1], and the plan for this size.
 
-    ``original`` is the content in its own colours; ``content`` and the regions' styles are in those
-    in which they are compared. ``target`` is what the content loss compares with: the content, or
-    the content recoloured. ``start`` has their size, or is smaller and to grow. ``halvings`` says
-    how often the size was halved against that in the end, and ``coarse`` whether another size
+    ``original`` is the content in its own colours; ``content`` and the regions' styles are in the
+    colours of the comparison. ``target`` is the target of the content loss: the content, or the
+    content recoloured. ``start`` has their size, or is smaller and has to grow. ``halvings`` is the
+    number of halvings from the final size to this size, and ``coarse`` says whether another size
     follows. ``only`` names the loss that is minimised alone.
     """
 
@@ -66,15 +66,17 @@ class Stage:
 
     @property
     def start_is_smaller(self) -> bool:
-        """Whether there is a picture to start from that is to grow to this size."""
+        """Whether there is a picture to start from that has to grow to this size."""
         return self.start is not None and self.start.shape != self.content.shape
 
 
 def prepare_stages(images: Images, settings: Settings, device: torch.device) -> Iterator[Stage]:
-    """Bring the pictures to each of the sizes that they go through, the smallest first."""
+    """Yield the pictures at each of the sizes that they go through, the smallest first."""
     sizes = _sizes(images, settings)
     if len(sizes) < len(settings.stages) and settings.start != "file":
-        logger.info("growth begins at %s px: the pictures are too narrow below", sizes[0][0])
+        logger.info(
+            "growth begins at %s px: the pictures are too narrow for smaller sizes", sizes[0][0]
+        )
     full = len(sizes) - bool(settings.finish)
     for number, (size, steps) in enumerate(sizes, start=1):
         stage = replace(_prepare(images, settings, device, size, steps), coarse=number < full)
@@ -102,7 +104,7 @@ def _sizes(images: Images, settings: Settings) -> list[tuple[int | Size, int]]:
 def _prepare(
     images: Images, settings: Settings, device: torch.device, size: int | Size, steps: int
 ) -> Stage:
-    """Bring the pictures to one size, in the colours in which they are compared."""
+    """Resize the pictures to one size, in the colours of the comparison."""
     style = images.style.blended(settings.blend)
     wide_high = content_size(images.content.size, settings, size)
     original = to_tensor(stretch(on_white(images.content), wide_high)).to(device)
@@ -139,5 +141,5 @@ def picture_size(content: Image.Image, settings: Settings) -> tuple[int, int]:
 
 
 def _on(device: torch.device, mask: Tensor | None) -> Tensor | None:
-    """Bring a mask, if there is one, onto the device."""
+    """Move a mask, if there is one, to the device."""
     return None if mask is None else mask.to(device)

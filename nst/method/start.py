@@ -22,7 +22,7 @@ def start_image(
     """Return the start that the settings ask for: RGB, of the content's size.
 
     ``recoloured`` is the content in the style's colours, mixed with ``start_noise`` parts of 1/f
-    noise in these colours: without it, nothing tells the strokes where to begin in a flat sky.
+    noise in these colours. Without noise, strokes have nowhere to begin in a flat sky.
     ``detail`` is the style's mean colour with the content's finest detail.
     ``noise`` is uniform white noise, ``blended_noise`` the content with ``start_noise`` parts of
     faint white noise, ``grey`` ImageNet's mean colour with normal noise of the standard deviation
@@ -38,7 +38,7 @@ def start_image(
 def _start_on_cpu(
     settings: Settings, content: Tensor, style: Tensor, file: Tensor | None
 ) -> Tensor:
-    """Compute the start, of whichever kind."""
+    """Compute the start of the kind that the settings name."""
     generator = torch.Generator().manual_seed(settings.seed)
     match settings.start:
         case "content":
@@ -67,7 +67,7 @@ def _start_on_cpu(
 
 
 def finest_detail(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """Return what an image loses at half its size: the finest level of its Laplacian pyramid."""
+    """Return the finest level of an image's Laplacian pyramid: the detail lost at half its size."""
     height, width = image.shape[-2:]
     half = functional.interpolate(image, (height // 2, width // 2), mode="bilinear")
     return image - functional.interpolate(half, (height, width), mode="bilinear")
@@ -107,7 +107,7 @@ def mix(
 def pink_noise(height: int, width: int, generator: torch.Generator) -> Float[Tensor, "1 3 h w"]:
     """Draw noise whose amplitude falls as 1/frequency, with mean 0 and standard deviation 1.
 
-    The spectrum of photographs and paintings, so it has something of every size of stroke.
+    Photographs and paintings have this spectrum, so the noise has detail at every size of stroke.
     """
     white = torch.randn(1, 3, height, width, generator=generator)
     pink = favour_low_frequencies(white)

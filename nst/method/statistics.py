@@ -1,4 +1,4 @@
-"""What a style is to be compared by: measured once of the style, blended, compared at each step.
+"""The statistics of the style losses: measured once per style, blended, compared at each step.
 
 To add a style loss, add a row to ``STATISTICS``, and its name to the type in
 ``nst.config.settings``.
@@ -15,7 +15,7 @@ from nst.method import distributions, losses
 from nst.network.shapes import Float, Tensor
 
 Weights = Float[Tensor, "1 1 _h _w"] | None
-"""How much each position counts; None for all alike."""
+"""How much each position counts; None if all count alike."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Statistic:
     styles by their shares. ``look`` takes the features of a batch and the places that count;
     ``compare`` takes what ``look`` and ``blend`` return, and returns a loss for each picture.
     ``merge`` combines what ``look`` returns for the tiles of a picture; ``measure`` then returns
-    the same type. It is None where the statistic needs all positions at once. ``of_shares`` is as
-    in ``ContentLoss``.
+    the same type. ``merge`` is None if the statistic needs all positions at once. ``of_shares`` is
+    as in ``ContentLoss``.
     """
 
     measure: Callable[[Tensor, Any], Any]
@@ -41,7 +41,7 @@ class Statistic:
 
 
 def _as_given(weights: Weights) -> Weights:
-    """Have weights themselves for the places that count."""
+    """Return the weights themselves as the places that count."""
     return weights
 
 
@@ -66,7 +66,7 @@ def _of_features(
     loss: Callable[[Tensor, Any, Any], Tensor],
     places: Callable[[Weights], Any] = distributions.counted_positions,
 ) -> Statistic:
-    """Return the statistic that needs the features themselves, of all positions, for its loss."""
+    """Return the statistic whose loss needs the features themselves, at all positions."""
     return Statistic(
         measure,
         blend,

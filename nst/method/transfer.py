@@ -1,7 +1,7 @@
-"""The method: how cells are made that differ in their weights, start and seed.
+"""The method: compute cells that differ in their weights, start and seed.
 
-Gatys, Ecker and Bethge (2016), for a batch. ``transfer`` is all of it; what a long job needs beside
-it is in ``nst.method.resilience``.
+Gatys, Ecker and Bethge (2016), for a batch. ``transfer`` is the whole method.
+``nst.method.resilience`` adds batches, second attempts and checkpoints for long jobs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def transfer(
     """Redraw a content in the style of another picture, once for each of ``cells``, side by side.
 
     The cells may differ in ``nst.method.batches.VARIED`` and in nothing else. ``caution`` in (0, 1]
-    scales the optimiser's steps. With ``state``, the optimisation goes on from there. ``watch`` is
+    scales the optimiser's steps. With ``state``, the optimisation resumes from it. ``watch`` is
     called after each step.
 
     Raises:
@@ -51,13 +51,13 @@ def transfer(
     outcome = targets = None
     for number, stage in enumerate(prepare_stages(images, shared, device)):  # small to large
         if state is not None and number < state.stage:
-            continue  # it was finished before
+            continue  # finished before the interruption
         if state is None or number > state.stage:
             optimiser = make_optimiser(shared, caution, coarse=stage.coarse)
             state = begin_stage(stage, cells, optimiser, state, outcome)
         if targets is None or stage.only != "style":
-            # Content features, 1 c h w for each content layer; of each region's style, for each
-            # style layer what its statistic is, such as moments, 1 c c.
+            # Content features, 1 c h w for each content layer; for each region, its style's
+            # statistic in each style layer, such as moments, 1 c c.
             regions = stage.regions
             if shared.style_rotations:
                 regions = [region.rotated() for region in regions]
@@ -82,11 +82,11 @@ def begin_stage(
     before: State | None,
     smaller: Outcome | None,
 ) -> State:
-    """Return the state before the first step of a stage, after the state and outcome before it."""
+    """Return the first state of a stage, given the state and outcome of the stage before."""
     start = start_images(stage, cells, smaller)
     state = State.at(start.clamp(0, 1) if cells[0].clamp else start, optimiser, before)
     if cells[0].content_target == "matched" and before is not None and smaller is not None:
-        # The stage of the style loss alone has the size of the one before.
+        # The stage that minimises only the style loss has the size of the stage before.
         same_size = stage.only == "style"
         enlarged = _resized(smaller.images, stage.content)
         state.enlarged = before.enlarged if same_size else enlarged
@@ -96,8 +96,8 @@ def begin_stage(
 def with_photograph(outcome: Outcome, stage: Stage, settings: Settings) -> Outcome:
     """Return an outcome with the kept parts of the photograph restored.
 
-    These are its colours, if the settings say so, and its pixels in the regions that are kept. The
-    losses are those of the pictures before.
+    These parts are its colours, if the settings ask for them, and its pixels in the kept regions.
+    The losses remain those from before the restoration.
     """
 
     def restored(images: Tensor) -> Tensor:
@@ -115,12 +115,12 @@ def with_photograph(outcome: Outcome, stage: Stage, settings: Settings) -> Outco
 def start_images(
     stage: Stage, cells: Sequence[Settings], smaller: Outcome | None = None
 ) -> Float[Tensor, "b 3 h w"]:
-    """Return the pictures to start from: as the settings ask for, or from those of the size before.
+    """Return the pictures to start from: the settings' start, or the previous size's pictures.
 
-    A picture that grows, from the size before or from a smaller file, keeps the finer detail of its
-    usual start, or the first steps would go into making a blurred picture sharp. After
-    ``coarse_stages`` it is enlarged, as it was published; ``start: detail`` adds the content's at
-    all sizes but the last.
+    A picture that grows, from the previous size or from a smaller file, keeps the finer detail of
+    its usual start. Without it, the first steps would only sharpen a blurred picture. After
+    ``coarse_stages`` a picture is only enlarged, as published; ``start: detail`` adds the content's
+    detail at all sizes but the last.
     """
     before = smaller.images if smaller else None
     if before is not None and before.shape[-2:] == stage.content.shape[-2:]:
@@ -152,7 +152,7 @@ def start_images(
 
 
 def _resized(images: Tensor, like: Tensor) -> Tensor:
-    """Bring images to the size of others."""
+    """Resize images to the size of ``like``."""
     size = like.shape[-2:]
     return functional.interpolate(images, size=size, mode="bicubic", antialias=True)
 
