@@ -122,7 +122,7 @@ def test_a_damaged_extractor_file_is_named_with_the_remedy(tiny_file, damage):
     else:
         half = tiny_file.read_bytes()[:-100]
         tiny_file.write_bytes(half if damage == "cut" else b"hello")
-    with pytest.raises(ExtractorError, match=r"tiny\.safetensors is not an extractor .*Delete it"):
+    with pytest.raises(ExtractorError, match=r"tiny\.safetensors is not a network .*Delete it"):
         load_extractor(tiny_file)
 
 

@@ -426,7 +426,7 @@ def test_a_loss_that_really_overflows_is_tried_again_and_then_crossed_out(
             ImageError,
             r"night\.jpg: must be one of",
         ),
-        (lambda pair: pair.extractor.write_bytes(b"?"), ExtractorError, "not an extractor file"),
+        (lambda pair: pair.extractor.write_bytes(b"?"), ExtractorError, "not a network file"),
     ],
     ids=["no content", "broken style", "broken extractor"],
 )

@@ -71,7 +71,7 @@ def test_a_torch_that_cannot_say_is_given_what_works_everywhere(monkeypatch, cap
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     caplog.set_level(logging.INFO, "nst")
     assert choose_precision("auto", CPU) == "float32"
-    assert f"torch {torch.__version__} cannot say" in caplog.text
+    assert f"torch {torch.__version__} cannot report" in caplog.text
 
 
 def test_a_precision_that_was_written_down_is_read_and_another_text_refused(tmp_path):

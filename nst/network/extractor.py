@@ -1,8 +1,8 @@
 """The networks whose features define the losses, behind one interface with named layers.
 
-Every extractor is a stack of 3x3 convolutions in blocks of falling resolution, as VGG-19 is. They
-differ in widths, weights, padding and pooling only, so one class holds them all and one file format
-stores them: a ``safetensors`` file that carries the tensors, and its kind in the header.
+Every network is a stack of 3x3 convolutions in blocks of falling resolution, like VGG-19. Networks
+differ only in widths, weights, padding and pooling. One class therefore covers them all, and one
+file format stores them: a ``safetensors`` file of the tensors, with the architecture as its header.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of RGB in [0, 1]
 FILE_FORMAT = "nst-extractor-2"
-# Symmetric padding continues the picture by a margin of its mirror image and leaves the first
-# convolutions, which use the margin up, unpadded. Padded features distort their neighbours: a
-# fringe of one to three pixels.
+# Symmetric padding extends the picture by a margin of its mirror image. The first convolutions use
+# up this margin and are not padded. Padded features would distort their neighbours, in a fringe of
+# one to three pixels.
 MARGIN = 4  # px
 UNPADDED = ("conv1_1", "conv1_2", "conv2_1")
 
 
 class Extractor(nn.Module):
-    """A convolutional network that returns the features of the layers asked for.
+    """A convolutional network that returns the features of the requested layers.
 
-    Pictures are RGB in [0, 1]. A first 1x1 convolution, ``input``, turns them into what the
-    network was made for: ImageNet normalisation, or the Caffe colours of the original VGG.
-    Unless they are ``drawn`` at random, which takes 0.15 s for VGG-16, the convolutions hold
-    nothing until weights are assigned.
+    Pictures are RGB in [0, 1]. A first 1x1 convolution, ``input``, converts them to the colours
+    that the network was trained on: ImageNet normalisation, or the Caffe colours of the original
+    VGG. With ``drawn``, the convolutions get random weights, which takes 0.15 s for VGG-16.
+    Otherwise they are empty until weights are assigned.
     """
 
     def __init__(self, architecture: Architecture, *, drawn: bool = True) -> None:
@@ -85,11 +85,11 @@ class Extractor(nn.Module):
         """Return this network with another pooling, padding, input or precision.
 
         Weights are shared where possible. ``pooling`` is ``native``, ``max`` or ``average``;
-        ``padding`` is ``native`` or ``symmetric``. ``input_range`` is what the first
-        convolution gets: ``native``, as the network was made for; ``imagenet``, RGB minus the mean
-        over the standard deviation of ImageNet; ``caffe``, BGR in [0, 255] minus its mean; or
-        ``unit``, the recipe that leaves the normalisation out. The latter is defined for every
-        network by what it does to one made for ``imagenet``, which then gets RGB in [0, 1].
+        ``padding`` is ``native`` or ``symmetric``. ``input_range`` is the input of the first
+        convolution: ``native``, as the network was trained; ``imagenet``, RGB minus the mean, over
+        the standard deviation of ImageNet; ``caffe``, BGR in [0, 255] minus its mean; or ``unit``,
+        without normalisation. A network trained for ``imagenet`` then gets RGB in [0, 1]; ``unit``
+        changes the colours in the same way for every other network.
         """
         chosen = {"pooling": pooling, "padding": padding}
         changes = {name: value for name, value in chosen.items() if value != "native"}
@@ -113,7 +113,7 @@ class Extractor(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the convolutions compute in, and their features are of."""
+        """The dtype of the convolutions and of their features."""
         return self.convolutions["conv1_1"].weight.dtype  # type: ignore[return-value]
 
     def forward(
@@ -124,8 +124,8 @@ class Extractor(nn.Module):
     ) -> dict[str, Float[Tensor, "b _c _h _w"]]:
         """Return the features of ``layers``, computing nothing beyond the last of them.
 
-        Layer ``relu4_2`` is ``conv4_2`` after the ReLU, which is not done in place where the value
-        before it is asked for. Layer ``hypercolumn`` is as in ``_hypercolumn``. Layer
+        Layer ``relu4_2`` is ``conv4_2`` after the ReLU. The ReLU works in place unless the layer
+        before it is requested. Layer ``hypercolumn`` is as in ``_hypercolumn``. Layer
         ``sampled_hypercolumn`` has RGB and the features of its parts at the positions that
         ``sample_columns`` takes in a ``step``. Layer ``rgb`` is ``images``.
 
@@ -154,11 +154,11 @@ class Extractor(nn.Module):
         return {name: features[name] for name in features if name in layers}
 
     def _walk(self, images: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor, int]]:
-        """Apply the network, handing out each layer as it is computed and its margin."""
+        """Apply the network, and yield each layer with its margin as soon as it is computed."""
         margin = MARGIN if self.architecture.padding == "symmetric" else 0
         pictures = pad_symmetric(images, margin)
-        # Channels last is the layout of the fast kernels: in the other, this convolution takes
-        # 30 times as long at 1024 px. The colours are normalised in the picture's own precision.
+        # Channels last is the layout of the fast kernels. In the other layout, this convolution
+        # takes 30 times as long at 1024 px. Colours are normalised in the picture's own precision.
         value = self.input(pictures.contiguous(memory_format=torch.channels_last)).to(self.dtype)
         for name, convolution in self.convolutions.items():
             if name.endswith("_1") and name != "conv1_1":
@@ -193,7 +193,7 @@ class Extractor(nn.Module):
 def _hypercolumn(
     features: Sequence[Float[Tensor, "b _c _h _w"]], size: tuple[int, int]
 ) -> Float[Tensor, "b _all _h2 _w2"]:
-    """Return the features of several layers at each position, one below the other.
+    """Concatenate the features of several layers at each position.
 
     As in the program of Kolkin et al. (2022): each layer is resized to ``size`` without a filter
     and divided by its number of channels, so that wide layers do not dominate.
@@ -206,7 +206,7 @@ def _hypercolumn(
 
 
 def _without(features: Tensor, margin: int) -> Tensor:
-    """Return features without so many positions at each border, channels last."""
+    """Return features without ``margin`` positions at each border, channels last."""
     if not margin:
         return features
     inside = slice(margin, -margin)
@@ -216,19 +216,19 @@ def _without(features: Tensor, margin: int) -> Tensor:
 def save_extractor(extractor: Extractor, path: Path) -> None:
     """Write the weights and the architecture to ``path``, whole or not at all.
 
-    The same weights give the same bytes. The header has a digest of it all, since a flipped bit
-    in the weights would change every picture a little, and nobody would notice.
+    The same weights give the same bytes. The header has a sha256 of the header and the weights,
+    since a flipped bit in the weights would change every picture slightly and go unnoticed.
     """
     tensors = {name: tensor.contiguous().cpu() for name, tensor in extractor.state_dict().items()}
     header = {"format": FILE_FORMAT, **asdict(extractor.architecture)}
     header["sha256"] = _digest(header, tensors)
-    # One metadata entry: the order of several is not kept by safetensors.
+    # One metadata entry: safetensors does not keep the order of several entries.
     metadata = {"nst": json.dumps(header, sort_keys=True)}
     write_atomically(path, safetensors.torch.save(tensors, metadata))
 
 
 def load_extractor(path: Path) -> Extractor:
-    """Read an extractor that ``save_extractor`` wrote, ready for use on the CPU.
+    """Load a network that ``save_extractor`` wrote, ready for use on the CPU.
 
     Raises:
         ExtractorError: the file is missing, damaged or of another kind.
@@ -243,7 +243,7 @@ def load_extractor(path: Path) -> Extractor:
 
 
 def check_extractor(path: Path) -> Architecture:
-    """Check an extractor's file as ``load_extractor`` does, and return its architecture.
+    """Check a network's file as ``load_extractor`` does, and return its architecture.
 
     Raises:
         ExtractorError: the file is missing, damaged or of another kind.
@@ -252,13 +252,13 @@ def check_extractor(path: Path) -> Architecture:
 
 
 def _read(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
-    """Read the architecture and the tensors of an extractor's file, and check their digest."""
+    """Read the architecture and the tensors of a network's file, and check their sha256."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["nst"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header.pop("sha256") != _digest(header, tensors):
-            raise ValueError("it does not hold what was written")
+            raise ValueError("its sha256 does not match")
         return _architecture(header), tensors
     except (
         OSError,
@@ -273,9 +273,9 @@ def _read(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
 
 
 def _unreadable(path: Path, error: Exception) -> ExtractorError:
-    """Say that a file holds no extractor."""
+    """Return the error for a file that holds no network."""
     return ExtractorError(
-        f"{path} is not an extractor file of this version ({error}). "
+        f"{path} is not a network file of this version ({error}). "
         "Delete it; the next run makes it again."
     )
 

@@ -1,7 +1,8 @@
 """Padding, cropping and pooling whose gradients suit the channels-last layout.
 
-In bfloat16 on a CPU, torch's own gradients of a reflected border and of a mean of 2x2 each take up
-to as long as that of a convolution, in networks as small as ``kmeans`` and ``vgg19_16x``.
+In bfloat16 on a CPU, torch's own gradients of reflection padding and of 2x2 average pooling are
+slow. In networks as small as ``kmeans`` and ``vgg19_16x``, each takes up to as long as the gradient
+of a convolution.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def reflect(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h+2 w+2"]:
 
 
 def pad_symmetric(pictures: Float[Tensor, "b 3 h w"], margin: int) -> Float[Tensor, "b 3 _h _w"]:
-    """Continue pictures by their mirror image, ``margin`` px each way; the edge pixel repeats."""
+    """Pad pictures by their mirror image, ``margin`` px on each side; the edge pixel repeats."""
     for dimension in (2, 3):
         missing = margin
         while missing:  # more than once if a picture is narrower than the margin
@@ -42,7 +43,7 @@ def crop(features: Float[Tensor, "b c h w"], rows: slice, columns: slice) -> Ten
 
 
 def average_pool(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h//2 w//2"]:
-    """Average each 2x2 positions; what is left of an odd side is dropped."""
+    """Average each 2x2 positions; the last row or column of an odd side is dropped."""
     pooled: Tensor = _AveragePool.apply(features)
     return pooled
 
@@ -50,15 +51,15 @@ def average_pool(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h//2 
 def halve(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h//2 w//2"]:
     """Blur by the binomial filter [1 3 3 1] / 8 each way, and keep every second pixel.
 
-    The filter leaves little of what the smaller picture cannot show; a mean of 2x2 pixels leaves
-    blocks. Beyond the border a picture goes on as its mirror image.
+    The filter removes most of the detail that the smaller picture cannot show; a mean of 2x2 pixels
+    leaves blocks. The picture is padded by its mirror image.
     """
     halved: Tensor = _Halve.apply(images)
     return halved
 
 
 class _Reflect(torch.autograd.Function):
-    """``functional.pad`` with ``mode="reflect"``, of 1."""
+    """``functional.pad`` with ``mode="reflect"``, by one position."""
 
     @staticmethod
     def forward(_: Any, features: Tensor) -> Tensor:
@@ -67,7 +68,7 @@ class _Reflect(torch.autograd.Function):
 
     @staticmethod
     def backward(_: Any, gradient: Tensor) -> Tensor:
-        """Fold each border back onto the positions that it shows."""
+        """Add the gradient of each border to the positions that it mirrors."""
         folded = gradient[..., 1:-1].clone(memory_format=torch.preserve_format)
         for place, border in _mirrors(folded.shape[-1]):
             folded[..., place].add_(gradient[..., border])
@@ -78,7 +79,7 @@ class _Reflect(torch.autograd.Function):
 
 
 def _mirrors(length: int) -> list[tuple[slice, slice]]:
-    """Return pairs of slices: positions of a side, and the border positions that show them."""
+    """Return pairs of slices: positions of a side, and the border positions that mirror them."""
     if length > 3:
         return [(slice(1, length - 1, length - 3), slice(0, None, length + 1))]
     last = length + 1
@@ -86,10 +87,10 @@ def _mirrors(length: int) -> list[tuple[slice, slice]]:
 
 
 class _Crop(torch.autograd.Function):
-    """A slice whose gradient lies channels last, too.
+    """A slice whose gradient also lies channels last.
 
-    The gradient of torch's own slice would be contiguous; adding it to another then takes twice as
-    long as a convolution.
+    The gradient of torch's own slice would be contiguous. Adding it to another gradient would take
+    twice as long as a convolution.
     """
 
     @staticmethod
@@ -135,17 +136,17 @@ class _AveragePool(torch.autograd.Function):
 
 
 class _Halve(torch.autograd.Function):
-    """The filter, with a gradient that keeps the layout.
+    """The filter of ``halve``, with a gradient that keeps the layout.
 
-    On a GPU, torch's deterministic gradient of this padding is slow and changes the layout; to
-    reach its kernel, the padding is called by its own name.
+    On a GPU, torch's deterministic gradient of this padding is slow and changes the layout. The
+    padding is called as ``torch.ops.aten.replication_pad2d`` to reach its kernel.
     """
 
     @staticmethod
     def forward(context: Any, images: Tensor) -> Tensor:
         """Pad and filter."""
         context.shape = images.shape
-        # In the other layout, this takes seven times as long at 1024 px.
+        # In the other layout, the filter takes seven times as long at 1024 px.
         images = images.contiguous(memory_format=torch.channels_last)
         padded = torch.ops.aten.replication_pad2d(images, [1, 1, 1, 1])
         kernel = _binomial(images.shape[1], images.dtype, images.device)
@@ -153,7 +154,7 @@ class _Halve(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        """Spread the gradient, and fold what is beyond the border back onto it."""
+        """Spread the gradient, and add the part beyond the border to the border."""
         _, channels, height, width = context.shape
         spread = functional.conv_transpose2d(
             gradient.contiguous(memory_format=torch.channels_last),
@@ -172,6 +173,6 @@ class _Halve(torch.autograd.Function):
 
 @functools.cache
 def _binomial(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the filter, made once for a device: a copy to a GPU waits for all work before it."""
+    """Return the filter, cached by device: a copy to a GPU waits for all work before it."""
     row = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=dtype, device=device) / 8
     return torch.outer(row, row).expand(channels, 1, 4, 4)

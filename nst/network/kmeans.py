@@ -1,4 +1,4 @@
-"""Fit a VGG-shaped extractor to a run's own images in seconds, with nothing downloaded.
+"""Fit a VGG-shaped network to a run's own images in seconds, without a download.
 
 Each convolution's filters are the centroids of the whitened 3x3 patches of its own input, found by
 spherical k-means (Coates and Ng, "Learning Feature Representations with K-means", 2012). Each
@@ -21,7 +21,7 @@ from nst.network.shapes import Float, Tensor
 
 PATCHES = 40_000  # in all, shared equally between the images and their octaves
 OCTAVES = 3
-COMPONENTS = 256  # kept of each patch's principal components, at most
+COMPONENTS = 256  # the most principal components kept of each patch
 ROUNDS = 12
 
 
@@ -31,11 +31,11 @@ def fit_kmeans(
     architecture: Architecture = KMEANS,
     patches: int = PATCHES,
 ) -> Extractor:
-    """Fit every convolution in turn to what the ones before it make of ``images``.
+    """Fit each convolution in turn to the outputs of the convolutions before it on ``images``.
 
-    The images are RGB in [0, 1] and may differ in size; 256 px on the long side is enough. Each is
-    learnt from at ``OCTAVES`` octaves, as far as the deepest block allows, since it is there that
-    styles are compared. The same images and seed give the same extractor.
+    The images are RGB in [0, 1] and may differ in size; 256 px on the long side is enough. Each
+    image is used at ``OCTAVES`` octaves, as far as the deepest block allows, since styles are
+    compared at octaves. The same images and seed give the same network.
 
     Raises:
         ExtractorError: there are no images, or one is too small for the deepest block.
@@ -62,7 +62,7 @@ def fit_kmeans(
 def _octaves(
     image: Float[Tensor, "1 3 _h _w"], architecture: Architecture
 ) -> list[Float[Tensor, "1 3 _H _W"]]:
-    """Return an image and its halves, as many as are large enough; the whole one must be."""
+    """Return an image and its octaves that are large enough; raise if the image itself is not."""
     deepest = architecture.layers[-1]
     architecture.check([deepest], min(image.shape[-2:]))
     octaves = [image]
@@ -78,7 +78,7 @@ def _fit_convolution(
     """Set the filters to the centroids of the whitened patches of ``activations``."""
     patches = torch.cat([_sample_patches(one, count, generator) for one in activations])
     mean = patches.mean(0)
-    centred = patches.sub_(mean)  # in place: nothing in a fit is larger
+    centred = patches.sub_(mean)  # in place: the patches are the largest tensor of a fit
     whitening = _whitening(centred)
     centroids = _cluster(centred @ whitening.T, convolution.out_channels, generator)
     filters = centroids @ whitening
@@ -107,7 +107,7 @@ def _whitening(centred: Float[Tensor, "n d"]) -> Float[Tensor, "k d"]:
     covariance = centred.T @ centred / len(centred)
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
     kept = slice(-COMPONENTS, None)
-    # The floor keeps noise in the flattest directions from being blown up to full size.
+    # The floor prevents noise in the flattest directions from being amplified to full size.
     floor = 0.1 * eigenvalues.mean().clamp(min=1e-8)
     whitening: Tensor = eigenvectors[:, kept] / (eigenvalues[kept] + floor).sqrt()
     return whitening.T.contiguous()
@@ -116,7 +116,7 @@ def _whitening(centred: Float[Tensor, "n d"]) -> Float[Tensor, "k d"]:
 def _cluster(
     points: Float[Tensor, "n k"], count: int, generator: torch.Generator
 ) -> Float[Tensor, "count k"]:
-    """Spherical k-means with signed cosine; a centroid that nothing is near starts again."""
+    """Cluster by spherical k-means with signed cosine; restart a centroid without near points."""
     start = torch.randint(len(points), (count,), generator=generator)
     centroids = functional.normalize(points[start])
     for _ in range(ROUNDS):

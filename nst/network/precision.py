@@ -1,6 +1,6 @@
-"""The numbers that the network computes in.
+"""The precision that the network computes in.
 
-In bfloat16 the convolutions take about half the time, where the hardware computes it. The picture,
+Where the hardware supports bfloat16, the convolutions take about half the time in it. The picture,
 the losses, the Gram matrices' sums and the optimiser stay in float32.
 """
 
@@ -29,8 +29,8 @@ AMPERE = (8, 0)  # the first compute capability of NVIDIA with bfloat16
 def choose_precision(name: PrecisionName, device: torch.device) -> Precision:
     """Return the precision called ``name``; ``auto`` is bfloat16 where it is native.
 
-    On other devices it is emulated, far slower than float32. Nothing is timed: the choice decides
-    pixels, so it must be the same each time.
+    On other devices bfloat16 is emulated, far slower than float32. The choice does not depend on
+    timings: it decides pixels, so it must be the same each time.
     """
     if name != "auto":
         return name
@@ -41,7 +41,7 @@ def choose_precision(name: PrecisionName, device: torch.device) -> Precision:
 
 
 def read_precision(path: Path) -> Precision:
-    """Read the precision that was written down for a run.
+    """Read the precision that was recorded for a run.
 
     Raises:
         ConfigError: the file holds something else.
@@ -53,14 +53,14 @@ def read_precision(path: Path) -> Precision:
 
 
 def _native_bfloat16(device: torch.device) -> tuple[bool, str]:
-    """Tell whether the device computes bfloat16 natively, and why that is known."""
+    """Return whether the device computes bfloat16 natively, and the reason for this answer."""
     if device.type == "cuda":
         capability = torch.cuda.get_device_capability(device)
         return capability >= AMPERE, "the compute capability is {}.{}".format(*capability)
     if device.type != "cpu":
-        return False, f"bfloat16 was not tried on {device.type}"
+        return False, f"bfloat16 is untested on {device.type}"
     if not hasattr(torch.cpu, "get_capabilities"):
-        return False, f"torch {torch.__version__} cannot say what the processor computes"
+        return False, f"torch {torch.__version__} cannot report the processor's instructions"
     if limited := [name for name in LIMITS if os.environ.get(name)]:
         return False, f"{limited[0]} keeps oneDNN from some instructions"
     if not torch.backends.mkldnn.is_available():

@@ -1,4 +1,4 @@
-"""Provide the extractor that a run asks for: fit it, fetch it, or read it."""
+"""Provide the network of a run: fit it, fetch it, or read it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from nst.system.files import part_folder, remove_parts, write_atomically
 
 logger = logging.getLogger(__name__)
 
-FIT_SIZE = 256  # px on the long side: enough to know an image's patches by
+FIT_SIZE = 256  # px on the long side: enough for an image's patches
 SHORTEST = 32  # px on the short side: relu5_1 needs two positions
 READERS: Mapping[PublishedName, Callable[[Path, Architecture], Extractor]] = MappingProxyType(
     {
@@ -36,7 +36,7 @@ READERS: Mapping[PublishedName, Callable[[Path, Architecture], Extractor]] = Map
         "vgg16": vgg_from_file,
     }
 )
-"""What reads the file that the catalogue has of a network."""
+"""The function that reads each network's file of the catalogue."""
 TORCHVISION = ("vgg19", "vgg16")
 OFFLINE = "extractor kmeans needs no weights, and vgg19_16x only a small file"
 CAFFE = ("d01eb7cb", "00b39a1b", "vgg_conv")  # in the names of published Caffe networks
@@ -51,14 +51,14 @@ def provide_extractor(
     mirror: str | None = None,
     cache: Path | None = None,
 ) -> Extractor:
-    """Return the extractor called ``name``, on the CPU.
+    """Return the network called ``name``, on the CPU.
 
-    ``kmeans`` is fitted to ``images`` with ``seed``. The others read ``weights``, or else the
-    catalogue's file from ``mirror`` or its source. While that file is read it lies in ``cache``;
-    those of torchvision are kept in torch's own cache.
+    ``kmeans`` is fitted to ``images`` with ``seed``. The other networks are read from ``weights``,
+    or from the catalogue's file, fetched from ``mirror`` or its source. This file is kept in
+    ``cache`` only while it is read; torchvision's files stay in torch's own cache.
 
     Raises:
-        UserError: an image, the weights or the network cannot be had; the message says which.
+        UserError: an image, the weights or the network is unavailable; the message says which.
     """
     if name == "kmeans":
         logger.info("fitting kmeans to %d images", len(images))
@@ -77,13 +77,13 @@ def provide_extractor(
 def prepared_extractor(
     name: PublishedName, mirror: str | None = None, cache: Path | None = None
 ) -> Path:
-    """Return the file of a published extractor in the user's cache, which keeps one of each.
+    """Return the file of a published network in the user's cache, which keeps one file of each.
 
-    It is fetched and written the first time, and again if it is damaged. The file of these
-    weights has the same bytes wherever it is made.
+    The network is fetched and the file is written the first time, and again if the file is damaged.
+    The same weights give the same bytes on every machine.
 
     Raises:
-        UserError: the weights cannot be had, or the cache cannot be written.
+        UserError: the weights are unavailable, or the cache cannot be written.
     """
     path = (cache or user_cache()) / f"{name}.safetensors"
     if _is_prepared(name, path):
@@ -110,7 +110,7 @@ def extractor_file(
     weights: Path | None = None,
     mirror: str | None = None,
 ) -> Path:
-    """Return the file of an extractor: the user's prepared one, or one that is made in ``folder``.
+    """Return the file of a network: the prepared file in the cache, or a new file in ``folder``.
 
     Raises:
         UserError: as ``provide_extractor``.
@@ -126,7 +126,7 @@ def extractor_file(
 def deliver_extractor(
     name: PublishedName, path: Path, weights: Path | None = None, mirror: str | None = None
 ) -> None:
-    """Write a published extractor to ``path``: from ``weights``, or a copy of the prepared one.
+    """Write a published network to ``path``: from ``weights``, or a copy of the prepared file.
 
     Raises:
         UserError: as ``provide_extractor``.
@@ -140,7 +140,7 @@ def deliver_extractor(
 
 
 def _is_prepared(name: PublishedName, path: Path) -> bool:
-    """Whether a file holds a published extractor; announces if it is damaged or outdated."""
+    """Return whether a file holds a published network; log if it is damaged or outdated."""
     if not path.exists():
         return False
     try:
@@ -154,9 +154,9 @@ def _is_prepared(name: PublishedName, path: Path) -> bool:
 
 
 def _torchvision_file(entry: Entry, mirror: str | None) -> Path:
-    """Return a mirror folder's file of torchvision's weights, or the one in torch's cache.
+    """Return a mirror folder's file of torchvision's weights, or the file in torch's cache.
 
-    It is fetched into the cache the first time, and again if it is damaged there.
+    The file is fetched into the cache the first time, and again if it is damaged there.
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / entry.file
     if mirror and "://" not in mirror:
@@ -180,7 +180,7 @@ def _torchvision_file(entry: Entry, mirror: str | None) -> Path:
 
 
 def _identify(entry: Entry, path: Path) -> Architecture:
-    """Return the architecture with the origin of a file's weights; report the user's own.
+    """Return the architecture with the origin of a file's weights; log the user's own weights.
 
     The origin leaves out the file's name: a renamed file must give the same fingerprints.
     """
@@ -200,7 +200,7 @@ def _identify(entry: Entry, path: Path) -> Architecture:
 
 
 def _digest(entry: Entry, path: Path) -> str:
-    """Return the sha256 of what may be an entry's file."""
+    """Return the sha256 of a file that may be the entry's."""
     try:
         return file_digest(path)
     except OSError as error:
@@ -217,7 +217,7 @@ def _fit_size(picture: Image.Image) -> Image.Image:
 
 
 def user_cache() -> Path:
-    """Return the folder, of this user, that keeps downloads between runs by hand."""
-    import pooch  # noqa: PLC0415 - only who downloads needs it
+    """Return the user's cache folder, which keeps downloads between runs."""
+    import pooch  # noqa: PLC0415 - only needed for downloads
 
     return Path(pooch.os_cache("nst"))

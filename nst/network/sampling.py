@@ -48,12 +48,12 @@ def sample_columns(
 
 
 def of_step(values: Float[Tensor, "b c _s n"], step: Int[Tensor, ""]) -> Float[Tensor, "b c 1 n"]:
-    """Return what belongs to the positions of a step, from values at those of all sets."""
+    """Select the values at a step's positions from the values at the positions of all sets."""
     return _of_step(values, step, 2)
 
 
 def _of_step(values: Tensor, step: Tensor, axis: int) -> Tensor:
-    """Return the set of a step along an axis of sets."""
+    """Select the set of a step along an axis of sets."""
     return values.index_select(axis, (step % SETS)[None])
 
 
@@ -61,9 +61,9 @@ def _of_step(values: Tensor, step: Tensor, axis: int) -> Tensor:
 def _neighbours(
     size: Size, halvings: int, of_layer: Size, dtype: torch.dtype, device: torch.device
 ) -> tuple[Int[Tensor, "s n 4"], Float[Tensor, "s n 4"]]:
-    """Return the four positions of a layer around each of a picture's, and their weights.
+    """Return the four positions of a layer around each sampled position, and their weights.
 
-    Computed in float64 and kept: a step looks them up.
+    They are computed in float64 and cached for all steps.
     """
     number = torch.arange(1, SETS * SET_POSITIONS + 1, dtype=torch.int64)[:, None]
     places = (number * torch.tensor(STRIDES) % 2**32).double() / 2**32  # down and across

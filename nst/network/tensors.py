@@ -23,7 +23,7 @@ def to_tensor(image: Image.Image) -> Float[Tensor, "1 3 h w"]:
 
 
 def mask_tensor(mask: Image.Image | None) -> Float[Tensor, "1 1 h w"] | None:
-    """Turn a mask of mode L into shares in [0, 1]; one that is white throughout is none."""
+    """Turn a mask of mode L into shares in [0, 1]; return None if it is white throughout."""
     if mask is None:
         return None
     shares = torch.from_numpy(np.array(mask)).to(torch.float32) / 255
@@ -61,8 +61,8 @@ def from_bytes(levels: UInt8[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
 def to_levels(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "1 3 h w"]) -> Levels:
     """Turn a tensor in [0, 1] into a picture of 16 bits a channel: clamped, rounded.
 
-    Rounded to 8 bits it is what ``to_image`` returns, also where float32 rounds the products with
-    255 and with 65535 to different sides of a half. Raises ``ImageError`` for NaN.
+    Rounded to 8 bits, it equals the result of ``to_image``, even where float32 rounds the products
+    with 255 and with 65535 to different sides of a half. Raises ``ImageError`` for NaN.
     """
     nearest = widen(to_image(tensor)).astype(np.float32)  # h w 3
     values = tensor.detach().to("cpu", torch.float32).clamp(0, 1).mul(65535).round()

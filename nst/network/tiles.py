@@ -1,8 +1,8 @@
-"""A picture at its octaves and in tiles, so that not all of its features need be held at once.
+"""The octaves and tiles of a picture, so that memory need not hold all of its features at once.
 
-Each tile is seen with a margin as wide as the receptive fields of its features, which are then
-those of the whole picture. A loss of sums over positions, and its gradient, can be added up from
-them exactly (Galerne, Raad, Lezama and Morel, "Scaling painting style transfer", 2024).
+Each tile is computed with a margin as wide as the receptive fields of its features. The features
+then equal those of the whole picture. A loss of sums over positions, and its gradient, are exact
+sums over the tiles (Galerne, Raad, Lezama and Morel, "Scaling painting style transfer", 2024).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from nst.network.extractor import Extractor
 from nst.network.kernels import crop, halve
 from nst.network.shapes import Float, Int, Tensor
 
-LEAST_BAND = 6  # times the margin, which is seen twice: a third more
+LEAST_BAND = 6  # times the margin: its two margins add a third to a band
 
 
 @dataclass(frozen=True)
 class Span:
-    """A tile's rows or columns, in px: from ``start`` to ``stop`` of all, ``length``.
+    """A tile's rows or columns, in px: from ``start`` to ``stop`` of a side of ``length``.
 
-    ``first`` to ``last`` are seen, which is wider by the margin.
+    With its margin, the tile extends from ``first`` to ``last``.
     """
 
     start: int
@@ -42,32 +42,32 @@ class Span:
         return slice(self.start >> halvings, self.stop >> halvings)
 
     def inner(self, halvings: int) -> slice:
-        """Return the tile's positions among the features of what is seen."""
+        """Return the tile's positions among the features computed with its margin."""
         offset = self.first >> halvings
         return slice((self.start >> halvings) - offset, (self.stop >> halvings) - offset)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a picture, and where its features are among those of all."""
+    """A part of a picture, and the positions of its features among those of the picture."""
 
     rows: Span
     columns: Span
 
     def of_picture(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 _h _w"]:
-        """Return what is seen of the tile, with its margin."""
+        """Return the tile's pixels, with its margin."""
         rows, columns = self.rows, self.columns
         return _part(images, slice(rows.first, rows.last), slice(columns.first, columns.last))
 
     def of_whole(self, features: Float[Tensor, "b c h w"], layer: str) -> Tensor:
         """Return the tile's part of the features, or weights, of the whole picture."""
         if is_sampled(layer):
-            return features  # settings ask for no tiles then
+            return features  # the settings then allow no tiles
         halvings = halvings_of(layer)
         return _part(features, self.rows.positions(halvings), self.columns.positions(halvings))
 
     def of_seen(self, features: Float[Tensor, "b c h w"], layer: str) -> Tensor:
-        """Return the tile's part of the features of what is seen of it."""
+        """Return the tile's part of the features computed with its margin."""
         if is_sampled(layer):
             return features
         halvings = halvings_of(layer)
@@ -80,7 +80,7 @@ class Tile:
         return self.rows.length >> halvings, self.columns.length >> halvings
 
     def share(self, layer: str) -> float:
-        """Return which part of a layer's positions is the tile's."""
+        """Return the tile's share of a layer's positions."""
         of_all = math.prod(self.whole(layer))
         rows, columns = (one.positions(halvings_of(layer)) for one in (self.rows, self.columns))
         own: int = (rows.stop - rows.start) * (columns.stop - columns.start)
@@ -93,11 +93,11 @@ def cut(
     architecture: Architecture,
     layers: Collection[str],
 ) -> list[Tile]:
-    """Cut a picture, of (height, width), into tiles of about one size, of at most about ``side``².
+    """Cut a picture of (height, width) into tiles of about one size, at most about ``side``² px.
 
-    They are bands as wide as the picture where the margin leaves room for that: rows lie together
-    in memory, so that what is beyond the margin need not be copied. Borders lie where those of the
-    deepest layer's positions do. Without a side, the only tile is all of it.
+    The tiles are bands as wide as the picture if the margin leaves room. Rows are contiguous in
+    memory, so features need no copy when the margin is cropped. Borders of tiles coincide with
+    borders of the deepest layer's positions. Without a ``side``, one tile is the whole picture.
 
     Raises:
         ExtractorError: a layer is unknown, or the picture is too small for one.
@@ -117,10 +117,10 @@ def cut(
 def octaves(
     images: Float[Tensor, "b 3 h w"], layers: Collection[str]
 ) -> Iterator[tuple[Float[Tensor, "b 3 _h _w"], Mapping[str, str]]]:
-    """Yield pictures at each octave that ``layers`` name, with their whole names by layer.
+    """Yield pictures at each octave that ``layers`` name, with the full names by layer.
 
-    A name without an octave is of the picture as it is. A layer sees strokes of about one size.
-    Seen again at half the size, it knows strokes twice as large (Snelgrove, "High-resolution
+    A name without an octave means the picture at its own size. A layer sees strokes of about one
+    size. At half the picture's size, it sees strokes twice as large (Snelgrove, "High-resolution
     multi-scale neural texture synthesis", 2017).
     """
     wanted: dict[int, dict[str, str]] = {}
@@ -139,7 +139,7 @@ def see_in_tiles(
     layers: Collection[str],
     side: int | None,
 ) -> Iterator[tuple[Tile, dict[str, Tensor]]]:
-    """Yield each tile of each octave, and its part of the features, by the layers' whole names."""
+    """Yield each tile of each octave, and its part of the features, by the layers' full names."""
     for picture, names in octaves(images, layers):
         size = (picture.shape[2], picture.shape[3])
         for tile in cut(size, side, extractor.architecture, names):
@@ -155,16 +155,16 @@ def features_of(
 ) -> dict[str, Tensor]:
     """Return a tile's features, computed with its margin, by the full names of the layers.
 
-    Sampled layers have the positions of a ``step``, or all of them without one.
+    Sampled layers have the positions of ``step``, or of all sets if it is None.
     """
     found = extractor(seen, names, step)
     return {names[layer]: tile.of_seen(value, layer) for layer, value in found.items()}
 
 
 def views(images: Float[Tensor, "b 3 h w"], tiles: Sequence[Tile]) -> Sequence[Tensor]:
-    """Return what is seen of each tile, whose gradients are added up in one picture.
+    """Return each tile with its margin; the tiles' gradients are added up in one picture.
 
-    Slices would each have a gradient of the whole picture's size.
+    With plain slices, each gradient would have the size of the whole picture.
     """
     if len(tiles) == 1:
         return [images]
@@ -177,13 +177,13 @@ class _Views(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, images: Tensor, tiles: Sequence[Tile]) -> tuple[Tensor, ...]:
-        """Copy them out."""
+        """Copy the tiles out of the picture."""
         context.tiles, context.shape = tiles, images.shape
         return tuple(tile.of_picture(images).clone() for tile in tiles)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Add them up."""
+        """Add up the gradients of the tiles."""
         whole = gradients[0].new_zeros(context.shape)
         for tile, gradient in zip(context.tiles, gradients, strict=True):
             tile.of_picture(whole).add_(gradient)
@@ -191,7 +191,7 @@ class _Views(torch.autograd.Function):
 
 
 def _spans(length: int, side: int, unit: int, margin: int) -> list[Span]:
-    """Cut a side of a picture."""
+    """Cut a side of a picture into spans."""
     count = math.ceil(length / side)
     borders = [round(number * length / count / unit) * unit for number in range(count)]
     return [
@@ -201,16 +201,16 @@ def _spans(length: int, side: int, unit: int, margin: int) -> list[Span]:
 
 
 def _part(images: Tensor, rows: slice, columns: slice) -> Tensor:
-    """Return rows and columns; all of them without a view, whose gradient would be a copy."""
+    """Return rows and columns; return all without a view, whose gradient would be a copy."""
     return images if _is_all(images, rows, columns) else images[..., rows, columns]
 
 
 def _is_all(images: Tensor, rows: slice, columns: slice) -> bool:
-    """Tell whether these are all rows and columns."""
+    """Return whether the slices cover all rows and columns."""
     height, width = images.shape[-2:]
     return (rows, columns) == (slice(0, height), slice(0, width))
 
 
 def _reach(architecture: Architecture, layers: Collection[str]) -> int:
-    """Return how far beyond its own pixels a position of the deepest layer sees, in px."""
+    """Return how far the receptive field of the deepest layer extends beyond a position, in px."""
     return sum(2 ** halvings_of(name) for name in architecture.needed(layers))

