@@ -184,18 +184,20 @@ def _projected_quantiles(
 def _project(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> Float[Tensor, "k n"]:
     """Return the components along each direction of patches, drawn if there are too many."""
     windows = octave[0].unfold(1, PATCH, 1).unfold(2, PATCH, 1)  # 3 rows columns 7 7, a view
-    positions = torch.arange(windows.shape[1] * windows.shape[2])
     middles = weights_at(mask, (octave.shape[2], octave.shape[3]))
-    if middles is not None:
-        reach = PATCH // 2
-        positions = _inside(positions[None], middles[..., reach:-reach, reach:-reach])[0]
+    reach = PATCH // 2
+    positions = counted_positions(
+        None if middles is None else middles[..., reach:-reach, reach:-reach]
+    )
+    if positions is None:
+        positions = torch.arange(windows.shape[1] * windows.shape[2])
     chosen = sampled(positions, POSITIONS, SEED)
     rows, columns = chosen // windows.shape[2], chosen % windows.shape[2]
     patches = windows[:, rows, columns].transpose(0, 1).flatten(1)  # n 3*7*7
     return directions(3 * PATCH * PATCH, PATCH_DIRECTIONS, SEED).to(octave) @ patches.T
 
 
-def _inside(values: Num[Tensor, "k n"], mask: Mask) -> Num[Tensor, "k _n"]:
+def _inside(values: Float[Tensor, "k n"], mask: Mask) -> Float[Tensor, "k _n"]:
     """Of values at a picture's positions, keep those that count in a mask of its size."""
     positions = counted_positions(mask)
     return values if positions is None else values[:, positions]
