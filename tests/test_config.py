@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from workflow_runs import ROOT
 
-from nst.config.catalogue import read_catalogue
+from nst.config.catalogue import find_mirror, read_catalogue
 from nst.config.pictures import IMAGE_SUFFIXES
 from nst.config.run import read_file, read_run
 from nst.config.schema import load_schema
@@ -43,7 +43,7 @@ def test_every_key_arrives_in_the_run():
     assert run.settings == Settings.from_mapping(
         {**given, **doubled, **weights, "alpha": 1, "beta": 1}
     )
-    assert (run.device, run.mirror) == ("cpu", "https://example.org/nst")
+    assert (run.device, find_mirror(config())) == ("cpu", "https://example.org/nst")
     assert [picture.name for picture in run.kmeans_images] == ["kitten", "rocket"]
     assert run.weights == {"vgg19": "vgg19.pth", "vgg16": "vgg16.pth"}
     assert run.overview == ("fine", "1e-2")
@@ -53,7 +53,7 @@ def test_what_is_left_out_has_its_default():
     run = read_run(least(), CATALOGUE)
     weights = {"content_layers": WEIGHTS["content"], "style_layers": WEIGHTS["style"]}
     assert run.settings == settings_of("relative", **weights, beta=1)
-    assert (run.device, run.mirror) == ("auto", None)
+    assert (run.device, find_mirror(least())) == ("auto", None)
     assert run.weights == {"vgg19": None, "vgg16": None}
     assert run.overview == ("all", "1e-2"), "the first weighting and the middle ratio"
     names = [picture.name for picture in run.kmeans_images]
@@ -72,8 +72,8 @@ def test_null_stands_for_the_default_where_the_documentation_says_so():
 
 def test_a_mirror_in_the_environment_serves_where_the_configuration_names_none(monkeypatch):
     monkeypatch.setenv("NST_MIRROR", "/mnt/mirror")
-    assert read_run(least(), CATALOGUE).mirror == "/mnt/mirror"
-    assert read_run(config(), CATALOGUE).mirror == "https://example.org/nst"
+    assert find_mirror(least()) == "/mnt/mirror"
+    assert find_mirror(config()) == "https://example.org/nst"
 
 
 def test_a_job_reads_the_same_variants_as_the_plan_and_needs_no_image():

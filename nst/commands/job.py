@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from nst.config.catalogue import check_fetched
 from nst.errors import ImageError, UserError
@@ -102,15 +101,6 @@ def _log_to(log: str) -> Iterator[None]:
         logging.getLogger().removeHandler(to_file)
         with suppress(OSError):
             to_file.close()
-
-
-def find_mirror(config: Mapping[str, Any]) -> str | None:
-    """Return where to look instead of the internet, as the configuration or environment says.
-
-    Asked for by the jobs themselves: were it one of their parameters, another mirror would be a
-    reason to make everything again, though it cannot change a byte.
-    """
-    return config.get("mirror") or os.environ.get("NST_MIRROR") or None
 
 
 def share_package_with_jobs(folder: str) -> None:

@@ -10,11 +10,13 @@ import csv
 import hashlib
 import importlib.resources
 import logging
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
 from nst.config.share import SHARE
@@ -83,6 +85,18 @@ def checked_mirror(mirror: str | None) -> str | None:
         f"mirror must be a folder or an https:// address; got {mirror!r}. Use https://, or copy "
         "the files to a folder."
     )
+
+
+def find_mirror(config: Mapping[Any, Any]) -> str | None:
+    """Return where to look instead of the internet, as the configuration or environment says.
+
+    Asked for by the jobs themselves: were it one of their parameters, another mirror would be a
+    reason to make everything again, though it cannot change a byte.
+
+    Raises:
+        ConfigError: as ``checked_mirror``.
+    """
+    return checked_mirror(config.get("mirror") or os.environ.get("NST_MIRROR") or None)
 
 
 def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:

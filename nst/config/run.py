@@ -6,14 +6,13 @@ job starts.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nst.config.catalogue import Entry, checked_mirror
+from nst.config.catalogue import Entry, find_mirror
 from nst.config.documents import read_document
 from nst.config.patterns import is_pattern
 from nst.config.pictures import Picture, existing, matching, resolve
@@ -43,7 +42,6 @@ class Run:
     variants: Sequence[Variant]
     formulations: Mapping[str, str]
     device: str
-    mirror: str | None
     start_file: str | None
     kmeans_images: Sequence[Picture]
     weights: Mapping[str, str | None]
@@ -132,6 +130,7 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
         ConfigError: one line that names the key, the rule, the value and the remedy.
     """
     validate(config)
+    find_mirror(config)  # which the jobs read, and only checked here
     contents = read_pictures("contents", config["contents"], catalogue)
     styles = read_pictures("styles", config["styles"], catalogue)
     variants = read_variants(config)
@@ -154,7 +153,6 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
             if "formulations" in config
         },
         device=config.get("device", "auto"),
-        mirror=checked_mirror(config.get("mirror") or os.environ.get("NST_MIRROR") or None),
         start_file=start_file,
         kmeans_images=_kmeans_images(config, contents, styles, catalogue),
         weights={name: _weights(config, name, variants) for name in ("vgg19", "vgg16")},

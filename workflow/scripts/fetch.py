@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from nst.commands.job import find_mirror, job
-from nst.config.catalogue import fetch, read_catalogue
+from nst.commands.job import job
+from nst.config.catalogue import fetch, find_mirror, read_catalogue
 
 with job(snakemake.log[0], snakemake.input):
     entries = {entry.file: entry for entry in read_catalogue().values()}

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from nst.commands.job import find_mirror, job
+from nst.commands.job import job
+from nst.config.catalogue import find_mirror
 from nst.network.provision import deliver_extractor
 
 with job(snakemake.log[0], snakemake.input):
