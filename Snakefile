@@ -42,7 +42,7 @@ rule all:
     default_target: True
     input:
         cell_files(run),
-        details_files(run.contents, run.styles),
+        expand(DETAILS, content=run.contents, style=run.styles),
         grid_files(run),
         plot_files(run),
         "results/summary.csv",

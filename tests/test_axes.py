@@ -16,7 +16,6 @@ from nst.config.paths import (
     CELL,
     SNAPSHOTS,
     cell_files,
-    details_files,
     grid_files,
     of_variants,
     plot_files,
@@ -277,13 +276,6 @@ def test_a_run_has_a_cell_for_each_pair_and_variant():
     cells = cell_files(run_of())
     assert len(set(cells)) == len(cells) == 2 * 2 * 2 * 2
     assert cells[0] == "results/cells/chelsea/starry_night_study/all/1e0.png"
-
-
-def test_the_details_of_a_content_keep_it_as_a_wildcard():
-    assert details_files(["{content}"], ["a", "b"]) == [
-        "results/details/{content}/a.json",
-        "results/details/{content}/b.json",
-    ]
 
 
 def test_grids_have_three_forms_and_cells_with_snapshots_a_strip():

@@ -53,12 +53,6 @@ def of_prints(pattern: str, prints: Iterable[Print]) -> list[str]:
     ]
 
 
-def details_files(contents: Iterable[str], styles: Iterable[str]) -> list[str]:
-    """List the details files of pairs, on which everything gathered from their cells depends."""
-    pairs = itertools.product(contents, styles)
-    return [DETAILS.format(content=content, style=style) for content, style in pairs]
-
-
 def cell_files(run: Run) -> list[str]:
     """List the pictures of all cells."""
     return of_variants(CELL, run.variants, run.contents, run.styles)

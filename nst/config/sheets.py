@@ -25,12 +25,6 @@ class Sheet:
     cells: Sequence[Sequence[tuple[str, str]]]
 
 
-def _axes(variants: Sequence[Variant]) -> dict[str, list[str]]:
-    """Return the labels on each axis, in the order of the variants."""
-    names = variants[0].point
-    return {name: list(dict.fromkeys(one.point[name] for one in variants)) for name in names}
-
-
 def pair_sheets(variants: Sequence[Variant], chosen: Mapping[str, str]) -> list[Sheet]:
     """Lay out two axes as rows and columns, and make a sheet for each point of the others.
 
@@ -41,7 +35,9 @@ def pair_sheets(variants: Sequence[Variant], chosen: Mapping[str, str]) -> list[
     Raises:
         ConfigError: an axis is unknown, or is to be both.
     """
-    axes = _axes(variants)
+    axes = {
+        name: list(dict.fromkeys(one.point[name] for one in variants)) for name in variants[0].point
+    }
     if len(axes) == 1:  # recipes alone, whose grid has the pairs across
         return []
     row_axis, column_axis = _choose(axes, chosen)

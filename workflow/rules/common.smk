@@ -28,7 +28,6 @@ from nst.config.paths import (
     cell_files,
     composition_files,
     deep_prints,
-    details_files,
     grid_files,
     of_prints,
     of_variants,

@@ -8,7 +8,7 @@ rule overview_grid:
     input:
         contents=[prepared("content", name) for name in run.contents],
         styles=[prepared("style", name) for name in run.styles],
-        details=details_files(run.contents, run.styles),
+        details=expand(DETAILS, content=run.contents, style=run.styles),
     output:
         grid_forms(
             "overview", "overview_grid", "Overview", {"grid": "contents × styles"}
@@ -50,7 +50,7 @@ use rule overview_grid as content_grid with:
     input:
         content="results/inputs/content/{content}.png",
         styles=[prepared("style", name) for name in run.styles],
-        details=details_files(["{content}"], run.styles),
+        details=expand(DETAILS, style=run.styles, allow_missing=True),
     output:
         grid_forms(
             "contents/{content}/{layers}", "content_grid", "Contents", content_labels
@@ -121,7 +121,7 @@ rule strip:
 
 rule summarise:
     input:
-        details=details_files(run.contents, run.styles),
+        details=expand(DETAILS, content=run.contents, style=run.styles),
         votes=run.votes,
     output:
         summary="results/summary.csv",
