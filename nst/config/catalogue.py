@@ -11,6 +11,7 @@ import hashlib
 import importlib.resources
 import logging
 import os
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -207,7 +208,9 @@ def _download(url: str, arrived: Path, entry: Entry) -> None:
     )
     try:
         file = downloads.fetch(entry.file, downloader=_to_file)
-        shutil.copyfile(file, arrived)  # only the owner can read what pooch makes
+        arrived.touch()
+        shutil.copymode(arrived, file)  # only the owner can read what pooch makes
+        os.replace(file, arrived)
     except requests.RequestException as error:
         raise FetchError(
             f"{entry.name}: {url} cannot be fetched ({reason(error)}). Check the network, "
