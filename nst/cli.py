@@ -314,7 +314,7 @@ def verify_pictures(
 @app.callback(invoke_without_command=True)
 def version(
     show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.")
+        bool, typer.Option("--version", help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Handle the options that stand before any command."""

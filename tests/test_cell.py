@@ -116,7 +116,7 @@ def test_the_same_cell_is_the_same_picture_file_however_long_it_took(tmp_path):
 @pytest.mark.parametrize("text", [None, "not JSON", "", "[]", "5", "{"])
 def test_a_picture_without_a_text_of_nst_has_no_record(tmp_path, text):
     save_png(make_image(), tmp_path / "photo.png", {} if text is None else {"nst": text})
-    with pytest.raises(ImageError, match=r"photo\.png carries no settings of nst"):
+    with pytest.raises(ImageError, match=r"photo\.png has no record of nst"):
         read_record(tmp_path / "photo.png")
 
 

@@ -338,7 +338,7 @@ MISTAKES = [
         (*STYLIZE, "--extractor", "vgg19_16x", "--mirror", "."),
         "vgg19_16x.pth cannot be read (No such file or directory). Put vgg19_16x.pth there",
     ),
-    (("show", "painting.png"), "nst: painting.png carries no settings of nst"),
+    (("show", "painting.png"), "nst: painting.png has no record of nst"),
     (("show", "nowhere.png"), "there is no such file"),
 ]
 

@@ -195,7 +195,7 @@ def test_a_damaged_file_of_the_workflow_s_is_named_with_the_remedy(tiny, capsys,
     damage(path)
     assert fails(lambda: read(path), [str(path)]) == 1
     message = printed(capsys)
-    assert f"delete {path}: the same command then makes it anew" in message
+    assert f"delete {path}, then run the same command again" in message
     assert "Traceback" not in message
     path.unlink()
     make(tiny)
@@ -221,7 +221,7 @@ def test_what_was_fetched_is_looked_at_before_it_is_used(capsys):
     assert fails(lambda: pytest.fail("the body ran"), [str(path)]) == 1
     message = printed(capsys)
     assert f"{path} must have the sha256 of the catalogue, and has another" in message
-    assert f"delete {path}: the same command then makes it anew" in message
+    assert f"delete {path}, then run the same command again" in message
 
 
 def test_a_file_of_the_user_s_is_not_to_be_deleted(capsys):
@@ -287,7 +287,7 @@ def test_a_second_process_of_a_job_waits_for_the_first_and_says_so(capsys):
     with job(LOG):
         assert first.wait(5) == 0, "the first one has ended"
     message = printed(capsys)
-    assert "a killed run left this job at work; waiting for its end" in message
+    assert "a job of a killed run is still working; waiting for it" in message
     first.communicate()
 
 

@@ -165,7 +165,7 @@ def test_after_a_kill_of_snakemake_the_next_run_waits_for_the_job_that_goes_on(
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     second = started(prepared)
-    waiting = "a killed run left this job at work"
+    waiting = "a job of a killed run is still working"
     wait_until(lambda: waiting in (prepared / "said.txt").read_text(), second)
     os.kill(orphan, signal.SIGCONT)
     assert second.wait(SECONDS) == 0, (prepared / "said.txt").read_text()

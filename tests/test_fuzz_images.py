@@ -349,7 +349,7 @@ def test_a_bomb_does_no_harm(tmp_path, make, told):
 def test_the_settings_in_a_strange_picture_do_no_harm_either(tmp_path, nst):
     path = tmp_path / "strange.png"
     save_png(picture(), path, {TEXT_KEY: "[" * 100_000})
-    assert "carries no settings of nst; only pictures that nst made do" in refusal(
+    assert "has no record of nst; only pictures that nst wrote have one" in refusal(
         read_record, path
     )
     save_png(picture(), path, {TEXT_KEY: r'{"title": "\ud800 \u001b[2J"}'})

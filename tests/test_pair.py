@@ -294,11 +294,11 @@ def test_cells_of_another_version_are_taken_and_that_is_said(
     store = CellStore(tmp_path / "store")
     stylize_pair(pair, wanted(1.0), CPU, store)
     stylize_pair(pair, wanted(1.0), CPU, store)
-    assert "made differently" not in caplog.text
+    assert "computed under other conditions" not in caplog.text
     monkeypatch.setattr(pair_module, "current_versions", lambda: {"torch": "99"})
     (cell,) = stylize_pair(pair, wanted(1.0), CPU, store)
     assert cell.reused
-    assert "1 of them were made differently: " in caplog.text
+    assert "1 of them were computed under other conditions: " in caplog.text
     assert f"torch {cell.versions['torch']} then, 99 now" in caplog.text
 
 

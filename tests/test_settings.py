@@ -155,6 +155,6 @@ def test_layer_weights_that_are_all_0_are_refused_with_the_remedy():
 
 def test_asking_for_nothing_is_refused():
     message = refusal(alpha=0, beta=0)
-    assert message == "alpha and beta are both 0, so nothing is asked for; raise one"
+    assert message == "alpha and beta must not both be 0; raise one"
     for name in ("alpha", "beta"):
         assert Settings.from_mapping({"alpha": 1, "beta": 1, name: 0})

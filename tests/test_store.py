@@ -163,7 +163,7 @@ def test_what_was_kept_in_eight_bits_never_passes_for_more(store, tmp_path, capl
     caplog.set_level("INFO")
     store.add(CELL, Pictures(IMAGE))
     assert store.find(CELL.fingerprint, deep=True) is None
-    assert "has 8 bits; making it again in 16" in caplog.text
+    assert "has 8 bits; recomputing it in 16" in caplog.text
     plain = dataclasses.replace(CELL, path=tmp_path / "print.png", print_file=PrintFile())
     assert store.restore(plain) is not None, "it stays, for who wants no more"
     store.add(CELL, Pictures(IMAGE, levels=LEVELS))
@@ -181,7 +181,7 @@ def test_a_print_whose_levels_are_damaged_is_dropped(store, tmp_path, caplog, da
     else:
         cut(levels) if damage == "cut" else flip(levels, 9)
     assert store.find(CELL.fingerprint) is None
-    assert "is damaged; making it again" in caplog.text
+    assert "is damaged; recomputing it" in caplog.text
     assert files_in(tmp_path / "store") == []
 
 
@@ -214,7 +214,7 @@ def test_a_damaged_entry_is_dropped_with_a_warning_and_can_be_made_again(
     assert store.find(CELL.fingerprint) is None
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert f"{CELL.fingerprint} is damaged; making it again" in record.getMessage()
+    assert f"{CELL.fingerprint} is damaged; recomputing it" in record.getMessage()
     assert files_in(tmp_path / "store") == []
     store.add(CELL, Pictures(IMAGE))
     assert store.find(CELL.fingerprint) is not None

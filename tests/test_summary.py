@@ -155,7 +155,7 @@ def test_the_outcome_names_the_cells_that_failed(results):
     with pytest.raises(UserError) as caught:
         report_outcome(summarise([details]))
     message = str(caught.value)
-    assert message.startswith("1 of 2 cells failed, the rest is made: ")
+    assert message.startswith("1 of 2 cells failed, the others are finished: ")
     assert failed.as_posix() in message
     assert finished.as_posix() not in message
     assert "nst show" in message

@@ -342,7 +342,7 @@ def test_a_failed_cell_has_nothing_to_verify(cell, tmp_path):
 
 
 def test_a_picture_of_another_program_is_refused(tmp_path):
-    assert "carries no settings of nst" in unchecked(paint(tmp_path / "photo.png"))
+    assert "has no record of nst" in unchecked(paint(tmp_path / "photo.png"))
     assert "there is no such file" in unchecked(tmp_path / "nowhere.png")
 
 

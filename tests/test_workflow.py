@@ -116,7 +116,7 @@ def test_a_picture_that_a_grid_cannot_open_is_named_in_one_line(grid):
     run = snakemake(grid)
     assert run.returncode != 0
     assert f"{broken} cannot be read" in run.stdout
-    assert "Delete it; the next run makes it again" in run.stdout
+    assert "Delete it; the next run writes it again" in run.stdout
     assert "Traceback" not in run.stdout
     (grid / broken).unlink()
     finish(grid)

@@ -109,7 +109,7 @@ def test_a_run_shows_what_it_has_before_its_end_and_nothing_of_an_earlier_one(gr
     assert len(shown["cells"]) == 16
     assert shown["settings"]["iterations"] == 60, "of all that are shown"
     assert re.search(r"^\d+ of 16 cells", out, re.MULTILINE)
-    assert f"to look at meanwhile: {GALLERY_SO_FAR}" in out
+    assert f"finished cells so far: {GALLERY_SO_FAR}" in out
     assert (grid / "results/gallery/index.html").exists()
     assert not any(one.exists() for one in pages), "there is something better now"
     again = snakemake(grid, "--", "results/gallery/index.html")

@@ -261,8 +261,8 @@ def read_details(path: Path) -> dict[Path, Cell]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise CellError(
-            f"{path} cannot be read ({reason}). Delete it; the next run makes it again, and takes "
-            "the cells that are finished from the store."
+            f"{path} cannot be read ({reason}). Delete it; the next run writes it again, with the "
+            "finished cells from the store."
         ) from error
     return cells
 
@@ -285,8 +285,8 @@ def read_record(path: Path) -> dict[str, Any]:
         raise
     except (KeyError, ValueError, RecursionError) as error:
         raise ImageError(
-            f"{path} carries no settings of nst; only pictures that nst made do, and only until "
-            "another program saves them anew"
+            f"{path} has no record of nst; only pictures that nst wrote have one, until another "
+            "program saves them"
         ) from error
     return record
 

@@ -187,7 +187,9 @@ def _log_reused(pair: Pair, wanted: Sequence[Cell], cells: Mapping[Path, Cell]) 
     changed = [changed_facts(cells[one.path], one) for one in wanted if one.path in cells]
     if first := next(filter(None, changed), None):
         facts = ", ".join(f"{name} {then} then, {now} now" for name, (then, now) in first.items())
-        logger.info("%d of them were made differently: %s", sum(map(bool, changed)), facts)
+        logger.info(
+            "%d of them were computed under other conditions: %s", sum(map(bool, changed)), facts
+        )
 
 
 def _checkpoint(folder: Path | None, pair: Pair, cells: Sequence[Cell]) -> Checkpoint:

@@ -86,10 +86,10 @@ class CellStore:
             intact = False
         if intact and cell.fingerprint == fingerprint:
             if deep and not (entry / LEVELS).exists():
-                logger.info("the stored cell %s has 8 bits; making it again in 16", entry)
+                logger.info("the stored cell %s has 8 bits; recomputing it in 16", entry)
                 return None
             return cell
-        logger.warning("the stored cell %s is damaged; making it again", entry)
+        logger.warning("the stored cell %s is damaged; recomputing it", entry)
         _drop(entry)
         return None
 
@@ -109,7 +109,7 @@ class CellStore:
             return self._write(stored, wanted)
         except FileNotFoundError:
             logger.info(
-                "another job replaced the stored cell %s; making it again", wanted.fingerprint
+                "another job replaced the stored cell %s; recomputing it", wanted.fingerprint
             )
             return None
 

@@ -60,7 +60,7 @@ def _outcome(inputs: list[Path]) -> Iterator[None]:
             logger.error("%s", error)
             for path in inputs:
                 if path.is_relative_to(MADE) and str(path) in str(error):
-                    logger.error("delete %s: the same command then makes it anew", path)
+                    logger.error("delete %s, then run the same command again", path)
         else:
             logger.exception("this is a defect of the program")
             raise

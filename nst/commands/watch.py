@@ -178,11 +178,11 @@ class Watch:
         except Exception as error:
             trouble = f"{type(error).__name__}: {' '.join(str(error).split())}"
             if trouble != self._trouble:
-                logger.warning("what is finished so far cannot be shown (%s)", trouble)
+                logger.warning("the pages of finished cells cannot be drawn (%s)", trouble)
             self._trouble = trouble
         else:
             if self._drawn == 0:
-                logger.info("to look at meanwhile: %s, %s", GALLERY_SO_FAR, OVERVIEW_SO_FAR)
+                logger.info("finished cells so far: %s, %s", GALLERY_SO_FAR, OVERVIEW_SO_FAR)
 
     def _is_finished(self, picture: Path) -> bool:
         """Whether a picture is there, and one of this run's configuration."""

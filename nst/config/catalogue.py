@@ -11,7 +11,6 @@ import hashlib
 import importlib.resources
 import logging
 import os
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass

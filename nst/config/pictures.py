@@ -135,13 +135,13 @@ def existing(key: str, path: str) -> str:
     _refuse_signs(key, "a path", path, "Rename the file.")
     if set(path) & set("{}<>"):
         raise ConfigError(
-            f"{key}: a path must not contain {{, }}, < or >, in which Snakemake puts other texts; "
+            f"{key}: a path must not contain {{, }}, < or >, because Snakemake replaces them; "
             f"got {path!r}. Rename the file."
         )
     if not _survives_a_shell(path):
         raise ConfigError(
-            f"{key}: {path!r}: a path with ' must have none of $, ` and \", and none may have a "
-            "backslash, or the jobs of a cluster could not be given it. Rename the file."
+            f"{key}: {path!r}: a path with ' must not contain $, ` or \", and no path may contain "
+            "a backslash, because the shell of a cluster's job would change it. Rename the file."
         )
     return path
 

@@ -450,7 +450,7 @@ def read_setting(name: str, value: Any) -> Any:
 def _check_together(settings: Settings) -> None:
     """Check what depends on more than one setting."""
     if settings.alpha == settings.beta == 0:
-        raise ConfigError("alpha and beta are both 0, so nothing is asked for; raise one")
+        raise ConfigError("alpha and beta must not both be 0; raise one")
     if (settings.size == "exact") != isinstance(settings.image_size, tuple):
         raise ConfigError(
             "image_size must be [width, height] with size: exact, and one number without; got "

@@ -39,7 +39,7 @@ def cell_tile(picture: Path) -> Tile:
         status = read_record(picture)["status"]
     except (ImageError, KeyError) as error:
         raise CellError(
-            f"{picture} cannot be read ({error}). Delete it; the next run makes it again"
+            f"{picture} cannot be read ({error}). Delete it; the next run writes it again"
         ) from error
     return Tile(note="failed: no finite loss") if status == "failed" else Tile(picture)
 

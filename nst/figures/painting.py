@@ -212,7 +212,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield file
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(
-            f"{path} cannot be read ({error}). Delete it; the next run makes it again."
+            f"{path} cannot be read ({error}). Delete it; the next run writes it again."
         ) from error
 
 

@@ -107,8 +107,7 @@ def check_looked_at(who: str, mask: Image.Image) -> None:
     """
     if np.array(mask).max() < NEAR:
         raise ImageError(
-            f"{who}: the mask is black throughout, so there is nothing to look at; paint white "
-            "what is to be looked at"
+            f"{who}: the mask is black throughout; paint the part of the image to use white"
         )
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from nst.config.composition import Part
 from nst.network.shapes import Float, Tensor
 
-EDGE = 0.01  # width of the transition to a kept region, as a share of the longer side
+EDGE = 0.01  # half the width of the transition in a kept region, as a share of the longer side
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def keep_photograph(
 
 
 def _soft_edge(mask: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 1 h w"]:
-    """Fade a mask to 0 at its border, inwards over ``EDGE`` of the longer side."""
+    """Fade a mask to 0 at its border, inwards over twice ``EDGE`` of the longer side."""
     width = max(1, round(EDGE * max(mask.shape[-2:])))
     size = 2 * width + 1
     around = functional.pad(mask, (width,) * 4, mode="replicate")

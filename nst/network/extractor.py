@@ -276,7 +276,7 @@ def _unreadable(path: Path, error: Exception) -> ExtractorError:
     """Return the error for a file that holds no network."""
     return ExtractorError(
         f"{path} is not a network file of this version ({error}). "
-        "Delete it; the next run makes it again."
+        "Delete it; the next run writes it again."
     )
 
 

@@ -218,7 +218,7 @@ def report_outcome(table: pd.DataFrame) -> None:
     failed = table[table["status"] == "failed"]
     if len(failed):
         raise UserError(
-            f"{len(failed)} of {len(table)} cells failed, the rest is made: "
+            f"{len(failed)} of {len(table)} cells failed, the others are finished: "
             f"{', '.join(failed['path'])}. Each says why: nst show FILE. To try again, change "
             "their settings, or delete them and run again."
         )

@@ -41,7 +41,7 @@ def reserve_device(name: str = "auto") -> Iterator[torch.device]:
         if name == "auto" and (sign := _sign_of_gpu()):
             logger.warning(
                 "%s, but torch %s cannot use a CUDA GPU here: a driver that is too old or missing, "
-                "or a torch without CUDA. Set device: cuda to insist on one.",
+                "or a torch without CUDA. Set device: cuda to refuse the CPU.",
                 *(sign, torch.__version__),
             )
         yield device

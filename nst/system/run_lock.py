@@ -88,9 +88,7 @@ def job_lock(log: str) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        logger.warning(
-            "a killed run left this job at work; waiting for its end, to take what it makes"
-        )
+        logger.warning("a job of a killed run is still working; waiting for it")
         lock.acquire()
     except NO_LOCKS:
         pass  # the run has said so
