@@ -347,7 +347,7 @@ def test_a_full_disk_is_reported_once_and_the_run_is_watched_on(clocks, monkeypa
             watching.look()
     (message,) = (one for one in caplog.messages if "cannot be drawn" in one)
     assert "No space left on device" in message
-    assert [one.split(",")[0] for one in caplog.messages if "cells" in one] == [
+    assert [one.split(",")[0] for one in caplog.messages if " of 6 cells" in one] == [
         f"{count} of 6 cells" for count in (1, 2, 3)
     ]
 

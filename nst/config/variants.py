@@ -64,7 +64,7 @@ class Variant:
     ratio: str
     formulation: str
     settings: Settings
-    point: Mapping[str, str] = field(default_factory=dict, compare=False)
+    point: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 def labels_of(layers: str) -> dict[str, str]:
@@ -146,7 +146,8 @@ def _read_rows(key: str, config: Mapping[str, Any]) -> dict[str, tuple[Preset, d
         preset = find_recipe(own.pop("formulation"))
         name = checked_name(key, own.pop("name", preset.name))
         if name in rows:
-            raise ConfigError(f"{key}: {name!r} is there twice; give one of them a name")
+            remedy = "rename one" if key == "layers" else "give one of them a name"
+            raise ConfigError(f"{key}: {name!r} is there twice; {remedy}")
         rows[name] = preset, own
     refuse_collisions(key, rows)
     return rows

@@ -104,17 +104,18 @@ def paginate(grid: Grid, shapes: Mapping[Path, Shape]) -> tuple[Page, list[Layou
 
     Only a layout of one row and one column can be larger than its page, and is painted smaller.
     """
-    papers = (PORTRAIT, LANDSCAPE)
-    least = min(_split(grid, paper, shapes, SMALLEST_TILE).cost for paper in papers)
+    costs = {one: _split(grid, one, shapes, SMALLEST_TILE).cost for one in (PORTRAIT, LANDSCAPE)}
+    least = min(costs.values())
 
-    def largest(paper: Page) -> int:
-        """Count the sizes of tiles, from the smallest, that take no more pages."""
+    def enlarged(paper: Page) -> int:
+        """Count the steps by which tiles can grow without taking more pages."""
         return bisect_left(
-            TILES, True, key=lambda tile: _split(grid, paper, shapes, tile).cost > least
+            TILES[1:], True, key=lambda tile: _split(grid, paper, shapes, tile).cost > least
         )
 
-    count, paper = max(((largest(one), one) for one in papers), key=itemgetter(0))
-    best = _split(grid, paper, shapes, TILES[count - 1])
+    papers = [paper for paper, cost in costs.items() if cost == least]
+    steps, paper = max(((enlarged(one), one) for one in papers), key=itemgetter(0))
+    best = _split(grid, paper, shapes, TILES[steps])
     return best.page, [arrange(part, best.page, shapes) for part in best.parts]
 
 
