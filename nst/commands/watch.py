@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -97,20 +97,28 @@ def _remove_pages() -> None:
 def main() -> None:
     """Watch the run that the first line of the input describes, until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is Snakemake's, which ends the input
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logger.setLevel(logging.INFO)
-    if not (line := sys.stdin.readline()):
-        return
-    task = json.loads(line)
-    try:
-        run = read_run(task.pop("config"), read_catalogue())
-    except UserError as error:  # a file has gone since the run was planned
-        logger.warning("Progress will not be shown: %s", error)
-        return
-    watch = Watch(run, **task)
-    pause = 0.0
-    while not select.select([sys.stdin], [], [], pause)[0]:
-        pause = watch.look()
+    with suppress(KeyboardInterrupt):
+        if not (line := sys.stdin.readline()):
+            return
+        threading.Thread(target=_await_end, daemon=True).start()
+        task = json.loads(line)
+        try:
+            run = read_run(task.pop("config"), read_catalogue())
+        except UserError as error:  # a file has gone since the run was planned
+            logger.warning("Progress will not be shown: %s", error)
+            return
+        watch = Watch(run, **task)
+        while True:
+            time.sleep(watch.look())
+
+
+def _await_end() -> None:
+    """Interrupt the process when its input ends, whatever it is doing."""
+    sys.stdin.read()
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
 class Watch:
