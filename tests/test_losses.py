@@ -300,6 +300,11 @@ def test_the_gradient_is_that_of_finite_differences(name):
     assert torch.autograd.gradcheck(lambda value: loss(name, value, style), one)
 
 
+def test_the_directions_of_a_loss_keep_the_layout_on_which_rounding_depends():
+    """Cells of the same fingerprint must keep their bytes."""
+    assert directions(6, 6).stride() == (1, 6)
+
+
 def test_the_sliced_wasserstein_loss_is_that_of_sorted_projections():
     one, style = features(0, 1, 6, 4, 5), features(1, 1, 6, 4, 5)
     along = directions(6, 6, dtype=torch.float64).numpy()

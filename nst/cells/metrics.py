@@ -194,7 +194,8 @@ def _project(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> Float[Tensor, "k n
     chosen = sampled(positions, POSITIONS, SEED)
     rows, columns = chosen // windows.shape[2], chosen % windows.shape[2]
     patches = windows[:, rows, columns].transpose(0, 1).flatten(1)  # n 3*7*7
-    return directions(3 * PATCH * PATCH, PATCH_DIRECTIONS, SEED).to(octave) @ patches.T
+    along = directions(3 * PATCH * PATCH, PATCH_DIRECTIONS, SEED).contiguous()
+    return along.to(octave) @ patches.T
 
 
 def _inside(values: Float[Tensor, "k n"], mask: Mask) -> Float[Tensor, "k _n"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -103,9 +104,8 @@ def _by_digest(role: str, digest: str, name: str, results: Path) -> Path | None:
     """
     folder = role if role in ("content", "style") else "*"
     images = sorted(results.glob(f"inputs/{folder}/*.png"), key=lambda path: path.stem != name)
-    if role == "start":
-        images += results.glob("cells/**/*.png")
-    for path in images:
+    cells = results.glob("cells/**/*.png") if role == "start" else ()
+    for path in itertools.chain(images, cells):
         with suppress(UserError):
             if _image_digest(path, role) == digest:
                 return path

@@ -12,7 +12,6 @@ from pathlib import Path
 from nst.config.catalogue import check_fetched
 from nst.errors import ImageError, UserError
 from nst.system.disk_trouble import explain_disk_trouble
-from nst.system.files import time_stamp
 from nst.system.run_lock import job_lock
 
 logger = logging.getLogger("nst")
@@ -35,13 +34,23 @@ def job(log: str, inputs: Iterable[str] = ()) -> Iterator[None]:
         for path in files:
             if path.is_relative_to(FETCHED):
                 check_fetched(path)
-        written = {path: time_stamp(path) for path in files if not path.is_relative_to(MADE)}
+        own = [path for path in files if not path.is_relative_to(MADE)]
+        before = {path: _stamp(path) for path in own}
         yield
-        if changed := [path for path, when in written.items() if time_stamp(path) != when]:
+        if changed := [path for path in own if _stamp(path) != before[path]]:
             raise ImageError(
                 f"{changed[0]} changed while it was read, so the result may mix "
                 "both versions; run the same command again"
             )
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return when a file was last written, its size, and which file it is; () if it is gone."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return ()
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
 
 
 @contextmanager
@@ -86,7 +95,7 @@ def _log_to(log: str) -> Iterator[None]:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     try:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
-        to_file = _LogFile(log, mode="w", encoding="utf-8")
+        to_file = _LogFile(log, mode="w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         error.filename = log  # and not where that is from the root
         if trouble := explain_disk_trouble(error):

@@ -100,14 +100,14 @@ def plan_run(run: Run) -> Estimate:
     sizes = {name: _size(picture) for name, picture in run.contents.items()}
     largest = max(pixels(one, one.image_size, size) for one in variants for size in sizes.values())
     side = max(2 * SIDE[0], min(PROBED_SIDE, round(largest**0.5)))
-    calibration = calibrate(variants, (side // 2, side), run.device)
-    costs = calibration.seconds
     missing = _missing(run)
     jobs = len({(content, style) for content, style, _ in missing})
+    # Before the calibration, after which this process keeps some of the device's memory.
+    seconds = _seconds_around(run, jobs) if jobs else 0.0
+    calibration = calibrate(variants, (side // 2, side), run.device)
+    costs = calibration.seconds
     work = [(settings, sizes[content]) for content, _, settings in missing]
-    seconds = sum(_cell_seconds(costs[_kind(one)], one, size) for one, size in work)
-    if jobs:
-        seconds += _seconds_around(run, jobs)
+    seconds += sum(_cell_seconds(costs[_kind(one)], one, size) for one, size in work)
     drawn = sum(pixels(one, one.image_size, size) for one, size in work)
     count = len(run.pairs) * len(variants)
     return Estimate(

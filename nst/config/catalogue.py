@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -208,7 +209,8 @@ def _download(url: str, arrived: Path, entry: Entry) -> None:
     try:
         file = downloads.fetch(entry.file, downloader=_to_file)
         arrived.touch()
-        shutil.copymode(arrived, file)  # only the owner can read what pooch makes
+        with suppress(PermissionError):  # of a file system without modes
+            shutil.copymode(arrived, file)  # only the owner can read what pooch makes
         os.replace(file, arrived)
     except requests.RequestException as error:
         raise FetchError(

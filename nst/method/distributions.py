@@ -113,7 +113,9 @@ def directions(
         torch.linalg.qr(torch.randn(dimensions, dimensions, generator=generator))[0]
         for _ in range(-(-count // dimensions))
     ]
-    return torch.cat(bases)[:count].to(device, dtype)
+    # A single basis keeps its layout, on which the rounding of every product with it depends.
+    chosen = (bases[0] if len(bases) == 1 else torch.cat(bases))[:count]
+    return chosen.to(device, dtype)
 
 
 def _project(
