@@ -133,6 +133,7 @@ def test_a_file_that_is_no_png_has_no_record(written, tmp_path):
         lambda text: text[: len(text) // 2],
         lambda text: "",
         lambda text: "[]",
+        lambda text: "[5]",
         lambda text: "[{}]",
         lambda text: "{}",
         lambda text: text.replace('"picture"', '"image"'),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import paint
-from disks import mounted
+from disks import flip, mounted
 from workflow_runs import LAYERS, command, details, finish, snakemake, wait_until, write_config
 
 from nst.imaging.images import load_image, pixel_digest
@@ -225,6 +225,22 @@ def test_a_disk_that_takes_nothing_ends_the_run_and_the_same_command_finishes(
         assert all(path.is_dir() for path in finished)
         assert sum(cell.reused for cell in details(prepared).values()) == len(finished)
         assert_as_undisturbed(prepared, undisturbed)
+
+
+# ---------------------------------------------------------------- damage
+
+
+def test_a_damaged_input_of_a_job_is_named_and_made_again_once_it_is_deleted(prepared, undisturbed):
+    damaged = prepared / "results/extractors/kmeans.safetensors"
+    before = damaged.read_bytes()
+    flip(damaged, -4)
+    run = snakemake(prepared, *TARGET)
+    assert run.returncode != 0
+    assert f"delete {damaged.relative_to(prepared)}, then run the same command" in run.stdout
+    damaged.unlink()
+    finish(prepared, *TARGET)
+    assert damaged.read_bytes() == before
+    assert_as_undisturbed(prepared, undisturbed)
 
 
 # ---------------------------------------------------------------- inputs that change

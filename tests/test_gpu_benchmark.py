@@ -1,6 +1,7 @@
 """benchmarks/gpu.py on a machine without a GPU: its parts run, and compare what they are to."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 from workflow_runs import ROOT
@@ -31,6 +32,33 @@ def test_the_cpu_agrees_with_itself_in_regions_and_tiles(gpu):
     for row in (regions, tiles):
         assert (row["losses"], row["gradient"], row["picture after 5 steps"]) == (0, 0, 0)
         assert row["passed"]
+
+
+def test_a_device_that_computes_something_else_does_not_pass(gpu, monkeypatch):
+    scales = iter([1.0, 1.1])
+    real = gpu.transfer
+
+    def drifting(*arguments, **options):
+        outcome = real(*arguments, **options)
+        return replace(outcome, images=outcome.images * next(scales))
+
+    monkeypatch.setattr(gpu, "transfer", drifting)
+    changes = {"image_size": 64, "iterations": 2, "keep": "last"}
+    row = gpu.agreement(
+        Settings.from_mapping({**gpu.RECIPE, **changes}), gpu.pictures(regions=False)
+    )
+    assert row["passed"] is False
+    assert row["picture after 5 steps"] > 0.01
+
+
+def test_an_error_in_one_part_is_a_row_and_the_others_go_on(gpu):
+    def broken():
+        yield {"what": "first"}
+        raise ZeroDivisionError
+
+    first, stopped = gpu.as_long_as_it_works(broken())
+    assert first == {"what": "first"}
+    assert stopped == {"what": "stopped", "reason": "ZeroDivisionError()", "passed": False}
 
 
 @pytest.mark.slow

@@ -219,6 +219,19 @@ def test_vgg19_to_conv5_1_takes_its_18_giga_multiply_adds(vgg19):
     assert allocation._multiply_adds(vgg19) * 224**2 == pytest.approx(18.12e9, rel=1e-3)
 
 
+def test_an_evaluation_at_256_px_takes_94_gflop(vgg19):
+    """A rate measured with a clock is in the README's unit, so the two can be compared."""
+    once = replace(vgg19, image_size=256, iterations=1)
+    operations = allocation._operations(replace(once, iterations=2)) - allocation._operations(once)
+    assert operations == pytest.approx(94.7e9, rel=1e-2)
+
+
+def test_a_short_side_is_that_of_a_content_twice_as_wide_as_high(vgg19):
+    exact = replace(vgg19, image_size=(512, 256), size="exact")
+    assert pixels(exact, exact.image_size) == 512 * 256
+    assert pixels(replace(vgg19, size="short_side"), 512) == 2 * 512**2
+
+
 def test_the_time_grows_with_cells_steps_and_pixels(vgg19):
     def minutes(*settings: Settings) -> int:
         return allocate_pair(settings, "cpu").runtime - allocation.START

@@ -139,3 +139,12 @@ def test_a_cell_says_the_precision_it_was_made_in(monkeypatch, tiny_file, small,
     assert found == {"1e0": "bfloat16", "1e-1": "bfloat16", "1e-2": "float32"}
     prints = {cell.ratio: cell.fingerprint for cell in cells}
     assert prints["1e0"] == prints["1e-1"] != prints["1e-2"]
+
+
+def test_a_network_in_another_precision_leaves_the_first_as_it_was(tiny):
+    before = {name: value.clone() for name, value in tiny.state_dict().items()}
+    halved = tiny.adapted("native", "native", torch.bfloat16)
+    assert halved.dtype is torch.bfloat16
+    assert tiny.dtype is torch.float32
+    for name, value in tiny.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)

@@ -33,6 +33,17 @@ def test_settings_are_read_back_from_what_they_say():
     assert {name: said[name] for name in values} == values
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_order_of_layers_does_not_matter(name):
+    """The losses are summed in this order, and rounding depends on it."""
+    weights = {"relu3_1": 0.5, "relu1_1": 1.0, "relu2_1@1+": 2.0}
+    one, other = (
+        Settings.from_mapping({name: order}) for order in (weights, dict(sorted(weights.items())))
+    )
+    assert one == other
+    assert json.dumps(one.to_dict()) == json.dumps(other.to_dict())
+
+
 def test_what_is_not_named_has_its_default():
     assert Settings.from_mapping({}) == Settings()
     assert Settings.from_mapping(Settings().to_dict()) == Settings()
