@@ -288,7 +288,7 @@ class Settings:
     finish: Annotated[
         int,
         STEPS_OR_0,
-        "Steps at the end that minimise the style loss alone; all others the content loss.",
+        "Steps at the end for the style loss alone; all before are for the content loss. 0: none.",
     ] = 0
     snapshots: Annotated[tuple[int, ...], SNAPSHOTS, "The steps whose pictures are kept."] = ()
     seed: Annotated[
