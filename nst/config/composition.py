@@ -1,7 +1,7 @@
-"""What a style is made of: weighted pictures, for each region of the content.
+"""Compositions: the weighted pictures of a style, for each region of the content.
 
-The same shape holds what a configuration names, files, pixels or digests: see ``mapped``. A plain
-style is one picture for the whole of the content.
+The same class holds names of a configuration, files, pixels or digests of pixels; see ``mapped``.
+A plain style is one picture for the whole content.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ U = TypeVar("U")
 
 @dataclass(frozen=True)
 class Part(Generic[T]):
-    """One of a style's pictures. Of its ``mask``, what is white is looked at."""
+    """One of a style's pictures. Only the white region of its ``mask`` counts."""
 
     name: str
     image: T
@@ -28,9 +28,9 @@ class Part(Generic[T]):
 
 @dataclass(frozen=True)
 class Composition(Generic[T]):
-    """A style: the parts of each region, under the region's colour in the content's ``mask``.
+    """A style: the parts of each region, by the region's colour in the content's ``mask``.
 
-    The parts of a region are blended. One without parts keeps the photograph.
+    The parts of a region are blended. A region without parts keeps the photograph.
     """
 
     regions: Mapping[str, tuple[Part[T], ...]]
@@ -38,7 +38,7 @@ class Composition(Generic[T]):
 
     @classmethod
     def plain(cls, image: T, name: str = "style", mask: T | None = None) -> Composition[T]:
-        """Return a style that is one picture."""
+        """Return the composition of a single picture."""
         return cls({WHOLE: (Part(name, image, mask=mask),)})
 
     @property
@@ -54,12 +54,12 @@ class Composition(Generic[T]):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is one whole picture for the whole of the content."""
+        """Whether the style is one whole picture for the whole content."""
         return set(self.regions) == {WHOLE} and len(self.parts) == 1 and not self.parts[0].mask
 
     @property
     def has_masks(self) -> bool:
-        """Whether anything in it is masked."""
+        """Whether the content or any part has a mask."""
         return self.mask is not None or any(part.mask is not None for part in self.parts)
 
     @property
@@ -68,9 +68,9 @@ class Composition(Generic[T]):
         return any(len(parts) > 1 for parts in self.regions.values())
 
     def mapped(self, change: Callable[[T], U]) -> Composition[U]:
-        """Return the composition of other things: files instead of names, pixels instead of files.
+        """Return the composition with ``change`` applied to the parts' pictures and all masks.
 
-        ``change`` is called for the parts' pictures and for all masks.
+        For example, this turns names into files, or files into pixels.
         """
         return Composition(
             {
@@ -84,11 +84,11 @@ class Composition(Generic[T]):
         )
 
     def blended(self, position: float | None) -> Composition[T]:
-        """Return the composition with weights that sum to 1 in each region, none of them 0.
+        """Return the composition with positive weights that sum to 1 in each region.
 
-        ``position`` in [0, 1] leads from the first part of a blend to the last, by way of those
-        between; None keeps the weights. The parts are sorted by name, since the order of summation
-        must not affect the result.
+        ``position`` in [0, 1] interpolates from the first part of a blend to the last, through all
+        parts between them; None keeps the weights. Parts without weight are dropped. The parts are
+        sorted by name, since the order of summation must not affect the result.
         """
         return replace(
             self,
@@ -98,13 +98,13 @@ class Composition(Generic[T]):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON, as far as the contents are such."""
+        """Return dicts and lists, for JSON if the pictures and masks are plain values."""
         regions = {colour: [vars(part) for part in parts] for colour, parts in self.regions.items()}
         return {"regions": regions, "mask": self.mask}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Composition[Any]:
-        """Read back what ``to_dict`` returned."""
+        """Build a composition from the values that ``to_dict`` returned."""
         regions = {
             colour: tuple(Part(**part) for part in parts)
             for colour, parts in values["regions"].items()
@@ -125,5 +125,5 @@ def _blended(parts: tuple[Part[T], ...], position: float | None) -> Iterator[Par
 
 
 def _maybe(change: Callable[[T], U], value: T | None) -> U | None:
-    """Change what is there."""
+    """Apply ``change``, unless the value is None."""
     return None if value is None else change(value)

@@ -1,7 +1,7 @@
-"""YAML and JSON files of a stranger: read without running code, and within bounds.
+"""Read YAML and JSON files of strangers, without running code and within bounds.
 
-A few hundred bytes of YAML can stand for gigabytes (aliases of aliases), and a key that is given
-twice loses its first value without a word. Both are refused here.
+A few hundred bytes of YAML can expand to gigabytes (aliases of aliases). A repeated key silently
+replaces its first value. Both are refused here.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ import yaml
 
 from nst.errors import ConfigError
 
-MOST_BYTES = 2**19  # of a file: 10,000 paths, or 5 s of reading where every byte is a value
-LONGEST_NUMBER = 400  # digits; the longest that a float can need are about 310
-MOST_MERGED = 10_000  # keys that `<<` brings in, in all
-MOST_AT_ONCE = 10  # mappings behind one `<<`
+MOST_BYTES = 2**19  # of a file: 10,000 paths; reading takes 5 s if every byte is a value
+LONGEST_NUMBER = 400  # digits; a float needs at most about 310
+MOST_MERGED = 10_000  # keys that all `<<` of a file merge
+MOST_AT_ONCE = 10  # mappings that one `<<` merges
 
 
 def read_document(path: Path) -> Any:
-    """Return what a file of JSON, if it begins with ``{``, or else of YAML holds.
+    """Return the contents of a JSON file, if it begins with ``{``, or else of a YAML file.
 
     Raises:
-        ConfigError: it is missing, no regular file, too large, malformed, nested too deep, or gives
-            a key twice.
+        ConfigError: the file is missing, not a regular file, too large, malformed or nested too
+            deep, or gives a key twice.
     """
     text = _text_of(path)
     try:
         if text.lstrip().startswith("{"):
             try:
                 return json.loads(text, object_pairs_hook=_once_each)
-            except json.JSONDecodeError:  # a YAML file may begin like this, too
+            except json.JSONDecodeError:  # a YAML file may also begin with {
                 pass
         return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     except RecursionError as error:
         raise ConfigError(f"{path} is nested too deep; write it with fewer brackets") from error
-    # PyYAML lets a date's or a number's own error through.
+    # PyYAML does not wrap the ValueError of a date or a number.
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not valid YAML: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """Say what is wrong, and where if that is known."""
+    """Describe a parse error, with its line and column if they are known."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         line, column = error.problem_mark.line + 1, error.problem_mark.column + 1
         said = ": ".join(filter(None, (error.context, error.problem)))
@@ -58,7 +58,7 @@ def _reason(error: Exception) -> str:
 
 
 def _text_of(path: Path) -> str:
-    """Read a file that is not too large and is a file: a pipe would have no end."""
+    """Read the text of a regular file of at most ``MOST_BYTES``; a pipe might never end."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ConfigError(f"{path} must be a regular file; save it to one and name that")
@@ -81,7 +81,7 @@ def _text_of(path: Path) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also refuses what is given twice and what grows without end."""
+    """PyYAML's safe loader that also refuses repeated keys, huge merges and overlong numbers."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -89,7 +89,7 @@ class _Loader(yaml.SafeLoader):
         self._merged = 0
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Replace ``<<`` by what it stands for, once: its keys may then be there twice."""
+        """Merge the mappings of ``<<`` once; a second pass would find the merged keys repeated."""
         if id(node) in self._flat:
             return
         self._flat.add(id(node))
@@ -109,7 +109,7 @@ class _Loader(yaml.SafeLoader):
             _refuse(node, f"<< may bring in {MOST_MERGED} keys at most; write them out")
 
     def construct_number(self, node: yaml.ScalarNode) -> int | float:
-        """Read a number that is not too long: the time to read one grows with its square."""
+        """Read a number of limited length; the time to parse it grows with the length squared."""
         if len(node.value) > LONGEST_NUMBER:
             _refuse(node, f"a number may have {LONGEST_NUMBER} digits at most; shorten it")
         is_whole = node.tag == "tag:yaml.org,2002:int"
@@ -118,7 +118,7 @@ class _Loader(yaml.SafeLoader):
         return number
 
     def construct_date(self, node: yaml.ScalarNode) -> object:
-        """Read a value tagged as a date; PyYAML raises AttributeError if it is none."""
+        """Read a value tagged as a date; PyYAML raises AttributeError if it is not a date."""
         if not self.timestamp_regexp.match(str(node.value)):
             _refuse(node, f"{node.value[:40]!r} is not a date, as 2026-12-31; remove the tag")
         return self.construct_yaml_timestamp(node)
@@ -130,12 +130,12 @@ for kind in ("int", "float"):
 
 
 def _refuse(node: yaml.Node, reason: str) -> NoReturn:
-    """Say where what is refused stands."""
+    """Raise a ``ConfigError`` that names the node's line."""
     raise ConfigError(f"line {node.start_mark.line + 1}: {reason}")
 
 
 def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Build a mapping of JSON, refusing a key that is given twice."""
+    """Build a mapping from the pairs of a JSON object, and refuse repeated keys."""
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         ((key, _),) = Counter(key for key, _ in pairs).most_common(1)

@@ -1,4 +1,4 @@
-"""Sizes of pictures, as (width, height) in px: what becomes of them, known before they are read."""
+"""Compute the sizes of a run's pictures, as (width, height) in px, before reading any picture."""
 
 from __future__ import annotations
 
@@ -20,32 +20,33 @@ def fit_short(size: Size, shortest: int) -> Size:
 
 
 def content_size(content: Size, settings: Settings, size: int | Size) -> Size:
-    """Return the size of the result for a content: at the last size, or at a coarse one."""
+    """Return the size of the result for a content, at the stage of the size ``size``."""
     if isinstance(size, tuple):
         return size
     return (fit_short if settings.size == "short_side" else fit_long)(content, size)
 
 
 def style_size(style: Size, content: Size, settings: Settings) -> Size:
-    """Return the size at which a style is looked at, for a content that was brought to its own."""
+    """Return the size that a style is resized to, for a content that has its size already."""
     if settings.style_fit == "content":
         return content
     return fit_long(style, max(1, round(max(content) * settings.style_scale)))
 
 
 def halvings(settings: Settings, size: int | Size) -> int:
-    """Return how often a size to go through, as ``image_size``, was halved against the last."""
+    """Return the number of halvings between ``image_size`` and a stage's size."""
     return max(0, round(math.log2(longer_side(settings.image_size) / longer_side(size))))
 
 
 def stages(
     settings: Settings, content: Size, style: Size, start: Size | None = None
 ) -> list[tuple[int | Size, int]]:
-    """Return the sizes that a pair goes through, with the iterations at each, the last one last.
+    """Return the sizes of a pair's stages in order, with the steps at each.
 
-    Pictures begin to grow where both have ``SIDE[0]`` px on the shorter side, enough for every
-    layer: what other cells of the batch look at does not matter. One that starts from a file, of
-    the size ``start``, begins beyond that: what is laid out there is not laid out again.
+    Growth begins at the first size at which content and style have ``SIDE[0]`` px on the shorter
+    side. This is enough for every layer, so the layers of other cells of the batch do not matter.
+    A picture that starts from a file, of the size ``start``, skips the sizes up to ``start``: the
+    file has their layout already.
     """
     least = max(start) if start and settings.start == "file" else 0
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from nst.errors import ConfigError
 
 NAME = re.compile(r"\w(?:[\w .-]{0,78}\w)?")
-# A part of a path may have 255 bytes on the usual file systems; this leaves room for what is added
-# to a name there, such as `.png` or the random part of a temporary file.
+# A part of a path may have 255 bytes on the usual file systems. This leaves room for suffixes, such
+# as `.png` or the random part of a temporary file.
 LONGEST = 200
 RESERVED = {
     *("con", "prn", "aux", "nul"),
@@ -22,8 +22,8 @@ def checked_name(key: str, name: object) -> str:
     """Require a name that is safe as part of a path on every system; return it composed (NFC).
 
     Raises:
-        ConfigError: it is not text, too long, has characters that mean something to some system or
-            shell, or is a device's name on Windows.
+        ConfigError: the name is not text, is too long, has characters that are special to a system
+            or shell, or is a device's name on Windows.
     """
     if not isinstance(name, str):
         raise ConfigError(f"{key}: a name must be text; got {name!r}. Put it in quotes.")
@@ -38,10 +38,12 @@ def checked_name(key: str, name: object) -> str:
 
 
 def refuse_collisions(key: str, names: Iterable[str]) -> None:
-    """Refuse names that some file systems cannot tell apart: in case, or in how accents are spelt.
+    """Refuse names that differ only in case or in the encoding of accents.
+
+    Some file systems cannot tell them apart.
 
     Raises:
-        ConfigError: two names are the same for them.
+        ConfigError: there are two such names.
     """
     seen: dict[str, str] = {}
     for name in names:
@@ -54,7 +56,7 @@ def refuse_collisions(key: str, names: Iterable[str]) -> None:
 
 
 def _is_reserved(name: str) -> bool:
-    """Tell whether Windows takes a name for a device, which it does whatever follows a dot."""
+    """Tell whether a name is a device on Windows, which ignores everything after a dot."""
     stem = unicodedata.normalize("NFKC", name).split(".")[0]  # COM¹ is COM1
     return stem.strip().lower() in RESERVED
 
@@ -65,5 +67,5 @@ def _folded(name: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number and its noun, as ``1 cell`` and ``2 cells``."""
+    """Return a number with its noun, such as ``1 cell`` or ``2 cells``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,8 +1,9 @@
-"""Layers and octaves: a picture, the same at half its size, at a quarter, and so on.
+"""Layers and octaves: the picture at its full size, at half, at a quarter, and so on.
 
-A layer is compared at all octaves of the run, so that it knows strokes of every size. A layer may
-name one octave, as ``relu3_1@1`` for half the size, or the first of several, as ``relu3_1@1+``. The
-hypercolumns have the features of many layers at each position; ``rgb`` is the picture itself.
+A layer is compared at all octaves of the run, so that it captures strokes of every size. A layer
+may name one octave, such as ``relu3_1@1`` for half the size, or the first of several, such as
+``relu3_1@1+``. The hypercolumns have the features of many layers at each position. ``rgb`` is the
+picture itself.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from types import MappingProxyType
 MOST = 8
 HYPERCOLUMN, SAMPLED, RGB = "hypercolumn", "sampled_hypercolumn", "rgb"
 HYPERCOLUMN_BLOCKS: Mapping[str, int] = MappingProxyType({HYPERCOLUMN: 4, SAMPLED: 5})
-"""How many blocks of a network each needs."""
-SETS, SET_POSITIONS = 16, 1024  # of a sampled hypercolumn: sets of positions, and positions in each
+"""The number of blocks of a network that each hypercolumn needs."""
+SETS, SET_POSITIONS = 16, 1024  # of a sampled hypercolumn: sets of positions, positions per set
 LAYER = re.compile(
     rf"(?:(?:conv|relu)[1-5]_[1-4]|{HYPERCOLUMN}|{SAMPLED}|{RGB})(?:@[0-{MOST - 1}]\+?)?"
 )
-FALLING = 3  # octaves that have half the weight of the one before; see ``taps``
+FALLING = 3  # octaves that have half the weight of the previous octave; see ``taps``
 POSITIONS = 8  # of the deepest layer, along the longer side at the smallest octave; see ``count``
 
 Size = tuple[int, int]
@@ -29,19 +30,19 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Taps:
-    """The layers that one picture is compared in, each with its octave, and their weights."""
+    """The layers in which a picture is compared, each with its octave, and their weights."""
 
     content: Mapping[str, float]
     style: Mapping[str, float]
 
 
 def at_octave(layer: str, octave: int) -> str:
-    """Name a layer of a picture that was halved ``octave`` times."""
+    """Return the name of a layer at an octave: the picture halved ``octave`` times."""
     return f"{layer}@{octave}" if octave else layer
 
 
 def split_octave(name: str) -> tuple[str, int]:
-    """Return a layer and the octave, or first octave, that it names; 0 if it names none."""
+    """Return a layer without its octave, and the octave or first octave; by default 0."""
     layer, _, octave = name.partition("@")
     return layer, int(octave.rstrip("+") or 0)
 
@@ -49,12 +50,13 @@ def split_octave(name: str) -> tuple[str, int]:
 def count(
     style_layers: Iterable[str], content_layers: Iterable[str], content: Size, style: Size
 ) -> int:
-    """Return how many octaves show strokes of all sizes, for layers and (width, height) in px.
+    """Return the number of octaves that captures strokes of all sizes.
 
-    So many that the style's deepest layer has about ``POSITIONS`` positions along the content's
-    longer side at the smallest: strokes are then of one proportion to the picture at every size,
-    and a style's layout, which fewer positions would show, stays out of it. No more than there is
-    room for, in all the layers that are compared at each of them.
+    ``content`` and ``style`` are (width, height) in px. At the smallest octave, the style's deepest
+    layer has about ``POSITIONS`` positions along the content's longer side. Strokes then have the
+    same proportion to the picture at every size. With fewer positions, the style's layout would
+    appear in the result. The number is limited to octaves that are large enough for every layer
+    that is compared at all octaves.
     """
     deepest = max(block_of(layer) for layer in style_layers)
     positions = max(content) / 2 ** (deepest - 1)
@@ -66,13 +68,13 @@ def count(
 
 
 def taps(weights: Mapping[str, float], octaves: int, halvings: int = 0) -> dict[str, float]:
-    """Return the layers at each of their octaves, each with its part of the layer's weight.
+    """Return each layer at each of its octaves, with the octave's share of the layer's weight.
 
-    The last ``FALLING`` octaves have half the weight of the one before each: the smallest have few
-    positions, and with equal weights they put large patches of the style's dark or light where
-    nothing asks for them. Those before are equal, so that a larger picture looks the same.
-    A picture that was halved ``halvings`` times lacks the first octaves: layers that name one of
-    these are compared in the picture itself.
+    Each of the last ``FALLING`` octaves has half the weight of the previous octave. The smallest
+    octaves have few positions: with equal weights, large dark or light patches of the style appear
+    at arbitrary places. All octaves before have equal weights, so that a larger picture looks the
+    same. A picture that was halved ``halvings`` times lacks the first octaves. A layer that names a
+    missing octave is compared in the picture itself.
     """
     found: dict[str, float] = {}
     for name, weight in weights.items():
@@ -87,7 +89,7 @@ def taps(weights: Mapping[str, float], octaves: int, halvings: int = 0) -> dict[
 
 
 def _is_alone(name: str) -> bool:
-    """Tell whether a layer is compared at one octave only, which it names."""
+    """Tell whether a layer names the only octave at which it is compared."""
     return "@" in name and not name.endswith("+")
 
 
@@ -98,12 +100,12 @@ def block_of(layer: str) -> int:
 
 
 def is_sampled(layer: str) -> bool:
-    """Tell whether a layer has features at some of a picture's positions only."""
+    """Tell whether a layer has features at only some of a picture's positions."""
     return layer.startswith(SAMPLED)
 
 
 def halvings_of(layer: str) -> int:
-    """Return how often a layer's features are halved against the picture."""
+    """Return how many times a layer halves the picture's resolution."""
     if is_sampled(layer) or layer.startswith(RGB):
-        return 0  # its positions are the picture's
+        return 0  # positions are pixels
     return 2 if layer.startswith(HYPERCOLUMN) else int(layer[4]) - 1

@@ -1,4 +1,4 @@
-"""The files of a run: the patterns of the rules' paths, and the lists that the rules ask for."""
+"""The files of a run: the patterns of the rules' paths, and the lists of the rules' files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nst.config.variants import Variant
 
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
 DETAILS = "results/details/{content}/{style}.json"
-GALLERY_SO_FAR = "results/gallery/so_far.html"  # of a run that goes on, as is the overview
+GALLERY_SO_FAR = "results/gallery/so_far.html"  # of an unfinished run, like OVERVIEW_SO_FAR
 OVERVIEW_SO_FAR = "results/grids/overview_so_far.png"
 PREPARED = "results/inputs/{role}/{name}.png"
 PRINT = "results/prints/{content}/{style}/{layers}/{ratio}.png"
@@ -37,7 +37,7 @@ def of_variants(
     contents: Iterable[str] = ("{content}",),
     styles: Iterable[str] = ("{style}",),
 ) -> list[str]:
-    """Fill in the variants' names, and those of the pairs unless they are to stay wildcards."""
+    """Fill in the names of variants and pairs; by default, pairs keep their wildcards."""
     return [
         pattern.format(content=content, style=style, layers=one.layers, ratio=one.ratio)
         for content, style, one in itertools.product(contents, styles, variants)
@@ -45,7 +45,7 @@ def of_variants(
 
 
 def of_prints(pattern: str, prints: Iterable[Print]) -> list[str]:
-    """Fill in the names of the cells that are to be printed."""
+    """Fill in the names of the cells to print."""
     return [
         path
         for content, style, one in prints
@@ -59,7 +59,7 @@ def cell_files(run: Run) -> list[str]:
 
 
 def grid_files(run: Run) -> list[str]:
-    """List the comparison grids in all their forms, and the strips of cells with snapshots."""
+    """List the comparison grids in all their formats, and the strips of cells with snapshots."""
     forms = [
         f"results/grids/{grid}.{form}" for grid in grids(run) for form in ("png", "pdf", "jpg")
     ]
@@ -67,17 +67,17 @@ def grid_files(run: Run) -> list[str]:
 
 
 def plot_files(run: Run) -> list[str]:
-    """List the plots: of every pair, and of the grid as a whole."""
+    """List the plots of every pair and of the whole run."""
     pairs = itertools.product(("pairs", "losses"), run.contents, run.styles)
     plots = ["/".join(pair) for pair in pairs]
-    # Each recipe has an α/β of its own, so there is nothing to plot against it.
+    # Each recipe has its own α/β, so there is no effect of α/β to plot.
     plots += ["layers"] if run.compares_recipes else ["ratios", "layers"]
     plots += [f"vary/{name}" for name in run.varied]
     return [f"results/plots/{plot}.{form}" for plot in plots for form in ("png", "svg")]
 
 
 def source_file(picture: Picture) -> str:
-    """Return the file that a picture is prepared from: the user's own, or the catalogue's."""
+    """Return the file that a picture is prepared from: the user's file or the catalogue's."""
     if picture.path is not None:
         return picture.path
     assert picture.entry is not None, "a style that is made of others has no file"
@@ -85,18 +85,18 @@ def source_file(picture: Picture) -> str:
 
 
 def deep_prints(print_file: PrintFile) -> list[str]:
-    """List the pattern of what a print is written to beside ``PRINT``, if anything."""
+    """List the pattern of a print's 16-bit file beside ``PRINT``, if its format has this file."""
     path = print_file.deep(Path(PRINT))
     return [path.as_posix()] if path else []
 
 
 def prepared(role: str, name: str) -> str:
-    """Return the path of an image that has been checked and brought to sRGB."""
+    """Return the path of a prepared image, which is checked and in sRGB."""
     return PREPARED.format(role=role, name=name)
 
 
 def composition_files(run: Run, content: str, style: str) -> Composition[str] | None:
-    """Return the prepared files of a style that is not one whole picture, for a content."""
+    """Return a style's composition of prepared files for a content; None for one whole picture."""
     found = composed(run.contents[content], run.styles[style])
     if found is None:
         return None
@@ -116,12 +116,12 @@ def composition_files(run: Run, content: str, style: str) -> Composition[str] | 
 
 
 def sheet_suffix(sheet: Sheet) -> str:
-    """Return what follows the style in the path of a pair's grid; nothing if there is one alone."""
+    """Return the suffix after the style in the path of a pair's grid; empty for a single grid."""
     return f"/{sheet.name}" if sheet.name else ""
 
 
 def grids(run: Run) -> list[str]:
-    """List the comparison grids of a run, below ``results/grids`` and without their suffix."""
+    """List the comparison grids of a run as paths below ``results/grids``, without suffix."""
     if run.compares_recipes:
         return ["formulations", *(f"recipes/{content}/{style}" for content, style in run.pairs)]
     pairs = [

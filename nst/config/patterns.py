@@ -1,7 +1,7 @@
-"""File names by pattern, as ``glob`` finds them, but in bounded time.
+"""Find files by pattern, like ``glob``, but in bounded time.
 
-``/**/*.jpg`` would have ``glob`` read every folder of the machine, and links between folders lead
-it round in circles.
+For ``/**/*.jpg``, ``glob`` would read every folder of the machine, and links between folders would
+send it round in circles.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 
 from nst.errors import ConfigError
 
-MOST_LOOKED_AT = 100_000  # names: 0.2 s on a disk
-LONGEST_LOOK = 10  # seconds: over a network
+MOST_LOOKED_AT = 100_000  # names; takes 0.2 s on a disk
+LONGEST_LOOK = 10  # seconds; a limit for folders on a network
 
 
 def is_pattern(text: str) -> bool:
@@ -24,13 +24,14 @@ def is_pattern(text: str) -> bool:
 
 
 def find_files(pattern: str) -> list[str]:
-    """List the paths that match: ``*`` and ``?`` within a name, ``**`` any number of folders.
+    """List the paths that match a pattern.
 
-    Hidden names match only a part that begins with a dot, as in a shell. Folders that cannot be
-    read have nothing in them. Each folder below a ``**`` is entered once, by whatever link.
+    ``*`` and ``?`` match within a name, ``**`` matches any number of folders. Hidden names match
+    only a part that begins with a dot, as in a shell. Folders that cannot be read count as empty.
+    Each folder below a ``**`` is entered once, even if several links lead to it.
 
     Raises:
-        ConfigError: there are more names to look at than ``MOST_LOOKED_AT``, or than can be read in
+        ConfigError: the search reads more than ``MOST_LOOKED_AT`` names, or takes longer than
             ``LONGEST_LOOK`` seconds.
     """
     search = _Search(pattern)
@@ -42,7 +43,7 @@ def find_files(pattern: str) -> list[str]:
 
 
 class _Search:
-    """One look for a pattern, which counts what it looks at."""
+    """One search for a pattern, which counts the names that it reads."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
@@ -50,7 +51,7 @@ class _Search:
         self._until = time.monotonic() + LONGEST_LOOK
 
     def expand(self, bases: Iterable[str], part: str, *, last: bool) -> Iterator[str]:
-        """Yield what matches one part of the pattern, below what the parts before match."""
+        """Yield the paths below ``bases`` that match one part of the pattern."""
         wanted = re.compile(fnmatch.translate(part.replace("[", "[[]")))
         for base in bases:
             if part == "**":
@@ -64,7 +65,7 @@ class _Search:
                 yield path
 
     def _below(self, base: str, *, files: bool) -> Iterator[str]:
-        """Yield a folder, all folders below it and, if asked for, their files."""
+        """Yield a folder, all folders below it and, with ``files``, all files in them."""
         yield base
         entered: set[tuple[int, int]] = set()
         waiting = [base]
@@ -83,7 +84,7 @@ class _Search:
                     yield path
 
     def _scan(self, base: str) -> Iterator[os.DirEntry[str]]:
-        """Yield what is in a folder."""
+        """Yield the entries of a folder."""
         try:
             with os.scandir(base or ".") as entries:
                 for entry in entries:
@@ -94,12 +95,12 @@ class _Search:
                             f"at, over {MOST_LOOKED_AT} or {LONGEST_LOOK} s; name a deeper folder"
                         )
                     yield entry
-        except OSError:  # no folder, or one that may not be read
+        except OSError:  # not a folder, or not readable
             return
 
 
 def _identity_of_folder(entry: os.DirEntry[str]) -> tuple[int, int] | None:
-    """Return what tells a folder from all others; None if it is none."""
+    """Return the device and inode that identify a folder; None if the entry is no folder."""
     try:
         if not entry.is_dir():
             return None

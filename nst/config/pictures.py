@@ -1,4 +1,4 @@
-"""The images that a configuration names: the catalogue's, or files, by path, folder or pattern."""
+"""The images that a configuration names: catalogue entries, paths, folders or patterns."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ LONGEST_TITLE = 200  # characters: two lines over a grid
 class Picture:
     """A content or style image of the run: its name in paths, its title, and its file.
 
-    ``path`` is the user's own file, or ``entry`` is the catalogue's, or it is a style that
-    ``made_of`` says how to compose. ``mask`` says what of a style is looked at, or in which regions
-    a content is redrawn.
+    Exactly one of these is set: ``path``, the user's file; ``entry``, the catalogue's entry; or
+    ``made_of``, the composition of a style. The ``mask`` of a style selects the part of the image
+    that counts. The ``mask`` of a content defines its regions.
     """
 
     name: str
@@ -46,7 +46,7 @@ def by_name(key: str, pictures: Iterable[Picture]) -> dict[str, Picture]:
     """Return pictures by their names.
 
     Raises:
-        ConfigError: two have the same name, or names that a file system takes for the same.
+        ConfigError: two pictures have the same name, or names that a file system cannot tell apart.
     """
     found: dict[str, Picture] = {}
     for picture in pictures:
@@ -61,7 +61,7 @@ def by_name(key: str, pictures: Iterable[Picture]) -> dict[str, Picture]:
 
 
 def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture]:
-    """Turn one item into pictures: a catalogue's name, a path, folder or pattern, or a mapping."""
+    """Resolve an item to pictures: a catalogue name, a path, a folder, a pattern or a mapping."""
     if isinstance(item, Mapping):
         return [_described(key, item, catalogue)]
     entry = catalogue.get(item)
@@ -93,7 +93,7 @@ def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture
 
 
 def resolve_one(key: str, item: Any, catalogue: Mapping[str, Entry]) -> Picture:
-    """Turn an item into the one picture that it stands for."""
+    """Resolve an item to exactly one picture."""
     found = resolve(key, item, catalogue)
     if len(found) > 1:
         raise ConfigError(f"{key}: {item!r} must be one image; got {len(found)}. Name one of them.")
@@ -123,8 +123,8 @@ def existing(key: str, path: str) -> str:
     """Require a file at ``path``; ``~`` is the user's home.
 
     Raises:
-        ConfigError: there is none, or its path cannot be printed, or handed to Snakemake or to the
-            jobs of a cluster.
+        ConfigError: there is no such file, or its path cannot be printed or passed to Snakemake or
+            to the jobs of a cluster.
     """
     path = _home(path)
     if not isfile(path):  # unlike pathlib's, never an OSError
@@ -147,18 +147,18 @@ def existing(key: str, path: str) -> str:
 
 
 def _survives_a_shell(path: str) -> bool:
-    """Tell whether a shell reads Python's quotation of a path as the path.
+    """Tell whether a shell reads Python's ``repr`` of a path as the path.
 
-    Snakemake tells a job on another machine which files to wait for in a command line for a shell,
-    and quotes their names as Python would. In Python's double quotes, which it takes for a name
-    with a single one, a shell goes on to expand ``$(…)``: such a name would be run.
+    Snakemake lists the files that a job on another machine waits for in a shell command, and quotes
+    their names with ``repr``. For a name with a single quote, ``repr`` uses double quotes, in which
+    a shell expands ``$(…)``: it would run a command in the name.
     """
     quoted = repr(path)
     if quoted[0] == '"' and any(character in path for character in "$`"):
         return False
     try:
         return shlex.split(quoted) == [path]
-    except ValueError:  # a quotation that does not end
+    except ValueError:  # an unclosed quotation
         return False
 
 
@@ -166,7 +166,7 @@ def matching(key: str, pattern: str, suffixes: tuple[str, ...]) -> list[str]:
     """List the files with one of the suffixes that match a pattern, in alphabetical order.
 
     Raises:
-        ConfigError: the search takes too long, or a path cannot be handed to Snakemake.
+        ConfigError: the search takes too long, or a path cannot be passed to Snakemake.
     """
     try:
         found = find_files(_home(pattern))
@@ -177,26 +177,26 @@ def matching(key: str, pattern: str, suffixes: tuple[str, ...]) -> list[str]:
 
 
 def _home(path: str) -> str:
-    """Put the user's home in the place of ``~``."""
+    """Replace ``~`` by the user's home."""
     try:
         return os.path.expanduser(path)
-    except ValueError:  # a NUL, or half of a surrogate pair, in what would be a user's name
+    except ValueError:  # a NUL, or half of a surrogate pair, in the user's name after ~
         return path
 
 
 def _name_of(key: str, path: str) -> str:
-    """Make a name out of a file's."""
+    """Derive a picture's name from the name of its file."""
     stem = _stem(path)
     return checked_name(key, re.sub(r"[^\w .-]+", "-", stem).strip(" .-") or stem)
 
 
 def _stem(path: str) -> str:
-    """Return a file's name without its suffix; some systems spell its accents apart."""
+    """Return a file's name without its suffix, composed (NFC); some systems decompose accents."""
     return unicodedata.normalize("NFC", Path(path).stem)
 
 
 def checked_title(key: str, title: str) -> str:
-    """Refuse a title that cannot be drawn, or that would not stay a text in Snakemake's report."""
+    """Refuse a title that cannot be drawn, or that would break the script of Snakemake's report."""
     if len(title) > LONGEST_TITLE:
         raise ConfigError(
             f"{key}: a title may have up to {LONGEST_TITLE} characters; got {len(title)}, "
@@ -209,7 +209,7 @@ def checked_title(key: str, title: str) -> str:
 
 
 def _refuse_signs(key: str, what: str, text: str, remedy: str) -> None:
-    """Refuse what is no text: line breaks, control characters, bytes that are not UTF-8."""
+    """Refuse text with line breaks, control characters, or bytes that are not UTF-8."""
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             raise ConfigError(

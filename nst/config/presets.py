@@ -1,4 +1,4 @@
-"""The published recipes: one YAML file each, in config/presets."""
+"""The published recipes: one YAML file per recipe, in config/presets."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from nst.config.share import SHARE
 from nst.errors import ConfigError, did_you_mean
 
 FOLDER = SHARE / "config" / "presets"
-RECIPE = "relative"  # the project's own, unless another is named
+RECIPE = "relative"  # the default: the project's own recipe
 
 
 @dataclass(frozen=True)
 class Preset:
     """A recipe: its name, its title in grids, where it was published, and its settings.
 
-    ``year`` is that of the publication, or None if it is unknown.
+    ``year`` is the year of publication, or None if it is unknown.
     """
 
     name: str
@@ -33,17 +33,18 @@ class Preset:
 
     @property
     def dated(self) -> str:
-        """The title with the year, unless the title names it."""
+        """The title with the year, unless the title contains the year already."""
         known = self.year is None or str(self.year) in self.title
         return self.title if known else f"{self.title}, {self.year}"
 
 
 @cache
 def read_presets(folder: Path = FOLDER) -> Mapping[str, Preset]:
-    """Read all presets, by name.
+    """Read all recipes, by name.
 
     Raises:
-        ConfigError: a file is not a preset, or one of its settings is unknown or out of range.
+        ConfigError: there are no preset files, a file is not a preset, or one of its settings is
+            unknown or out of range.
     """
     presets = {path.stem: _read(path) for path in sorted(folder.glob("*.yaml"))}
     if not presets:
@@ -54,10 +55,10 @@ def read_presets(folder: Path = FOLDER) -> Mapping[str, Preset]:
 
 
 def find_recipe(name: str, key: str = "formulation") -> Preset:
-    """Return a recipe by its name, which ``key`` gives.
+    """Return a recipe by its name; ``key`` is the key of the configuration for error messages.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no recipe of this name.
     """
     presets = read_presets()
     if name not in presets:
@@ -67,7 +68,7 @@ def find_recipe(name: str, key: str = "formulation") -> Preset:
 
 
 def _read(path: Path) -> Preset:
-    """Read one preset and check its settings."""
+    """Read one preset file and check its settings."""
     try:
         preset = Preset(name=path.stem, **read_document(path))
         Settings.from_mapping(preset.settings)

@@ -1,4 +1,4 @@
-"""Prints: chosen cells of a run rendered again, large, each from its small picture."""
+"""Prints: chosen cells of a run rendered at a larger size, starting from their small pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nst.config.settings import SIDE, Settings, longer_side
 from nst.config.variants import Variant
 from nst.errors import ConfigError
 
-STEPS = 50  # at each size; the small picture has been through the first ones
+STEPS = 50  # at each size; the small picture went through the smaller sizes
 NAMES = ("content", "style", "layers", "ratio")
 Format = Literal["png", "png16", "tiff16"]
 SUFFIXES: Mapping[Format, str] = {"png16": "-16bit.png", "tiff16": ".tif"}  # after the PNG's stem
@@ -24,10 +24,10 @@ DPI = (30, 2400)
 
 @dataclass(frozen=True)
 class PrintFile:
-    """What a print is written as, and how many of its pixels there are to an inch.
+    """The file format of a print, and its resolution in pixels per inch.
 
-    The picture of 8 bits is always there: gallery and tables read it. A format of 16 bits is a file
-    beside it.
+    The 8-bit picture is always written, because the gallery and the tables read it. A 16-bit format
+    is written to a second file beside it.
     """
 
     format: Format = "png"
@@ -35,7 +35,7 @@ class PrintFile:
 
     @classmethod
     def read(cls, prints: Mapping[str, Any]) -> PrintFile:
-        """Read the keys ``format`` and ``dpi`` of a configuration that its schema allows.
+        """Read the keys ``format`` and ``dpi`` of a configuration that passed the schema.
 
         Raises:
             ConfigError: the resolution is out of range.
@@ -49,7 +49,7 @@ class PrintFile:
         return cls(prints.get("format", cls.format), dpi)
 
     def deep(self, picture: Path) -> Path | None:
-        """Return the path of the file of 16 bits beside a picture, if there is to be one."""
+        """Return the path of the 16-bit file beside a picture; None for an 8-bit format."""
         suffix = SUFFIXES.get(self.format)
         return picture.with_name(picture.stem + suffix) if suffix else None
 
@@ -64,13 +64,13 @@ def read_prints(
     styles: Mapping[str, Any],
     variants: Sequence[Variant],
 ) -> list[Print]:
-    """Read which cells to print from ``{stars, size}``: the gallery's list, and the longer side.
+    """Read the cells to print from ``{stars, size}``: the gallery's list, and the longer side.
 
-    What they are written as is for ``PrintFile``, and only checked here.
+    ``PrintFile`` reads the format and the resolution; they are only checked here.
 
     Raises:
-        ConfigError: the list cannot be read, or names a cell that is not in the run; or a print is
-            to be no larger than its cell, or has a resolution out of range.
+        ConfigError: the list cannot be read or names a cell that is not in the run, a print is not
+            larger than its cell, or the resolution is out of range.
     """
     if not prints:
         return []
@@ -104,7 +104,7 @@ def check_larger(size: int, cell: int, name: str) -> None:
     """Require that a print is larger than its cell; longer sides, in px.
 
     Raises:
-        ConfigError: it is not; the cell's size is called ``name``.
+        ConfigError: the print is not larger; the message calls the cell's size ``name``.
     """
     if size <= cell:
         raise ConfigError(
@@ -113,13 +113,15 @@ def check_larger(size: int, cell: int, name: str) -> None:
 
 
 def print_settings(settings: Settings, size: int) -> Settings:
-    """Return the settings of a print of a cell, ``size`` px on its longer side.
+    """Return the settings of a cell's print, whose longer side is ``size`` px.
 
-    It starts from the cell's picture and grows through the sizes between. Where the number of
-    octaves was given, it has one more for each doubling, so that the largest strokes stay.
+    The print starts from the cell's picture and grows through the sizes between them. If the number
+    of octaves is not ``auto``, each doubling of the size adds an octave, so that the largest
+    strokes stay.
 
     Raises:
-        ConfigError: that is no larger than the cell.
+        ConfigError: the size is too large or not larger than the cell, or the cell has a matched
+            content target.
     """
     small = longer_side(settings.image_size)
     if size > SIDE[1]:

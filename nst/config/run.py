@@ -1,7 +1,7 @@
 """The run's configuration: validated, with names resolved, expanded into pairs and variants.
 
-Read while the workflow plans, so nothing here imports torch, and every mistake is found before any
-job starts.
+It is read while the workflow plans. Nothing here therefore imports torch, and every mistake is
+found before any job starts.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ MOST_CELLS = 1_000_000  # of a run: planning takes 5 s and 60 MB for 10,000
 class Run:
     """A whole run: every variant of every pair of a content and a style.
 
-    The variants are the layer weightings × the ratios. ``formulations`` has the titles of the
-    recipes, by name, if the variants are one for each recipe instead.
+    The variants are the layer weightings or recipes × the settings that vary × α/β. If the run
+    compares recipes, ``formulations`` has their titles by name; otherwise it is empty.
     """
 
     contents: Mapping[str, Picture]
@@ -46,19 +46,19 @@ class Run:
     kmeans_images: Sequence[Picture]
     weights: Mapping[str, str | None]
     overview: tuple[str, str]
-    """The layer weighting and the ratio that stand for each pair in the overview."""
+    """The layer weighting and the α/β that represent each pair in the overview."""
     sheets: Sequence[Sheet]
     """The comparison grids of a pair."""
     prints: Sequence[Print]
-    """The cells to render again, large."""
+    """The cells to render at a larger size."""
     votes: Sequence[str]
     """The paths of the files of votes."""
 
     @cached_property
     def pictures(self) -> Mapping[str, Picture]:
-        """The run's images and masks by role and name, as ``content/astronaut``.
+        """The run's images and masks by role and name, such as ``content/astronaut``.
 
-        Of a style that is made of others, these.
+        A composed style is replaced by the images that it is made of.
         """
         by_role = {"content": self.contents, "style": ingredients(self.styles.values())}
         images = {
@@ -75,7 +75,7 @@ class Run:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """The names of each content and style."""
+        """The names of the content and the style of each pair."""
         return [(content, style) for content in self.contents for style in self.styles]
 
     @cached_property
@@ -84,12 +84,12 @@ class Run:
         return list(dict.fromkeys(variant.layers for variant in self.variants))
 
     def places(self, layers: str) -> list[tuple[str, str]]:
-        """Return the layers and the ratio of each variant of a layer weighting or recipe."""
+        """Return ``layers`` and ``ratio`` of each variant of a layer weighting or recipe."""
         return [(one.layers, one.ratio) for one in self.variants if one.layers == layers]
 
     @cached_property
     def ratios(self) -> list[str]:
-        """The labels of the ratios."""
+        """The labels of α/β."""
         return list(dict.fromkeys(variant.ratio for variant in self.variants))
 
     @property
@@ -99,12 +99,12 @@ class Run:
 
     @property
     def with_snapshots(self) -> list[Variant]:
-        """The variants whose cells keep pictures on the way."""
+        """The variants whose cells keep snapshots."""
         return [one for one in self.variants if one.settings.snapshots]
 
     @property
     def compares_recipes(self) -> bool:
-        """Whether the variants are recipes alone, each at its own balance."""
+        """Whether the variants differ only in the recipe, each with its own α/β."""
         return bool(self.formulations) and len(self.variants[0].point) == 1
 
     @property
@@ -119,7 +119,7 @@ class Run:
 
     @property
     def settings(self) -> Settings:
-        """The settings of the first variant; most are those of all."""
+        """The settings of the first variant; all variants share most of them."""
         return self.variants[0].settings
 
 
@@ -130,7 +130,7 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
         ConfigError: one line that names the key, the rule, the value and the remedy.
     """
     validate(config)
-    find_mirror(config)  # which the jobs read, and only checked here
+    find_mirror(config)  # only checked here; the jobs read it
     contents = read_pictures("contents", config["contents"], catalogue)
     styles = read_pictures("styles", config["styles"], catalogue)
     variants = read_variants(config)
@@ -167,7 +167,7 @@ def read_file(path: Path) -> dict[Any, Any]:
     """Read a configuration file, of YAML or JSON.
 
     Raises:
-        ConfigError: it cannot be read, see ``read_document``, or holds no keys and values.
+        ConfigError: the file cannot be read, see ``read_document``, or holds no keys and values.
     """
     config = read_document(path)
     if not isinstance(config, dict):
@@ -178,7 +178,7 @@ def read_file(path: Path) -> dict[Any, Any]:
 def _check_size(
     contents: Mapping[str, Picture], styles: Mapping[str, Picture], variants: Sequence[Variant]
 ) -> None:
-    """Refuse a grid that could not even be planned."""
+    """Refuse a grid that is too large to plan."""
     cells = len(contents) * len(styles) * len(variants)
     if cells > MOST_CELLS:
         raise ConfigError(
@@ -188,7 +188,7 @@ def _check_size(
 
 
 def _votes(paths: Sequence[str]) -> list[str]:
-    """Return the paths of files of votes, given by paths or patterns; the files are checked."""
+    """Check the files of votes, given by paths or patterns, and return their paths."""
     found: list[str] = []
     for path in paths:
         files = (
@@ -204,7 +204,7 @@ def _votes(paths: Sequence[str]) -> list[str]:
 
 
 def _weights(config: Mapping[str, Any], name: str, variants: Sequence[Variant]) -> str | None:
-    """Return the path of a network's weights; it must be there if the network is used."""
+    """Return the path of a network's weights; the file must exist if the network is used."""
     path: str | None = config.get(name, {}).get("weights")
     used = any(variant.settings.extractor == name for variant in variants)
     return existing(f"{name}.weights", path) if path is not None and used else path
@@ -216,7 +216,7 @@ def _kmeans_images(
     styles: Mapping[str, Picture],
     catalogue: Mapping[str, Entry],
 ) -> list[Picture]:
-    """Resolve the images that ``kmeans`` is fitted to; by default, all of the run's."""
+    """Resolve the images that ``kmeans`` is fitted to; by default, all images of the run."""
     of_styles = ingredients(styles.values())
     names = config.get("kmeans", {}).get("images")
     if names is None:
@@ -229,7 +229,7 @@ def _kmeans_images(
 
 
 def _overview(chosen: Mapping[str, Any], variants: Sequence[Variant]) -> tuple[str, str]:
-    """Choose the variant that stands for a pair; by default the first weighting, middle ratio."""
+    """Choose the variant of the overview; by default the first weighting with the middle α/β."""
     weightings = list(dict.fromkeys(variant.layers for variant in variants))
     weighting = chosen.get("layers", weightings[0])
     if weighting not in weightings:

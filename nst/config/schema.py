@@ -1,6 +1,7 @@
-"""The configuration held to its rules, and what is wrong with it said in the words of these.
+"""Validate the configuration, and describe mistakes in the words of its rules.
 
-The schema in workflow/schemas has the keys of a run; ``Settings`` declares those that are settings.
+The schema in workflow/schemas has the keys of a run. ``Settings`` declares the keys that are
+settings.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from nst.config.settings import RULES, Settings, read_setting
 from nst.config.share import SHARE
 from nst.errors import ConfigError, did_you_mean, shown
 
-MOST_VALUES = 100_000  # of a configuration, its keys with them
+MOST_VALUES = 100_000  # values and keys of a configuration
 MOST_DEEP = 8  # levels of lists and keys; the schema has four
 LONGEST_TEXT = 4096  # characters: the longest path of Linux
-MOST_MISTAKES = 1000  # looked at for the most telling one
+MOST_MISTAKES = 1000  # collected, to report the most telling mistake
 CANNOT_VARY = ("extractor", "snapshots")
 SCHEMA = SHARE / "workflow" / "schemas" / "config.schema.yaml"
 
@@ -42,7 +43,7 @@ def load_schema() -> dict[str, Any]:
 
 
 def validate(config: Mapping[Any, Any]) -> None:
-    """Hold the configuration to the schema and its settings to their rules.
+    """Validate the configuration against the schema, and its settings against their rules.
 
     Raises:
         ConfigError: one line about the most telling mistake.
@@ -55,7 +56,7 @@ def validate(config: Mapping[Any, Any]) -> None:
         raise ConfigError(_unknown("the configuration", config, list(schema["properties"])))
     _check_values(dict(config), schema)
     validator = jsonschema.Draft202012Validator(schema)
-    # A misspelt key explains the missing one, so it goes first.
+    # A misspelt key explains a missing key, so it comes first.
     errors = sorted(
         islice(validator.iter_errors(dict(config)), MOST_MISTAKES),
         key=lambda error: (
@@ -71,11 +72,11 @@ def validate(config: Mapping[Any, Any]) -> None:
 
 
 def _check_values(config: Mapping[Any, Any], schema: Mapping[str, Any]) -> None:
-    """Refuse more values than can be searched, and values that only YAML has.
+    """Refuse more values than can be searched, and types that only YAML has.
 
-    Snakemake reads YAML in a way that makes tuples, complex numbers and functions, too. Whatever
-    has passed here is a tree with numbers that can be compared and printed. An alias counts as
-    often as it is used.
+    Snakemake's YAML loader also creates tuples, complex numbers and functions. A configuration that
+    passes this check is a tree whose numbers can be compared and printed. Each use of an alias
+    counts.
     """
     for number, (path, value) in enumerate(_walk(config, ())):
         if number > MOST_VALUES:
@@ -93,7 +94,7 @@ def _check_values(config: Mapping[Any, Any], schema: Mapping[str, Any]) -> None:
 
 
 def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield a value, the keys in it and the values in it, with their places."""
+    """Yield a value and all keys and values in it, each with its path."""
     yield path, value
     if isinstance(value, dict):
         yield from ((path, key) for key in value)
@@ -103,7 +104,7 @@ def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
 
 
 def _oddity(value: object) -> str:
-    """Say what is wrong with a text, a number or a key that nothing can be done with."""
+    """Describe why a value or key is unusable; return an empty text if it is usable."""
     if isinstance(value, str) and len(value) > LONGEST_TEXT:
         return f"a text of {len(value)} characters, which is too long"
     if isinstance(value, float) and not math.isfinite(value):
@@ -116,7 +117,7 @@ def _oddity(value: object) -> str:
 
 
 def _explain(error: Any, schema: Mapping[str, Any]) -> str:
-    """Say what is wrong in the words of the schema's own descriptions."""
+    """Describe a validation error with the descriptions of the schema."""
     path = [str(step) for step in error.absolute_path]
     key = ".".join(path) or "the configuration"
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
@@ -130,14 +131,14 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
 
 
 def _unknown(key: str, mapping: Mapping[Any, Any], known: Sequence[str]) -> str:
-    """Say that a key is unknown, and which it may have been meant to be."""
+    """Return the message for an unknown key, with the known key that it resembles."""
     unknown = next(key for key in mapping if key not in known)
     hint = did_you_mean(unknown, known, f"the keys are {', '.join(known)}.")
     return f"{key}: unknown key {unknown!r}; {hint}"
 
 
 def _rule(schema: Mapping[str, Any], path: Sequence[str]) -> str:
-    """Find the description nearest to a key in the configuration."""
+    """Return the description of a key, or of the nearest key above it that has a description."""
     found = ""
     for step in (None, *path):
         if step is not None:

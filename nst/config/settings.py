@@ -1,9 +1,9 @@
-"""What decides a cell's pixels, in one frozen value.
+"""The settings that determine a cell's pixels, in one frozen value.
 
 Device, threads and paths stay outside it. A ``Settings`` is built once, passed whole, and saved
-beside every result, so that a picture can be recomputed from its own metadata. Each of its fields
-says what it may be and what it does; the checks of a configuration, the messages, the help of
-``nst stylize`` and the table in config/README.md follow from that.
+with every cell, so that a picture can be recomputed from its own metadata. Each field declares its
+allowed values and its meaning. The checks of a configuration, the messages, the help of
+``nst stylize`` and the table in config/README.md follow from these declarations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nst.config.octaves import Size, Taps
 from nst.errors import ConfigError, shown
 
 ALGORITHM_VERSION = 11
-"""Raised by whoever changes what the same settings compute, so that old cells are not reused."""
+"""Increase this number if the same settings compute other pixels, so that no old cell is reused."""
 
 ContentLossName = Literal["relative", "half_sum", "mean", "scaled", "cosine", "self_similarity"]
 StyleLossName = Literal[
@@ -38,7 +38,7 @@ StyleLossName = Literal[
 TvLossName = Literal["mean_square", "square_sum", "absolute_sum"]
 ExtractorName = Literal["kmeans", "vgg19", "vgg19_16x", "vgg16", "vgg16_hed"]
 PublishedName = Literal["vgg16_hed", "vgg19_16x", "vgg19", "vgg16"]
-"""The extractors whose weights are fetched."""
+"""The networks whose weights are fetched."""
 PUBLISHED: tuple[PublishedName, ...] = get_args(PublishedName)
 PoolingName = Literal["native", "max", "average"]
 PaddingName = Literal["native", "symmetric"]
@@ -60,21 +60,21 @@ STYLE_LAYERS: Mapping[str, float] = MappingProxyType(
     {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 )
 OF_ALL_POSITIONS = frozenset({"sliced_wasserstein", "nearest", "relaxed_emd"})
-"""The style losses that sort or look through the positions, so not a picture tile by tile."""
+"""The style losses that sort or search all positions, and so cannot be computed in tiles."""
 OF_SAMPLES: Mapping[str, str] = MappingProxyType(
     {"content_loss": "self_similarity", "style_loss": "relaxed_emd"}
 )
 """The losses of features at sampled positions."""
 SIDE = (32, 8192)  # px
-SMALLEST_STAGE = 64  # px: the longer side below which a picture does not begin to grow
+SMALLEST_STAGE = 64  # px: the smallest longer side from which a picture grows
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be: one of ``choices``, a number within ``limits``, or what ``also`` takes.
+    """The allowed values: ``choices``, numbers within ``limits``, and those that ``also`` accepts.
 
-    A list is taken if ``item`` takes each of its items. ``text`` completes the sentence "… must be
-    …".
+    A list is allowed if ``item`` accepts each of its items. ``text`` completes the sentence "… must
+    be …".
     """
 
     text: str
@@ -85,7 +85,7 @@ class Rule:
     item: Callable[[object], bool] | None = None
 
     def allows(self, value: object) -> bool:
-        """Tell whether a value keeps to the rule; 1 is not true, and true is no number."""
+        """Tell whether a value is allowed; 1 does not count as true, nor true as a number."""
         if self.limits and isinstance(value, int if self.whole else int | float):
             return not isinstance(value, bool) and self.limits[0] <= value <= self.limits[1]
         if self.item and isinstance(value, list | tuple):
@@ -94,7 +94,11 @@ class Rule:
         return is_choice or self.also(value)
 
     def check(self, name: str, value: object) -> None:
-        """Require a value of this kind for what is called ``name``."""
+        """Require an allowed value; the message calls it ``name``.
+
+        Raises:
+            ConfigError: the value is not allowed.
+        """
         if not self.allows(value):
             got = f"got {shown(value)}"
             if self.item and isinstance(value, list | tuple):
@@ -106,7 +110,7 @@ class Rule:
 def number(
     low: int | float, high: int | float, *instead: str | None, whole: bool = False, text: str = ""
 ) -> Rule:
-    """Return the rule of a number, or of what may stand ``instead`` of one."""
+    """Return the rule of a number, or of one of the values ``instead`` of a number."""
     ends = (re.sub(r"e\+?(-?)0*", r"e\1", f"{one:g}") for one in (low, high))
     limits = " to ".join(ends)
     or_else = "".join(f", or {one or 'null'}" for one in instead)
@@ -121,7 +125,7 @@ def _are_sides(value: object) -> bool:
 
 
 def _is_stage(value: object) -> bool:
-    """Tell whether a value is [size, iterations]; a float below 1 is a share of a size."""
+    """Tell whether a value is [size, iterations]; a float below 1 is a share of image_size."""
     return (
         isinstance(value, list | tuple)
         and len(value) == 2
@@ -136,10 +140,14 @@ def _is_every(value: object) -> bool:
 
 
 class LayerWeights(Rule):
-    """The rule of layer names with weights, one of them above 0, which says what is wrong."""
+    """The rule of layer names with weights, at least one above 0, with detailed messages."""
 
     def check(self, name: str, value: object) -> None:
-        """Require such weights."""
+        """Require a mapping of layer names to weights, at least one of them above 0.
+
+        Raises:
+            ConfigError: a layer name or a weight is wrong, or all weights are 0.
+        """
         if not isinstance(value, Mapping) or not value:
             raise ConfigError(f"{name} must {self.text}; got {shown(value)}.")
         for layer, weight in value.items():
@@ -177,10 +185,10 @@ SNAPSHOTS = Rule(
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything but the images that decides a cell's pixels.
+    """Everything except the images that determines a cell's pixels.
 
-    Each field says what it may be, unless its type does, and what it does; config/README.md says
-    more. ``from_mapping`` checks the values.
+    Each field declares its meaning, and its allowed values unless its type does. config/README.md
+    has more detail. ``from_mapping`` checks the values.
     """
 
     alpha: Annotated[float, WEIGHT, "The weight of the content loss."] = 1.0
@@ -313,7 +321,7 @@ class Settings:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
-        """Build settings from names and values; what is not named has its default.
+        """Build settings from names and values, with defaults for all other settings.
 
         Raises:
             ConfigError: a name is not a setting, or a value is of the wrong kind or out of range.
@@ -329,7 +337,7 @@ class Settings:
 
     @property
     def stages(self) -> tuple[tuple[int | Size, int], ...]:
-        """The sizes to go through, as ``image_size``, with the iterations at each."""
+        """The sizes of all stages in order, in the form of ``image_size``, with their steps."""
         finish = [(self.image_size, self.finish)] if self.finish else []
         return (*self.coarse, *self.grown, (self.image_size, self.iterations), *finish)
 
@@ -344,7 +352,7 @@ class Settings:
 
     @property
     def grown(self) -> list[tuple[int | Size, int]]:
-        """The halves of the size that ``growth`` asks for, the smallest first."""
+        """The smaller sizes that ``growth`` adds, the smallest first, with their steps."""
         if not self.growth:
             return []
         sizes = [_halved(self.image_size, times) for times in range(octave_names.MOST, 0, -1)]
@@ -352,7 +360,7 @@ class Settings:
 
     @property
     def needs_all_positions(self) -> str:
-        """The setting that cannot be computed tile by tile; empty if there is none."""
+        """The setting that cannot be computed in tiles; empty if all settings can."""
         if self.style_loss in OF_ALL_POSITIONS:
             return f"style_loss: {self.style_loss}"
         if self.content_target == "matched":
@@ -372,10 +380,10 @@ class Settings:
         return content, style
 
     def taps(self, content: Size, style: Size, halvings: int = 0) -> Taps:
-        """Return what is compared of a result of this size, for a style of that one.
+        """Return the layers and octaves in which a result of one size is compared with a style.
 
-        Sizes are (width, height) in px. ``halvings`` says how often the result was halved against
-        the one in the end: so many octaves are not there yet.
+        Sizes are (width, height) in px. ``halvings`` is the number of halvings between the final
+        size and this size of the result, which lacks as many octaves.
         """
         content_layers, style_layers = self.compared_layers
         if self.octaves == "auto":
@@ -389,17 +397,17 @@ class Settings:
 
     @classmethod
     def shared_names(cls) -> list[str]:
-        """Name the settings that a configuration gives once, for all the variants of a run."""
+        """Return the names of the settings that a configuration gives once, for all variants."""
         varied = ("alpha", "beta", "content_layers", "style_layers")
         return [name for name in RULES if name not in varied]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON; ``from_mapping`` reads them back."""
+        """Return the settings as plain values, for JSON; ``from_mapping`` reads them back."""
         return {name: _as_plain(getattr(self, name)) for name in RULES}
 
 
 def _rule_of(kind: Any, given: Sequence[Rule]) -> Rule:
-    """Return the rule that a field was given, or else that of its type."""
+    """Return the rule that a field declares, or else the rule of its type."""
     if given:
         return given[0]
     if kind is bool:
@@ -415,10 +423,10 @@ MEANINGS: dict[str, str] = {name: meaning for name, (*_, meaning) in _DECLARED.i
 
 
 def as_published(name: str) -> PublishedName:
-    """Return the name of a published extractor.
+    """Return the name of a network whose weights are fetched.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no such network.
     """
     for one in PUBLISHED:
         if one == name:
@@ -427,10 +435,10 @@ def as_published(name: str) -> PublishedName:
 
 
 def read_setting(name: str, value: Any) -> Any:
-    """Return a value in the form of its field, so that 1 and 1.0 are the same setting.
+    """Check a value and convert it to the type of its field, so that 1 and 1.0 are equal.
 
     Raises:
-        ConfigError: it breaks the rule of its setting, or there is no such setting.
+        ConfigError: the value breaks the rule of its setting, or there is no such setting.
     """
     if name not in RULES:
         raise ConfigError(f"unknown setting {name!r}; the settings are {', '.join(RULES)}")
@@ -448,7 +456,7 @@ def read_setting(name: str, value: Any) -> Any:
 
 
 def _check_together(settings: Settings) -> None:
-    """Check what depends on more than one setting."""
+    """Check the rules that involve several settings."""
     if settings.alpha == settings.beta == 0:
         raise ConfigError("alpha and beta must not both be 0; raise one")
     if (settings.size == "exact") != isinstance(settings.image_size, tuple):
@@ -488,7 +496,7 @@ def _check_together(settings: Settings) -> None:
 
 
 def _check_samples(settings: Settings) -> None:
-    """Check that the losses of samples have the layer that is sampled, and no other has it."""
+    """Check that the losses of samples, and only they, use the sampled layer."""
     layer = octave_names.SAMPLED
     for (name, loss), weights in zip(OF_SAMPLES.items(), settings.compared_layers, strict=True):
         sampled = [octave_names.is_sampled(one) for one in weights]
@@ -515,19 +523,19 @@ def _check_samples(settings: Settings) -> None:
 
 
 def longer_side(size: int | Size) -> int:
-    """Return the side that ``image_size`` names, or the longer one of both."""
+    """Return the longer side of a size in the form of ``image_size``."""
     return size if isinstance(size, int) else max(size)
 
 
 def _halved(size: int | Size, times: int) -> int | Size:
-    """Halve a size, as image_size has it, and again."""
+    """Halve a size a number of ``times``; it has the form of ``image_size``."""
     if isinstance(size, int):
         return max(1, size >> times)
     return max(1, size[0] >> times), max(1, size[1] >> times)
 
 
 def _as_plain(value: Any) -> Any:
-    """Turn mappings into dicts and tuples into lists, as JSON would."""
+    """Turn mappings into dicts and tuples into lists, for JSON."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, tuple):

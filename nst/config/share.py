@@ -1,4 +1,4 @@
-"""Where the files are that the package reads and that are no code: presets, schema, catalogue."""
+"""The folder of the package's data files: presets, schema, catalogue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cells of a pair stand in which row and column of its comparison grids."""
+"""The rows and columns of a pair's comparison grids, and the cells in them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nst.errors import ConfigError
 
 @dataclass(frozen=True)
 class Sheet:
-    """A grid of a pair. ``cells`` are the variants' layers and ratios by row and column.
+    """A grid of a pair. ``cells`` has the variants' ``layers`` and ``ratio`` by row and column.
 
-    ``name`` says at which labels of the other axes it is; it is empty if there is one sheet alone.
+    ``name`` lists the labels of the grid on all other axes; it is empty for a single grid.
     """
 
     name: str
@@ -26,19 +26,19 @@ class Sheet:
 
 
 def pair_sheets(variants: Sequence[Variant], chosen: Mapping[str, str]) -> list[Sheet]:
-    """Lay out two axes as rows and columns, and make a sheet for each point of the others.
+    """Lay out two axes as rows and columns, with one sheet per point of all other axes.
 
-    ``chosen`` may name the axes of ``rows`` and ``columns``. By default, the columns are the
-    ratios if there are several, and the rows the layer weightings; an axis with one label alone
-    gives way to one with several.
+    ``chosen`` may name the axes of ``rows`` and ``columns``. By default, the columns are α/β, and
+    the rows are the layer weightings. An axis with several labels replaces a default axis with a
+    single label.
 
     Raises:
-        ConfigError: an axis is unknown, or is to be both.
+        ConfigError: an axis is unknown, or is chosen for both rows and columns.
     """
     axes = {
         name: list(dict.fromkeys(one.point[name] for one in variants)) for name in variants[0].point
     }
-    if len(axes) == 1:  # recipes alone, whose grid has the pairs across
+    if len(axes) == 1:  # only recipes, whose grid has a column per pair
         return []
     row_axis, column_axis = _choose(axes, chosen)
     others = {name: labels for name, labels in axes.items() if name not in (row_axis, column_axis)}
@@ -60,7 +60,7 @@ def pair_sheets(variants: Sequence[Variant], chosen: Mapping[str, str]) -> list[
 
 
 def _choose(axes: Mapping[str, Sequence[str]], chosen: Mapping[str, str]) -> tuple[str, str]:
-    """Choose the axis of the rows and that of the columns."""
+    """Choose the axes of the rows and of the columns."""
     for side, name in chosen.items():
         if name not in axes:
             raise ConfigError(f"grid.{side} must be one of {', '.join(axes)}; got {name!r}")

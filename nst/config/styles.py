@@ -1,4 +1,4 @@
-"""The contents and styles of a run: images, blends of several, and regions with a style each."""
+"""The contents and styles of a run: images, blends of images, and regions with different styles."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def read_pictures(
     """Resolve the list of contents or styles.
 
     Raises:
-        ConfigError: an image cannot be found or named, or two have one name; or a blend or a region
-            names something unknown.
+        ConfigError: an image cannot be found or named, two images have the same name, or a blend or
+            a region names something unknown.
     """
     items = list(items)
     found: dict[int, list[Picture]] = {}
     known: dict[str, Picture] = {}
-    for kind in ("image", "blend", "regions"):  # each may name those before
+    for kind in ("image", "blend", "regions"):  # each kind may name items of the kinds before it
         for place, item in enumerate(items):
             if _kind(item) == kind == "image":
                 found[place] = resolve(key, item, catalogue)
@@ -38,7 +38,7 @@ def read_pictures(
 
 
 def ingredients(styles: Iterable[Picture]) -> dict[str, Picture]:
-    """Return the images that styles are made of, by name; a plain one is made of itself.
+    """Return the images that styles are made of, by name; a plain style is its own image.
 
     Raises:
         ConfigError: two different images have the same name, or an image has the name of a composed
@@ -68,7 +68,7 @@ def check_blend(styles: Mapping[str, Picture]) -> None:
     """Require that every style is a blend, as the setting ``blend`` needs.
 
     Raises:
-        ConfigError: one is not.
+        ConfigError: a style is not a blend.
     """
     for name, style in styles.items():
         if style.made_of is None or not style.made_of.blends:
@@ -80,10 +80,10 @@ def check_blend(styles: Mapping[str, Picture]) -> None:
 
 
 def check_masks(contents: Mapping[str, Picture], styles: Mapping[str, Picture]) -> None:
-    """Require a mask of every content if a style has regions.
+    """Require that every content has a mask if a style has regions.
 
     Raises:
-        ConfigError: one has none.
+        ConfigError: a content has no mask.
     """
     for name, style in styles.items():
         for content, picture in contents.items():
@@ -95,7 +95,7 @@ def check_masks(contents: Mapping[str, Picture], styles: Mapping[str, Picture]) 
 
 
 def composed(content: Picture, style: Picture) -> Composition[Picture] | None:
-    """Return what a style is made of for a content; None if it is one whole picture."""
+    """Return the composition of a style for a content; None if the style is one whole picture."""
     if style.made_of is not None:
         mask = content.mask if _has_regions(style) else None
         return Composition(style.made_of.regions, mask)
@@ -103,7 +103,7 @@ def composed(content: Picture, style: Picture) -> Composition[Picture] | None:
 
 
 def _has_regions(style: Picture) -> bool:
-    """Tell whether a style differs from region to region."""
+    """Tell whether a style has different parts in different regions."""
     return style.made_of is not None and WHOLE not in style.made_of.regions
 
 
@@ -116,7 +116,7 @@ def _kind(item: Any) -> str:
 def _read_composed(
     kind: str, item: Any, known: Mapping[str, Picture], catalogue: Mapping[str, Entry]
 ) -> Picture:
-    """Read a blend or regions; ``known`` has the styles that the item can name."""
+    """Read a blend or regions; ``known`` has the styles that the item may name."""
     key = f"styles.{item['name']}.{kind}"
 
     def parts(key: str, item: Any) -> tuple[Part[Picture], ...]:

@@ -1,4 +1,4 @@
-"""What a run is called: in the gallery and above its grids."""
+"""The titles and subtitles of a run, in the gallery and above its grids."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ SHARED = {"style_loss": "{} loss", "image_size": "{} px", "iterations": "{} iter
 
 
 def title_of_run(run: Run) -> str:
-    """Return the title of the gallery, as ``2 pictures in 4 styles``."""
+    """Return the title of the gallery, such as ``2 pictures in 4 styles``."""
     return f"{counted(len(run.contents), 'picture')} in {counted(len(run.styles), 'style')}"
 
 
 def subtitle_of_run(run: Run) -> str:
-    """Return the line below that title."""
+    """Return the line below the gallery's title."""
     if run.formulations:
         return f"{run.settings.extractor}, each recipe at its own balance"
     return subtitle_of_grid(run)
@@ -35,8 +35,8 @@ def subtitle_of_recipes(run: Run) -> str:
 
 
 def report_label(text: str) -> str:
-    """Return text as Snakemake's report can take it.
+    """Return text without characters that break Snakemake's report.
 
-    It takes braces for wildcards, and ``</`` could end its script.
+    Snakemake reads braces as wildcards, and ``</`` could end the report's script.
     """
     return text.replace("{", "(").replace("}", ")").replace("</", "<\N{WORD JOINER}/")

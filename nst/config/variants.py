@@ -1,6 +1,6 @@
-"""The variants of a run: points on axes, which are layer weightings, balances and any setting.
+"""The variants of a run: points on the axes of layer weightings, α/β and settings that vary.
 
-A recipe stands for a layer weighting where several recipes are compared.
+If a run compares recipes, these take the place of the layer weightings.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from nst.config.presets import RECIPE, Preset, find_recipe
 from nst.config.settings import SIDE, Settings, read_setting
 from nst.errors import ConfigError, ExtractorError
 
-MOST_VARIANTS = 10_000  # of a pair; all of them are one job
-MOST_SNAPSHOTS = 100  # megapixels of a cell; 400 MB of memory
+MOST_VARIANTS = 10_000  # of a pair; one job computes all of them
+MOST_SNAPSHOTS = 100  # megapixels per cell; 400 MB of memory
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A balance of content and style. ``label`` is the canonical α/β, as ``1e-2``."""
+    """The balance of content and style. ``label`` is the canonical α/β, such as ``1e-2``."""
 
     label: str
     alpha: float
@@ -36,10 +36,10 @@ class Ratio:
     def parse(cls, value: object) -> Ratio:
         """Read α/β from a number, a label in any spelling, or ``{alpha, beta}``.
 
-        A ratio r stands for α = 1 and β = 1/r.
+        A number r means α = 1 and β = 1/r.
 
         Raises:
-            ConfigError: it or a weight is not a number from 1e-12 to 1e12.
+            ConfigError: α/β, α or β is not a number from 1e-12 to 1e12.
         """
         if isinstance(value, Mapping):
             if set(value) != {"alpha", "beta"}:
@@ -53,11 +53,11 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to redraw a pair: the names that its paths carry, its recipe and its settings.
+    """One way to redraw a pair: its names in paths, its recipe and its settings.
 
-    ``layers`` names the layer weighting or recipe, followed by the settings that vary, as
-    ``all/style_scale=0.5``. ``point`` has the label on each axis: ``layers``, ``ratio``, and the
-    settings that vary.
+    ``layers`` is the name of the layer weighting or recipe, followed by the settings that vary,
+    such as ``all/style_scale=0.5``. ``point`` has the label on each axis: ``layers``, ``ratio``,
+    and the settings that vary.
     """
 
     layers: str
@@ -68,28 +68,28 @@ class Variant:
 
 
 def labels_of(layers: str) -> dict[str, str]:
-    """Return the labels that a variant's ``layers`` is made of, by axis."""
+    """Split a variant's ``layers`` into its labels, by axis."""
     weighting, *varied = layers.split("/")
     parts = (one.partition("=") for one in varied)
     return {"layers": weighting, **{name: label for name, _, label in parts}}
 
 
 def find_variant(variants: Iterable[Variant], layers: str, ratio: str) -> Variant:
-    """Return the variant with these names, which a path carries."""
+    """Return the variant with these names of a path."""
     return next(one for one in variants if (one.layers, one.ratio) == (layers, ratio))
 
 
 def digest(values: Iterable[object]) -> str:
-    """Return a sha256 that changes with any of the variants, or of the sheets, and their order."""
+    """Return a sha256 of variants or sheets, which changes with any of them or their order."""
     return hashlib.sha256(repr(list(values)).encode()).hexdigest()
 
 
 def read_variants(config: Mapping[str, Any]) -> list[Variant]:
-    """Expand layer weightings or recipes × settings that vary × ratios, of a checked configuration.
+    """Expand a checked configuration: layer weightings or recipes × settings that vary × α/β.
 
-    Under layer weightings, ``formulation`` names the recipe that says what is left out. Each of
-    ``formulations`` has its own layers. Without ratios, a recipe's own balance is taken, which is
-    no axis where recipes are compared.
+    With layer weightings, the recipe of ``formulation`` gives all settings that the configuration
+    leaves out. Each recipe of ``formulations`` has its own layers. Without ``ratios``, a recipe
+    keeps its own α/β. If recipes are compared, this α/β is not an axis.
 
     Raises:
         ConfigError: one line that names the key, the rule, the value and the remedy.
@@ -125,8 +125,8 @@ def read_variants(config: Mapping[str, Any]) -> list[Variant]:
 def _read_rows(key: str, config: Mapping[str, Any]) -> dict[str, tuple[Preset, dict[str, Any]]]:
     """Read the recipes by name, each with its own settings.
 
-    A layer weighting is the recipe of ``formulation`` with other layers; by default, there is one,
-    the recipe's own.
+    A layer weighting is the recipe of ``formulation`` with other layers. The default is a single
+    weighting with the recipe's layers.
     """
     if key == "layers":
         recipe = config.get("formulation", RECIPE)
@@ -154,7 +154,7 @@ def _read_rows(key: str, config: Mapping[str, Any]) -> dict[str, tuple[Preset, d
 
 
 def _read_axes(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Read the settings that vary and the ratios: by axis and label, the values of settings."""
+    """Read the settings that vary and α/β, as the values of settings by axis and label."""
     axes: dict[str, dict[str, dict[str, Any]]] = {}
     for name, values in config.get("vary", {}).items():
         if name in config:
@@ -171,10 +171,10 @@ def _read_axes(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]
 
 
 def _label(name: str, value: object) -> str:
-    """Spell a value of a setting as a part of a path, whatever the spelling in the configuration.
+    """Return the canonical label of a setting's value, which is a part of paths.
 
     Raises:
-        ConfigError: it is no value of the setting, or one that no short text can name.
+        ConfigError: the value is not allowed for the setting, or has no short label.
     """
     try:
         read = read_setting(name, value)
@@ -189,7 +189,7 @@ def _label(name: str, value: object) -> str:
 
 
 def _check_extractor(variants: Sequence[Variant]) -> None:
-    """Refuse recipes that see with different networks: a job loads one, for all its cells."""
+    """Refuse recipes with different networks: a job loads one network for all its cells."""
     first = variants[0]
     for other in variants:
         if other.settings.extractor != first.settings.extractor:
@@ -201,7 +201,7 @@ def _check_extractor(variants: Sequence[Variant]) -> None:
 
 
 def _check_snapshots(settings: Settings) -> None:
-    """Refuse more pictures on the way than fit into the memory: they are kept in one file."""
+    """Refuse more snapshots than fit into memory; all snapshots of a cell are in one file."""
     sides = settings.image_size
     width, height = (sides, sides) if isinstance(sides, int) else sides
     megapixels = len(settings.snapshots) * width * height / 1e6
@@ -214,7 +214,7 @@ def _check_snapshots(settings: Settings) -> None:
 
 
 def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> Settings:
-    """Build a variant's settings; a layer that the extractor lacks is found here, not in a job."""
+    """Build and check a variant's settings, including whether the network has their layers."""
     try:
         settings = shortened(
             Settings.from_mapping(values),
@@ -237,22 +237,22 @@ def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) ->
 def overridden(
     recipe: Preset, config: Mapping[str, Any], own: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """Return a recipe's settings, with those of the configuration, and its ``own`` before all."""
+    """Return a recipe's settings, overridden by the configuration's and then by its ``own``."""
     given = {name: config[name] for name in Settings.shared_names() if name in config} | dict(own)
     if "image_size" in given:
         side = given["image_size"]
         given.setdefault("size", "exact" if isinstance(side, list) else "long_side")
         given = _fitting_stages(recipe.settings, side) | given
-    if given.get("coarse_stages"):  # these are then the sizes to go through
+    if given.get("coarse_stages"):  # these sizes replace those of growth
         given.setdefault("growth", 0)
     return {**recipe.settings, **given}
 
 
 def _fitting_stages(recipe: Mapping[str, Any], side: object) -> dict[str, Any]:
-    """Return what becomes of a recipe's coarse stages where it is given another size.
+    """Return the settings that adapt a recipe's coarse stages to another ``image_size``.
 
-    Shares of the size stay, if they are large enough. Sizes in px do not: one size then does the
-    work of all.
+    Stages given as shares of the size stay, if they are large enough. Stages in px are dropped. If
+    no stage is left, a single size takes the steps of all stages.
     """
     stages = recipe.get("coarse_stages", [])
     number = side if isinstance(side, int) else 0
@@ -266,9 +266,9 @@ def _fitting_stages(recipe: Mapping[str, Any], side: object) -> dict[str, Any]:
 
 
 def shortened(settings: Settings, scale: int | float, least: int) -> Settings:
-    """Scale the numbers of steps, of each stage and of the snapshots.
+    """Scale the number of steps of each stage, and the steps of the snapshots.
 
-    A stage keeps ``least`` steps, or all it has if these are fewer.
+    A stage keeps at least ``least`` steps, or all its steps if it has fewer.
     """
 
     def scaled(steps: int) -> int:
@@ -288,7 +288,7 @@ def shortened(settings: Settings, scale: int | float, least: int) -> Settings:
 
 
 def _positive(key: str, value: object) -> Decimal:
-    """Read a positive number; YAML hands ``1e-3`` over as text."""
+    """Read a positive number; YAML reads ``1e-3`` as text."""
     try:
         number = Decimal(0) if isinstance(value, bool) else Decimal(str(value))
     except InvalidOperation:
@@ -299,6 +299,6 @@ def _positive(key: str, value: object) -> Decimal:
 
 
 def _canonical(ratio: Decimal) -> str:
-    """Spell a positive number as ``1e-2`` or ``2.5e-1``, with up to six digits."""
+    """Write a positive number in the form ``1e-2`` or ``2.5e-1``, with up to six digits."""
     digits, exponent = f"{ratio:.5e}".split("e")
     return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"

@@ -15,9 +15,9 @@ SCORES: Mapping[str, float] = {"left": 1.0, "right": 0.0, "neither": 0.5}
 
 
 class Vote(NamedTuple):
-    """A voter's answer on two cells of a pair, by their fingerprints.
+    """A vote between two cells of a pair, given by their fingerprints.
 
-    ``score`` is 1 for the left one, 0 for the right one, and 0.5 for neither.
+    ``score`` is 1 for the left cell, 0 for the right cell, and 0.5 for neither.
     """
 
     voter: str
@@ -32,7 +32,7 @@ def read_ballots(paths: Iterable[Path]) -> list[Vote]:
     """Return the votes of all files.
 
     Raises:
-        ConfigError: a file cannot be read or holds no votes, or a voter is in two of them.
+        ConfigError: a file cannot be read or holds no votes, or two files are of the same voter.
     """
     votes: list[Vote] = []
     files: dict[str, Path] = {}
@@ -63,7 +63,7 @@ def _read(path: Path) -> tuple[str, list[Vote]]:
         reason = str(error)
         if isinstance(error, KeyError):
             reason = f"{error} is missing or unknown"
-        elif isinstance(error, TypeError):  # a list or a number in the place of a mapping
+        elif isinstance(error, TypeError):  # a list or a number instead of a mapping
             reason = "its structure is different"
         raise ConfigError(
             f"votes: {path} must be a file of votes that the gallery saved; {reason}. "
