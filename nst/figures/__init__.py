@@ -1,1 +1,1 @@
-"""Pictures put side by side: grids, strips, sheets."""
+"""Figures of pictures side by side: grids, strips, sheets."""

@@ -1,9 +1,9 @@
-"""The comparison grids of a run: which cells stand where, and what their rows and columns are.
+"""The comparison grids of a run: the places of the cells, and the titles of rows and columns.
 
-All builders take the contents and the styles that a grid shows, the variants of its cells (layers
-and ratio; for a pair's grid, its ``Sheet``), and a subtitle. They read the pictures in the run's
-folder. A picture that is missing is an error, unless the builder is given functions that return
-other tiles for cells and inputs: the overview of a run that goes on has places for these.
+All builders take the contents and the styles of a grid, the variants of its cells (layers and
+ratio; for a pair's grid, its ``Sheet``), and a subtitle. They read the pictures in the run's
+folder. A missing picture is an error, unless the builder gets functions that return other tiles
+for cells and inputs. The overview of an unfinished run uses such functions.
 """
 
 import re
@@ -23,16 +23,16 @@ Variants = Sequence[Sequence[str]]  # layers and ratio of each
 CellTile = Callable[[Path], Tile]
 InputTile = Callable[[str, str, str], Tile]
 
-IN_ROW = (5, 4, 6)  # pictures in a row of recipes, the best number first
-_FEW_COLUMNS = 6  # up to here each column repeats "α/β ="; beyond, the axis says it once
+IN_ROW = (5, 4, 6)  # pictures in a row of recipes, the preferred number first
+_FEW_COLUMNS = 6  # up to this number, each column repeats "α/β ="; else only the axis has it
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def cell_tile(picture: Path) -> Tile:
-    """Return a cell's tile. The record in the picture tells whether the cell failed.
+    """Return a cell's tile. The record in the picture says whether the cell failed.
 
     Raises:
-        CellError: there is no such picture, or it is damaged.
+        CellError: the picture is missing or damaged.
     """
     _require(picture)
     try:
@@ -56,7 +56,7 @@ def input_tile(role: str, name: str, caption: str) -> Tile:
 
 
 def _require(picture: Path) -> None:
-    """Refuse a picture that is missing."""
+    """Raise a ``CellError`` if a picture is missing."""
     if not picture.is_file():
         raise CellError(f"{picture} is missing; run snakemake without a target to make it")
 
@@ -67,7 +67,7 @@ def _inputs(role: str, titles: Titles, image: InputTile = input_tile) -> list[Ti
 
 
 def pair_grid(contents: Titles, styles: Titles, variants: Sheet, *, subtitle: str) -> Grid:
-    """Return a grid of one pair: by default a row per layer weighting, a column per ratio α/β."""
+    """Return a grid of one pair: by default, a row per layer weighting and a column per α/β."""
     ((content, style),) = product(contents, styles)
     inputs = [*_inputs("content", contents), *_inputs("style", styles)]
     tiles = [[cell_tile(cell_path(content, style, *one)) for one in row] for row in variants.cells]
@@ -82,7 +82,7 @@ def pair_grid(contents: Titles, styles: Titles, variants: Sheet, *, subtitle: st
 
 
 def content_grid(contents: Titles, styles: Titles, variants: Variants, *, subtitle: str) -> Grid:
-    """Return the grid of one content: a row per style, a column per ratio α/β."""
+    """Return the grid of one content: a row per style, a column per α/β."""
     ((content, title),) = contents.items()
     return Grid(
         title,
@@ -124,7 +124,7 @@ def formulation_grid(
     cell: CellTile = cell_tile,
     image: InputTile = input_tile,
 ) -> Grid:
-    """Return the grid of recipes: a row for each, a column per pair; the two head rows show it."""
+    """Return the grid of recipes: a row per recipe, a column per pair, and two rows of inputs."""
     pairs = list(product(contents, styles))
     return Grid(
         "Formulations",
@@ -143,9 +143,9 @@ def formulation_grid(
 def recipe_grid(
     contents: Titles, styles: Titles, variants: Variants, *, subtitle: str, recipes: Sequence[str]
 ) -> Grid:
-    """Return the grid of a pair: content, style, and then each recipe's picture and time, in rows.
+    """Return a pair's grid in reading order: content, style, each recipe's picture and time.
 
-    The rows are of about five pictures, so that few places stay empty.
+    A row has four to six pictures, so that few places stay empty.
     """
     ((content, style),) = product(contents, styles)
     inputs = [*_inputs("content", contents), *_inputs("style", styles)]
@@ -167,17 +167,17 @@ def wrap_tiles(title: str, tiles: Sequence[Tile], columns: int, subtitle: str) -
 
 
 def _written_time(seconds: float) -> str:
-    """Return a time in seconds or, if it is long, in minutes."""
+    """Return a time as text, in seconds or, if it is long, in minutes."""
     return f"{seconds:.0f} s" if seconds < 99.5 else f"{seconds / 60:.0f} min"
 
 
 def _input_axis(role: str, titles: Titles, image: InputTile = input_tile) -> Axis:
-    """Return the axis of contents or styles, headed by their pictures."""
+    """Return the axis of contents or styles, with their pictures as heads."""
     return Axis(list(titles.values()), role, heads=_inputs(role, titles, image))
 
 
 def setting_axis(name: str, labels: Sequence[str]) -> Axis:
-    """Return the axis of a setting; the ends of α/β are named if it rises or falls throughout."""
+    """Return the axis of a setting; the ends of α/β have names if its labels are sorted."""
     if name != "ratio":
         return Axis(labels, "layer weighting" if name == "layers" else name.replace("_", " "))
     prefix = "α/β\N{NO-BREAK SPACE}= " if len(labels) <= _FEW_COLUMNS else ""
@@ -196,7 +196,7 @@ def setting_axis(name: str, labels: Sequence[str]) -> Axis:
 
 
 def ratio_title(label: str) -> str:
-    """Return a ratio as it is printed: `1e-2` as 10⁻², `5e-2` as 5·10⁻², `5e1` as 50.
+    """Return α/β as printed: `1e-2` as 10⁻², `5e-2` as 5·10⁻², `5e1` as 50.
 
     A label without an exponent stays as it is.
     """

@@ -1,7 +1,7 @@
-"""Where everything on a comparison grid goes: from the shapes of the pictures to boxes.
+"""Lay out a comparison grid: from the shapes of the pictures to boxes.
 
-`arrange` is pure. It opens no file and paints nothing, so a test can ask it whether two boxes
-overlap. Every length is given in mm or points on `Page` and becomes px here, once, so that the
+`arrange` is pure. It opens no file and paints nothing, so a test can check whether two boxes
+overlap. Every length is given in mm or points and is converted to px once, by `Page`, so that the
 resolution changes nothing else.
 
     title, subtitle
@@ -40,25 +40,26 @@ from nst.figures.sheet import (
 # Millimetres on the page.
 MARGIN = 5.0
 GUTTER = 1.2  # between tiles
-NARROW = 2.4  # between a title and what it names, and between heads and tiles
+NARROW = 2.4  # between a title and its pictures, and between heads and tiles
 WIDE = 6.0  # between the blocks of the page
-ROW_TITLE = 36.0  # the widest a row's title gets
-INPUT = 32.0  # the narrowest an input in the margin gets
-NARROWEST = 90.0  # the narrowest page, so that its title has room
-NARROW_TILE = 20.0  # too narrow for most titles in four lines
+ROW_TITLE = 36.0  # the largest width of a row's title
+INPUT = 32.0  # the smallest width of an input in the margin
+NARROWEST = 90.0  # the smallest width of a page, so that its title has room
+NARROW_TILE = 20.0  # below this width, most titles need more than four lines
 ARROW = 3.0  # the shortest arrow worth drawing
 
-# Limits on height, in widths. A picture gets the height at which the widest of its kind fills its
-# width, within these: a portrait among landscapes becomes narrower, not a tower.
+# Limits on height, in widths. A picture gets the height at which the widest picture of its kind
+# fills its width, within these limits. A portrait among landscapes thus becomes narrower, not
+# taller.
 TILE_HEIGHT = (1.25, 2.0)
 HEAD_HEIGHT = (0.75, 1.25)
 INPUT_HEIGHT = (0.75, 1.25)
-ROW_INPUT_HEIGHT = (0.5, 1.25)  # where the inputs stand side by side
+ROW_INPUT_HEIGHT = (0.5, 1.25)  # for inputs side by side
 CARD_SHAPE: Shape = (4, 3)  # for a missing picture in a row of missing pictures
 
 
 def arrange(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> Layout:
-    """Lay a grid out on a page, given the shape of every picture it shows."""
+    """Lay out a grid on a page, given the shapes of all its pictures."""
     plan = _Plan(grid, page, shapes)
     tiles_top = _place_column_heads(plan, _place_heading(plan))
     bottom = max(_place_rows(plan, tiles_top), _place_inputs(plan, tiles_top))
@@ -66,7 +67,7 @@ def arrange(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> Layout:
 
 
 def columns_within(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> int:
-    """Return how many columns of tiles fit the width of a page, without placing anything."""
+    """Return the number of columns of tiles that fit the width of a page."""
     plan = _Plan(grid, page, shapes)
     gutter = page.mm(GUTTER)
     room = page.mm(page.width_mm) - page.mm(MARGIN) - plan.tiles_left
@@ -74,10 +75,10 @@ def columns_within(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> int:
 
 
 class _Plan:
-    """The columns of a page, every left edge and width in px, and the marks placed on it so far.
+    """The columns of a page, with left edges and widths in px, and the marks placed so far.
 
-    `tile` is the width of a tile: an equal share of what the page has left, within limits. The
-    inputs are `beside` the rest, side by side for a single row of tiles, else in one stack.
+    `tile` is the width of a tile: an equal share of the page's free width, within limits. `beside`
+    is the number of columns of inputs: side by side for a single row of tiles, else one stack.
     """
 
     def __init__(self, grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> None:
@@ -106,7 +107,7 @@ class _Plan:
         self.width = max(self.tiles_right + margin, page.mm(NARROWEST))
 
     def _title_width(self) -> int:
-        """Return the width of the column of row titles: what they need, up to a limit."""
+        """Return the width of the column of row titles: as wide as the titles, up to a limit."""
         limit = self.page.mm(ROW_TITLE)
         titles = fit_alike(self.grid.rows.titles, limit, self.title_hand(3))
         axis = fit(self.grid.rows.name, limit, self.axis_hand)
@@ -123,25 +124,25 @@ class _Plan:
         return self.tiles_left + index * (self.tile + self.page.mm(GUTTER))
 
     def title_hand(self, lines: int) -> Hand:
-        """Return how the titles of rows and columns are lettered."""
+        """Return the hand for the titles of rows and columns."""
         return self.page.hand(self.page.text_pt, lines, bold=True)
 
     def label(self, tile: Tile) -> Lettering:
-        """Letter what an input is: content or style."""
+        """Letter the label of an input: content or style."""
         return fit(tile.label, self.input, self.page.hand(self.page.small_pt, 1))
 
     def lines(self, height: int) -> int:
-        """Return how many lines of the smallest lettering a height holds; at least one."""
+        """Return the number of lines of the smallest lettering that fit a height; at least one."""
         return max(1, int(height / (LEADING * self.page.pt(self.page.floor_pt))))
 
     def height(self, tiles: Iterable[Tile], width: int, limits: tuple[float, float]) -> int:
-        """Return the height at which the widest picture of a kind fills its width, in px."""
+        """Return the height in px at which the widest picture fills the width, within limits."""
         shapes = [self.shapes[tile.picture] for tile in tiles if tile.picture is not None]
         least = min((down / across for across, down in shapes), default=0.0)
         return max(1, round(width * min(max(limits[0], least), limits[1])))
 
     def fitted(self, tile: Tile, within: Shape, neighbours: Iterable[Tile] = ()) -> Shape:
-        """Return the px a tile takes within a width and a height, undistorted.
+        """Return a tile's undistorted width and height in px, within a width and a height.
 
         A card takes the shape of its first neighbour with a picture, over the whole width.
         """
@@ -154,7 +155,7 @@ class _Plan:
         return within[0], max(height, 2 * self.page.pt(self.page.floor_pt))
 
     def show(self, tile: Tile, box: Box) -> None:
-        """Place a picture, or the card that carries its note; a tile with neither stays empty."""
+        """Place a tile's picture, or else a card with its note; a tile with neither is empty."""
         if tile.picture is not None:
             self.marks.append(Picture(box, tile.picture))
         elif tile.note:
@@ -172,7 +173,7 @@ class _Plan:
         align: Align = "left",
         colour: Colour = INK,
     ) -> None:
-        """Place lettering, if it is not empty, aligned within a width `across`."""
+        """Place lettering, unless it is empty, aligned within a width `across`."""
         if lettering.lines:
             spare = 0 if across is None else across - lettering.width
             left += floor(SHARES[align] * spare)
@@ -180,7 +181,7 @@ class _Plan:
 
 
 def _place_heading(plan: _Plan) -> int:
-    """Place title and subtitle; return where the body starts."""
+    """Place title and subtitle; return the top of the body."""
     page = plan.page
     left = top = page.mm(MARGIN)
     across = plan.width - 2 * left
@@ -193,10 +194,10 @@ def _place_heading(plan: _Plan) -> int:
 
 
 def _place_column_heads(plan: _Plan, top: int) -> int:
-    """Place what stands above the tiles; return where the tiles start."""
+    """Place titles, axis and heads of the columns; return the top of the tiles."""
     top = _place_axis(plan, top)
     page, heads = plan.page, plan.grid.columns.heads
-    # Over narrow tiles, where a line is a word, a title has more lines.
+    # Titles over narrow tiles may have more lines, since a line often holds a single word.
     lines = 4 if plan.tile >= page.mm(NARROW_TILE) else 8
     titles = fit_alike(plan.grid.columns.titles, plan.tile, plan.title_hand(lines))
     axis = fit(plan.grid.rows.name, plan.title_width, plan.axis_hand)
@@ -244,7 +245,7 @@ def _place_rows(plan: _Plan, top: int) -> int:
     """Place every row of tiles with its title and head; return the last row's bottom."""
     tiles = [tile for row in plan.grid.tiles for tile in row]
     within = (plan.tile, plan.height(tiles, plan.tile, TILE_HEIGHT))
-    # The titles have about as many lines as go beside a tile in landscape.
+    # The titles have about as many lines as fit beside a tile in landscape.
     lines = min(max(3, plan.lines(round(0.62 * plan.tile))), 6)
     titles = fit_alike(plan.grid.rows.titles, plan.title_width, plan.title_hand(lines))
     for index, (row, title) in enumerate(zip(plan.grid.tiles, titles, strict=True)):
@@ -282,9 +283,10 @@ def _place_captions(plan: _Plan, tiles: Sequence[Tile], top: int) -> int:
 
 
 def _place_inputs(plan: _Plan, top: int) -> int:
-    """Place the inputs in the left margin, the first level with the first row of tiles.
+    """Place the inputs in the left margin, and return the bottom of the lowest.
 
-    Each has its label above and its caption below. Return the bottom of the lowest.
+    The first input is level with the first row of tiles. Each input has its label above and its
+    caption below.
     """
     gap, narrow = plan.page.mm(GUTTER), plan.page.mm(NARROW)
     side_by_side = plan.beside > 1

@@ -1,7 +1,7 @@
-"""Lettering for pictures: text measured, wrapped, shrunk and cut so that it fits its box.
+"""Measure, wrap, shrink and cut text so that it fits its box.
 
 The font is DejaVu Sans, which matplotlib ships: it has Greek, Cyrillic, accents and superscripts.
-Pillow's basic text layout is asked for, because the other one depends on what is installed.
+Pillow's basic text layout is used, because the other layout engine depends on installed libraries.
 """
 
 import unicodedata
@@ -14,16 +14,16 @@ from pathlib import Path
 from PIL import ImageFont
 
 ELLIPSIS = "…"
-LEADING = 1.22  # distance between baselines, in sizes of the font
-_BREAK_AFTER = frozenset("-–—/_.,;:·\N{NO-BREAK SPACE}")  # inside a word too long for its line
+LEADING = 1.22  # distance between baselines, in font sizes
+_BREAK_AFTER = frozenset("-–—/_.,;:·\N{NO-BREAK SPACE}")  # in a word that is wider than its line
 
 
 @dataclass(frozen=True)
 class Hand:
-    """How a text is to be written.
+    """The allowed sizes, the weight and the number of lines of a text.
 
-    `size` is wanted and `floor` the smallest allowed, both in px of the em square; `lines` is the
-    most lines it may take.
+    `size` is the preferred size and `floor` the smallest, both in px of the em square. `lines` is
+    the largest number of lines.
     """
 
     size: int
@@ -34,7 +34,7 @@ class Hand:
 
 @dataclass(frozen=True)
 class Lettering:
-    """A text that fits: its lines, and the box of ink and advance they need, in px."""
+    """A text that fits: its lines, and the box in px of their ink and advance."""
 
     lines: tuple[str, ...]
     size: int
@@ -47,7 +47,7 @@ class Lettering:
 
 @cache
 def font_file(bold: bool = False) -> Path:
-    """Return the file of DejaVu Sans, which is among matplotlib's own fonts."""
+    """Return the file of DejaVu Sans, one of matplotlib's fonts."""
     import matplotlib  # noqa: PLC0415  (costs 0.1 s, and only drawing needs it)
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -61,7 +61,7 @@ def face(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def clean(text: str) -> str:
-    """Return text in one line: composed accents, single spaces, no control characters."""
+    """Return text as one line with composed accents, single spaces and no control characters."""
     composed = unicodedata.normalize("NFC", text)
     spaced = "".join(
         " " if character in "\t\n\r\v\f\u2028\u2029" else character for character in composed
@@ -70,7 +70,7 @@ def clean(text: str) -> str:
 
 
 def _drawable(character: str) -> str:
-    """Return a character, nothing for an invisible one, and � for half of a surrogate pair."""
+    """Return a character, or nothing if it is invisible, or � for half of a surrogate pair."""
     category = unicodedata.category(character)
     if category == "Cs":
         return "\N{REPLACEMENT CHARACTER}"
@@ -78,31 +78,31 @@ def _drawable(character: str) -> str:
 
 
 def overhang(line: str, font: ImageFont.FreeTypeFont) -> int:
-    """Return how far ink reaches to the left of where the line starts, in px."""
+    """Return the distance in px by which ink extends to the left of the line's start."""
     return max(0, -_bounds(line, font)[0])
 
 
 @lru_cache(maxsize=8192)
 def extent(line: str, font: ImageFont.FreeTypeFont) -> int:
-    """Return the width of a line in px, of its ink and of its advance, whichever is more."""
+    """Return the width of a line in px: the larger of the widths of its ink and its advance."""
     left, _, right, _ = _bounds(line, font)
     return max(right, int(-(-font.getlength(line) // 1))) + max(0, -left)
 
 
 def _bounds(line: str, font: ImageFont.FreeTypeFont) -> tuple[int, int, int, int]:
-    """Return the box of a line's ink about its baseline's start, in whole px, rounded outwards."""
+    """Return the box of a line's ink, from its baseline's start, in px rounded outwards."""
     left, top, right, bottom = font.getbbox(line, anchor="ls")
     return int(left // 1), int(top // 1), int(-(-right // 1)), int(-(-bottom // 1))
 
 
 def _longest_start(word: str, font: ImageFont.FreeTypeFont, width: int) -> int:
-    """Return how many characters of a word fit into a width; at least one."""
+    """Return the number of characters of a word that fit a width; at least one."""
     ends = range(1, len(word) + 1)
     return max(1, bisect_right(ends, width, key=lambda end: extent(word[:end], font)))
 
 
 def _parts(word: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """Break a word that is wider than its line, after punctuation if that is not too early."""
+    """Break a word that is wider than its line, after punctuation in the line's second half."""
     parts = []
     while extent(word, font) > width and len(word) > 1:
         end = _longest_start(word, font, width)
@@ -114,7 +114,7 @@ def _parts(word: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """Break text into lines no wider than `width` px, between words where that is possible."""
+    """Break text into lines of at most `width` px, between words where possible."""
     lines: list[str] = []
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
@@ -126,7 +126,7 @@ def wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
 
 
 def _even(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """Wrap into as few lines as `wrap`, but of about the same width, so that none is a stub."""
+    """Wrap text into as few lines as `wrap` does, of about the same width."""
     lines = wrap(text, font, width)
     if len(lines) < 2:
         return lines
@@ -137,11 +137,11 @@ def _even(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
 
 
 def _cut(lines: Sequence[str], font: ImageFont.FreeTypeFont, width: int, most: int) -> list[str]:
-    """Keep the first `most` lines and end the last of them in an ellipsis."""
+    """Keep the first `most` lines, and end the last line with an ellipsis."""
     if len(lines) <= most:
         return list(lines)
     rest = " ".join(lines[most - 1 :])
-    rest = rest[: _longest_start(rest, font, width)]  # else a very long text is measured a lot
+    rest = rest[: _longest_start(rest, font, width)]  # measuring a very long text is slow
     while rest and extent(rest + ELLIPSIS, font) > width:
         rest = rest[:-1]
     words, _, stump = rest.rpartition(" ")
@@ -153,7 +153,7 @@ def _cut(lines: Sequence[str], font: ImageFont.FreeTypeFont, width: int, most: i
 def fit(text: str, width: int, hand: Hand) -> Lettering:
     """Fit text into `width` px: wrap it, then shrink it, then break words, then cut it short.
 
-    The result is never wider than `width` unless one single character is.
+    The result is never wider than `width`, unless a single character is.
     """
     text = clean(text)
     for size in range(hand.size, hand.floor, -1):
@@ -167,13 +167,13 @@ def fit(text: str, width: int, hand: Hand) -> Lettering:
 
 
 def fit_alike(texts: Sequence[str], width: int, hand: Hand) -> list[Lettering]:
-    """Fit several texts into `width` px each, all in the smallest size that any of them needs."""
+    """Fit several texts into `width` px each, all at the smallest size that any text needs."""
     size = min((fit(text, width, hand).size for text in texts if clean(text)), default=hand.size)
     return [fit(text, width, replace(hand, size=size)) for text in texts]
 
 
 def _letter(lines: Sequence[str], size: int, bold: bool) -> Lettering:
-    """Measure lines; characters taller than the font's own ascent get the room they need."""
+    """Measure lines; characters taller than the font's ascent get enough room."""
     if not lines:
         return Lettering((), size, bold, 0, 0, 0, 0)
     font = face(size, bold)

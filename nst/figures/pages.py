@@ -1,10 +1,10 @@
-"""Comparison grids as A4 pages for a paper: text that can be selected, pictures as JPEG.
+"""Write comparison grids as A4 pages of a PDF: text that can be selected, pictures as JPEG.
 
-A grid takes the fewest pages, upright or on their side, on which its tiles stay readable; a part of
+A grid takes the fewest pages, in portrait or landscape, on which its tiles stay readable. A part of
 a grid keeps the heads of its rows and columns. The same files give the same bytes.
 
-The pages are written by reportlab: it embeds JPEG files as they are and only the letters in use of
-a font, can repeat its bytes, and needs nothing that is not needed anyway. Matplotlib would unpack
+The pages are written with reportlab. It embeds JPEG files unchanged and only the used letters of a
+font, its output is reproducible, and it adds no further dependency. Matplotlib would decompress
 every picture.
 """
 
@@ -40,13 +40,13 @@ from nst.figures.painting import (
 from nst.figures.sheet import SHARES, Box, Colour, Grid, Layout, Page, Picture, Shape, Text
 from nst.system.files import write_atomically
 
-rl_config.useA85 = 0  # else reportlab writes every picture as text, a quarter larger
+rl_config.useA85 = 0  # else reportlab encodes every picture as text, which is a quarter larger
 
 POINT: Final = 72 / 25.4  # one mm
-MARGIN = 5.0  # mm around the layout, which has a margin of 5 mm itself
-DPI = 300  # the most a picture is embedded at, and the unit in which pages are laid out
+MARGIN = 5.0  # mm around the layout, which has another margin of 5 mm
+DPI = 300  # the highest resolution of an embedded picture, and the resolution of the layout
 SMALLEST_TILE = 25.0  # mm across; a grid is split rather than drawn smaller
-TILES = [SMALLEST_TILE + 0.5 * step for step in range(71)]  # mm, the sizes tried
+TILES = [SMALLEST_TILE + 0.5 * step for step in range(71)]  # mm, the candidate sizes
 QUALITY = 90
 FONTS = {False: "DejaVuSans", True: "DejaVuSans-Bold"}
 PORTRAIT = Page(width_mm=210.0 - 2 * MARGIN, height_mm=297.0 - 2 * MARGIN, dpi=DPI)
@@ -55,9 +55,10 @@ LANDSCAPE = replace(PORTRAIT, width_mm=PORTRAIT.height_mm, height_mm=PORTRAIT.wi
 
 @dataclass(frozen=True)
 class Split:
-    """A grid cut into the parts that a page each has.
+    """A grid cut into parts, one per page.
 
-    The best has the least `cost`: whether even one tile is too large, and the pages.
+    The best split has the least `cost`: whether even a single tile is too large, and the number of
+    pages.
     """
 
     page: Page
@@ -66,9 +67,9 @@ class Split:
 
 
 def publish_grid(grid: Grid, picture: Path, pages: Path, preview: Path) -> None:
-    """Write a grid in its three forms: a PNG, a PDF, and a small JPEG for the report.
+    """Write a grid in three formats: a PNG, a PDF, and a small JPEG for the report.
 
-    Raises `ImageError` for a file that is no picture.
+    Raises `ImageError` for a file that is not a picture.
     """
     image = draw_grid(grid)
     save_grid(image, picture)
@@ -79,14 +80,14 @@ def publish_grid(grid: Grid, picture: Path, pages: Path, preview: Path) -> None:
 def save_pages(grid: Grid, path: Path) -> None:
     """Write a grid as a PDF, whole or not at all.
 
-    Raises `ImageError` for a file that is no picture.
+    Raises `ImageError` for a file that is not a picture.
     """
     shapes = read_shapes(grid)
     page, layouts = paginate(grid, shapes)
     for bold, name in FONTS.items():
         pdfmetrics.registerFont(TTFont(name, str(font_file(bold))))
     encoded = BytesIO()
-    # Invariant: no dates, and an identifier that depends on the content alone.
+    # Invariant: no dates, and an identifier that depends only on the contents.
     size = [(side + 2 * MARGIN) * POINT for side in (page.width_mm, page.height_mm)]
     canvas = Canvas(encoded, size, invariant=1, initialFontName=FONTS[False])
     canvas.setTitle(clean(grid.title))
@@ -100,15 +101,15 @@ def save_pages(grid: Grid, path: Path) -> None:
 
 
 def paginate(grid: Grid, shapes: Mapping[Path, Shape]) -> tuple[Page, list[Layout]]:
-    """Return the page that suits a grid, and the layouts of its pages, in px at `DPI`.
+    """Return the best page for a grid, and the layouts of its pages, in px at `DPI`.
 
-    Only a layout of one row and one column can be larger than its page, and is painted smaller.
+    Only a layout of one row and one column can be larger than its page. It is then scaled down.
     """
     costs = {one: _split(grid, one, shapes, SMALLEST_TILE).cost for one in (PORTRAIT, LANDSCAPE)}
     least = min(costs.values())
 
     def enlarged(paper: Page) -> int:
-        """Count the steps by which tiles can grow without taking more pages."""
+        """Return the number of steps by which tiles can grow without more pages."""
         return bisect_left(
             TILES[1:], True, key=lambda tile: _split(grid, paper, shapes, tile).cost > least
         )
@@ -120,10 +121,10 @@ def paginate(grid: Grid, shapes: Mapping[Path, Shape]) -> tuple[Page, list[Layou
 
 
 def split_grid(grid: Grid, rows: int, columns: int) -> list[Grid]:
-    """Cut a grid into parts of at most so many rows and columns, in reading order.
+    """Cut a grid into parts of at most `rows` rows and `columns` columns, in reading order.
 
-    A part has the heads of its own rows and columns, the grid's inputs, and its first `head_rows`
-    in addition to `rows`. Its subtitle says which page it is.
+    A part has the heads of its rows and columns, the grid's inputs, and the grid's first
+    `head_rows` rows in addition to `rows`. Its subtitle has the number of the page.
     """
     heads = range(grid.head_rows)
     downs = [[*heads, *part] for part in _chunks(range(grid.head_rows, len(grid.tiles)), rows)]
@@ -136,7 +137,7 @@ def split_grid(grid: Grid, rows: int, columns: int) -> list[Grid]:
 
 
 def _part(grid: Grid, down: Sequence[int], across: Sequence[int], note: str) -> Grid:
-    """Return some rows and columns of a grid."""
+    """Return the rows `down` and the columns `across` of a grid."""
     return replace(
         grid,
         subtitle=", ".join(filter(None, (grid.subtitle, note))),
@@ -147,14 +148,14 @@ def _part(grid: Grid, down: Sequence[int], across: Sequence[int], note: str) -> 
 
 
 def _chunks(indices: range, most: int) -> list[Sequence[int]]:
-    """Cut indices into the fewest runs of at most `most`, as even as can be."""
+    """Cut indices into the fewest runs of at most `most`, as even as possible."""
     count = max(1, -(-len(indices) // most))
     size = -(-len(indices) // count) or 1
     return [indices[start : start + size] for start in range(0, len(indices), size)] or [[]]
 
 
 def _split(grid: Grid, page: Page, shapes: Mapping[Path, Shape], tile: float) -> Split:
-    """Split a grid into the fewest pages with tiles of a width (mm)."""
+    """Split a grid into the fewest pages with tiles of a given width in mm."""
     page = replace(page, smallest_tile_mm=tile, largest_tile_mm=tile)
     across = max(1, columns_within(grid, page, shapes))
 
@@ -171,7 +172,7 @@ def _split(grid: Grid, page: Page, shapes: Mapping[Path, Shape], tile: float) ->
 def _paint_page(
     canvas: Canvas, page: Page, layout: Layout, shapes: Mapping[Path, Shape], widest: int
 ) -> None:
-    """Paint a layout at the top of a page, the widest of all the pages in the middle of its own."""
+    """Paint a layout at the top of a page, at the left edge of the `widest`, which is centred."""
     shrink = min(1.0, page.mm(page.width_mm) / widest, page.mm(page.height_mm) / layout.height)
     unit = shrink * 72 / DPI
     canvas.translate(((page.width_mm + 2 * MARGIN) * POINT - widest * unit) / 2, 0)
@@ -182,7 +183,7 @@ def _paint_page(
 
 
 class _Written(Surface):
-    """A page of a PDF to paint on; it counts upwards, from the layout's upper left corner."""
+    """A page of a PDF to paint on; y points upwards, from the layout's upper left corner."""
 
     stroke = STROKE * DPI / 25.4
 
@@ -213,7 +214,7 @@ class _Written(Surface):
         self.canvas.drawPath(path, stroke=0, fill=1)
 
     def text(self, text: Text) -> None:
-        """Write the lines of a text, each aligned within its box and no wider than it."""
+        """Write the lines of a text, each aligned within the box and squeezed to its width."""
         lettering, box = text.lettering, text.box
         font = FONTS[lettering.bold]
         for index, line in enumerate(lettering.lines):
@@ -231,7 +232,8 @@ class _Written(Surface):
     def picture(self, picture: Picture) -> None:
         """Embed a picture as JPEG, reduced to `DPI` but never enlarged.
 
-        Not optimised: for that, Pillow has a byte for each pixel, and noise takes nearly two.
+        The JPEG is not optimised: for this, Pillow's buffer has one byte per pixel, and noise takes
+        nearly two.
         """
         box, shape = picture.box, self.shapes[picture.path]
         shown = shape if shape[0] <= box.width else (box.width, box.height)
@@ -243,11 +245,11 @@ class _Written(Surface):
         self.canvas.drawImage(reader, box.left, -box.bottom, box.width, box.height)
 
     def _take(self, colour: Colour) -> None:
-        """Draw and fill in a colour from here on."""
+        """Set the colour of all following lines and fills."""
         self.canvas.setFillColorRGB(*_parts(colour))
         self.canvas.setStrokeColorRGB(*_parts(colour))
 
 
 def _parts(colour: Colour) -> tuple[float, float, float]:
-    """Return red, green and blue in [0, 1]."""
+    """Return a colour's red, green and blue in [0, 1]."""
     return colour[0] / 255, colour[1] / 255, colour[2] / 255

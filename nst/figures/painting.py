@@ -1,8 +1,8 @@
-"""How a layout is painted: a `Surface` reduces its marks to five primitives.
+"""Paint a layout: a `Surface` reduces its marks to five primitives.
 
 These are rectangles, lines, polygons, text and pictures. `Raster` draws them as pixels, and
-`nst.figures.pages` writes them as PDF. A picture is opened when its turn comes, reduced and closed,
-so a page of hundreds needs little more memory than itself.
+`nst.figures.pages` writes them as PDF. Pictures are opened, reduced and closed one by one, so a
+page of hundreds of pictures needs little more memory than the page itself.
 """
 
 from abc import ABC, abstractmethod
@@ -42,7 +42,7 @@ HATCH: Colour = (218, 218, 221)
 RULE: Colour = (196, 196, 200)
 STROKE = 0.13  # mm, the width of lines
 
-PATCH = 5.0  # mm; a tile below this shows colours at best
+PATCH = 5.0  # mm; a smaller tile shows only patches of colour
 PREVIEW_WIDTH = 1400  # px
 PREVIEW_QUALITY = 80
 
@@ -50,7 +50,7 @@ Point = tuple[int, int]
 
 
 class Surface(ABC):
-    """What marks are painted on. Positions and lengths are in px of the layout."""
+    """A surface to paint marks on. Positions and lengths are in px of the layout."""
 
     stroke: float  # the width of lines
 
@@ -116,7 +116,7 @@ class Surface(ABC):
 
 
 class Raster(Surface):
-    """White paper, of pixels."""
+    """White paper made of pixels."""
 
     stroke: int
 
@@ -158,9 +158,9 @@ class Raster(Surface):
 def draw_grid(grid: Grid, page: Page | None = None) -> Image.Image:
     """Draw a grid on white paper; the same files give the same pixels.
 
-    The picture is RGB, has at most `page.most_pixels`, and `info["dpi"]` says how large it prints.
-    Raises `ImageError` for a file that is no picture; a picture known to be missing is a `Tile`
-    with a note.
+    The picture is RGB and has at most `page.most_pixels`. Its printed size follows from
+    `info["dpi"]`. Raises `ImageError` for a file that is not a picture. Use a `Tile` with a note
+    for a missing picture.
     """
     layout, page = _bounded(grid, page or Page(), read_shapes(grid))
     raster = Raster(layout.width, layout.height, stroke=page.mm(STROKE))
@@ -170,10 +170,10 @@ def draw_grid(grid: Grid, page: Page | None = None) -> Image.Image:
 
 
 def _bounded(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> tuple[Layout, Page]:
-    """Arrange a grid within the page's limit on pixels, and return the page that it took.
+    """Arrange a grid within the page's limit on pixels, and return the layout and its page.
 
-    A grid too large has smaller tiles, and only when these would be no more than patches of colour,
-    smaller lettering too.
+    If the grid is too large, its tiles shrink. Once they would be mere patches of colour, the
+    resolution is reduced, and the lettering with it.
     """
     layout = arrange(grid, page, shapes)
     while (excess := layout.width * layout.height / page.most_pixels) > 1:
@@ -199,14 +199,14 @@ def read_shapes(grid: Grid) -> Mapping[Path, Shape]:
 
 
 def open_reduced(path: Path, size: Shape) -> Image.Image:
-    """Open a picture at a given size in px, as it looks on white paper."""
+    """Open a picture at a given size in px, on a white background."""
     with _opened(path) as file:
         return on_white(file).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open one of the run's own pictures, which are upright and in sRGB already."""
+    """Open one of the run's pictures, which are already upright and in sRGB."""
     try:
         with Image.open(path, formats=["PNG"]) as file:
             yield file
@@ -217,14 +217,14 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def save_grid(image: Image.Image, path: Path) -> None:
-    """Write a PNG, whole or not at all, that prints at the size it was drawn for."""
+    """Write a PNG, whole or not at all, with the resolution that it was drawn for."""
     encoded = BytesIO()
     image.save(encoded, format="PNG", dpi=image.info["dpi"])
     write_atomically(path, encoded.getvalue())
 
 
 def save_preview(image: Image.Image, path: Path) -> None:
-    """Write a grid as a JPEG of at most `PREVIEW_WIDTH` px across and twice that down."""
+    """Write a grid as a JPEG, at most `PREVIEW_WIDTH` px wide and twice as high."""
     reduced = image.copy()
     reduced.thumbnail((PREVIEW_WIDTH, 2 * PREVIEW_WIDTH), Image.Resampling.LANCZOS)
     encoded = BytesIO()

@@ -1,7 +1,7 @@
-"""The words of a comparison grid: what it shows, the paper, and the marks made on it.
+"""The data types of a comparison grid: its tiles, the paper, and the marks on the paper.
 
-Values only. `nst.figures.layout` turns a `Grid` and a `Page` into a `Layout`, which
-`nst.figures.painting` paints.
+`nst.figures.layout` turns a `Grid` and a `Page` into a `Layout`, and `nst.figures.painting` paints
+the layout.
 """
 
 from collections.abc import Sequence
@@ -22,18 +22,18 @@ SHARES = {"left": 0.0, "centre": 0.5, "right": 1.0}  # of the spare width, befor
 
 @dataclass(frozen=True)
 class Page:
-    """The paper. A few columns leave it narrower than `width_mm`, very many make it wider."""
+    """The paper. A grid of few columns is narrower than `width_mm`, one of very many is wider."""
 
     width_mm: float = 277.0  # A4 on its side, less 10 mm left and right
-    height_mm: float = 1e6  # a limit for the pages of a PDF alone
+    height_mm: float = 1e6  # only the pages of a PDF have a real limit
     dpi: int = 200
     smallest_tile_mm: float = 12.2  # 96 px at 200 dpi
     largest_tile_mm: float = 53.4  # 420 px at 200 dpi
-    most_pixels: int = 40_000_000  # of the whole; 120 MB while it is painted
+    most_pixels: int = 40_000_000  # of the whole grid; 120 MB while painting
     title_pt: float = 13.0
     text_pt: float = 9.0
     small_pt: float = 8.0
-    floor_pt: float = 7.0  # nothing is lettered smaller
+    floor_pt: float = 7.0  # the smallest lettering
 
     def mm(self, length: float) -> int:
         """Return a length in px."""
@@ -44,21 +44,21 @@ class Page:
         return max(1, -int(-size * self.dpi // 72))
 
     def holds(self, layout: "Layout") -> bool:
-        """Tell whether a layout fits."""
+        """Tell whether a layout fits on the page."""
         width, height = self.mm(self.width_mm), self.mm(self.height_mm)
         return layout.width <= width and layout.height <= height
 
     def hand(self, size: float, lines: int, *, bold: bool = False) -> Hand:
-        """Return how to letter a text of `size` points in at most so many lines."""
+        """Return the hand for a text of `size` points in at most `lines` lines."""
         return Hand(self.pt(max(size, self.floor_pt)), self.pt(self.floor_pt), lines, bold)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One place for a picture, which stays unopened until it is painted.
+    """The place of a picture, which is opened only when it is painted.
 
-    Without a picture, a hatched card carrying the note is drawn instead; without a note either, the
-    place stays empty. `label` stands above in grey ("content") and is drawn for `Grid.inputs` only.
+    Without a picture, a hatched card with the note is drawn. Without both, the place stays empty.
+    `label`, such as "content", is drawn in grey above the picture, only for `Grid.inputs`.
     """
 
     picture: Path | None = None
@@ -69,10 +69,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class Axis:
-    """The rows or the columns of a grid: a title for each, and what changes along them.
+    """The rows or the columns of a grid: their titles, and the name of the axis.
 
-    `heads` are tiles at the heads of the rows or columns, one for each or none; the titles take the
-    place of their captions. `start` and `end` say what the two ends mean, above columns only.
+    `heads` are tiles at the heads of the rows or columns, one for each or none; the titles replace
+    their captions. `start` and `end` describe the two ends of the axis, only for columns.
     """
 
     titles: Sequence[str]
@@ -82,7 +82,7 @@ class Axis:
     heads: Sequence[Tile] = ()
 
     def part(self, indices: Sequence[int]) -> "Axis":
-        """Return some of the rows or columns."""
+        """Return the rows or columns with these indices."""
         titles = [self.titles[index] for index in indices]
         heads = [self.heads[index] for index in indices] if self.heads else ()
         return replace(self, titles=titles, heads=heads)
@@ -90,10 +90,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Grid:
-    """What a comparison grid shows: `tiles[row][column]`.
+    """The tiles of a comparison grid, `tiles[row][column]`, and their titles.
 
-    `inputs` stand in the left margin. The first `head_rows` rows say what the columns are, and
-    return on every page that the grid is split into. Raises `ValueError` where the counts disagree.
+    `inputs` are drawn in the left margin. The first `head_rows` rows show the inputs of the
+    columns, and are repeated on every page of a split grid. Raises `ValueError` if the counts of
+    titles, tiles and heads disagree.
     """
 
     title: str
@@ -139,12 +140,12 @@ class Box:
 
     @property
     def right(self) -> int:
-        """One px past the last column."""
+        """The first px to the right of the box."""
         return self.left + self.width
 
     @property
     def bottom(self) -> int:
-        """One px past the last row."""
+        """The first px below the box."""
         return self.top + self.height
 
     def within(self, other: "Box") -> "Box":
@@ -166,13 +167,13 @@ class Text:
 
     @property
     def box(self) -> Box:
-        """The place it takes."""
+        """The box that the text takes."""
         return Box(self.left, self.top, self.lettering.width, self.lettering.height)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture to be fitted into a box of its own shape."""
+    """A picture to fit into a box of the same shape."""
 
     box: Box
     path: Path
@@ -199,7 +200,7 @@ Mark = Text | Picture | Card | Arrow
 
 @dataclass(frozen=True)
 class Layout:
-    """A page ready to be painted: its size in px and its marks, none of which overlap."""
+    """A page ready for painting: its size in px and its marks, none of which overlap."""
 
     width: int
     height: int

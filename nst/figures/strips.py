@@ -1,4 +1,4 @@
-"""The pictures on the way to a result: a strip for print, an animation for the screen."""
+"""Draw a cell's snapshots: as a strip for print, as an animation for the screen."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from nst.system.files import write_atomically
 
 COLUMNS = 6
 FRAME_MS = 600
-LAST_FRAME_MS = 2400  # the result stays a while before the animation starts again
+LAST_FRAME_MS = 2400  # the last picture stays longer before the animation repeats
 
 
 def draw_strip(
     stacked: Path, steps: Sequence[int], *, title: str = "", subtitle: str = ""
 ) -> Image.Image:
-    """Draw the pictures stacked in a file side by side, each with its number of steps."""
+    """Draw the stacked pictures of a file side by side, each with its number of steps."""
     with tempfile.TemporaryDirectory(prefix="nst-") as folder:
         tiles = []
         for frame, step in zip(_frames(stacked, len(steps)), steps, strict=True):
@@ -36,7 +36,7 @@ def draw_strip(
 
 
 def save_animation(stacked: Path, steps: Sequence[int], path: Path) -> None:
-    """Write the pictures as an animated WebP that runs for ever."""
+    """Write the stacked pictures of a file as an animated WebP that repeats endlessly."""
     first, *others = _frames(stacked, len(steps))
     durations = [FRAME_MS] * len(others) + [LAST_FRAME_MS]
     encoded = io.BytesIO()
@@ -53,6 +53,6 @@ def save_animation(stacked: Path, steps: Sequence[int], path: Path) -> None:
 
 
 def _frames(stacked: Path, count: int) -> list[Image.Image]:
-    """Take the pictures out of the file that holds them below each other."""
+    """Read the pictures from the file in which they are stacked vertically."""
     with Image.open(stacked) as picture:
         return unstack(picture, count)
