@@ -1,1 +1,1 @@
-"""What a run says of its cells in tables and plots."""
+"""Tables and plots of a run's cells."""

@@ -1,8 +1,8 @@
-"""Plots of the tables, for a paper's column: what a pair offers, how it got there, what matters.
+"""Plot the tables, for a column of a paper: trade-offs, losses, and the effects of settings.
 
-One look for all, in ``STYLE``. Colours are Okabe and Ito's for names and cividis for what has an
-order, both legible to the colour-blind. The same table gives the same bytes: no dates, no random
-ids. Names and titles are shown as they are, whatever characters they contain.
+All plots share one look, ``STYLE``. Names have the colours of Okabe and Ito, ordered values have
+cividis; both are legible to the colour-blind. The same table gives the same bytes: no dates, no
+random ids. Names and titles are drawn literally, whatever characters they contain.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from nst.system.files import write_atomically
 
 COLUMN = 3.5  # inches, of a printed page with two columns
 PAGE = 7.2
-AXES_SIZE = np.array([205.0, 165.0])  # points, about, of the axes of a plot of pictures
-LABEL_HEIGHT = 10  # points, of the line above a picture, and its frame
-LETTER = 3.5  # points, about, of a character of that line
+AXES_SIZE = np.array([205.0, 165.0])  # points: about the size of the axes in a plot of pictures
+LABEL_HEIGHT = 10  # points: the label above a picture, and its frame
+LETTER = 3.5  # points: about the width of a character of the label
 STYLE: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
+    "font.family": "DejaVu Sans",  # shipped with matplotlib, so it is the same everywhere
     "font.size": 7,
     "axes.titlesize": 8,
     "axes.labelsize": 7,
@@ -69,11 +69,11 @@ INKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0000
 DASHES = ("-", "--", ":", "-.")
 QUIET = "#8a8a8a"
 LINE = 68  # characters of a legend across the column
-MOST_PICTURES = 16  # of a plot; the other cells are points
-MOST_TICKS = 16  # of an axis of names
-MOST_ENTRIES = 8  # of a legend; the rest is not named
-MOST_LINES = 600  # thin ones of a plot; more are a blot, and a file that no viewer opens
-NO_LINE: dict[str, Any] = {"ls": ""}  # of a note in a legend
+MOST_PICTURES = 16  # in a plot; the other cells are points
+MOST_TICKS = 16  # on an axis of names
+MOST_ENTRIES = 8  # in a legend; the other names are left out
+MOST_LINES = 600  # thin lines in a plot; more are illegible, and viewers cannot open the file
+NO_LINE: dict[str, Any] = {"ls": ""}  # for a note in a legend
 AXIS_TITLES = {
     "content_distance": "content distance\n(lower keeps more)",
     "style_distance": "style distance\n(lower takes more)",
@@ -85,7 +85,7 @@ Entry = tuple[str, dict[str, Any]]
 
 
 def save_plot(figure: Figure, *paths: Path) -> None:
-    """Write a figure in the formats of the paths' suffixes; the same one gives the same bytes."""
+    """Write a figure in the formats of the paths' suffixes; equal figures give equal bytes."""
     for path in paths:
         encoded = io.BytesIO()
         kind = path.suffix.removeprefix(".")
@@ -96,7 +96,7 @@ def save_plot(figure: Figure, *paths: Path) -> None:
 
 
 def literal(text: str) -> str:
-    """Return text that matplotlib draws as it is; a character that the font lacks becomes �."""
+    """Return text that matplotlib draws literally; characters that the font lacks become �."""
     known = _characters()
     drawn = "".join(
         character if ord(character) in known else "\N{REPLACEMENT CHARACTER}" for character in text
@@ -105,7 +105,7 @@ def literal(text: str) -> str:
 
 
 def title_of(text: str, width: int) -> str:
-    """Break a title into at most two lines of about so many characters."""
+    """Break a title into at most two lines of about ``width`` characters."""
     lines = textwrap.wrap(clean(text), width, max_lines=2, placeholder="…") or [""]
     return "\n".join(literal(line) for line in lines)
 
@@ -114,13 +114,14 @@ def title_of(text: str, width: int) -> str:
 
 
 def plot_pair(table: pd.DataFrame, title: str) -> Figure:
-    """Plot a pair's cells by what they keep and what they take, each as a small picture.
+    """Plot a pair's cells by content distance and style distance, each as a small picture.
 
     ``table`` has the summary's rows of one pair; pictures are read from its ``path``. The line is
-    the Pareto front: the cells that no other beats. Colours tell the layer weightings apart, or the
-    first setting that varies; labels say the rest. Pictures in each other's way are moved aside,
-    with a line to where they belong; of many cells only the first in rank have one. Cells without
-    measures are left out, and counted.
+    the Pareto front: the cells that no other cell beats. Colours distinguish the layer weightings,
+    or else the labels of the first setting that varies; text labels give all other axes.
+    Overlapping pictures are moved aside, with a line to their points. If there are many cells, only
+    the first in rank have pictures. Cells without measures are left out, and the legend has their
+    number.
     """
     points, orders = _axes(table)
     coloured, *others = _told_apart(orders)
@@ -150,7 +151,7 @@ def plot_pair(table: pd.DataFrame, title: str) -> Figure:
 
 
 def _leave_room(axes: Axes, cells: pd.DataFrame) -> None:
-    """Set the axes' ends so that there is room around all the cells."""
+    """Set the limits of the axes so that there is a margin around all cells."""
     for set_ends, aim in ((axes.set_xlim, AIMS[0]), (axes.set_ylim, AIMS[1])):
         low, high = cells[aim].min(), cells[aim].max()
         margin = 0.15 * (high - low) or 0.1 * abs(high) or 0.1
@@ -158,18 +159,18 @@ def _leave_room(axes: Axes, cells: pd.DataFrame) -> None:
 
 
 def _draw_points(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> None:
-    """Draw a point for every cell, and the line through those that none beats."""
+    """Draw a point for every cell, and the line of the Pareto front."""
     front = cells[cells["pareto"]].sort_values(list(AIMS))
     axes.plot(front[AIMS[0]], front[AIMS[1]], color=QUIET, zorder=1.5, gid="front")
     colours = [inks[kind] for kind in cells["kind"]]
-    # Above the pictures, since those may cover each other's points.
+    # Points are above the pictures, since a picture may cover the points of other cells.
     look: Any = {"s": 11, "c": colours, "lw": 0.5, "edgecolors": "white", "zorder": 6}
     axes.scatter(cells[AIMS[0]], cells[AIMS[1]], gid="cells", **look)
 
 
 def _draw_pictures(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> None:
-    """Draw the cells' pictures with their labels, near their points, the suggested one largest."""
-    side = float(np.clip(100 / len(cells) ** 0.5, 17, 30))  # points, of the longer one
+    """Draw the cells' pictures and labels near their points, the suggested cell's largest."""
+    side = float(np.clip(100 / len(cells) ** 0.5, 17, 30))  # points, the longer side
     rows: list[Any] = list(cells.itertuples())
     framed = [_framed(row, 1.4 * side if row.suggested else side) for row in rows]
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
@@ -177,7 +178,7 @@ def _draw_pictures(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> Non
     sizes = np.array([size for _, size in framed])
     offsets = spread_out(shares * AXES_SIZE, sizes, AXES_SIZE) - shares * AXES_SIZE
     for row, (parts, _), offset in zip(rows, framed, offsets, strict=True):
-        # The label is at the end of the frame that is away from the point.
+        # The label is on the side of the picture that is away from the point.
         children: list[Artist] = [*parts] if offset[1] >= 0 else [*reversed(parts)]
         picture = VPacker(children=children, align="center", pad=0, sep=1)
         _draw_picture(axes, row, picture, offset, inks[row.kind])
@@ -186,7 +187,7 @@ def _draw_pictures(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> Non
 def _draw_picture(
     axes: Axes, row: Any, framed: VPacker, offset: NDArray[np.float64], ink: str
 ) -> None:
-    """Draw one picture in its frame, ``offset`` points from the cell's place."""
+    """Draw one picture in its frame, ``offset`` points away from the cell's point."""
     box = AnnotationBbox(
         framed,
         (row.content_distance, row.style_distance),
@@ -202,9 +203,9 @@ def _draw_picture(
 
 
 def _framed(row: Any, side: float) -> tuple[list[OffsetBox], NDArray[np.float64]]:
-    """Return a cell's label and picture, and the points that they take together.
+    """Return a cell's label and picture, and their common width and height in points.
 
-    The picture's longer side takes ``side`` points.
+    The picture's longer side is ``side`` points.
     """
     image = _thumbnail(Path(row.path))
     label = _short(row.label) + (" suggested" if row.suggested else "")
@@ -220,7 +221,7 @@ def _framed(row: Any, side: float) -> tuple[list[OffsetBox], NDArray[np.float64]
 
 
 def _thumbnail(path: Path) -> Image.Image:
-    """Read a picture, no larger than print needs."""
+    """Read a picture at the size that print needs."""
     with Image.open(path) as image:
         small = on_white(image)
     small.thumbnail((160, 160), Image.Resampling.LANCZOS)
@@ -230,11 +231,11 @@ def _thumbnail(path: Path) -> Image.Image:
 def spread_out(
     places: NDArray[np.float64], sizes: NDArray[np.float64], room: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Move the centres of boxes as little as it takes for none to cover another.
+    """Return the centres of boxes, moved as little as possible until no boxes overlap.
 
-    All are n × 2, in the same unit; the boxes stay within ``room``. Those that overlap are pushed
-    apart by half of what is needed, the shorter way, again and again. If there is no room for all,
-    some overlap in the end.
+    ``places`` and ``sizes`` are n × 2, in the same unit as ``room``, in which the boxes stay. Each
+    of up to 300 passes pushes overlapping boxes apart along the axis of the smaller overlap, by
+    half of it. If there is not enough room, some boxes still overlap in the end.
     """
     first, last = sizes / 2, np.maximum(room - sizes / 2, sizes / 2)
     moved = np.clip(places, first, last)
@@ -246,7 +247,7 @@ def spread_out(
             break
         for one, other in np.argwhere(clash):
             axis = int(overlap[one, other].argmin())
-            # Of two in the same place, the first goes up.
+            # Of two boxes in the same place, the first moves up.
             way = 1.0 if apart[one, other, axis] >= 0 else -1.0
             step = 0.25 * overlap[one, other, axis] * way
             moved[one, axis] += step
@@ -255,15 +256,16 @@ def spread_out(
     return moved
 
 
-# ---------------------------------------------------------------- the way there
+# ---------------------------------------------------------------- losses
 
 
 def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure:
-    """Plot a pair's content and style losses against the evaluations, a curve for each cell.
+    """Plot a pair's content and style losses against the step, a curve per cell.
 
-    ``table`` and ``traces`` have the rows of one pair. Colour is α/β, dashes are layer weightings.
-    Of settings that vary, the last takes the place of a single α/β, and the first that of a single
-    layer weighting. The losses are those that each cell optimised, before weighting.
+    ``table`` and ``traces`` have the rows of one pair. Colours show α/β, dashes show the layer
+    weighting. With a single α/β, colours show the last setting that varies. With a single layer
+    weighting, dashes show the first setting that varies. The losses are those that each cell
+    optimised, before weighting.
     """
     _, orders = _axes(table)
     dashed, *others = _told_apart(orders)
@@ -281,7 +283,7 @@ def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure
                 point = {**labels_of(str(layers)), "ratio": str(ratio)}
                 axes.plot(
                     trace["evaluation"],
-                    trace[name].where(trace[name] > 0),  # none on a logarithmic axis
+                    trace[name].where(trace[name] > 0),  # a logarithmic axis has no 0
                     color=shades[point[shaded]],
                     ls=dashes[point[dashed]],
                     lw=0.8,
@@ -300,16 +302,17 @@ def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure
         return figure
 
 
-# ---------------------------------------------------------------- what matters
+# ---------------------------------------------------------------- effects and votes
 
 
 def plot_effect(table: pd.DataFrame, axis: str) -> Figure:
     """Plot the effect of α/β, of the layer weighting or of a setting on both distances.
 
-    ``axis`` is ``ratio``, ``layers`` or the name of a setting. A thin line is a pair at one point
-    of all other axes; its colour is α/β, or the layer weighting for the axis α/β. Of many lines an
-    even subset is drawn; the median uses all. It is a thick line for each colour where the axis has
-    an order, at even places whatever its values, and otherwise a bar for each place.
+    ``axis`` is ``ratio``, ``layers`` or the name of a setting. Each thin line is a pair at one
+    point of all other axes. Its colour shows α/β, or the layer weighting if the axis is α/β. If
+    there are many lines, an even subset is drawn; the median uses all. On an ordered axis, the
+    median is a thick line per colour, and the labels are evenly spaced whatever their values. On
+    other axes, the median is a bar per label.
     """
     points, orders = _axes(table)
     names = orders[axis]
@@ -347,11 +350,11 @@ def plot_effect(table: pd.DataFrame, axis: str) -> Figure:
 
 
 def plot_votes(table: pd.DataFrame, variants: pd.DataFrame, agreed: pd.DataFrame) -> Figure:
-    """Plot what voters preferred, with intervals: variants, and how far the measures agree.
+    """Plot the voters' preferences of variants and the agreement of measures, with intervals.
 
-    ``variants`` and ``agreed`` are what ``prefer_variants`` and ``agreement`` return for ``table``,
-    a summary. Where layers have several ratios, these are the places, and layers have colours;
-    otherwise the layers or recipes are the places.
+    ``variants`` and ``agreed`` are the results of ``prefer_variants`` and ``agreement`` for
+    ``table``, a summary. If layer weightings have several α/β, the axis shows α/β, and colours show
+    the layer weightings. Otherwise the axis shows the layer weightings or recipes.
     """
     ratios = table.groupby("layers")["ratio"].nunique().max() > 1
     places = _ratios(table) if ratios else list(dict.fromkeys(table["layers"]))
@@ -361,7 +364,7 @@ def plot_votes(table: pd.DataFrame, variants: pd.DataFrame, agreed: pd.DataFrame
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         for number, line in enumerate(lines):
             rows = variants[variants["layers"] == line] if ratios else variants
-            aside = 0.3 * ((number + 0.5) / len(lines) - 0.5)  # side by side, not on each other
+            aside = 0.3 * ((number + 0.5) / len(lines) - 0.5)  # keeps intervals from overlapping
             at = [places.index(name) + aside for name in rows["ratio" if ratios else "layers"]]
             _draw_intervals(left, at, rows, "preference", inks[line])
         left.axhline(0.5, color=QUIET, lw=0.6, ls="--")
@@ -393,7 +396,7 @@ def _draw_intervals(
     *,
     vertical: bool = True,
 ) -> None:
-    """Draw a point with its interval at each place."""
+    """Draw a point and its interval at each place."""
     values = rows[name].to_numpy(float)
     low, high = rows[["low", "high"]].to_numpy(float).T
     around = np.clip([values - low, high - values], 0, None)
@@ -405,7 +408,7 @@ def _draw_intervals(
 
 
 def _effect(cells: pd.DataFrame, points: pd.DataFrame, axis: str, aim: str) -> pd.DataFrame:
-    """Return a measure by the labels of an axis; a column is a pair at one point of the others."""
+    """Return a measure by the labels of an axis; columns are pairs at points of all other axes."""
     others = [name for name in points if name != axis]
     return (
         cells[["content", "style", aim]]
@@ -415,7 +418,7 @@ def _effect(cells: pd.DataFrame, points: pd.DataFrame, axis: str, aim: str) -> p
 
 
 def _name_places(axes: Axes, names: Sequence[str], what: str, aim: str) -> None:
-    """Write the names below the places 0, 1, 2 … and the meaning of the axes."""
+    """Set the names as ticks at 0, 1, 2 …, and label both axes."""
     step = -(-len(names) // MOST_TICKS)
     crowded = sum(map(len, names[::step])) > 40
     axes.set_xticks(
@@ -431,20 +434,20 @@ def _name_places(axes: Axes, names: Sequence[str], what: str, aim: str) -> None:
     axes.grid(visible=False, axis="x")
 
 
-# ---------------------------------------------------------------- one look
+# ---------------------------------------------------------------- shared look
 
 
 @contextmanager
 def _figure(width: float, height: float) -> Iterator[Figure]:
-    """Make a figure of this size in inches, in the look of all, for the time of the block."""
+    """Yield a figure of this size in inches, and apply ``STYLE`` within the block."""
     with mpl.rc_context(STYLE):
         yield Figure(figsize=(width, height), layout="constrained")
 
 
 def _legend(figure: Figure, entries: Sequence[Entry], **options: Any) -> None:
-    """Add a legend of names and their lines; a name may be anything.
+    """Add a legend of names and their lines; a name may be any text.
 
-    Matplotlib would leave out a name that begins with an underscore, so the names come afterwards.
+    Matplotlib leaves out names that begin with an underscore, so the names are set afterwards.
     """
     widths = sorted((len(name) + 8 for name, _ in entries), reverse=True)  # characters, with a line
     options.setdefault("ncols", max(1, sum(np.cumsum(widths) <= LINE)))
@@ -455,12 +458,12 @@ def _legend(figure: Figure, entries: Sequence[Entry], **options: Any) -> None:
 
 
 def _short(name: str) -> str:
-    """Cut a long name."""
+    """Shorten a long name."""
     return name if len(name) <= 24 else f"{name[:23]}…"
 
 
 def _axes(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """Return the cells' labels by axis, and the labels of each axis in their order.
+    """Return the cells' labels by axis, and the labels of each axis in order.
 
     The axes are ``layers``, the settings that vary, and ``ratio``.
     """
@@ -473,7 +476,7 @@ def _axes(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]]:
 
 
 def _told_apart(orders: dict[str, list[str]]) -> list[str]:
-    """List the axes with several labels; the ratio is never the first."""
+    """List the axes with several labels; α/β is never the first."""
     axes = [axis for axis, labels in orders.items() if len(labels) > 1]
     return axes if axes and axes[0] != "ratio" else ["layers", *axes]
 
@@ -488,35 +491,35 @@ def _are_numbers(labels: Sequence[str]) -> bool:
 
 
 def _spoken(axis: str) -> str:
-    """Return the name of an axis for people."""
+    """Return the name of an axis as shown to readers."""
     return "α/β" if axis == "ratio" else axis.replace("_", " ")
 
 
 def _named(axis: str, label: str) -> str:
-    """Return a label for people, with the name of its axis; a weighting's stands for itself."""
+    """Return a label as shown to readers: with its axis, except for layer weightings."""
     return _short(label if axis == "layers" else f"{_spoken(axis)} {label}")
 
 
 def _ratios(table: pd.DataFrame) -> list[str]:
-    """List the ratios' labels, from those that take most style to those that keep most content."""
+    """List the labels of α/β, from most style to most content."""
     balance = table["alpha"] / (table["alpha"] + table["beta"])
     order = table.assign(balance=balance).sort_values("balance", kind="stable")
     return list(order["ratio"].drop_duplicates())
 
 
 def _shades(labels: list[str]) -> dict[str, Any]:
-    """Give each label a shade, dark for the first: of the ratios, for much style."""
+    """Give each label a shade, from dark to light; for α/β, dark is most style."""
     shades = mpl.colormaps["cividis"](np.linspace(0, 0.9, max(len(labels), 2)))
     return dict(zip(labels, shades, strict=False))
 
 
 def _in_turn(labels: list[str], looks: Sequence[str]) -> dict[str, str]:
-    """Give each label a look, such as a colour; after the last the first again."""
+    """Give each label a look, such as a colour, and start again after the last look."""
     return dict(zip(labels, cycle(looks), strict=False))
 
 
 def _some(names: list[str]) -> list[str]:
-    """Choose at most so many of the names as a legend holds."""
+    """Return an even subset of the names, as many as a legend holds."""
     return [names[place] for place in evenly(len(names), MOST_ENTRIES)]
 
 

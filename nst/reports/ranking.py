@@ -1,17 +1,18 @@
-"""Which cell of a pair to look at first: an order, and the reason for it.
+"""Rank the cells of a pair, suggest the first, and give the reasons.
 
-Keeping content and taking style are two aims, so within a pair the cells are compared by
-``content_distance`` and ``style_distance``, neither of which any recipe optimises, in three steps:
+Keeping content and taking style are two aims. Within a pair, cells are therefore compared by
+``content_distance`` and ``style_distance``, which no recipe optimises, in three steps:
 
 1. A cell *beats* another if it is no worse in either distance and better in one (Pareto dominance).
-   The cells that none beats are the pair's front; without them, the next ones are the second front,
-   and so on (non-dominated sorting, Deb et al. 2002). An earlier front ranks first.
-2. Within a front, the nearer to the ideal point ranks first: the least of each distance that any
-   cell has. Both are scaled by their range on the first front (compromise programming, Zeleny
-   1973), so that neither the unit nor a cell gone wrong decides.
-3. What is still equal is ranked by ``style_distance``, and then by its order in the table.
+   The cells that no cell beats are the pair's first front. Without them, the cells that no cell
+   beats are the second front, and so on (non-dominated sorting, Deb et al. 2002). An earlier front
+   ranks first.
+2. Within a front, the cell nearer to the ideal point ranks first. The ideal point has the least of
+   each distance of all cells. Both distances are scaled by their range on the first front
+   (compromise programming, Zeleny 1973), so that neither units nor outliers affect the order.
+3. Ties are ranked by ``style_distance``, and then by the order in the table.
 
-The first is suggested. Distances of different pairs are not compared.
+The first cell is suggested. Distances of different pairs are not compared.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def rank_cells(table: pd.DataFrame) -> pd.DataFrame:
     """Return a summary table with the columns of ``RANKING``.
 
     ``rank`` counts from 1 within each pair of ``PAIR`` and is missing for a cell that failed or
-    was not measured. ``pareto`` says that no cell of the pair beats it, ``suggested`` that it is
-    the pair's first, and ``reason`` says why, in a sentence.
+    was not measured. ``pareto`` is true if no cell of the pair beats the cell, ``suggested`` if the
+    cell is the pair's first. ``reason`` explains the rank in a sentence.
     """
     ranked = table.reset_index(drop=True)
     ranked["rank"] = pd.array([pd.NA] * len(ranked), dtype="Int64")
@@ -53,7 +54,7 @@ def rank_cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def beats(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return, for n points of which less is better, an n × n table: row beats column."""
+    """Return an n × n table for n points, less being better: whether the row beats the column."""
     one, other = points[:, None], points[None]
     nowhere_worse: NDArray[np.bool_] = np.all(one <= other, axis=2)
     somewhere_better: NDArray[np.bool_] = np.any(one < other, axis=2)
@@ -61,7 +62,7 @@ def beats(points: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def fronts(points: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the number of each point's front; 1 is that of the points that none beats."""
+    """Return the number of each point's front; front 1 has the points that no point beats."""
     beaten = beats(points)
     number = np.zeros(len(points), np.int64)
     while not number.all():
@@ -71,11 +72,11 @@ def fronts(points: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def preference(points: NDArray[np.float64], front: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rows of the points in the order of their rank, the best one first."""
+    """Return the row numbers of the points in the order of their rank, the best first."""
     best = points[front == 1]
     ideal = best.min(axis=0)
     span = best.max(axis=0) - ideal
-    # A front of one point has no range; then that of all the points serves.
+    # A front of one point has no range; the range of all points replaces it.
     span = np.where(span > 0, span, np.ptp(points, axis=0))
     distance = np.hypot(*((points - ideal) / np.where(span > 0, span, 1)).T)
     return np.lexsort((points[:, 1], distance.round(9), front))
@@ -87,7 +88,7 @@ def _reasons(
     order: NDArray[np.int64],
     names: Sequence[str],
 ) -> list[str]:
-    """Say in a sentence for each point why it stands where it does."""
+    """Return a sentence for each point that explains its rank."""
     beaten = beats(points)
     first = order[0]
     reasons = []
@@ -104,7 +105,7 @@ def _reasons(
 
 
 def _why_first(rivals: int, cells: int) -> str:
-    """Say why the suggested cell is."""
+    """Explain why the suggested cell comes first."""
     if cells == 1:
         return "The only finished cell of its pair."
     if rivals == 1:
@@ -113,7 +114,7 @@ def _why_first(rivals: int, cells: int) -> str:
 
 
 def _why_not_first(point: NDArray[np.float64], first: NDArray[np.float64], name: str) -> str:
-    """Compare a point of the front with the first one, which it neither beats nor is beaten by."""
+    """Compare a point of the first front with the first point; neither beats the other."""
     if np.array_equal(point, first):
         return f"No better and no worse than {name}, which comes first in the table."
     kept, taken = ("more", "less") if point[0] < first[0] else ("less", "more")
@@ -124,7 +125,7 @@ def _why_not_first(point: NDArray[np.float64], first: NDArray[np.float64], name:
 
 
 def _advantage(better: NDArray[np.float64], point: NDArray[np.float64]) -> str:
-    """Say in what one point beats another."""
+    """Describe how one point beats another."""
     content, style = better < point
     kept = f"keeps {'more' if content else 'as much'} content"
     taken = f"takes {'more' if style else 'as much'} style"
@@ -132,7 +133,7 @@ def _advantage(better: NDArray[np.float64], point: NDArray[np.float64]) -> str:
 
 
 def _no_rank(status: str) -> str:
-    """Say why a cell has no rank; those that have one get another reason."""
+    """Explain why a cell has no rank; ranked cells get another reason afterwards."""
     if status == "failed":
         return "Failed, so there is nothing to rank."
     return "Not measured, so it cannot be ranked."

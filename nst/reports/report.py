@@ -1,6 +1,6 @@
-"""Pages of the run's report that are no pictures: the table, and what the cells were made with.
+"""The pages of the run's report: the table of cells, and their settings, versions and devices.
 
-Each is one HTML file with nothing beside it. Everything that a user could have written is escaped.
+Each page is one self-contained HTML file. All text that a user could have written is escaped.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from nst.reports.summary import FACTS
 from nst.system.files import write_atomically
 
 HIDDEN = ("fingerprint", "path")  # for programs, not for people
-DIGITS = 4  # significant ones, of the numbers on a page
+DIGITS = 4  # significant digits of the numbers on a page
 PAGES = Path(__file__).parent / "assets"
 
 
 def write_table_page(table: pd.DataFrame, path: Path) -> None:
     """Write the table of cells as a page whose columns can be sorted.
 
-    What is the same for all cells stands above the table, once.
+    Columns with a single value are listed once, above the table.
     """
     table = table.drop(columns=[*HIDDEN, *FACTS], errors="ignore")
     many = len(table) > 1
@@ -37,7 +37,7 @@ def write_table_page(table: pd.DataFrame, path: Path) -> None:
 
 
 def write_made_with_page(table: pd.DataFrame, path: Path) -> None:
-    """Write what the cells of a table were made with: settings, versions, devices."""
+    """Write the page of the cells' settings, versions and devices."""
     settings: dict[str, set[str]] = {}
     for text in table["settings"].unique():
         for name, value in json.loads(text).items():
@@ -54,12 +54,12 @@ def write_made_with_page(table: pd.DataFrame, path: Path) -> None:
 
 
 def _listed(facts: str) -> str:
-    """Return facts that are JSON, such as versions, in one line."""
+    """Return facts in JSON, such as versions, as one line of text."""
     return ", ".join(f"{name} {value}" for name, value in json.loads(facts).items())
 
 
 def _counts(texts: Iterable[str]) -> list[tuple[str, str]]:
-    """Return how many cells have each text, and the text; the most frequent first."""
+    """Return the number of cells with each text, and the text; the most frequent first."""
     return [(counted(count, "cell"), text) for text, count in Counter(texts).most_common()]
 
 
@@ -75,12 +75,12 @@ def _value(value: object) -> str:
 
 
 def _is_number(value: object) -> bool:
-    """Tell whether a field has a number, which is shown rounded and sorted as it is."""
+    """Tell whether a field is a number, which is shown rounded and sorted unrounded."""
     return isinstance(value, int | float) and not isinstance(value, bool) and not pd.isna(value)
 
 
 def _text(value: object) -> str:
-    """Return a value of the summary for people."""
+    """Return a value of the summary as text."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""The table of the cells, which grids, plots, gallery and report read; and that of their traces."""
+"""The table of cells, which grids, plots, gallery and report read, and the table of traces."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ MEASURES = (
 
 
 def _evaluations(cell: Cell) -> int:
-    """Return the steps of a cell; without a trace, those asked for at all sizes together."""
+    """Return the steps of a cell; without a trace, the steps of its settings at all sizes."""
     asked = sum(steps for _, steps in cell.settings.stages)
     return int(max(cell.trace.get("evaluation", ()), default=asked))
 
 
 def _loss(name: str, cell: Cell) -> float | None:
-    """Return a loss or a measure of a cell; a failed one has none."""
+    """Return a loss or a measure of a cell, or None if the cell failed."""
     return cell.losses.get(name)
 
 
@@ -70,7 +70,7 @@ FIELDS: Mapping[str, Callable[[Cell], object]] = {
     "path": lambda cell: cell.path.as_posix(),
     "status": lambda cell: cell.status,
 }
-"""Columns of the table, and what they hold of a cell."""
+"""The columns of the table, and their values for a cell."""
 FACTS: Mapping[str, Callable[[Cell], object]] = {
     "content_title": lambda cell: cell.content.title,
     "style_title": lambda cell: cell.style.title,
@@ -80,25 +80,25 @@ FACTS: Mapping[str, Callable[[Cell], object]] = {
     "versions": lambda cell: json.dumps(dict(cell.versions)),
     "machine": lambda cell: json.dumps(dict(cell.machine)),
 }
-"""Further ones, which the CSV leaves out; the last three are JSON."""
+"""Further columns, which the CSV leaves out; the last three are JSON."""
 COLUMNS = (*FIELDS, *RANKING)
 LOSS_KINDS = ("content_loss", "style_loss")
-"""Settings whose names are those of columns that hold values of losses."""
+"""Settings whose names are also columns with values of losses."""
 TRACE_TYPES = {
     **dict.fromkeys(("content", "style", "layers", "ratio", "fingerprint"), "str"),
     "evaluation": "int64",
     **dict.fromkeys((f"{name}_loss" for name in LOSSES), "float64"),
 }
-ROWS_TOGETHER = 20_000  # of the traces; some MB, and few enough groups for millions of rows
+ROWS_TOGETHER = 20_000  # of a row group of traces: some MB; millions of rows have few groups
 
 
 def summarise(details: Iterable[Path], traces: Path | None = None) -> pd.DataFrame:
     """Return a table with a row for each cell of the pairs' ``details`` files, in their order.
 
-    The columns are ``COLUMNS``, with the settings that vary beside the layers, and ``FACTS``;
-    results/README.md says what they hold. The losses on the way to each cell go to the Parquet file
-    ``traces``, whole or not at all: the columns of ``TRACE_TYPES``, a row for each evaluation that
-    the details have.
+    The columns are ``COLUMNS``, with the settings that vary after the layers, and ``FACTS``;
+    results/README.md describes them. The losses during optimisation go to the Parquet file
+    ``traces``, whole or not at all. It has the columns of ``TRACE_TYPES``, and a row for each
+    evaluation in the details.
 
     Raises:
         CellError: a file cannot be read.
@@ -107,11 +107,11 @@ def summarise(details: Iterable[Path], traces: Path | None = None) -> pd.DataFra
 
 
 def tabulate(pairs: Iterable[Mapping[Path, Cell]], traces: Path | None = None) -> pd.DataFrame:
-    """Return the table that ``summarise`` does, of pairs' cells by the paths of their pictures.
+    """Return the table of ``summarise`` for pairs' cells, given by the paths of their pictures.
 
-    The pairs are taken one by one: traces are most of them, and at most ``ROWS_TOGETHER`` rows
-    and one pair's are in memory. These are a row group, so that a reader of one pair finds its rows
-    without reading the others.
+    The pairs are read one by one, since traces take most of the memory: at most ``ROWS_TOGETHER``
+    rows and the rows of one more pair are held. They form a row group, so that a reader of one pair
+    finds its rows without reading all other rows.
     """
     fields = {**FIELDS, **FACTS}
     rows: list[dict[str, object]] = []
@@ -137,9 +137,9 @@ def tabulate(pairs: Iterable[Mapping[Path, Cell]], traces: Path | None = None) -
 def _varied_settings(table: pd.DataFrame) -> pd.DataFrame:
     """Return a column for each setting that has several values and no column of its own.
 
-    A column of numbers stays one; any other is text, as Parquet wants one type for each column.
-    The settings ``content_loss`` and ``style_loss`` name a kind of loss, the columns so named are
-    values: the former are ``content_loss_kind`` and ``style_loss_kind`` here.
+    A column of numbers stays numeric. Any other column is text, because Parquet needs one type per
+    column. The columns ``content_loss`` and ``style_loss`` have values of losses. The settings of
+    these names become ``content_loss_kind`` and ``style_loss_kind``.
     """
     settings = pd.DataFrame([json.loads(text) for text in table["settings"]], index=table.index)
     settings = settings.rename(columns=lambda name: f"{name}_kind" if name in LOSS_KINDS else name)
@@ -154,7 +154,7 @@ def _varied_settings(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_table(path: Path, pair: tuple[str, str] | None = None) -> pd.DataFrame:
-    """Read the table of cells or that of traces: all, or the rows of one content and style.
+    """Read the table of cells or of traces: all rows, or the rows of one content and style.
 
     Raises:
         CellError: the file is missing or damaged.
@@ -169,12 +169,12 @@ def read_table(path: Path, pair: tuple[str, str] | None = None) -> pd.DataFrame:
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:
-    """Return at most so many of the places 0 … ``count`` - 1, evenly, the ends among them."""
+    """Return at most ``most`` of the integers 0 … ``count`` - 1, evenly, including both ends."""
     return np.linspace(0, count - 1, min(count, most)).round().astype(int)
 
 
 def _traces(cells: Iterable[Cell]) -> pd.DataFrame:
-    """Return the losses on the way to each of ``cells``, a row for each evaluation kept."""
+    """Return the losses of ``cells`` during optimisation, a row for each evaluation kept."""
     rows: list[tuple[object, ...]] = []
     for cell in cells:
         names = (cell.content.name, cell.style.name, cell.layers, cell.ratio, cell.fingerprint)
@@ -185,7 +185,7 @@ def _traces(cells: Iterable[Cell]) -> pd.DataFrame:
 
 
 def _write_rows(writer: pq.ParquetWriter, waiting: list[pd.DataFrame]) -> None:
-    """Write the tables that wait as one row group, and forget them."""
+    """Write the waiting tables as one row group, and clear the list."""
     if waiting:
         rows = pd.concat(waiting, ignore_index=True)
         writer.write_table(pa.Table.from_pandas(rows, writer.schema, preserve_index=False))
@@ -210,10 +210,10 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
 
 
 def report_outcome(table: pd.DataFrame) -> None:
-    """Log how many cells a table has.
+    """Log the number of cells of a table.
 
     Raises:
-        UserError: some of them failed; the message names them.
+        UserError: some cells failed; the message names them.
     """
     failed = table[table["status"] == "failed"]
     if len(failed):

@@ -15,7 +15,7 @@ from nst.reports.ranking import PAIR
 from nst.system.files import write_atomically
 
 AXES: Mapping[str, str] = {"styles": "style", "ratios": "ratio", "layers": "layers"}
-"""The column that each table summarises by."""
+"""The column by which each table groups cells."""
 MEASURES: Mapping[str, str] = {
     "content_distance": "content distance ↓",
     "style_distance": "style distance ↓",
@@ -23,25 +23,24 @@ MEASURES: Mapping[str, str] = {
     "colour_distance": "colour distance ↓",
     "seconds": "seconds",
 }
-"""Columns, and their headings with the direction that is better."""
+"""The measures, and their headings with an arrow in the better direction."""
 SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\|*_<`"})
-"""Signs that mean something in Markdown."""
+"""Characters that are special in Markdown, escaped by a backslash."""
 AS_LATEX: Mapping[str, str] = {
     "↓": r"$\downarrow$",
     "↑": r"$\uparrow$",
     "α/β": r"$\alpha/\beta$",
 }
 DRAWS = 2000  # of the bootstrap
-LEVEL = 95  # % of the draws' means that an interval contains
+LEVEL = 95  # %: the share of the draws' means within an interval
 
 
 def summarise_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return a row of text for each value of a column of the summary table, in its order.
 
     Each measure has its mean over pairs of a content and a style, with a bootstrap interval over
-    pairs (Efron 1979, percentiles) in parentheses. Cells of one pair count as one, by their mean.
-    ``pairs`` is the number of pairs; with one, there is no interval. Cells that failed are left
-    out.
+    pairs (Efron 1979, percentiles) in parentheses. The cells of a pair are averaged first.
+    ``pairs`` is the number of pairs; a single pair has no interval. Failed cells are left out.
     """
     finished = table[table["status"] == "finished"]
     labels, rows = [], []
@@ -56,7 +55,7 @@ def summarise_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def mean_and_interval(values: NDArray[np.float64]) -> str:
-    """Return ``mean (low–high)`` with three digits; the mean alone of one value."""
+    """Return ``mean (low–high)`` with three digits; for a single value, only the value."""
     values = values[np.isfinite(values)]
     if not len(values):
         return "–"
@@ -74,7 +73,7 @@ def as_latex(summary: pd.DataFrame) -> str:
     flat = summary.reset_index().rename(columns=_latex_heading)
     style = flat.style.format(escape="latex").hide(axis="index")
     latex = style.to_latex(hrules=True, column_format="l" + "r" * len(summary.columns))
-    # A [ or * at the beginning of a row would be an option of the line break before it.
+    # LaTeX would read a [ or * at the beginning of a row as an option of the line break before it.
     return re.sub(r"^(?=[\[*])", "{}", latex, flags=re.MULTILINE)
 
 
@@ -94,12 +93,12 @@ def write_summaries(table: pd.DataFrame, folder: Path) -> None:
 
 
 def _digits(value: float) -> str:
-    """Return three digits, or those before the point if there are more."""
+    """Return a number with three significant digits, or as an integer if it is large."""
     return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def _latex_heading(heading: str) -> str:
-    """Spell a heading's signs as LaTeX."""
+    """Replace the symbols of a heading by LaTeX."""
     for sign, latex in AS_LATEX.items():
         heading = heading.replace(sign, latex)
     return heading

@@ -1,7 +1,7 @@
 """Preferences of voters, each vote between two cells of one pair.
 
-Strengths are those of Bradley and Terry (1952): of two cells, the first is preferred with the
-probability 1 / (1 + exp(θ₂ - θ₁)). "Neither" counts as half a vote for each.
+The model is that of Bradley and Terry (1952): of two cells with strengths θ₁ and θ₂, the first is
+preferred with the probability 1 / (1 + exp(θ₂ - θ₁)). "Neither" counts as half a vote for each.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ MEASURES: Mapping[str, int] = {
     "rank": -1,
 }
 """The measures that votes are compared with: 1 where higher is better, -1 where lower is."""
-PICTURE = [*PAIR, "fingerprint"]  # what identifies the picture of a row
+PICTURE = [*PAIR, "fingerprint"]  # the columns that identify a row's picture
 SPREAD = 2.0  # prior standard deviation of a strength θ: most cells win 12 to 88 % of their votes
 DRAWS = 2000
 LEVEL = 95  # %, of intervals
-DEVIATIONS = 1.959964  # of a normal distribution, to either side, that contain so much
+DEVIATIONS = 1.959964  # standard deviations to either side of the mean that contain ``LEVEL``
 SMALLEST_STEP = 1e-10
 
 
@@ -52,9 +52,10 @@ def bradley_terry(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the strengths θ of n items and their covariance, about their mean.
 
-    ``scores`` has in row i and column j how often i was preferred to j. The maximum of the
-    posterior under a normal prior of standard deviation ``SPREAD``, by Newton's method, and the
-    inverse of its Hessian (Laplace). With the prior, an item that won every vote has a finite θ.
+    ``scores`` has in row i and column j how often i was preferred to j. The strengths maximise the
+    posterior under a normal prior of standard deviation ``SPREAD``, by Newton's method. The
+    covariance is the inverse of the Hessian (Laplace). With the prior, an item that won every vote
+    has a finite θ.
     """
     number = len(scores)
     votes = scores + scores.T
@@ -72,10 +73,11 @@ def bradley_terry(
 
 
 def preferences(scores: NDArray[np.float64]) -> pd.DataFrame:
-    """Return how often each of n items would be preferred to another one, in [0, 1].
+    """Return the probability, in [0, 1], that each of n items is preferred to another item.
 
-    ``preference`` is the mean over the other items, ``low`` and ``high`` are the interval that has
-    ``LEVEL`` % of the draws from the posterior, and ``votes`` is the number of the item's votes.
+    ``preference`` is the mean over all other items, ``low`` and ``high`` are the ends of the
+    interval that contains ``LEVEL`` % of the draws from the posterior, and ``votes`` is the number
+    of the item's votes.
     """
     if not len(scores):
         return pd.DataFrame({"preference": [], "low": [], "high": [], "votes": []})
@@ -92,7 +94,7 @@ def preferences(scores: NDArray[np.float64]) -> pd.DataFrame:
 
 
 def _chances(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the probability that the item of a row is preferred to that of a column."""
+    """Return the probability that the item of the row is preferred to the item of the column."""
     chances: NDArray[np.float64] = 1 / (1 + np.exp(strengths[None] - strengths[:, None]))
     return chances
 
@@ -105,9 +107,9 @@ def _means(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def matched_votes(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
-    """Return the votes on two finished cells of one pair of ``table``, with their rows' numbers.
+    """Return the votes on two finished cells of one pair of ``table``.
 
-    ``left`` and ``right`` become positions in the table. If cells of a pair are equal, the votes
+    ``left`` and ``right`` become row numbers of the table. If cells of a pair are equal, the votes
     refer to the first. A warning counts the votes that are left out, for example because the run no
     longer has the picture.
     """
@@ -130,7 +132,7 @@ def prefer_cells(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
     """Return the preference of each cell within its pair, in the order of ``table``.
 
     The columns are those of ``preferences``; the opponents are the pair's other cells with votes.
-    They are missing for a cell without votes. ``votes`` are those of ``matched_votes``.
+    A cell without votes has missing values. ``votes`` are those of ``matched_votes``.
     """
     columns = ["preference", "low", "high", "votes"]
     found = pd.DataFrame(np.nan, index=range(len(table)), columns=columns)
@@ -144,7 +146,7 @@ def prefer_cells(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
 
 
 def prefer_variants(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
-    """Return the preference of each layer weighting or recipe and ratio, over all pairs.
+    """Return the preference of each layer weighting or recipe and α/β, over all pairs.
 
     The columns are ``layers``, ``ratio`` and those of ``preferences``; variants without votes are
     left out. ``votes`` are those of ``matched_votes``.
@@ -157,7 +159,7 @@ def prefer_variants(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_preference(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
-    """Return the summary table with a column ``preference`` before that of the time."""
+    """Return the summary table with a column ``preference`` before the column ``seconds``."""
     preference = prefer_cells(table, matched_votes(table, votes))["preference"]
     changed = table.copy()
     changed.insert(list(table.columns).index("seconds"), "preference", preference)
@@ -165,7 +167,7 @@ def with_preference(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _preferences_by_number(votes: pd.DataFrame) -> pd.DataFrame:
-    """Return the ``preferences`` of all that have votes, by their numbers in ``votes``."""
+    """Return the ``preferences`` of all items with votes, by their numbers in ``votes``."""
     numbers, places = np.unique(votes[["left", "right"]].to_numpy(), return_inverse=True)
     left, right = places.reshape(-1, 2).T
     scores = np.zeros((len(numbers), len(numbers)))
@@ -175,12 +177,12 @@ def _preferences_by_number(votes: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreement(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
-    """Return how far each of ``MEASURES`` orders cells as the votes do.
+    """Return the agreement of each of ``MEASURES`` with the votes.
 
-    ``tau`` is Kendall's τ over the pairs of cells that were voted on: the share of votes that
-    prefer the cell that is better by the measure, less the share of those that prefer the other.
-    ``low`` and ``high`` are its interval (Wilson 1927). Votes for neither, and on cells that are
-    equal by the measure, do not count. ``votes`` are those of ``matched_votes``.
+    ``tau`` is Kendall's τ over the pairs of cells that were voted on: the share of votes for the
+    cell that is better by the measure, minus the share of votes for the other cell. ``low`` and
+    ``high`` are its interval (Wilson 1927). Votes for neither, and on cells that are equal by the
+    measure, do not count. ``votes`` are those of ``matched_votes``.
     """
     rows = []
     for name, sign in MEASURES.items():
@@ -195,7 +197,7 @@ def agreement(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Return the interval of a probability by Wilson (1927), which is not a point at 0 or 1."""
+    """Return Wilson's interval of a probability (1927), which has a width even at 0 and 1."""
     if not trials:
         return np.nan, np.nan
     share, square = successes / trials, DEVIATIONS**2 / trials
