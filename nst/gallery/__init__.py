@@ -1,1 +1,1 @@
-"""The gallery: a page of its own for looking through the cells."""
+"""The gallery: an HTML page to browse, filter and compare the cells."""

@@ -1,4 +1,4 @@
-"""What a gallery's page is made from: the table of cells, with links to pictures, and curves."""
+"""The data of a gallery's page: the table of cells, with links to pictures, and loss curves."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from nst.gallery.previews import PREVIEW, Previews
 from nst.reports.summary import LOSSES, MEASURES, evenly, read_table
 
 NAMES = ("content", "style", "layers", "ratio")
-"""Columns that tell the cells apart."""
+"""Columns that identify a cell."""
 AS_THEY_ARE = (
     *(*NAMES, "formulation", "status", "width", "height", "rank", "pareto", "suggested"),
     *("seconds", "device", "fingerprint"),
 )
-"""Columns of the table that the page has as they are."""
+"""Columns of the table that the page has unchanged."""
 METRICS = ("preference", *MEASURES, *(f"{name}_loss" for name in LOSSES))
-"""Columns of numbers that the page compares cells by, if the table has them; see data.js."""
+"""Numeric columns by which the page compares cells, if the table has them; see data.js."""
 CURVES = {
     "evaluation": "evaluation",
     **{name: f"{name}_loss" for name in ("total", "content", "style")},
 }
-"""What is drawn of a cell's trace, and the column of the table of traces that has it."""
-CURVE_POINTS = 48  # of a loss curve, which is drawn 300 px wide
+"""The curves of a cell's trace, and their columns in the table of traces."""
+CURVE_POINTS = 48  # per loss curve, which is drawn 300 px wide
 LEAST_CURVE_POINTS = 12
-ALL_CURVE_POINTS = 200_000  # of all the curves: half the page of thousands of cells is curves
-LARGEST_BEFORE = 2048  # px: of a content to lay over its cells
+ALL_CURVE_POINTS = 200_000  # of all curves; with thousands of cells, curves are half the page
+LARGEST_BEFORE = 2048  # px: the largest content that the page lays over its cells
 
 
 def gallery_data(
     table: pd.DataFrame, traces: Path, inputs: Path, previews: Previews
 ) -> dict[str, Any]:
-    """Return what the page shows of the table of cells, with links to pictures and their copies.
+    """Return the data that the page shows, with links to pictures and their copies.
 
-    ``cells`` is a table for the page, with None for what a cell does not have; a column such as
-    ``metrics.ssim`` is a part of ``metrics``. A row with the status ``waiting`` is of a cell that
-    is still to come: it needs ``NAMES``, the titles and no more. The other keys describe what cells
-    have in common.
+    ``cells`` is a table for the page, with None for missing values; a column such as
+    ``metrics.ssim`` is a part of ``metrics``. A row with the status ``waiting`` is a cell that is
+    not computed yet: it needs only ``NAMES`` and the titles. ``contents``, ``styles`` and
+    ``settings`` describe what several cells share.
 
-    ``traces`` is the table of traces in Parquet, of which one pair's rows are in memory at a time.
-    ``inputs`` holds the images of the run as ``content/{name}.png`` and ``style/{name}.png``.
+    ``traces`` is the table of traces in Parquet, which is read pair by pair. ``inputs`` has the
+    images of the run as ``content/{name}.png`` and ``style/{name}.png``.
 
     Raises:
         ImageError: a picture cannot be read.
@@ -81,9 +81,9 @@ def gallery_data(
 def _subjects(
     table: pd.DataFrame, role: str, inputs: Path, previews: Previews
 ) -> Iterator[dict[str, str | None]]:
-    """Yield each content or style: its name, its title, and links to its picture, if it is there.
+    """Yield each content or style: its name, title, and links to its picture if the file exists.
 
-    The larger copy is as large as the cells, since it is laid over them.
+    The larger copy has the size of the cells, since the page lays it over them.
     """
     for name, cells in table.groupby(role, sort=False):
         picture = inputs / role / f"{name}.png"
@@ -94,9 +94,9 @@ def _subjects(
 
 
 def _curves(table: pd.DataFrame, traces: Path) -> list[dict[str, Any]]:
-    """Return each cell's curves, thinned; the first and the last point stay.
+    """Return an even subset of each cell's curves, including the first and the last point.
 
-    Numbers have four digits. One that is not finite becomes None, a gap in the curve.
+    Numbers have four digits. A number that is not finite becomes None, a gap in the curve.
     """
     most = min(CURVE_POINTS, max(LEAST_CURVE_POINTS, ALL_CURVE_POINTS // len(table)))
     found = {}
@@ -113,14 +113,14 @@ def _curves(table: pd.DataFrame, traces: Path) -> list[dict[str, Any]]:
 
 
 def _rounded(value: int | float | None, digits: int) -> int | float | None:
-    """Round to significant digits, for a smaller page; None if it is not a finite number."""
+    """Round to significant digits, for a smaller page; return None unless the value is finite."""
     if value is None or isinstance(value, int):
         return value
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def _shared(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the settings that are the same in all of these."""
+    """Return the settings that have the same value in all of ``settings``."""
     first = settings[0] if settings else {}
     return {
         name: value

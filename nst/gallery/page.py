@@ -1,8 +1,8 @@
-"""The gallery: one page to look through, filter and compare all the cells of a run.
+"""The gallery: one page to browse, filter and compare all cells of a run.
 
-``index.html`` holds its own style, script and data, and asks nothing of the network; the small
-copies of the pictures are in ``pictures/`` beside it. The folder can be read wherever it is copied;
-the full pictures, which it links to by relative paths, are shown where they are at hand.
+``index.html`` contains its style, script and data, and sends no network requests. The small copies
+of the pictures are in ``pictures/`` beside it. A copy of the folder works anywhere. The page links
+to the full pictures by relative paths, and shows them where these paths exist.
 """
 
 from __future__ import annotations
@@ -58,17 +58,19 @@ def write_gallery(
     subtitle: str = "",
     so_far: str = "",
 ) -> Path:
-    """Write the gallery of the cells of ``table`` into ``folder``, and return its page.
+    """Write the gallery of the cells of ``table`` into ``folder``, and return the page's path.
 
-    ``table``, ``traces`` and ``inputs`` are those of ``gallery_data``. Small copies of the pictures
-    are made where a picture is new or has changed, and those that are no longer needed are removed.
-    A gallery that is not complete says ``so_far`` how far it is; its page is ``so_far.html``,
-    beside that of a complete one, which replaces it; they share the small copies. One picture is
-    open at a time.
+    ``table``, ``traces`` and ``inputs`` are those of ``gallery_data``. Small copies are written of
+    new and changed pictures, and copies that are no longer needed are removed. One picture is open
+    at a time.
+
+    ``so_far`` is the text about the progress of an incomplete run. With it, the page is
+    ``so_far.html``, which shares the small copies with ``index.html``. The complete gallery
+    replaces it.
 
     Raises:
         ImageError: a picture cannot be read.
-        UserError: there is no cell.
+        UserError: the table has no cells.
     """
     if not len(table):
         raise UserError(
@@ -90,9 +92,10 @@ def write_gallery(
 
 
 def render(data: Mapping[str, Any], so_far: str = "") -> str:
-    """Return the page that shows ``data``, with its style, script and data inside.
+    """Return the HTML page of ``data``, including its style, script and data.
 
-    The policy in its head allows exactly this style and script, and pictures from the same folder.
+    The page's content security policy allows only this style and script, and pictures from the same
+    folder.
     """
     style = _source("page.css")
     script = "".join(_source(f"{name}.js") for name in SCRIPTS)
@@ -100,7 +103,7 @@ def render(data: Mapping[str, Any], so_far: str = "") -> str:
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined
     )
-    # tojson escapes <, >, & and '; what is not ASCII, among it U+2028 and U+2029, is escaped too.
+    # tojson escapes <, >, & and ', and all non-ASCII characters, including U+2028 and U+2029.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment.get_template("page.html").render(
         data={**data, "cells": pack(data["cells"])},
@@ -115,18 +118,18 @@ def render(data: Mapping[str, Any], so_far: str = "") -> str:
 
 
 def pack(cells: pd.DataFrame) -> dict[str, Any]:
-    """Write cells by columns: thousands of them take a third of the space, and are read as fast.
+    """Encode cells by column: thousands of cells take a third of the space, and load as fast.
 
-    ``columns`` have a ``path``, such as ["metrics", "ssim"], and either ``each`` value, or the
-    different ``values`` and each cell's ``indices`` among them. The page's script unpacks them; a
-    null in ``metrics`` or ``trace`` is not there.
+    Each of ``columns`` has a ``path``, such as ["metrics", "ssim"], and either ``each`` value, or
+    the distinct ``values`` and each cell's ``indices`` into them. The page's script unpacks the
+    columns, and leaves out a null in ``metrics`` or ``trace``.
     """
     columns = [{"path": str(name).split("."), **_column(list(cells[name]))} for name in cells]
     return {"count": len(cells), "columns": columns}
 
 
 def _column(values: Sequence[Any]) -> dict[str, Any]:
-    """Write a column, equal values once if there are enough of them."""
+    """Encode a column, with each distinct value once if many values are equal."""
     texts = np.array([json.dumps(value) for value in values], object)
     indices, different = pd.factorize(texts)
     if 4 * len(different) > len(values):
@@ -135,10 +138,10 @@ def _column(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _source(name: str) -> str:
-    """Read a part of the page; line ends must be those that the browser hashes."""
+    """Read a part of the page, with the line ends that the browser hashes."""
     return (PAGE / name).read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
 def _hash(text: str) -> str:
-    """Return the name by which a content security policy allows an inline style or script."""
+    """Return the hash with which a content security policy allows an inline style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,7 +1,8 @@
-"""Small copies of pictures, for a page that shows many of them.
+"""Small copies of pictures, for a page that shows many pictures.
 
-A copy is named by the bytes it was made from, so it is made only when the picture changed, and
-never mistaken for that of another device or version with the same settings.
+A copy is named after the sha256 of the picture's file. It is therefore written only if the picture
+changed, and never confused with the copy of a picture with the same settings from another device or
+version.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from PIL import Image
 from nst.imaging.images import fit_long_side, load_image, read_size
 from nst.system.files import write_atomically
 
-THUMBNAIL = 400  # px, longer side: a card of 300 px, and some reserve for dense screens
-PREVIEW = 800  # px, longer side: the full view, when the original is not at hand
+THUMBNAIL = 400  # px, longer side: for a card of 300 px, with some reserve for dense screens
+PREVIEW = 800  # px, longer side: for the full view, if the original is missing
 QUALITY = 80  # of WebP; brush strokes stay clean, at about 60 kB per 400 × 400 px
-COPIES = "pictures"  # the folder of the copies, in that of the gallery
+COPIES = "pictures"  # the folder of the copies, in the gallery's folder
 MADE = re.compile(r"[0-9a-f]{24}-\d+\.webp")
 
 
 @dataclass(frozen=True)
 class Previews:
-    """The copies in a gallery's folder; which of them were asked for is remembered."""
+    """The copies in a gallery's folder; ``asked`` has the paths of all requested copies."""
 
     folder: Path
     asked: set[str] = field(default_factory=set)
 
     def of(self, picture: Path | None, *, size: int = PREVIEW) -> dict[str, str | None]:
-        """Return links from the gallery to a picture, and to its copies; without one, None.
+        """Return links from the gallery to a picture and its copies; without a picture, None.
 
-        Copies that are not there yet are made; ``size`` is that of the larger. No copy is larger
-        than the picture. Raises ``ImageError`` if it cannot be read.
+        Missing copies are written. ``size`` is the longer side of the larger copy in px; no copy is
+        larger than the picture. Raises ``ImageError`` if the picture cannot be read.
         """
         if picture is None:
             return dict.fromkeys(("thumbnail", "preview", "full"))
@@ -54,7 +55,7 @@ class Previews:
         return {"thumbnail": thumbnail, "preview": preview, "full": _link(picture, self.folder)}
 
     def remove_others(self) -> int:
-        """Remove the copies that were not asked for, and return how many there were."""
+        """Remove the copies that were not requested, and return their number."""
         others = [
             path
             for path in (self.folder / COPIES).glob("*.webp")

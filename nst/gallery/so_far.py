@@ -1,4 +1,4 @@
-"""The gallery and the overview of a run that goes on: what is finished, and places for the rest."""
+"""The gallery and the overview of an unfinished run: its finished cells, and empty places."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nst.gallery.page import write_gallery
 from nst.reports.summary import tabulate
 from nst.system.files import part_folder
 
-SCREEN = Page(dpi=100)  # a quarter of the pixels of what is printed, and of the time
+SCREEN = Page(dpi=100)  # takes a quarter of the pixels and the time of a page for print
 INPUTS = Path("results/inputs")
 WAITING = "still to come"
 
@@ -29,13 +29,13 @@ IsFinished = Callable[[Path], bool]
 
 
 def write_so_far(run: Run, is_finished: IsFinished, said: str) -> None:
-    """Write the gallery and the overview of the cells that are finished; ``said`` goes above.
+    """Write the gallery and the overview of the finished cells, with the text ``said`` above.
 
-    Whether a picture is one of this run, and not of an earlier configuration, only ``is_finished``
-    can tell. No cell is required to be there, but then there is no gallery.
+    ``is_finished`` tells whether a picture exists and belongs to this run rather than to an earlier
+    configuration. If no cell is finished, only the overview is written.
 
     Raises:
-        UserError: a file cannot be read; a moment later it may be there again.
+        UserError: a file cannot be read; this may be temporary.
     """
     page = Path(GALLERY_SO_FAR)
     with part_folder(page) as folder:
@@ -55,7 +55,7 @@ def write_so_far(run: Run, is_finished: IsFinished, said: str) -> None:
 
 
 def _overview(run: Run, is_finished: IsFinished, said: str) -> Grid:
-    """Return the overview of the run, or the grid of its recipes if it compares these."""
+    """Return the overview of the run, or the grid of recipes if the run compares recipes."""
 
     def cell(path: Path) -> Tile:
         return cell_tile(path) if is_finished(path) else Tile(note=WAITING)
@@ -77,16 +77,16 @@ def _overview(run: Run, is_finished: IsFinished, said: str) -> Grid:
 
 
 def _titles(pictures: Mapping[str, Picture]) -> dict[str, str]:
-    """Return titles by name."""
+    """Return the titles of pictures by name."""
     return {name: one.title for name, one in pictures.items()}
 
 
 def _cells(run: Run, is_finished: IsFinished) -> Iterator[Mapping[Path, Cell]]:
-    """Yield each pair's finished cells: from its details, or from the pictures until these come."""
+    """Yield each pair's finished cells, from its details or, until these exist, its pictures."""
     for content, style in run.pairs:
         pictures = [cell_path(content, style, one.layers, one.ratio) for one in run.variants]
         there = list(filter(is_finished, pictures))
-        # Snakemake has removed old details before a job makes its first picture.
+        # Snakemake removes old details before a job writes its first picture.
         details = Path(DETAILS.format(content=content, style=style))
         if there and details.is_file():
             cells = read_details(details)
@@ -96,7 +96,7 @@ def _cells(run: Run, is_finished: IsFinished) -> Iterator[Mapping[Path, Cell]]:
 
 
 def _with_places(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with a row for every cell of the run, in its order."""
+    """Return the table with a row for every cell of the run, in the run's order."""
     names = [
         (*pair, one.layers, one.ratio, one.formulation)
         for pair, one in product(run.pairs, run.variants)
