@@ -23,7 +23,7 @@ include: "workflow/rules/gallery.smk"
 include: "workflow/rules/prints.smk"
 
 
-# Not in a dry run, nor in the processes of the jobs.
+# Snakemake calls these handlers neither in a dry run nor in the processes of the jobs.
 onstart:
     start_run()
 

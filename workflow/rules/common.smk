@@ -1,4 +1,4 @@
-"""The run that the configuration describes, and what several rules ask of it."""
+"""The run that the configuration describes, and the names that several rules use."""
 
 import re
 import sys
@@ -7,8 +7,8 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-# The package beside these rules is used, installed or not. There is none if another workflow takes
-# them from a Git host as its module; then the installed one is used.
+# Use the package beside these rules, even if another version is installed. If another workflow
+# includes these rules from a Git host as a module, use the installed package.
 BESIDE = Path(str(workflow.current_basedir)).resolve().parents[1]
 if (BESIDE / "nst").is_dir():
     sys.path.insert(0, str(BESIDE))
@@ -60,15 +60,15 @@ try:
             "prefix and replace_prefix cannot be used with this module: its jobs look for each "
             "other's files in results/. Remove it, and choose a folder with --directory."
         )
-    if workflow.is_main_process:  # and not each job again
-        # More strictly than Snakemake does, which takes a key twice.
+    if workflow.is_main_process:  # and not in every job's process
+        # Stricter than Snakemake's reader, which accepts repeated keys.
         for path in workflow.configfiles:
             read_file(Path(path))
     run = read_run(config, read_catalogue())
     if workflow.is_main_process:
         inspect_run(run)
 except UserError as error:
-    # An exception would be shown with the lines of this file, which are not to blame.
+    # Snakemake would show an exception with lines of this file, which are not the cause.
     logger.error(f"The configuration cannot be used. {error}")
     sys.exit(1)
 
@@ -77,7 +77,7 @@ COMPOSED = [name for name, style in run.styles.items() if style.made_of]
 
 
 def start_run():
-    """Take the lock of the run, or end it in one line; and have the run watched."""
+    """Take the run's lock, or fail with a message of one line; start the progress watcher."""
     try:
         begin_run(logger.info)
     except UserError as error:
@@ -95,7 +95,7 @@ wildcard_constraints:
     role="(?:content|style)(?:_mask)?",
     name="[^/]+",
     content="|".join(map(re.escape, run.contents)),
-    composed="|".join(map(re.escape, COMPOSED)) or "(?!)",  # with none, it matches nothing
+    composed="|".join(map(re.escape, COMPOSED)) or "(?!)",  # matches nothing
     style="|".join(map(re.escape, run.styles)),
     layers="|".join(map(re.escape, run.layers)),
     ratio="|".join(map(re.escape, run.ratios)),

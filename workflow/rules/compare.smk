@@ -1,9 +1,9 @@
-"""What is gathered from the cells: grids and the summary table."""
+"""Rules that combine cells: grids, strips, the summary table, the report's pages and the votes."""
 
 VARIANTS = [(one.layers, one.ratio) for one in run.variants]
 
 
-# The rules of the other grids inherit what they do not name: `contents` and `styles`, for example.
+# The rules of the other grids inherit all items that they do not set, such as `contents`.
 rule overview_grid:
     input:
         contents=[prepared("content", name) for name in run.contents],

@@ -1,4 +1,4 @@
-"""The page to look through all the cells; its small pictures are beside it."""
+"""The gallery: a page of all cells, with small pictures beside it."""
 
 
 rule gallery:
@@ -22,7 +22,7 @@ rule gallery:
         "../scripts/gallery.py"
 
 
-# In the report alone: a copy, since Snakemake takes a page with its pictures as a folder.
+# Only the report uses this copy: it includes a page with pictures only as a folder.
 rule report_gallery:
     input:
         "results/gallery/index.html",

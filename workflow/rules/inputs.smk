@@ -1,4 +1,4 @@
-"""Images and extractors: fetched, checked, brought into one form."""
+"""Fetch, check and convert images and networks."""
 
 
 rule fetch:
@@ -7,7 +7,7 @@ rule fetch:
     log:
         "results/logs/fetch/{file}.log",
     priority: 10
-    # On a cluster it runs where Snakemake does: compute nodes often have no internet.
+    # On a cluster, this runs on Snakemake's machine: compute nodes often have no internet.
     localrule: True
     conda:
         "../envs/nst.yaml"
@@ -24,7 +24,7 @@ rule prepare_image:
         PREPARED,
     log:
         "results/logs/prepare_image/{role}/{name}.log",
-    # A bad image is to be found before any long job starts.
+    # Bad images are found before any long job starts.
     priority: 10
     conda:
         "../envs/nst.yaml"
@@ -37,7 +37,7 @@ rule prepare_image:
 ruleorder: compose_style > prepare_image
 
 
-# What stands for a style that is made of others, in grids and in the gallery.
+# This picture represents a composed style in grids and in the gallery.
 rule compose_style:
     input:
         ingredient_files,
@@ -62,9 +62,9 @@ rule fetch_extractor:
         "results/extractors/{fetched}.safetensors",
     log:
         "results/logs/fetch_extractor/{fetched}.log",
-    # What cannot be had is to be found before any long job starts.
+    # A missing network is found before any long job starts.
     priority: 10
-    # On a cluster it runs where Snakemake does: compute nodes often have no internet.
+    # On a cluster, this runs on Snakemake's machine: compute nodes often have no internet.
     localrule: True
     conda:
         "../envs/nst.yaml"

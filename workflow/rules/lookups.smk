@@ -1,10 +1,11 @@
-"""Functions that rules call, for their resources and for what their wildcards stand for."""
+"""Functions that compute the rules' resources, inputs and parameters."""
 
 
 def share_of_cores(most):
-    """Share the cores out among the pairs that run at once, ``most`` at most for each.
+    """Return the number of cores for each of the pairs that run at once, at most ``most``.
 
-    How many those are, the resource ``gpu`` says; a cluster's run has none, and each may have most.
+    The resource ``gpu`` is the number of these pairs. A run on a cluster does not set it; each pair
+    then gets ``most`` cores.
     """
     cores, gpus = (
         getattr(one, "value", one)
@@ -14,7 +15,7 @@ def share_of_cores(most):
 
 
 def growing(least):
-    """Return a function of what a job asks for: at first ``least``, and that again at each retry."""
+    """Return a resource function: ``least`` at the first attempt, and ``least`` more per retry."""
 
     def asked(wildcards, attempt):
         return least * attempt
@@ -25,7 +26,7 @@ def growing(least):
 def prepare_image_input(wildcards):
     """Return the file that an image is prepared from."""
     if wildcards.role == "style" and wildcards.name in COMPOSED:
-        # Snakemake asks, although compose_style goes before, and would print the exception.
+        # Snakemake calls this although compose_style has priority, and would print an exception.
         return []
     return source_file(run.pictures[f"{wildcards.role}/{wildcards.name}"])
 
@@ -42,18 +43,18 @@ def ingredient_weights(wildcards):
 
 
 def weights_of_user(wildcards):
-    """Return the file of weights that the configuration names for an extractor, if it does."""
+    """Return the weights file that the configuration gives for a network, or an empty list."""
     return run.weights.get(wildcards.fetched) or []
 
 
 def composition_of_pair(wildcards):
-    """Return what a style is made of for a content, as plain values; None if it is one image."""
+    """Return a style's composition for a content, as plain values; None for one whole image."""
     found = composition_files(run, wildcards.content, wildcards.style)
     return found and found.to_dict()
 
 
 def files_of_composition(wildcards):
-    """List the files that a style is made of for a content, beside the image that shows it."""
+    """List the files of a style's composition for a content, without the style's own picture."""
     found = composition_files(run, wildcards.content, wildcards.style)
     return found.everything if found else []
 

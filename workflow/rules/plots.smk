@@ -1,4 +1,4 @@
-"""What is drawn from the tables: a pair's cells and losses, and what the settings do."""
+"""Plots of the tables: each pair's cells and losses, and the effects of the settings."""
 
 
 # One job for all the pairs of a content: most of a job's time is its start.

@@ -1,4 +1,4 @@
-"""Chosen cells rendered again, large: the target `prints`, of which a run without it makes nothing."""
+"""Prints: chosen cells at a larger size. Only the target `prints` runs these rules."""
 
 OF_PRINT = allocate_pair(
     [one.settings for _, _, one in run.prints] or [run.settings], run.device

@@ -1,7 +1,7 @@
-"""The GPU rules: all variants of a pair of images in one job, in the same precision in all."""
+"""The GPU rules: one job computes all variants of a pair, and all jobs use the same precision."""
 
 
-# Asked once, where the cells are computed; on a cluster, every node then takes the same.
+# Chosen once, on a machine that computes cells; on a cluster, all nodes then use this precision.
 rule precision:
     output:
         "results/precision.txt",
@@ -11,7 +11,7 @@ rule precision:
         "../envs/nst.yaml"
     resources:
         gpu=1,
-        mem_mb=growing(4000),  # torch with CUDA, and nothing more
+        mem_mb=growing(4000),  # only torch with CUDA
     message:
         "Ask for the precision that the device computes natively"
     script:
@@ -45,8 +45,8 @@ rule stylize:
         mem_mb=growing(OF_PAIR.mem_mb),
         runtime=growing(OF_PAIR.runtime),
     params:
-        # Snakemake stores the parameters once for each output and reads them all at every start,
-        # so only a digest of the variants is here; the job expands them from the configuration.
+        # Snakemake stores the parameters once per output and reads all of them at every start. This
+        # is therefore only a digest of the variants; the job expands them from the configuration.
         variants=digest(run.variants),
         names=pair_names,
         composition=composition_of_pair,

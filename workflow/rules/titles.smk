@@ -1,4 +1,4 @@
-"""What pictures are called: in the captions of grids and plots, and in the report."""
+"""The titles of pictures, in the captions of grids and plots and in the report."""
 
 
 def pair_names(wildcards):
@@ -28,14 +28,14 @@ def variant_label(wildcards):
 
 
 def variants_of_layers(wildcards):
-    """List the layers and the ratio of each cell in a row of a content's grid."""
+    """List ``layers`` and ``ratio`` of each cell in a row of a content's grid."""
     return run.places(wildcards.layers)
 
 
 def titles_by_name(role, pictures):
-    """Return a function of the titles of contents or styles: of the one that a job is for, or all."""
+    """Return a function that looks up titles: of a job's content or style, or else of all."""
 
-    # A function, since Snakemake would take braces in a title for wildcards.
+    # A function, since Snakemake would read braces in a title as wildcards.
     def titles(wildcards):
         chosen = dict(wildcards.items()).get(role)
         return {
@@ -60,13 +60,13 @@ def dated_recipes(wildcards):
 
 
 def pair_labels(wildcards):
-    """Return what the report lists a pair under."""
+    """Return the report's labels of a pair."""
     names = pair_names(wildcards)
     return {role: report_label(names[f"{role}_title"]) for role in ("content", "style")}
 
 
 def content_labels(wildcards):
-    """Return what the report lists the grid of a content under."""
+    """Return the report's labels of a content's grid."""
     return {
         "content": report_label(content_title(wildcards)),
         "layers": wildcards.layers,
@@ -74,7 +74,7 @@ def content_labels(wildcards):
 
 
 def grid_forms(grid, caption, subcategory, labels):
-    """List the three forms of a grid: a PNG, a PDF, and a small JPEG, which the report has."""
+    """List the three files of a grid: a PNG, a PDF, and a small JPEG for the report."""
     preview = report(
         f"results/grids/{grid}.jpg",
         caption=f"../report/{caption}.rst",
@@ -86,7 +86,7 @@ def grid_forms(grid, caption, subcategory, labels):
 
 
 def plot_labels(style, shows):
-    """Return a function of what the report lists a plot of a content and this style under."""
+    """Return a function for the report's labels of a plot of a content and this style."""
 
     def labels(wildcards):
         return {
@@ -99,7 +99,7 @@ def plot_labels(style, shows):
 
 
 def pair_plot_files(kind, shows):
-    """List the plots of a content's pairs, PNG and SVG by turns; the report has the PNGs."""
+    """List the plots of a content's pairs, alternately PNG and SVG; the report has the PNGs."""
     files = []
     for style in run.styles:
         path = f"results/plots/{kind}/{{content}}/{style}"
@@ -111,9 +111,9 @@ def pair_plot_files(kind, shows):
 
 
 def effect_plot_files():
-    """List the plots of what α/β, the layer weighting and the settings that vary do.
+    """List the plots of the effects of α/β, the layer weighting and the settings that vary.
 
-    PNG and SVG by turns; the report has the PNGs.
+    PNG and SVG alternate; the report has the PNGs.
     """
     plots = [("ratios", "ratios", "α/β"), ("layers", "layers", "layer weighting")]
     plots += [(f"vary/{name}", "vary", name.replace("_", " ")) for name in run.varied]

@@ -1,4 +1,4 @@
-"""Put the images that a style is made of side by side, as wide as their weights."""
+"""Draw the images of a composed style side by side, with widths proportional to their weights."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""End the run, with an error if a cell failed; by now everything else has been made."""
+"""Report the outcome of the run as its last job, with an error if a cell failed."""
 
 from pathlib import Path
 

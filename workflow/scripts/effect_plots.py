@@ -1,4 +1,4 @@
-"""Plot the effects of the ratios, of the layer weighting and of settings over all pairs."""
+"""Plot the effects of α/β, the layer weighting and the settings over all pairs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Bring a file of the catalogue here."""
+"""Fetch a file of the catalogue."""
 
 from pathlib import Path
 

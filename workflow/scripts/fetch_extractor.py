@@ -1,4 +1,4 @@
-"""Fetch the run's extractor, or read the user's weights, and write the form that the jobs read."""
+"""Fetch the run's network, or read the user's weights, and write the file that the jobs load."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Write the page to look through all the cells."""
+"""Write the gallery of all cells."""
 
 from pathlib import Path
 

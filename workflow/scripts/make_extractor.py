@@ -1,4 +1,4 @@
-"""Fit the run's extractor, and write it in the form that the jobs read."""
+"""Fit the run's network, and write the file that the jobs load."""
 
 from pathlib import Path
 

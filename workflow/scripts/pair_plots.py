@@ -1,4 +1,4 @@
-"""Plot the cells of a content's pairs, and the losses on the way to them."""
+"""Plot the cells of a content's pairs, and their losses during optimisation."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Write down the precision that ``auto`` is in this run."""
+"""Choose the precision that ``auto`` means in this run, and write it to a file."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Check an image and bring it to upright sRGB."""
+"""Check an image and convert it to upright sRGB."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Make one cell again, large, from its small picture."""
+"""Render one cell at a larger size, starting from its small picture."""
 
 from nst.commands.job import job
 from nst.commands.stylize import stylize

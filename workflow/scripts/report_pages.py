@@ -1,4 +1,4 @@
-"""Write the pages of the report that are no pictures, and the tables for a paper."""
+"""Write the HTML pages of the report, and the tables for a paper."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Draw the pictures on a cell's way as a strip, and as an animation."""
+"""Draw a cell's snapshots as a strip and as an animation."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Make all the cells of one pair of images."""
+"""Compute all cells of one pair of images."""
 
 from nst.commands.job import job
 from nst.commands.stylize import stylize

@@ -1,4 +1,4 @@
-"""Gather the cells into the table that all else reads, and their traces into another."""
+"""Write the table of cells, which plots, gallery and report read, and the table of traces."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Write what the votes say: preferences, their agreement with the measures, and a plot."""
+"""Evaluate the votes: preferences, the agreement of the measures, and a plot."""
 
 from pathlib import Path
 
