@@ -1,1 +1,1 @@
-"""Finished cells: measured, kept, and recomputed."""
+"""Compute, measure, store and recompute cells."""

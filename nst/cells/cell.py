@@ -1,8 +1,8 @@
-"""A finished cell on disk: a picture that carries what made it, and an entry in its pair's details.
+"""A finished cell on disk: a picture that carries its record, and an entry in its pair's details.
 
 The PNG's text holds everything that is the same whenever the cell is recomputed on its machine, so
-that equal cells are equal files; ``nst.cells.verify`` makes the cell again from it. The details,
-one JSON file for all the cells of a pair, add the loss trace, and how fast it was made.
+that equal cells are equal files. ``nst.cells.verify`` recomputes the cell from this record. The
+details, one JSON file for all the cells of a pair, add the loss trace and the time taken.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from nst.imaging.images import pixel_digest, read_description, read_png_text, sa
 from nst.system.files import write_atomically
 
 TEXT_KEY = "nst"
-PIXELS = "pixels"  # the record's key for the digest of the picture that it was written into
-BITS = "bits"  # the record's key in a file of 16 bits, which nst.cells.verify does not compare
+PIXELS = "pixels"  # the record's key for the sha256 of its picture's pixels
+BITS = "bits"  # the record's key that marks a 16-bit file, which nst.cells.verify does not compare
 PACKAGES = ("torch", "torchvision", "numpy", "pillow")
 RECORDED = (
     *("status", "reason", "content", "style", "composition", "layers", "ratio", "formulation"),
     *("settings", "extractor_digest", "start_digest", "width", "height", "losses", "attempts"),
     *("device", "versions", "machine"),
 )
-TRACE_POINTS = 250  # of a long optimisation; enough for a curve, and the file stays small
+TRACE_POINTS = 250  # at most, of a long optimisation: enough for a curve, in a small file
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ UNKNOWN = Source("", "", "")
 
 @dataclass(frozen=True)
 class Pictures:
-    """A cell's picture, the snapshots stacked in one, and the picture of a print in 16 bits."""
+    """A cell's picture, its snapshots stacked into one picture, and a print's 16-bit picture."""
 
     image: Image.Image
     snapshots: Image.Image | None = None
@@ -66,18 +66,18 @@ class Pictures:
 class Cell:
     """One picture of the grid; its PNG holds its ``record``, a JSON file its ``details``.
 
-    A cell that is wanted has its names, its settings and its paths; ``nst.cells.pair`` adds what it
-    is made from and where, and then the results.
+    A wanted cell has its names, its settings and its paths. ``nst.cells.pair`` adds its inputs and
+    its machine before the computation, and its results after it.
 
-    ``layers`` and ``ratio`` are the names of its variant. ``composition`` says what its style is
-    made of, as ``Composition.to_dict`` with the digests of pixels; None if it is one whole picture.
-    ``style`` has the digest that ``style_digest`` returns. ``losses`` are those of the picture
-    before rounding to 8 bits. ``machine`` is what ``nst.system.machine`` says of where it was
-    computed.
-    A cell whose losses stopped being numbers has the status ``failed`` and a reason.
+    ``layers`` and ``ratio`` are the names of its variant. ``composition`` is the
+    ``Composition.to_dict`` of its style, with the sha256 of pixels; None if the style is one whole
+    picture. ``style`` has the digest that ``style_digest`` returns. ``losses`` has the losses of
+    the picture before rounding to 8 bits, and the measures of ``nst.cells.measure``. ``machine``
+    has the facts of ``nst.system.machine.describe_machine``. A cell whose losses stopped being
+    finite has the status ``failed`` and a reason.
 
     The picture is written to ``path``, and the snapshots, if the settings ask for any, to
-    ``snapshots``. ``print_file`` is the form of a print.
+    ``snapshots``. ``print_file`` is the file format of a print.
     """
 
     layers: str
@@ -106,23 +106,23 @@ class Cell:
     reused: bool = field(default=False, compare=False)
 
     def named(self, like: Cell) -> Cell:
-        """Return this cell with the names and the files of an equal one, as reused."""
+        """Return this cell, marked as reused, with the names and the paths of an equal cell."""
         names = ("content", "style", "composition", "layers", "ratio", "formulation")
         files = ("path", "snapshots", "print_file")
         return replace(self, reused=True, **{name: getattr(like, name) for name in names + files})
 
     @property
     def deep(self) -> Path | None:
-        """The path of the print's file of 16 bits, if there is to be one."""
+        """The path of the print's 16-bit file; None without a 16-bit format."""
         return self.print_file.deep(self.path) if self.print_file else None
 
     @property
     def fingerprint(self) -> str:
-        """The sha256 of all that decides what the cell shows.
+        """The sha256 of everything that decides what the cell shows.
 
-        Not of what only decides how its numbers are rounded: versions, device and threads.
-        The images count by the digests of their pixels, the extractor by that of its file.
-        ``start_digest`` is empty unless the cell starts from a file.
+        Versions, device and threads are left out, because they only affect rounding. The images
+        enter with the sha256 of their pixels, the network with that of its file. ``start_digest``
+        is empty unless the cell starts from a file.
         """
         identity = {
             "algorithm": ALGORITHM_VERSION,
@@ -135,7 +135,7 @@ class Cell:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def record(self) -> dict[str, Any]:
-        """Return what the PNG's text holds: all that is the same however often it is made."""
+        """Return the record in the PNG's text: everything that recomputing the cell reproduces."""
         return {
             **{name: getattr(self, name) for name in RECORDED},
             "fingerprint": self.fingerprint,
@@ -146,7 +146,7 @@ class Cell:
         }
 
     def details(self) -> dict[str, Any]:
-        """Return all that is known: the record, the trace and the run's facts."""
+        """Return the record, the trace, the time taken and whether the cell was reused."""
         return {
             **self.record(),
             "seconds": round(self.seconds, 3),
@@ -156,7 +156,7 @@ class Cell:
 
     @classmethod
     def from_details(cls, details: Mapping[str, Any]) -> Cell:
-        """Read back what ``details`` returned."""
+        """Build a cell from the result of ``details``."""
         fields = {name: details[name] for name in (*RECORDED, "trace", "seconds")}
         fields["content"] = Source(**fields["content"])
         fields["style"] = Source(**fields["style"])
@@ -165,14 +165,14 @@ class Cell:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Cell:
-        """Read back what ``read_record`` returned; there is no trace and no time in it."""
+        """Build a cell from the result of ``read_record``, which has no trace and no time."""
         return cls.from_details({**record, "seconds": 0.0, "trace": {}})
 
 
 def style_digest(style: Composition[str]) -> str:
-    """Identify a style by the digests of the pixels that it is made of, whatever they are called.
+    """Return a digest of the pixels and weights that make up a style, whatever their names.
 
-    One that is one whole picture has the digest of that, however it was spelt.
+    A style of one whole picture has that picture's digest, however the configuration writes it.
     """
     if style.is_plain:
         return style.parts[0].image
@@ -185,7 +185,7 @@ def style_digest(style: Composition[str]) -> str:
 
 
 def changed_facts(cell: Cell, again: Cell) -> dict[str, tuple[str, str]]:
-    """Return what differs between the making of a cell then and now, by name."""
+    """Return the facts of machine and versions that differ between two cells, as (then, now)."""
     then, now = (
         {"device": one.device.partition(",")[0], **one.machine, **one.versions}
         for one in (cell, again)
@@ -198,9 +198,9 @@ def changed_facts(cell: Cell, again: Cell) -> dict[str, tuple[str, str]]:
 
 
 def write_pictures(cell: Cell, pictures: Pictures) -> None:
-    """Write all the files of a cell to the paths that it names.
+    """Write all the files of a cell to its paths.
 
-    The file of 16 bits has the record too, with ``BITS``.
+    The 16-bit file of a print carries the same record, with the key ``BITS``.
     """
     if pictures.snapshots and cell.snapshots:
         save_png(pictures.snapshots, cell.snapshots)
@@ -215,8 +215,8 @@ def write_pictures(cell: Cell, pictures: Pictures) -> None:
 def write_cell(cell: Cell, image: Image.Image, path: Path, dpi: int | None = None) -> None:
     """Write ``path``, a PNG that carries the cell's record, and ``dpi`` if it is a print.
 
-    Under ``PIXELS`` the record also has the digest of the picture, by which one that was changed
-    later is distinguished from one that another machine computed.
+    The record's key ``PIXELS`` holds the sha256 of the picture's pixels. It distinguishes a picture
+    that was edited later from a picture that another machine computed.
     """
     record = {**cell.record(), PIXELS: pixel_digest(image)}
     text = json.dumps(record, ensure_ascii=False, sort_keys=True)
@@ -226,8 +226,8 @@ def write_cell(cell: Cell, image: Image.Image, path: Path, dpi: int | None = Non
 def write_details(cells: Mapping[Path, Cell], path: Path) -> None:
     """Write the details of a pair's cells, given by the paths of their pictures.
 
-    A JSON list, one cell to a line, in the order of ``cells``. Beside its details, each says under
-    ``picture`` where its picture lies, as seen from this file, so that the two may move together.
+    The file is a JSON list with one cell per line, in the order of ``cells``. The key ``picture``
+    holds the path of the picture relative to this file, so that both can be moved together.
     """
     lines = [
         json.dumps(
@@ -243,7 +243,7 @@ def write_details(cells: Mapping[Path, Cell], path: Path) -> None:
 def read_details(path: Path) -> dict[Path, Cell]:
     """Return the cells of a details file by the paths of their pictures, in the file's order.
 
-    The paths are relative to the working directory if ``path`` is. The pictures are not looked at.
+    The paths are relative to the working directory if ``path`` is. The pictures are not opened.
 
     Raises:
         CellError: the file is missing or damaged.
@@ -268,10 +268,10 @@ def read_details(path: Path) -> dict[Path, Cell]:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return what a cell's PNG, or the TIFF of a print, says about itself.
+    """Return the record in a cell's PNG or in a print's TIFF.
 
     Raises:
-        ImageError: it is neither, or not one that nst made.
+        ImageError: the file is neither, or has no record of nst.
     """
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
@@ -292,7 +292,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def draw_failure(width: int, height: int) -> Image.Image:
-    """Draw what stands in the place of a cell that failed: a grey field, crossed out."""
+    """Draw the placeholder for a failed cell: a grey field, crossed out."""
     image = Image.new("RGB", (width, height), (224, 224, 224))
     draw = ImageDraw.Draw(image)
     for start, end in (((0, 0), (width, height)), ((0, height), (width, 0))):
@@ -301,7 +301,7 @@ def draw_failure(width: int, height: int) -> Image.Image:
 
 
 def current_versions() -> dict[str, str]:
-    """Return the versions of what computes the pixels."""
+    """Return the versions of nst, Python and the packages that compute the pixels."""
     versions = {"nst": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -312,9 +312,9 @@ def current_versions() -> dict[str, str]:
 
 
 def _thinned(trace: Mapping[str, Sequence[int | float]]) -> dict[str, list[int | float]]:
-    """Keep evenly spaced points of a trace, its first and last among them, with their numbers.
+    """Keep evenly spaced points of a trace, including the first and last, with their step numbers.
 
-    A trace that was thinned before has its numbers with it.
+    A trace that was thinned before already has these numbers.
     """
     length = max((len(values) for values in trace.values()), default=0)
     points = min(length, TRACE_POINTS)

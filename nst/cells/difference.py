@@ -1,7 +1,7 @@
-"""How far two pictures of one cell are apart, and how far rounding may bring them.
+"""The difference of two pictures of one cell, and the tolerance for differences in rounding.
 
-On the machine that made it, a cell comes out the same in every byte. Another one rounds
-differently, and an optimiser carries that on: how far was measured, and a tolerance came of it.
+The machine that computed a cell reproduces it in every byte. Another machine rounds differently,
+and the optimiser propagates the rounding errors. The tolerance is based on measurements;
 docs/reproducibility.md has the figures.
 """
 
@@ -18,23 +18,24 @@ from PIL import Image
 from nst.cells.metrics import structural_similarity
 from nst.imaging.transparency import on_white
 
-# What is tolerated. Strokes shift by rounding alone, and with them single pixels by a hundred
-# levels; what stays is how good the picture is and what it looks like from afar. So pictures are
-# reduced before they are compared.
+# The tolerance. Rounding alone shifts strokes, which changes single pixels by a hundred levels.
+# The quality of the picture and its look from afar stay the same. So pictures are reduced before
+# they are compared.
 REDUCED = 4  # to a quarter of their sides
-COARSE = 8.0  # levels of 255: the largest mean difference then
-SSIM = 0.9  # the least structural similarity of their luma then
+COARSE = 8.0  # levels of 255: the largest mean difference of the reduced pictures
+SSIM = 0.9  # the least structural similarity of the reduced pictures' luma
 LOSS = 0.02  # the largest relative difference of the total loss
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two pictures of one cell are apart.
+    """The difference of two pictures of one cell.
 
-    ``largest`` and ``mean`` are in levels of 255, over all channels as they look on white, and over
-    the alpha if there is one; ``psnr`` is in dB, None for equal pictures. ``coarse`` and ``ssim``
-    are of the pictures at a quarter of their sides; ``ssim`` is None for pictures too small for it.
-    ``losses`` has the relative difference of every loss and measure that both have.
+    ``largest`` and ``mean`` are in levels of 255, over all channels composited on white, and over
+    the alpha if there is one; ``psnr`` is in dB, None for equal pictures. ``coarse``, a mean
+    difference, and ``ssim`` compare the pictures at a quarter of their sides; ``ssim`` is None for
+    pictures that are too small. ``losses`` has the relative difference of every loss and measure
+    that both cells have.
     """
 
     largest: int
@@ -51,9 +52,9 @@ class Difference:
 
     @property
     def tolerated(self) -> bool:
-        """Whether this is no more than rounding does.
+        """Whether the difference is within the tolerance.
 
-        Where the pixels are the same, every loss and measure must be within the tolerance.
+        If all pixels are the same, every loss and measure must be within the tolerance.
         """
         if not self.largest:
             return max(self.losses.values(), default=0.0) <= LOSS
@@ -67,7 +68,7 @@ def compare(
     losses: Mapping[str, float],
     other_losses: Mapping[str, float],
 ) -> Difference:
-    """Measure how far two pictures of one size, and their losses, are apart."""
+    """Compare two pictures of one size, and their losses."""
     levels = _levels_apart(one, other)
     error = float(np.mean(levels**2))
     small, other_small = one.reduce(REDUCED), other.reduce(REDUCED)
@@ -86,7 +87,7 @@ def compare(
 
 
 def describe_difference(apart: Difference) -> list[str]:
-    """Put a difference into words, beside what is tolerated."""
+    """Describe a difference in words, with the tolerance."""
     psnr = "" if apart.psnr is None else f", PSNR {apart.psnr:.1f} dB"
     ssim = "" if apart.ssim is None else f", SSIM {apart.ssim:.3f} (at least {SSIM:g})"
     lines = [
@@ -103,7 +104,7 @@ def describe_difference(apart: Difference) -> list[str]:
 
 
 def _levels_apart(one: Image.Image, other: Image.Image) -> NDArray[np.float64]:
-    """Return the differences of two pictures, in levels; of their alphas too, if one is cut out."""
+    """Return the differences of two pictures in levels, with their alphas if either is cut out."""
     apart = np.abs(_as_seen(one) - _as_seen(other))
     return apart if "RGBA" in (one.mode, other.mode) else apart[..., :3]
 
@@ -115,7 +116,7 @@ def _as_seen(picture: Image.Image) -> NDArray[np.float64]:
 
 
 def _relative(one: float, other: float) -> float:
-    """Return a difference over the larger of both; 1 if one of them is no number."""
+    """Return a difference relative to the larger value; 0 or 1 if a value is not finite."""
     if not (isfinite(one) and isfinite(other)):
         return float(one != other)
     return abs(one - other) / max(abs(one), abs(other), 1e-12)

@@ -1,21 +1,22 @@
 """Measures that mean the same for every cell, whatever its own losses were.
 
-They are taken on the 8-bit picture as delivered, in float32, with the run's extractor as it was
-made: its own pooling and input. The content is stretched to the picture's size, the style brought
-to its longer side. Layers for which one of them is too small are left out.
+They are computed on the finished 8-bit picture, in float32, with the run's network and that
+network's own pooling and input. The content is stretched to the picture's size; the style is
+resized to its longer side. Layers for which one of the pictures is too small are left out.
 
-For a style that is made of several pictures, the style measures are means of the distances to each
-picture, weighted as in the blend. With regions, each picture is measured in its own region and
-weighted by its size; regions that keep the photograph do not count. No picture has distance 0 from
-a blend: compare its cells with each other.
+For a style of several pictures, the style measures are means of the distances to each picture,
+weighted as in the blend. With regions, each picture is measured in its own region and weighted by
+the region's size; regions that keep the photograph do not count. No picture has distance 0 from a
+blend, so compare the cells of a blend only with each other.
 
 - ``relative_content``, ``relative_style``: the relative losses of ``nst.method.losses``; content at
   relu4_2, style at relu1_1 to relu5_1 with equal shares.
-- ``content_distance``: ``nst.cells.metrics.feature_distance`` to the content, the mean of
+- ``content_distance``: ``nst.cells.metrics.feature_distance`` to the content, averaged over
   ``PERCEPTUAL_LAYERS``. In [0, 2]; 0 is the content.
 - ``style_distance``: ``nst.cells.metrics.patch_distance`` to the style, which needs no network. 0
-  is the style. Photographs as they are had 0.4 to 1.3, the cells of the default grid 0.1 to 0.5.
-- ``ssim``: structural similarity to the content, in [-1, 1]. The only one that is better if higher.
+  is the style. Unstyled photographs had 0.4 to 1.3, the cells of the default grid 0.1 to 0.5.
+- ``ssim``: structural similarity to the content, in [-1, 1]. Higher is better, unlike for all other
+  measures.
 - ``colour_distance``: sliced Wasserstein distance to the style's colours, in CIELAB units (ΔE).
 """
 
@@ -63,12 +64,12 @@ from nst.network.tiles import Tile, see_in_tiles
 
 OF_STYLE = ("relative_style", "style_distance", "colour_distance")
 PERCEPTUAL_LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_1")
-"""The last layer of each block that all the extractors have, where Zhang et al. take the last."""
+"""The last layer of each block that all networks have; Zhang et al. take each block's last."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What a picture of one size is compared with of one of the style's, within ``mask``."""
+    """The targets of one of the style's pictures, for cells of one size, within ``mask``."""
 
     share: float
     mask: Mask
@@ -79,7 +80,7 @@ class _Part:
     def distances(
         self, picture: Image.Image, seen: Mapping[str, Sequence[Moments]]
     ) -> dict[str, float]:
-        """Return how far a picture is from the style's, of which the tiles have these moments."""
+        """Return a picture's distances from the targets; ``seen`` has the moments of its tiles."""
         colours = sliced_wasserstein(colour_quantiles(picture, self.mask), self.colours)
         return {
             "relative_style": fmean(
@@ -97,11 +98,11 @@ Seen = Iterable[tuple[Tile, Mapping[str, Tensor]]]
 
 @dataclass(frozen=True)
 class _Target:
-    """What a picture of one size is compared with.
+    """The targets for pictures of one size.
 
-    ``relative`` is the relative content loss in ``content_layer``, of the mean squared error there.
-    ``layers`` are all layers to compute features of, those of the style included.
-    ``seen`` are the content's features, unless it is too large to keep them.
+    ``relative`` computes the relative content loss from the mean squared error in
+    ``content_layer``. ``layers`` are all layers whose features are computed, including the style's.
+    ``seen`` has the content's features; None if the content is too large to keep them.
     """
 
     picture: Image.Image
@@ -114,7 +115,7 @@ class _Target:
 
 
 class Measure:
-    """The fixed measures of a pair's results."""
+    """The fixed measures of a pair's cells."""
 
     def __init__(
         self, extractor: Extractor, content: Image.Image, style: Composition[Image.Image]
@@ -126,7 +127,7 @@ class Measure:
 
     @torch.no_grad()
     def __call__(self, picture: Image.Image) -> dict[str, float]:
-        """Return the measures of a result by name; ``ssim`` is left out if it is too small."""
+        """Return a picture's measures by name, without ``ssim`` if the picture is too small."""
         if picture.size not in self._targets:
             self._targets[picture.size] = self._measure_targets(picture.size)
         target = self._targets[picture.size]
@@ -145,7 +146,7 @@ class Measure:
     def _compare(
         self, picture: Image.Image, target: _Target
     ) -> tuple[dict[str, float], list[dict[str, list[Moments]]]]:
-        """Return the measures of the content, and the tiles' moments for each part of the style."""
+        """Return the content measures, and the tiles' moments for each part of the style."""
         relative, distances = 0.0, dict.fromkeys(target.perceptual, 0.0)
         grams: list[dict[str, list[Moments]]] = [
             {layer: [] for layer in part.grams} for part in target.style
@@ -166,7 +167,7 @@ class Measure:
         return {"relative_content": relative, "content_distance": fmean(distances.values())}, grams
 
     def _measure_targets(self, size: tuple[int, int]) -> _Target:
-        """Measure the content and the style for results of one size, (width, height) in px."""
+        """Compute the targets for pictures of one size, (width, height) in px."""
         content = stretch(self._content, size)
         pictures = [fit_long_side(one.image, max(size)) for one in self._style.parts]
         side = min(min(one.size) for one in (content, *pictures))
@@ -184,13 +185,13 @@ class Measure:
             relative=relative_content_loss(of_content[content_layer]),
             perceptual=perceptual,
             layers=layers,
-            # First, since its features are freed before those of the content are kept.
+            # Before ``seen``, so that the style's features are freed when the content's are kept.
             style=list(self._style_parts(size, of_style)),
             seen=list(self._look(content, layers)) if self._side(content) is None else None,
         )
 
     def _style_parts(self, size: tuple[int, int], layers: Sequence[str]) -> Iterator[_Part]:
-        """Yield each of the style's pictures, measured; their shares sum to 1."""
+        """Yield the targets of each of the style's pictures; their shares sum to 1."""
         masks = {
             colour: mask_tensor(mask) for colour, mask in split_mask(self._style, size).items()
         }
@@ -217,19 +218,19 @@ class Measure:
                 )
 
     def _look(self, picture: Image.Image, layers: Collection[str]) -> Seen:
-        """Yield a picture's features, in tiles if it is too large."""
+        """Compute and yield a picture's features, in tiles if it is too large."""
         return see_in_tiles(self._extractor, self._tensor(picture), layers, self._side(picture))
 
     def _tensor(self, picture: Image.Image) -> Float[Tensor, "1 3 h w"]:
-        """Bring a picture to where the network is."""
+        """Convert a picture to a tensor on the network's device."""
         return to_tensor(picture).to(next(self._extractor.parameters()).device)
 
     def _side(self, picture: Image.Image) -> int | None:
-        """Return the side of the tiles in which a picture is looked at, if it is too large."""
+        """Return the side of the tiles for a picture; None if it needs no tiles."""
         return fitting_side(self._extractor.architecture, picture.width * picture.height)
 
     def _present(self, layers: Iterable[str], side: int) -> list[str]:
-        """Keep the layers that the extractor has, and that pictures of this shorter side have."""
+        """Keep the layers that the network has and for which this shorter side is large enough."""
         present = []
         for layer in layers:
             with suppress(ExtractorError):
@@ -239,6 +240,6 @@ class Measure:
 
 
 def _moments(features: Tensor, mask: Mask, tile: Tile, layer: str) -> Moments:
-    """Measure a tile's moments within a mask of the whole picture."""
+    """Compute a tile's moments within a mask of the whole picture."""
     weights = weights_in(mask, tile, layer)
     return moments(features, None if weights is None else weights.to(features.device))

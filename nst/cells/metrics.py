@@ -1,8 +1,8 @@
-"""Measures of a picture that no cell optimises, each a pure function with one meaning for all.
+"""Measures of a picture that no cell optimises: pure functions that are the same for all cells.
 
-A picture is compared with the content in structure (``structural_similarity``) and in what the
-network sees at each position (``feature_distance``); with the style in which patches occur anywhere
-(``patch_distance``) and in which colours (``colour_quantiles``).
+``structural_similarity`` compares the structure of a picture with the content, and
+``feature_distance`` its features at each position. ``patch_distance`` compares its patches with the
+style, wherever they occur, and ``colour_quantiles`` serves to compare its colours.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from nst.network.kernels import halve
 from nst.network.shapes import Float, Tensor
 
 SSIM_TAPS = 11
-SSIM_SIGMA = 1.5  # px, with SSIM_TAPS as Wang et al. (2004) have it
+SSIM_SIGMA = 1.5  # px; this and SSIM_TAPS are from Wang et al. (2004)
 PATCH = 7  # px per side
 PATCH_DIRECTIONS = 64
 SMALLEST = 32  # px: about the longer side of the last octave whose patches are compared
-LEAST_DEVIATION = 1 / 255  # a level of 8 bits: a style of one colour has none
+LEAST_DEVIATION = 1 / 255  # a level of 8 bits: the deviation of a style of one colour is 0
 COLOUR_DIRECTIONS = 12
-POSITIONS = 128 * 128  # at most, drawn from a layer; to sort them all would cost more than to see
-Mask = Float[Tensor, "1 1 _h _w"] | None  # of a picture's pixels, in [0, 1]; None is all of them
-LEVELS = 1024  # of a distribution, at which two of different sizes are compared
+POSITIONS = 128 * 128  # at most, sampled: sorting all would cost more than computing the features
+Mask = Float[Tensor, "1 1 _h _w"] | None  # of a picture's pixels, in [0, 1]; None: all pixels count
+LEVELS = 1024  # quantiles of a distribution, so that sets of different sizes can be compared
 SEED = 2004
 
 
@@ -70,26 +70,27 @@ def structural_similarity(picture: Image.Image, content: Image.Image) -> float |
 
 
 def unit_features(features: Float[Tensor, "1 c h w"]) -> Float[Tensor, "1 c h w"]:
-    """Scale the features of each position to length 1, or leave them 0: their mixture counts."""
+    """Scale the features of each position to length 1: only their mixture counts. 0 stays 0."""
     return functional.normalize(features, dim=1, eps=1e-10)
 
 
 def feature_distance(
     generated: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 c h w"]
 ) -> Float[Tensor, ""]:
-    """Return the squared difference of unit features: the sum over channels, the mean of positions.
+    """Return the squared difference of unit features: sum over channels, mean over positions.
 
-    Zhang et al. (2018), equation 1, for one layer and with all channels alike: their calibration
-    exists for their own networks only. It lies in [0, 2] after a ReLU, and 0 is equal.
+    Zhang et al. (2018), equation 1, for one layer. All channels have the same weight, because their
+    calibrated weights exist only for their own networks. The distance lies in [0, 2] after a ReLU;
+    it is 0 for equal features.
     """
     return (unit_features(generated) - target).square().sum(1).mean()
 
 
 def quantiles(points: Float[Tensor, "n d"], along: Float[Tensor, "k d"]) -> Float[Tensor, "k q"]:
-    """Return the distribution of points along each direction, as its value at ``LEVELS`` levels.
+    """Return ``LEVELS`` quantiles of the points' distribution along each direction.
 
-    Level q is (q + ½) / ``LEVELS``, between the sorted values by linear interpolation, so that sets
-    of different sizes can be compared. The order of the points does not matter.
+    Level q is (q + ½) / ``LEVELS``. Linear interpolation between the sorted values makes sets of
+    different sizes comparable. The order of the points does not matter.
     """
     return at_levels(along.to(points) @ points.T, LEVELS)
 
@@ -97,11 +98,11 @@ def quantiles(points: Float[Tensor, "n d"], along: Float[Tensor, "k d"]) -> Floa
 def sliced_wasserstein(
     generated: Float[Tensor, "k q"], target: Float[Tensor, "k q"]
 ) -> Float[Tensor, ""]:
-    """Return how far two distributions are apart, from their quantiles along the same directions.
+    """Return the distance of two distributions from their quantiles along the same directions.
 
-    The sliced 2-Wasserstein distance of Bonneel et al. (2015), the measure of style of Heitz et
-    al. (2021): in one dimension, moving one distribution onto the other at least cost pairs equal
-    quantiles; the root mean square of their differences is averaged over directions.
+    The sliced 2-Wasserstein distance of Bonneel et al. (2015), which Heitz et al. (2021) use to
+    measure style. In one dimension, the cheapest way to move one distribution onto the other pairs
+    equal quantiles. The result is the root mean square of their differences over all directions.
     """
     return (generated - target).square().mean().sqrt()
 
@@ -120,9 +121,9 @@ class PatchTarget:
 
 
 def measure_patches(style: Float[Tensor, "1 3 h w"], mask: Mask = None) -> list[PatchTarget]:
-    """Measure the patches of a style, RGB in [0, 1], at its octaves; the whole picture first.
+    """Measure the patches of a style, RGB in [0, 1], at each octave, from the full size down.
 
-    With a ``mask``, those of which the middle lies in it.
+    With a ``mask``, only patches whose centre lies in it count.
     """
     return [_patch_target(octave, mask) for octave in _octaves(style)]
 
@@ -130,14 +131,14 @@ def measure_patches(style: Float[Tensor, "1 3 h w"], mask: Mask = None) -> list[
 def patch_distance(
     picture: Float[Tensor, "1 3 h w"], targets: Sequence[PatchTarget], mask: Mask = None
 ) -> Float[Tensor, ""]:
-    """Return how far a picture's patches are from a style's, in deviations of the style's.
+    """Return the distance of a picture's patches from a style's, in the style's deviations.
 
-    At each octave, the sliced Wasserstein distance of the patches of 7x7 px, their colours
-    standardised by the style's and each of 64 fixed directions by the style's deviation along it;
-    then the mean over octaves. No network takes part. The measure of Karras et al. (2018, section
-    5) for generated images, with octaves for the levels of a Laplacian pyramid, and of Elnekave and
-    Weiss (2022). 0 is the style. With a ``mask``, it is of the patches of which the middle lies in
-    it.
+    This is the sliced Wasserstein distance of the patches of 7x7 px, averaged over octaves. Colours
+    are standardised by the style's mean and deviation, and the projections on each of 64 fixed
+    directions by the style's deviation along it. No network is involved. This is the measure of
+    Karras et al. (2018, section 5) for generated images, with octaves instead of the levels of a
+    Laplacian pyramid, and that of Elnekave and Weiss (2022). The distance is 0 for the style
+    itself. With a ``mask``, only patches whose centre lies in it count.
     """
     distances = [
         sliced_wasserstein(_projected_quantiles(octave, target, mask), target.quantiles)
@@ -147,7 +148,7 @@ def patch_distance(
 
 
 def _octaves(picture: Float[Tensor, "1 3 h w"]) -> list[Float[Tensor, "1 3 _h _w"]]:
-    """Return a picture and its halves down to ``SMALLEST``."""
+    """Return a picture and its successive halvings down to about ``SMALLEST``."""
     count = 1 + max(0, round(math.log2(max(picture.shape[-2:]) / SMALLEST)))
     octaves = [_at_least_a_patch(picture)]
     while len(octaves) < count:
@@ -156,7 +157,7 @@ def _octaves(picture: Float[Tensor, "1 3 h w"]) -> list[Float[Tensor, "1 3 _h _w
 
 
 def _at_least_a_patch(picture: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 _h _w"]:
-    """Continue a picture that is narrower than a patch by its last row or column."""
+    """Pad a picture that is narrower than a patch by repeating its last row or column."""
     height, width = picture.shape[-2:]
     missing = (0, max(0, PATCH - width), 0, max(0, PATCH - height))
     return functional.pad(picture, missing, mode="replicate")
@@ -176,13 +177,13 @@ def _patch_target(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> PatchTarget:
 def _projected_quantiles(
     octave: Float[Tensor, "1 3 h w"], target: PatchTarget, mask: Mask
 ) -> Float[Tensor, "k q"]:
-    """Return the distribution of a picture's patches at one octave, in the target's units."""
+    """Return the quantiles of a picture's patches at one octave, in the target's units."""
     projected = _project((octave - target.mean) / target.deviation, mask)
     return at_levels(projected / target.spreads, LEVELS)
 
 
 def _project(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> Float[Tensor, "k n"]:
-    """Return the components along each direction of patches, drawn if there are too many."""
+    """Project patches on each direction; sample at most ``POSITIONS`` of them."""
     windows = octave[0].unfold(1, PATCH, 1).unfold(2, PATCH, 1)  # 3 rows columns 7 7, a view
     middles = weights_at(mask, (octave.shape[2], octave.shape[3]))
     reach = PATCH // 2
@@ -199,16 +200,17 @@ def _project(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> Float[Tensor, "k n
 
 
 def _inside(values: Float[Tensor, "k n"], mask: Mask) -> Float[Tensor, "k _n"]:
-    """Of values at a picture's positions, keep those that count in a mask of its size."""
+    """Keep the values at the positions that count in a mask of the picture's size."""
     positions = counted_positions(mask)
     return values if positions is None else values[:, positions]
 
 
 def colour_quantiles(picture: Image.Image, mask: Mask = None) -> Float[Tensor, "k q"]:
-    """Return the distribution of a picture's colours in CIELAB, in units of ΔE, or of a mask's.
+    """Return the quantiles of a picture's colours in CIELAB, in units of ΔE.
 
-    Scaled so that ``sliced_wasserstein`` of two of them is d if one has all the other's colours,
-    shifted by d. Black to white is 100; about 2 is the least that an eye can tell.
+    They are scaled so that ``sliced_wasserstein`` of two pictures is d if one has all the colours
+    of the other, shifted by d. Black to white is 100; the eye can just see a difference of about 2.
+    With a ``mask``, only the colours within it count.
     """
     from skimage.color import rgb2lab  # noqa: PLC0415  (loads SciPy)
 

@@ -53,10 +53,10 @@ SECONDS_BETWEEN_REPORTS = 10
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair of image files with their names and titles, and the extractor's file.
+    """A pair of image files with their names and titles, and the network's file.
 
-    ``composition`` says what the style is made of if it is not one whole picture. ``start`` is an
-    image for the cells that start from a file.
+    ``composition`` lists the pictures and masks of a style that is not one whole picture. ``start``
+    is the image for cells that start from a file.
     """
 
     content: Path
@@ -73,7 +73,7 @@ class Pair:
         return f"{self.content_name} × {self.style_name}"
 
     def load(self) -> Images:
-        """Read the pictures.
+        """Load the images.
 
         Raises:
             ImageError: a file cannot be read, or a mask does not fit.
@@ -98,13 +98,13 @@ def stylize_pair(
     *,
     checkpoints: Path | None = None,
 ) -> list[Cell]:
-    """Make every wanted cell of a pair, taking from the store what is there.
+    """Compute every wanted cell of a pair, or restore it from the store.
 
     Writes each cell's picture as soon as it is finished, and returns the cells in the order of
     ``wanted``. Cells with the same fingerprint are computed once. A cell that fails is written as a
-    crossed-out field and returned with the status ``failed``; the others are not touched by it.
-    Without ``on_evaluation``, a line about the progress is logged every ten seconds.
-    ``checkpoints`` is the folder where the jobs of all pairs keep the batch that they are making.
+    crossed-out field and returned with the status ``failed``; the other cells are not affected.
+    Without ``on_evaluation``, the progress is logged every ten seconds. ``checkpoints`` is the
+    folder where the jobs of all pairs save the batch that they are computing.
 
     Raises:
         UserError: a file cannot be read, or the images are too small for a layer, or too large for
@@ -147,8 +147,8 @@ def _described(
 ) -> list[Cell]:
     """Add the sources, the size and the machine to cells, before they are computed.
 
-    The precision that this device is to use takes the place of ``auto``: it decides pixels, so the
-    record and the fingerprint must have it.
+    The precision ``auto`` is replaced by the one that this device uses: it affects the pixels, so
+    the record and the fingerprint must contain it.
     """
     digests = images.style.mapped(pixel_digest)
     start_digest = pixel_digest(images.start) if images.start else ""
@@ -182,7 +182,7 @@ def _described(
 
 
 def _log_reused(pair: Pair, wanted: Sequence[Cell], cells: Mapping[Path, Cell]) -> None:
-    """Log how many cells the store had, and which would come out a little differently today."""
+    """Log how many cells the store had, and how many were computed under other conditions."""
     logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
     changed = [changed_facts(cells[one.path], one) for one in wanted if one.path in cells]
     if first := next(filter(None, changed), None):
@@ -211,7 +211,7 @@ def _compute(
     on_evaluation: Progress,
     checkpoint: Checkpoint,
 ) -> Iterator[tuple[Cell, Pictures]]:
-    """Compute cells, and yield each with its results as soon as it is finished."""
+    """Compute cells, and yield each with its pictures as soon as it is finished."""
     extractor = load_extractor(pair.extractor).to(device).to(memory_format=torch.channels_last)
 
     @cache
@@ -237,7 +237,7 @@ def _compute(
 def _finished(
     cell: Cell, result: Transfer, content: Image.Image, measure: Measure
 ) -> tuple[Cell, Pictures]:
-    """Measure a computed cell, and return its pictures, as transparent as the content."""
+    """Measure a computed cell; return it with its pictures, which get the content's alpha."""
     assert result.image is not None, "it did not fail"
     picture = to_image(result.image)
     losses = {**result.losses, **measure(picture)}
@@ -251,7 +251,7 @@ def _finished(
 
 
 def _failed(cell: Cell) -> tuple[Cell, Pictures]:
-    """Say why a cell failed, and return what stands in the place of its pictures."""
+    """Log why a cell failed; return it with placeholders for its pictures."""
     reason = (
         "the loss stopped being a finite number, twice. Try other weights, optimiser: adam, or a "
         "smaller image_size."
@@ -266,14 +266,14 @@ def _failed(cell: Cell) -> tuple[Cell, Pictures]:
 
 
 class _Reporter:
-    """Turns the optimiser's progress into a line of text every ten seconds."""
+    """Logs the optimiser's progress every ten seconds."""
 
     def __init__(self, pair: str, count: int, steps: int) -> None:
         self._pair = pair
         self._count = count
         self._all = steps
         self._done: dict[int, int] = {}
-        self._taken = 0  # steps of this process, those of an abandoned attempt among them
+        self._taken = 0  # steps of this process, including those of an abandoned attempt
         self._started = self._last = time.monotonic()
 
     def __call__(

@@ -1,4 +1,4 @@
-"""How far a run is, from the pictures on the disk: whichever jobs make them, and wherever."""
+"""The progress of a run, counted from the pictures on disk, wherever its jobs run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nst.cells.store import CellStore
 from nst.errors import ImageError
 from nst.system.files import time_stamp
 
-SECONDS_TO_JUDGE = 20.0  # from the first computed cell on, until the pace is logged
+SECONDS_TO_JUDGE = 20.0  # after the first computed cell, before the time left is estimated
 
 
 class Progress:
-    """Counts the pictures of a run as they come, and judges how long the others will take.
+    """Counts the pictures of a run as they appear, and estimates the time left.
 
-    ``missing`` has the pictures to make with the time stamps of those that are there before. A
-    picture counts when it is there with another one. ``now`` is a reading of a clock, in seconds.
+    ``missing`` maps each picture to make to the time stamp of its old file, or None. A picture
+    counts as soon as its file has another time stamp. ``now`` is a clock's reading in seconds.
     """
 
     def __init__(self, missing: Mapping[str, int | None], store: CellStore, now: float) -> None:
@@ -27,7 +27,7 @@ class Progress:
         self._done: dict[str, bool] = {}  # whether a picture was computed in this run
         self._store = store
         self._began = now
-        self._first: tuple[float, int] | None = None  # when cells were computed first; how many
+        self._first: tuple[float, int] | None = None  # time of the first computed cells; how many
         self._last = now
 
     def __contains__(self, path: str) -> bool:
@@ -35,11 +35,11 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """How many of the pictures are there."""
+        """The number of pictures made so far."""
         return len(self._done)
 
     def look(self, now: float) -> None:
-        """Look for pictures that are new."""
+        """Check for new pictures."""
         before = self._computed
         for path, old in list(self._waiting.items()):
             stamp = time_stamp(path)
@@ -51,24 +51,24 @@ class Progress:
             self._first = self._first or (now, self._computed)
 
     def line(self, now: float) -> str:
-        """Return how far the run is, in words."""
+        """Return the progress in words, with the time left if it is known."""
         left = self.seconds_left(now) if self._waiting else None
         time = "" if left is None else f", {_about(left)} left"
         return f"{self.done} of {self.count} cells{time}"
 
     def seconds_left(self, now: float) -> float | None:
-        """Return the time that the other cells will take; None as long as nothing tells.
+        """Return the estimated time for the other cells; None until there is a pace to measure.
 
         The pace is that of all jobs together since the first computed cell; the time before it is
-        ignored. Cells from the store take no time. A pair that has begun has restored its cells
-        already, and the other pairs may have the same share of them.
+        ignored. Cells from the store take no time. A pair that has begun has already restored its
+        stored cells; the other pairs are assumed to have the same share of stored cells.
         """
         if self._first is None or now - self._first[0] < SECONDS_TO_JUDGE:
             return None
         since, already = self._first
         count = self._computed - already
         known = (self._last - since) / count if count else (self._last - self._began) / already
-        pace = max(known, (now - since) / (count + 1))  # the next has taken until now at least
+        pace = max(known, (now - since) / (count + 1))  # the next cell is not finished yet
         begun = Counter(map(_pair, self._done))
         waiting = Counter(map(_pair, self._waiting))
         here = sum(waiting[pair] for pair in begun)
@@ -81,22 +81,22 @@ class Progress:
         return sum(self._done.values())
 
     def _is_from_store(self, path: str) -> bool:
-        """Whether a picture was copied from the store; a computed one is kept there afterwards."""
+        """Return whether a picture came from the store; a computed cell is stored afterwards."""
         try:
             kept = self._store.time_stamp(read_record(Path(path))["fingerprint"])
-        except (ImageError, KeyError):  # removed meanwhile, as of a job that fails
+        except (ImageError, KeyError):  # removed in the meantime, for example by a failed job
             return False
         written = time_stamp(path)
         return kept is not None and written is not None and kept < written
 
 
 def _pair(path: str) -> tuple[str, ...]:
-    """Return what the pictures of a pair have in common: results, cells or prints, and names."""
+    """Return the folders that a pair's pictures share: results, cells or prints, content, style."""
     return tuple(path.split("/")[:4])
 
 
 def _about(seconds: float) -> str:
-    """Say a time roughly."""
+    """Return a rounded time in words."""
     if seconds < 60:
         return "less than a minute"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""What a cell was made from, found by its digests, whatever it is called and wherever it lies."""
+"""Find the images and the network of a cell by their sha256, whatever their names and folders."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SHOWN = 12  # characters of a digest in a message
 
 @dataclass(frozen=True)
 class Given:
-    """Where to look for what a cell was made from, where the user says so.
+    """The user's choices of where to look for a cell's inputs.
 
-    A file that is named must be the right one. ``results`` is the folder of a run; without it, the
-    one that the picture lies in is taken, or else ``results`` in the working directory.
+    A named file must have the recorded sha256. ``results`` is the folder of a run. It defaults to
+    the run's folder that contains the picture, or else to ``results`` in the working directory.
     """
 
     content: Path | None = None
@@ -37,7 +37,7 @@ class Given:
 
 
 def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
-    """Find the images and the extractor of a cell; what has to be made is put into ``folder``."""
+    """Find the images and the network of a cell; write a network that is missing to ``folder``."""
     results = given.results or _results_of(picture)
     content = _image("content", given.content, cell.content.digest, cell.content.name, results)
     composition = None
@@ -65,7 +65,7 @@ def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
 
 
 def _results_of(picture: Path) -> Path:
-    """Return the folder of the run that a picture lies in."""
+    """Return the folder of the run that contains a picture, or else ``results``."""
     for folder in picture.resolve().parents:
         if (folder / "inputs").is_dir():
             return folder
@@ -73,7 +73,7 @@ def _results_of(picture: Path) -> Path:
 
 
 def _image(role: str, given: Path | None, digest: str, name: str, results: Path) -> Path:
-    """Return the image of this digest: the one named by the user, or one of the run's inputs."""
+    """Return the image with this digest: the user's file, or else one of the run's inputs."""
     if given is not None:
         found = _image_digest(given, role)
         if found != digest:
@@ -88,7 +88,7 @@ def _image(role: str, given: Path | None, digest: str, name: str, results: Path)
 
 
 def _ingredient(digest: str, style: str, results: Path) -> Path:
-    """Return the image or mask of this digest that a style is made of, one of the run's inputs."""
+    """Return the run's input with this digest: an image or mask of a composed style."""
     if found := _by_digest("ingredient", digest, "", results):
         return found
     raise CellError(
@@ -98,9 +98,9 @@ def _ingredient(digest: str, style: str, results: Path) -> Path:
 
 
 def _by_digest(role: str, digest: str, name: str, results: Path) -> Path | None:
-    """Return the run's image with these pixels; the one of this name is tried first.
+    """Return the run's image with this digest; try the image with this name first.
 
-    One that cannot be read is not it. A start may be any image, and the cell of a print, too.
+    Unreadable files are skipped. A start may be any image or, for a print, a cell.
     """
     folder = role if role in ("content", "style") else "*"
     images = sorted(results.glob(f"inputs/{folder}/*.png"), key=lambda path: path.stem != name)
@@ -113,22 +113,22 @@ def _by_digest(role: str, digest: str, name: str, results: Path) -> Path | None:
 
 
 def _image_digest(path: Path, role: str) -> str:
-    """Return the digest of an image's pixels, of a file that has not changed the one before.
+    """Return the sha256 of an image's pixels, cached until the file changes.
 
-    Only a content has an alpha; in other roles, an image is laid on white.
+    Only a content keeps its alpha; in other roles, an image is composited on white.
     """
     return _remembered_digest(path, time_stamp(path), keep_alpha=role == "content")
 
 
 @cache
 def _remembered_digest(path: Path, _written: int | None, *, keep_alpha: bool) -> str:
-    """Read an image; many cells share one."""
+    """Load an image and return its digest; cached, because many cells share an image."""
     # The start of a print may be the narrow cell of a panorama.
     return pixel_digest(load_image(path, keep_alpha=keep_alpha, any_shape=True))
 
 
 def _extractor(cell: Cell, given: Given, results: Path) -> Path | None:
-    """Return the extractor's file, or None if it is neither named nor among the run's."""
+    """Return the network's file; None if the user named none and the run does not have it."""
     if given.extractor is not None:
         if not given.extractor.is_file():
             raise CellError(f"--extractor {given.extractor}: there is no such file")
@@ -144,7 +144,7 @@ def _extractor(cell: Cell, given: Given, results: Path) -> Path | None:
 
 
 def _made(cell: Cell, given: Given, images: tuple[Path, Path], folder: Path) -> Path:
-    """Make or fetch the extractor as ``nst stylize`` does, and see if it is the one."""
+    """Make or fetch the network as ``nst stylize`` does, and require the recorded sha256."""
     name = cell.settings.extractor
     path = extractor_file(name, folder, images=images, seed=cell.settings.seed, mirror=given.mirror)
     if file_digest(path) == cell.extractor_digest:
@@ -158,7 +158,7 @@ def _made(cell: Cell, given: Given, images: tuple[Path, Path], folder: Path) -> 
 
 
 def _mismatch(what: str, kind: str, found: str, wanted: str) -> str:
-    """Say that a file is another one."""
+    """Return the message about a file with the wrong sha256."""
     return (
         f"{what} is another file than this cell was made from: the sha256 of its {kind} is "
         f"{found[:SHOWN]}…, and must be {wanted[:SHOWN]}…"

@@ -1,6 +1,6 @@
-"""Finished cells by fingerprint, so that a rerun computes only what is missing.
+"""Finished cells by fingerprint, so that a rerun computes only the missing cells.
 
-A job with many outputs loses them all when it fails and makes them all again when one is missing.
+A job with many outputs loses them all when it fails, and recomputes them all when one is missing.
 The store keeps each cell from the moment it is finished. It is safe to delete.
 """
 
@@ -34,18 +34,18 @@ DIGESTS = "cell.sha256"
 class CellStore:
     """A folder of finished cells, one sub-folder for each fingerprint.
 
-    An entry is renamed into place when it is complete, so no reader ever sees half of one and two
-    writers of the same cell do no harm.
+    An entry is renamed into place when it is complete, so no reader ever sees half an entry. Two
+    processes may write the same cell.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def add(self, cell: Cell, pictures: Pictures) -> None:
-        """Keep a finished cell with its pictures.
+        """Store a finished cell with its pictures.
 
-        Of a print the ``levels`` are kept, whatever is written of them now: its format and
-        resolution can then be changed later. An entry without them makes way.
+        The ``levels`` of a print are always stored, so that its format and resolution can be
+        changed later. They replace an entry without levels.
         """
         entry = self._entry(cell.fingerprint)
         with part_folder(entry) as part:
@@ -55,7 +55,7 @@ class CellStore:
                     save_png(pictures.snapshots, part / SNAPSHOTS)
                 if pictures.levels is not None:
                     save_deep(pictures.levels, part / LEVELS)
-            except ImageError as error:  # names the part, which is gone when it is read
+            except ImageError as error:  # it names the part, which is about to be removed
                 raise error.__cause__ or error from None
             details = json.dumps(cell.details(), ensure_ascii=False, sort_keys=True)
             write_atomically(part / DETAILS, f"{details}\n".encode())
@@ -65,15 +65,15 @@ class CellStore:
             try:
                 os.rename(part, entry)
             except OSError:
-                # A folder cannot be renamed onto one with files in it: another job was first.
+                # A folder cannot be renamed onto a folder with files: another job was first.
                 if not entry.is_dir():
                     raise
         sync_folder(entry.parent)
 
     def find(self, fingerprint: str, *, deep: bool = False) -> Cell | None:
-        """Return the cell of this fingerprint if it is here; drop it if it is damaged.
+        """Return the stored cell with this fingerprint, or None; drop a damaged entry.
 
-        With ``deep``, one without its levels counts for nothing, but stays.
+        With ``deep``, an entry without levels is ignored, but kept.
         """
         entry = self._entry(fingerprint)
         if not entry.is_dir():
@@ -94,13 +94,13 @@ class CellStore:
         return None
 
     def time_stamp(self, fingerprint: str) -> int | None:
-        """Return when the cell of this fingerprint was kept, in ns; None if it is not here."""
+        """Return when the cell with this fingerprint was stored, in ns; None if it was not."""
         return time_stamp(self._entry(fingerprint))
 
     def restore(self, wanted: Cell) -> Cell | None:
-        """Write the files of a cell if it is here, and return it; None if it must be computed.
+        """Write the files of a stored cell, and return it; None if the cell must be computed.
 
-        They have the names and the form that ``wanted`` gives them, whatever they were kept under.
+        The names and the print format are those of ``wanted``, not those it was stored with.
         """
         stored = self.find(wanted.fingerprint, deep=wanted.deep is not None)
         if stored is None:
@@ -114,10 +114,10 @@ class CellStore:
             return None
 
     def _write(self, stored: Cell, wanted: Cell) -> Cell:
-        """Write a stored cell's files; return it under the names of ``wanted``.
+        """Write a stored cell's files; return the cell with the names of ``wanted``.
 
-        Copies, not links: a link would keep the old time stamp, and Snakemake would take the result
-        for out of date.
+        The files are copies, because a link would keep the old time stamp, and Snakemake would
+        consider the output out of date.
         """
         entry = self._entry(stored.fingerprint)
         cell = stored.named(wanted)
@@ -127,7 +127,7 @@ class CellStore:
             write_atomically(cell.path, (entry / PICTURE).read_bytes())
             return cell
         levels = read_deep(entry / LEVELS) if cell.deep else None
-        with Image.open(entry / PICTURE) as image:  # load_image would refuse a narrow result
+        with Image.open(entry / PICTURE) as image:  # load_image would refuse a narrow picture
             write_pictures(cell, Pictures(image, levels=levels))
         return cell
 
@@ -137,7 +137,7 @@ class CellStore:
 
 
 def _digests(entry: Path, cell: Cell) -> str:
-    """Return the sha256 of each of an entry's files, as ``sha256sum --check`` reads them."""
+    """Return the sha256 of each of an entry's files, in the format of ``sha256sum --check``."""
     names = [DETAILS, PICTURE, *([SNAPSHOTS] if cell.settings.snapshots else [])]
     names += [LEVELS] if (entry / LEVELS).exists() else []
     return "".join(
@@ -146,7 +146,7 @@ def _digests(entry: Path, cell: Cell) -> str:
 
 
 def _drop(entry: Path) -> None:
-    """Remove an entry so that no reader finds half of it, if it can be removed at all."""
+    """Remove an entry if possible; rename it first, so that no reader finds half of it."""
     part = part_of(entry)
     try:
         os.rename(entry, part)

@@ -1,7 +1,7 @@
-"""A finished cell recomputed from its own metadata, and compared with the picture at hand.
+"""Recompute a finished cell from the record in its picture, and compare the two pictures.
 
-The picture's record says with which settings, from which images, by which extractor and where it
-was made. On that machine it comes out the same in every byte, on another one nearly so.
+The record names the settings, the images, the network and the machine of the cell. That machine
+reproduces every byte; another machine comes close.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ SAID: Mapping[Verdict, str] = {
     "edited": "EDITED",
     "unchecked": "NOT CHECKED",
 }
-MOST_THREADS = 1024  # a record may say anything
+MOST_THREADS = 1024  # a record may contain any number
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of verifying one picture.
+    """The result of verifying one picture.
 
-    ``identical``: every pixel, loss and measure is the same. ``close``: within the tolerance.
-    ``different``: further. ``edited``: it is not what nst wrote. ``unchecked``: it could not be
-    recomputed. ``message`` says why; ``changed`` has the facts that differed when it was made, as
-    (then, now).
+    ``identical``: every pixel, loss and measure is the same. ``close``: the difference is within
+    the tolerance. ``different``: the difference is larger. ``edited``: the picture or its record
+    was changed after nst wrote it. ``unchecked``: the cell could not be recomputed. ``message``
+    has the reason. ``changed`` has the facts of machine and versions that differ, as (then, now).
     """
 
     picture: Path
@@ -68,17 +68,17 @@ class Verification:
 def verify(
     picture: Path, given: Given, device: str = "recorded", *, threads: int | None = None
 ) -> Verification:
-    """Recompute the cell of a picture, and compare.
+    """Recompute the cell of a picture, and compare the two pictures.
 
-    ``device`` is ``recorded``, for the kind of device that it was made on or else what there is, or
-    a name that ``choose_device`` knows. The cell is computed in the precision and, unless
-    ``threads`` says otherwise, with the number of threads that it was made with. bfloat16 is
-    emulated where the device does not know it: slower, with the same numbers to choose from.
-    Nothing is written but temporary files.
+    ``device`` is ``recorded`` or a name that ``choose_device`` knows. ``recorded`` is the kind of
+    device that computed the cell, or ``auto`` if this machine has none of that kind. The cell is
+    computed in its recorded precision and, unless ``threads`` overrides it, with its recorded
+    number of threads. A device without bfloat16 emulates it, which is slower but rounds to the same
+    set of numbers. Only temporary files are written.
 
     Raises:
-        ConfigError: the device is named and not there. What is wrong with the picture or with what
-            it was made from is no error, but ``unchecked``.
+        ConfigError: the named device is not available. A problem with the picture or with its
+            inputs raises nothing: the verdict is ``unchecked``.
     """
     if device != "recorded":
         choose_device(device)
@@ -99,17 +99,17 @@ def verify(
 
 
 def exit_status(found: Iterable[Verification], *, exact: bool = False) -> int:
-    """Return 0 if all are as they should be, 1 if one is not, 2 if one could not be checked."""
+    """Return 0 if all pictures passed, 1 if one failed, 2 if one could not be checked."""
     passed = {"identical"} if exact else {"identical", "close"}
     verdicts = {one.verdict for one in found}
     return 2 if "unchecked" in verdicts else int(not verdicts <= passed)
 
 
 def choose_pictures(paths: Iterable[Path], sample: int | None) -> list[Path]:
-    """List the files among ``paths``, and of each folder so many cells drawn at random, or all.
+    """List the files in ``paths``, and ``sample`` random cells of each folder, or all its cells.
 
-    A folder's cells are its pictures that carry a record; of a run's folder, its results without
-    their copies in the store.
+    A folder's cells are its pictures that carry a record. In a run's folder, only the pictures
+    below ``cells`` count, not their copies in the store.
 
     Raises:
         CellError: a folder has no cells.
@@ -121,7 +121,7 @@ def choose_pictures(paths: Iterable[Path], sample: int | None) -> list[Path]:
 
 
 def _cells_in(folder: Path, sample: int | None) -> list[Path]:
-    """Draw cells of a folder; no more files are opened than it takes."""
+    """Draw cells from a folder, and open files only until there are enough."""
     inside = folder / "cells" if (folder / "cells").is_dir() else folder
     pictures = list(inside.rglob("*.png"))
     random.shuffle(pictures)
@@ -132,7 +132,7 @@ def _cells_in(folder: Path, sample: int | None) -> list[Path]:
 
 
 def describe(found: Verification) -> str:
-    """Put what came of a picture into a few lines of text."""
+    """Describe the result for a picture in a few lines of text."""
     what = f"{found.picture}: {SAID[found.verdict]}"
     lines = [f"{what}: {found.message}" if found.message else what]
     if found.difference and found.verdict != "identical":
@@ -141,11 +141,11 @@ def describe(found: Verification) -> str:
     return "\n".join(lines)
 
 
-# ---------------------------------------------------------------- what the picture says
+# ---------------------------------------------------------------- reading the record
 
 
 def _is_cell(path: Path) -> bool:
-    """Tell whether a file carries a record, and is not a print's file of 16 bits."""
+    """Return whether a file carries a record, and is not the 16-bit file of a print."""
     try:
         return BITS not in read_record(path)
     except UserError:
@@ -153,7 +153,7 @@ def _is_cell(path: Path) -> bool:
 
 
 def _cell_of(path: Path, record: Mapping[str, Any]) -> Cell:
-    """Read a record, if its cell can be recomputed and compared."""
+    """Return the cell of a record; raise ``CellError`` if it cannot be recomputed and compared."""
     if BITS in record:
         raise CellError(
             f"{path} has 16 bits, and cells are compared in 8. Verify the PNG of 8 bits: that "
@@ -183,7 +183,7 @@ def _cell_of(path: Path, record: Mapping[str, Any]) -> Cell:
 
 
 def _edit(cell: Cell, record: Mapping[str, Any], image: Image.Image) -> str:
-    """Say how a picture was changed after it was made, or nothing."""
+    """Describe how a picture was changed after it was written; "" if it was not."""
     if record.get("fingerprint") != cell.fingerprint:
         return "its record was changed: the settings and digests in it are not its fingerprint's"
     if image.size != (cell.width, cell.height):
@@ -194,7 +194,7 @@ def _edit(cell: Cell, record: Mapping[str, Any], image: Image.Image) -> str:
 
 
 def _recorded_device(cell: Cell) -> str:
-    """Name the kind of device that a cell was made on if it is here, else what there is."""
+    """Return the kind of device that computed a cell if this machine has it, else ``auto``."""
     kind = cell.device.partition(":")[0]
     try:
         choose_device(kind)
@@ -203,13 +203,13 @@ def _recorded_device(cell: Cell) -> str:
     return kind
 
 
-# ---------------------------------------------------------------- making it again, and comparing
+# ---------------------------------------------------------------- recomputing and comparing
 
 
 def _make(
     cell: Cell, pair: Pair, device: torch.device, threads: int | None, path: Path
 ) -> tuple[Cell, Image.Image]:
-    """Make the cell again with as many threads as then, and return it with its picture."""
+    """Recompute the cell with ``threads`` or the recorded threads; return it and its picture."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or int(cell.machine.get("threads", before)))
     try:
@@ -224,7 +224,7 @@ def _judge(
     then: tuple[Cell, Image.Image],
     now: tuple[Cell, Image.Image],
 ) -> Verification:
-    """Compare a cell and its picture with what came out."""
+    """Compare a cell and its picture with the recomputed cell and picture."""
     (cell, image), (again, remade) = then, now
     changed = changed_facts(cell, again)
     if again.status == "failed":
