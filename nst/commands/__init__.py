@@ -1,1 +1,1 @@
-"""What the jobs and the command line share."""
+"""The functions behind the workflow's jobs and the commands of ``nst``."""

@@ -1,4 +1,4 @@
-"""One picture by hand: what `nst stylize` makes of its arguments."""
+"""One cell by hand: the arguments and the work of ``nst stylize``."""
 
 from __future__ import annotations
 
@@ -25,15 +25,18 @@ if TYPE_CHECKING:
     from nst.cells.cell import Cell
     from nst.method.resilience import Progress
 
-# Of the default recipe; its own α/β is for 256 px.
+# For the default recipe, whose own α/β is meant for 256 px.
 RATIO, SIZE = "2e-1", 512
-# By the name of the result: what is written as a print, in 16 bits with a profile.
+# The print format for each suffix of the output: TIFF has 16 bits and a profile.
 WRITTEN = {".png": None, ".tif": PrintFile("tiff16"), ".tiff": PrintFile("tiff16")}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of one picture. Without ``weights``, they come from the mirror or the network."""
+    """The input files of one cell.
+
+    Without ``weights``, the network's weights come from the mirror or the Internet.
+    """
 
     content: Path
     style: Composition[Path]
@@ -44,12 +47,13 @@ class Inputs:
 def compose(
     style: Path, blend: Sequence[str], mask: Path | None, regions: Sequence[str]
 ) -> Composition[Path]:
-    """Return the style of the options ``--blend FILE=WEIGHT``, ``--mask`` and ``--region``.
+    """Return the style that ``--blend FILE=WEIGHT``, ``--mask`` and ``--region`` describe.
 
-    With a mask, what is white takes the style, and what is black is kept unless regions are named.
+    With a mask, white areas take the style. Black areas keep the photograph unless there are
+    regions.
 
     Raises:
-        UserError: an option is misspelt, or there are regions and no mask.
+        UserError: an option is malformed, or there are regions without a mask or without a style.
     """
     parts = [Part(style.name, style), *map(_blended, blend)]
     if mask is None:
@@ -68,7 +72,7 @@ def compose(
 
 
 def _blended(text: str) -> Part[Path]:
-    """Read ``FILE=WEIGHT``, or a file alone, whose weight is 1."""
+    """Parse ``FILE=WEIGHT``, or ``FILE`` alone with the weight 1."""
     file, _, weight = text.rpartition("=")
     try:
         number = float(weight) if file else 1.0
@@ -81,10 +85,10 @@ def _blended(text: str) -> Part[Path]:
 
 
 def read_settings(texts: Iterable[str]) -> dict[str, Any]:
-    """Read settings as ``octaves=2``; a value is JSON, or else text.
+    """Parse settings such as ``octaves=2``; a value is JSON, or else text.
 
     Raises:
-        UserError: one has no equals sign.
+        UserError: a setting has no equals sign.
     """
     found = {}
     for text in texts:
@@ -99,10 +103,10 @@ def read_settings(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def settings_by_hand(recipe: str, ratio: str | None, given: Mapping[str, Any]) -> Settings:
-    """Return the settings of a recipe with those that are given, and α/β.
+    """Return the settings of a recipe, overridden by α/β and the ``given`` settings.
 
     Raises:
-        UserError: there is no such recipe, or a value is out of range.
+        UserError: the recipe is unknown, a value is out of range, or ``snapshots`` are given.
     """
     if "snapshots" in given:
         raise UserError(
@@ -119,11 +123,11 @@ def settings_by_hand(recipe: str, ratio: str | None, given: Mapping[str, Any]) -
 
 
 def check_files(inputs: Inputs, output: Path) -> None:
-    """Require that the inputs are there, and that the result is none of them.
+    """Require that the inputs exist, and that the output overwrites none of them.
 
     Raises:
-        UserError: one is missing; or the result would overwrite one, or has no name for a file of
-            its kind.
+        UserError: an input is missing, or the output would overwrite it, is a folder or has a
+            suffix of no supported format.
     """
     if output.suffix.lower() not in WRITTEN:
         raise UserError(
@@ -148,12 +152,12 @@ def stylize_by_hand(
     device: str,
     progress: Progress,
 ) -> Cell:
-    """Make one cell, by way of the function that the workflow calls for a pair.
+    """Compute one cell with the function that the workflow calls for a pair.
 
     Raises:
         UserError: an input cannot be used, or the cell failed; nothing is written then.
     """
-    # Here, since torch takes seconds to load and --help should not.
+    # Imported here, because torch takes seconds to load and --help should not.
     with _uncollected():
         from nst.cells.cell import Cell  # noqa: PLC0415
         from nst.cells.pair import Pair, stylize_pair  # noqa: PLC0415
@@ -179,7 +183,7 @@ def stylize_by_hand(
             network,
             composition=None if inputs.style.is_plain else inputs.style,
         )
-        # By hand, the picture is all that is wanted: it carries its record inside.
+        # Only the picture is kept, which carries its record.
         picture = Path(folder) / "result.png"
         form = WRITTEN[output.suffix.lower()]
         names = ("default", _ratio(settings), recipe)
@@ -200,7 +204,7 @@ def _ratio(settings: Settings) -> str:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Put off the collection of garbage: it takes a tenth of the time in which torch loads."""
+    """Disable garbage collection, which takes a tenth of the time of loading torch."""
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""What the workflow's scripts have in common: a log, and mistakes reported in one line."""
+"""The common frame of the workflow's scripts: a log, and user errors reported in one line."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ FETCHED = MADE / "inputs" / "catalogue"
 
 @contextmanager
 def job(log: str, inputs: Iterable[str] = ()) -> Iterator[None]:
-    """Run a job's body with its messages going to the file ``log`` and to the terminal.
+    """Run a job's body, and send its messages to the file ``log`` and to the terminal.
 
-    A mistake that the user can mend, or trouble with the disk, ends the process with one line;
-    anything else is a defect, and is logged with its traceback. ``inputs`` are the files that the
-    body reads: one from the catalogue must have its digest, and if one of the user's changes
-    meanwhile, the job fails.
+    A ``UserError`` or a disk error ends the process with one line. Any other exception is a defect,
+    and is logged with its traceback. ``inputs`` are the files that the body reads. A file from the
+    catalogue must have its sha256. If a file of the user changes in the meantime, the job fails.
     """
     files = [Path(one) for one in inputs]
     with _log_to(log), _outcome(files), job_lock(log):
@@ -45,7 +44,7 @@ def job(log: str, inputs: Iterable[str] = ()) -> Iterator[None]:
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """Return when a file was last written, its size, and which file it is; () if it is gone."""
+    """Return a file's modification time, size and inode number; () if it is gone."""
     try:
         facts = path.stat()
     except OSError:
@@ -55,7 +54,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 @contextmanager
 def _outcome(inputs: list[Path]) -> Iterator[None]:
-    """Log what the body says and how it ends; leave the process with its exit status."""
+    """Log how the body fails, and exit with the matching status."""
     try:
         yield
     except KeyboardInterrupt:
@@ -77,13 +76,13 @@ def _outcome(inputs: list[Path]) -> Iterator[None]:
 
 
 class _LogFile(logging.FileHandler):
-    """A log that goes without its last lines on a full disk.
+    """A log file that drops its last lines on a full disk.
 
-    The mistake that a job ends with must not be hidden by that of its log.
+    The error that ends a job must not be hidden by an error of its log.
     """
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Report what is wrong with a message, but not with the disk."""
+        """Report an error of a message's format, but not an error of the disk."""
         if not isinstance(sys.exception(), OSError):
             super().handleError(record)
 
@@ -97,7 +96,7 @@ def _log_to(log: str) -> Iterator[None]:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
         to_file = _LogFile(log, mode="w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        error.filename = log  # and not where that is from the root
+        error.filename = log  # instead of the absolute path
         if trouble := explain_disk_trouble(error):
             logger.error("%s", trouble)
             sys.exit(1)

@@ -1,10 +1,10 @@
-"""What a run will take: how many cells, how long, how much memory and disk.
+"""Estimate the cells, the time, the memory and the disk space of a run.
 
-An evaluation of each kind of settings is measured on this machine at two sizes, in small jobs with
-random weights and pictures of noise, which take the time and the memory that real ones take. Both
-are taken to grow evenly with the number of pixels. To measure and to write a cell counts as some
-more evaluations, as in ``allocate_pair``. The rest of a run, its processes and its drawing, is
-counted in starts of Python, which are measured too.
+Small jobs measure a step of each kind of settings on this machine, at two sizes. They use random
+weights and pictures of noise, which take the same time and memory as real ones. Time and memory are
+assumed to grow linearly with the number of pixels. Measuring and writing a cell counts as some
+extra steps, as in ``allocate_pair``. The rest of a run, its processes and plots, is counted in
+starts of Python, which are also measured.
 """
 
 from __future__ import annotations
@@ -46,29 +46,29 @@ from nst.system.device import (
     wait_for,
 )
 
-PROBED_SIDE = 320  # px: from there on the time grows with the pixels
-EVALUATIONS = 14  # L-BFGS has its whole history after ten
-COUNTED = 4  # the last of them
-JOB_THREADS = 8  # as the rule stylize asks for
+PROBED_SIDE = 320  # px: from this side on, the time grows with the number of pixels
+EVALUATIONS = 14  # steps of a small job; L-BFGS has its whole history after ten
+COUNTED = 4  # of these steps, the last ones, whose median counts
+JOB_THREADS = 8  # the threads of the rule stylize
 EXTRACTOR = "extractor.safetensors"
-ASSUMED_SHAPE = (3, 2)  # of a content that is yet to be fetched
+ASSUMED_SHAPE = (3, 2)  # of a content that has not been fetched
 BYTES_PER_PIXEL = 2.3  # of a picture as PNG: measured over the default grid
-COPIES = 2  # of each picture: where it is wanted, and in the store
+COPIES = 2  # of each picture: the output and its copy in the store
 HEAVY, LIGHT = "import nst.cells.pair", "import pandas, matplotlib, nst.figures.painting"
-GATHERED = 5  # jobs for the whole run: tables, effect plots, gallery, report pages, the last look
+GATHERED = 5  # jobs for the whole run: tables, effect plots, gallery, report pages, final check
 SECONDS_PER_FITTED_IMAGE = 2.0  # of kmeans
 
 
 Costs = Mapping[int, int | float]
-"""What something costs at two numbers of pixels, the smaller one first."""
+"""A cost, in seconds or bytes, at two numbers of pixels, the smaller number first."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What cells cost on this machine.
+    """The measured cost of cells on this machine.
 
-    ``seconds`` has the time of an evaluation of one cell, by the kind of its settings. ``memory``
-    is the most that the process had taken by then, in bytes; on a GPU, of the GPU's.
+    ``seconds`` has the time of a step of one cell, by the kind of its settings. ``memory`` is the
+    peak memory of the process in bytes; on a GPU, the peak of the GPU's memory.
     """
 
     seconds: Mapping[Hashable, Costs]
@@ -79,7 +79,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take, without the cells that are ``made``: seconds and bytes."""
+    """The estimated cost of a run in seconds and bytes, without the cells already ``made``."""
 
     cells: int
     made: int
@@ -91,10 +91,10 @@ class Estimate:
 
 
 def plan_run(run: Run) -> Estimate:
-    """Calibrate on this machine, and add up what the cells that are yet to be made will take.
+    """Calibrate on this machine, and add up the cost of the missing cells.
 
     Raises:
-        UserError: the device is not there, or a layer does not fit the extractor.
+        UserError: the device is not available, or a layer does not fit the network.
     """
     variants = [one.settings for one in run.variants]
     sizes = {name: _size(picture) for name, picture in run.contents.items()}
@@ -122,7 +122,7 @@ def plan_run(run: Run) -> Estimate:
 
 
 def _missing(run: Run) -> list[tuple[str, str, Settings]]:
-    """List the content, the style and the settings of the cells that are not there."""
+    """List the content, the style and the settings of the cells that do not exist yet."""
     return [
         (content, style, one.settings)
         for content, style in run.pairs
@@ -132,7 +132,7 @@ def _missing(run: Run) -> list[tuple[str, str, Settings]]:
 
 
 def _size(picture: Picture) -> Size:
-    """Return a content's size in px; a guess at its shape if it is yet to be fetched."""
+    """Return a content's size in px; an assumed shape if it has not been fetched."""
     try:
         return read_size(Path(source_file(picture)))
     except ImageError:
@@ -140,7 +140,7 @@ def _size(picture: Picture) -> Size:
 
 
 def _kind(settings: Settings) -> Hashable:
-    """Return what an evaluation's time depends on, apart from the size."""
+    """Return the settings that determine the time of a step, apart from the size."""
     return (
         *(frozenset().union(*settings.compared_layers), settings.octaves, settings.style_loss),
         *(settings.optimiser, settings.pooling, settings.precision, settings.parametrisation),
@@ -154,14 +154,14 @@ def _cell_seconds(seconds: Costs, settings: Settings, content: Size) -> float:
 
 
 def _at(measured: Costs, count: int) -> float:
-    """Read a cost at a number of pixels off the line through the two that were measured."""
+    """Return the cost at a number of pixels, on the line through the two measured costs."""
     (small, low), (large, high) = measured.items()
     slope = max(0.0, (high - low) / (large - small))
     return max(high + slope * (count - large), 0.0)
 
 
 def _seconds_around(run: Run, jobs: int) -> float:
-    """Return the seconds of everything but the cells: starts, inputs, the network, the drawing."""
+    """Return the seconds of everything but the cells: starts, inputs, network and plots."""
     seconds = jobs * _start_seconds(HEAVY)
     seconds += _light_jobs(run) * _start_seconds(LIGHT) / min(2, count_cores())
     if run.settings.extractor == "kmeans":
@@ -170,14 +170,14 @@ def _seconds_around(run: Run, jobs: int) -> float:
 
 
 def _light_jobs(run: Run) -> int:
-    """Count the jobs that prepare pictures, draw and gather."""
+    """Count the jobs that prepare pictures, draw plots and collect results."""
     strips = sum(bool(one.settings.snapshots) for one in run.variants) * len(run.pairs)
-    drawn = len(grids(run)) + strips + len(run.contents)  # and a job of plots for each content
+    drawn = len(grids(run)) + strips + len(run.contents)  # the last: one job of plots per content
     return len(run.pictures) + drawn + run.asks_for_precision + GATHERED
 
 
 def _start_seconds(program: str) -> float:
-    """Return how long Python takes to run a program of imports; the second time, as jobs do."""
+    """Return the seconds of a program of imports; the second run counts: jobs find warm caches."""
     for _ in range(2):
         started = time.perf_counter()
         # This Python, and a program from this file.
@@ -186,14 +186,14 @@ def _start_seconds(program: str) -> float:
     return seconds
 
 
-# ---------------------------------------------------------------- a few evaluations
+# ---------------------------------------------------------------- measuring a few steps
 
 
 def calibrate(variants: Sequence[Settings], sides: Sequence[int], device_name: str) -> Calibration:
-    """Measure small jobs of each kind of settings at each side, in px, the least one first.
+    """Measure small jobs of each kind of settings at each side, in px, the smallest side first.
 
-    The pictures are square; the variants' own sizes and numbers of iterations do not matter. What
-    this process took before is counted as a job's memory, so it should be no more than a job has.
+    The pictures are square; the variants' own sizes and numbers of steps do not matter. Memory that
+    this process already holds counts as a job's memory, so it should hold no more than a job does.
     """
     kinds = {_kind(one): one for one in variants}
     seconds: dict[Hashable, dict[int, float]] = {kind: {} for kind in kinds}
@@ -215,7 +215,7 @@ def calibrate(variants: Sequence[Settings], sides: Sequence[int], device_name: s
 
 
 def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.device) -> float:
-    """Run one small job, and return the seconds of an evaluation of one of its cells."""
+    """Run one small job, and return the seconds of a step of one of its cells."""
     settings = replace(
         kind,
         image_size=(side, side),
@@ -237,7 +237,7 @@ def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.
 
     def tick(indices: Sequence[int], *_: object) -> None:
         nonlocal together
-        if len(indices) != together:  # what went before did not fit into the memory
+        if len(indices) != together:  # the previous batch did not fit into the memory
             together = len(indices)
             moments.clear()
         wait_for(device)
@@ -257,7 +257,7 @@ def _noise(path: Path, side: int) -> Path:
 
 
 def _peak_memory(device: torch.device) -> int:
-    """Return the most memory taken so far, in bytes: the GPU's, or else the process's own."""
+    """Return the peak memory so far, in bytes: the GPU's, or else the process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024

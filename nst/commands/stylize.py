@@ -1,4 +1,4 @@
-"""The jobs of the GPU rules, from what Snakemake hands them to the files that it asks for."""
+"""The jobs of the GPU rules, from Snakemake's inputs to the output files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from nst.system.device import reserve_device, use_threads
 def stylize(
     snakemake: Any, variants: Sequence[Variant], print_file: PrintFile | None = None
 ) -> None:
-    """Make the ``variants`` of a pair, as prints if ``print_file`` says how, and their details.
+    """Compute the ``variants`` of a pair, as prints if ``print_file`` is given; write the details.
 
-    ``snakemake`` is what a script is given. ``input`` has ``content``, ``style``, ``extractor`` and
-    perhaps ``start`` and the files of ``precision``; ``output`` has ``pictures``, ``details`` and
-    perhaps ``snapshots``; ``params`` has the ``names`` of the pair and the ``composition`` of its
-    style.
+    ``snakemake`` is the object that Snakemake passes to a script. Its ``input`` has ``content``,
+    ``style``, ``extractor`` and optionally ``start`` and the files of ``precision``. ``output`` has
+    ``pictures``, ``details`` and optionally ``snapshots``. ``params`` has the ``names`` of the pair
+    and the ``composition`` of its style.
 
     Raises:
         UserError: as ``stylize_pair``.
@@ -56,10 +56,10 @@ def _wanted(
     print_file: PrintFile | None,
     precision: Precision | None = None,
 ) -> Iterator[Cell]:
-    """Describe the cell of each variant; ``precision`` takes the place of ``auto``.
+    """Yield the wanted cell of each variant; ``precision`` replaces ``auto``.
 
-    The paths are Snakemake's own, in the order of the variants: with a storage plugin they are not
-    those of the rule's patterns.
+    The paths are Snakemake's, in the order of the variants. With a storage plugin, they differ from
+    the rule's patterns.
     """
     snapshots = map(Path, output.get("snapshots", []))
     for variant, picture in zip(variants, output.pictures, strict=True):

@@ -1,7 +1,7 @@
-"""Watches a run from beside it: says how far it is, and draws what there is to look at so far.
+"""The progress watcher: logs a run's progress, and draws pages of its finished cells.
 
-``start_watcher`` starts a process of its own, so that Snakemake and its jobs neither wait for it
-nor fail with it. ``main`` is the program of that process.
+``start_watcher`` starts a separate process, so that Snakemake and its jobs neither wait for it nor
+fail with it. ``main`` is the program of that process.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from nst.system.files import time_stamp
 logger = logging.getLogger("nst.watch")
 
 SECONDS_TO_END = 10.0
-SECONDS_BETWEEN_LOOKS = 10.0  # at least; ten thousand files on a slow disk are looked at less often
+SECONDS_BETWEEN_LOOKS = 10.0  # at least; ten thousand files on a slow disk are checked less often
 SECONDS_BETWEEN_LINES = 60.0  # while nothing changes
 SECONDS_BETWEEN_PAGES = 60.0
-SHARE = 0.015  # of the run's time that may be spent on looking, and of a processor on drawing
-FIRST_PAGE = 2.0  # seconds, until one is measured
+SHARE = 0.015  # of the run's time that checks may take, and of a processor's for drawing
+FIRST_PAGE = 2.0  # seconds: the assumed cost of a page until it is measured
 
 Clock = Callable[[], float]
 _running: list[subprocess.Popen[str]] = []
@@ -42,14 +42,13 @@ def start_watcher(
     pictures: Mapping[str, bool],
     tell: Callable[[str], object],
 ) -> None:
-    """Watch a run from a process that ends when ``stop_watcher`` is called, or this one is gone.
+    """Start a process that watches a run until ``stop_watcher`` is called or this process ends.
 
-    ``pictures`` says of each cell's picture whether the run is to make it; the others stay as they
-    are. What an earlier run left to look at meanwhile is removed. ``tell`` gets a line if the
-    process cannot be started.
+    ``pictures`` maps each cell's picture to whether the run will make it. Pages of an earlier run's
+    progress are removed. ``tell`` is called with a message if the process cannot be started.
     """
     _remove_pages()
-    # With the time stamps of those that are there before, of another configuration perhaps.
+    # With the time stamps of existing files, which may come from another configuration.
     missing = {path: time_stamp(path) for path, is_missing in pictures.items() if is_missing}
     if not missing:
         return
@@ -58,7 +57,7 @@ def start_watcher(
     program = "from nst.commands.watch import main; main()"
     try:
         process = subprocess.Popen(  # noqa: S603 - this Python, and the line above
-            # -P: what lies in the run's folder is not to be imported.
+            # -P: never import modules from the run's folder.
             [sys.executable, "-P", "-c", program],
             stdin=subprocess.PIPE,
             text=True,
@@ -66,13 +65,13 @@ def start_watcher(
         _running.append(process)
         assert process.stdin is not None
         process.stdin.write(f"{task}\n")
-        process.stdin.flush()  # and left open: its end is the end of the run
+        process.stdin.flush()  # and left open: its end marks the end of the run
     except OSError as error:
         tell(f"Progress will not be shown: the progress watcher cannot be started ({error}).")
 
 
 def stop_watcher(*, finished: bool = True) -> None:
-    """End the process, and remove its pages if the run is ``finished``: there are better now."""
+    """End the process; remove its pages if the run is ``finished`` and has its final pages."""
     while _running:
         process = _running.pop()
         assert process.stdin is not None
@@ -88,7 +87,7 @@ def stop_watcher(*, finished: bool = True) -> None:
 
 
 def _remove_pages() -> None:
-    """Remove the gallery and the overview of a run that goes on."""
+    """Remove the gallery and the overview of an unfinished run."""
     for path in (GALLERY_SO_FAR, OVERVIEW_SO_FAR):
         with suppress(OSError):
             Path(path).unlink(missing_ok=True)
@@ -96,7 +95,7 @@ def _remove_pages() -> None:
 
 def main() -> None:
     """Watch the run that the first line of the input describes, until the input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is Snakemake's, which ends the input
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Snakemake handles Ctrl-C and ends the input
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logger.setLevel(logging.INFO)
@@ -107,7 +106,7 @@ def main() -> None:
         task = json.loads(line)
         try:
             run = read_run(task.pop("config"), read_catalogue())
-        except UserError as error:  # a file has gone since the run was planned
+        except UserError as error:  # a file was removed after the run was planned
             logger.warning("Progress will not be shown: %s", error)
             return
         watch = Watch(run, **task)
@@ -122,7 +121,10 @@ def _await_end() -> None:
 
 
 class Watch:
-    """What is done at each look. The clocks count seconds: the run's, and this process's work."""
+    """Checks, logs and draws a run's progress.
+
+    ``clock`` counts the seconds of the run, ``work`` the processor seconds of this process.
+    """
 
     def __init__(
         self,
@@ -133,7 +135,7 @@ class Watch:
         clock: Clock = time.monotonic,
         work: Clock = time.process_time,
     ) -> None:
-        # Here, since Snakemake's process needs nothing of what they load.
+        # Imported here, because Snakemake's process need not load their dependencies.
         from nst.cells.progress import Progress  # noqa: PLC0415
         from nst.cells.store import CellStore  # noqa: PLC0415
 
@@ -142,15 +144,15 @@ class Watch:
         began = clock()
         self._progress = Progress(missing, CellStore(STORE), began)
         self._made = frozenset(made)
-        self._said = (began, 0)  # when a line was said last, and of how many cells
+        self._said = (began, 0)  # time of the last line logged, and its number of cells
         self._drawn = 0
         self._next_page = began + max(SECONDS_BETWEEN_PAGES, FIRST_PAGE / SHARE)
         self._trouble = ""
 
     def look(self) -> float:
-        """Look at what is there, and say and draw what is new if it is time to.
+        """Check for new cells; log and draw them if it is time to.
 
-        Return how many seconds to let pass until the next look.
+        Return the seconds to wait before the next check.
         """
         began = self._clock()
         self._progress.look(began)
@@ -158,7 +160,7 @@ class Watch:
         if self._is_to_say():
             self._said = (self._clock(), self._progress.done)
             logger.info("%s", self._progress.line(self._clock()))
-        # Once all cells are there, the run itself draws.
+        # Once all cells are finished, the run draws the final pages.
         if began >= self._next_page and self._drawn < self._progress.done < self._progress.count:
             before = self._work()
             self._draw()
@@ -168,7 +170,7 @@ class Watch:
         return pause
 
     def _is_to_say(self) -> bool:
-        """Say every change; from the first cell to the last, once a minute that there is none."""
+        """Return whether to log: at every change, and each minute between first and last cell."""
         when, done = self._said
         if done == self._progress.count:
             return False
@@ -176,10 +178,10 @@ class Watch:
         return self._progress.done != done or (waited and done > 0)
 
     def _draw(self) -> None:
-        """Draw the pages. Trouble is logged once, and the run goes on."""
+        """Draw the pages. A repeated error is logged once, and the run continues."""
         heading = f"At {time.strftime('%Y-%m-%d %H:%M')}: {self._progress.line(self._clock())}"
         try:
-            # Only now: pandas takes time and memory, and a short run draws nothing.
+            # Imported here: pandas takes time and memory, and a short run draws nothing.
             from nst.gallery.so_far import write_so_far  # noqa: PLC0415
 
             write_so_far(self._run, self._is_finished, heading)
@@ -193,6 +195,6 @@ class Watch:
                 logger.info("finished cells so far: %s, %s", GALLERY_SO_FAR, OVERVIEW_SO_FAR)
 
     def _is_finished(self, picture: Path) -> bool:
-        """Whether a picture is there, and one of this run's configuration."""
+        """Return whether a picture exists and belongs to this run's configuration."""
         name = picture.as_posix()
         return (name in self._made or name in self._progress) and picture.is_file()
