@@ -1,4 +1,4 @@
-"""The ``nst`` command: style transfer by hand, and what a picture says about itself."""
+"""The ``nst`` command: stylize, fetch, check, plan, show and verify."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def show(
     """Print the settings, versions and losses that FILES carry inside, as JSON."""
     for path in files:
         text = json.dumps(read_record(path), ensure_ascii=False, indent=2)
-        # Half of a surrogate pair, which JSON can spell, cannot be printed.
+        # Half of a surrogate pair, which JSON can contain, cannot be printed.
         typer.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
@@ -317,14 +317,14 @@ def version(
         bool, typer.Option("--version", help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Handle the options that stand before any command."""
+    """Handle the options before any command."""
     if show_version:
         typer.echo(f"nst {__version__}")
         raise typer.Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a user's mistake is one line and exit status 1."""
+    """Run the command line; a user error prints one line and exits with status 1."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         app(arguments)
@@ -334,7 +334,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _read(config: Path) -> tuple[Run, str]:
-    """Read a configuration; say of how many contents, styles and variants the run is."""
+    """Read a configuration; return the run and its numbers of contents, styles and variants."""
     from nst.config.catalogue import read_catalogue  # noqa: PLC0415
     from nst.config.run import read_file, read_run  # noqa: PLC0415
 
@@ -344,12 +344,12 @@ def _read(config: Path) -> tuple[Run, str]:
 
 
 def _tell(error: Exception) -> None:
-    """Print a mistake, in one line."""
+    """Print an error in one line."""
     console.print(Text.assemble(("nst:", "red"), f" {error}"), soft_wrap=True)
 
 
 def _duration(seconds: float) -> str:
-    """Put a time into words, no more precise than it is known."""
+    """Return a time in words, no more precise than the estimate."""
     minutes, hours = seconds / 60, seconds / 3600
     if seconds < 100:
         return f"{seconds:.0f} s"

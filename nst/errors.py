@@ -1,4 +1,4 @@
-"""The mistakes a user can mend, as exceptions whose text is the whole message.
+"""The errors that a user can correct, as exceptions whose text is the whole message.
 
 Libraries raise these; only the entry points (the command line, the workflow's scripts) turn them
 into one printed line and an exit status.
@@ -11,14 +11,14 @@ import json
 import unicodedata
 from collections.abc import Iterable
 
-LONGEST = 1500  # characters of a message: a screenful, which leaves room for every list of choices
+LONGEST = 1500  # characters of a message: a screenful, with room for every list of choices
 LONGEST_SHOWN = 200  # characters of a value in a message
 
 
 class UserError(ValueError):
-    """A mistake outside the program. The message states the rule, the value and the remedy.
+    """An error outside the program. The message states the rule, the value and the remedy.
 
-    Whatever a message quotes, it is one printable line of bounded length.
+    The message is one printable line of bounded length, whatever it quotes.
     """
 
     def __init__(self, message: str) -> None:
@@ -34,23 +34,23 @@ class ImageError(UserError):
 
 
 class ExtractorError(UserError):
-    """An extractor's file, layer or input size does not fit."""
+    """A network's file, layer or input size does not fit."""
 
 
 class CellError(UserError):
-    """What is known of finished cells cannot be read, or a picture of theirs is missing."""
+    """The record or details of a finished cell cannot be used, or one of its files is missing."""
 
 
 class RunError(UserError):
-    """Another run is at work in the same folder."""
+    """Another run is active in the same folder, or nothing can be written there."""
 
 
 class FetchError(UserError):
-    """A file could not be fetched, or is not the file that was asked for."""
+    """A file could not be fetched, or is not the requested file."""
 
 
 def did_you_mean(name: object, known: Iterable[str], remedy: str) -> str:
-    """Return a remedy, after the known name that an unknown one may have been meant to be."""
+    """Return a remedy, preceded by the known name that is closest to an unknown name."""
     close = difflib.get_close_matches(str(name), known, n=1)
     return f"did you mean {close[0]!r}? {remedy[0].upper()}{remedy[1:]}" if close else remedy
 
@@ -59,7 +59,7 @@ def shown(value: object) -> str:
     """Show a value of a configuration in one line of bounded length."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
-    except (TypeError, ValueError):  # YAML has keys and loops that JSON has not
+    except (TypeError, ValueError):  # YAML allows keys and loops that JSON does not allow
         text = repr(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
@@ -68,8 +68,8 @@ def one_line(text: str) -> str:
     r"""Return text as one line that is safe to print and to log, of at most ``LONGEST`` characters.
 
     Line breaks become spaces. Control characters and halves of surrogate pairs, which a file name
-    may hold, are spelt as ``\x1b``: a terminal would obey the first and no encoding has the
-    second. A longer text loses its middle, for its end is the remedy.
+    may contain, are escaped as ``\x1b``: a terminal would interpret the former, and no encoding has
+    the latter. A longer text loses its middle, because its end is the remedy.
     """
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 + 3 :]}"
@@ -77,7 +77,7 @@ def one_line(text: str) -> str:
 
 
 def _printable(character: str) -> str:
-    """Return a character, or how Python spells one that does not show."""
+    """Return a character, or its escape sequence if it is not printable."""
     if character.isprintable():
         return character
     if unicodedata.category(character) == "Zs":
