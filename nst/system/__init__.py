@@ -1,1 +1,1 @@
-"""Files, devices and other programs: what goes wrong there, and who may use what."""
+"""Files, devices, downloads and locks, and the errors that they raise."""

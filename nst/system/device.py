@@ -1,4 +1,4 @@
-"""Where to compute, and what to call it."""
+"""Choose, reserve and describe the device to compute on."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from nst.system.device_lock import hold_one
 
 logger = logging.getLogger(__name__)
 
-# Of glibc's mallopt: what is freed at the heap's end and goes back to the system, and what is
-# allocated apart from the heap, in bytes. More of either is faster, and takes more memory.
+# Parameters of glibc's mallopt, in bytes: how much memory must be free at the heap's end before it
+# is returned to the system, and from which size on a block is allocated outside the heap. Larger
+# values are faster, and take more memory.
 M_TRIM_THRESHOLD, TRIMMED = -1, 256 * 2**20
 M_MMAP_THRESHOLD, APART = -3, 64 * 2**20
 
 
 @contextmanager
 def reserve_device(name: str = "auto") -> Iterator[torch.device]:
-    """Have the device called ``name`` for one job alone, until the end of the block.
+    """Reserve the device called ``name`` for one job, until the end of the block.
 
-    Of several GPUs, ``auto`` and ``cuda`` take one that no other job of this machine has, among
-    those that are visible: all, or those in ``CUDA_VISIBLE_DEVICES``. ``cuda:1`` is the second of
-    these. Waits, and says so in the log, while they are all taken. A CPU is shared.
+    ``auto`` and ``cuda`` take a visible GPU that no other job of this machine has reserved. All
+    GPUs are visible, or only those in ``CUDA_VISIBLE_DEVICES``. ``cuda:1`` is the second visible
+    GPU. While all of them are taken, the job waits and logs this. A CPU is shared between jobs.
 
     Raises:
-        ConfigError: the device is not there.
-        UserError: it cannot be locked.
+        ConfigError: the device is not available.
+        UserError: the device cannot be locked.
     """
     device = choose_device(name)
     if device.type != "cuda":
@@ -49,13 +50,13 @@ def reserve_device(name: str = "auto") -> Iterator[torch.device]:
     wanted = range(torch.cuda.device_count()) if device.index is None else [device.index]
     devices = {f"cuda:{index}": _identify(index) for index in wanted}
     with hold_one(devices) as held:
-        torch.cuda.set_device(held)  # so that nothing is put on the first one by default
+        torch.cuda.set_device(held)  # so that nothing is allocated on the first GPU by default
         logger.info("computing on %s, %s, %s", held, torch.cuda.get_device_name(), devices[held])
         yield torch.device(held)
 
 
 def _sign_of_gpu() -> str:
-    """Say why a job seems to have been meant for a GPU, or nothing."""
+    """Return a sign that the job was meant for a GPU, or "" if there is none."""
     for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS"):
         value = os.environ.get(name, "")
         if value not in ("", "-1", "NoDevFiles"):
@@ -65,22 +66,22 @@ def _sign_of_gpu() -> str:
 
 
 def _identify(index: int) -> str:
-    """Return what a visible GPU, or a part of one, is called on the whole machine."""
+    """Return the machine-wide identity of a visible GPU, or of its MIG partition."""
     uuid = str(torch.cuda.get_device_properties(index).uuid)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    # Of a GPU that is parted, CUDA may give the identity of the whole.
+    # For a partitioned GPU, CUDA may return the identity of the whole GPU.
     part = visible[index].strip() if index < len(visible) else ""
     return f"{uuid} {part}" if part.startswith("MIG-") else uuid
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called ``name``; ``auto`` is a CUDA GPU where there is one, else the CPU.
+    """Return the device called ``name``; ``auto`` is a CUDA GPU if there is one, else the CPU.
 
-    Also asks for the same bytes on every run, which CUDA does not give by itself, and on a CPU for
-    memory that is at hand.
+    Also makes CUDA compute the same bytes on every run, which it does not do by default. On a CPU,
+    freed memory is kept for reuse.
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: the device is unknown or not available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -102,10 +103,10 @@ def choose_device(name: str = "auto") -> torch.device:
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # It would also fill all new memory with NaN, to show what is read before it is written.
+        # Otherwise torch would fill all new memory with NaN, to expose reads before writes.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        # float32 is to be what it says, whatever the environment asks for, and so are sums of
-        # products of bfloat16.
+        # Compute float32 in full precision, and sum products of bfloat16 without reduced precision,
+        # whatever the environment sets.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
@@ -121,8 +122,8 @@ def _keep_freed_memory() -> None:
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(M_TRIM_THRESHOLD, TRIMMED)
         mallopt(M_MMAP_THRESHOLD, APART)
-    # torch asks at its first tensor. Features of large pictures then lie in pages of 2 MiB,
-    # where Linux has them: clearing small ones took up to a third of an evaluation.
+    # torch reads this variable at its first tensor. Features of large pictures then lie in pages of
+    # 2 MiB, where Linux has them: clearing small pages took up to a third of a step.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
@@ -133,15 +134,15 @@ def count_cores() -> int:
 
 
 def use_threads(count: int) -> None:
-    """Let torch compute on ``count`` threads, or on as many as there are cores if these are fewer.
+    """Let torch compute on ``count`` threads, but on no more threads than there are cores.
 
-    Two threads that wait for one core take tens of times as long as one.
+    Two threads that share a core take tens of times as long as one thread.
     """
     torch.set_num_threads(min(count, count_cores()))
 
 
 def describe_device(device: torch.device) -> str:
-    """Return a device's name for the reader of a result."""
+    """Return a readable name of a device."""
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"
     if device.type == "cpu":
@@ -150,6 +151,6 @@ def describe_device(device: torch.device) -> str:
 
 
 def wait_for(device: torch.device) -> None:
-    """Let the work that was handed to a GPU finish, so that a clock can be read."""
+    """Wait until a GPU has finished its queued work, so that a time can be measured."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

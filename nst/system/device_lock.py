@@ -1,8 +1,8 @@
 """A lock for each physical device, so that no two jobs of a machine compute on the same one.
 
-A lock is named after the device itself, and not after its number, which depends on what is visible
-to a process. It is freed by the system, however a job ends: filelock, which torch brings, does that
-for every user of a machine.
+A lock is named after the device's identity, because its number depends on the devices that are
+visible to a process. The operating system releases the lock, however a job ends. The locks come
+from filelock, a dependency of torch, and work across all users of a machine.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from nst.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-FOLDER = Path("/tmp")  # noqa: S108 - not TMPDIR, which may be another one for each user or job
+FOLDER = Path("/tmp")  # noqa: S108 - not TMPDIR, which may differ between users and jobs
 SECONDS_BETWEEN_TRIES = 1.0
 SECONDS_BETWEEN_REPORTS = 60.0
-PATIENCE = 10.0  # s with a lock that may not be opened: another user may just be making it
+PATIENCE = 10.0  # s to retry a lock that may not be opened: another user may be creating it
 
 
 @contextmanager
 def hold_one(devices: Mapping[str, str]) -> Iterator[str]:
     """Hold one of ``devices`` until the end of the block, and yield its name.
 
-    ``devices`` are identities, the same in every process, by the names that this process has for
-    them. The first that is free is taken. While there is none, the log says so every minute.
+    ``devices`` maps this process's names of devices to identities, which are the same in every
+    process. The first free device is taken. While none is free, this is logged every minute.
 
     Raises:
-        UserError: something that is not a lock has a lock's name, or a lock may not be opened.
+        UserError: a lock's path is not a plain file, or a lock may not be opened.
     """
     locks = {name: _lock(identity) for name, identity in devices.items()}
     denied: dict[str, float] = {}  # since when
@@ -55,18 +55,18 @@ def hold_one(devices: Mapping[str, str]) -> Iterator[str]:
 
 
 def _lock(identity: str) -> FileLock:
-    """Return the lock of a device, whatever its identity is made of, for all of the machine."""
+    """Return the machine-wide lock of a device, named after the sha256 of its identity."""
     name = hashlib.sha256(identity.encode()).hexdigest()[:32]
     return FileLock(FOLDER / f"nst-device-{name}.lock", mode=0o666, is_singleton=False)
 
 
 def _acquired(lock: FileLock, denied: dict[str, float]) -> bool:
-    """Take a lock if it is free; ``denied`` remembers since when a file may not be opened."""
+    """Take a lock if it is free; ``denied`` has the time since which a file may not be opened."""
     try:
         lock.acquire(blocking=False)
     except Timeout:
         return False
-    except PermissionError as error:  # of the file: one that is held can be opened all the same
+    except PermissionError as error:  # of the file: a lock that is held can still be opened
         now = time.monotonic()
         if now - denied.setdefault(lock.lock_file, now) < PATIENCE:
             return False

@@ -1,4 +1,4 @@
-"""What to say of the disk: full, read-only, not to be written. No defect of the program."""
+"""Messages for disk errors (full, read-only, not writable), which are no defects of the program."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REMEDIES: Mapping[int, str] = MappingProxyType(
 
 
 def explain_disk_trouble(error: BaseException | None) -> str | None:
-    """Say in one line which file, what and what to do; None if the error is something else."""
+    """Return one line with the file, the error and the remedy; None for any other error."""
     if not isinstance(error, OSError):
         return None
     remedy = REMEDIES.get(error.errno or 0)

@@ -1,7 +1,7 @@
-"""A download that comes to an end: whole, or with an error, but never with a hang.
+"""A download that ends with the whole file or with an error, but never hangs.
 
-What arrives is held to its digest by whoever asked for it, so the connection need not be trusted;
-yet an address that begins with ``https:`` is never left for one that does not.
+The caller checks the sha256 of the file, so the connection need not be trusted. Even so, an
+``https:`` address may not redirect to an address of another scheme.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-CONNECT = 15.0  # seconds to be answered in
+CONNECT = 15.0  # seconds to connect
 SILENCE = 30.0  # seconds without a byte
 GRACE = 60.0  # seconds before the rate counts
-LEAST_RATE = 10_000  # bytes/s on average; slower, and the largest file would take a day
-MOST = 2_000_000_000  # bytes; the largest file there is has 575 MB
+LEAST_RATE = 10_000  # bytes/s on average; at a lower rate, the largest file would take a day
+MOST = 2_000_000_000  # bytes; the largest file to download has 575 MB
 CHUNK = 1 << 16
-WHO = re.compile(r"^(<.*>|HTTPS?Connection(Pool)?\([^)]*\)): ")  # of urllib3's, before what it says
+WHO = re.compile(r"^(<.*>|HTTPS?Connection(Pool)?\([^)]*\)): ")  # urllib3's prefix to a message
 
 
 def download(url: str, path: Path) -> None:
-    """Write what ``url`` sends to ``path``, in one attempt.
+    """Download ``url`` to ``path``, in one attempt.
 
     Raises:
-        requests.RequestException: it cannot be reached, answers with an error, falls silent, is
-            too slow, breaks off, sends too much, or leads away from ``https:``.
+        requests.RequestException: the server cannot be reached, answers with an error, stops
+            sending, is too slow, breaks off, sends too much, or redirects away from ``https:``.
         OSError: the file cannot be written.
     """
     import requests  # noqa: PLC0415 - only a run that downloads needs it
@@ -38,7 +38,7 @@ def download(url: str, path: Path) -> None:
 
 
 def _stay_secure(answer: Any, **_options: Any) -> None:
-    """Refuse to follow an answer that leads away from ``https:``."""
+    """Refuse a redirect away from ``https:``."""
     import requests  # noqa: PLC0415
 
     target = urljoin(answer.url, answer.headers.get("Location", ""))
@@ -48,14 +48,14 @@ def _stay_secure(answer: Any, **_options: Any) -> None:
 
 
 def _receive(answer: Any, path: Path) -> None:
-    """Write the body of an answer to a file while it comes fast enough."""
+    """Write the body of a response to a file as long as it arrives fast enough."""
     import requests  # noqa: PLC0415
     import urllib3  # noqa: PLC0415
 
     started, arrived = time.monotonic(), 0
     with path.open("wb") as file:
         try:
-            # Not iter_content: it waits until a whole chunk is there, however slowly it drips in.
+            # Not iter_content, which waits for a whole chunk, however slowly it arrives.
             while chunk := answer.raw.read1(CHUNK, decode_content=True):
                 arrived += len(chunk)
                 seconds = time.monotonic() - started
@@ -72,7 +72,7 @@ def _receive(answer: Any, path: Path) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Return why a download failed, in a few words: the innermost reason is the telling one."""
+    """Return why a download failed, in a few words: the innermost reason is the most specific."""
     innermost: Any = error
     while inner := getattr(innermost, "reason", None) or next(
         (one for one in innermost.args if isinstance(one, Exception)), None

@@ -1,7 +1,7 @@
-"""Files and folders written whole or not at all, through a power cut too.
+"""Files and folders that are written whole or not at all, even in a power cut.
 
-What is being written has a temporary name, a *part*, which says who writes it. A writer that is
-killed leaves its part behind, and a later run removes it.
+A file or folder in progress has a temporary name, a *part*, which identifies its writer. A writer
+that is killed leaves its part behind, and a later run removes it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ logger = logging.getLogger(__name__)
 
 PART = re.compile(r"\..*-(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.part", re.DOTALL)
 DAY = 24 * 3600
-# What file systems say that cannot sync a folder; their renames are as safe as they make them.
+# Errors of file systems that cannot sync a folder; a rename cannot be made safer there.
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EISDIR)
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Provide a file to write, which becomes ``path`` in the end: whole, or not at all.
+    """Provide a file to write, which becomes ``path`` at the end: whole, or not at all.
 
-    A temporary neighbour is written, brought to the disk, renamed, and the folder brought to the
-    disk; until then a reader finds the old file or none. Creates parent folders.
+    The file is written under a temporary name in the same folder, synced to disk and renamed; then
+    the folder is synced. Until then, a reader finds the old file or none. Creates parent folders.
 
     Raises ``OSError`` as the file system does, with ``path`` as its file.
     """
@@ -45,13 +45,13 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             with part.open("xb") as file:  # not tempfile, whose files only the owner can read
                 yield file
             rename_durably(part, path)
-        except BaseException:  # an interrupt too
+        except BaseException:  # including an interrupt
             part.unlink(missing_ok=True)
             raise
     except OSError as error:
-        if error.errno is None:  # not of the system
+        if error.errno is None:  # not an error of the system
             raise
-        # A full disk names no file, and a failed rename the part: neither helps who reads it.
+        # A full disk names no file, and a failed rename names the part: neither helps the user.
         raise _about(error, path) from error
 
 
@@ -62,7 +62,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def rename_durably(part: Path, path: Path) -> None:
-    """Rename a file, and bring the file and its new name to the disk.
+    """Rename a file, and sync the file and its new name to disk.
 
     ``part`` is on the same file system as ``path``. Raises ``OSError`` as the file system does.
     """
@@ -74,9 +74,9 @@ def rename_durably(part: Path, path: Path) -> None:
 
 @contextmanager
 def part_folder(path: Path) -> Iterator[Path]:
-    """Provide an empty folder beside ``path``, which is removed in the end if it is still there.
+    """Provide an empty folder beside ``path``, and remove it at the end if it still exists.
 
-    Creates parent folders of ``path``. An ``OSError`` on the way gets ``path`` as its file.
+    Creates parent folders of ``path``. An ``OSError`` in the block gets ``path`` as its file.
     """
     folder = part_of(path)
     try:
@@ -84,7 +84,7 @@ def part_folder(path: Path) -> Iterator[Path]:
         folder.mkdir()
         yield folder
     except OSError as error:
-        if error.errno is None:  # of a network, not of the disk
+        if error.errno is None:  # an error of a connection, not of the disk
             raise
         raise _about(error, path) from error
     finally:
@@ -92,7 +92,7 @@ def part_folder(path: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, and bring to the disk that they are there."""
+    """Create a folder and its parents, and sync their names to disk."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
@@ -100,7 +100,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring to the disk which names a folder has; where that is not to be had, do nothing."""
+    """Sync the names in a folder to disk; do nothing where the file system cannot."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
@@ -117,7 +117,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def time_stamp(path: str | Path) -> int | None:
-    """Return when a file or folder was last written, in ns; None if it is not there."""
+    """Return when a file or folder was last written, in ns; None if it does not exist."""
     try:
         return os.stat(path).st_mtime_ns
     except OSError:
@@ -125,16 +125,16 @@ def time_stamp(path: str | Path) -> int | None:
 
 
 def part_of(path: Path) -> Path:
-    """Return a name, not used before, for what is to become ``path``; it says who writes it."""
+    """Return a new temporary name for ``path``, which identifies the writing process."""
     writer = f"{host_identity()}-{os.getpid()}-{secrets.token_hex(4)}"
     return path.with_name(f".{path.name[:40]}-{writer}.part")
 
 
 def remove_parts(folder: Path) -> list[Path]:
-    """Remove what killed writers left below ``folder``, and return what that was.
+    """Remove the parts that killed writers left below ``folder``, and return their paths.
 
-    The part of a process that lives is left alone. So is one from elsewhere (another machine or
-    container, an earlier start of this one), whose process cannot be looked for, for a day.
+    The part of a living process is kept. A part from elsewhere (another machine or container, an
+    earlier boot of this machine) is kept for a day, because its process cannot be checked.
     """
     removed = []
     for root, folders, files in os.walk(folder):
@@ -149,9 +149,9 @@ def remove_parts(folder: Path) -> list[Path]:
 
 @functools.cache
 def host_identity() -> str:
-    """Return where process numbers mean what they do here: this start, of this machine.
+    """Return an identity of this boot of this machine, within which process numbers are unique.
 
-    Containers on one machine have process numbers of their own.
+    Each container on a machine has separate process numbers, and so a separate identity.
     """
     try:
         start = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -163,7 +163,7 @@ def host_identity() -> str:
 
 
 def _is_abandoned(part: Path) -> bool:
-    """Whether the writer of a part is gone for certain, or probably."""
+    """Return whether the writer of a part is gone, certainly or probably."""
     named = PART.fullmatch(part.name)
     if named and named["host"] == host_identity():
         return not _lives(int(named["process"]))
@@ -174,20 +174,21 @@ def _is_abandoned(part: Path) -> bool:
 
 
 def _lives(process: int) -> bool:
-    """Whether there is a process of this number."""
+    """Return whether a process with this number is alive."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        pass  # somebody else's
+        pass  # another user's process
     return not _is_zombie(process)
 
 
 def _is_zombie(process: int) -> bool:
-    """Whether a process is dead, and only its number is kept for a parent to ask.
+    """Return whether a process is dead, but its parent has not collected its exit status.
 
-    When a run is killed with its jobs, the system is their parent, and may take seconds to ask.
+    When a run is killed with its jobs, the system becomes their parent, and may take seconds to
+    collect it.
     """
     try:
         facts = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
@@ -197,7 +198,7 @@ def _is_zombie(process: int) -> bool:
 
 
 def _remove(part: Path) -> None:
-    """Remove a file or a folder with all that is in it; what cannot be removed stays."""
+    """Remove a file, or a folder with all its contents, as far as it can be removed."""
     if part.is_dir() and not part.is_symlink():
         shutil.rmtree(part, ignore_errors=True)
         return

@@ -1,4 +1,4 @@
-"""What a machine computes with, as far as it decides how numbers are rounded."""
+"""The facts about a machine that decide how numbers are rounded."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import torch
 
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 """Environment variables that keep oneDNN, whose convolutions torch uses, from newer instructions.
-torch's own, ATEN_CPU_CAPABILITY, shows in what it says of itself."""
+torch's own variable, ATEN_CPU_CAPABILITY, affects the result of ``get_cpu_capability``."""
 
 
 def describe_machine(device: torch.device) -> Mapping[str, str]:
-    """Return what pixels depend on beside settings and versions: equal facts, equal bytes.
+    """Return the facts that pixels depend on besides settings and versions.
 
-    The same at every call on one machine with one number of threads. Sums are split among threads
-    and kernels are chosen by instruction set, so the same settings round differently elsewhere.
+    Equal facts give equal bytes. The facts are the same at every call on one machine with one
+    number of threads. Sums are split among threads and kernels are chosen by instruction set, so
+    the same settings round differently elsewhere.
     """
     facts = {
         "system": f"{platform.system()} {platform.machine()}",
@@ -33,7 +34,7 @@ def describe_machine(device: torch.device) -> Mapping[str, str]:
 
 
 def processor() -> str:
-    """Return the processor's model where the system says it."""
+    """Return the processor's model, or its architecture if the system does not name a model."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8").splitlines():
@@ -43,7 +44,7 @@ def processor() -> str:
 
 
 def _instructions() -> str:
-    """Name the instruction set of torch's kernels, and what oneDNN is held to if it is."""
+    """Return the instruction set of torch's kernels, and the limit on oneDNN's if there is one."""
     capability = torch.backends.cpu.get_cpu_capability()
     held = [f"{name}={os.environ[name]}" for name in LIMITS if os.environ.get(name)]
     return ", ".join([capability, *held])

@@ -1,4 +1,4 @@
-"""A package's file from whatever index pip is set up to use, whole or with an error.
+"""Download a package's file from the index that pip is configured to use.
 
 pip's own settings decide the index, the proxy and the certificates. Nothing is installed, and no
 code of the package is run.
@@ -13,10 +13,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-LONGEST = 1800.0  # seconds: 30 kB/s would do for the largest file
+LONGEST = 1800.0  # seconds: 30 kB/s are enough for the largest file
 OPTIONS = (
     *("--no-input", "--no-color", "--disable-pip-version-check", "--no-cache-dir"),
-    "-vv",  # only then does pip say which answer an index gave
+    "-vv",  # without it, pip does not print an index's answer
 )
 DOWNLOAD = (
     *("download", "--progress-bar", "off", "--no-deps", "--only-binary=:all:"),
@@ -30,18 +30,18 @@ UNREACHABLE = re.compile(
     r"Could not fetch URL \S+: (?P<answer>.*) - skipping"
     r"|after connection broken by '(?P<broken>.*)': "
 )
-# What urllib3 and requests put before the message of a network error.
+# The prefixes of urllib3 and requests to the message of a network error.
 WRAPPED = re.compile(r".*(?:Failed to establish a new connection: |Caused by \w+\()|^\w+Error\(")
 LAST_WORD = re.compile(r"^\s*(?:×|ERROR:|error:) (?!Exception:)(.+)", re.MULTILINE)
 DEFECT = re.compile(r"^([\w.]*(?:Error|Exception)\b.*)", re.MULTILINE)  # how a traceback ends
 
 
 class PipError(Exception):
-    """pip did not bring the file; the text is the cause, in a few words."""
+    """pip did not download the file; the text is the cause, in a few words."""
 
 
 def pip_download(requirement: str, sha256: str, folder: Path) -> Path:
-    """Have pip put the wheel of ``requirement`` into ``folder``, if it has this digest.
+    """Download the wheel of ``requirement`` to ``folder`` with pip; require this sha256.
 
     Raises:
         PipError: pip is missing, failed, or took longer than ``LONGEST``.
@@ -62,10 +62,10 @@ def pip_download(requirement: str, sha256: str, folder: Path) -> Path:
 
 
 def _run(arguments: list[str], folder: Path) -> tuple[int, str]:
-    """Run pip, with its temporary files in ``folder``; return its exit status and its words."""
+    """Run pip, with its temporary files in ``folder``; return its exit status and its output."""
     settings = {
         **{"PIP_QUIET": "0", "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
-        **{"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8"},  # its words are read
+        **{"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8"},  # its output is parsed
     }
     try:
         done = subprocess.run(  # noqa: S603 - this Python's pip, with a list and no shell
@@ -85,7 +85,7 @@ def _run(arguments: list[str], folder: Path) -> tuple[int, str]:
 
 
 def _cause(status: int, said: str) -> str:
-    """Return the line of pip's words that tells why it failed; most of its warnings do not."""
+    """Return the line of pip's output that explains the failure; most of its warnings do not."""
     if NO_PIP in said:
         return f"{NO_PIP}: run {sys.executable} -m ensurepip"
     if OTHER_FILE in said:
@@ -95,7 +95,7 @@ def _cause(status: int, said: str) -> str:
         return versions[0]
     reasons = [one["answer"] or one["broken"] for one in UNREACHABLE.finditer(said)]
     if reasons:
-        # Of several indices, most lack the package; the one that cannot be reached may have it.
+        # Of several indices, most lack the package; an unreachable index may have it.
         reached = [one for one in reasons if not one.startswith("404 ")]
         return WRAPPED.sub("", (reached or reasons)[-1]).rstrip("')\"")
     last = LAST_WORD.findall(said) or DEFECT.findall(said)

@@ -1,9 +1,10 @@
-"""One run at a time in a folder, and one process at a time at a job.
+"""Locks for one run at a time in a folder, and for one process at a time per job.
 
-Snakemake's own lock is a file: it stays when Snakemake is killed, and the same command is then
-refused until somebody removes it. The locks here are the operating system's, through filelock, and
-end with the process that holds them. A job outlives a Snakemake that is killed; the next run's
-process of the same job waits for its end, and takes what it made from the store.
+Snakemake's own lock is a file. It stays when Snakemake is killed, and Snakemake then refuses the
+same command until somebody removes the lock. The locks here are the operating system's, through
+filelock, and end with the process that holds them. A job outlives a killed Snakemake. In the next
+run, the process of the same job waits until the old one ends, and restores its cells from the
+store.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ from nst.system.files import part_folder, remove_parts, write_atomically
 
 logger = logging.getLogger(__name__)
 
-FOLDER = Path(".snakemake")  # of the working directory; Snakemake makes it before any job
-HOLDER = FOLDER / "nst.run"  # says who is at work, for the message to a second run
+FOLDER = Path(".snakemake")  # in the working directory; Snakemake creates it before any job
+HOLDER = FOLDER / "nst.run"  # identifies the active run, for the message to a second run
 RESULTS = Path("results")
-# What filelock raises where the file system has none; a full disk or a folder that may not be
-# written to is found when the run begins.
+# filelock raises these on a file system without locks. A full disk or a read-only folder is
+# detected when the run begins.
 NO_LOCKS = (OSError, NotImplementedError)
 _held: list[FileLock] = []  # until the process ends
 
 
 def begin_run(tell: Callable[[str], object]) -> None:
-    """Take the lock of the run for as long as this process lives, and clear up after a killed one.
+    """Lock the run for as long as this process lives, and clean up after a killed run.
 
-    ``tell`` gets a line for each thing that is worth knowing.
+    ``tell`` is called with a line for each event that the user should know of.
 
     Raises:
-        RunError: another run is at work in this folder, or nothing can be written.
+        RunError: another run is active in this folder, or nothing can be written.
     """
     holder = HOLDER.read_text("utf-8", "replace") if HOLDER.exists() else ""
     lock = FileLock(FOLDER / "nst.lock", is_singleton=False)
@@ -69,15 +70,15 @@ def begin_run(tell: Callable[[str], object]) -> None:
 
 
 def end_run() -> None:
-    """Say that the run came to its end, well or badly, and was not killed."""
+    """Record that the run ended by itself, with or without success, and was not killed."""
     HOLDER.unlink(missing_ok=True)
 
 
 @contextmanager
 def job_lock(log: str) -> Iterator[None]:
-    """Hold the lock of the job with this log file; wait for a process that is still at the job.
+    """Hold the lock of the job with this log file; wait for a process that still holds it.
 
-    Where Snakemake is not at work, do nothing.
+    Outside Snakemake, do nothing.
     """
     if not FOLDER.is_dir():
         yield
@@ -91,7 +92,7 @@ def job_lock(log: str) -> Iterator[None]:
         logger.warning("a job of a killed run is still working; waiting for it")
         lock.acquire()
     except NO_LOCKS:
-        pass  # the run has said so
+        pass  # begin_run has reported it
     try:
         yield
     finally:
@@ -99,7 +100,7 @@ def job_lock(log: str) -> Iterator[None]:
 
 
 def _check_writable(folder: Path) -> None:
-    """Refuse to begin where nothing can be written: Snakemake would end with a traceback."""
+    """Refuse to begin if nothing can be written: Snakemake would end with a traceback."""
     try:
         with part_folder(folder / "run"):
             pass
