@@ -1,1 +1,1 @@
-"""Images read with suspicion, and written."""
+"""Load untrusted image files, check and convert them, and save pictures."""

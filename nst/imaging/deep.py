@@ -1,7 +1,7 @@
-"""Pictures of 16 bits a channel, for print: sRGB, with a profile and a resolution.
+"""Pictures of 16 bits per channel, for print: sRGB, with a profile and a resolution.
 
-Such a picture is an array of ``uint16``, height × width × RGB or RGBA, with colours that are not
-multiplied by the alpha. Pillow has no colours of 16 bits.
+A 16-bit picture is an array of ``uint16``, height × width × RGB or RGBA, with colours that are not
+multiplied by the alpha. Pillow has no 16-bit colours.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from nst.imaging.srgb import srgb_profile
 
 Levels: TypeAlias = NDArray[np.uint16]
 
-WIDER = 257  # levels of 16 bits to one of 8: 255 is 65535
+WIDER = 257  # levels of 16 bits per level of 8 bits: 255 becomes 65535
 PAETH = 4  # the filter of PNG that predicts a sample from three neighbours
 METRES_PER_INCH = 0.0254
 
 
 def widen(image: Image.Image) -> Levels:
-    """Return a picture of 8 bits in 16, with no level between the old ones."""
+    """Return an 8-bit picture in 16 bits, without new levels between the old levels."""
     return np.asarray(image).astype(np.uint16) * np.uint16(WIDER)
 
 
 def with_alpha_of(image: Image.Image, levels: Levels) -> Levels:
-    """Return levels as transparent as a picture of the same size."""
+    """Return levels with the alpha of a picture of the same size, if it has one."""
     if image.mode != "RGBA":
         return levels
     return np.dstack([levels, widen(image.getchannel("A"))])
@@ -39,7 +39,7 @@ def with_alpha_of(image: Image.Image, levels: Levels) -> Levels:
 def save_deep(
     levels: Levels, path: Path, *, dpi: int = 300, text: tuple[str, str] | None = None
 ) -> None:
-    """Write levels as PNG or, by the suffix, TIFF, wholly or not at all.
+    """Write levels as PNG or TIFF, according to the suffix, whole or not at all.
 
     ``text`` is a key and a value in ASCII; in a TIFF, the value is the description. The same
     picture gives the same bytes under the same versions of the libraries. Raises ``ImageError``
@@ -61,7 +61,7 @@ def _png(levels: Levels, dpi: int, text: tuple[str, str] | None) -> bytes:
     import numpngw  # noqa: PLC0415 - for prints alone
 
     encoded, per_metre = io.BytesIO(), round(dpi / METRES_PER_INCH)
-    undated = [("Creation Time", None), ("Software", None)]  # which it would add
+    undated = [("Creation Time", None), ("Software", None)]  # numpngw would add these
     numpngw.write_png(
         encoded,
         levels,
@@ -74,7 +74,7 @@ def _png(levels: Levels, dpi: int, text: tuple[str, str] | None) -> bytes:
 
 
 def _tiff(levels: Levels, dpi: int, text: tuple[str, str] | None) -> bytes:
-    """Encode as TIFF, without loss, in a compression that every program reads."""
+    """Encode as TIFF, with a lossless compression that every program reads."""
     import tifffile  # noqa: PLC0415 - for prints alone
 
     encoded = io.BytesIO()

@@ -1,8 +1,8 @@
-"""Image files in; 8-bit sRGB pictures out.
+"""Load image files as 8-bit sRGB pictures, and save pictures.
 
-A picture here is a Pillow image of mode RGB in sRGB, upright and without metadata; where it says
-so, it may be cut out and have mode RGBA. Whatever is wrong with a file is reported in one
-``ImageError`` line: rule, value, remedy.
+A picture here is a Pillow image of mode RGB in sRGB, upright and without metadata; where a function
+says so, it may be cut out and have mode RGBA. Every problem with a file raises an ``ImageError`` of
+one line: rule, value, remedy.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ _UPRIGHT = {
 def load_image(path: Path, *, keep_alpha: bool = False, any_shape: bool = False) -> Image.Image:
     """Read an image file as a picture: mode RGB, sRGB, upright, no metadata.
 
-    The content decides the format, not the extension. Embedded colour profiles are converted to
-    sRGB, transparency is laid on white, 16-bit and float values are scaled to 8 bits, and only the
-    first frame of an animation is read. A broken profile, broken EXIF, further frames and Pillow's
-    own warnings are announced in the log. A PNG's gAMA, cHRM and cICP chunks are ignored.
+    The file's bytes decide the format, not its extension. Embedded colour profiles are converted to
+    sRGB, transparency is composited on white, 16-bit and float values are scaled to 8 bits, and
+    only the first frame of an animation is read. A broken profile, broken EXIF, further frames and
+    Pillow's own warnings are logged. A PNG's gAMA, cHRM and cICP chunks are ignored.
 
     With ``keep_alpha``, a picture that is not opaque throughout has mode RGBA; ``on_white`` of it
-    is what is returned without. Saved and read again, it gives the same either way.
+    equals the picture without ``keep_alpha``. Saving and loading it again changes neither.
 
-    Raises ``ImageError`` when there is no such file, when it is not one of ``FORMATS``, is damaged,
+    Raises ``ImageError`` when the file does not exist, is not in one of ``FORMATS``, is damaged,
     has over ``MAX_MEGAPIXELS`` (judged by its header, before decoding), has a side under
     ``MIN_SIDE`` px, is longer than ``MAX_ASPECT`` times its width, or holds values out of range.
-    With ``any_shape`` the sides are not checked: the result of a panorama may be narrow.
+    With ``any_shape`` the sides are not checked: the cell of a panorama may be narrow.
     Takes less than 1 GiB of memory, whatever the file.
     """
     with opened(path, FORMATS) as image:
@@ -74,14 +74,14 @@ def load_image(path: Path, *, keep_alpha: bool = False, any_shape: bool = False)
             image.load()
         upright = _upright(path, image)
         if upright is not image:
-            image.close()  # or there would be three of them
+            image.close()  # otherwise three images would be in memory
         return to_srgb(path, upright, keep_alpha=keep_alpha)
 
 
 def read_size(path: Path, *, any_shape: bool = False) -> tuple[int, int]:
     """Return the width and height in px of an image file, before it is turned upright.
 
-    Reads its header alone. Raises ``ImageError`` as ``load_image`` does, as far as that shows.
+    Reads only the header. Raises ``ImageError`` as ``load_image`` does, for errors in the header.
     """
     with opened(path, FORMATS) as image:
         check_header(path, image, any_shape=any_shape)
@@ -105,7 +105,7 @@ def stretch(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def side_by_side(pictures: Sequence[Image.Image], weights: Sequence[float]) -> Image.Image:
-    """Return a strip of each picture's middle, as wide as its weight, in the shape of the first."""
+    """Join strips of the pictures' centres, each as wide as its weight, in the first's size."""
     width, height = pictures[0].size
     shown = Image.new("RGB", (width, height))
     edges = [0, *(round(width * one / sum(weights)) for one in itertools.accumulate(weights))]
@@ -117,7 +117,7 @@ def side_by_side(pictures: Sequence[Image.Image], weights: Sequence[float]) -> I
 
 
 def stack(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Put pictures of one size and mode below each other, into one."""
+    """Stack pictures of one size and mode vertically into one picture."""
     width, height = pictures[0].size
     stacked = Image.new(pictures[0].mode, (width, height * len(pictures)))
     for index, picture in enumerate(pictures):
@@ -126,17 +126,18 @@ def stack(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def unstack(stacked: Image.Image, count: int) -> list[Image.Image]:
-    """Take ``count`` pictures apart that ``stack`` put together."""
+    """Split the result of ``stack`` into its ``count`` pictures."""
     height = stacked.height // count
     boxes = [(0, index * height, stacked.width, (index + 1) * height) for index in range(count)]
     return [stacked.crop(box) for box in boxes]
 
 
 def pixel_digest(image: Image.Image) -> str:
-    """Return the SHA-256 (hex) of a picture's size and RGB bytes: equal whatever the file format.
+    """Return the sha256 (hex) of a picture's size and RGB bytes: equal in every file format.
 
-    One that is cut out counts as it looks on white, and by its alpha: programs change the colours
-    that are too transparent to be seen. Raises ``ImageError`` for any mode but RGB and RGBA.
+    A cut-out picture is composited on white, and its alpha is added to the hash: programs change
+    colours that are too transparent to be visible. Raises ``ImageError`` for any mode but RGB and
+    RGBA.
     """
     check_mode(image, ("RGB", "RGBA"))
     digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())
@@ -155,12 +156,12 @@ def save_png(
     *,
     dpi: int | None = None,
 ) -> None:
-    """Write a picture as an sRGB PNG with ``text`` as UTF-8 iTXt entries, wholly or not at all.
+    """Write a picture as an sRGB PNG with ``text`` as UTF-8 iTXt entries, whole or not at all.
 
-    With ``dpi`` it carries its resolution, and an ICC profile in the place of the chunk sRGB, which
-    not every program for printing reads. Creates parent folders. The same picture and text give the
-    same bytes under the same Pillow and zlib, in whatever order the entries come. Keys are Latin-1,
-    1 to 79 characters, as PNG asks.
+    With ``dpi`` the file has its resolution, and an ICC profile instead of the sRGB chunk, which
+    not every printing program reads. Creates parent folders. The same picture and text give the
+    same bytes under the same Pillow and zlib, whatever the order of the entries. Keys are Latin-1,
+    1 to 79 characters, as PNG requires.
     Raises ``ImageError`` for any mode but RGB and RGBA, and when the file cannot be written.
     """
     check_mode(image, ("RGB", "RGBA"))
@@ -182,7 +183,7 @@ def save_png(
 
 
 def write_picture(path: Path, content: bytes) -> None:
-    """Write an encoded picture wholly or not at all, creating parent folders.
+    """Write an encoded picture whole or not at all, creating parent folders.
 
     Raises ``ImageError`` when it cannot be written.
     """
@@ -198,9 +199,10 @@ def write_picture(path: Path, content: bytes) -> None:
 def read_png_text(path: Path, key: str = "") -> dict[str, str]:
     """Return a PNG's text entries (iTXt, tEXt, zTXt) by key.
 
-    If ``key`` is among the entries before the pixels, where ``save_png`` puts them, these are all;
-    otherwise the pixels are decoded to reach the entries after them.
-    Raises ``ImageError`` when the file is missing, damaged up to there or not a PNG.
+    If ``key`` is among the entries before the pixels, where ``save_png`` puts them, only these
+    entries are returned; otherwise the pixels are decoded to reach the entries after them.
+    Raises ``ImageError`` when the file is missing, is damaged up to the last entry read, or is not
+    a PNG.
     """
     with opened(path, ("PNG",)) as image:
         assert isinstance(image, PngImagePlugin.PngImageFile)
@@ -222,7 +224,7 @@ def read_description(path: Path) -> str | None:
 
 
 def check_mode(image: Image.Image, modes: Sequence[str] = ("RGB",)) -> None:
-    """Refuse an image that did not come through ``load_image``: its values mean something else."""
+    """Refuse an image that ``load_image`` did not load: its values mean something else."""
     if image.mode not in modes:
         raise ImageError(
             f"A picture must have mode {' or '.join(modes)}; got {image.mode}. "
@@ -231,7 +233,7 @@ def check_mode(image: Image.Image, modes: Sequence[str] = ("RGB",)) -> None:
 
 
 def _upright(path: Path, image: Image.Image) -> Image.Image:
-    """Turn an image the way its EXIF says (Pillow has already turned a TIFF)."""
+    """Turn an image upright according to its EXIF (Pillow has already turned a TIFF)."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception as error:  # EXIF has its own parser, which raises as widely as the decoders

@@ -1,8 +1,8 @@
-"""A run's images, looked at before anything is made of them: are they images, and large enough?
+"""Check a run's images before its jobs use them: are they images, and large enough?
 
-A long and narrow picture can have too few px across for the deeper layers, which no setting shows
-by itself. Found while planning, or at the latest when the image is prepared, that costs nothing;
-found by the job of a pair, it costs the place in a cluster's queue.
+A long and narrow picture can have too few px across for the deeper layers, which the settings alone
+do not show. An error costs nothing if it is found while planning, or at the latest when the image
+is prepared. If the job of a pair finds it, it costs the place in a cluster's queue.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from nst.config.styles import composed
 from nst.config.variants import Variant
 from nst.errors import ConfigError, ExtractorError
 
-HELD = 8  # pictures: those of two pairs, as a rule
+HELD = 8  # pictures in memory: usually those of two pairs
 
 
 def inspect_run(run: Run) -> None:
-    """Read the headers of the run's images, as far as they are at hand, and check their sizes.
+    """Read the headers of the run's images that are available, and check their sizes.
 
-    The user's own are; the catalogue's are if the project brings them or they were fetched before.
+    The user's own images are always available. The catalogue's images are available if they come
+    with the project or were fetched before.
 
     Raises:
-        ImageError: one cannot be used.
-        ConfigError: one is too narrow for a layer.
+        ImageError: an image cannot be used.
+        ConfigError: an image is too narrow for a layer.
     """
     from nst.imaging.images import read_size  # noqa: PLC0415 - Pillow, which the workflow's jobs need not load
 
@@ -55,9 +56,9 @@ def inspect_run(run: Run) -> None:
 
 
 def _inspect_prints(run: Run, contents: Mapping[str, Size]) -> None:
-    """Require that prints are larger than their cells, of the contents that are at hand.
+    """Require that prints are larger than their cells, for the contents that are available.
 
-    With ``size: short_side``, how large a cell is depends on the shape of its content.
+    With ``size: short_side``, the size of a cell depends on the shape of its content.
     """
     of_cells = {(one.layers, one.ratio): one.settings for one in run.variants}
     for content, style, one in run.prints:
@@ -69,9 +70,9 @@ def _inspect_prints(run: Run, contents: Mapping[str, Size]) -> None:
 
 
 def _inspect_masks(run: Run) -> None:
-    """Check the masks of every pair against their pictures, as far as these are at hand.
+    """Check the masks of every pair against their pictures, as far as these are available.
 
-    Few pictures are held at a time: each may take 300 MB, and a run may have hundreds.
+    Few pictures are in memory at a time: each may take 300 MB, and a run may have hundreds.
     """
     from nst.imaging.images import load_image  # noqa: PLC0415 - as above
     from nst.imaging.masks import check_masks  # noqa: PLC0415 - as above
@@ -92,11 +93,11 @@ def check_sizes(
 ) -> None:
     """Require that images of these sizes are large enough for the layers of all variants.
 
-    Sizes are those of the files, in px. Where the size of a style's picture depends on that of a
-    content, it is checked against the contents that are given.
+    Sizes are those of the files, in px. If the size of a style's picture depends on the content's,
+    it is checked against the given contents.
 
     Raises:
-        ConfigError: one is too narrow for a layer.
+        ConfigError: an image is too narrow for a layer.
     """
     for settings in _distinct(variants):
         for size in (*(stage for stage, _ in settings.coarse), settings.image_size):
@@ -119,7 +120,7 @@ def check_sizes(
 
 
 def _at_hand(picture: Picture) -> Path | None:
-    """Return a file with the picture; None if it is still to be fetched."""
+    """Return a file with the picture; None if it has not been fetched."""
     if picture.path is not None:
         return Path(picture.path)
     assert picture.entry is not None
@@ -129,7 +130,7 @@ def _at_hand(picture: Picture) -> Path | None:
 
 
 def _distinct(variants: Sequence[Variant]) -> list[Settings]:
-    """Return settings that stand for those of all the variants, as far as sizes go."""
+    """Return one of the variants' settings for each combination that affects the sizes."""
     kinds: dict[tuple[object, ...], Settings] = {}
     for one in variants:
         settings = one.settings
@@ -141,7 +142,7 @@ def _distinct(variants: Sequence[Variant]) -> list[Settings]:
 
 
 def _check(who: str, size: Size, settings: Settings, layers: Sequence[str]) -> None:
-    """Require that a picture of a size has all the layers."""
+    """Require that a picture of this size is large enough for all the layers."""
     try:
         ARCHITECTURES[settings.extractor].check(layers, min(size))
     except ExtractorError as error:

@@ -11,17 +11,17 @@ from PIL import Image, ImageColor
 from nst.config.composition import Composition
 from nst.errors import ImageError
 
-NEAR = 64  # of 255, in each of red, green and blue: what differs less is of one colour
-SEVERAL = 0.01  # of a mask's pixels: a colour that has as many is one of its own, not an edge
+NEAR = 64  # of 255, in each of red, green and blue: colours that differ less count as equal
+SEVERAL = 0.01  # of a mask's pixels: a colour with more pixels is a region, not an edge
 
 
 def split_mask(
     style: Composition[Image.Image], size: tuple[int, int]
 ) -> dict[str, Image.Image | None]:
-    """Return for each region of a style the share of each pixel that is in it, 255 for all.
+    """Return each region's share of each pixel, 255 for the whole pixel; None without a mask.
 
-    Each pixel of the mask belongs to the colour that is nearest; then the regions are brought to
-    ``size``, where a pixel at the border may be partly in one and partly in another.
+    Each pixel of the mask belongs to the nearest colour. The regions are then resized to ``size``,
+    where a pixel at the border may belong partly to each of two regions.
     """
     if style.mask is None:
         return dict.fromkeys(style.regions)
@@ -36,7 +36,7 @@ def split_mask(
 
 
 def luma_of(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return a style's own mask at a size: how bright it is says how much a pixel counts."""
+    """Return the luma of a style's own mask, resized: the brighter a pixel, the more it counts."""
     return mask.convert("L").resize(size, Image.Resampling.BOX)
 
 
@@ -44,7 +44,7 @@ def check_masks(who: str, content: Image.Image, style: Composition[Image.Image])
     """Require that all masks have the shapes of their pictures, and the colours of the regions.
 
     Raises:
-        ImageError: one has not; the message begins with ``who``.
+        ImageError: a mask does not fit; the message begins with ``who``.
     """
     for part in style.parts:
         if part.mask is not None:
@@ -56,10 +56,10 @@ def check_masks(who: str, content: Image.Image, style: Composition[Image.Image])
 
 
 def check_regions(who: str, mask: Image.Image, colours: Iterable[str]) -> None:
-    """Require that each of the colours has pixels in a mask, and that there are no others.
+    """Require that a mask has pixels of each of the colours, and of no other colour.
 
     Raises:
-        ImageError: a colour is no colour or has no pixel; or the mask has one more.
+        ImageError: a name is not a colour, a colour has no pixels, or the mask has another colour.
     """
     names = list(colours)
     for name in names:
@@ -100,10 +100,10 @@ def check_shape(who: str, mask: tuple[int, int], picture: tuple[int, int]) -> No
 
 
 def check_looked_at(who: str, mask: Image.Image) -> None:
-    """Require that a style's own mask shows something.
+    """Require that a style's own mask selects a part of its image.
 
     Raises:
-        ImageError: it is black throughout.
+        ImageError: the mask is black throughout.
     """
     if np.array(mask).max() < NEAR:
         raise ImageError(
@@ -112,7 +112,7 @@ def check_looked_at(who: str, mask: Image.Image) -> None:
 
 
 def _distances(mask: Image.Image, colours: Iterable[str]) -> npt.NDArray[np.int16]:
-    """Return how far each pixel is from each colour: the largest difference of its bands."""
+    """Return the distance of each pixel from each colour: the largest difference of its bands."""
     values = np.array(mask).astype(np.int16)
     return np.stack(
         [

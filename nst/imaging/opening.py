@@ -1,4 +1,4 @@
-"""Image files opened with suspicion: what is wrong with one is reported before it is decoded."""
+"""Open untrusted image files: problems are reported before a file is decoded."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ logger = logging.getLogger(__name__)
 # Pillow's safe raster readers. Left out on purpose: EPS (runs ghostscript), icons, faxes and
 # scientific formats. JPEG includes MPO, the JPEG with several pictures that phones write.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "HEIF")
-# Reading an image is to take less than 1 GiB. Pillow has 4 bytes for a pixel of colour, and two
-# pictures are there at a time: as it was, and in sRGB. Some decoders need more, by measurement.
+# Reading an image must take less than 1 GiB. Pillow uses 4 bytes for a pixel of colour, and two
+# pictures are in memory at a time: the original and its sRGB version. Some decoders need more, by
+# measurement.
 MAX_MEGAPIXELS = 75
 MAX_MEGAPIXELS_OF = {"WEBP": 50, "AVIF": 50, "HEIF": 50, "JPEG2000": 35}
-MAX_BYTES = 400 * 2**20  # of a file: 75 megapixels, 4 channels, 8 bits, not compressed, and more
+MAX_BYTES = 400 * 2**20  # of a file: more than 75 uncompressed megapixels of 4 channels and 8 bits
 MAX_METADATA = 64 * 2**20  # bytes
 MAX_VALUES = 150_000  # of a TIFF's tag: four planes of the longest picture, a strip for each row
 MAX_SCANS = 1000  # of a JPEG: 10 are usual
-BYTES = (1, 2, 6, 7)  # the types of a TIFF's tag that Pillow keeps as they are
-BLOCK = 2**20  # bytes that are looked through at a time
+BYTES = (1, 2, 6, 7)  # the types of TIFF tags whose values Pillow keeps as bytes
+BLOCK = 2**20  # bytes that are searched at a time
 MIN_SIDE = 32  # px: VGG-19 halves the picture four times before relu5_1
 MAX_ASPECT = 16  # long side over short side
 
 HEIC = rb"(?s)....ftyp(hei|hev|mif|msf)"
 
-# Other kinds of files, told by their first bytes in lower case. The third is Pillow's name for a
-# format that only some installations read.
+# Other kinds of files, recognised by their first bytes in lower case. The third entry is Pillow's
+# name for a format that only some installations read.
 FOREIGN = (
     (rb"\s*(<!doctype html|<html)", "a web page", None),
     (rb"(?s)\s*<.*<svg|\s*<svg", "SVG, a drawing and not pixels", None),
@@ -53,16 +54,16 @@ FOREIGN = (
 
 @contextmanager
 def opened(path: Path, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile]:
-    """Open an image file of one of ``formats``, names of Pillow's, to be decoded in ``decoding``.
+    """Open an image file of one of Pillow's ``formats``; decode it inside ``decoding``.
 
-    It has no more pixels than may be decoded. What Pillow warns of inside the block goes to the
-    log. Raises ``ImageError``.
+    The image has no more pixels than may be decoded. Pillow's warnings inside the block are logged.
+    Raises ``ImageError``.
     """
     with warnings.catch_warnings(record=True) as notes, ExitStack() as files:
         warnings.simplefilter("always")
         with decoding(path, formats):
             _check_file(path)
-            with suppress(struct.error):  # cut off; Pillow will say so
+            with suppress(struct.error):  # cut off; Pillow will report it
                 _check_lists(path)
             _register(path)
             readable = [name for name in formats if name in Image.OPEN]
@@ -78,15 +79,15 @@ def opened(path: Path, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile
 
 @contextmanager
 def decoding(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[None]:
-    """Report whatever goes wrong inside the block as an ``ImageError`` about a file.
+    """Raise every exception inside the block as an ``ImageError`` about a file.
 
-    Only what Pillow decodes belongs in it, or bugs of this package would be blamed on files.
+    Put only Pillow's decoding into the block, or bugs of this package would be blamed on files.
     """
     try:
         yield
     except ImageError:
         raise
-    except Exception as error:  # damaged files make Pillow raise nearly every type there is
+    except Exception as error:  # Pillow raises nearly every type of exception for damaged files
         raise refusal(path, _explain(path, error, formats)) from error
 
 
@@ -94,14 +95,14 @@ def _register(path: Path) -> None:
     """Register Pillow's formats, and HEIC only if this file is HEIC."""
     Image.init()  # an older Pillow lacks AVIF
     if re.match(HEIC, _head(path)):
-        with suppress(ImportError):  # said when the file is refused
+        with suppress(ImportError):  # reported when the file is refused
             from pillow_heif import register_heif_opener  # noqa: PLC0415 - takes 0.1 s
 
             register_heif_opener(thumbnails=False)
 
 
 def check_header(path: Path, image: ImageFile.ImageFile, *, any_shape: bool = False) -> None:
-    """Refuse, by what its header promises, what cannot or should not be decoded.
+    """Refuse an image whose header shows that it cannot or should not be decoded.
 
     Raises ``ImageError``.
     """
@@ -118,7 +119,7 @@ def check_header(path: Path, image: ImageFile.ImageFile, *, any_shape: bool = Fa
 
 
 def _check_shape(path: Path, image: ImageFile.ImageFile) -> None:
-    """Refuse what is too small or too narrow for the layers of a network."""
+    """Refuse an image that is too small or too narrow for the layers of a network."""
     width, height = image.size
     if min(width, height) < MIN_SIDE:
         raise refusal(
@@ -132,7 +133,7 @@ def _check_shape(path: Path, image: ImageFile.ImageFile) -> None:
 
 
 def _check_pixels(path: Path, image: Image.Image) -> None:
-    """Refuse, with an ``ImageError``, a header that promises too many pixels to decode."""
+    """Refuse, with an ``ImageError``, an image whose header claims too many pixels to decode."""
     width, height = image.size
     megapixels = width * height / 1e6
     most = MAX_MEGAPIXELS_OF.get(image.format or "", MAX_MEGAPIXELS)
@@ -148,7 +149,7 @@ def _check_pixels(path: Path, image: Image.Image) -> None:
 def refuse_scans(path: Path) -> None:
     """Refuse a JPEG with too many scans: each is a pass over the whole picture.
 
-    Reads the file. What begins a scan counts in a thumbnail, too. Raises ``ImageError``.
+    Reads the file, and also counts the scans of a thumbnail. Raises ``ImageError``.
     """
     scans = 0
     with path.open("rb") as file:
@@ -167,7 +168,7 @@ def refusal(path: Path, reason: str) -> ImageError:
 
 
 def shown_name(path: Path) -> str:
-    """Return a file's name as it can be printed."""
+    """Return a file's name in printable form."""
     return one_line(str(path))
 
 
@@ -177,7 +178,7 @@ def tiff_tag(image: Image.Image, name: str) -> object:
 
 
 def _explain(path: Path, error: Exception, formats: tuple[str, ...]) -> str:
-    """Say what is wrong with a file, from what Pillow or the system raised."""
+    """Explain a file's problem, from the error that Pillow or the system raised."""
     if isinstance(error, PermissionError):
         return f"cannot be opened ({error.strerror}). Make the file readable."
     if isinstance(error, Image.DecompressionBombError):
@@ -197,11 +198,11 @@ def _explain(path: Path, error: Exception, formats: tuple[str, ...]) -> str:
 
 
 def _foreign_kind(path: Path) -> str | None:
-    """Name the kind of a file that holds a picture, but not in a format that is read."""
+    """Return the kind of a file in a known format that cannot be read; None for other files."""
     head = _head(path)
     known = ((kind, name) for magic, kind, name in FOREIGN if re.match(magic, head))
     kind, name = next(known, (None, None))
-    return None if name in Image.OPEN else kind  # one that can be read is damaged
+    return None if name in Image.OPEN else kind  # if the format can be read, the file is damaged
 
 
 def _head(path: Path) -> bytes:
@@ -211,7 +212,7 @@ def _head(path: Path) -> bytes:
 
 
 def _check_file(path: Path) -> None:
-    """Refuse what cannot hold an image, before Pillow sees it."""
+    """Refuse a path that cannot be an image, before Pillow opens it."""
     if path.is_dir():
         raise refusal(path, "must be an image file; it is a directory. Name a file in it.")
     if not path.exists():
@@ -229,7 +230,7 @@ def _check_file(path: Path) -> None:
 
 
 def _check_layout(path: Path, image: Image.Image) -> None:
-    """Refuse the one layout that Pillow misreads without a word: raw 16-bit planes in a TIFF."""
+    """Refuse the one layout that Pillow misreads silently: raw 16-bit planes in a TIFF."""
     bits = tiff_tag(image, "BitsPerSample")
     deep = isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
     raw = image.info.get("compression") == "raw"
@@ -242,9 +243,9 @@ def _check_layout(path: Path, image: Image.Image) -> None:
 
 
 def _check_lists(path: Path) -> None:
-    """Refuse a TIFF, of the usual kind or BigTIFF, whose first directory has too long a list.
+    """Refuse a TIFF or BigTIFF whose first directory has too long a list.
 
-    Pillow makes an object of every number in a list of strips: ten million take minutes. Raises
+    Pillow creates an object for every number in a list of strips: ten million take minutes. Raises
     ``struct.error`` for a file that is cut off.
     """
     with path.open("rb") as file:

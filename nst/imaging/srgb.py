@@ -1,4 +1,4 @@
-"""Decoded images of every kind brought to 8-bit sRGB."""
+"""Convert decoded images of every kind to 8-bit sRGB."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nst.imaging.transparency import on_white
 
 logger = logging.getLogger(__name__)
 
-BAND = 2**20  # px that are brought to sRGB at a time
+BAND = 2**20  # px that are converted at a time
 DATE = slice(24, 36)  # in the header of an ICC profile: when it was made
 STANDARD = struct.pack(">6H", 1999, 10, 18, 0, 0, 0)  # the day of IEC 61966-2-1, which is sRGB
 
@@ -25,12 +25,11 @@ Conversion = Callable[[Image.Image], Image.Image]
 
 
 def to_srgb(path: Path, image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
-    """Bring a decoded image to sRGB, band by band: all at once would need twice as much.
+    """Convert a decoded image to sRGB, band by band: all at once would need twice the memory.
 
-    It is laid on white and has mode RGB; with ``keep_alpha``, an image that is not opaque
-    throughout keeps its alpha and has mode RGBA. ``path`` is the file it came from, for messages.
-    Raises ``ImageError`` when values are out of range; a broken colour profile is announced in the
-    log, and ignored.
+    The image is composited on white and has mode RGB; with ``keep_alpha``, an image that is not
+    opaque throughout keeps its alpha and has mode RGBA. ``path`` is its file, for messages. Raises
+    ``ImageError`` when values are out of range; a broken colour profile is logged and ignored.
     """
     in_8_bits, profile = _scaling(path, image), image.info.get("icc_profile")
 
@@ -51,13 +50,13 @@ def to_srgb(path: Path, image: Image.Image, *, keep_alpha: bool = False) -> Imag
 
 
 def srgb_profile() -> bytes:
-    """Return an ICC profile of sRGB: the same bytes at any time, for it bears no date of today."""
+    """Return an ICC profile of sRGB with a fixed date, so that its bytes are always the same."""
     made = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return bytes(made[: DATE.start] + STANDARD + made[DATE.stop :])
 
 
 def bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """Divide a picture of a size into boxes over its whole width, of about ``BAND`` px."""
+    """Divide a picture of this size into boxes of its whole width and about ``BAND`` px."""
     width, height = size
     rows = max(1, BAND // width)
     for top in range(0, height, rows):
@@ -65,9 +64,10 @@ def bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _scaling(path: Path, image: Image.Image) -> Conversion:
-    """Return what scales deep grey (I;16 and kin, I, F) to 8 bits, and leaves all other images.
+    """Return a function that scales deep grey (I;16 and similar, I, F) to 8 bits.
 
-    Colour never comes deep: Pillow keeps the high byte of 16-bit RGB.
+    It leaves all other images unchanged. Colour is never deep: Pillow keeps the high byte of 16-bit
+    RGB.
     """
     if not image.mode.startswith(("I", "F")):
         return lambda band: band
@@ -75,7 +75,7 @@ def _scaling(path: Path, image: Image.Image) -> Conversion:
     values = (np.asarray(image.crop(box)) for box in bands(image.size))
     ends = np.array([(band.min(), band.max()) for band in values])
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
-    if not (low >= 0 and high <= white):  # so put that NaN is refused too
+    if not (low >= 0 and high <= white):  # written so that it also refuses NaN
         raise refusal(
             path,
             f"{'float' if image.mode == 'F' else 'integer'} pixels must lie in 0 to {white:g}; "
@@ -107,7 +107,7 @@ def _white_level(image: Image.Image) -> float:
 def _colour_and_alpha(path: Path, image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Split an image into colour (mode L, RGB, CMYK or LAB) and opacity (mode L; ``None``: opaque).
 
-    Grey stays grey and CMYK stays CMYK, because colour profiles speak of those values.
+    Grey stays grey and CMYK stays CMYK, because colour profiles refer to those values.
     """
     grey = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:  # an alpha channel, or one colour or palette entry
@@ -120,12 +120,12 @@ def _colour_and_alpha(path: Path, image: Image.Image) -> tuple[Image.Image, Imag
 
 
 def _shows_through(alpha: Image.Image | None) -> bool:
-    """Tell whether anything is not opaque."""
+    """Return whether any pixel is not opaque."""
     return alpha is not None and bool(np.asarray(alpha).min() < 255)
 
 
 def _converter(path: Path, mode: str, profile: bytes | None) -> Conversion:
-    """Return what converts colours to sRGB by a profile; without one they are, or Pillow's CMYK."""
+    """Return a conversion to sRGB by the profile; without a usable profile, Pillow's conversion."""
     if profile and mode != "LAB":  # Lab is absolute
         try:
             return _by_profile(mode, profile)
@@ -139,19 +139,19 @@ def _converter(path: Path, mode: str, profile: bytes | None) -> Conversion:
 
 
 def _as_rgb(colour: Image.Image) -> Image.Image:
-    """Convert by what Pillow knows of the mode."""
+    """Convert with Pillow's own conversion of the mode."""
     return colour.convert("RGB")
 
 
 def _by_profile(mode: str, profile: bytes) -> Conversion:
-    """Return what converts by an ICC profile: relative colorimetric, black point compensated.
+    """Return a conversion by an ICC profile: relative colorimetric, black point compensated.
 
-    That is what photo editors do, so that colours in gamut are kept. A profile which is sRGB
-    already (moves no probe by over one level of 255) leaves the bytes as they are.
+    Photo editors do the same, so that colours in gamut are kept. A profile that is already sRGB (it
+    moves no probe by more than one level of 255) leaves the bytes unchanged.
     """
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     if source.profile.xcolor_space.strip() == "RGB":
-        mode = "RGB"  # editors give grey images RGB profiles
+        mode = "RGB"  # editors embed RGB profiles in grey images
     transform = ImageCms.buildTransform(
         source,
         ImageCms.createProfile("sRGB"),
@@ -173,7 +173,7 @@ def _by_profile(mode: str, profile: bytes) -> Conversion:
 
 
 def _probe(mode: str) -> Image.Image | None:
-    """Return every grey (L) or 16 levels per channel (RGB); ``None`` for CMYK, never sRGB."""
+    """Return every grey (L) or 16 levels per channel (RGB); ``None`` for CMYK: it is never sRGB."""
     if mode == "L":
         return Image.linear_gradient("L")
     if mode == "RGB":

@@ -1,4 +1,4 @@
-"""Pictures that are cut out: of mode RGBA, with colours that are not multiplied by the alpha."""
+"""Cut-out pictures: of mode RGBA, with colours that are not multiplied by the alpha."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from PIL import Image
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """Return a copy of an image as it looks on white paper, of mode RGB."""
+    """Return a copy of an image in mode RGB, composited on white."""
     colours = image.convert("RGB")
     if image.mode != "RGBA":
         return colours
@@ -15,10 +15,10 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def cut_out(picture: Image.Image, original: Image.Image) -> Image.Image:
-    """Give a picture of mode RGB the alpha of the one that it was made from, at its own size.
+    """Give a picture of mode RGB the alpha of its original, resized to the picture.
 
-    The colours stay, also where they do not show. An opaque original, of mode RGB, leaves the
-    picture as it is.
+    The colours are kept, even where they are invisible. If the original is opaque, of mode RGB, the
+    picture is returned unchanged.
     """
     if original.mode != "RGBA":
         return picture
