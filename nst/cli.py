@@ -63,13 +63,15 @@ OptimiserByHand = Literal["lbfgs", "adam"]
 @app.command()
 def stylize(
     content: Annotated[Path, typer.Argument(help="The picture to redraw.")],
-    style: Annotated[Path, typer.Argument(help="The picture whose style it takes.")],
+    style: Annotated[Path, typer.Argument(help="The picture that gives the style.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where it goes: .png, or .tif for 16 bits.")
+        Path, typer.Option("--output", "-o", help="The output file: .png, or .tif for 16 bits.")
     ] = Path("stylized.png"),
     recipe: Annotated[
         str,
-        typer.Option(help="The recipe to start from, as gatys2016. Other options override it."),
+        typer.Option(
+            help="The recipe to start from, such as gatys2016. Other options override it."
+        ),
     ] = RECIPE,
     ratio: Annotated[
         str | None,
@@ -100,21 +102,19 @@ def stylize(
             "--blend",
             "-b",
             metavar="FILE[=WEIGHT]",
-            help="Another style to blend in; STYLE has the weight 1. May be given again.",
+            help="Another style to blend in; STYLE has the weight 1. Can be repeated.",
         ),
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option(
-            help="Redraw what is white in it; what is black is kept unless --region is given."
-        ),
+        typer.Option(help="A mask: white is redrawn, and black is kept unless --region is given."),
     ] = None,
     region: Annotated[
         list[str] | None,
         typer.Option(
             "--region",
             metavar="COLOUR=FILE",
-            help="The style of another colour of the mask, or keep. May be given again.",
+            help="The style of another colour of the mask, or keep. Can be repeated.",
         ),
     ] = None,
     style_scale: Annotated[float | None, typer.Option(help=MEANINGS["style_scale"])] = None,
@@ -122,7 +122,7 @@ def stylize(
         ExtractorName, typer.Option(metavar="NETWORK", help=MEANINGS["extractor"])
     ] = Settings.extractor,
     weights: Annotated[
-        Path | None, typer.Option(help="The extractor's weights, if not to be downloaded.")
+        Path | None, typer.Option(help="A file with the network's weights, instead of a download.")
     ] = None,
     mirror: Mirror = None,
     start: Annotated[StartByHand | None, typer.Option(help=MEANINGS["start"])] = None,
@@ -133,14 +133,14 @@ def stylize(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any setting of config/README.md, as octaves=2. May be given again.",
+            help="Any setting of config/README.md, such as octaves=2. Can be repeated.",
         ),
     ] = None,
     precision: Annotated[
         PrecisionName, typer.Option(help=MEANINGS["precision"])
     ] = Settings.precision,
     device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto takes a GPU if there is one.")
+        str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto uses a GPU if there is one.")
     ] = "auto",
 ) -> None:
     """Redraw CONTENT in the style of STYLE.
@@ -257,24 +257,31 @@ def verify_pictures(
     files: Annotated[
         list[Path], typer.Argument(help="Pictures that nst made, or folders such as results.")
     ],
-    content: Annotated[Path | None, typer.Option(help="The content, if not in results.")] = None,
-    style: Annotated[Path | None, typer.Option(help="The style, if not in results.")] = None,
+    content: Annotated[
+        Path | None, typer.Option(help="The content's file, if it is not in results.")
+    ] = None,
+    style: Annotated[
+        Path | None, typer.Option(help="The style's file, if it is not in results.")
+    ] = None,
     extractor: Annotated[
-        Path | None, typer.Option(help="The extractor's .safetensors file, if not in results.")
+        Path | None, typer.Option(help="The network's .safetensors file, if it is not in results.")
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="The picture it started from, if it was a file.")
+        Path | None, typer.Option(help="The picture that the cell started from, if it was a file.")
     ] = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="The run's folder, if the picture does not lie in it any more."),
+        typer.Option(help="The run's folder, if the picture is no longer in it."),
     ] = None,
     mirror: Mirror = None,
     device: Annotated[
-        str, typer.Option(help="cpu, cuda, cuda:1 or mps; recorded is what it was made on, or auto")
+        str,
+        typer.Option(
+            help="cpu, cuda, cuda:1 or mps; recorded is the one that made the cell, or auto"
+        ),
     ] = "recorded",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads on a CPU, if not as many as it was made with")
+        int | None, typer.Option(min=1, help="Threads on a CPU, if not the recorded number")
     ] = None,
     sample: Annotated[
         int, typer.Option(min=1, help="How many pictures of a folder, drawn at random.")

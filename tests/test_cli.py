@@ -65,12 +65,12 @@ def test_the_help_of_stylize_tells_a_newcomer_what_to_type(nst):
     assert "nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-1" in text, "an example"
     for message in (
         "The picture to redraw",
-        "The picture whose style it takes",
-        "Where it goes: .png, or .tif for 16 bits",
+        "The picture that gives the style",
+        "The output file: .png, or .tif for 16 bits",
         "α/β, content against style: 1 is careful, 1e-1 is bold",
         "The longer side of the result, in pixels",
         "kmeans needs no download",
-        "auto takes a GPU if there is one",
+        "auto uses a GPU if there is one",
         "NST_MIRROR",
     ):
         assert message in text

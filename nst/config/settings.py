@@ -195,17 +195,17 @@ class Settings:
     beta: Annotated[float, WEIGHT, "The weight of the style loss."] = 10.0
     colours: Annotated[
         ColoursName,
-        "Whose colours the result has: the style's; the content's; with luminance, the content's "
+        "The colours of the result: the style's; the content's; with luminance, the content's "
         "chroma; with recoloured, that chroma matched to the style's.",
     ] = "style"
     blend: Annotated[
         float | None,
         number(0, 1, None),
-        "Where between the first image of a blend and its last; null takes the blend's weights.",
+        "The place between the first and the last image of a blend; null uses the blend's weights.",
     ] = None
     content_target: Annotated[
         ContentTargetName,
-        "What the result keeps: the content as it is, recoloured, or matched to the style.",
+        "The target of the content loss: the content, recoloured, or matched to the style.",
     ] = "content"
     match_content: Annotated[
         float, number(0, 1), "With matched, the content's share in the features that are replaced."
@@ -217,7 +217,7 @@ class Settings:
         StyleLossName, "Which statistics of features are compared with the style's."
     ] = "relative"
     tv_loss: Annotated[TvLossName, "How total variation is measured."] = "mean_square"
-    tv_weight: Annotated[float, WEIGHT, "The weight of the total variation; smooths."] = 0.0
+    tv_weight: Annotated[float, WEIGHT, "The weight of the total variation, which smooths."] = 0.0
     content_layers: Annotated[
         Mapping[str, float], LAYERS, "Layers in the content loss, with weights."
     ] = field(default_factory=lambda: CONTENT_LAYERS)
@@ -227,15 +227,17 @@ class Settings:
     octaves: Annotated[
         int | Literal["auto"],
         number(1, octave_names.MOST, "auto", whole=True),
-        "At how many sizes, each half of the one before, content and style are compared.",
+        "The number of octaves (full size, half, …) at which content and style are compared.",
     ] = 1
     extractor: Annotated[
         ExtractorName,
         "kmeans needs no download. The others are fetched once: vgg19_16x (4 MB), vgg16_hed "
         "(55 MB), vgg16 and vgg19 (over 500 MB).",
     ] = "vgg16_hed"
-    pooling: Annotated[PoolingName, "How the network pools; native is as it was made."] = "native"
-    padding: Annotated[PaddingName, "What the network sees beyond the border."] = "native"
+    pooling: Annotated[PoolingName, "How the network pools; native is as it was trained."] = (
+        "native"
+    )
+    padding: Annotated[PaddingName, "How the network pads the picture at its border."] = "native"
     input: Annotated[InputName, "The form in which the network gets colours."] = "native"
     image_size: Annotated[
         int | tuple[int, int], SIZES, "The side that size names, in pixels; with exact, both sides."
@@ -243,23 +245,27 @@ class Settings:
     size: Annotated[SizeName, "Which side image_size gives; exact stretches the content."] = (
         "long_side"
     )
-    style_fit: Annotated[StyleFitName, "Whose shape the style has; content stretches it."] = "own"
+    style_fit: Annotated[
+        StyleFitName, "The shape of the style: its own, or stretched to the content's."
+    ] = "own"
     style_scale: Annotated[
-        float, number(0.1, 10), "Size of the style against the result; above 1, larger strokes."
+        float, number(0.1, 10), "Size of the style relative to the result; above 1, larger strokes."
     ] = 1.0
     style_rotations: Annotated[bool, "Whether the style is compared at four angles."] = False
-    start: Annotated[Start, "What to start from; recoloured is the content in new colours."] = (
-        "recoloured"
-    )
+    start: Annotated[
+        Start, "The first picture; recoloured is the content in the style's colours."
+    ] = "recoloured"
     start_noise: Annotated[
         float,
         number(0, 1),
         "The share of noise in recoloured and blended_noise; its deviation in grey.",
     ] = 0.1
-    optimiser: Annotated[OptimiserName, "L-BFGS gets there in fewer steps than Adam."] = "lbfgs"
+    optimiser: Annotated[OptimiserName, "The optimiser; L-BFGS needs fewer steps than Adam."] = (
+        "lbfgs"
+    )
     parametrisation: Annotated[
         ParametrisationName,
-        "What Adam or RMSprop changes: pixels, or the levels of a Laplacian pyramid.",
+        "The parameters that Adam or RMSprop updates: pixels, or levels of a Laplacian pyramid.",
     ] = "pixels"
     learning_rate: Annotated[float, number(1e-9, 1e3), "The learning rate of Adam and RMSprop."] = (
         0.02
@@ -272,21 +278,23 @@ class Settings:
     adam_beta1: Annotated[float, BELOW_1, "β₁ of Adam."] = 0.9
     adam_beta2: Annotated[float, BELOW_1, "β₂ of Adam and RMSprop."] = 0.99
     adam_epsilon: Annotated[float, number(0, 1e6), "ε of Adam and RMSprop."] = 1e-8
-    clamp: Annotated[bool, "Whether the picture is held in [0, 1] at every step."] = True
-    keep: Annotated[KeepName, "Which picture is kept: that of the lowest loss, or the last."] = (
-        "best"
-    )
+    clamp: Annotated[bool, "Whether the picture is clamped to [0, 1] at every step."] = True
+    keep: Annotated[
+        KeepName, "The picture to keep: the picture of the lowest loss, or the last."
+    ] = "best"
     averaging: Annotated[
-        float, BELOW_1, "The decay of a moving average, which is then the last picture; 0 is none."
+        float,
+        BELOW_1,
+        "The decay of a moving average, which replaces the last picture; 0: none.",
     ] = 0.0
     iterations: Annotated[int, STEPS, "Steps at the full size; more is finer."] = 100
     coarse_stages: Annotated[
         tuple[tuple[int | float, int], ...],
         STAGES,
-        "Sizes to go through first, in place of growth.",
+        "Smaller sizes to compute first, instead of growth.",
     ] = ()
     coarse_alpha: Annotated[
-        float, number(1e-3, 1e3), "What alpha is multiplied by at each halving of the size."
+        float, number(1e-3, 1e3), "The factor on alpha for each halving of the size."
     ] = 1.0
     growth: Annotated[
         int,

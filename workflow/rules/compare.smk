@@ -132,7 +132,7 @@ rule summarise:
     conda:
         "../envs/nst.yaml"
     message:
-        "Gather the summary table"
+        "Write the summary table"
     script:
         "../scripts/summarise.py"
 
@@ -217,6 +217,6 @@ rule confirm:
     conda:
         "../envs/nst.yaml"
     message:
-        "Look for failed cells"
+        "Check for failed cells"
     script:
         "../scripts/confirm.py"

@@ -85,6 +85,6 @@ rule prints:
     conda:
         "../envs/nst.yaml"
     message:
-        "Look for failed prints"
+        "Check for failed prints"
     script:
         "../scripts/confirm.py"

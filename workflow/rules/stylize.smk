@@ -13,7 +13,7 @@ rule precision:
         gpu=1,
         mem_mb=growing(4000),  # only torch with CUDA
     message:
-        "Ask for the precision that the device computes natively"
+        "Detect the precision that the device computes natively"
     script:
         "../scripts/precision.py"
 
