@@ -315,7 +315,7 @@ MISTAKES = [
     ),
     (
         (*STYLIZE, "-o", "out/../painting.png"),
-        "nst: out/../painting.png is an input too, and would be lost; choose another name",
+        "nst: out/../painting.png is also an input, and would be overwritten; choose another name",
     ),
     (
         (*STYLIZE, "--ratio", "bold"),

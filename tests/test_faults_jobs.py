@@ -149,7 +149,7 @@ def test_a_defect_is_a_traceback_even_if_it_is_the_system_s_word(capsys):
     with pytest.raises(FileNotFoundError), job(LOG):
         Path("results/nowhere").read_bytes()
     message = printed(capsys)
-    assert "this is a defect of the program" in message
+    assert "this is a bug in nst" in message
     assert "Traceback" in message
     assert "Traceback" in Path(LOG).read_text("utf-8")
 

@@ -230,7 +230,7 @@ def painted(colour: str) -> Image.Image:
         (halves((), (), Image.new("RGB", (64, 48), "white")), "no pixel of the mask is black"),
         (halves((), (), painted("red")), "also has the colour #ff0000, which is none of white, bl"),
         (halves((), (), half_mask((64, 64))), "shape of its picture, 64x48; got 64x64 px"),
-        (Composition({"whyte": (), "black": ()}, half_mask()), "'whyte' is no colour"),
+        (Composition({"whyte": (), "black": ()}, half_mask()), "'whyte' is not a colour"),
         (
             Composition.plain(FIRST, "night", Image.new("RGB", FIRST.size)),
             "style 'night': the mask is black throughout",

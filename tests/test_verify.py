@@ -206,7 +206,7 @@ def test_another_cell_s_picture_is_not_within_the_tolerance(cell, results, chang
     assert exit_status([found]) == 1
 
 
-OTHER_LOSSES = "its pixels came out the same, but not the losses in its record"
+OTHER_LOSSES = "its pixels are identical, but the losses in its record differ"
 
 
 @pytest.mark.parametrize(
@@ -439,7 +439,7 @@ def test_of_a_folder_some_cells_are_drawn_and_nothing_else(results, cell, other)
     assert one in both
     assert choose_pictures([results], 9) == both
     assert choose_pictures([cell, results], None) == [cell, *both]
-    with pytest.raises(CellError, match="holds no pictures that nst made"):
+    with pytest.raises(CellError, match="has no pictures made by nst"):
         choose_pictures([results / "inputs"], None)
 
 
@@ -467,7 +467,7 @@ def test_a_mistake_in_the_command_is_one_line_and_exit_status_2(nst, results, ce
     assert err.startswith("nst: device must be auto")
     status, _, err = nst("verify", results / "inputs")
     assert status == 2
-    assert "holds no pictures that nst made" in err
+    assert "has no pictures made by nst" in err
 
 
 def test_a_picture_made_by_hand_is_verified_with_its_images_alone(nst, tmp_path, monkeypatch):

@@ -127,7 +127,7 @@ def _cells_in(folder: Path, sample: int | None) -> list[Path]:
     random.shuffle(pictures)
     found = sorted(islice(filter(_is_cell, pictures), sample))
     if not found:
-        raise CellError(f"{folder} holds no pictures that nst made; name the folder of a run")
+        raise CellError(f"{folder} has no pictures made by nst; name the folder of a run")
     return found
 
 
@@ -185,11 +185,11 @@ def _cell_of(path: Path, record: Mapping[str, Any]) -> Cell:
 def _edit(cell: Cell, record: Mapping[str, Any], image: Image.Image) -> str:
     """Describe how a picture was changed after it was written; "" if it was not."""
     if record.get("fingerprint") != cell.fingerprint:
-        return "its record was changed: the settings and digests in it are not its fingerprint's"
+        return "its record was changed: its settings and sha256 do not match its fingerprint"
     if image.size != (cell.width, cell.height):
         return f"it was {cell.width}x{cell.height} px, and is {image.width}x{image.height}"
     if record.get(PIXELS, pixel_digest(image)) != pixel_digest(image):
-        return "its pixels were changed: they are not those that its record was written with"
+        return "its pixels were changed: their sha256 is not the recorded one"
     return ""
 
 
@@ -235,7 +235,7 @@ def _judge(
         verdict = "identical" if found.none else "close"
     message = ""
     if not found.largest and not found.none:
-        message = "its pixels came out the same, but not the losses in its record"
+        message = "its pixels are identical, but the losses in its record differ"
     if lacking := sorted(again.losses.keys() - cell.losses.keys()):
         verdict = "close" if verdict == "identical" else verdict
         message = f"its record does not have {', '.join(lacking)}"

@@ -140,7 +140,9 @@ def check_files(inputs: Inputs, output: Path) -> None:
         if not path.exists():
             raise UserError(f"{path} does not exist; check the path")
         if path.resolve() == output.resolve():
-            raise UserError(f"{output} is an input too, and would be lost; choose another name")
+            raise UserError(
+                f"{output} is also an input, and would be overwritten; choose another name"
+            )
 
 
 def stylize_by_hand(

@@ -86,7 +86,7 @@ class Architecture:
             if side < needed:
                 raise ExtractorError(
                     f"{name} needs at least {needed} px per side; got {side}. Raise image_size or "
-                    "the smallest of coarse_stages, or style_scale if it is the style."
+                    "the smallest of coarse_stages, or, for the style, style_scale."
                 )
 
 

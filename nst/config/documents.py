@@ -42,7 +42,7 @@ def read_document(path: Path) -> Any:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     except RecursionError as error:
-        raise ConfigError(f"{path} is nested too deep; write it with fewer brackets") from error
+        raise ConfigError(f"{path} is nested too deeply; write it with fewer brackets") from error
     # PyYAML does not wrap the ValueError of a date or a number.
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not valid YAML: {_reason(error)}") from error

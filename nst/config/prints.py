@@ -88,7 +88,7 @@ def read_prints(
         if variant is None or content not in contents or style not in styles:
             raise ConfigError(
                 f"prints.stars: {path} names a cell that is not in this run, "
-                f"{content} / {style} / {layers} / {ratio}; save the list anew from this run's "
+                f"{content} / {style} / {layers} / {ratio}; save the list again from this run's "
                 "gallery"
             )
         found[content, style, layers, ratio] = content, style, printed(variant, size)

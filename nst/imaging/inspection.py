@@ -147,6 +147,6 @@ def _check(who: str, size: Size, settings: Settings, layers: Sequence[str]) -> N
         ARCHITECTURES[settings.extractor].check(layers, min(size))
     except ExtractorError as error:
         raise ConfigError(
-            f"{who} becomes {size[0]}x{size[1]} px, which is too narrow: {error} Or crop it, or "
-            "use shallower layers."
+            f"{who} becomes {size[0]}x{size[1]} px, which is too narrow: {error} "
+            "Alternatively, crop it or use shallower layers."
         ) from error

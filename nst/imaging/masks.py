@@ -66,7 +66,9 @@ def check_regions(who: str, mask: Image.Image, colours: Iterable[str]) -> None:
         try:
             ImageColor.getrgb(name)
         except ValueError:
-            raise ImageError(f"{who}: {name!r} is no colour; write white, red or #ff8000") from None
+            raise ImageError(
+                f"{who}: {name!r} is not a colour; write one such as white, red or #ff8000"
+            ) from None
     distances = _distances(mask, names)
     nearest = distances.argmin(0)
     for index, name in enumerate(names):
@@ -95,7 +97,7 @@ def check_shape(who: str, mask: tuple[int, int], picture: tuple[int, int]) -> No
     if abs(mask[0] - fitting) > max(1.0, 0.01 * fitting):
         raise ImageError(
             f"{who}: the mask must have the shape of its picture, {picture[0]}x{picture[1]}; got "
-            f"{mask[0]}x{mask[1]} px. Crop it alike."
+            f"{mask[0]}x{mask[1]} px. Crop it like its picture."
         )
 
 

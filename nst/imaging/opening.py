@@ -191,7 +191,8 @@ def _explain(path: Path, error: Exception, formats: tuple[str, ...]) -> str:
         if kind:
             return f"must be one of {kinds}; it is {kind}. Export it as {formats[0]}."
         return (
-            f"must be one of {kinds}; its content is none, or damaged. Export it as {formats[0]}."
+            f"must be one of {kinds}; its content is of another format, or "
+            f"damaged. Export it as {formats[0]}."
         )
     reason = str(error).strip() or type(error).__name__
     return f"cannot be read as an image ({reason}). Fetch or export it again."

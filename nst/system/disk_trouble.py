@@ -6,7 +6,7 @@ import errno
 from collections.abc import Mapping
 from types import MappingProxyType
 
-FORBIDDEN = "Get the right to read and write there, or work in another folder"
+FORBIDDEN = "Get permission to read and write there, or work in another folder"
 REMEDIES: Mapping[int, str] = MappingProxyType(
     {
         errno.ENOSPC: "Free some space on that disk",
