@@ -1,4 +1,4 @@
-"""Limits for what is done to hostile input: time and memory, on the process that does it."""
+"""Limits of time and memory for code that reads hostile input."""
 
 import datetime
 import os
@@ -11,18 +11,18 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, settings
 
 GIB = 2**30
-# Making a large example small can take longer than CI has; here a failure is told as it was found.
+# Shrinking a large example can exceed CI's time limit, so report a failure without shrinking it.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 CI = os.environ.get("CI") == "true"
 
 
 def cases(number: int) -> int:
-    """How many cases to try: all of them in CI, a tenth at a developer's desk."""
+    """Return the number of cases to try: all of them in CI, a tenth at a developer's desk."""
     return number if CI else max(1, number // 10)
 
 
 def fuzzed(number: int) -> settings:
-    """Try so many cases in CI, none of them for long."""
+    """Try ``number`` cases in CI, each under a time limit."""
     return settings(
         max_examples=cases(number),
         deadline=datetime.timedelta(seconds=20),
@@ -37,7 +37,7 @@ class OutOfTimeError(BaseException):
 
 @contextmanager
 def bounded(seconds: int = 60, memory: int = GIB) -> Iterator[None]:
-    """Fail what takes longer than so many seconds or allocates more than so many bytes on top."""
+    """Fail if the body exceeds this time or allocates more than this additional memory."""
 
     def stop(number: int, frame: object) -> None:
         raise OutOfTimeError(f"still at it after {seconds} s")

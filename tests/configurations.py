@@ -1,4 +1,4 @@
-"""Configurations for the tests: one with every key, one with the least, and changed ones."""
+"""Configurations for the tests: one with every key, a minimal one, and changed ones."""
 
 import copy
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def other_values(settings: Settings) -> dict[str, Any]:
 
 
 def config(**changes: object) -> dict[str, object]:
-    """A valid configuration that uses every key."""
+    """Return a valid configuration that uses every key."""
     valid: dict[str, object] = {
         "contents": ["chelsea", {"name": "kitten", "path": "photos/cat.png", "title": "A cat"}],
         "styles": ["photos/dog.jpg", "starry_night_study"],
@@ -69,12 +69,12 @@ def config(**changes: object) -> dict[str, object]:
 
 
 def least(**changes: object) -> dict[str, object]:
-    """A configuration with nothing but the required keys."""
+    """Return a configuration with only the required keys."""
     return {key: config()[key] for key in ("contents", "styles", "ratios", "layers")} | changes
 
 
 def places(value: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-    """Every place in a nested value."""
+    """List the path of every item in a nested value."""
     items = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
     found: list[tuple[object, ...]] = []
     for key, inner in items:
@@ -95,14 +95,14 @@ def replaced(value: object, path: tuple[object, ...], new: object) -> object:
 
 
 def settings_of(name: str, **changes: Any) -> Settings:
-    """The settings of a preset, and what is asked for instead."""
+    """Return the settings of a preset, with some of them changed."""
     return Settings.from_mapping({**read_presets()[name].settings, **changes})
 
 
 def refused(
     use: Callable[..., object], *arguments: object, kind: type = UserError, **options: object
 ) -> str:
-    """The one line with which something is refused."""
+    """Return the one-line message of the error that a call raises."""
     with pytest.raises(kind) as caught:
         use(*arguments, **options)
     message = str(caught.value)
@@ -111,11 +111,11 @@ def refused(
 
 
 def refusal(mistaken: dict[str, object]) -> str:
-    """The one line with which a configuration is refused."""
+    """Return the one-line message of the error for a mistaken configuration."""
     return refused(read_run, mistaken, read_catalogue(), kind=ConfigError)
 
 
-# Of the settings that a configuration gives once.
+# The settings that a configuration gives once.
 OTHERS = {
     name: value
     for name, value in other_values(settings_of("relative")).items()

@@ -1,4 +1,4 @@
-"""What the tests share: tiny extractors, small pictures, and the way to the real ones."""
+"""Shared fixtures: tiny networks, small pictures, and the folder of the real ones."""
 
 import dataclasses
 import os
@@ -26,15 +26,15 @@ from nst.network.extractor import Extractor, save_extractor
 __all__ = ["pauses", "serve"]  # fixtures
 
 torch.set_num_threads(1)
-# Servers on this machine are reached directly, whatever proxy there is.
+# Bypass any proxy for servers on this machine.
 for name in ("no_proxy", "NO_PROXY"):
     os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
-# The jobs of runs that are tested side by side: threads that spin while they wait for one another
-# make two of them take five times as long.
+# Some tests run jobs side by side. Threads that spin while they wait for one another
+# make two such jobs take five times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# A shared machine can be slow for a moment; that is not what the tests are about.
+# A shared machine can be slow for a moment, and the tests do not check speed.
 hypothesis_settings.register_profile("patient", deadline=None)
-# How many cases the fuzz tests try in CI is in bounds.py; how to repeat one that fails is printed.
+# bounds.py sets how many cases the fuzz tests try in CI; a failure prints how to repeat it.
 hypothesis_settings.register_profile("ci", deadline=None, print_blob=True)
 hypothesis_settings.load_profile("ci" if CI else "patient")
 
@@ -55,7 +55,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that no worker is left alone with one."""
+    """Start with the files that take longest, so that no worker is still running one at the end."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
@@ -87,7 +87,7 @@ def small_settings(**changes: object) -> Settings:
         "style_layers": {"relu1_1": 1.0, "relu1_2": 1.0, "relu2_1": 1.0},
         "image_size": 32,
         "iterations": 12,
-        "precision": "float32",  # whatever the machine that tests
+        "precision": "float32",  # independent of the machine
     }
     return Settings.from_mapping(defaults | changes)
 
@@ -106,7 +106,7 @@ def random_image(seed: int, height: int = 32, width: int = 32) -> torch.Tensor:
 
 
 def paint(path: Path, seed: int = 0, size: tuple[int, int] = (64, 48)) -> Path:
-    """Write a small random picture, as PNG unless the suffix says otherwise."""
+    """Write a small random picture, as PNG unless the suffix names another format."""
     values = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(values).resize(size, Image.Resampling.BICUBIC).save(path)
@@ -114,7 +114,7 @@ def paint(path: Path, seed: int = 0, size: tuple[int, int] = (64, 48)) -> Path:
 
 
 def cut(path: Path) -> Path:
-    """Make a picture more and more transparent towards its left side, from the middle on."""
+    """Make the left half of a picture fade to transparent towards its left side."""
     with Image.open(path) as image:
         picture = image.convert("RGB")
     ramp = np.linspace(-255, 510, picture.width).clip(0, 255).astype(np.uint8)
@@ -125,7 +125,7 @@ def cut(path: Path) -> Path:
 
 @pytest.fixture
 def pair(tiny_file, tmp_path) -> Pair:
-    """Two small random pictures, and the tiny network."""
+    """Return two small random pictures and the tiny network as a pair."""
     return Pair(
         content=paint(tmp_path / "in" / "cat.png", seed=1, size=(64, 48)),
         content_name="cat",
@@ -158,7 +158,7 @@ def wanted(small, tmp_path) -> Callable[..., list[Cell]]:
 
 @pytest.fixture
 def poisoned(monkeypatch) -> None:
-    """Make the loss of a cell with the weight `POISON` not a number."""
+    """Make the loss of a cell with the weight `POISON` NaN."""
     real = transfer_module.Objective
 
     class Poisoned(real):
@@ -186,7 +186,7 @@ def nst(capsys) -> Callable[..., tuple[int, str, str]]:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A working directory with photographs, as a user has it."""
+    """Create a working directory with photographs, like a user's."""
     for number, name in enumerate(["photos/cat.png", "photos/dog.jpg", "other/cat.png"]):
         paint(tmp_path / name, seed=number)
     for name in ("{name}.png", "<name>.png", "two\nlines.png"):
@@ -200,19 +200,19 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def take_fitted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], object]:
-    """Copy into a folder the extractor that ``FITTED`` asks for, so that a run need not fit it."""
+    """Copy the extractor that ``FITTED`` selects into a folder, so that a run need not fit it."""
     folder = tmp_path_factory.mktemp("fitted")
     paint(folder / "any.png")
     any_pair = {"contents": ["any.png"], "styles": ["any.png"]}
     write_config(folder, {**small_config(), **any_pair, **FITTED})
     finish(folder, "--", "results/extractors/kmeans.safetensors")
-    # Time stamps and Snakemake's own records with it, or it would be made again.
+    # Copy time stamps and Snakemake's records, or Snakemake would fit it again.
     return lambda to: shutil.copytree(folder, to, dirs_exist_ok=True)
 
 
 @pytest.fixture
 def mirror() -> Path:
-    """The folder with the real paintings and weights, which the project does not ship."""
+    """Return the folder with the real paintings and weights, which the project does not ship."""
     folder = os.environ.get("NST_MIRROR")
     if not folder:
         pytest.skip("needs the real paintings and weights: set NST_MIRROR to their folder")

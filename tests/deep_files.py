@@ -1,4 +1,4 @@
-"""Pictures of 16 bits read by other programs than those that wrote them."""
+"""Read 16-bit pictures with other programs than those that wrote them."""
 
 import zlib
 from pathlib import Path
@@ -11,7 +11,7 @@ DEFLATE, HORIZONTAL, INCH = 8, 2, 2  # a TIFF's compression, predictor and unit
 
 
 def deep_levels(path: Path) -> np.ndarray:
-    """The levels of a PNG or TIFF, height × width × channels."""
+    """Return the levels of a PNG or TIFF, height × width × channels."""
     return png_levels(path) if path.suffix == ".png" else tiff_levels(path)
 
 
@@ -22,7 +22,7 @@ def png_levels(path: Path) -> np.ndarray:
 
 
 def tiff_levels(path: Path) -> np.ndarray:
-    """The low bytes are decoded here, as Pillow drops them; the high ones must be Pillow's."""
+    """Decode the low bytes, which Pillow drops; the high bytes must equal Pillow's."""
     with Image.open(path) as image:
         high, tags = np.asarray(image), dict(image.tag_v2)
     content = path.read_bytes()
@@ -37,5 +37,5 @@ def tiff_levels(path: Path) -> np.ndarray:
 
 
 def eight_bits(levels: np.ndarray) -> np.ndarray:
-    """Levels rounded as every program does that knows 255 to be 65535."""
+    """Round 16-bit levels to 8 bits as other programs do, mapping 65535 to 255."""
     return ((levels.astype(int) + 128) // 257).astype(np.uint8)

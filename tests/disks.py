@@ -1,4 +1,4 @@
-"""Small real disks to fill up and write-protect, and files to damage, for the tests of faults."""
+"""Small real disks to fill and write-protect, and functions that damage files."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ class Disk:
     folder: Path
 
     def fill(self, leave: int = 0) -> None:
-        """Fill it up with one file, but for ``leave`` bytes (in pages of 4 KiB)."""
+        """Fill the disk with one file, except for ``leave`` bytes (in pages of 4 KiB)."""
         filler = self.folder / "filler"
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
@@ -25,11 +25,11 @@ class Disk:
         os.truncate(filler, max(0, filler.stat().st_size - leave))
 
     def free(self) -> None:
-        """Give the space back."""
+        """Free the space again."""
         (self.folder / "filler").unlink()
 
     def protect(self, on: bool = True) -> None:
-        """Make it read-only, or let it be written again."""
+        """Make the disk read-only, or writable again."""
         mount("-o", "remount,ro" if on else "remount,rw", str(self.folder))
 
 
@@ -52,13 +52,13 @@ def mounted(folder: Path, size: str) -> Iterator[Disk]:
 
 
 def cut(path: Path) -> None:
-    """Leave half of a file."""
+    """Truncate a file to half its length."""
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
 
 
 def flip(path: Path, place: int) -> None:
-    """Turn over a bit of a file's byte."""
+    """Flip one bit of a file's byte."""
     content = bytearray(path.read_bytes())
     content[place] ^= 0x10
     path.write_bytes(content)

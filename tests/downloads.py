@@ -1,4 +1,4 @@
-"""A server on this machine to download from, a pip that does what a test says, and refusals."""
+"""A local download server, a pip that a test scripts, and the refusals of downloads."""
 
 import gc
 import hashlib
@@ -26,7 +26,7 @@ Behaviour = Callable[[BaseHTTPRequestHandler], None]
 
 
 def begin(handler: BaseHTTPRequestHandler, length: int | None = len(CONTENT)) -> None:
-    """Begin an answer that promises ``length`` bytes."""
+    """Begin a response that promises ``length`` bytes."""
     handler.send_response(200)
     if length is not None:
         handler.send_header("Content-Length", str(length))
@@ -35,7 +35,7 @@ def begin(handler: BaseHTTPRequestHandler, length: int | None = len(CONTENT)) ->
 
 @dataclass(frozen=True)
 class Cut:
-    """An answer that promises all of ``content`` and breaks off half-way."""
+    """A response that promises all of ``content`` and breaks off half-way."""
 
     content: bytes
 
@@ -45,10 +45,10 @@ class Cut:
 
 
 class Server(ThreadingHTTPServer):
-    """A server on this machine that gives its ``answers`` in turn, the last one for ever.
+    """A local server that sends its ``answers`` in turn and repeats the last one.
 
-    An answer is a file's bytes, the number of an error, or what a test does with the request. With
-    a ``context``, the address is a secure one.
+    An answer is a file's bytes, an HTTP error status, or a function that handles the request.
+    With a ``context``, the server uses HTTPS.
     """
 
     daemon_threads = True
@@ -81,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
         answers, asked = self.server.answers, self.server.asked
         answer = answers[min(len(asked), len(answers) - 1)]
         asked.append(self.path)
-        with suppress(BrokenPipeError, ConnectionResetError):  # who asked has given up
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client has given up
             if isinstance(answer, int):
                 self.send_error(answer)
             elif isinstance(answer, bytes):
@@ -91,11 +91,11 @@ class Handler(BaseHTTPRequestHandler):
                 answer(self)
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def unused_address() -> str:
-    """An address on this machine at which nothing listens."""
+    """Return an address on this machine at which nothing listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -103,7 +103,7 @@ def unused_address() -> str:
 
 @pytest.fixture
 def pauses(monkeypatch) -> list[float]:
-    """Record the pauses between attempts instead of making them."""
+    """Record the pauses between attempts without waiting."""
     made: list[float] = []
     monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=made.append))
     return made
@@ -137,7 +137,7 @@ def entry_at(source: str, content: bytes = CONTENT, file: str = "photo.jpg") -> 
 
 
 def refusal(entry: Entry, destination: Path, mirror: str | None = None) -> str:
-    """The one line with which an entry is not fetched; nothing is left of it."""
+    """Return the one-line message of a failed fetch, and check that no file is left."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     before = sorted(destination.parent.rglob("*"))
     with pytest.raises(FetchError) as caught:
@@ -150,7 +150,7 @@ def refusal(entry: Entry, destination: Path, mirror: str | None = None) -> str:
 
 
 def replace_pip(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> Path:
-    """Have a shell script run as ``PYTHON -m pip``; return the file with its arguments."""
+    """Run a shell script in place of ``PYTHON -m pip``; return the file with its arguments."""
     folder.mkdir(parents=True, exist_ok=True)
     asked, program = folder / "asked", folder / "python"
     program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {shlex.quote(str(asked))}\n{script}\n')
@@ -162,7 +162,7 @@ def replace_pip(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> P
 
 
 def saying(words: str, status: int = 1) -> str:
-    """A script that fails with some words, after the warnings that pip has for everybody."""
+    """Return a script that prints pip's usual warnings and an error message, and fails."""
     warning = (
         "WARNING: Location 'file:///opt/simple/' is ignored: it is neither a file nor a directory."
     )
@@ -170,7 +170,7 @@ def saying(words: str, status: int = 1) -> str:
 
 
 def bringing(wheel: Path) -> str:
-    """A script that puts a wheel where pip is to put it."""
+    """Return a script that copies a wheel to pip's destination folder."""
     return (
         'while [ "$1" != --dest ]; do shift; done\n'
         f'mkdir -p "$2" && cp {shlex.quote(str(wheel))} "$2"'

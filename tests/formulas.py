@@ -1,7 +1,7 @@
-"""The published recipes' own formulas, written down once more.
+"""The formulas of the published recipes, written out independently.
 
-Nothing of the package has a part in them: the network, its inputs and taps and the losses are
-computed here, in float64, from the table of formulations.
+This module uses no formula of the package. It computes the network, its inputs, its taps and the
+losses in float64, from the table of recipes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,9 +26,9 @@ Features = Mapping[str, Tensor]
 
 
 def weights(gain: float = 1.0) -> Weights:
-    """Random convolutions by name, as ``4_2``; the first is scaled by ``gain``.
+    """Return random convolutions by name, as ``4_2``; the first is scaled by ``gain``.
 
-    Rounded to float32, so that both networks have exactly the same.
+    They are rounded to float32, so that both networks have exactly the same weights.
     """
     generator = torch.Generator().manual_seed(5)
     found, inputs = {}, 3
@@ -42,7 +42,7 @@ def weights(gain: float = 1.0) -> Weights:
 
 
 def as_extractor(vgg: Weights) -> Extractor:
-    """The package's network with the same weights."""
+    """Return the package's network with the same weights."""
     extractor = Extractor(SHAPED_AS_VGG19).eval()
     for name, (weight, bias) in vgg.items():
         extractor.convolutions[f"conv{name}"].weight.copy_(weight)
@@ -51,7 +51,7 @@ def as_extractor(vgg: Weights) -> Extractor:
 
 
 def features(vgg: Weights, value: Tensor, pool: Callable[..., Tensor]) -> Features:
-    """All the layers, before and after the ReLU."""
+    """Compute all layers, before and after the ReLU."""
     found = {}
     for name, (weight, bias) in vgg.items():
         if name in {"2_1", "3_1", "4_1", "5_1"}:
@@ -64,7 +64,7 @@ def features(vgg: Weights, value: Tensor, pool: Callable[..., Tensor]) -> Featur
 
 
 def torchvision_features(vgg: Weights) -> nn.Sequential:
-    """The layers as torchvision stacks them in ``vgg19().features``, with ReLU in place."""
+    """Return the layers as torchvision stacks them in ``vgg19().features``, with ReLU in place."""
     layers: list[nn.Module] = []
     for block, widths in enumerate(WIDTHS, 1):
         for number in range(1, len(widths) + 1):
@@ -77,7 +77,7 @@ def torchvision_features(vgg: Weights) -> nn.Sequential:
 
 
 def run_and_save(layers: nn.Sequential, value: Tensor, indices: Iterable[int]) -> list[Tensor]:
-    """Save what each of these layers returns, while later layers go on; as the notebooks do."""
+    """Save the outputs of these layers as the notebooks do: later layers work in place."""
     saved = []
     for index, layer in enumerate(layers):
         value = layer(value)
@@ -101,7 +101,7 @@ def caffe(rgb: Tensor) -> Tensor:
 
 
 def gram(value: Tensor) -> Tensor:
-    """F Fᵀ of 1 x C x H x W."""
+    """Compute F Fᵀ of 1 x C x H x W."""
     flat = value[0].reshape(value.shape[1], -1)
     return flat @ flat.T
 
@@ -123,7 +123,7 @@ Formula = Callable[[Weights, Tensor, Tensor, Tensor], Terms]
 
 
 def gatys2015(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
-    """As ``gatys2016``, at α/β = 1e-4."""
+    """Like ``gatys2016``, at α/β = 1e-4."""
     later = gatys2016(vgg, generated, content, style)
     return later._replace(style=10 * later.style)
 
@@ -204,7 +204,7 @@ def tensorflow(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) 
 def tensorflow_with_variation(
     vgg: Weights, generated: Tensor, content: Tensor, style: Tensor
 ) -> Terms:
-    """The second run: and 30 times the sum of the absolute differences of neighbours."""
+    """The second run: adds 30 times the sum of the absolute differences of neighbours."""
     pixels = generated[0]
     variation = (pixels[:, 1:] - pixels[:, :-1]).abs().sum()
     variation = variation + (pixels[..., 1:] - pixels[..., :-1]).abs().sum()
@@ -227,7 +227,7 @@ def coursera(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) ->
 def jcjohnson(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """5 mean (ΔF)² + 100 Σ_l mean (ΔG)² + 1e-3 · ½ Σ (Δx)², G = FFᵀ/CHW, on BGR from 0 to 255.
 
-    With C of the real VGG-19 in one of the two C of the mean: see ``gatys_pytorch``.
+    One of the two C of the mean is that of the real VGG-19: see ``gatys_pytorch``.
     """
     g, c, s = (features(vgg, caffe(x), functional.max_pool2d) for x in (generated, content, style))
     total = torch.zeros(())
@@ -270,7 +270,7 @@ def unit(rows: Tensor) -> Tensor:
 
 
 def columns(vgg: Weights, rgb: Tensor) -> Tensor:
-    """Hypercolumns as rows: every ReLU of four blocks over its C, at a quarter of the size."""
+    """Return hypercolumns as rows: every ReLU of four blocks over its C, at a quarter size."""
     size = [side // 4 for side in rgb.shape[-2:]]
     found = features(vgg, imagenet(rgb), functional.max_pool2d)
     resized = [
@@ -283,14 +283,14 @@ def columns(vgg: Weights, rgb: Tensor) -> Tensor:
 
 
 def turned(rgb: Tensor) -> list[Tensor]:
-    """At 0°, 90°, 180° and 270°."""
+    """Rotate by 0°, 90°, 180° and 270°."""
     return [torch.rot90(rgb, turns, (2, 3)) for turns in range(4)]
 
 
 def nnst(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
-    """1 - cos to the content's hypercolumns, each replaced by the nearest of the turned style's
-    + the mean over ten layers of 1 - cos to the nearest of a quarter of each turned style's
-    features, and (Δ mean)² over the variance.
+    """1 - cos to the content's hypercolumns, each replaced by the nearest of the rotated styles'
+    + the mean over ten layers of: 1 - cos to the nearest of a quarter of the features of each
+    rotated style, plus (Δ mean)² over the variance.
     """
     wanted = torch.cat([columns(vgg, one) for one in turned(style)])
     given = columns(vgg, content)
@@ -317,10 +317,11 @@ STROTSS += ["relu4_4", "relu5_4"]
 
 
 def spread(vgg: Weights, rgb: Tensor, count: int) -> Tensor:
-    """RGB and ten layers, as rows, at the first ``count`` of the positions.
+    """Return RGB and ten layers, as rows, at the first ``count`` positions.
 
-    These are multiples of the two powers of the plastic number, as fractions. VGG-19 has one more
-    layer in the third block than VGG-16, and other last ones in the fourth and fifth.
+    The positions are the fractional parts of multiples of the inverse plastic number and its
+    square. VGG-19 has one more layer in the third block than VGG-16, and its fourth and fifth
+    blocks end with other layers.
     """
     found = features(vgg, imagenet(rgb), functional.max_pool2d)
     plastic = 1.324717957244746
@@ -348,7 +349,7 @@ def spread(vgg: Weights, rgb: Tensor, count: int) -> Tensor:
 
 
 def apart(one: Tensor, other: Tensor) -> Tensor:
-    """1 - cos of each pair of rows."""
+    """Compute 1 - cos of each pair of rows."""
     lengths = one.pow(2).sum(1).sqrt()[:, None] * other.pow(2).sum(1).sqrt()
     return 1 - one @ other.T / lengths
 
@@ -393,7 +394,7 @@ def relative_gram(vgg: Weights, generated: Tensor, content: Tensor, style: Tenso
 
 
 def halved(rgb: Tensor) -> Tensor:
-    """Half the size by [1 3 3 1] / 8, as two means of neighbours and one of every second pixel."""
+    """Halve the size by [1 3 3 1] / 8: average neighbours three times, keep every second pixel."""
     rows = functional.pad(rgb, (1, 1, 1, 1), mode="replicate")
     for axis in (2, 3):
         size = rows.shape[axis]
@@ -404,7 +405,7 @@ def halved(rgb: Tensor) -> Tensor:
 
 
 def covariance_error(one: Tensor, other: Tensor) -> Tensor:
-    """Of features standardised by the mean and deviation of the style's, ``other``."""
+    """Compare features standardised by the mean and deviation of the style, ``other``."""
     one, other = one[0].flatten(1), other[0].flatten(1)
     mean = other.mean(1, keepdim=True)
     deviation = (other - mean).pow(2).mean(1, keepdim=True).sqrt()
@@ -414,7 +415,7 @@ def covariance_error(one: Tensor, other: Tensor) -> Tensor:
 
 
 def colour_error(one: Tensor, other: Tensor) -> Tensor:
-    """Of colours whitened along the principal axes of the style's, ``other``."""
+    """Compare colours whitened along the principal axes of the style, ``other``."""
     one, other = one[0].flatten(1), other[0].flatten(1)
     mean = other.mean(1, keepdim=True)
     variances, axes = torch.linalg.eigh(torch.cov(other, correction=0))
@@ -425,9 +426,9 @@ def colour_error(one: Tensor, other: Tensor) -> Tensor:
 
 
 def mirrored_features(vgg: Weights, value: Tensor) -> Features:
-    """The layers of a picture that goes on as its mirror image at the border.
+    """Compute the layers of a picture that is mirrored at its border.
 
-    It uses up four pixels by three convolutions without padding; the others reflect.
+    The margin of four pixels feeds three unpadded convolutions; the others pad by reflection.
     """
     found = {}
     value = torch.from_numpy(np.pad(value, ((0, 0), (0, 0), (4, 4), (4, 4)), mode="symmetric"))
@@ -444,11 +445,12 @@ def mirrored_features(vgg: Weights, value: Tensor) -> Features:
 
 def relative(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """The mean over three layers of (ΔF)² / var F_c
-    + 5 · that of the covariances' errors, with that of the colours for a tenth of a layer
-    + 5 · the mean square of differences.
+    + 5 · the mean of the layers' covariance errors, where the colour error has the weight of a
+    tenth of a layer
+    + 5 · the mean square of the differences of neighbours.
 
-    Two of the layers are compared at two octaves, by two thirds at the full size; the third at half
-    the size only.
+    Two of the layers are compared at two octaves, with weights 2/3 (full size) and 1/3 (half size).
+    The third is compared at half size only.
     """
 
     def seen(rgb: Tensor) -> Features:

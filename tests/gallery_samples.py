@@ -26,9 +26,9 @@ Row = dict[str, Any]
 
 
 def make_row(folder: Path, place: int, **changes: Any) -> Row:
-    """Return the row of a finished cell with a picture of its own; ``place`` gives its numbers.
+    """Return the row of a finished cell with its picture; ``place`` determines its numbers.
 
-    Its ``trace``, which the table does not have, is a list of what the table of traces has of it.
+    ``trace`` is not in the summary table: it lists the cell's rows of the table of traces.
     """
     size = changes.pop("size", (64, 48))
     row = {
@@ -67,7 +67,7 @@ def make_row(folder: Path, place: int, **changes: Any) -> Row:
 
 
 def waiting(row: Row) -> Row:
-    """Return the row of a cell that is still to come: its names and no more."""
+    """Return the row of a cell that is not finished: its names only."""
     names = {name: row[name] for name in (*NAMES, "content_title", "style_title", "formulation")}
     return {**names, "status": "waiting", "trace": []}
 
@@ -75,7 +75,7 @@ def waiting(row: Row) -> Row:
 def write_rows(
     rows: Iterable[Row], folder: Path, run: Path | None = None, title: str = "T", **named: str
 ) -> Path:
-    """Write the gallery of these rows; the run's ``inputs`` are beside it if ``run`` is None."""
+    """Write the gallery of these rows; ``run`` defaults to the parent of ``folder``."""
     run = run or folder.parent
     table = pd.DataFrame(rows)
     points = [
@@ -102,7 +102,7 @@ def make_grid(folder: Path) -> list[Row]:
 
 
 def make_sweep(folder: Path) -> list[Row]:
-    """Return a pair's cells over two settings that vary, and two ratios."""
+    """Return the cells of a pair for two settings that vary and two ratios."""
     return [
         make_row(folder, place, layers=f"all_of/style_scale={scale}/style_loss={loss}", ratio=ratio)
         for place, (scale, loss, ratio) in enumerate(

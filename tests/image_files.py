@@ -1,4 +1,4 @@
-"""Image files for the tests: of kinds that Pillow writes, and of some that it only reads."""
+"""Image files for the tests, in formats that Pillow writes and some that it only reads."""
 
 import io
 import struct
@@ -17,12 +17,12 @@ WIDTH, HEIGHT = 48, 40
 WHITE, BLACK, RED = (255, 255, 255), (0, 0, 0), (255, 0, 0)
 
 Image.init()
-register_heif_opener()  # to write HEIC; the package registers it when it meets a file
-AVIF = ["AVIF"] if "AVIF" in Image.SAVE else []  # not in every build of Pillow
+register_heif_opener()  # to write HEIC; the package registers it on the first HEIC file
+AVIF = ["AVIF"] if "AVIF" in Image.SAVE else []  # some builds of Pillow lack it
 
 
 def picture() -> Image.Image:
-    """A picture in which no two corners, channels or neighbours agree."""
+    """Return a picture in which no two corners, channels or neighbours are equal."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     return Image.fromarray(np.stack([x * 5, y * 6, (x * y) % 256], axis=-1).astype(np.uint8))
 
@@ -44,7 +44,7 @@ def read(folder: Path, content: bytes, name: str = "picture.bin") -> Image.Image
 
 
 def colours(image: Image.Image) -> set[tuple[int, ...]]:
-    """Every colour that occurs."""
+    """Return the set of all colours in the picture."""
     return {tuple(pixel) for pixel in np.asarray(image).reshape(-1, 3).tolist()}
 
 
@@ -58,7 +58,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(values: np.ndarray, colour_type: int, *extra: bytes) -> bytes:
-    """A 16-bit PNG, which Pillow cannot write in colour."""
+    """Encode a 16-bit PNG, which Pillow cannot write in colour."""
     height, width = values.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
@@ -67,13 +67,13 @@ def png(values: np.ndarray, colour_type: int, *extra: bytes) -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds nothing."""
+    """Return a PNG header that claims a size, without pixels."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 def tiff(strips: list[bytes], bits: list[int], photometric: int, planar: int = 1) -> bytes:
-    """An uncompressed little-endian TIFF, for the layouts that Pillow reads but cannot write."""
+    """Encode an uncompressed little-endian TIFF, in layouts that Pillow reads but cannot write."""
     starts = np.cumsum([8, *(len(strip) for strip in strips)]).tolist()
     data, tail = b"".join(strips), b""
     entries = {
@@ -114,7 +114,7 @@ def fixed(*values: float) -> bytes:
 
 
 def icc_profile(space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """An ICC version 2 profile, written out by hand so that its effect is known."""
+    """Build an ICC version 2 profile by hand, so that its effect is known."""
     names, body, table = list(tags), b"", struct.pack(">I", len(tags))
     for name in names:
         start = 128 + 4 + 12 * len(tags) + len(body)
@@ -129,7 +129,7 @@ def icc_profile(space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> by
 
 
 def curve(gamma: float | None) -> bytes:
-    """A power law; ``None``: sRGB's curve as a table, as most sRGB profiles in files have it."""
+    """Return a power law; for ``None``, sRGB's curve as a table, as most sRGB profiles have it."""
     if gamma is not None:
         return b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256))
     level = np.linspace(0, 1, 1024)
@@ -142,7 +142,7 @@ def xyz(*values: float) -> bytes:
 
 
 def rgb_profile(gamma: float | None, order: str = "rgb", off: float = 0) -> bytes:
-    """sRGB's primaries (adapted to D50): in some order, under a gamma, red a little ``off``."""
+    """Return sRGB's primaries (adapted to D50), in this order, with this gamma and red shifted."""
     primaries = {
         "r": xyz(0.4361 + off, 0.2225, 0.0139),
         "g": xyz(0.3851, 0.7169, 0.0971),
@@ -158,7 +158,7 @@ def grey_profile(gamma: float) -> bytes:
 
 
 def cmyk_profile() -> bytes:
-    """A press whose cyan ink is red: paper white, full cyan red, all else black."""
+    """Return a press profile with red cyan ink: white paper, full cyan red, all else black."""
     grid = {(0, 0, 0, 0): (255, 128, 128), (1, 0, 0, 0): (138, 209, 198)}  # L a b
     corners = [tuple(int(bit) for bit in f"{index:04b}") for index in range(16)]
     ramp = bytes(range(256))

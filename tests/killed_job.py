@@ -2,8 +2,8 @@
 
     python killed_job.py job.json
 
-The job's ``runs`` are made one after the other, each in a process of its own that ends by SIGKILL
-once it has taken ``kill_after`` steps, if it says so. Prints how each ended and what it logged.
+Runs the job's ``runs`` one after the other, each in its own process. A run with ``kill_after``
+ends by SIGKILL after this number of steps. Prints each exit status and log.
 """
 
 import json
@@ -25,7 +25,7 @@ from nst.method import checkpoint
 
 
 def make(job: dict[str, Any], run: dict[str, Any]) -> None:
-    """Make the pair's cells as a job of the workflow does."""
+    """Render the pair's cells as a job of the workflow does."""
     torch.set_num_threads(1)
     checkpoint.SHORTEST_GAP, checkpoint.SHARE = 0.0, float("inf")
     folder = Path(run["folder"])
@@ -53,7 +53,7 @@ def make(job: dict[str, Any], run: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Fork for each run, before this process has used torch's threads."""
+    """Fork for each run, before this process has started torch's threads."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     ends = []
     for run in job["runs"]:

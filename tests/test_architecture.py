@@ -1,4 +1,4 @@
-"""What holds for the code as a whole: who may import whom, and how long a function may be."""
+"""Rules for the code as a whole: allowed imports, and the length of functions."""
 
 import ast
 import functools
@@ -23,8 +23,8 @@ RULES = [ROOT / "Snakefile", ROOT / "workflow/Snakefile", *(ROOT / "workflow").r
 SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
 SOURCES = [*FILES, *SCRIPTS]
 
-# A module imports only from those above it, and a package only from those above it. A new module
-# goes where that stays true.
+# A module imports only from modules above it, and a package only from packages above it. Place a
+# new module so that this stays true.
 PACKAGES = {
     "": ("errors",),
     "system": (
@@ -95,21 +95,21 @@ def tree(path: Path) -> ast.Module:
 
 
 def imported(node: ast.AST) -> set[str]:
-    """Names of all that is imported anywhere below a node, the package's as ``nst.cells.cell``."""
+    """Return all names imported anywhere below a node, the package's as ``nst.cells.cell``."""
     names: set[str] = set()
     for one in ast.walk(node):
         if isinstance(one, ast.Import):
             names |= {alias.name for alias in one.names}
         elif isinstance(one, ast.ImportFrom):
-            assert not one.level, "imports are absolute"
+            assert not one.level, "imports must be absolute"
             names.add(str(one.module))
-            if str(one.module).split(".")[0] == "nst":  # perhaps modules of a package
+            if str(one.module).split(".")[0] == "nst":  # these may be modules of the package
                 names |= {f"{one.module}.{alias.name}" for alias in one.names}
     return names
 
 
 def siblings(path: Path) -> set[str]:
-    """Names of the package's own modules that a file imports."""
+    """Return the package's own modules that a file imports."""
     return {name.removeprefix("nst.") for name in imported(tree(path))} & set(MODULES)
 
 
@@ -118,7 +118,7 @@ def functions(path: Path) -> Iterator[Function]:
 
 
 def body_length(function: Function) -> int:
-    """Lines from the first statement after the docstring to the last."""
+    """Count the lines from the first statement after the docstring to the last."""
     body = function.body[1:] if ast.get_docstring(function) else function.body
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
@@ -138,15 +138,15 @@ def test_imports_point_upstream(name):
 
 
 def test_the_imports_are_found_wherever_they_stand():
-    """The check above would hold for everything if nothing were found."""
+    """If no import were found, the check above would always pass."""
     assert {"config.settings", "errors"} <= siblings(MODULES["config.run"])
-    assert "cells.pair" in siblings(MODULES["commands.by_hand"]), "inside a function"
+    assert "cells.pair" in siblings(MODULES["commands.by_hand"]), "an import inside a function"
     assert sum(len(siblings(path)) for path in MODULES.values()) > 60
 
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
 def test_the_rules_do_not_import_torch(path):
-    """They are not Python to the letter, so their lines are read."""
+    """Rule files are not valid Python, so search their lines."""
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"^\s*(import|from) (torch|numpy|pandas|skimage)", text, re.MULTILINE)
     used = set(re.findall(r"^\s*from nst\.([\w.]+) import", text, re.MULTILINE))
@@ -158,7 +158,7 @@ def test_the_rules_do_not_import_torch(path):
 
 @functools.cache
 def heavy(path: Path) -> set[str]:
-    """What a module loads when it is imported, directly or by way of others."""
+    """Return the modules that a module loads on import, directly or indirectly."""
     top = [one for one in tree(path).body if isinstance(one, ast.Import | ast.ImportFrom)]
     found: set[str] = set()
     for name in {name for one in top for name in imported(one)}:
@@ -190,10 +190,10 @@ def test_a_module_is_quick_to_load_for_what_starts_often(name):
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_a_script_only_connects_the_package_to_snakemake(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_SCRIPT
-    assert not list(functions(path)), "what can be tested is in the package"
+    assert not list(functions(path)), "testable code belongs in the package"
     outside = {name for name in imported(tree(path)) if not name.startswith("nst")}
     assert outside <= {"pathlib", "torch"}
-    assert "commands.job" in siblings(path), "so that a mistake is one line, in the log too"
+    assert "commands.job" in siblings(path), "it reports a mistake in one line, also in the log"
 
 
 def test_every_script_belongs_to_a_rule():

@@ -1,4 +1,4 @@
-"""Any setting as an axis of the grid, and how grids lay the axes out."""
+"""Any setting as an axis of the grid, and the layout of the axes."""
 
 import json
 from pathlib import Path
@@ -214,7 +214,7 @@ def test_the_table_has_a_column_for_each_setting_that_varies(tmp_path, name, val
     assert read_table(tmp_path / "summary.parquet")[column].tolist() == held
 
 
-# ---------------------------------------------------------------- as a user meets it
+# ---------------------------------------------------------------- the user's view
 
 
 @pytest.mark.slow

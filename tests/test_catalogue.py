@@ -15,7 +15,7 @@ from nst.config.pictures import IMAGE_SUFFIXES
 from nst.errors import ConfigError
 from nst.imaging.images import load_image
 
-# requests leaves the closing of a connection that broke to the garbage collector.
+# requests leaves the closing of a broken connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 CATALOGUE = read_catalogue()
@@ -36,7 +36,7 @@ def rows() -> list[dict[str, str]]:
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row["name"])
 def test_a_row_is_complete(row):
     assert list(row) == ["name", "title", "artist", "year", "licence", "file", "sha256", "source"]
-    for column in set(row) - {"year"}:  # not all are known
+    for column in set(row) - {"year"}:  # some years are unknown
         assert row[column], column
         assert row[column] == row[column].strip()
     assert re.fullmatch(r"[0-9a-f]{64}", row["sha256"])
@@ -47,7 +47,7 @@ def test_a_row_is_complete(row):
 
 @pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.name)
 def test_a_published_file_is_pinned_to_a_revision(entry):
-    """The digest would notice another file, but nobody could then fetch the right one."""
+    """The sha256 would reveal another file, but nobody could then fetch the right one."""
     pinned = rf"-{entry.sha256[:8]}\.pth$" if entry.name in TORCHVISION else r"/[0-9a-f]{40}/"
     assert re.search(pinned, entry.source)
 
@@ -79,7 +79,7 @@ def test_a_missing_catalogue_is_reported_with_the_remedy(tmp_path):
         read_catalogue(tmp_path / "nowhere.tsv")
 
 
-# ---------------------------------------------------------------- files that are here
+# ---------------------------------------------------------------- local files
 
 
 @pytest.mark.parametrize("entry", SHIPPED, ids=lambda entry: entry.name)
@@ -107,7 +107,7 @@ def test_a_shipped_file_that_was_changed_is_refused(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """A mirror folder that holds the one file."""
+    """Create a mirror folder that holds the one file."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     (folder / "photo.jpg").write_bytes(CONTENT)

@@ -27,7 +27,7 @@ from nst.config.settings import Settings
 from nst.errors import CellError, ImageError
 from nst.imaging.images import load_image, pixel_digest, save_png
 
-# ---------------------------------------------------------------- to disk and back
+# ---------------------------------------------------------------- writing and reading
 
 
 @pytest.fixture
@@ -47,11 +47,11 @@ def test_the_picture_carries_the_record_that_makes_it_again(written):
         "digest": "c" * 64,
     }
     assert np.array_equal(load_image(written), make_image())
-    assert list(written.parent.iterdir()) == [written], "nothing is left beside it"
+    assert list(written.parent.iterdir()) == [written], "no other file may be left"
 
 
 def pair_of_cells(results: Path) -> dict[Path, Cell]:
-    """Two cells of a pair, given by their pictures, not in alphabetical order."""
+    """Return two cells of a pair by their pictures, not in alphabetical order."""
     folder = results / "cells" / "cat" / "night"
     return {
         folder / "all" / "1e-2.png": make_cell(),
@@ -69,7 +69,7 @@ def details(tmp_path) -> Path:
 def test_the_cells_of_a_pair_are_read_back_from_its_details(details, tmp_path):
     again = read_details(details)
     expected = pair_of_cells(tmp_path / "results")
-    assert list(again) == list(expected), "in their order"
+    assert list(again) == list(expected), "the order must be kept"
     for cell, before in zip(again.values(), expected.values(), strict=True):
         assert cell.details() == before.details()
         assert (cell.settings, cell.content) == (before.settings, before.content)
@@ -110,7 +110,7 @@ def test_the_same_cell_is_the_same_picture_file_however_long_it_took(tmp_path):
     assert make_cell().details() != slow.details()
 
 
-# ---------------------------------------------------------------- what is no cell
+# ---------------------------------------------------------------- files that are no cells
 
 
 @pytest.mark.parametrize("text", [None, "not JSON", "", "[]", "5", "{"])
@@ -165,7 +165,7 @@ def test_every_setting_changes_the_fingerprint():
     settings = make_cell().settings
     changed = [dataclasses.replace(settings, **{name: to}) for name, to in OTHER_VALUES.items()]
     cells = [make_cell(settings=one) for one in (settings, *changed)]
-    assert len({cell.fingerprint for cell in cells}) == len(cells), "each has one of its own"
+    assert len({cell.fingerprint for cell in cells}) == len(cells), "the fingerprints must differ"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_another_spelling_of_the_settings_does_not_change_the_fingerprint():
 
 
 def test_the_fingerprint_is_the_same_in_every_process(monkeypatch):
-    """Pinned: where this fails, every finished cell of every user would be made again."""
+    """The values are pinned: a change would recompute every finished cell of every user."""
     monkeypatch.setattr(cell_module, "ALGORITHM_VERSION", 1)
     settings = dataclasses.replace(make_cell().settings, **OTHER_VALUES)
     pinned = "0e8c0a9426fd96e6b02261976040d83b46b5ae49f8cb9f0932326e719e2b932b"
@@ -230,7 +230,7 @@ def test_a_trace_is_thinned_to_its_shape(length):
     thin = make_cell(trace={"total": totals}).details()["trace"]
     numbers = thin["evaluation"]
     assert len(numbers) == min(length, TRACE_POINTS)
-    assert thin["total"] == [totals[number - 1] for number in numbers], "each with its number"
+    assert thin["total"] == [totals[number - 1] for number in numbers], "each keeps its number"
     if length:
         assert (numbers[0], numbers[-1]) == (1, length), "the first and the last are kept"
         assert np.ptp(np.diff(numbers)) <= 1 if length > 1 else True, "evenly spaced"
@@ -243,7 +243,7 @@ def test_a_cell_that_is_written_anew_keeps_its_trace(length):
     assert Cell.from_details(details).details() == details
 
 
-# ---------------------------------------------------------------- what stands beside
+# ---------------------------------------------------------------- other files of a cell
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 48), (256, 16), (32, 512)])
@@ -256,7 +256,7 @@ def test_a_failed_cell_is_a_grey_field_crossed_out(width, height):
     for rows in (slice(height // 4), slice(-(height // 4), None)):
         for columns in (slice(width // 4), slice(-(width // 4), None)):
             assert (values[rows, columns] < grey).any(), "the cross reaches every corner"
-    assert (values == grey).mean() > 0.5, "most of it is empty"
+    assert (values == grey).mean() > 0.5, "most of it must be empty"
 
 
 def test_the_versions_name_what_computes_the_pixels():

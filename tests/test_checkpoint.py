@@ -1,4 +1,4 @@
-"""What a killed job leaves behind, and how the next one takes it up."""
+"""The checkpoints of killed jobs, and how the next job resumes from them."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 SCRIPT = Path(__file__).with_name("killed_job.py")
 IMAGES = Images.of(to_image(random_image(1, 32, 40)), to_image(random_image(2, 36, 28)))
 RECIPES: dict[str, dict] = {
-    "L-BFGS": {"iterations": 14, "snapshots": [0, 3, 8, 14]},  # more steps than its history has
+    "L-BFGS": {"iterations": 14, "snapshots": [0, 3, 8, 14]},  # more steps than its history holds
     "Adam": {"iterations": 10, "optimiser": "adam"},
     "Adam of Keras": {
         **{"iterations": 10, "optimiser": "keras_adam", "adam_epsilon": 0.1, "adam_beta2": 0.999},
@@ -43,7 +43,7 @@ RECIPES: dict[str, dict] = {
     },
     "coarse to fine": {
         **{"iterations": 4, "coarse_stages": [[32, 4], [36, 3]], "image_size": 40},
-        **{"precision": "bfloat16"},  # what `auto` takes on many machines
+        **{"precision": "bfloat16"},  # the choice of `auto` on many machines
     },
     "matched and finished": {
         **{"iterations": 3, "coarse_stages": [[32, 4]], "finish": 4, "image_size": 40},
@@ -60,7 +60,7 @@ RECIPES: dict[str, dict] = {
 
 
 class Killed(BaseException):
-    """Stands for a signal, where a process of its own for each would take too long."""
+    """Replaces a signal where a separate process for each kill would take too long."""
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def run_jobs(job: dict, folder: Path) -> list[dict]:
 
 
 def made(folder: Path) -> tuple[dict[str, bytes], list[dict]]:
-    """The bytes of a job's pictures, and its details but for the times."""
+    """Return the bytes of a job's pictures, and its details without the times."""
     cells = read_details(folder / "all.json").values()
     details = [cell.details() | {"seconds": 0, "reused": False} for cell in cells]
     stored = (folder / "store").rglob("*.png")
@@ -114,7 +114,7 @@ def test_a_job_that_is_killed_again_and_again_ends_with_the_same_bytes(
     settings = [small(beta=beta, **RECIPES[recipe]) for beta in (1.0, 30.0)]
     steps = sum(steps for _, steps in settings[0].stages)
     job["settings"] = [one.to_dict() for one in settings]
-    kills = [5, 2, 4, steps, 3]  # the second picture is begun by the fourth
+    kills = [5, 2, 4, steps, 3]  # the fourth run starts the second picture
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
     job["runs"] = [
         {"folder": whole},
@@ -125,13 +125,13 @@ def test_a_job_that_is_killed_again_and_again_ends_with_the_same_bytes(
     assert [one["status"] for one in killed] == [-9] * len(kills)
     assert (undisturbed["status"], last["status"]) == (0, 0), last["log"]
     assert made(tmp_path / "broken") == made(tmp_path / "whole")
-    # Each was killed within its last step, so that step alone is done again.
+    # Each run was killed within its last step, so only that step is repeated.
     assert int((tmp_path / "whole" / "taken").read_text()) == 2 * steps
     lasting = sum(kill - 1 for kill in kills)
     assert int((tmp_path / "broken" / "taken").read_text()) == 2 * steps - lasting
     assert "cell 1: continuing at step 4" in killed[1]["log"]
     assert "continuing" not in undisturbed["log"]
-    assert not list((tmp_path / "broken" / "store" / "checkpoints").rglob("*.*")), "tidied up"
+    assert not list((tmp_path / "broken" / "store" / "checkpoints").rglob("*.*")), "none is left"
 
 
 # ---------------------------------------------------------------- batches
@@ -139,7 +139,7 @@ def test_a_job_that_is_killed_again_and_again_ends_with_the_same_bytes(
 
 @pytest.fixture
 def start(tiny, tmp_path) -> Callable[..., Iterator[Transfer]]:
-    """Begin to make cells, in one batch if they fit, with checkpoints in a folder."""
+    """Begin to render cells, in one batch if they fit, with checkpoints in a folder."""
 
     def begin(cells, size=8, kill_after=None, names=None, made_by=None):
         names = names or [f"fingerprint {cell.beta:g}" for cell in cells]
@@ -161,7 +161,7 @@ def by_beta(results) -> dict[float, Transfer]:
 
 
 def assert_same(one: Transfer, other: Transfer) -> None:
-    """Equal in every bit, whatever the time."""
+    """Check that all results except the time are equal in every bit."""
     assert torch.equal(one.image, other.image)
     assert (one.losses, one.trace, one.attempts) == (other.losses, other.trace, other.attempts)
     assert one.snapshots.keys() == other.snapshots.keys()
@@ -185,7 +185,7 @@ def test_a_batch_killed_while_it_is_stored_keeps_what_it_had_optimised(start, sm
     cells = [small(beta=beta) for beta in (1.0, 5.0, 30.0, 31.0)]
     whole = by_beta(start(cells))
     interrupted = start(cells)
-    first = next(interrupted)  # this one is stored, then the process dies
+    first = next(interrupted)  # this cell is stored, then the process dies
     interrupted.close()
     rest = [cell for cell in cells if cell.beta != first.settings.beta]
     resumed = by_beta(start(rest))
@@ -196,7 +196,7 @@ def test_a_batch_killed_while_it_is_stored_keeps_what_it_had_optimised(start, sm
 
 @pytest.mark.usefixtures("always_kept")
 def test_an_interrupted_batch_is_finished_first_and_with_all_its_cells(start, small, tmp_path):
-    """Those that are no longer wanted too: a batch of another size may round differently."""
+    """It also finishes unwanted cells, because a batch of another size may round differently."""
     first = [small(beta=beta) for beta in (1.0, 7.0, 5.0)]
     with pytest.raises(Killed):
         list(start(first, kill_after=9))
@@ -222,7 +222,7 @@ def test_the_seconds_of_all_processes_are_added_up(start, small, monkeypatch):
     (whole, _) = start(cells)
     with pytest.raises(Killed):
         list(start(cells, kill_after=9))
-    clock[0] = -1000.0  # another process, or machine: its clock began elsewhere
+    clock[0] = -1000.0  # another process or machine has a clock with another origin
     (resumed, other) = start(cells)
     assert resumed.seconds == other.seconds
     assert resumed.seconds == pytest.approx(whole.seconds, rel=0.4)
@@ -243,12 +243,12 @@ def test_a_second_attempt_goes_on_where_it_was_killed(start, small, monkeypatch,
     caplog.set_level(logging.INFO)
     resumed = list(start(cells))
     assert "cell 1: continuing at step 4" in caplog.text
-    assert start.taken == 8 + 12 + 12, "the first alone; the other again, as it was to be made"
+    assert start.taken == 8 + 12 + 12, "the first alone from step 4, then the other from its start"
     for one, other in zip(resumed, whole, strict=True):
         assert_same(one, other)
 
 
-# ---------------------------------------------------------------- files that are of no use
+# ---------------------------------------------------------------- unusable files
 
 
 def interrupted(start, cells, tmp_path, at=7) -> Path:
@@ -298,7 +298,7 @@ def test_a_checkpoint_of_other_cells_is_not_used(start, small, tmp_path):
     assert start.taken == 12
 
 
-# ---------------------------------------------------------------- of a pair
+# ---------------------------------------------------------------- checkpoints of a pair
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ def test_pairs_do_not_touch_each_other_s_checkpoints(pair, wanted, tmp_path, cap
     assert list(folder.glob("*")) == [file]
     caplog.set_level(logging.INFO)
     stylize_pair(pair, wanted, CPU, CellStore(tmp_path / "s"), checkpoints=folder)
-    assert "cell 1: continuing at step 3" in caplog.text, "of those that are still to be made"
+    assert "cell 1: continuing at step 3" in caplog.text, "finished cells are not counted"
     assert not list(folder.glob("*"))
     for one, again in zip(wanted, elsewhere, strict=True):
         assert read_record(one.path)[PIXELS] == read_record(again.path)[PIXELS]
@@ -366,11 +366,11 @@ def test_a_short_job_writes_nothing(pair, wanted, tmp_path, monkeypatch):
     assert not (tmp_path / "checkpoints").exists()
 
 
-# ---------------------------------------------------------------- how much is lost
+# ---------------------------------------------------------------- lost work
 
 
 def lost(step: float, cost: float, steps: int) -> tuple[float, float]:
-    """The most work that a kill would lose, and the share of time that writing takes."""
+    """Return the most work that a kill loses, and the share of time spent on writing."""
     now, kept = [100.0], []
 
     def save(*_) -> None:
@@ -387,7 +387,7 @@ def lost(step: float, cost: float, steps: int) -> tuple[float, float]:
         for _ in range(steps):
             now[0] += step
             unkept += step
-            worst = max(worst, unkept)  # killed before it is written, or while it is
+            worst = max(worst, unkept)  # a kill before the write or during it loses this work
             before = len(kept)
             checkpoint.offer(Batch({}), state)
             unkept = unkept if len(kept) == before else 0.0

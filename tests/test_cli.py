@@ -23,13 +23,13 @@ from nst.network.kmeans import fit_kmeans
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
-    """A working directory with a photograph and a painting; a wide terminal."""
+    """Create a working directory with a photograph and a painting, and widen the terminal."""
     paint(tmp_path / "photo.jpg", seed=1, size=(64, 48))
     paint(tmp_path / "painting.png", seed=2, size=(56, 64))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("NST_MIRROR", raising=False)
-    # The real fit, to fewer patches.
+    # Run the real fit on fewer patches.
     monkeypatch.setattr("nst.network.provision.fit_kmeans", partial(fit_kmeans, patches=1500))
     for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"):
         monkeypatch.delenv(name, raising=False)
@@ -101,7 +101,7 @@ def test_the_help_appears_without_loading_torch():
     run_python(script)
 
 
-# ---------------------------------------------------------------- a picture
+# ---------------------------------------------------------------- pictures
 
 
 def test_a_picture_is_made_and_says_how(nst):
@@ -111,7 +111,7 @@ def test_a_picture_is_made_and_says_how(nst):
     assert load_image(Path("out/a b.png")).size == (64, 48)
     record = read_record(Path("out/a b.png"))
     precision = record["settings"]["precision"]
-    assert precision in ("float32", "bfloat16"), "not auto, but what it came to"
+    assert precision in ("float32", "bfloat16"), "auto must be resolved"
     assert Settings.from_mapping(record["settings"]) == Settings.from_mapping(
         {
             **read_presets()["relative"].settings,
@@ -150,7 +150,7 @@ def test_a_photograph_that_is_cut_out_stays_so(nst):
 
 @pytest.fixture
 def quick(monkeypatch, tiny):
-    """Take the tiny network for kmeans, and layers that it has."""
+    """Replace kmeans by the tiny network, and use layers that it has."""
     monkeypatch.setattr("nst.network.provision.fit_kmeans", lambda images, seed: tiny)
     layers = {"content_layers": {"relu2_1": 1.0}, "style_layers": {"relu1_1": 1.0}}
     real = Settings.from_mapping
@@ -291,7 +291,7 @@ def test_several_pictures_are_shown_one_after_the_other(nst, tmp_path):
 
 
 def mistake(result: tuple[int, str, str]) -> str:
-    """The one line that a user's mistake gets."""
+    """Return the one-line message for a user's mistake."""
     status, out, err = result
     assert status == 1
     assert out == ""
@@ -349,7 +349,7 @@ def test_a_mistake_is_one_line_and_exit_status_1(nst, tmp_path, monkeypatch, arg
     before = sorted(path.name for path in tmp_path.iterdir())
     assert message in mistake(nst(*arguments))
     after = sorted(path.name for path in tmp_path.iterdir() if path.name != "cache")
-    assert after == before, "nothing is made"
+    assert after == before, "no file may be created"
 
 
 @pytest.mark.parametrize(

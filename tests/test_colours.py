@@ -1,4 +1,4 @@
-"""Colours, depths and transparencies of all kinds, as opaque 8-bit sRGB."""
+"""Colours, depths and transparencies of all kinds are read as opaque 8-bit sRGB."""
 
 import hashlib
 import logging
@@ -41,7 +41,7 @@ from nst.imaging.transparency import cut_out, on_white
 
 def test_sixteen_bit_grey_is_scaled_by_its_range_and_not_by_its_maximum(tmp_path):
     values = np.full((HEIGHT, WIDTH), 64 * 257)
-    values[0, 0] = 200  # rounds to 1; clipping would make it, like everything, 200 or white
+    values[0, 0] = 200  # rounds to 1; clipping would give 200 or white everywhere
     assert colours(read(tmp_path, png(values, 0))) == {(64, 64, 64), (1, 1, 1)}
 
 
@@ -137,7 +137,7 @@ def test_a_transparent_colour_becomes_white(tmp_path, mode, colour):
 
 
 def linear_to_srgb(level: int) -> int:
-    """The sRGB level (IEC 61966-2-1) of a linear 8-bit level."""
+    """Convert a linear 8-bit level to sRGB (IEC 61966-2-1)."""
     value = level / 255
     return round(
         255 * (12.92 * value if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055)
@@ -176,7 +176,7 @@ def test_a_cmyk_profile_is_applied(tmp_path, kind):
 
 
 def test_a_profile_is_applied_before_transparency(tmp_path):
-    """Half black on white is 127 in sRGB; were 127 converted as linear light, it would be 188."""
+    """Half black on white is 127 in sRGB; converting 127 as linear light would give 188."""
     content = encoded(plain("RGBA", (0, 0, 0, 128)), "PNG", icc_profile=rgb_profile(1.0))
     assert nearly(read(tmp_path, content), (127, 127, 127))
 
@@ -197,7 +197,7 @@ def test_a_palette_is_looked_up_before_its_profile(tmp_path):
     ids=["exact", "rounded"],
 )
 def test_an_srgb_profile_leaves_every_byte_alone(tmp_path, profile):
-    """Makers round sRGB's primaries; to convert from those would move some colours by a level."""
+    """Makers round sRGB's primaries; converting from these would shift some colours by a level."""
     loaded = read(tmp_path, encoded(picture(), "PNG", icc_profile=profile))
     assert pixel_digest(loaded) == pixel_digest(picture())
 
@@ -218,7 +218,7 @@ def test_a_broken_or_foreign_profile_is_announced_and_ignored(tmp_path, caplog, 
     assert "picture.bin: its colour profile is broken (" in record.getMessage()
 
 
-# ---------------------------------------------------------------- what is cut out
+# ---------------------------------------------------------------- cut-outs
 
 
 RAMP = np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))  # from left to right
@@ -232,7 +232,7 @@ def with_alpha(image: Image.Image, alpha: np.ndarray = RAMP) -> Image.Image:
 
 
 def indexed() -> Image.Image:
-    """A palette's entry 1 on the left, and 2 on the right."""
+    """Return a palette image: entry 1 on the left, 2 on the right."""
     image = Image.fromarray(np.where(HALF == 0, 1, 2).astype(np.uint8)).convert("P")
     image.putpalette([0, 0, 0, 255, 0, 0, 0, 0, 255])
     return image
@@ -244,7 +244,7 @@ def deep_rgba() -> bytes:
 
 
 def two_colours(mode: str) -> Image.Image:
-    """Black on the left and white on the right, in a mode without alpha."""
+    """Return black on the left and white on the right, in a mode without alpha."""
     grey = Image.fromarray(HALF)
     return Image.fromarray(HALF.astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
 
@@ -276,7 +276,7 @@ FILES = {
 
 
 def read_both(folder: Path, content: bytes) -> tuple[Image.Image, Image.Image]:
-    """A file's picture with its alpha, and without."""
+    """Read a file's picture with its alpha and without."""
     path = folder / "picture.bin"
     path.write_bytes(content)
     return load_image(path, keep_alpha=True), load_image(path)
@@ -309,7 +309,7 @@ def test_what_is_opaque_throughout_has_no_alpha(tmp_path, kind):
 
 
 def test_one_transparent_pixel_in_the_last_band_is_enough(tmp_path):
-    image = Image.new("RGBA", (1024, 1200), "red")  # more than fits into a band
+    image = Image.new("RGBA", (1024, 1200), "red")  # taller than a band
     image.putpixel((1023, 1199), (0, 0, 0, 254))
     kept, _ = read_both(tmp_path, encoded(image, "PNG"))
     assert kept.getpixel((1023, 1199)) == (0, 0, 0, 254)
@@ -325,7 +325,7 @@ def test_the_alpha_is_turned_upright_with_its_picture(tmp_path, orientation):
 
 
 def test_a_picture_saved_with_its_alpha_and_read_again_is_the_same(tmp_path):
-    """Soft edges are laid on white once, and not twice; the profile counts before that."""
+    """Lay soft edges on white only once, after the profile is applied."""
     content = encoded(with_alpha(picture()), "PNG", icc_profile=rgb_profile(1.0))
     kept, opaque = read_both(tmp_path, content)
     save_png(kept, tmp_path / "prepared.png")
@@ -368,4 +368,4 @@ def test_a_picture_gets_the_alpha_at_its_own_size_and_keeps_its_colours():
     assert np.array_equal(made.convert("RGB"), smaller)
     expected = np.asarray(original.getchannel("A").resize((24, 20), Image.Resampling.LANCZOS))
     assert np.array_equal(alpha_of(made), expected)
-    assert smaller.mode == "RGB", "it is a copy"
+    assert smaller.mode == "RGB", "the copy must be RGB"

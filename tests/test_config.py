@@ -21,7 +21,7 @@ CATALOGUE = read_catalogue()
 pytestmark = pytest.mark.usefixtures("folder")
 
 
-# ---------------------------------------------------------------- what is valid
+# ---------------------------------------------------------------- valid configurations
 
 
 def test_every_key_arrives_in_the_run():
@@ -38,7 +38,7 @@ def test_every_key_arrives_in_the_run():
     given = {name: config()[name] for name in Settings.shared_names()}
     doubled = {"iterations": 50, "coarse_stages": [[64, 20]], "snapshots": [0, 40]}
     doubled |= {"finish": 8}
-    doubled |= {"averaging": 0.5**0.5}  # reaches as far back in terms of the whole
+    doubled |= {"averaging": 0.5**0.5}  # the average covers the same share of the run
     weights = {"content_layers": WEIGHTS["content"], "style_layers": WEIGHTS["style"]}
     assert run.settings == Settings.from_mapping(
         {**given, **doubled, **weights, "alpha": 1, "beta": 1}
@@ -281,10 +281,10 @@ def test_the_schema_is_a_schema():
 
 
 def test_every_key_of_the_schema_does_something():
-    """A key that the schema allows but nothing reads would be ignored without a word."""
+    """A key that the schema allows but nothing reads would be silently ignored."""
     keys = set(load_schema()["properties"])
     assert {*config(), "formulations", "vary", "grid", "prints", "votes"} == keys, (
-        "the valid configuration has them all"
+        "the valid configuration must have every key"
     )
     plain = read_run(least(), CATALOGUE)
     together: dict[str, dict[str, object]] = {
@@ -296,7 +296,7 @@ def test_every_key_of_the_schema_does_something():
         "blend": {"styles": [{"name": "mix", "blend": {"starry_night": 1, "great_wave": 1}}]},
     }
     given = config(blend=0.5)
-    assert find_mirror(given) != find_mirror(least()), "the jobs read it"
+    assert find_mirror(given) != find_mirror(least()), "the jobs read the mirror"
     for key in set(given) - set(least()) - {"mirror"}:
         base = together.get(key, {})
         changed = read_run(least(**base, **{key: given[key]}), CATALOGUE)
@@ -304,7 +304,7 @@ def test_every_key_of_the_schema_does_something():
 
 
 def keys(rules: dict) -> list[tuple[str, dict]]:
-    """List the keys and the keys in keys."""
+    """List all keys, including nested ones."""
     inner = [keys(rule.get("properties", {})) for rule in rules.values()]
     return [*rules.items(), *(one for group in inner for one in group)]
 

@@ -1,4 +1,4 @@
-"""Files for print: 16 bits that are there, an sRGB profile, a resolution, the same bytes."""
+"""Files for print: real 16-bit levels, an sRGB profile, a resolution, reproducible bytes."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ ALPHA = Image.fromarray(np.linspace(0, 255, 48 * 64).reshape(48, 64).astype(np.u
 
 
 def cut_out_levels() -> np.ndarray:
-    """Levels with an alpha in which nothing is as the picture itself."""
+    """Return levels with an alpha channel that resembles no colour channel."""
     image = to_image(SMOOTH)
     image.putalpha(ALPHA)
     return with_alpha_of(image, to_levels(SMOOTH))
@@ -52,7 +52,7 @@ def test_all_levels_of_eight_bits_are_as_they_were():
 
 
 def test_that_holds_beside_every_half_too():
-    """There float32 rounds the products with 255 and with 65535 to different sides."""
+    """Near a half, float32 can round the products with 255 and 65535 in opposite directions."""
     halves = ((np.arange(255) + 0.5) / 255).astype(np.float32)
     near = np.stack([halves.view(np.int32) + step for step in range(-40, 41)]).view(np.float32)
     tensor = torch.from_numpy(near).repeat(3, 1, 1)
@@ -89,7 +89,7 @@ def test_a_file_has_its_resolution_and_a_profile(tmp_path, name, dpi):
     else:
         save_deep(to_levels(SMOOTH), path, dpi=dpi)
     with Image.open(path) as image:
-        assert image.info["dpi"] == pytest.approx((dpi, dpi), abs=0.02)  # PNG counts in metres
+        assert image.info["dpi"] == pytest.approx((dpi, dpi), abs=0.02)  # PNG stores 1/m
         assert image.info["icc_profile"] == srgb_profile()
         if image.format == "TIFF":
             assert (image.tag_v2[282], image.tag_v2[296]) == (dpi, INCH)

@@ -1,4 +1,4 @@
-"""Locks of devices, with real processes; the devices themselves are pretended."""
+"""Locks of devices, tested with real processes and pretended devices."""
 
 import json
 import logging
@@ -29,14 +29,14 @@ TWO = {"cuda:0": "first", "cuda:1": "second"}
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
-    """Where the locks are, in this process."""
+    """Set the folder of the locks in this process."""
     monkeypatch.setattr(device_lock, "FOLDER", tmp_path)
     monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_TRIES", 0.02)
     return tmp_path
 
 
 def start(folder: Path, devices: dict[str, str], body: str, user: int = 0) -> subprocess.Popen[str]:
-    """Start a process that holds a device and does ``body`` meanwhile, as another user if given."""
+    """Start a process that holds a device and runs ``body``, as another user if given."""
     code = f"""
 import os, sys, time, logging
 from pathlib import Path
@@ -65,7 +65,7 @@ FOREVER = "print(name, flush=True); time.sleep(100)"
 
 @pytest.fixture
 def holder(folder) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the first device."""
+    """Start a process that holds the first device."""
     process = start(folder, ONE, FOREVER)
     assert process.stdout.readline() == "cuda:0\n"
     yield process
@@ -154,7 +154,7 @@ def test_a_child_process_does_not_keep_the_device(folder):
 
 
 def lock_file(folder: Path) -> Path:
-    """The file of the first device, made by being held once."""
+    """Hold the first device once, which creates its lock file; return the file."""
     with hold_one(ONE):
         (path,) = folder.glob("nst-device-*.lock")
     return path
@@ -198,12 +198,12 @@ def test_a_lock_that_may_not_be_opened_is_not_waited_for_for_ever(folder, monkey
     told = r"nst-device-\w+\.lock cannot be opened \(Permission denied\); every user must"
     with pytest.raises(UserError, match=told), hold_one(ONE):
         pass
-    assert len(tries) > 2, "it may be another user's, who is just making it"
+    assert len(tries) > 2, "it must retry, because another user may be creating the file"
 
 
 @pytest.fixture
 def shared_folder() -> Iterator[Path]:
-    """A folder as /tmp is."""
+    """Create a folder with the permissions of /tmp."""
     if os.geteuid() != 0:
         unavailable("only root can start a process of another user")
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
@@ -212,7 +212,7 @@ def shared_folder() -> Iterator[Path]:
 
 
 def test_users_share_the_locks(shared_folder, monkeypatch):
-    """Whatever their umask."""
+    """The locks are shared whatever the umask of each user."""
     monkeypatch.setattr(device_lock, "FOLDER", shared_folder)
     before = os.umask(0o077)
     try:
@@ -229,7 +229,7 @@ def test_users_share_the_locks(shared_folder, monkeypatch):
         other.communicate()
 
 
-# ---------------------------------------------------------------- what is visible of the machine
+# ---------------------------------------------------------------- visible devices
 
 UUIDS = [f"GPU-{digit * 8}-0000-4000-8000-{digit * 12}" for digit in "abcd"]
 VISIBLE = {
@@ -246,7 +246,7 @@ VISIBLE = {
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory) -> dict[str, list]:
-    """What a process reserves under each form of CUDA_VISIBLE_DEVICES, until nothing is left."""
+    """Reserve devices for each form of CUDA_VISIBLE_DEVICES until none is free."""
     code = """
 import json, os, sys
 from contextlib import ExitStack
@@ -312,7 +312,7 @@ def test_the_visible_devices_are_taken_one_by_one(seen, title):
     assert automatic == ([*expected, "waits"] if expected else ["cpu"])
     assert cpu == ["cpu"]
     if len(letters) > 1:
-        assert second == ["cuda:1", "waits"], "exactly that one"
+        assert second == ["cuda:1", "waits"], "only this device"
     else:
         assert "device cuda:1 is not there" in second[0]
     if expected:
@@ -320,7 +320,7 @@ def test_the_visible_devices_are_taken_one_by_one(seen, title):
 
 
 def test_a_device_is_the_same_under_whatever_number(seen):
-    """Held as the first of 1,2; of 3,2,1 it is the third."""
+    """Hold a device that is the first of 1,2; it is also the third of 3,2,1."""
     assert seen["overlapping"] == ["cuda:0", "cuda:1", "waits"]
 
 
@@ -344,7 +344,7 @@ CPU = torch.device("cpu")
 def test_there_is_always_a_device():
     assert choose_device().type in ("cpu", "cuda")
     assert choose_device("cpu") == CPU
-    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1", "large pictures in large pages"
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1", "large pictures must use large pages"
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "meta", "cpu\n", "xla"])
@@ -385,7 +385,7 @@ def test_a_cpu_is_described_by_its_kind_and_threads():
 
 @pytest.mark.parametrize(("asked", "used"), [(1, 1), (2, 2), (64, 2)])
 def test_there_are_no_more_threads_than_cores(monkeypatch, asked, used):
-    """With more, they wait for each other: a fit of seconds took three minutes."""
+    """More threads would wait for each other: a fit of seconds took three minutes."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
     before = torch.get_num_threads()
     try:
@@ -414,5 +414,5 @@ with reserve_device("cpu"):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
 def test_memory_that_one_evaluation_freed_is_there_for_the_next():
-    # Pages of 4 kB, so that a new tensor cannot do with a few large ones.
+    # With pages of 4 kB, so that a few large pages cannot hold a new tensor.
     assert int(run_python(FAULTS, THP_MEM_ALLOC_ENABLE="0")) < 100

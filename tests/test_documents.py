@@ -1,4 +1,4 @@
-"""The documents, held to what they speak of."""
+"""The documents agree with the code and files that they describe."""
 
 import re
 import tomllib
@@ -63,7 +63,7 @@ def test_a_command_to_copy_names_the_environment_that_make_installs_into(page):
 
 
 def headings(page: Path) -> set[str]:
-    """List a page's headings as addresses spell them."""
+    """List the anchors of a page's headings."""
     titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -105,7 +105,7 @@ def test_the_example_configuration_is_valid():
 
 
 def test_every_name_that_other_programs_options_are_mapped_to_is_one():
-    """All that stands in backticks in the second column."""
+    """Check every name in backticks in the second column."""
     rows = re.findall(r"^\| `-[^|]*\| ([^|]*) \|", COMING_FROM, re.MULTILINE)
     assert len(rows) > 30
     named = re.findall(r"`([^`]+)`", " ".join(rows))
@@ -128,7 +128,7 @@ REFERENCE = (ROOT / "config" / "README.md").read_text("utf-8")
 
 
 def test_the_reference_is_what_the_command_writes_from_the_declarations():
-    """A key without a heading, or a heading without a key, raises; an old row is another text."""
+    """A key without a heading, or a heading without a key, raises; an old row changes the text."""
     assert with_reference(REFERENCE) == REFERENCE, "run make reference"
 
 
@@ -145,7 +145,7 @@ def test_the_command_writes_what_a_declaration_says(monkeypatch: pytest.MonkeyPa
     assert "### `style_scale`\n\nValue: a number from 0.1 to 10. Default: 1.\n\n" in changed
 
 
-# ---------------------------------------------------------------- which recipe
+# ---------------------------------------------------------------- the choice of a recipe
 
 RECIPES = (ROOT / "docs" / "recipes.md").read_text("utf-8")
 COMPARED = read_run(read_file(ROOT / "config" / "formulations.yaml"), read_catalogue())
@@ -186,7 +186,7 @@ CHANGED = {"ratio": {"beta"}, "layers": {"style_layers"}, "start": {"start", "st
 
 
 def changes(one: Variant) -> dict[str, object]:
-    """Return what a cell has that the defaults have not."""
+    """Return the settings in which a cell differs from the defaults."""
     defaults, values = SHEET_DEFAULTS.to_dict(), one.settings.to_dict()
     return {name: value for name, value in values.items() if value != defaults[name]}
 
@@ -197,7 +197,7 @@ def test_the_cells_of_a_row_differ_in_its_setting_alone(row):
     assert all(found.count(one) == 1 for one in found)
     if row == "iterations":
         assert {one.pop("growth") for one in found} == {0}
-    assert found.count({}) == 1, "the default, once"
+    assert found.count({}) == 1, "the default must appear once"
     assert all(len(one) <= 1 for one in found)
     assert {name for one in found for name in one} == CHANGED.get(row, {row})
 

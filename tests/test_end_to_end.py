@@ -1,4 +1,4 @@
-"""One small grid from end to end, as a user makes it: run, run again, change a ratio, run again."""
+"""One small grid from end to end: run, run again, change a ratio, run again."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ PAIRS = ("a cat/nuit étoilée", "a cat/great_wave_study")
 
 @dataclass(frozen=True)
 class Runs:
-    """What three runs in a folder left: the first, one without changes, one with another ratio."""
+    """The results of three runs in a folder: the first, an unchanged one, one with a new ratio."""
 
     folder: Path
     before: dict[str, bytes]
@@ -42,7 +42,7 @@ def pictures(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """In a folder whose name has a space and letters outside ASCII."""
+    """Run in a folder whose name has a space and letters outside ASCII."""
     folder = tmp_path_factory.mktemp("grid") / "mes résultats"
     paint(folder / "photos" / "a cat.png", 1, (64, 48))
     paint(folder / "paintings" / "nuit étoilée.png", 3, (90, 60))
@@ -50,7 +50,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     finish(folder)
     before, unchanged = pictures(folder), finish(folder)
     write_config(folder, {**CONFIG, "ratios": ["1e0", "1e-2", "1e-1"]})
-    # The new cells and the table, without all that is drawn of them.
+    # Render the new cells and the table, but no plots and pages.
     new = [f"results/cells/{pair}/all/1e-1.png" for pair in PAIRS]
     finish(folder, "--", *new, "results/summary.csv")
     return Runs(folder, before, unchanged)

@@ -61,7 +61,7 @@ def test_an_image_too_small_for_a_layer_is_refused_with_the_remedy(tiny):
 
 
 def test_a_network_is_read_without_loading_what_computes_symbols(tiny_file):
-    # SymPy takes 0.6 s, before the first step of every picture by hand.
+    # Loading SymPy takes 0.6 s, before the first step of every `nst stylize`.
     script = (
         "import sys, torch; from pathlib import Path\n"
         "before = set(sys.modules)\n"
@@ -126,7 +126,7 @@ def test_a_damaged_extractor_file_is_named_with_the_remedy(tiny_file, damage):
         load_extractor(tiny_file)
 
 
-# ---------------------------------------------------------------- what the network gets
+# ---------------------------------------------------------------- the network's input
 
 COLOURS = torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(3))
 
@@ -206,7 +206,7 @@ def test_the_filters_of_a_layer_differ_from_each_other():
     filters = extractor.convolutions["conv1_1"].weight.flatten(1)
     distinct = torch.nn.functional.normalize(filters)
     similarity = (distinct @ distinct.T - torch.eye(len(distinct))).abs().mean()
-    assert similarity < 0.6  # no two filters are the same one over again
+    assert similarity < 0.6  # no two filters are duplicates
 
 
 def test_a_one_coloured_image_does_not_break_the_fit():

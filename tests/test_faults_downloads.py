@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 
-BRIEF = 0.4  # seconds, instead of half a minute
+BRIEF = 0.4  # seconds; replaces half a minute
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def silent_half_way(handler: BaseHTTPRequestHandler) -> None:
 
 
 def dripping(handler: BaseHTTPRequestHandler) -> None:
-    """Never silent for long, and never done."""
+    """Send bytes slowly without end, and never pause for long."""
     begin(handler)
     while not handler.server.ended.wait(0.02):
         handler.wfile.write(b"x")
@@ -95,7 +95,7 @@ def test_a_server_that_never_stops_does_not_fill_the_disk(tmp_path, serve, monke
 
 
 def test_slow_but_steady_is_fast_enough(tmp_path, serve, monkeypatch):
-    """It takes longer than the grace; what counts is the rate."""
+    """The download takes longer than the grace period; only the rate matters."""
     monkeypatch.setattr(nst.system.download, "GRACE", BRIEF)
     download(serve(slow_but_steady).url, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
@@ -108,12 +108,12 @@ def test_a_full_disk_is_not_the_server_s_fault(tmp_path, serve):
     ):
         fetch(entry_at(serve(CONTENT).url), disk.folder / "photo.jpg")
     assert not isinstance(caught.value, requests.RequestException)
-    assert "photo.jpg" in str(caught.value), "the file is named"
+    assert "photo.jpg" in str(caught.value), "the message must name the file"
 
 
 @pytest.fixture
 def certificate(tmp_path, monkeypatch) -> ssl.SSLContext:
-    """A certificate for this machine, which requests is made to trust."""
+    """Create a certificate for this machine, and make requests trust it."""
     if not shutil.which("openssl"):
         unavailable("a certificate can only be made by openssl")
     key, made = tmp_path / "key.pem", tmp_path / "made.pem"
@@ -141,7 +141,7 @@ def test_a_secure_address_is_never_left_for_one_that_is_not(tmp_path, serve, cer
     secure = serve(redirect, CONTENT, context=certificate)
     with pytest.raises(requests.RequestException, match=r"redirects to .* not https"):
         download(f"{secure.url.replace('https', 'HTTPS')}/file", tmp_path / "file")
-    assert insecure.asked == [], "not even asked"
+    assert insecure.asked == [], "no request may be sent"
     download(f"{secure.url}/file", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
 
@@ -155,7 +155,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     assert not (tmp_path / "file").exists()
 
 
-# ---------------------------------------------------------------- a file of the catalogue
+# ---------------------------------------------------------------- files of the catalogue
 
 
 @pytest.mark.usefixtures("impatient", "pauses")
@@ -210,11 +210,11 @@ def test_a_fetch_that_is_killed_leaves_a_part_that_a_later_run_removes(tmp_path,
     assert path.read_bytes() == CONTENT
 
 
-# ---------------------------------------------------------------- nobody there
+# ---------------------------------------------------------------- no answer
 
 
 def test_a_machine_that_never_answers_is_given_up(tmp_path, monkeypatch):
-    """A socket that listens, whose queue is full, and that accepts nobody."""
+    """Use a listening socket with a full queue that never accepts a connection."""
     monkeypatch.setattr(nst.system.download, "CONNECT", BRIEF)
     monkeypatch.setattr(nst.system.download, "SILENCE", BRIEF)
     with socket.socket() as listener:

@@ -44,9 +44,9 @@ def names_in(folder: Path) -> set[str]:
 
 @pytest.fixture
 def calls(monkeypatch) -> list[tuple[str, str]]:
-    """What the system was asked for, in order: the call and the name of its file or folder.
+    """Record the calls of the system in order: the call and the name of its file or folder.
 
-    A power cut can be stood only if nothing gets its final name before its content is on the disk.
+    Files survive a power cut only if their content is on the disk before their final name.
     """
     asked: list[tuple[str, str]] = []
 
@@ -93,8 +93,8 @@ def test_every_file_of_a_store_entry_is_on_the_disk_before_the_entry_has_its_nam
     before = calls[:renamed]
     for name in ("cell.png", "cell.json", "cell.sha256"):
         place = before.index(("replace", name))
-        assert before[place - 1][0] == "fsync", "the file"
-        assert before[place + 1][0] == "fsync", "its name"
+        assert before[place - 1][0] == "fsync", "the file must be synced before"
+        assert before[place + 1][0] == "fsync", "the name must be synced after"
     assert calls[renamed + 1 :] == [("fsync", cell.fingerprint[:2])]
 
 
@@ -145,9 +145,9 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
             assert (len(content) - 200_000) / 1000 in range(17)
             seen.add(content)
         left += len(remove_parts(tmp_path))
-        assert names_in(tmp_path) <= {"out/cell.png"}, "nothing but the file is left"
-    assert len(seen) > 3, "the writers got somewhere"
-    assert left > 0, "and some were killed in the middle"
+        assert names_in(tmp_path) <= {"out/cell.png"}, "only the file may be left"
+    assert len(seen) > 3, "the writers must have finished some files"
+    assert left > 0, "some writers must be killed in the middle of a file"
 
 
 def test_a_reader_never_sees_half_a_file_while_writers_come_and_go(tmp_path):
@@ -182,8 +182,8 @@ def test_a_store_whose_writer_is_killed_at_any_moment_has_only_whole_entries(tmp
     fingerprints = [path.name for path in (tmp_path / "store").glob("*/*") if path.name[0] != "."]
     assert len(fingerprints) > 5
     assert all(store.find(fingerprint) for fingerprint in fingerprints)
-    assert not caplog.records, "none was damaged"
-    assert len(left) > 0, "some were killed in the middle"
+    assert not caplog.records, "no entry may be damaged"
+    assert len(left) > 0, "some writers must be killed in the middle of an entry"
     assert set(remove_parts(tmp_path)) == set(left)
     assert names_in(tmp_path) == {
         f"store/{one[:2]}/{one}/{name}"
@@ -191,11 +191,11 @@ def test_a_store_whose_writer_is_killed_at_any_moment_has_only_whole_entries(tmp
     }
 
 
-# ---------------------------------------------------------------- what they leave
+# ---------------------------------------------------------------- remains of killed processes
 
 
 def part_of_another(path: Path, process: int) -> Path:
-    """The part that another process of this machine would write."""
+    """Return the partial file that another process of this machine would write."""
     part = part_of(path)
     return part.with_name(part.name.replace(f"-{os.getpid()}-", f"-{process}-"))
 
@@ -226,7 +226,7 @@ def test_the_part_of_a_process_that_is_dead_but_not_buried_is_removed(tmp_path):
     part = part_of_another(tmp_path / "a", other.pid)
     part.write_bytes(b"half")
     other.kill()
-    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # and let nobody ask how it ended
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # leave it a zombie
     os.kill(other.pid, 0)
     assert remove_parts(tmp_path) == [part]
     other.communicate()
@@ -267,7 +267,7 @@ def test_nothing_but_parts_is_removed(tmp_path):
     assert names_in(outside)
 
 
-# ---------------------------------------------------------------- full and forbidden disks
+# ---------------------------------------------------------------- full and read-only disks
 
 
 def test_on_a_full_disk_the_old_file_stays_and_the_new_one_is_named(disk):
@@ -294,7 +294,7 @@ def test_on_a_full_disk_the_store_has_no_half_entry(disk, leave):
     with pytest.raises((OSError, ImageError), match="No space left"):
         store.add(other, Pictures(make_image(seed=1)))
     assert names_in(disk.folder) == before | {"filler"}
-    assert store.find(make_cell().fingerprint), "what is finished is kept"
+    assert store.find(make_cell().fingerprint), "finished cells must be kept"
     disk.free()
     store.add(other, Pictures(make_image(seed=1)))
     assert store.find(other.fingerprint)
@@ -303,7 +303,7 @@ def test_on_a_full_disk_the_store_has_no_half_entry(disk, leave):
 def test_what_another_user_may_not_write_is_named():
     if os.geteuid() != 0:
         unavailable("only root can become another user")
-    with tempfile.TemporaryDirectory() as outside:  # pytest's own folders are closed to others
+    with tempfile.TemporaryDirectory() as outside:  # other users cannot enter pytest's own folders
         folder = Path(outside) / "results"
         folder.mkdir()
         for one in (folder.parent, folder):
@@ -320,7 +320,7 @@ def test_what_another_user_may_not_write_is_named():
 
 
 def test_a_limit_on_the_size_of_files_is_like_a_full_disk(tmp_path):
-    """Needs no root: a file may have 50 kB, and more is an error of its own."""
+    """This needs no root: a limit of 50 kB on files raises its own error."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:

@@ -1,4 +1,4 @@
-"""What a job does about full disks, damaged inputs, changing inputs, and its own defects."""
+"""How a job handles full disks, damaged inputs, changing inputs, and defects of its own."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ LOG = "results/logs/job.log"
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch) -> Iterator[Path]:
-    """A working directory of its own, and logging as it was before."""
+    """Change to a new working directory, and restore logging afterwards."""
     monkeypatch.chdir(tmp_path)
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
@@ -45,14 +45,14 @@ def here(tmp_path, monkeypatch) -> Iterator[Path]:
 
 
 def fails(body: Callable[[], object], inputs: list[str] | None = None, log: str = LOG) -> int:
-    """Run a job's body that ends the process; return its exit status."""
+    """Run a job body that ends the process; return its exit status."""
     with pytest.raises(SystemExit) as caught, job(log, inputs or []):
         body()
     return caught.value.code
 
 
 def printed(capsys) -> str:
-    """What a job printed on the terminal."""
+    """Return the job's terminal output."""
     return capsys.readouterr().err
 
 
@@ -112,7 +112,7 @@ def test_a_disk_that_takes_nothing_is_reported_in_one_line_and_mended_by_the_sam
     reason = "No space left on device" if trouble == "full" else "Read-only file system"
     assert message.count(reason) == 1
     (line,) = [line for line in message.splitlines() if reason in line]
-    assert line.startswith("results/out/"), "the file"
+    assert line.startswith("results/out/"), "the line must start with the file"
     assert "run the same command again; the cells that are finished are kept" in line
     assert "Traceback" not in message
     assert [path.name for path in out.rglob("*") if path.is_file()] == ["old"]
@@ -145,7 +145,7 @@ def test_a_log_that_cannot_even_be_begun_is_reported_in_one_line(disk, capsys):
 
 
 def test_a_defect_is_a_traceback_even_if_it_is_the_system_s_word(capsys):
-    """A file that is not there is the program's own mistake, and not trouble with the disk."""
+    """A missing file that is no input is the program's own defect, not a fault of the disk."""
     with pytest.raises(FileNotFoundError), job(LOG):
         Path("results/nowhere").read_bytes()
     message = printed(capsys)
@@ -184,7 +184,7 @@ def extractor(tiny) -> tuple[Path, Callable[[Path], object]]:
         (extractor, cut),
         (extractor, lambda path: flip(path, 5)),
         (extractor, lambda path: flip(path, -60)),
-        (details, cut),  # JSON has no digest: a changed digit is a digit
+        (details, cut),  # only truncated: JSON has no sha256, so a changed digit goes unnoticed
     ],
 )
 def test_a_damaged_file_of_the_workflow_s_is_named_with_the_remedy(tiny, capsys, make, damage):
@@ -217,7 +217,7 @@ def test_what_was_fetched_is_looked_at_before_it_is_used(capsys):
     shutil.copy(ROOT / "resources" / "studies" / path.name, path)
     with job(LOG, [str(path)]):
         pass
-    path.write_bytes(path.read_bytes() + b"\0")  # any program would still read it
+    path.write_bytes(path.read_bytes() + b"\0")  # any image reader still accepts it
     assert fails(lambda: pytest.fail("the body ran"), [str(path)]) == 1
     message = printed(capsys)
     assert f"{path} must have the sha256 of the catalogue, and has another" in message
@@ -246,7 +246,7 @@ def test_a_file_of_the_user_s_is_not_to_be_deleted(capsys):
     ids=["written in place", "replaced", "deleted"],
 )
 def test_an_input_that_changes_while_it_is_used_fails_the_job(capsys, change):
-    """Snakemake looks at an input after the job, and would take what came of it for up to date."""
+    """Snakemake checks inputs after the job, and would take old outputs for up to date."""
     mine = paint(Path("photos/cat.png"), 1)
     assert fails(lambda: change(mine), [str(mine)]) == 1
     assert "photos/cat.png changed while it was read" in printed(capsys)
@@ -260,7 +260,7 @@ def test_an_input_that_stays_is_fine_whatever_the_clock_does():
         load_image(mine)
 
 
-# ---------------------------------------------------------------- one process at a job, one run
+# ---------------------------------------------------------------- one process per job and run
 
 
 HOLD = """
@@ -273,11 +273,11 @@ with job(sys.argv[1]):
 
 
 def start(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a process that says when it is ready, and wait until it does."""
+    """Start a process that prints "ready", and wait until it does."""
     process = start_python(code, *arguments)
     assert process.stdout is not None
     while (line := process.stdout.readline()) != "ready\n":
-        assert line, "it ended"
+        assert line, "the process ended before it was ready"
     return process
 
 
@@ -285,7 +285,7 @@ def test_a_second_process_of_a_job_waits_for_the_first_and_says_so(capsys):
     FOLDER.mkdir()
     first = start(HOLD, LOG, 1.5)
     with job(LOG):
-        assert first.wait(5) == 0, "the first one has ended"
+        assert first.wait(5) == 0, "the first process must have ended"
     message = printed(capsys)
     assert "a job of a killed run is still working; waiting for it" in message
     first.communicate()
@@ -337,7 +337,7 @@ end_run()
 
 
 def begin(lines: list[str]) -> subprocess.CompletedProcess[str]:
-    """Begin a run in a process of its own, which then ends."""
+    """Run in a separate process, which then ends."""
     found = subprocess.run(
         [sys.executable, "-c", RUN, "0"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -381,7 +381,7 @@ def test_a_run_after_a_killed_one_goes_on_and_says_so():
 
 
 def write_part_of(process: int, path: Path) -> Path:
-    """Leave what a process of this machine would have left of ``path``."""
+    """Create the partial file that a process of this machine would leave for ``path``."""
     from nst.system.files import part_of  # noqa: PLC0415
 
     part = part_of(path)

@@ -1,6 +1,6 @@
-"""Whole runs that are killed, doubled, starved of space or fed damaged files, and run again.
+"""Whole runs are killed, started twice, starved of space or fed damaged files, and run again.
 
-After each fault the same command finishes with the pictures and the table of an undisturbed run.
+After each fault, the same command must produce the pictures and the table of an undisturbed run.
 """
 
 import os
@@ -23,7 +23,7 @@ from nst.system.run_lock import HOLDER
 pytestmark = pytest.mark.slow
 
 TABLE = "results/summary.csv"
-TARGET = ("--nocolor", TABLE)  # an option of its own before it, or it would be taken for a resource
+TARGET = ("--nocolor", TABLE)  # without an option before it, Snakemake would parse it as a resource
 PAIR = "cat/night"
 SECONDS = 120
 
@@ -38,13 +38,13 @@ def config() -> dict:
         "iterations": 40,
         "precision": "float32",
         "extractor": "kmeans",
-        "kmeans": {"images": ["night"]},  # fitted anew takes longer than all the rest
+        "kmeans": {"images": ["night"]},  # a new fit takes longer than all other steps
     }
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run up to the table, which nothing disturbed."""
+    """Run up to the table without a fault."""
     folder = tmp_path_factory.mktemp("undisturbed")
     paint(folder / "photos" / "cat.png", 1, (64, 48))
     paint(folder / "paintings" / "night.png", 3, (90, 60))
@@ -55,7 +55,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def prepared(undisturbed: Path, tmp_path: Path) -> Path:
-    """The same run with everything before the pictures made, and none of them."""
+    """Return a copy of this run that has all inputs of the pictures but no pictures."""
     folder = Path(shutil.copytree(undisturbed, tmp_path / "run"))
     for name in ("cells", "details", "store", "summary.csv", "summary.parquet", "traces.parquet"):
         path = folder / "results" / name
@@ -65,7 +65,7 @@ def prepared(undisturbed: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def started() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
-    """Start a run in the background, in a process group of its own; end it in the end."""
+    """Start a run in the background, in its own process group; end it after the test."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(folder: Path) -> subprocess.Popen[str]:
@@ -101,7 +101,7 @@ def table_of(folder: Path) -> pd.DataFrame:
 def assert_as_undisturbed(folder: Path, undisturbed: Path) -> None:
     assert cells_in(folder) == cells_in(undisturbed)
     pd.testing.assert_frame_equal(table_of(folder), table_of(undisturbed))
-    assert not list((folder / "results").rglob(".*.part")), "nothing half written is left"
+    assert not list((folder / "results").rglob(".*.part")), "no partial file may be left"
     assert not (folder / HOLDER).exists()
 
 
@@ -110,7 +110,7 @@ def stored(folder: Path) -> list[Path]:
 
 
 def job_of(folder: Path) -> int:
-    """The process that makes the pictures: the holder of the log of the pair's job."""
+    """Return the process that renders the pictures: it holds the log of the pair's job."""
     log = (folder / f"results/logs/stylize/{PAIR}.log").resolve()
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -150,7 +150,7 @@ def test_after_a_kill_of_a_job_the_run_fails_and_the_same_command_finishes(
     before = len(stored(prepared))
     assert before >= 1
     again = finish(prepared, *TARGET)
-    assert "was cut off" not in again, "the run itself was not"
+    assert "was cut off" not in again, "the run itself was not cut off"
     assert sum(cell.reused for cell in details(prepared).values()) >= 1
     assert_as_undisturbed(prepared, undisturbed)
 
@@ -161,7 +161,7 @@ def test_after_a_kill_of_snakemake_the_next_run_waits_for_the_job_that_goes_on(
     run = started(prepared)
     wait_until(lambda: stored(prepared), run)
     orphan = job_of(prepared)
-    os.kill(orphan, signal.SIGSTOP)  # so that it is surely still there when the next run comes
+    os.kill(orphan, signal.SIGSTOP)  # so that it is still there when the next run starts
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     second = started(prepared)
@@ -170,7 +170,7 @@ def test_after_a_kill_of_snakemake_the_next_run_waits_for_the_job_that_goes_on(
     os.kill(orphan, signal.SIGCONT)
     assert second.wait(SECONDS) == 0, (prepared / "said.txt").read_text()
     said = (prepared / "said.txt").read_text()
-    assert "3 of 3 cells were finished before" in said, "the job's work was not for nothing"
+    assert "3 of 3 cells were finished before" in said, "the next run must reuse the job's cells"
     assert_as_undisturbed(prepared, undisturbed)
     assert "Nothing to be done" in snakemake(prepared, *TARGET).stdout
 
@@ -180,14 +180,14 @@ def test_a_second_run_in_the_folder_is_refused_and_the_first_is_not_disturbed(
 ):
     first = started(prepared)
     wait_until((prepared / HOLDER).exists, first)
-    os.killpg(first.pid, signal.SIGSTOP)  # so that it is surely still there
+    os.killpg(first.pid, signal.SIGSTOP)  # so that it is still there
     second = snakemake(prepared, *TARGET)
     assert second.returncode != 0
     assert "Only one run may be at work in a folder" in second.stdout
     assert f"(process {first.pid} on " in second.stdout
     assert "Traceback" not in second.stdout
     planned = snakemake(prepared, *TARGET, "--dry-run")
-    assert planned.returncode == 0, "a plan needs no lock"
+    assert planned.returncode == 0, "a dry run needs no lock"
     os.killpg(first.pid, signal.SIGCONT)
     assert first.wait(SECONDS) == 0
     assert_as_undisturbed(prepared, undisturbed)
@@ -205,7 +205,7 @@ def test_a_disk_that_takes_nothing_ends_the_run_and_the_same_command_finishes(
     with mounted(results, "4m") as disk:
         shutil.copytree(kept, results, dirs_exist_ok=True)
         if trouble == "full":
-            disk.fill(leave=48 * 1024)  # room for a cell, and not for three
+            disk.fill(leave=48 * 1024)  # enough for one cell, not for three
         else:
             disk.protect()
         run = snakemake(prepared, *TARGET)
@@ -219,7 +219,7 @@ def test_a_disk_that_takes_nothing_ends_the_run_and_the_same_command_finishes(
         assert ".part" not in run.stdout
         finished = stored(prepared)
         if trouble == "full":
-            assert 0 < len(finished) < 3, "some were finished, and not all"
+            assert 0 < len(finished) < 3, "some cells must be finished, but not all"
         disk.free() if trouble == "full" else disk.protect(False)
         finish(prepared, *TARGET)
         assert all(path.is_dir() for path in finished)
@@ -256,7 +256,7 @@ def test_an_image_that_changes_during_the_run_is_used_as_it_was_and_redone_by_th
     paint(photo, 7, (64, 48))
     assert run.wait(SECONDS) == 0, (prepared / "said.txt").read_text()
     assert {cell.content.digest for cell in details(prepared).values()} == {old}
-    assert pixel_digest(load_image(ready)) == old, "the cells name the pixels that they are made of"
+    assert pixel_digest(load_image(ready)) == old, "the cells must record their pixels"
     finish(prepared, *TARGET)
     new = pixel_digest(load_image(photo))
     assert new != old

@@ -1,4 +1,4 @@
-"""Configurations as no one should write them: each is used, or refused in one clear line."""
+"""Wrong configurations: each is accepted, or refused in one clear line."""
 
 import copy
 import datetime
@@ -34,8 +34,8 @@ KEYS = "|".join(load_schema()["properties"])
 FORM = re.compile(
     rf"(the configuration|the pattern|({KEYS})\b|start: file|unknown setting|style '|content ')"
 )
-# A rule says what must be, or what is missing or twice; the remedy what to do. Where the rule is
-# what to write, as in "seed must be a whole number from 0 to 2^63 - 1", it is the remedy as well.
+# A rule says what is required, missing or repeated; the remedy says what to do. A rule such as
+# "seed must be a whole number from 0 to 2^63 - 1" is also the remedy.
 RULE = re.compile(
     r"\b(must|may|needs?|are named|is missing|unknown|twice|again|is there|cannot|"
     r"all weights are 0|neither|does not exist|is not a|is not valid|is nested|has too many|has no|"
@@ -51,7 +51,7 @@ REMEDY = re.compile(
 
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A working directory with a few photographs."""
+    """Create a working directory with a few photographs."""
     folder = tmp_path_factory.mktemp("fuzz")
     for number, name in enumerate(["photos/cat.png", "photos/dog.jpg", "other/cat.png"]):
         paint(folder / name, seed=number)
@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def refusal(read: Callable[[], object]) -> str:
-    """What a reader says against its input, or nothing; anything but a ConfigError fails."""
+    """Return the reader's error message, or an empty text; fail on anything but a ConfigError."""
     with bounded():
         try:
             read()
@@ -72,7 +72,7 @@ def refusal(read: Callable[[], object]) -> str:
 
 
 def check_form(message: str, start: re.Pattern[str] = FORM) -> None:
-    """One printable line of bounded length, with its place, rule and remedy."""
+    """Check for one printable line of bounded length, with its place, rule and remedy."""
     assert message == message.strip()
     assert message.isprintable(), repr(message)
     assert len(message) <= LONGEST + 100
@@ -81,7 +81,7 @@ def check_form(message: str, start: re.Pattern[str] = FORM) -> None:
     assert REMEDY.search(message), message
 
 
-# ---------------------------------------------------------------- values in the wrong places
+# ---------------------------------------------------------------- misplaced values
 
 HOSTILE = [
     *("", " ", "~", "null", "yes", "No", "1e-3", "1_000", "0x1F", "1:30:00", "2020-01-01", "<<"),
@@ -122,7 +122,7 @@ nested = st.recursive(
 
 
 def deep(depth: int) -> object:
-    """Lists in lists."""
+    """Return nested lists."""
     value: object = "chelsea"
     for _ in range(depth):
         value = [value]
@@ -130,7 +130,7 @@ def deep(depth: int) -> object:
 
 
 def laughs(levels: int, width: int = 10) -> object:
-    """Lists that hold the same list many times: few objects, many values."""
+    """Return lists that repeat the same list: few objects, many values."""
     value: object = ["chelsea"]
     for _ in range(levels):
         value = [value] * width
@@ -138,7 +138,7 @@ def laughs(levels: int, width: int = 10) -> object:
 
 
 def loop() -> object:
-    """A list that holds itself."""
+    """Return a list that holds itself."""
     value: list[object] = []
     value += [value] * 10
     return value
@@ -169,13 +169,13 @@ LARGE: dict[str, object] = {
 
 @dataclass(frozen=True)
 class Large:
-    """Stands for one of ``LARGE``, since Hypothesis would write it out."""
+    """Names an item of ``LARGE``, because Hypothesis would write out the item itself."""
 
     name: str
 
 
 def filled(value: object) -> object:
-    """Put what is large in its place."""
+    """Replace each name of a large value by the value."""
     if isinstance(value, Large):
         return LARGE[value.name]
     if isinstance(value, dict):
@@ -190,13 +190,13 @@ PLACES = places(config())
 
 @st.composite
 def mutations(draw: st.DrawFn) -> dict[object, object]:
-    """A valid configuration to which one to three things were done."""
+    """Return a valid configuration with one to three changes."""
     changed: object = config()
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(PLACES))
         try:
             changed = draw(st.sampled_from(WAYS))(draw, changed, path)
-        except (LookupError, TypeError, AttributeError):  # an earlier change took the place away
+        except (LookupError, TypeError, AttributeError):  # an earlier change removed the place
             continue
     assert isinstance(changed, dict)
     return changed
@@ -207,7 +207,7 @@ def _put(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
 
 
 def _rename(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
-    """Call a key something else."""
+    """Rename a key."""
     changed = copy.deepcopy(value)
     inner = functools.reduce(lambda one, step: one[step], path[:-1], changed)  # type: ignore[index]
     if isinstance(inner, dict):
@@ -224,14 +224,14 @@ def _drop(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
 
 
 def _again(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
-    """Put a list's item, or the value of a key, there more than once."""
+    """Repeat a list's items, or a key's value."""
     inner = functools.reduce(lambda one, step: one[step], path, value)  # type: ignore[index]
     times = draw(st.sampled_from([2, 3, 50]))
     return replaced(value, path, inner * times if isinstance(inner, list) else [inner] * times)
 
 
 def _move(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
-    """Put what stands elsewhere."""
+    """Copy a value to another place."""
     other = draw(st.sampled_from(PLACES))
     moved = functools.reduce(lambda one, step: one[step], other, value)  # type: ignore[index]
     return replaced(value, path, moved)
@@ -297,7 +297,7 @@ DUMPED = yaml.safe_dump(config(), allow_unicode=True)
 
 @st.composite
 def texts(draw: st.DrawFn) -> bytes:
-    """The text of a valid configuration into which something was put, or something left out."""
+    """Return the text of a valid configuration with a part inserted or removed."""
     text = DUMPED
     for _ in range(draw(st.integers(1, 4))):
         place = draw(st.integers(0, len(text)))
@@ -319,11 +319,11 @@ def test_any_file_is_used_or_refused_in_one_clear_line(folder, content):
     message = refusal(lambda: read_run(read_file(path), CATALOGUE))
     if message:
         check_form(message, re.compile(rf"{re.escape(str(path))}|{FORM.pattern}"))
-    assert not (folder / "canary").exists(), "nothing in a file is run"
+    assert not (folder / "canary").exists(), "nothing in a file may be executed"
 
 
 def many_aliases(first: str, level: str) -> str:
-    """Ten levels, each of which holds the one before nine times."""
+    """Return ten levels that each refer to the previous level nine times."""
     lines = [f"- &a {first}"]
     for before, name in zip("abcdefghi", "bcdefghij", strict=True):
         lines.append(f"- &{name} {level.format(', '.join([f'*{before}'] * 9))}")
@@ -398,7 +398,7 @@ def test_a_pattern_does_not_search_the_whole_machine(folder):
 
 
 def test_links_in_a_circle_are_entered_once(tmp_path, monkeypatch):
-    """As ``glob`` would not: here it takes longer than anyone waits."""
+    """Unlike ``glob``, which would take far too long here."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "round/a").mkdir(parents=True)
     paint(tmp_path / "round/a/one.png")
@@ -441,7 +441,7 @@ def test_a_name_that_is_accepted_fits_into_a_path_everywhere(name):
     assert normal[-1] not in ". "
 
 
-# ---------------------------------------------------------------- as a user meets it
+# ---------------------------------------------------------------- the user's view
 
 LAYERS = {"all": {"content": {"relu3_1": 1}, "style": {"relu1_1": 1}}}
 BAD = {
@@ -473,7 +473,7 @@ def test_snakemake_reports_a_mistake_in_one_line_and_fails(tmp_path, text, expec
 
 
 def test_a_configuration_is_checked_without_running_what_is_in_it(tmp_path, nst, monkeypatch):
-    """Snakemake evaluates templates while it reads a configuration; this is how not to."""
+    """Snakemake evaluates templates while it reads a configuration; `nst check` must not."""
     text = "__use_yte__: true\ncontents: [chelsea]\nstyles:\n- ?open('canary', 'w').name\n"
     (tmp_path / "strange.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)

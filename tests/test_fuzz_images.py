@@ -1,7 +1,7 @@
-"""Image files as no camera writes them: each gives a picture, or is refused in one clear line.
+"""Malformed image files: each is read, or refused in one clear line.
 
-Damage to sound files, and what is meant to do harm: files that stand for much more than they hold,
-and things that are no files.
+The files are damaged copies of valid files and harmful ones: files that expand to far more than
+their size, and paths that are not files.
 """
 
 import json
@@ -44,7 +44,7 @@ REMEDY = re.compile(
 
 
 def refusal(use: Callable[[Path], object], path: Path) -> str:
-    """What a reader says against a file, or nothing; anything but an ImageError fails."""
+    """Return the reader's error message, or an empty text; fail on anything but an ImageError."""
     with bounded():
         try:
             use(path)
@@ -54,7 +54,7 @@ def refusal(use: Callable[[Path], object], path: Path) -> str:
 
 
 def check_form(message: str, path: Path) -> None:
-    """One printable line that begins with the file and ends with what to do."""
+    """Check for one printable line that begins with the file and ends with the remedy."""
     assert message.startswith(f"{path}: ")
     assert message.isprintable()
     assert RULE.search(message), message
@@ -98,7 +98,7 @@ MARKS = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """A sound file with bytes changed, cut out, put in, repeated, or taken from another file."""
+    """Return a valid file with bytes changed, cut out, inserted, repeated, or from another file."""
     content = bytearray(SOUND[draw(st.sampled_from(sorted(SOUND)))])
     for _ in range(draw(st.integers(1, 4))):
         place = draw(st.integers(0, 200) | st.integers(0, len(content)))
@@ -128,7 +128,7 @@ def test_the_files_to_be_damaged_are_sound(path, kind):
 @given(damaged())
 def test_a_damaged_file_gives_a_picture_or_one_clear_line(path, content):
     path.write_bytes(content)
-    with mock.patch.object(opening, "MAX_MEGAPIXELS", 4):  # so that a forged size takes no time
+    with mock.patch.object(opening, "MAX_MEGAPIXELS", 4):  # so that a forged size costs no time
         for use in (load_image, read_size, read_png_text):
             message = refusal(use, path)
             if message:
@@ -163,11 +163,11 @@ def test_another_kind_of_file_is_refused_by_its_name(path, content, kind):
     assert "Export it as PNG." in message
 
 
-# ---------------------------------------------------------------- what is no file
+# ---------------------------------------------------------------- paths that are not files
 
 
 def test_a_socket_a_device_a_loop_and_a_dangling_link_are_refused_at_once(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # a socket's path may not be long
+    monkeypatch.chdir(tmp_path)  # a socket's path must be short
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("listening.png")
         os.mkfifo("pipe.png")
@@ -212,14 +212,14 @@ print(int(peak[1]) * 1024)
 
 
 def read_elsewhere(path: Path) -> str:
-    """Prepare an image as the workflow does, in a process of its own; return what it said."""
+    """Prepare an image as the workflow does, in a separate process; return its output."""
     said, peak = run_python(READ, path).splitlines()
-    assert int(peak) < GIB, "took more than 1 GiB"
+    assert int(peak) < GIB, "it must use less than 1 GiB"
     return said
 
 
 def blank_png(width: int, height: int, colour_type: int = 2, *extra: bytes) -> bytes:
-    """A whole PNG of one colour, grey in 1 bit or RGB or RGBA; its rows are never held."""
+    """Return a whole PNG of one colour (1-bit grey, RGB or RGBA) without holding its rows."""
     bits = {0: 1, 2: 24, 6: 32}[colour_type]
     squeeze = zlib.compressobj(1)
     row = b"\0" * (1 + (width * bits + 7) // 8)
@@ -231,14 +231,14 @@ def blank_png(width: int, height: int, colour_type: int = 2, *extra: bytes) -> b
 
 
 def squeezed(length: int) -> bytes:
-    """So many zeros, compressed."""
+    """Compress ``length`` zeros."""
     squeeze = zlib.compressobj(9)
     block = b"\0" * 2**20
     return b"".join(squeeze.compress(block) for _ in range(length // 2**20)) + squeeze.flush()
 
 
 def scans_of_jpeg(count: int) -> bytes:
-    """A progressive JPEG, grey, 74 megapixels, with so many scans that change nothing."""
+    """Return a progressive grey JPEG of 74 megapixels with ``count`` scans that change nothing."""
 
     def segment(mark: int, content: bytes) -> bytes:
         return struct.pack(">BBH", 0xFF, mark, len(content) + 2) + content
@@ -247,7 +247,7 @@ def scans_of_jpeg(count: int) -> bytes:
     blocks = (side // 8) ** 2
     steps, frame = b"\0" + b"\1" * 64, struct.pack(">BHHB", 8, side, side, 1) + b"\1\x11\0"
     no_change = b"\0" + b"\1" + b"\0" * 16  # one code, of one bit
-    run_of_ends = b"\x10" + b"\1" + b"\0" * 15 + b"\xe0"  # and of 16,384 blocks, with 14 more
+    run_of_ends = b"\x10" + b"\1" + b"\0" * 15 + b"\xe0"  # 16,384 blocks, with 14 more bits
     start = segment(0xDB, steps) + segment(0xC2, frame)
     tables = segment(0xC4, no_change) + segment(0xC4, run_of_ends)
     first = segment(0xDA, b"\1\1\0\0\0\0") + b"\0" * (blocks // 8 + 1)
@@ -256,14 +256,14 @@ def scans_of_jpeg(count: int) -> bytes:
 
 
 def frames_of_gif(count: int) -> bytes:
-    """A GIF whose second frame comes again and again."""
+    """Return a GIF that repeats its second frame ``count`` times."""
     one = encoded(picture(), "GIF", **FRAMES)
     end = one.rindex(b"\x21\xf9\x04")
     return one[:end] + one[end:-1] * count + b";"
 
 
 def pages_of_tiff(count: int) -> bytes:
-    """A TIFF of one picture with so many directories, each pointing to the next."""
+    """Return a TIFF of one picture with ``count`` more directories, each pointing to the next."""
     content = bytearray(encoded(picture(), "TIFF"))
     order = "<" if content[:2] == b"II" else ">"
     (first,) = struct.unpack(f"{order}I", content[4:8])
@@ -279,7 +279,7 @@ def pages_of_tiff(count: int) -> bytes:
 
 
 def looping_tiff() -> bytes:
-    """A TIFF whose first directory says that it comes next, too."""
+    """Return a TIFF whose first directory points to itself as the next."""
     content = bytearray(encoded(picture(), "TIFF"))
     order = "<" if content[:2] == b"II" else ">"
     (first,) = struct.unpack(f"{order}I", content[4:8])
@@ -289,7 +289,7 @@ def looping_tiff() -> bytes:
 
 
 def tiff_of_strips(count: int) -> bytes:
-    """A TIFF that lists so many strips of a picture that has 40 rows."""
+    """Return a TIFF that lists ``count`` strips for a picture of 40 rows."""
     tags = [
         *((256, 3, 1, 48), (257, 3, 1, 40), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)),
         *((273, 4, count, 200), (277, 3, 1, 1), (278, 3, 1, 1), (279, 4, count, 200)),
@@ -357,11 +357,11 @@ def test_the_settings_in_a_strange_picture_do_no_harm_either(tmp_path, nst):
     assert (status, json.loads(out)) == (0, {"title": "\ud800 \x1b[2J"})
 
 
-# ---------------------------------------------------------------- the largest that are read
+# ---------------------------------------------------------------- the largest readable files
 
 
 def largest(kind: str, mode: str, **options: object) -> bytes:
-    """A blank picture of as many megapixels as a format may have."""
+    """Return a blank picture of the most megapixels that a format may have."""
     most = MAX_MEGAPIXELS_OF.get(kind, MAX_MEGAPIXELS)
     side = int((most * 1e6) ** 0.5)
     return encoded(
@@ -372,7 +372,7 @@ def largest(kind: str, mode: str, **options: object) -> bytes:
 
 
 def turned_png() -> bytes:
-    """A PNG with opacity, a profile and an orientation, so that all has to be done."""
+    """Return a PNG with opacity, a profile and an orientation, which needs every conversion."""
     profile = chunk(b"iCCP", b"x\0\0" + zlib.compress(rgb_profile(1.0)))
     return blank_png(8600, 8600, 6, profile, chunk(b"eXIf", orientation_exif(6).tobytes()[6:]))
 

@@ -1,4 +1,4 @@
-"""The gallery as files: what is written, what is left alone, what is escaped."""
+"""The gallery's files: written, left alone and escaped."""
 
 import base64
 import hashlib
@@ -108,7 +108,7 @@ def test_the_policy_allows_exactly_the_style_and_script_that_are_there(tmp_path,
 def test_the_page_names_no_address_of_the_network():
     text = "".join(path.read_text(encoding="utf-8") for path in PAGE.iterdir())
     addresses = set(re.findall(r"https?://[^\s\"']+|(?<=[\"'(])//[\w.]+", text))
-    assert addresses == {"http://www.w3.org/2000/svg"}, "a namespace, which nothing fetches"
+    assert addresses == {"http://www.w3.org/2000/svg"}, "a namespace, which no browser fetches"
     assert "innerHTML" not in text
     assert "insertAdjacentHTML" not in text
 
@@ -181,7 +181,7 @@ def test_only_a_new_or_changed_picture_is_copied_again(tmp_path, folder):
     after = copies(folder)
     assert len(after) == 3
     kept = set(before) & set(after)
-    assert len(kept) == 2, "the old copy of the changed one is gone"
+    assert len(kept) == 2, "the old copy of the changed picture must be gone"
     assert all(before[name] == after[name] for name in kept)
 
 
@@ -192,7 +192,7 @@ def test_only_copies_are_removed(tmp_path, folder):
 
 
 def copies_of(picture: Path) -> list[Image.Image]:
-    """A picture's two small copies, as they are written."""
+    """Return the two small copies of a picture, as written."""
     links = Previews(picture.parent).of(picture)
     made = []
     for name in ("thumbnail", "preview"):
@@ -214,7 +214,7 @@ def copies_of(picture: Path) -> list[Image.Image]:
 def test_copies_are_no_larger_than_asked_for_or_than_the_picture(tmp_path, size, expected):
     made = copies_of(paint(tmp_path / "picture.png", 1, size))
     assert [one.size for one in made] == expected
-    assert len(copies(tmp_path)) == len(set(expected)), "a small picture needs one copy"
+    assert len(copies(tmp_path)) == len(set(expected)), "a small picture needs only one copy"
 
 
 def test_a_copy_of_a_cut_out_is_on_white(tmp_path):
@@ -228,7 +228,7 @@ def test_a_copy_of_a_cut_out_is_on_white(tmp_path):
 
 
 def shown(folder: Path, **changes: object) -> tuple[dict, dict]:
-    """What the page of a gallery of one cell holds, and the cell of it."""
+    """Return the data of a gallery page with one cell, and the cell's data."""
     table, traces = make_table({paint(folder / "cell.png"): make_cell(**changes)}, folder)
     write_gallery(table, traces, folder, folder / "gallery", title="T")
     data = page_data(folder / "gallery")

@@ -32,7 +32,7 @@ from nst.reports.votes import matched_votes, prefer_cells, read_votes
 pytestmark = pytest.mark.slow
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# As root there is no sandbox; the others keep the browser itself from asking the network.
+# A sandbox cannot run as root; the other flags keep the browser itself off the network.
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -65,7 +65,7 @@ def axe() -> str:
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A gallery of 24 cells, in a folder whose name needs care in addresses."""
+    """Write a gallery of 24 cells, in a folder whose name must be escaped in addresses."""
     folder = tmp_path_factory.mktemp("run") / "mes résultats #1 100%"
     named = {"title": "2 pictures in 2 styles", "subtitle": "kmeans"}
     return write_rows(make_grid(folder), folder / "gallery", **named)
@@ -73,7 +73,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Open]:
-    """Open a page from disk. Whatever it logs, throws, or asks of the network fails the test."""
+    """Open a page from disk. Fail if it logs, throws, or requests anything from the network."""
     mistakes: list[str] = []
     contexts = []
 
@@ -121,12 +121,12 @@ def plate(page: Page, key: str):
 
 
 def button(page: Page, key: str, name: str):
-    """A button on a cell's card."""
+    """Return a button on a cell's card."""
     return plate(page, key).get_by_role("button", name=re.compile(f"^{name}"))
 
 
 def box(shown) -> dict[str, float]:
-    """Where something is on the screen."""
+    """Return the position of an element on the screen."""
     found = shown.bounding_box()
     assert found
     return found
@@ -140,7 +140,7 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
 
 
 def saved(page: Page, name: str) -> Download:
-    """The file that a button saves."""
+    """Click a button, and return the file that it saves."""
     with page.expect_download() as download:
         page.get_by_role("button", name=name).click()
     return download.value
@@ -209,7 +209,7 @@ def test_another_pair_is_picked_by_mouse_and_by_keyboard(show):
 
 @pytest.fixture(scope="module")
 def going_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the first pair there is nothing, of the second four cells, without losses on the way."""
+    """Write a gallery with no cells of the first pair and four of the second, without traces."""
     folder = tmp_path_factory.mktemp("going on")
     rows = [
         {**one, "trace": []} if 6 <= place <= 9 else waiting(one)
@@ -231,7 +231,7 @@ def test_a_run_that_goes_on_has_places_for_what_is_to_come(visit, going_on):
     expect(page.get_by_label(f"{label}layers fine, alpha/beta 1e-1")).to_have_text("still to come")
     expect(page.get_by_text("of 4", exact=False).first).to_be_visible()
     page.locator(".matrix a.picture").first.click()
-    for _ in range(4):  # round and round, past what is not there
+    for _ in range(4):  # all the way round, past the missing cells
         expect(page.locator("#full-stage img").first).to_be_visible()
         page.keyboard.press("ArrowRight")
     page.keyboard.press("Escape")
@@ -393,7 +393,7 @@ def test_the_full_view_opens_walks_and_returns_focus(show):
     expect(page.locator("#full-live")).to_have_text(re.compile("alpha/beta 1e-1"))
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
-    assert "fine/1e-2" in address(page), "from the first to the last"
+    assert "fine/1e-2" in address(page), "it wraps around from the first to the last"
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(plate(page, "cat/wave/fine/1e-2").get_by_role("link")).to_be_focused()
@@ -458,7 +458,7 @@ def test_the_slider_lays_the_content_over_the_result(show):
     slider.focus()
     page.keyboard.press("End")
     expect(slider).to_have_attribute("aria-valuetext", "100 % content")
-    assert FIRST in address(page), "arrows move the slider, not to the next cell"
+    assert FIRST in address(page), "arrows move the slider and must not change the cell"
     page.keyboard.press("ArrowLeft")
     expect(slider).to_have_attribute("aria-valuetext", "99 % content")
     canvas = box(page.locator(".canvas"))
@@ -478,7 +478,7 @@ def test_the_picture_zooms_pans_and_fits(show):
     for _ in range(4):
         page.keyboard.press("+")
     closer = box(canvas)
-    assert closer["width"] == pytest.approx(fitted["width"] * 4, rel=0.01), "no closer than this"
+    assert closer["width"] == pytest.approx(fitted["width"] * 4, rel=0.01), "the zoom ends here"
     stage = box(page.locator("#full-stage"))
     x, y = stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2
     drag(page, (x, y), (x + 40, y + 10))
@@ -516,7 +516,7 @@ def test_the_picture_itself_is_shown_where_it_is_and_a_copy_where_not(
     expect(picture).to_have_attribute("data-source", "full")
     assert "/cells/" in picture.evaluate("one => one.src")
     alone = shutil.copytree(gallery.parent, tmp_path / "alone")
-    page = browser.new_page()  # it logs that the picture is not there
+    page = browser.new_page()  # it logs that the picture is missing
     page.goto((alone / "index.html").as_uri() + f"#{cell(FIRST)}")
     picture = page.locator("#full-stage img:not(.before)")
     expect(picture).to_have_attribute("data-source", "preview")
@@ -638,7 +638,7 @@ def test_hostile_names_are_text(show):
     expect(page.get_by_role("dialog")).to_be_visible()
 
 
-# ---------------------------------------------------------------- looks and paper
+# ---------------------------------------------------------------- appearance and print
 
 
 def test_dark_follows_the_system_and_the_button(show):
@@ -737,7 +737,7 @@ SEEDED = "let seed = 7; Math.random = () => (seed = (16807 * seed) % 2147483647)
 
 
 def asked(page: Page) -> list[tuple[str, ...]]:
-    """The names of the two cells that the page asks about, which it does not show."""
+    """Return the names of the two cells that the page compares; the page does not show them."""
     return page.evaluate(
         """() => {
           const { columns } = JSON.parse(document.getElementById("data").textContent).cells;
@@ -810,7 +810,7 @@ def test_a_key_that_types_scrolls_or_repeats_is_no_vote(show):
     page.get_by_label("Your name").blur()
     for key in ("ArrowDown", "ArrowUp", " "):
         page.keyboard.press(key)
-    for _ in range(4):  # held down
+    for _ in range(4):  # the key is held down
         page.keyboard.down("ArrowLeft")
     page.keyboard.up("ArrowLeft")
     expect(page.locator("#votes-given")).to_have_text("1 vote")
@@ -865,7 +865,7 @@ def test_the_preferences_of_simulated_voters_are_recovered(visit, tmp_path):
     true = (chances.sum(1) - 0.5) / (len(strengths) - 1)
     inside = (found["low"] < true) & (true < found["high"])
     assert inside.sum() >= len(strengths) - 1
-    # Close cells are asked about more often than those that everyone tells apart.
+    # The page asks more often about close cells than about clearly different ones.
     assert found["votes"][[1, 2, 3]].min() > found["votes"][[0, 4]].max()
 
 
@@ -898,7 +898,7 @@ def test_axe_finds_nothing_serious(visit, axe, request, state, look):
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     page.evaluate(axe)
     result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    assert result["passes"], "it looked at something"
+    assert result["passes"], "axe must have checked something"
     found = {
         f"{one['id']}: {node['html'][:160]}: {node['failureSummary'][:200]}"
         for one in result["violations"]

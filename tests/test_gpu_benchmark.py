@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py on a machine without a GPU: its parts run, and compare what they are to."""
+"""The parts of benchmarks/gpu.py run on a machine without a GPU, and compare correctly."""
 
 import sys
 from dataclasses import replace

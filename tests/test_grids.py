@@ -1,4 +1,4 @@
-"""Comparison grids: where things go, which pixels are painted, how titles are lettered."""
+"""Comparison grids: layout, painted pixels, and lettering of titles."""
 
 import re
 import weakref
@@ -49,7 +49,7 @@ SMALL = Page(dpi=100)
 
 @st.composite
 def a_grid(draw):
-    """Any grid, and shapes for its pictures, none of which exists."""
+    """Draw any grid, and shapes for its pictures, which do not exist."""
     rows, columns = draw(st.integers(1, 4)), draw(st.integers(1, 6))
     shapes = {}
 
@@ -72,7 +72,7 @@ def a_grid(draw):
         }
 
     ends = draw(st.sampled_from([(), ("more style", "more content"), (draw(titles), LONG)]))
-    # The Grid itself is built by the test: beartype draws random numbers, which Hypothesis forbids.
+    # The test builds the Grid itself: beartype draws random numbers, which Hypothesis forbids.
     grid = {
         "title": draw(titles),
         "subtitle": draw(titles),
@@ -85,12 +85,12 @@ def a_grid(draw):
 
 
 def built(grid) -> Grid:
-    """The grid that `a_grid` describes."""
+    """Build the grid that `a_grid` describes."""
     return Grid(**grid | {"rows": Axis(**grid["rows"]), "columns": Axis(**grid["columns"])})
 
 
 def assert_tidy(page_layout: Layout, page: Page) -> None:
-    """No mark touches the margin or another mark."""
+    """Check that no mark touches the margin or another mark."""
     margin = page.mm(layout.MARGIN)
     inner = Box(margin, margin, page_layout.width - 2 * margin, page_layout.height - 2 * margin)
     for mark in page_layout.marks:
@@ -104,19 +104,19 @@ def assert_tidy(page_layout: Layout, page: Page) -> None:
 
 
 def fake(rows: int, columns: int, shape: tuple[int, int] = (400, 300)):
-    """Rows of tiles and the shapes of their pictures, which do not exist."""
+    """Return rows of tiles and the shapes of their pictures, which do not exist."""
     paths = [[Path(f"{row} {column}") for column in range(columns)] for row in range(rows)]
     shapes = {path: shape for row in paths for path in row}
     return [[Tile(path) for path in row] for row in paths], shapes
 
 
 def untitled(tiles) -> Grid:
-    """A grid of tiles alone."""
+    """Return a grid of tiles without titles."""
     return Grid("", tiles, Axis([""] * len(tiles)), Axis([""] * len(tiles[0])))
 
 
 def plain(rows: int, columns: int, shape: tuple[int, int] = (400, 300)):
-    """A grid of pictures alone, and their shapes."""
+    """Return a grid of pictures without titles, and their shapes."""
     tiles, shapes = fake(rows, columns, shape)
     return untitled(tiles), shapes
 
@@ -177,7 +177,7 @@ def test_a_page_is_no_wider_than_asked_while_its_tiles_stay_legible(columns):
     page = Page()
     width = arrange(grid, page, shapes).width
     assert width <= page.mm(page.width_mm)
-    if columns >= 5:  # fewer are limited by the largest tile
+    if columns >= 5:  # the largest tile limits narrower grids
         assert width > page.mm(page.width_mm) - columns - 1
 
 
@@ -276,7 +276,7 @@ def test_an_axis_is_named_and_that_of_the_ratios_points_the_way_they_go(setting,
 
 @pytest.fixture
 def there(tmp_path, monkeypatch):
-    """The folder of a run with prepared images, whose cells are taken to be finished."""
+    """Return the folder of a run with prepared images, and treat its cells as finished."""
     monkeypatch.chdir(tmp_path)
     for role, name in (("content", "c"), ("content", "d"), *(("style", one) for one in "stu")):
         Path(prepared(role, name)).parent.mkdir(parents=True, exist_ok=True)
@@ -385,7 +385,7 @@ def test_a_tile_without_a_picture_draws_its_note_on_a_card(tmp_path):
     box, pixels = failed.box, np.asarray(draw_grid(grid, SMALL))
     crop = pixels[box.top : box.bottom, box.left : box.right].reshape(-1, 3)
     assert len(np.unique(crop, axis=0)) > 4  # paper, hatching, outline, lettering
-    assert crop.mean() > 225  # quiet
+    assert crop.mean() > 225  # mostly light
 
 
 @given(st.text(min_size=1, max_size=200), st.integers(1, 900))

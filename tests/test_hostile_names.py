@@ -1,4 +1,4 @@
-"""A run whose folder, files and titles are written to be taken for commands or for markup."""
+"""A run whose folder, files and titles look like commands or markup."""
 
 import csv
 import hashlib
@@ -29,7 +29,7 @@ LAYERS = "fine - ø.1 _"
 
 
 def all_files(folder: Path) -> dict[str, str]:
-    """The digests of all the files below a folder."""
+    """Return the sha256 of every file below a folder."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
@@ -39,7 +39,7 @@ def all_files(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """The folder of a finished run, and what was in it before; the user's home is in it, too."""
+    """Return a finished run's folder, which contains the user's home, and its earlier files."""
     folder = tmp_path_factory.mktemp("hostile") / FOLDER
     for seed, name in enumerate((PHOTO, DASHED, STYLE, START)):
         paint(folder / name, seed)
@@ -83,14 +83,14 @@ def test_no_name_was_taken_for_a_command(run):
 
 
 def test_nothing_is_written_outside_the_results(run):
-    """Beside Snakemake's own folder, and the caches of libraries in the user's home."""
+    """Snakemake's own folder and the libraries' caches in the user's home are exceptions."""
     folder, before = run
     after = all_files(folder)
-    assert {name: after.get(name) for name in before} == before, "what was there is as it was"
+    assert {name: after.get(name) for name in before} == before, "earlier files must not change"
     new = set(after) - set(before)
     outside = {name for name in new if not name.startswith(("results/", ".snakemake/"))}
     assert {name for name in outside if not name.startswith("home/.cache/")} == set()
-    assert sorted(os.listdir(folder.parent)) == [FOLDER], "nor beside the folder"
+    assert sorted(os.listdir(folder.parent)) == [FOLDER], "nothing may appear beside it"
 
 
 def test_names_are_made_of_what_every_system_can_store(run):
@@ -105,7 +105,7 @@ def test_names_are_made_of_what_every_system_can_store(run):
 
 
 class Tags(HTMLParser):
-    """The elements of a page, with their attributes, and its text outside scripts."""
+    """Collects the elements of a page, their attributes, and its text outside scripts."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ def test_no_title_becomes_markup_in_a_plot(run):
 
 
 def template_elements(page: str) -> set[str]:
-    """The elements that a page has by itself."""
+    """Return the elements of the page's template."""
     if not page.startswith("gallery"):
         return set()
     template = Path(__file__).resolve().parents[1] / "nst/gallery/assets/page.html"
@@ -155,7 +155,7 @@ def test_titles_are_text_in_the_grids_on_paper(run):
     for path in pages:
         reader = pypdf.PdfReader(path)
         for page in reader.pages:
-            assert "/Annots" not in page, "no links"
+            assert "/Annots" not in page, "the page must have no links"
     overview = pypdf.PdfReader(folder / "results/grids/overview.pdf").pages[0].extract_text()
     written = "".join(overview.split())
     for title in TITLES.values():
@@ -163,7 +163,7 @@ def test_titles_are_text_in_the_grids_on_paper(run):
 
 
 def test_the_table_has_no_formulas(run):
-    """A spreadsheet takes a text for one that begins with =, +, - or @."""
+    """A spreadsheet reads a text that begins with =, +, - or @ as a formula."""
     folder, _ = run
     with (folder / "results/summary.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):

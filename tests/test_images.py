@@ -1,4 +1,4 @@
-"""Image files in; 8-bit sRGB pictures out, and back."""
+"""Read image files as 8-bit sRGB pictures, and write them."""
 
 import os
 import re
@@ -108,7 +108,7 @@ def test_an_animation_gives_its_first_frame_and_says_so(tmp_path, caplog, kind):
 
 # ---------------------------------------------------------------- orientation
 
-STORED = {  # how a camera stores an upright scene under each EXIF orientation
+STORED = {  # the pixels that a camera stores for an upright scene, by EXIF orientation
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -231,7 +231,7 @@ def test_text_is_only_read_from_png(tmp_path):
         read_png_text(tmp_path / "result.png")
 
 
-# ---------------------------------------------------------------- what cannot be read
+# ---------------------------------------------------------------- unreadable files
 
 
 SMALL = [(31, 400), (400, 31), (1, 1), (1, 10_000), (10_000, 1)]
@@ -266,7 +266,7 @@ def test_what_is_not_an_image_is_refused(tmp_path, content):
 
 
 def test_only_listed_formats_are_read(tmp_path):
-    """Pillow could read an icon or an EPS; the latter by running ghostscript."""
+    """Pillow could read an icon, or an EPS by running ghostscript."""
     assert not {"EPS", "PSD", "WMF"} & set(opening.FORMATS)
     with pytest.raises(ImageError, match="must be one of PNG"):
         read(tmp_path, encoded(plain("RGBA", 0), "ICO", sizes=[(WIDTH, HEIGHT)]))
@@ -308,7 +308,7 @@ def test_our_own_defects_are_not_blamed_on_the_file(tmp_path, ours):
 
 
 def with_chunk(content: bytes, kind: bytes, data: bytes) -> bytes:
-    """A PNG with a chunk more, after its header and palette."""
+    """Return a PNG with one more chunk after its header and palette."""
     place = content.index(b"IDAT") - 4
     return content[:place] + chunk(kind, data) + content[place:]
 
@@ -349,7 +349,7 @@ def test_a_line_break_in_a_file_name_does_not_break_the_message(tmp_path):
         load_image(tmp_path / "two\nlines")
 
 
-@pytest.mark.parametrize("side", [10_001, 30_000])  # ours; Pillow's own limit
+@pytest.mark.parametrize("side", [10_001, 30_000])  # our limit; Pillow's own limit
 @pytest.mark.parametrize("use", [load_image, read_png_text])
 def test_an_absurdly_large_image_is_refused_by_its_header(tmp_path, side, use):
     (tmp_path / "picture.bin").write_bytes(png_header(side, side))
@@ -381,7 +381,7 @@ def test_sizes_at_the_limits_are_read(tmp_path, size):
 
 
 def test_pillows_warnings_go_to_the_log(tmp_path, caplog):
-    """The tests turn Python warnings into errors, so one that surfaced would fail here."""
+    """The tests turn Python warnings into errors, so a leaked warning would fail here."""
     content = encoded(picture(), "PNG", exif=b"II*\0\x08\0\0\0\xff\xff12345")
     read(tmp_path, content)
     assert "picture.bin: Pillow says: Corrupt EXIF data" in caplog.text
@@ -457,13 +457,13 @@ BEST = {"quality": 100}
 
 
 def smooth() -> Image.Image:
-    """A smooth one: colours are kept at half the resolution."""
+    """Return a smooth picture, because the formats store colours at half the resolution."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     return Image.fromarray(np.stack([x * 5, y * 6, 255 - x * 2 - y * 3], axis=-1).astype(np.uint8))
 
 
 def apart(one: Image.Image, other: Image.Image) -> float:
-    """How far the colours of two pictures are apart, in levels, on average."""
+    """Return the mean absolute difference of two pictures, in levels."""
     assert (one.size, one.mode) == (other.size, other.mode)
     return float(np.abs(np.asarray(one).astype(int) - np.asarray(other)).mean())
 
@@ -512,7 +512,7 @@ def test_a_damaged_one_is_refused(tmp_path):
 
 
 def test_without_its_package_the_refusal_names_it(tmp_path):
-    """As on a machine of which the image has torch and little else."""
+    """Some GPU machines have a container image with torch and few other packages."""
     path = tmp_path / "photo.heic"
     path.write_bytes(encoded(smooth(), "HEIF"))
     script = (

@@ -64,7 +64,7 @@ def test_a_moments_of_bfloat16_features_is_summed_more_precisely(places):
     exact = moments(rounded.double()).gram
     assert found.dtype is torch.float32
     error = (found - exact).norm() / exact.norm()
-    assert error < 2**-9  # of one rounding to bfloat16
+    assert error < 2**-9  # the error of one rounding to bfloat16
 
 
 def test_gram_matrices_of_bfloat16_features_err_less_than_one_product_would():
@@ -92,7 +92,7 @@ CONTENT = [functools.partial(content_loss, name) for name in CONTENT_LOSSES]
 relative_content_loss, half_sum_content_loss, mean_content_loss, scaled_content_loss, *_ = CONTENT
 
 
-# Two channels of two places each, F = (1 2 | 3 4), S = 0: F Fᵀ = (5 11 | 11 25), Σ² = 892.
+# Two channels of two places each: F = (1 2 | 3 4), S = 0, F Fᵀ = (5 11 | 11 25), Σ² = 892.
 @pytest.mark.parametrize(
     ("loss", "expected"),
     [
@@ -109,10 +109,10 @@ def test_a_style_loss_of_known_features_is_the_value_worked_out_by_hand(loss, ex
 
 
 def test_the_covariance_loss_of_known_features_is_the_value_worked_out_by_hand():
-    # The style's channels, (0 2) and (0 4), have means 1 and 2 and deviations 1 and 2, on average
-    # 1.5: σ' = (2.5, 3.5). Standardised, their second moments are 1/6.25, 2/8.75 and 4/12.25.
+    # The style's channels, (0 2) and (0 4), have means 1 and 2 and deviations 1 and 2. The average
+    # deviation is 1.5: σ' = (2.5, 3.5). The standardised second moments: 1/6.25, 2/8.75, 4/12.25.
     style = moments(torch.tensor([[[[0.0, 2.0]], [[0.0, 4.0]]]], dtype=torch.float64))
-    # Those of (2 2) and (2 2), about the style's means, are 1/6.25, 0 and 0; the means 1/2.5 and 0.
+    # For (2 2) and (2 2), about the style's means, they are 1/6.25, 0 and 0; the means 1/2.5 and 0.
     generated = moments(torch.full((1, 2, 1, 2), 2.0, dtype=torch.float64))
     error = (2 * (2 / 8.75) ** 2 + (4 / 12.25) ** 2) / 4
     size = ((1 / 6.25) ** 2 + 2 * (2 / 8.75) ** 2 + (4 / 12.25) ** 2) / 4
@@ -122,7 +122,7 @@ def test_the_covariance_loss_of_known_features_is_the_value_worked_out_by_hand()
 
 def test_the_loss_of_moments_of_known_features_is_the_value_worked_out_by_hand():
     # The style as above: means 1 and 2, deviations 1 and 2, σ' = (2.5, 3.5). The picture's channels
-    # have the means 2 and 2 and no deviation; each deviation is taken with a hundredth of σ'.
+    # have means 2 and 2 and no deviation; each deviation is combined in quadrature with σ'/100.
     style = moments(torch.tensor([[[[0.0, 2.0]], [[0.0, 4.0]]]], dtype=torch.float64))
     generated = moments(torch.full((1, 2, 1, 2), 2.0, dtype=torch.float64))
     shift = (1 / 2.5) ** 2 / 2
@@ -134,7 +134,7 @@ def test_the_loss_of_moments_of_known_features_is_the_value_worked_out_by_hand()
 
 def test_the_loss_of_moments_knows_nothing_of_how_channels_vary_together():
     style = features(6, 1, 2, 4, 4)
-    other = torch.stack([style[:, 0], style[:, 1].flip(1)], 1)  # the same values elsewhere
+    other = torch.stack([style[:, 0], style[:, 1].flip(1)], 1)  # the same values in other places
     assert moments_style_loss(moments(other), moments(style)).item() == pytest.approx(0, abs=1e-12)
     assert covariance_style_loss(moments(other), moments(style)).item() > 1e-3
 
@@ -160,10 +160,10 @@ def test_a_hue_that_a_grey_style_lacks_counts_in_the_covariance_loss():
 
 @pytest.mark.parametrize("size", [256, 1000])
 def test_the_colours_of_a_flat_or_striped_style_have_moderate_losses(size):
-    """In float32, where the plain sums of so many positions would err by more than a hue varies."""
+    """In float32, plain sums of so many positions would err by more than the variance of a hue."""
     cream, dark = (torch.tensor(one).view(3, 1) for one in ([0.94, 0.89, 0.76], [0.16, 0.12, 0.2]))
     stripes = torch.where(torch.arange(size**2) % 7 < 3, dark, cream).view(1, 3, size, size)
-    stripes = stripes.contiguous(memory_format=torch.channels_last)  # as features are
+    stripes = stripes.contiguous(memory_format=torch.channels_last)  # the layout of features
     exact = moments(stripes.double()).covariance.float()
     torch.testing.assert_close(moments(stripes).covariance, exact, rtol=0, atol=3e-6)
     for style in (stripes, torch.ones(1, 3, size, size), torch.full((1, 3, size, size), 0.5)):
@@ -244,15 +244,15 @@ def test_the_gradient_of_the_total_variation_is_that_of_finite_differences():
     assert torch.autograd.gradcheck(mean_square_total_variation, start)
 
 
-# ---------------------------------------------------------------- losses that see more than moments
+# ---------------------------------------------------------------- losses beyond moments
 
 
 NEW = ("sliced_wasserstein", "nearest")
-EXACT = sorted(set(STATISTICS) - {"relaxed_emd"})  # which takes samples, in float32
+EXACT = sorted(set(STATISTICS) - {"relaxed_emd"})  # relaxed_emd takes samples, in float32
 
 
 def loss_of(statistic: Statistic, features: torch.Tensor, weights, target) -> torch.Tensor:
-    """Look at features and compare them, as an objective does."""
+    """Compute statistics of features and compare them, as an objective does."""
     return statistic.compare(statistic.look(features, statistic.places(weights)), target)
 
 
@@ -311,7 +311,7 @@ def test_the_sliced_wasserstein_loss_is_that_of_sorted_projections():
     ours, theirs = (np.sort(along @ value[0].flatten(1).numpy()) for value in (one, style))
     expected = ((ours - theirs) ** 2).mean() / theirs.var(axis=1).mean()
     found = sliced_wasserstein_style_loss(one, None, style_quantiles(style))
-    # The style is kept by its quantiles, which are between its values.
+    # The style is stored as quantiles, which lie between its values.
     assert found.item() == pytest.approx(expected, rel=0.02)
 
 
@@ -334,7 +334,7 @@ def test_many_features_are_compared_as_few_are(monkeypatch):
     torch.testing.assert_close(nearest_style_loss(one, None, style), whole)
 
 
-# ---------------------------------------------------------------- blends and masks, of all of them
+# ---------------------------------------------------------------- blends and masks, for all
 
 
 @pytest.fixture(params=sorted(STATISTICS))

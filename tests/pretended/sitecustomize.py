@@ -1,13 +1,13 @@
-"""Has every process that finds this folder on its path see a world that is not there.
+"""Pretends devices, clocks and checkpoint intervals for processes with this folder on their path.
 
-``PRETENDED_DEVICES`` lists the UUIDs of the machine's GPUs, as the driver numbers them. What is
-visible of them is decided as torch decides it from ``CUDA_VISIBLE_DEVICES``; what is done on them
-is done on the CPU. ``PRETENDED_LOCKS`` is the folder of their locks. With ``PRETENDED_MEETING``, a
-folder and a number as ``FOLDER:4``, a job that has its device waits until so many have theirs.
+``PRETENDED_DEVICES`` lists the UUIDs of the machine's GPUs in the driver's order. As in torch,
+``CUDA_VISIBLE_DEVICES`` decides which of them are visible; their computations run on the CPU.
+``PRETENDED_LOCKS`` is the folder of their locks. With ``PRETENDED_MEETING``, a folder and a
+number as ``FOLDER:4``, a job that has its device waits until this number of jobs have theirs.
 
-``PRETENDED_GAP`` is how many seconds lie between two checkpoints. ``PRETENDED_CLOCK`` is after how
-many seconds of a process the wall clock goes back by a day. ``PRETENDED_HASTE`` is how many
-seconds pass in one for the process that watches a run.
+``PRETENDED_GAP`` is the number of seconds between two checkpoints. After ``PRETENDED_CLOCK``
+seconds of a process, the wall clock goes back by a day. ``PRETENDED_HASTE`` is the factor by
+which time runs faster in the process that watches a run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 
 class Pretender(MetaPathFinder):
-    """Steps in before a module is imported; processes that do without it stay as quick."""
+    """Patches a module when it is imported; other processes start as fast as before."""
 
     def __init__(self, module: str, pretend: Callable[[], None]) -> None:
         self._module = module
@@ -36,7 +36,7 @@ class Pretender(MetaPathFinder):
 
 
 def pretend_devices() -> None:
-    """Put pretended devices in the place of CUDA's."""
+    """Replace CUDA's devices by the pretended ones."""
     import torch
     from torch.overrides import TorchFunctionMode
     from torch.utils._pytree import tree_map
@@ -57,7 +57,7 @@ def pretend_devices() -> None:
         named = torch.cuda._parse_visible_devices()
         if named and isinstance(named[0], str):
             if named[0].startswith("MIG-"):
-                return [named[0].removeprefix("MIG-")]  # CUDA shows one part to a process
+                return [named[0].removeprefix("MIG-")]  # CUDA shows a process only one MIG part
             named = torch.cuda._transform_uuid_to_ordinals(named, physical)
         shown = []
         for number in named:
@@ -85,7 +85,7 @@ def pretend_devices() -> None:
 
 
 def meet(device: str) -> None:
-    """Wait until as many devices as are to meet are held at the same time."""
+    """Wait until the required number of devices are held at the same time."""
     folder, _, count = os.environ["PRETENDED_MEETING"].rpartition(":")
     (Path(folder) / device).touch(exist_ok=False)
     deadline = time.monotonic() + 250
@@ -96,21 +96,21 @@ def meet(device: str) -> None:
 
 
 def pretend_haste() -> None:
-    """Write checkpoints more often than anybody would."""
+    """Write checkpoints more often than any user would."""
     from nst.method import checkpoint
 
     checkpoint.SHORTEST_GAP, checkpoint.SHARE = float(os.environ["PRETENDED_GAP"]), float("inf")
 
 
 def hasten_the_watcher() -> None:
-    """Let the time of the process that watches a run pass more quickly."""
+    """Speed up the clock of the process that watches a run."""
     haste, seconds, sleep = float(os.environ["PRETENDED_HASTE"]), time.monotonic, time.sleep
     time.monotonic = lambda: haste * seconds()
     time.sleep = lambda pause: sleep(pause / haste)
 
 
 def turn_back_the_clock() -> None:
-    """Put the wall clock right once, backwards by a day."""
+    """Set the wall clock back by a day, once."""
     seconds, nanoseconds, begin = time.time, time.time_ns, time.monotonic()
 
     def back() -> int:

@@ -1,11 +1,11 @@
 """A real Slurm on this one machine, with two pretended GPUs, for the tests.
 
-    python tests/slurm/cluster.py install   Debian's packages, without starting their services
-    python tests/slurm/cluster.py start     configure, start, wait until the node takes jobs
-    python tests/slurm/cluster.py stop      cancel what runs, stop the daemons, remove the traces
+    python tests/slurm/cluster.py install   install Debian's packages, start no services
+    python tests/slurm/cluster.py start     configure, start, wait until the node accepts jobs
+    python tests/slurm/cluster.py stop      cancel jobs, stop the daemons, remove their files
 
-As root. Needs neither systemd nor cgroups nor GPUs, listens on the loopback only where the host's
-name allows it, and leaves a machine alone that has a Slurm of its own.
+Run it as root. It needs no systemd, cgroups or GPUs. If the host's name resolves to 127.0.0.1, it
+listens on the loopback only. It changes nothing on a machine that has another Slurm.
 """
 
 import os
@@ -22,8 +22,8 @@ from pathlib import Path
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 GPUS = 2
 NODE = "nst1"
-# In the usual place, since the plugin takes SLURM_CONF, with all of SLURM_*, out of a job's
-# environment, and the srun inside would then look here.
+# The usual folder: the plugin removes all of SLURM_*, and so SLURM_CONF, from a job's
+# environment; the srun inside the job then looks here.
 CONFIGURATION = Path("/etc/slurm")
 HOME = Path("/run/nst-slurm")  # pid files, sockets, state, logs: all that `stop` removes
 MARK = "# Written by the tests of nst: tests/slurm/cluster.py"
@@ -33,11 +33,11 @@ DAEMONS = ("slurmd", "slurmctld", "munged")  # in the order in which they are st
 
 
 class ClusterError(RuntimeError):
-    """The cluster cannot be had on this machine; the message says why, and what to do."""
+    """The cluster cannot run on this machine; the message gives the reason and the remedy."""
 
 
 def missing() -> str | None:
-    """Say why no cluster can be started here, or None if it can."""
+    """Return the reason why no cluster can start here, or None if it can."""
     if os.geteuid():
         return "a Slurm for the tests needs root"
     for program in ("slurmctld", "slurmd", "sbatch", "munged"):
@@ -69,10 +69,10 @@ def install() -> None:
 
 
 def start() -> None:
-    """Start the cluster, from nothing, and wait until its node takes jobs.
+    """Configure and start the cluster, and wait until its node accepts jobs.
 
     Raises:
-        ClusterError: it is not there after a minute; the message has the logs' ends.
+        ClusterError: it is not ready after a minute; the message has the ends of the logs.
     """
     if reason := missing():
         raise ClusterError(reason)
@@ -96,9 +96,9 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Cancel the jobs and stop the daemons that ``start`` started, and no others."""
+    """Cancel the jobs and stop only the daemons that ``start`` started."""
     if _pid("slurmctld") and _pid("slurmd"):
-        # A job outlives its slurmd.
+        # Jobs survive the end of slurmd.
         running = ask("squeue", "--noheader", "--format=%A").split()
         if running:
             ask("scancel", *running)
@@ -115,19 +115,19 @@ def stop() -> None:
 
 
 def await_end() -> None:
-    """Wait until nothing waits or runs, nor is on its way out."""
+    """Wait until no job is pending, running or completing."""
     _await("the jobs to end", _has_no_jobs)
 
 
 def _configure() -> None:
     """Write Slurm's three files, and the pretended devices."""
-    # Character devices of different names are all that slurmd wants to see of a GPU.
+    # slurmd accepts any character devices with different names as GPUs.
     for number in range(GPUS):
         (HOME / f"gpu{number}").symlink_to("/dev/null")
     _write("slurm.conf", _slurm_conf())
     _write("gres.conf", f"NodeName={NODE} Name=gpu File={HOME}/gpu[0-{GPUS - 1}]\n")
-    # Nothing here uses cgroups, but slurmd looks for them at its start and dies of what a container
-    # has of them. From 24.05 on an option turns that off; before, a version named is not sought.
+    # Nothing here uses cgroups, but slurmd searches for them at its start and fails in some
+    # containers. From 24.05 on an option disables the search; before, naming a version avoids it.
     plugin = "disabled" if _version() >= (24, 5) else "cgroup/v1"
     _write("cgroup.conf", f"CgroupPlugin={plugin}\n")
 
@@ -184,7 +184,7 @@ def _write(name: str, text: str) -> None:
 
 
 def _address(host: str) -> str | None:
-    """Return what a name resolves to."""
+    """Return the address that a name resolves to."""
     try:
         return socket.gethostbyname(host)
     except OSError:
@@ -200,14 +200,14 @@ def _version() -> tuple[int, int]:
 
 
 def ask(*command: str) -> str:
-    """Run one of Slurm's commands, and return what it says."""
+    """Run one of Slurm's commands, and return its output."""
     return subprocess.run(
         command, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=False
     ).stdout
 
 
 def _daemon(*command: str) -> None:
-    """Run what puts itself into the background."""
+    """Run a command that starts a daemon in the background."""
     log = HOME / "start.log"
     with log.open("ab") as output:
         done = subprocess.run(
@@ -223,7 +223,7 @@ def _daemon(*command: str) -> None:
 
 
 def _pid(name: str) -> int | None:
-    """Return a daemon's process, if it runs: not one that took over its number, nor a dead one."""
+    """Return a daemon's process id if it runs; ignore zombies and other programs with this id."""
     try:
         pid = int((HOME / f"{name}.pid").read_text("ascii"))
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
@@ -234,17 +234,17 @@ def _pid(name: str) -> int | None:
 
 
 def _is_idle() -> bool:
-    """Whether the node takes jobs."""
+    """Return whether the node accepts jobs."""
     return ask("sinfo", "--noheader", "--Node", "--format=%T").split() == ["idle"] * 2
 
 
 def _has_no_jobs() -> bool:
-    """Whether nothing waits or runs."""
+    """Return whether no job is pending or running."""
     return not ask("squeue", "--noheader", "--format=%A").strip()
 
 
 def _await(what: str, reached: Callable[[], bool]) -> None:
-    """Wait until something is so."""
+    """Wait until a condition is met."""
     deadline = time.monotonic() + PATIENCE
     while not reached():
         if time.monotonic() > deadline:

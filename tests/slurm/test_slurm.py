@@ -1,6 +1,6 @@
-"""Grids through a real Slurm of one machine, with two pretended GPUs: a cluster for a few minutes.
+"""Grids run through a real Slurm on one machine with two pretended GPUs, for a few minutes.
 
-Each test looks at what Slurm says of the jobs, and at what a user would see.
+Each test checks what Slurm reports about the jobs and what a user would see.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ from nst.config.allocation import allocate_pair
 from nst.config.catalogue import read_catalogue
 from nst.config.run import read_run
 
-LONGEST = 300  # seconds of a run: several times what it takes on two idle cores
+LONGEST = 300  # seconds for a run: several times its duration on two idle cores
 SLURM = ROOT / "profiles" / "slurm"
 DETAILS = "results/details/{}/{}.json"
 TARGET = DETAILS.format("a cat", "wave")
@@ -44,7 +44,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 @pytest.fixture(scope="module", autouse=True)
 def slurm() -> Iterator[None]:
-    """A cluster for the tests of this file. Where CI runs, not having it is a failure."""
+    """Start a cluster for the tests of this file. In CI, failing to start it is a failure."""
     cluster_python()
     if reason := cluster.missing():
         unavailable(reason)
@@ -62,7 +62,7 @@ def slurm() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Job:
-    """A job of Slurm's: which rule it ran, what it asked for, when it ran and how it ended."""
+    """A Slurm job: its rule, its requested resources, its start and end, and its final state."""
 
     number: str
     name: str
@@ -83,7 +83,7 @@ def jobs_of(run: str) -> list[Job]:
 
 
 def all_jobs() -> list[Job]:
-    """Read what Slurm knows of its jobs."""
+    """Read all jobs that Slurm knows."""
     listed = cluster.ask("scontrol", "--oneliner", "show", "jobs")
     known = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in listed.splitlines()]
     jobs = [as_job(one) for one in known if "JobId" in one]
@@ -91,10 +91,10 @@ def all_jobs() -> list[Job]:
 
 
 def as_job(known: Mapping[str, str]) -> Job:
-    """Take from Slurm's words what the tests ask about."""
+    """Parse one job from Slurm's output."""
     gpus = re.search(r"gpu[:=](\d+)", known.get("TresPerJob", ""))
     hours, minutes, _ = map(int, known["TimeLimit"].rpartition("-")[2].split(":"))
-    # The Slurm plugin puts the rule into the comment, the generic profile into the name.
+    # The Slurm plugin puts the rule into the comment; the generic profile puts it into the name.
     said = known.get("Comment", known["JobName"])
     return Job(
         number=known["JobId"],
@@ -111,7 +111,7 @@ def as_job(known: Mapping[str, str]) -> Job:
 
 
 def megabytes(text: str) -> int:
-    """Slurm says 4096 MB as 4G, and 4097 as 4097M."""
+    """Parse a size: Slurm prints 4096 MB as 4G, and 4097 as 4097M."""
     return int(text.removesuffix("M")) if text[-1] != "G" else 1024 * int(text[:-1])
 
 
@@ -120,17 +120,17 @@ def moment(text: str) -> datetime:
 
 
 def run_of(output: str) -> str:
-    """Return the name that the plugin gave a run, and all of its jobs."""
+    """Return the name that the plugin gave a run and all of its jobs."""
     (name,) = set(re.findall(r"SLURM run ID: (\S+)", output))
     return name
 
 
 def command(folder: Path, *options: str, profile: Path = SLURM) -> list[str]:
-    """As a user would say it, but sooner to look whether a job has ended, and not for ever."""
+    """Return the command that a user types, with faster status checks and a time limit."""
     sooner = ["--slurm-init-seconds-before-status-checks", "2"]
     return [
-        # In the foreground, or timeout would send a signal twice: the second stops Snakemake from
-        # cancelling its jobs.
+        # Without --foreground, timeout would send a signal twice; the second would stop Snakemake
+        # from cancelling its jobs.
         *("timeout", "--foreground", "--signal=INT", "--kill-after=30", str(LONGEST)),
         *(str(cluster_python()), "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
         *("--directory", str(folder), "--configfile", str(folder / "my config.yaml")),
@@ -141,7 +141,7 @@ def command(folder: Path, *options: str, profile: Path = SLURM) -> list[str]:
 
 
 def through_slurm(folder: Path, *options: str, **changes: Path) -> tuple[int, str]:
-    """Run to the end, and return the exit status and what was said."""
+    """Run to the end, and return the exit status and the output."""
     done = subprocess.run(
         command(folder, *options, **changes),
         stdout=subprocess.PIPE,
@@ -154,7 +154,7 @@ def through_slurm(folder: Path, *options: str, **changes: Path) -> tuple[int, st
 
 
 class Running:
-    """A run that is looked at, and meddled with, from outside."""
+    """A run that the tests watch and disturb from outside."""
 
     def __init__(self, folder: Path, *options: str, profile: Path = SLURM) -> None:
         self._said = folder / "said.txt"
@@ -179,14 +179,14 @@ class Running:
 
     @property
     def jobs(self) -> list[Job]:
-        """Those of this run; of the generic profile, which has no name for them, by their rules."""
+        """Return the run's jobs; the generic profile does not name runs, so use the job numbers."""
         if "SLURM run ID" in self.output:
             return jobs_of(run_of(self.output))
         submitted = re.findall(r"Submitted job \d+ with external jobid '(\d+)'", self.output)
         return [one for one in all_jobs() if one.number in submitted]
 
     def await_job(self, rule: str, state: str, also: Callable[[], bool] = lambda: True) -> Job:
-        """Wait for a job of this rule to be in this state, and something else to be so as well."""
+        """Wait until a job of this rule is in this state and ``also`` is true."""
         deadline = time.monotonic() + LONGEST
         while True:
             found = [one for one in self.jobs if (one.rule, one.state) == (rule, state)]
@@ -197,19 +197,19 @@ class Running:
             time.sleep(0.1)
 
     def kill(self) -> None:
-        """End Snakemake as the kernel would, without a chance to clean up."""
-        # The group of timeout, Snakemake, and what it started here.
+        """Send SIGKILL, so that Snakemake cannot clean up."""
+        # The process group has timeout, Snakemake, and its local child processes.
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
-# The content's file has a name that a shell would run.
+# The content's file name contains commands that a shell would run.
 CONTENT = "photos/a $(touch pwned); `touch pwned` cat.png"
 STYLES = ("nuit étoilée", "wave", "nude")
 
 
 def grid(folder: Path) -> Path:
-    """Paint a content and three styles, and write a config of them."""
+    """Paint a content and three styles, and write their configuration."""
     paint(folder / CONTENT, 1, (64, 48))
     for seed, style in enumerate(STYLES, start=2):
         paint(folder / f"paintings/{style}.png", seed, (90, 60))
@@ -227,7 +227,7 @@ def configure(folder: Path, **changes: object) -> None:
         "iterations": 3,
         "extractor": "kmeans",
         "kmeans": {"images": ["a cat", "wave"]},
-        "precision": "float32",  # not a race of two
+        "precision": "float32",  # the same on every machine
     }
     write_config(folder, config | changes)
 
@@ -239,7 +239,7 @@ def pictures(folder: Path) -> dict[str, bytes]:
 
 
 def allocation(folder: Path) -> tuple[int, int]:
-    """Return the memory and the minutes that the job of a pair is to ask for at first."""
+    """Return the memory and the minutes that the job of a pair first requests."""
     config = yaml.safe_load((folder / "my config.yaml").read_text("utf-8"))
     config["contents"] = [{**one, "path": str(folder / one["path"])} for one in config["contents"]]
     config["styles"] = [str(folder / style) for style in config["styles"]]
@@ -248,7 +248,7 @@ def allocation(folder: Path) -> tuple[int, int]:
     return asked.mem_mb, asked.runtime
 
 
-# ---------------------------------------------------------------- a grid without a mishap
+# ---------------------------------------------------------------- a grid without faults
 
 
 @dataclass(frozen=True)
@@ -260,10 +260,10 @@ class Finished:
 
 @pytest.fixture(scope="module")
 def finished(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A grid made through Slurm, in a folder whose name has a space.
+    """Run a grid through Slurm, in a folder whose name has a space.
 
-    Not all that is drawn from the cells, which would be the same again: a job takes ten seconds of
-    a core.
+    Skip most of the plots and pages: they would repeat the same check, and each job takes ten
+    seconds of a core.
     """
     folder = grid(tmp_path_factory.mktemp("slurm") / "ma grille")
     status, output = through_slurm(folder, "results/grids/overview.png", "results/summary.csv")
@@ -273,7 +273,7 @@ def finished(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 @pytest.fixture
 def prepared(finished: Finished, tmp_path: Path) -> Path:
-    """A copy of the grid with its images and its extractor, and all the cells yet to be made."""
+    """Return a copy of the grid with its images and its extractor but without cells."""
     folder = Path(shutil.copytree(finished.folder, tmp_path / "ma grille"))
     for made in ("cells", "details", "store", "grids"):
         shutil.rmtree(folder / "results" / made)
@@ -307,7 +307,7 @@ def test_a_job_asks_for_the_memory_and_the_time_of_its_size(finished):
 
 
 def test_the_pictures_are_those_of_a_local_run_byte_for_byte(finished, prepared):
-    """From the images on; the extractor is that of the cluster, for fitting takes long."""
+    """Start from the original images, with the cluster's extractor, because fitting takes long."""
     shutil.rmtree(prepared / "results" / "inputs")
     targets = [DETAILS.format("a cat", style) for style in STYLES]
     run = finish(prepared, "--cores", "all", *targets)
@@ -321,11 +321,11 @@ def test_what_a_shell_would_run_in_a_name_is_not_run(finished):
     assert not (Path.cwd() / "pwned").exists()
 
 
-# ---------------------------------------------------------------- mishaps
+# ---------------------------------------------------------------- faults
 
 
 def test_a_cancelled_job_is_seen_and_tried_again_with_more(prepared):
-    """With a file of the partitions' limits, from which the plugin chooses."""
+    """The plugin chooses the partition from a file of the partitions' limits."""
     configure(prepared, iterations=200)
     store = prepared / "results" / "store"
     limits = {"cpu": {"max_runtime": 2880}, "gpu": {"max_runtime": 2880, "max_gpu": 2}}
@@ -338,16 +338,16 @@ def test_a_cancelled_job_is_seen_and_tried_again_with_more(prepared):
     assert f"SLURM-job '{first.number}' failed, SLURM status is: 'CANCELLED'" in run.output
     cancelled, again = [one for one in run.jobs if one.rule == "stylize"]
     assert (cancelled.state, again.state) == ("CANCELLED", "COMPLETED")
-    assert {one.partition for one in run.jobs} == {"gpu"}, "not the default one"
+    assert {one.partition for one in run.jobs} == {"gpu"}, "the plugin must not use the default"
     memory, minutes = allocation(prepared)
     assert (cancelled.memory, cancelled.minutes) == (memory, minutes)
     assert (again.memory, again.minutes) == (2 * memory, 2 * minutes)
     reused = [cell.reused for cell in details(prepared).values()]
-    assert sorted(reused) == [False, True], "what was finished before is not made again"
+    assert sorted(reused) == [False, True], "the finished cell must be reused"
 
 
 def test_a_failing_job_is_reported_with_its_log_and_the_other_pairs_are_made(prepared, tmp_path):
-    """With the partitions set as a user sets them: by uncommenting their lines."""
+    """Set the partitions as a user does: by uncommenting their lines."""
     whole = (prepared / "paintings" / "nude.png").read_bytes()
     (prepared / "paintings" / "broken.png").write_bytes(whole[:200])
     configure(prepared, styles=["paintings/broken.png", "paintings/wave.png"])
@@ -367,7 +367,7 @@ def test_a_failing_job_is_reported_with_its_log_and_the_other_pairs_are_made(pre
 
 
 def profile_with_partitions(folder: Path) -> Path:
-    """Write the profile as one would who has partitions to name."""
+    """Write the profile of a user who names partitions."""
     text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text("utf-8")
     for commented in (
         "# slurm_partition: cpu ",
@@ -389,7 +389,7 @@ def test_an_interrupted_run_leaves_no_jobs_and_a_killed_one_can_be_taken_up(prep
     configure(prepared, iterations=200)
     with Running(prepared, TARGET) as run:
         run.await_job("stylize", "RUNNING")
-        run.process.send_signal(signal.SIGINT)  # timeout passes it on
+        run.process.send_signal(signal.SIGINT)  # timeout forwards it
         assert run.process.wait(60) != 0
         cluster.await_end()
         assert [one.state for one in run.jobs] == ["CANCELLED"]
@@ -399,7 +399,7 @@ def test_an_interrupted_run_leaves_no_jobs_and_a_killed_one_can_be_taken_up(prep
         killed.kill()
     # The procedure of docs/clusters.md
     left = cluster.ask("squeue", "--noheader", "--format=%j").split()
-    assert left == [run_of(killed.output)], "a job outlives Snakemake"
+    assert left == [run_of(killed.output)], "the job must outlive Snakemake"
     cluster.ask("scancel", f"--name={left[0]}")
     status, output = through_slurm(prepared, TARGET)
     assert status == 0, output
@@ -411,7 +411,7 @@ def test_an_interrupted_run_leaves_no_jobs_and_a_killed_one_can_be_taken_up(prep
 
 
 def test_the_generic_profile_submits_watches_and_retries(prepared):
-    """Through the same Slurm, by its commands alone."""
+    """Use the same Slurm, through its commands alone."""
     configure(prepared, iterations=200)
     status_command = f"{ROOT / 'profiles/cluster-generic/status.py'} slurm"
     with Running(
