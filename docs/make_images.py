@@ -1,4 +1,4 @@
-"""Make the pictures of the README and of docs/, from the runs that they show: `make images`."""
+"""Draw the pictures of the README and of docs/ from finished runs: `make images`."""
 
 import shutil
 import sys
@@ -27,17 +27,17 @@ TUTORIAL = {
     "tutorial_print": Path("results/prints/cat/starry_night_study/relative/1e-1.png"),
 }
 TUTORIAL_PAIR = "#view=matrix&content=cat&style=great_wave_study"
-WIDTH = 1400  # px; twice what a README shows, for sharp screens
-SMALL = {"width": 960, "quality": 80}  # of the tutorial's
-PAGE, GAP = 1000, 8  # px, of the README's first picture
-DETAILS = ((40, 90), (500, 290))  # upper left corners in the cell, in px
+WIDTH = 1400  # px; twice the width shown in the README, for high-resolution screens
+SMALL = {"width": 960, "quality": 80}  # for the tutorial's pictures
+PAGE, GAP = 1000, 8  # px, in the README's first picture
+DETAILS = ((40, 90), (500, 290))  # upper left corners in the cell, px
 WINDOW = {"width": 1120, "height": 860}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FOLDER = Path("docs/images")
 
 
 def save(picture: Image.Image, name: str, width: int = WIDTH, quality: int = 88) -> None:
-    """Reduce a picture to a page's width; a smaller one stays as it is."""
+    """Reduce a picture to a page's width; keep a smaller picture unchanged."""
     width = min(width, picture.width)
     height = round(picture.height * width / picture.width)
     reduced = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
@@ -45,9 +45,9 @@ def save(picture: Image.Image, name: str, width: int = WIDTH, quality: int = 88)
 
 
 def draw_opening(run: Path) -> Image.Image:
-    """Put together the README's first picture: a cell above its inputs and two of its details.
+    """Compose the README's first picture: a cell above its inputs and two of its details.
 
-    The details are at 1:1, each half as wide as the page.
+    The details are at 1:1, and each is half as wide as the page.
     """
     (cell,) = run.glob("cells/*/*/*/*.png")
     half = (PAGE - GAP) // 2
@@ -69,13 +69,13 @@ def draw_opening(run: Path) -> Image.Image:
 
 
 def box(corner: tuple[int, int], width: int) -> tuple[int, int, int, int]:
-    """Return the edges of a detail of this width, from its upper left corner, in px."""
+    """Return the edges of a detail in px, from its upper left corner and width."""
     left, upper = corner
     return left, upper, left + width, upper + width * 5 // 9
 
 
 def photograph_gallery(gallery: Path, view: str, name: str, **form: int) -> None:
-    """Take a picture of a gallery in a browser."""
+    """Take a screenshot of a gallery in a browser."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         sys.exit(f"the gallery's picture needs one of the browsers {', '.join(BROWSERS)}")
@@ -92,7 +92,7 @@ def photograph_gallery(gallery: Path, view: str, name: str, **form: int) -> None
 
 
 def picture_tutorial() -> None:
-    """Follow the tutorial, and take its pictures."""
+    """Follow the tutorial and save its pictures."""
     with tempfile.TemporaryDirectory() as folder:
         for _step in follow(Path(folder)):
             pass

@@ -1,4 +1,4 @@
-"""Fill docs/recipes.md, which compares the recipes, from the run of config/formulations.yaml.
+"""Fill docs/recipes.md, the comparison of recipes, from the run of config/formulations.yaml.
 
 The command is `make recipes`. It replaces the table and the pictures of the page.
 """
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def draw_strip(paths: list[Path]) -> Image.Image:
-    """Put pictures side by side, all of one height."""
+    """Put pictures of equal height side by side."""
     pictures = []
     for path in paths:
         with Image.open(path) as picture:

@@ -1,6 +1,6 @@
 """Write the index of config/README.md, and the line under each key, from the declarations.
 
-The command is `make reference`. The index has the order of the page's headings.
+The command is `make reference`. The index follows the order of the page's headings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HEADING = re.compile(r"^### `([\w.]+)`\n\n(?:Value: .*\n\n)?", re.MULTILINE)
 
 
 def main() -> None:
-    """Write the page again."""
+    """Update the page."""
     PAGE.write_text(with_reference(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
@@ -30,7 +30,7 @@ def with_reference(page: str) -> str:
     """Return the page with its index, and with value and default under each heading.
 
     Raises:
-        ValueError: a key has no heading or several, or a heading is of no key.
+        ValueError: a key has no heading or several, or a heading names no key.
     """
     described, names = dict(keys()), HEADING.findall(page)
     if sorted(names) != sorted(described):
@@ -45,7 +45,7 @@ def with_reference(page: str) -> str:
 
 
 def keys() -> Iterator[tuple[str, tuple[str, str, str]]]:
-    """Yield each key with what it may be, its default, and what it does."""
+    """Yield each key with its allowed values, its default and its effect."""
     defaults = Settings.from_mapping(read_presets()["relative"].settings)
     yield from run_keys("", load_schema())
     for name in Settings.shared_names():
@@ -53,7 +53,7 @@ def keys() -> Iterator[tuple[str, tuple[str, str, str]]]:
 
 
 def run_keys(prefix: str, schema: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str, str]]]:
-    """Yield the keys of a schema that are not settings, those below others as ``grid.rows``."""
+    """Yield the keys of a schema that are not settings; nested keys as ``grid.rows``."""
     for name, rule in schema["properties"].items():
         if "properties" in rule:
             yield from run_keys(f"{prefix}{name}.", rule)
@@ -64,14 +64,14 @@ def run_keys(prefix: str, schema: dict[str, Any]) -> Iterator[tuple[str, tuple[s
 
 
 def coded(text: str) -> str:
-    """Mark the names in a list of choices, and all lists and mappings, as code."""
+    """Format names in a list of choices, and all lists and mappings, as code."""
     if choices := re.fullmatch(r"one of (\w+(?:, \w+)*)", text):
         return re.sub(r"(\w+)", r"`\1`", choices[1])
     return YAML.sub(r"`\g<0>`", text)
 
 
 def spelt(default: object) -> str:
-    """Spell a default as YAML does."""
+    """Return a default in YAML syntax."""
     if default is None or default == ():
         return "none"
     if isinstance(default, float):
@@ -85,7 +85,7 @@ def index_row(name: str, value: str, default: str, effect: str) -> str:
 
 
 def heading(name: str, value: str, default: str, _: str) -> str:
-    """Return a heading, with what the key may be and its default."""
+    """Return a heading with the key's allowed values and default."""
     or_else = "Required." if default == "required" else f"Default: {default}."
     return f"### `{name}`\n\nValue: {value}. {or_else}\n\n"
 

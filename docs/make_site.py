@@ -1,7 +1,7 @@
-"""The site of the documents: ``make site`` puts the pages together and builds ``.site/html``.
+"""The site of the documents: ``make site`` collects the pages and builds ``.site/html``.
 
-Pages and the files that they link to keep their places, so one link leads to the same file in the
-repository and on the site. A link that leads nowhere ends the build.
+Pages and linked files keep their relative paths, so a link works both in the repository and on the
+site. A broken link fails the build.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SITE = ROOT / ".site"
 
 
 def main() -> None:
-    """Build the site, strictly."""
+    """Build the site; fail on warnings."""
     shutil.rmtree(SITE, ignore_errors=True)
     for page in pages():
         for file in (page, *linked(page)):

@@ -1,4 +1,4 @@
-"""The sheet of docs/settings.md: what each setting does, from the run of config/settings.yaml."""
+"""The sheet of docs/settings.md: each setting's effect, from the run of config/settings.yaml."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ TITLES = {"ratio": "α/β", "layers": "style layers", "iterations": "iterations,
 
 
 def read_sheet() -> tuple[Run, dict[str, list[Variant]], Settings]:
-    """Return the run, its variants by the row that their names begin with, and the defaults."""
+    """Return the run, its variants grouped by the first word of their names, and the defaults."""
     config, catalogue = read_file(CONFIG), read_catalogue()
     run = read_run(config, catalogue)
     rows: dict[str, list[Variant]] = {}
@@ -28,9 +28,9 @@ def read_sheet() -> tuple[Run, dict[str, list[Variant]], Settings]:
 
 
 def draw_sheet(folder: Path) -> Image.Image:
-    """Draw a row for each setting, below one with the content and the style.
+    """Draw a row for the content and the style, then a row for each setting.
 
-    `folder` is where the run was made. The rows of few values end in white.
+    `folder` is the folder of the run. Short rows end in white.
     """
     run, rows, defaults = read_sheet()
     (content,), (style,) = run.contents, run.styles

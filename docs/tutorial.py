@@ -1,4 +1,4 @@
-"""Do what docs/tutorial.md says, step by step: for its test, and for its pictures."""
+"""Run the commands of docs/tutorial.md step by step, for its test and its pictures."""
 
 import os
 import re
@@ -16,17 +16,17 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclass
 class Step:
-    """A block of commands, the files to save before, and what the page says of it afterwards."""
+    """A block of commands, the files to save before it, and the page's text after it."""
 
     commands: str
     files: dict[str, str]
-    expected: list[str] = field(default_factory=list)  # lines of output, … for anything
+    expected: list[str] = field(default_factory=list)  # lines of output; … matches any text
     said: str = ""
     output: str = ""
 
 
 def read_steps(text: str) -> list[Step]:
-    """Read the page. A file's block comes after its name; a block of text is what is printed."""
+    """Read the page. A file's name precedes its block; a block of text is expected output."""
     steps: list[Step] = []
     files: dict[str, str] = {}
     before, *parts = BLOCK.split(text)
@@ -48,13 +48,13 @@ def read_steps(text: str) -> list[Step]:
 
 
 def follow(folder: Path) -> Iterator[Step]:
-    """Do what the page says, from the clone on, in a folder, which then has the checkout `nst`.
+    """Run the page's commands in a folder, from the clone on; the clone is its subfolder `nst`.
 
-    The clone is of this working tree, and this Python's environment takes the place of the
+    The clone is of this working tree, and this Python's environment replaces the
     installation.
     """
     environment = {**os.environ, **_publish(folder / "published.git")}
-    environment.pop("MAKEFLAGS", None)  # of the `make images` that may have begun this
+    environment.pop("MAKEFLAGS", None)  # set if `make images` started this
     checkout = folder / "nst"
     for step in read_steps(PAGE.read_text("utf-8")):
         here = checkout if checkout.exists() else folder
@@ -78,11 +78,11 @@ def follow(folder: Path) -> Iterator[Step]:
 
 
 def _publish(repository: Path) -> dict[str, str]:
-    """Commit the working tree to a repository, and return what leads the page's address there."""
+    """Commit the working tree to a repository; return variables that redirect the page's URL."""
     git = ["git", f"--git-dir={repository}", f"--work-tree={ROOT}"]
     author = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
     subprocess.run([*git, "init"], cwd=ROOT, check=True, capture_output=True)
-    (repository / "info" / "exclude").write_text(".venv*\n")  # a link is no folder to .gitignore
+    (repository / "info" / "exclude").write_text(".venv*\n")  # .gitignore ignores the folder only
     for command in (["add", "--all"], [*author, "commit", "--message", "all"]):
         subprocess.run([*git, *command], cwd=ROOT, check=True, capture_output=True)
     return {
@@ -93,7 +93,7 @@ def _publish(repository: Path) -> dict[str, str]:
 
 
 def _install(environment: Path) -> None:
-    """Put this Python's environment where `make` looks for one, marked as installed."""
+    """Link this Python's environment to the path that `make` uses, and mark it as installed."""
     environment.mkdir()
     for one in Path(sys.prefix).iterdir():
         if not one.name.startswith("."):

@@ -21,7 +21,7 @@ function thumbnail(cell, { eager = false } = {}) {
   });
 }
 
-// A plate: the picture as a link to its full view, a caption, and what can be done with it.
+// A plate: the picture as a link to its full view, a caption and buttons.
 function plate(cell, caption, options) {
   if (cell.waiting) {
     return el("figure", { class: "plate" }, el("span", { class: "waiting", role: "img", "aria-label": describe(cell) },
@@ -84,7 +84,7 @@ function cardCaption(cell, metric) {
   ];
 }
 
-// Stars and choices change on the cards that are there; nothing is drawn anew, so focus stays.
+// Updates stars and choices on the existing cards. No card is redrawn, so focus stays.
 function showMarks() {
   for (const button of document.querySelectorAll("[data-star]")) markStar(button, byKey.get(button.dataset.star));
   for (const button of document.querySelectorAll("[data-choose]")) markChosen(button, byKey.get(button.dataset.choose));

@@ -2,7 +2,7 @@
 
 const CURVES = ["total", "content", "style"];
 
-// The losses on their way, on a logarithmic scale. Lines differ by dashes and are named at their end.
+// The losses by step, on a logarithmic scale. Lines differ by dashes; a label at the end names each.
 function lossCurve(trace) {
   const steps = trace.evaluation || [];
   const drawn = CURVES.filter((name) => (trace[name] || []).some((value) => value > 0));
@@ -41,7 +41,7 @@ function path(steps, values, x, y) {
   }).join("");
 }
 
-// Whole powers of ten, every second or third of them if there are many.
+// Whole powers of ten; only every second or third if there are many.
 function ticks(low, high) {
   const powers = [];
   for (let power = Math.ceil(low); power <= high; power += 1) powers.push(power);
@@ -55,7 +55,7 @@ function gridLine(at, power, left, right) {
     svg("text", { x: left - 6, y: at + 4, "text-anchor": "end" }, power > -4 && power < 5 ? String(Number(`1e${power}`)) : `1e${power}`));
 }
 
-// Names that would lie over each other are moved apart.
+// Moves overlapping labels apart.
 function apart(labels) {
   const sorted = [...labels].sort((a, b) => a.y - b.y);
   for (let i = 1; i < sorted.length; i += 1) sorted[i].y = Math.max(sorted[i].y, sorted[i - 1].y + 14);
@@ -64,7 +64,7 @@ function apart(labels) {
   return sorted;
 }
 
-// Where a cell stands among its pair: a dot for each, the better to the right.
+// A dot for each cell of the pair, with better values to the right; the largest is this cell.
 function standing(cell, metric) {
   if (!metric.better) return null;
   const values = pairs.get(pairOf(cell)).map((one) => one.metrics[metric.name]).filter((value) => value !== undefined);

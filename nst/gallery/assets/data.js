@@ -3,7 +3,7 @@
 const data = JSON.parse(byId("data").textContent);
 const contents = new Map(data.contents.map((one) => [one.name, one]));
 const styles = new Map(data.styles.map((one) => [one.name, one]));
-// While a run goes on, some cells are still to come: they have their places in the matrix, no more.
+// During a run, cells that are not finished have places in the matrix and no data.
 const places = unpack(data.cells).map(prepare);
 const cells = places.filter((cell) => !cell.waiting);
 const byKey = new Map(cells.map((cell) => [cell.key, cell]));
@@ -16,8 +16,8 @@ const METRICS = describedMetrics().filter(({ name }) => cells.some((cell) => nam
 const metrics = new Map(METRICS.map((one) => [one.name, one]));
 const RANKED = cells.some((cell) => cell.rank !== null);
 
-// The numbers of cells: name in the table, label, which is better, and meaning. None is better where
-// less or more is no merit, or cells cannot be compared by it.
+// The numbers of cells: column of the table, label, better direction and meaning. The direction is
+// empty for a number that does not rank cells.
 function describedMetrics() {
   return [
     ["preference", "Preference", "higher", "The predicted share of votes that the cell would win against another of its pair."],
@@ -34,7 +34,7 @@ function describedMetrics() {
   ].map(([name, label, better, meaning]) => ({ name, label, better, meaning }));
 }
 
-// The page holds them by columns, and equal values once.
+// The page stores cells by columns and equal values once.
 function unpack({ count, columns }) {
   const items = Array.from({ length: count }, () => ({ metrics: {}, trace: {} }));
   for (const { path: [name, part], each, values, indices } of columns) {
@@ -87,12 +87,12 @@ function pairOf(cell) {
   return JSON.stringify([cell.content, cell.style]);
 }
 
-// For searching: no case, no accents.
+// For searching: ignores case and accents.
 function plain(text) {
   return text.normalize("NFKD").replace(/\p{Mark}/gu, "").toLowerCase();
 }
 
-// The alternative text of a cell's picture: what is to be seen, in one sentence.
+// The alternative text of a cell's picture: one sentence that describes it.
 function describe(cell) {
   const subject = contents.get(cell.content).title;
   const manner = styles.get(cell.style).title;
@@ -104,14 +104,14 @@ function describe(cell) {
 
 const settingLabel = (name) => name.replaceAll("_", " ");
 
-// all/style_scale=0.5 for people: all, style scale 0.5.
+// Readable form of a variant's name: all/style_scale=0.5 becomes all, style scale 0.5.
 function spoken(layers, between = ", ") {
   return layers.split("/").map((part) => part.replace(/^\w+=/, (name) => `${settingLabel(name.slice(0, -1))} `)).join(between);
 }
 
 const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
 
-// α/β as it is printed, 10⁻¹, with its label, 1e-1, for those who listen.
+// α/β in print, 10⁻¹, with the label 1e-1 for screen readers.
 function ratioText(label) {
   const parts = /^([\d.]+)e(-?\d+)$/.exec(label);
   if (!parts) return own(label);
@@ -126,7 +126,7 @@ function variantText(cell) {
   return el("span", {}, own(spoken(cell.layers, " · ")), " · ", el("span", { class: "balance" }, "α/β ", ratioText(cell.ratio)));
 }
 
-// Three digits are what the eye can compare.
+// Three digits are enough to compare cells.
 function number(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
@@ -146,6 +146,6 @@ function plural(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-// The two measures that say most, for captions.
+// The two most informative measures, for captions.
 const HEADLINE = [["content_distance", "style_distance"], ["relative_content", "relative_style"]]
   .find((names) => names.every((name) => metrics.has(name))) || METRICS.slice(0, 2).map((one) => one.name);

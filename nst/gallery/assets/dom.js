@@ -22,7 +22,7 @@ function fill(node, attributes, children) {
   return node;
 }
 
-// A name or title of the user's, which may run from right to left.
+// A user's name or title, which may run from right to left.
 const own = (text) => el("bdi", {}, text);
 
 const unseen = (text) => el("span", { class: "unseen" }, text);
@@ -48,7 +48,7 @@ function iconButton(name, label, onclick, attributes = {}) {
   return el("button", { ...button, ...attributes, onclick }, icon(name));
 }
 
-// Clearing the text first lets the same words be said again.
+// Screen readers announce a repeated text only if it was cleared first.
 function announce(text, id = "live") {
   const live = byId(byId("full").open && id === "live" ? "full-live" : id);
   live.textContent = "";

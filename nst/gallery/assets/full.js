@@ -4,7 +4,7 @@ let opened = null; // { cell, viewer, from } while it is open
 
 const dialog = byId("full");
 
-// The cells that previous and next go through: those of the view behind.
+// The cells that previous and next step through: the cells of the view behind.
 function sequence() {
   const views = { matrix: pairCells, all: filtered, starred, compare: () => state.with.map((key) => byKey.get(key)) };
   const shown = (views[get("view")] || pairCells)();
@@ -43,7 +43,7 @@ function closeFull() {
   (here || (from?.isConnected ? from : byId("main"))).focus();
 }
 
-// Closing goes back where the page was opened from, so that back does not open it again.
+// Closing goes back in the history, so that the back button does not reopen the full view.
 function leaveFull() {
   if (history.state?.opened) history.back();
   else go({ cell: "" }, { replace: true });
@@ -73,7 +73,7 @@ function fillFull(cell) {
   keepFocus(focused);
 }
 
-// What had the focus was drawn anew; keys are heard only while the focus is inside.
+// Restores the focus after redrawing; keys work only while the focus is inside.
 function keepFocus(part) {
   const same = part && dialog.querySelector(`[data-part="${part}"]`);
   if (same) same.focus();
@@ -94,7 +94,7 @@ function startViewer(cell) {
   slider?.set(opened.slid);
 }
 
-// Before and after: the content lies over the picture, up to a line that can be moved.
+// Before and after: the content covers the picture up to a movable line.
 function slide(plane) {
   const range = el("input", { type: "range", min: "0", max: "100", step: "1", id: "full-range", "data-part": "range" });
   const set = (share) => {

@@ -12,7 +12,7 @@ function showView() {
   }
 }
 
-// What a view depends on; when none of it changed, nothing is drawn anew.
+// The state that a view depends on. A view is redrawn only when its signature changes.
 function signature(of) {
   const view = of.view ?? DEFAULTS.view;
   if (view === "matrix") return JSON.stringify([view, of.content, of.style]);
@@ -70,7 +70,7 @@ function toggleTheme() {
   showTheme();
 }
 
-// ---------------------------------------------------------------- what the marks mean
+// ---------------------------------------------------------------- meaning of the marks
 
 function glossary() {
   const said = [

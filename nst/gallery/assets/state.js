@@ -1,6 +1,6 @@
 // ---------------------------------------------------------------- state, kept in the address
-// What is shown is a few named texts and the cells chosen for comparison, all of it in the hash:
-// a link says everything, and back undoes.
+// The state is a few named texts and the cells chosen for comparison. The hash holds all of it, so
+// a link restores a view and the back button undoes a change.
 
 const VIEWS = ["matrix", "all", "starred", "compare", "vote"];
 const MOST = 4; // cells side by side
@@ -21,7 +21,7 @@ function parse(hash) {
   return checked(found);
 }
 
-// An address may be old or mistyped: what the gallery does not have falls back to its default.
+// An address may be old or mistyped: unknown names fall back to the defaults.
 function checked(found) {
   if (!VIEWS.includes(found.view)) delete found.view;
   if (!contents.has(found.content)) delete found.content;
@@ -63,7 +63,7 @@ window.addEventListener("popstate", () => {
   show(from);
 });
 
-// A link whose address follows the state, and which a plain click follows without leaving.
+// A link whose address follows the state. A plain click changes the view without loading a page.
 const changesOf = new WeakMap();
 
 function link(changes, attributes, ...children) {
@@ -87,8 +87,9 @@ document.addEventListener("click", (event) => {
   go(changes, { opened: Boolean(changes.cell) });
 });
 
-// ---------------------------------------------------------------- what the browser keeps
-// Stars go by fingerprint: they stay with a picture when the grid grows or the folder moves.
+// ---------------------------------------------------------------- browser storage
+// Stars are stored by fingerprint, so a picture keeps its star when the grid grows or the folder
+// moves.
 
 const STARS = "nst-gallery-stars";
 const THEME = "nst-gallery-theme";

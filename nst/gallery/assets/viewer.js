@@ -1,10 +1,10 @@
 // ---------------------------------------------------------------- zoom and pan
-// One view (which point is in the middle, how large) for one or more stages, so that pictures side
-// by side are looked at in the same place. Points are fractions of the picture, from 0 to 1.
+// One or more stages share a view (centre and scale), so that pictures side by side show the same
+// place. Points are fractions of the picture, from 0 to 1.
 
 const CLOSEST = 8; // screen px for one px of the picture
 
-// A stage's picture: what fits it, and over it, cut off at a line, what it was made from.
+// Fills a stage with the picture and, over it and clipped at a line, the content.
 function buildStage(stage, cell, { before = false } = {}) {
   const layers = [];
   if (cell.failed) {
@@ -22,7 +22,7 @@ function buildStage(stage, cell, { before = false } = {}) {
   return { stage, canvas, width: cell.width, height: cell.height };
 }
 
-// The preview at once, then the full picture, which may not be there if the folder was copied alone.
+// Shows the preview, then the full picture. It is missing if only the gallery's folder was copied.
 function sharpening(image, cell) {
   image.src = cell.preview;
   if (!cell.full) return image;
@@ -64,7 +64,7 @@ function createViewer(planes, { wheelAlways = true, onslide = null, onchange = (
     plane.stage.classList.toggle("zoomed", view.scale > 1);
   }
 
-  // The middle stays where the picture still fills the stage.
+  // Limits the centre so that the picture fills the stage.
   function held(middle, half) {
     return half >= 0.5 ? 0.5 : Math.max(half, Math.min(1 - half, middle));
   }
@@ -95,13 +95,13 @@ function createViewer(planes, { wheelAlways = true, onslide = null, onchange = (
     draw();
   }
 
-  // Half a screen px for one of the picture is no closer look; full size or three times is.
+  // Zooms to full size, but at least by a factor of three.
   function toggleClose(plane, at) {
     if (view.scale > 1) reset();
     else zoom(Math.max(1 / fitted(plane).fit, 3), plane, at);
   }
 
-  // Where a pointer is along the picture, from 0 to 1, for the slider.
+  // The pointer's horizontal position in the picture, from 0 to 1, for the slider.
   function along(plane, event) {
     const box = plane.canvas.getBoundingClientRect();
     return Math.max(0, Math.min(1, (event.clientX - box.left) / box.width));

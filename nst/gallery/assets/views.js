@@ -56,7 +56,8 @@ function pick(role, name) {
   announce(`${contents.get(get("content")).title} in the style of ${styles.get(get("style")).title}: ${plural(pairCells().length, "cell")}`);
 }
 
-// The row and the column of a cell: layers and ratio; with one ratio alone, the last that varies.
+// The row and the column of a cell: layers and ratio. With a single ratio, the last setting that
+// varies takes the columns.
 function placeIn(pair) {
   const ratios = new Set(pair.map((cell) => cell.ratio));
   const sweep = ratios.size === 1 && pair.every((cell) => cell.layers.includes("/"));
@@ -71,7 +72,7 @@ function matrix(pair) {
   const rows = unique(pair.map((cell) => of(cell)[0]));
   const columns = unique(pair.map((cell) => of(cell)[1]));
   if (!sweep) columns.sort((one, other) => RATIOS.indexOf(one) - RATIOS.indexOf(other));
-  // Recipes have a balance each: as a table most fields would be empty.
+  // Each recipe has its own α/β, so most fields of a table would be empty.
   if (pair.length * 2 <= rows.length * columns.length) return list(pair, (cell) => cardCaption(cell, ""));
   const cellsAt = grouped(pair, (cell) => JSON.stringify(of(cell)));
   const wide = `matrix${columns.length > 5 ? " many" : ""}${rows.some((name) => name.includes("/")) ? " sweep" : ""}`;
@@ -114,7 +115,7 @@ function walkPairs() {
 
 // ---------------------------------------------------------------- lists
 
-const BATCH = 60; // cards drawn at a time; more as one scrolls
+const BATCH = 60; // cards drawn at a time; scrolling draws more
 
 function list(shown, caption) {
   const items = el("ul", { class: "cards" });
@@ -160,7 +161,7 @@ function facetsOf() {
   ];
 }
 
-// Numbers by their value, anything else in the order of the run.
+// Sorts numbers by value and everything else in the order of the run.
 function byNumber(values) {
   return values.every((value) => Number.isFinite(Number(value))) ? values.sort((one, other) => one - other) : values;
 }
@@ -188,7 +189,7 @@ function limit(name) {
   return text === "" || !Number.isFinite(Number(text)) ? null : Number(text);
 }
 
-// A failed cell has no numbers, so that no range has it.
+// A failed cell has no numbers, so it is in no range.
 function within(value, low, high) {
   return value !== undefined && (low === null || value >= low) && (high === null || value <= high);
 }
@@ -199,7 +200,7 @@ function hasMark(cell, mark) {
   return !mark || cell.status === mark;
 }
 
-// The best first; cells without the number come last either way, and equal ones keep their order.
+// The best first. Cells without the number always come last; equal cells keep their order.
 function sorted(shown) {
   const by = RANGES.find((one) => one.name === get("sort"));
   if (!by) return get("reverse") ? [...shown].reverse() : shown;
@@ -254,7 +255,7 @@ function rangeField({ name, label, of }) {
     side("min", "at least", extreme(Math.min, values)), el("span", { "aria-hidden": "true" }, "to"), side("max", "at most", extreme(Math.max, values)));
 }
 
-// Spread out as arguments, a hundred thousand values would be too many.
+// Math.max(...values) fails with a hundred thousand arguments.
 function extreme(of, values) {
   return values.reduce((one, other) => of(one, other));
 }
@@ -270,7 +271,7 @@ function clearFilters() {
   byId("main").querySelector("[data-state=q]").focus();
 }
 
-// Controls write to the state, and the state to the controls: typed text is never touched.
+// Controls update the state, and the state updates the controls, except for text being typed.
 function readControl(event) {
   const control = event.target;
   const name = control.dataset.state;
@@ -300,7 +301,7 @@ function showResults() {
   byId("results").replaceChildren(shown.length ? list(shown, (cell) => cardCaption(cell, metric)) : empty);
 }
 
-// ---------------------------------------------------------------- starred cells, to take along
+// ---------------------------------------------------------------- starred cells, to download
 
 function starredView() {
   const shown = starred();
@@ -317,7 +318,7 @@ function exportButton(text, onclick) {
   return el("button", { type: "button", class: "quiet", onclick }, text);
 }
 
-// The path of a cell below results/, where the grid made it.
+// The path of a cell's picture below results/.
 function pathOf(cell) {
   return cell.full ? decodeURIComponent(cell.full).replace(/^(\.\.\/)+/, "") : cell.key;
 }
@@ -332,7 +333,7 @@ function asJson(shown) {
   return `${JSON.stringify(shown.map(record), null, 1)}\n`;
 }
 
-// Spreadsheets run a text that starts as a formula does; the apostrophe makes it text.
+// A spreadsheet evaluates text that starts like a formula; the apostrophe prevents this.
 function asCsv(shown) {
   const quoted = (value) => {
     if (typeof value === "number") return String(value);

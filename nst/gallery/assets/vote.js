@@ -1,13 +1,13 @@
 // ---------------------------------------------------------------- which do you prefer?
-// The page shows two cells of one pair side by side, without their names. It asks next about the
-// most informative pair: cells of similar strength (Bradley and Terry 1952) with few votes.
+// The page shows two cells of one pair side by side, without their names. It chooses the two whose
+// answer is most informative: of similar strength (Bradley and Terry 1952) and with few votes.
 
 const VOTES = "nst-gallery-votes";
 const VOTER = "nst-gallery-voter";
 const SIDES = ["left", "right"];
 const ANSWERS = [...SIDES, "neither"];
-const MOST_WEIGHED = 100; // cells of a pair
-// Cells of equal settings are one picture under several names.
+const MOST_WEIGHED = 100; // cells of a pair; more are sampled
+// Cells with equal settings are one picture under several names.
 const byFingerprint = new Map(cells.filter((cell) => !cell.failed && cell.fingerprint).map((cell) => [cell.fingerprint, cell]));
 const votable = [...grouped([...byFingerprint.values()], pairOf).values()].filter((group) => group.length > 1);
 let votes = readVotes(recall(VOTES));
@@ -22,12 +22,12 @@ function readVotes(text) {
   }
 }
 
-// Of this gallery: the browser keeps those of others, too.
+// Only the votes of this gallery: the browser also stores votes of other galleries.
 const votesHere = () => votes.filter((one) => SIDES.every((side) => byFingerprint.has(one[side])));
 
-// The two cells of a group whose answer is most informative: p (1 - p) of the outcome, times the
-// variance of the difference of strengths. A strength's variance is one over its information, that
-// of its votes plus 1/4 for the prior.
+// The two cells of a group whose answer is most informative: the outcome's variance p (1 - p) times
+// the variance of the difference of strengths. A strength's variance is the inverse of its
+// information, which is the sum over its votes plus 1/4 for the prior.
 function nextOf(group, given) {
   const index = new Map(group.map((cell, i) => [cell.fingerprint, i]));
   const score = group.map(() => group.map(() => 0));
@@ -45,7 +45,7 @@ function nextOf(group, given) {
   let best = { worth: -1 };
   for (let i = 1; i < group.length; i += 1) {
     for (let j = 0; j < i; j += 1) {
-      // The noise puts equal pairs in random order. The last pair is not asked about again at once.
+      // The noise puts equal pairs in random order. The last pair is not shown again at once.
       const again = given.length && SIDES.every((side) => [i, j].includes(index.get(given.at(-1)[side])));
       const worth = again ? 0 : chance(i, j) * chance(j, i) * (1 / known[i] + 1 / known[j]) * (1 + Math.random() / 1e3);
       if (worth > best.worth) best = { worth, two: [group[i], group[j]] };
@@ -54,8 +54,8 @@ function nextOf(group, given) {
   return best;
 }
 
-// By the iteration of Hunter (2004); each cell has won and lost once against a strength of 1, so
-// that a cell that only won has a finite one.
+// Strengths by the iteration of Hunter (2004). Each cell has one win and one loss against a cell
+// of strength 1, so that a cell without losses has a finite strength.
 function strengths(score) {
   let strength = score.map(() => 1);
   for (let round = 0; round < 60; round += 1) {
