@@ -1,4 +1,4 @@
-"""Cells for the tests, as if they had been made."""
+"""Cells for the tests, built without rendering."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from nst.reports.summary import summarise
 
 
 def make_cell(**changes: object) -> Cell:
-    """A finished cell; by default a small one with everything filled in."""
+    """A finished cell; by default it is small and every field is filled."""
     values: dict[str, object] = {
         "content": Source("cat", "Chelsea die Kätzin 猫", "c" * 64),
         "style": Source("night", "The Starry Night", "5" * 64),
@@ -37,7 +37,7 @@ def make_cell(**changes: object) -> Cell:
 
 
 def make_table(cells: Mapping[Path, Cell], folder: Path) -> tuple[pd.DataFrame, Path]:
-    """The table of cells, given by the paths of their pictures, and the file of their traces."""
+    """The table of the cells and the file of their traces. Keys are the paths of the pictures."""
     write_details(cells, folder / "details.json")
     traces = folder / "traces.parquet"
     return summarise([folder / "details.json"], traces), traces

@@ -1,4 +1,4 @@
-"""The settings of nnst and strotss: matching, hypercolumns, samples and their losses."""
+"""The settings of nnst and strotss: matching, hypercolumns, samples and losses."""
 
 import pytest
 import torch

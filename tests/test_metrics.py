@@ -1,4 +1,4 @@
-"""The measures that no cell optimises: values worked out by hand, and what must not matter."""
+"""The measures that no cell optimises: values computed by hand, and invariances."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def colour_distance(one: Image.Image, other: Image.Image) -> float:
 
 
 def reference_ssim(one: Image.Image, other: Image.Image) -> float:
-    """Wang et al. (2004), equation 13, window by window, as the paper has it."""
+    """Equation 13 of Wang et al. (2004), computed window by window."""
     x, y = (np.asarray(image.convert("L"), np.float64) for image in (one, other))
     steps = np.arange(-5, 6)
     weights = np.exp(-(steps**2) / (2 * 1.5**2))
@@ -97,11 +97,11 @@ def test_ssim_needs_pictures_of_one_size_and_as_large_as_its_window():
         structural_similarity(picture(1), picture(1, 48, 64))
 
 
-# ---------------------------------------------------------------- features at a place
+# ---------------------------------------------------------------- features at a position
 
 
 def test_the_feature_distance_is_worked_out_by_hand():
-    # Two places: (3, 4) against (4, 3), and (0, 2) against (5, 0), at right angles.
+    # Two positions: (3, 4) against (4, 3), and (0, 2) against (5, 0), which is orthogonal.
     generated = torch.tensor([[[[3.0, 0.0]], [[4.0, 2.0]]]])
     target = torch.tensor([[[[4.0, 5.0]], [[3.0, 0.0]]]])
     first = (0.6 - 0.8) ** 2 + (0.8 - 0.6) ** 2
@@ -133,7 +133,7 @@ def test_the_directions_are_fixed_and_orthonormal_as_far_as_they_go():
 
 
 def test_the_distance_of_two_distributions_is_worked_out_by_hand():
-    # Sorted pairs: (0, 1), (1, 1), (4, 6), 2000 of each, so that interpolation hardly counts.
+    # Sorted pairs: (0, 1), (1, 1), (4, 6), 2000 of each, so that interpolation has little effect.
     one = points(4.0, 0.0, 1.0).repeat(2000, 1)
     other = points(1.0, 1.0, 6.0).repeat(2000, 1)
     distance = sliced_wasserstein(quantiles(one, ALONG), quantiles(other, ALONG)).item()
@@ -176,7 +176,7 @@ def style_distance(one: Image.Image, other: Image.Image) -> float:
 
 
 def reference_patch_distance(one: Image.Image, other: Image.Image) -> float:
-    """Of pictures too small for a second octave, with the patches cut out one by one."""
+    """The patch distance of pictures too small for a second octave, from explicitly cut patches."""
     values = [np.asarray(image, np.float64).transpose(2, 0, 1) / 255 for image in (one, other)]
     mean, deviation = (getattr(values[1], name)((1, 2), keepdims=True) for name in ("mean", "std"))
     along = directions(3 * PATCH * PATCH, 64, SEED).double().numpy()
@@ -187,7 +187,7 @@ def reference_patch_distance(one: Image.Image, other: Image.Image) -> float:
         )
         projected.append(along @ windows.reshape(-1, 3 * PATCH * PATCH).T)
     ours, theirs = (np.sort(each / projected[1].std(1, keepdims=True)) for each in projected)
-    return float(np.mean((ours - theirs) ** 2) ** 0.5)  # equally many patches pair off
+    return float(np.mean((ours - theirs) ** 2) ** 0.5)  # both have the same number of patches
 
 
 def test_the_patch_distance_is_that_of_patches_cut_out_one_by_one():
@@ -209,7 +209,7 @@ def test_a_style_s_own_patches_are_at_no_distance_wherever_they_are():
 
 
 def strokes(angle: float, width: float, colours: tuple[str, str], seed: int = 0) -> Image.Image:
-    """Parallel strokes that waver a little, as of one brush."""
+    """Parallel, slightly wavering strokes, as from one brush."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:128, :128]
     waver = np.asarray(
@@ -227,14 +227,14 @@ def test_the_patch_distance_ranks_pictures_by_their_strokes_as_eyes_do():
     kin = strokes(0.6, 12, colours, seed=1)  # another picture by the same brush
     broader, across = strokes(0.6, 16, colours), strokes(2.2, 12, colours)
     recoloured = strokes(0.6, 12, ("tomato", "forestgreen"))
-    grain = shuffled(kin)  # the colours, and nothing of the strokes
+    grain = shuffled(kin)  # the same colours without strokes
     nearest = style_distance(kin, style)
     for other in (broader, across, recoloured, grain):
         assert nearest < 0.2 * style_distance(other, style)
 
 
 def test_strokes_of_every_size_count():
-    """What is wrong only at an eighth of the size is seen."""
+    """A difference that shows only at an eighth of the size changes the distance."""
     colours = ("gold", "navy")
     fine = strokes(0.6, 6, colours)
     broad = strokes(0.3, 64, ("white", "black"))
@@ -248,7 +248,7 @@ def flat_grey() -> Image.Image:
 
 
 def ranked_cells(content: Image.Image, style: Image.Image, network: Extractor) -> list[float]:
-    """The distances of cells by Gram matrices, by covariances, and by those at octaves."""
+    """The distances of cells by Gram matrices, by covariances, and by covariances at octaves."""
     layers = {"relu1_1": 1, "relu2_1": 1, "relu3_1": 1}
     recipe = {
         **read_presets()["relative"].settings,
@@ -296,7 +296,7 @@ def test_colours_are_compared_wherever_they_are_and_whatever_the_size():
     assert colour_distance(larger, one) < 0.5
 
 
-# ---------------------------------------------------------------- a pair's results
+# ---------------------------------------------------------------- the results of a pair
 
 
 @pytest.fixture(scope="module")
@@ -338,7 +338,7 @@ def test_between_content_and_style_the_measures_go_one_way(network):
     assert values["content_distance"] == sorted(values["content_distance"])
     for name in ("colour_distance", "ssim"):
         assert values[name] == sorted(values[name], reverse=True), name
-    # A blend is flatter than either picture, and so may be further from the style than both.
+    # A blend has less contrast than either picture, so it may be further from the style than both.
     mixed = values["style_distance"][2:]
     assert mixed == sorted(mixed, reverse=True)
 

@@ -1,4 +1,4 @@
-"""The workflow as others adopt it: as a module of a workflow of their own."""
+"""The workflow as a module of another workflow."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ HERE = SOURCE.replace("/path/to/nst", str(ROOT))
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where somebody adopts the workflow: with pictures, and a configuration of more than it."""
+    """A project that adopts the workflow: pictures, and a configuration with other keys."""
     paint(tmp_path / "photos" / "cat.png", 1)
     paint(tmp_path / "photos" / "art.png", 2)
     config = {"styles": CONFIG, "something_else": 1}
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def adopt(folder: Path, source: str = HERE, more: str = "") -> None:
-    """Write the guide's own Snakefile, with the workflow's place and ``more`` in its module."""
+    """Write the guide's Snakefile, with the workflow's location and ``more`` in its module."""
     assert SOURCE in SNAKEFILE
     text = SNAKEFILE.replace(f"{SOURCE}\n", f"{source}\n{more}")
     (folder / "Snakefile").write_text(text, "utf-8")
@@ -91,7 +91,7 @@ def test_a_prefix_is_refused_in_one_line(folder, more):
 
 
 def test_the_workflow_is_planned_from_a_git_host(folder, tmp_path_factory):
-    """As snakedeploy writes it, with the package installed. Git is led to a repository here."""
+    """The module as snakedeploy writes it, with the package installed and a local repository."""
     hosted = tmp_path_factory.mktemp("hosted")
     shutil.copy(ROOT / "Snakefile", hosted)
     shutil.copytree(ROOT / "workflow", hosted / "workflow")
@@ -113,7 +113,7 @@ def test_the_workflow_is_planned_from_a_git_host(folder, tmp_path_factory):
 
 
 def test_both_entries_make_the_same(tmp_path):
-    """Snakemake looks for Snakefile, the catalogue of workflows for workflow/Snakefile."""
+    """Snakemake reads Snakefile; the workflow catalogue requires workflow/Snakefile."""
     planned = []
     for name, last in (("Snakefile", "all"), ("workflow/Snakefile", "everything")):
         options = ("--snakefile", str(ROOT / name), "--dry-run", "--quiet", "rules")

@@ -1,4 +1,4 @@
-"""Octaves: how many, which layers at each, and what a picture at half its size is."""
+"""Octaves: their number, the layers at each octave, and halving a picture."""
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def test_a_layer_that_names_an_octave_is_at_that_one_only():
 def test_a_layer_may_name_its_first_octave():
     assert taps({"relu3_1@1+": 3.0}, 3) == {"relu3_1@1": 2, "relu3_1@2": 1}
     assert taps({"relu3_1@0+": 1.0}, 2) == taps({"relu3_1": 1.0}, 2)
-    assert taps({"relu3_1@1+": 1.0}, 1) == {"relu3_1@1": 1.0}, "never left out"
+    assert taps({"relu3_1@1+": 1.0}, 1) == {"relu3_1@1": 1.0}, "the layer is never dropped"
 
 
 def test_a_layer_keeps_its_size_in_the_picture_while_that_grows():
@@ -99,14 +99,14 @@ def test_deeper_layers_and_narrow_pictures_have_fewer_octaves():
     assert count(["relu5_1"], STYLE, (256, 170), (256, 170)) == 2
     assert count(STYLE, STYLE, (256, 40), (256, 170)) == 3
     assert count(STYLE, STYLE, (256, 170), (256, 17)) == 2
-    assert count(STYLE, STYLE, (256, 5), (256, 170)) == 1  # and then the layer itself is refused
+    assert count(STYLE, STYLE, (256, 5), (256, 170)) == 1  # the layer itself is refused later
 
 
 def test_there_is_room_at_every_octave_for_the_content_s_layers_too():
     size = (256, 40)
     assert count(["relu2_1"], ["relu2_1"], size, size) == 4
     assert count(["relu2_1"], ["relu4_1"], size, size) == 2
-    assert count(["relu2_1"], ["relu4_1@1"], size, size) == 4, "compared there alone"
+    assert count(["relu2_1"], ["relu4_1@1"], size, size) == 4, "relu4_1 is used only at octave 1"
     assert count(["relu2_1"], ["relu4_1@1+"], size, size) == 2
     shallow = {"style_layers": {"relu2_1": 1}, "content_layers": {"relu4_1": 3}}
     found = Settings.from_mapping({"octaves": "auto", **shallow}).taps(size, size)
@@ -156,7 +156,7 @@ def test_growth_and_coarse_stages_do_not_go_together():
 
 
 def test_a_later_size_starts_with_the_strokes_of_the_one_before_and_its_own_detail(tiny, small):
-    """With no steps to speak of at the end, the picture is that of the smaller size, made sharp."""
+    """With a negligible final step, the result is the smaller picture, enlarged with detail."""
     cell = small(image_size=128, growth=30, iterations=1, optimiser="adam", learning_rate=1e-9)
     before = small(image_size=64, iterations=30, optimiser="adam", learning_rate=1e-9)
     pictures = Images.of(to_image(random_image(1, 96, 128)), to_image(random_image(2, 96, 128)))
@@ -167,7 +167,7 @@ def test_a_later_size_starts_with_the_strokes_of_the_one_before_and_its_own_deta
     assert grown.image.diff(dim=3).abs().mean() > 0
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_an_octave_needs_a_picture_large_enough_for_it(tiny):
 
 
 def by_torch(features: torch.Tensor) -> torch.Tensor:
-    """Half the size by the binomial filter, of torch's own operations."""
+    """Halve with the binomial filter by torch's own operations."""
     row = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=features.dtype) / 8
     kernel = torch.outer(row, row).expand(features.shape[1], 1, 4, 4)
     padded = functional.pad(features, (1, 1, 1, 1), mode="replicate")
@@ -232,7 +232,7 @@ def test_the_gradient_of_a_kernel_lies_channels_last(kernel):
     value = features(2, 4, 8, 6)
     (found,) = torch.autograd.grad(kernel(value).square().sum(), value)
     strides = found.stride()
-    assert strides[1] == min(strides) == 1, "each position's channels are together"
+    assert strides[1] == min(strides) == 1, "the channels of each position are contiguous"
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 5, 7), (2, 3, 4, 4), (1, 3, 1, 2), (1, 3, 3, 2)])

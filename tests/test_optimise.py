@@ -26,7 +26,7 @@ def bowl(targets: torch.Tensor, scales: torch.Tensor):
 
 
 def minimise(evaluate, start: torch.Tensor, optimiser, plan: Plan, watch=None) -> Outcome:
-    """From the first step on."""
+    """Optimise from the first step."""
     return optimise(evaluate, State.at(start, optimiser), plan, watch)
 
 
@@ -86,7 +86,7 @@ def test_a_gradient_that_is_not_finite_counts_too():
 
     outcome = minimise(steep, START, Adam(), Plan(5, keep="last"))
     assert outcome.finite.tolist() == [True, False, True]
-    assert torch.equal(outcome.images[1], START[1]), "stands still"
+    assert torch.equal(outcome.images[1], START[1]), "the image does not move"
     assert (outcome.images[[0, 2]] != START[[0, 2]]).all()
 
 
@@ -94,7 +94,7 @@ def test_a_gradient_that_is_not_finite_counts_too():
 def test_an_image_that_no_step_has_looked_at_is_no_result_if_its_loss_is_not_a_number(keep):
     def cliff(images: torch.Tensor) -> Parts:
         parts = bowl(TARGETS, EVEN)(images)
-        fallen = (images[:, 0, 0, 0] - START[:, 0, 0, 0]).abs() > 0.1  # two steps of 0.05 or so
+        fallen = (images[:, 0, 0, 0] - START[:, 0, 0, 0]).abs() > 0.1  # about two steps of 0.05
         total = torch.where(fallen, torch.nan, parts.total)
         return Parts(content=total, style=total, tv=total, total=total, layers={})
 
@@ -106,7 +106,7 @@ def test_an_image_that_no_step_has_looked_at_is_no_result_if_its_loss_is_not_a_n
 
 
 def cliff_free(evaluate, steps: int) -> bool:
-    """Whether the last of so many steps leads to images whose losses are numbers."""
+    """Whether the losses are finite after this number of steps."""
     outcome = minimise(evaluate, START, Adam(0.05), Plan(steps, keep="last"))
     return bool(outcome.parts.total.isfinite().all())
 
@@ -131,7 +131,7 @@ def test_an_optimisation_goes_on_from_a_copy_of_its_state(make, taken, averaging
 
 
 def bands_of(shape: tuple[int, int]) -> torch.Tensor:
-    """The band of each coefficient of the whole FFT, one by one."""
+    """The band of each coefficient of the whole FFT, in a loop."""
     bands = torch.zeros(shape, dtype=torch.long)
     lowest = 1 / max(shape)
     for row, down in enumerate(np.fft.fftfreq(shape[0])):
@@ -142,12 +142,12 @@ def bands_of(shape: tuple[int, int]) -> torch.Tensor:
 
 
 def by_bands(pairs: list[tuple[torch.Tensor, torch.Tensor]], gradient: torch.Tensor):
-    """Each band of frequencies by what the pairs have in it, near to a power of the frequency."""
+    """Scale each band of frequencies by the pairs' energy in it, near a power of the frequency."""
     bands = bands_of(gradient.shape[-2:])
     down = np.fft.fftfreq(bands.shape[0])[:, None]
     frequency = torch.from_numpy(np.hypot(down, np.fft.fftfreq(bands.shape[1])[None]))
     power = frequency.clamp(min=1 / max(bands.shape)) ** -PREFERENCE
-    half = torch.zeros_like(bands, dtype=torch.bool)  # the mean is over half the plane
+    half = torch.zeros_like(bands, dtype=torch.bool)  # means are over half the plane
     half[:, : bands.shape[1] // 2 + 1] = True
 
     def energy(image: torch.Tensor, band: int) -> torch.Tensor:
@@ -169,7 +169,7 @@ def by_bands(pairs: list[tuple[torch.Tensor, torch.Tensor]], gradient: torch.Ten
 
 
 def two_loops(pairs: list[tuple[torch.Tensor, torch.Tensor]], gradient: torch.Tensor):
-    """The direction by Nocedal and Wright's algorithm 7.4 as written, for one row."""
+    """The direction by Nocedal and Wright's algorithm 7.4, for one row."""
     result, factors = gradient, []
     for step, change in reversed(pairs):
         factors.append((step * result).sum() / (step * change).sum())
@@ -182,7 +182,7 @@ def two_loops(pairs: list[tuple[torch.Tensor, torch.Tensor]], gradient: torch.Te
 
 def test_lbfgs_takes_the_direction_of_the_two_loops_as_written():
     curvature = torch.logspace(0, 2, 8 * 8 * 3).view(1, 3, 8, 8).double()
-    optimiser = Lbfgs(caution=1e-3)  # so short that no bound on a step hides a direction
+    optimiser = Lbfgs(caution=1e-3)  # short steps, so that no bound changes a direction
     images = START.double()
     met: list[tuple[torch.Tensor, torch.Tensor]] = []
     for number in range(3 * HISTORY[1]):
@@ -225,7 +225,7 @@ def test_a_band_is_scaled_and_no_other():
 
 def test_lbfgs_leaves_out_the_pairs_without_positive_curvature_row_by_row():
     def along(sign: list[float]) -> torch.Tensor:
-        """The last of a path's pictures, of which the third pair bends by ``sign``."""
+        """The last picture of a path whose third pair has the curvature ``sign``."""
         optimiser, images = Lbfgs(), START
         gradient = START - TARGETS
         signs = torch.tensor(sign).view(3, 1, 1, 1)
@@ -301,7 +301,7 @@ def test_beyond_the_range_the_best_is_chosen_by_what_is_brought_back():
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_without_a_usable_pair_a_step_does_not_depend_on_the_scale_of_the_loss(scale):
     optimiser, images = Lbfgs(), START
-    for _ in range(3):  # downhill all the way, and steeper: no pair shows a positive curvature
+    for _ in range(3):  # always downhill and steeper, so no pair has positive curvature
         gradient = scale * (START + TARGETS - 2 * images)
         following = optimiser.step(images, gradient)
         assert (following - images).abs().amax((1, 2, 3)).tolist() == pytest.approx([0.01] * 3)
@@ -335,7 +335,7 @@ def test_snapshots_are_the_images_after_so_many_steps():
 
 
 def test_the_average_of_the_images_is_brought_back():
-    """Bias-corrected: the sum of decay ** age * image over the sum of these weights."""
+    """Bias-corrected: the sum of decay ** age * image divided by the sum of the weights."""
     images = [START]
 
     def watch(state: State) -> None:
@@ -363,5 +363,5 @@ def test_adam_takes_the_steps_that_torch_s_takes(epsilon, betas):
         images = ours.step(images, gradient)
         parameter.grad = gradient.clone()
         theirs.step()
-        # Without β₂ a step may be as long as 1 / ε, and a picture as far away.
+        # Without β₂ a step, and so an image, may be as large as 1 / ε.
         torch.testing.assert_close(images, parameter.detach(), atol=1e-6, rtol=1e-6)

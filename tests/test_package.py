@@ -1,4 +1,4 @@
-"""The package as a wheel: installed alone, without the checkout beside it."""
+"""The package as a wheel, installed without a checkout."""
 
 import subprocess
 import sys
@@ -32,11 +32,11 @@ def run(*command: object, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python of its own with the wheel, on top of the packages that are here."""
+    """A separate Python with the wheel, on top of the installed packages."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir")
     alone = ("--quiet", "--no-deps", "--no-index")
-    # From a copy: setuptools builds in the folder, and takes in what is left of an earlier build.
+    # A copy, since setuptools builds in the folder and includes leftovers of earlier builds.
     for name in (
         "nst",
         "config",
@@ -61,7 +61,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_installed_package_checks_a_grid(python, tmp_path):
     where = run(python, "-c", "import nst; print(nst.__file__)", cwd=tmp_path)
-    assert str(python.parents[1]) in where, "not that of the checkout"
+    assert str(python.parents[1]) in where, "the wheel is imported, not the checkout"
     (tmp_path / "my.yaml").write_text("contents: [astronaut]\nstyles: [great_wave_study]\n")
     told = run(python.parent / "nst", "check", "my.yaml", cwd=tmp_path)
     assert "1 content × 1 style × " in told

@@ -1,4 +1,4 @@
-"""Grids as PDF: how they are split, what is embedded, whether the text is text."""
+"""Grids as PDF: page splits, embedded pictures, and selectable text."""
 
 from dataclasses import replace
 from io import BytesIO
@@ -29,7 +29,7 @@ from nst.figures.sheet import Axis, Grid, Picture, Text, Tile
 
 
 def named(rows: int, columns: int, shape: tuple[int, int] = (400, 300)) -> tuple[Grid, dict]:
-    """A grid with a title for every row and column, and the shapes of its pictures."""
+    """A grid with a title for each row and column, and the shapes of its pictures."""
     tiles, shapes = fake(rows, columns, shape)
     axes = (
         Axis([f"row {row}" for row in range(rows)]),
@@ -39,7 +39,7 @@ def named(rows: int, columns: int, shape: tuple[int, int] = (400, 300)) -> tuple
 
 
 def words(layout) -> list[str]:
-    """All that is lettered on a page, a text for each mark."""
+    """All texts on a page, one for each mark."""
     return [" ".join(mark.lettering.lines) for mark in layout.marks if isinstance(mark, Text)]
 
 
@@ -48,13 +48,13 @@ def shown(layout) -> list[Picture]:
 
 
 def filters(image) -> list[str]:
-    """How an embedded picture is encoded."""
+    """The encoding filters of an embedded picture."""
     found = image.indirect_reference.get_object()["/Filter"]
     return [found] if isinstance(found, str) else list(found)
 
 
 def starts(page) -> list[tuple[float, float]]:
-    """Where each piece of a page's text starts, in points."""
+    """The start of each piece of a page's text, in points."""
     found: list[tuple[float, float]] = []
 
     def note(text, matrix, place, *_):
@@ -78,7 +78,7 @@ def test_every_tile_is_on_one_page_readable_and_within_the_paper(rows, columns, 
     assert sorted(mark.path for mark in pictures) == sorted(shapes)
     assert all(page.holds(layout) for layout in layouts)
     smallest = SMALLEST_TILE * DPI / 25.4
-    allowed = 2.0 * smallest  # px down; a portrait may be narrower than its tile, not lower
+    allowed = 2.0 * smallest  # px in height; a portrait may be narrower than its tile but not lower
     for mark in pictures:
         assert mark.box.width >= int(smallest) or mark.box.height >= int(0.9 * allowed)
 

@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def computed(monkeypatch) -> list[float]:
-    """Record the beta of every cell that is really computed."""
+    """Record the beta of every cell that is computed, not restored."""
     betas: list[float] = []
     real = pair_module.make_cells
 
@@ -50,7 +50,7 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(image)
 
 
-# ---------------------------------------------------------------- what is written
+# ---------------------------------------------------------------- written files
 
 
 def test_every_cell_is_written_with_all_that_made_it(pair, wanted):
@@ -58,7 +58,7 @@ def test_every_cell_is_written_with_all_that_made_it(pair, wanted):
     assert [cell.settings.beta for cell in cells] == [1.0, 10.0]
     for cell, one in zip(cells, wanted(1.0, 10.0), strict=True):
         assert cell.status == "finished"
-        assert pixels(one.path).shape == (24, 32, 3), "the content's shape, 32 px long"
+        assert pixels(one.path).shape == (24, 32, 3), "the content's shape, scaled to 32 px"
         record = read_record(one.path)
         levels = b"32x24:" + pixels(one.path).tobytes()
         assert record.pop(PIXELS) == hashlib.sha256(levels).hexdigest()
@@ -137,18 +137,18 @@ def test_the_same_pixels_give_the_same_bytes_whatever_the_format(pair, wanted):
     assert made[0][0] != made[0][1]
 
 
-# ---------------------------------------------------------------- contents that are cut out
+# ---------------------------------------------------------------- contents with transparency
 
 
 @pytest.fixture
 def cutting(pair) -> Pair:
-    """The pair with a content that is transparent on its left."""
+    """The pair with a content whose left part is transparent."""
     cut(pair.content)
     return pair
 
 
 def on_paper(pair: Pair) -> Pair:
-    """The same pair with its content laid on white, in a file of its own."""
+    """The same pair with its content composited on white, in a separate file."""
     path = pair.content.with_name("white.png")
     save_png(load_image(pair.content), path)
     return dataclasses.replace(pair, content=path)
@@ -174,7 +174,7 @@ def test_a_cut_out_is_redrawn_and_judged_as_it_looks_on_white(cutting, wanted):
 
 
 def test_another_alpha_is_another_cell(cutting, wanted, computed, tmp_path):
-    """It looks the same on white, and must not be taken from the store for this one."""
+    """Contents that look the same on white must not share a cell in the store."""
     store = CellStore(tmp_path / "store")
     for one in (cutting, on_paper(cutting)):
         stylize_pair(one, wanted(1.0), CPU, store)
@@ -257,7 +257,7 @@ def test_a_cell_of_eight_bits_in_the_store_is_computed_again_for_sixteen(
         stylize_pair(pair, as_print(wanted(1.0)), CPU, store)
     assert computed == [1.0, 1.0]
     stylize_pair(pair, wanted(1.0, folder="cell"), CPU, store)
-    assert computed == [1.0, 1.0], "a cell is in the store all the same"
+    assert computed == [1.0, 1.0], "the print's entry also serves the cell"
     with Image.open(tmp_path / "cell" / "1.png") as image:
         assert "dpi" not in image.info
 
@@ -271,7 +271,7 @@ def test_a_print_of_a_cut_out_that_fails_is_crossed_out_in_every_file(cutting, w
     assert np.array_equal(eight_bits(levels), draw_failure(32, 24))
 
 
-# ---------------------------------------------------------------- what is not made twice
+# ---------------------------------------------------------------- reuse
 
 
 def test_a_new_variant_is_all_that_is_computed(pair, wanted, computed, tmp_path, caplog):
@@ -280,7 +280,7 @@ def test_a_new_variant_is_all_that_is_computed(pair, wanted, computed, tmp_path,
     stylize_pair(pair, wanted(1.0, 10.0), CPU, store)
     cells = stylize_pair(pair, wanted(1.0, 5.0, 10.0), CPU, store)
     assert computed == [1.0, 10.0, 5.0]
-    assert [cell.settings.beta for cell in cells] == [1, 5, 10], "as they were asked for"
+    assert [cell.settings.beta for cell in cells] == [1, 5, 10], "in the order of the request"
     assert [cell.reused for cell in cells] == [True, False, True]
     assert "cat × night: 2 of 3 cells were finished before" in caplog.text
     assert "cat × night: 1 cell made in" in caplog.text
@@ -379,7 +379,7 @@ def test_equal_cells_are_made_once_and_written_under_each_name(pair, wanted, com
     assert all(cell.reused for cell in again)
 
 
-# ---------------------------------------------------------------- what fails
+# ---------------------------------------------------------------- failures
 
 
 @pytest.mark.usefixtures("poisoned")
@@ -398,15 +398,15 @@ def test_a_failing_cell_leaves_the_others_intact(pair, wanted, computed, tmp_pat
     assert read_record(failed)["status"] == "failed"
     for one in (all_wanted[0], all_wanted[2]):
         assert read_record(one.path)["status"] == "finished"
-    assert len(list((tmp_path / "store").rglob("cell.png"))) == 2, "failures are not kept"
+    assert len(list((tmp_path / "store").rglob("cell.png"))) == 2, "failed cells are not stored"
     stylize_pair(pair, all_wanted, CPU, store)
-    assert computed == [1.0, POISON, 10.0, POISON], "only the failed one is tried again"
+    assert computed == [1.0, POISON, 10.0, POISON], "only the failed cell is retried"
 
 
 def test_a_loss_that_really_overflows_is_tried_again_and_then_crossed_out(
     pair, wanted, tmp_path, caplog
 ):
-    """Steps of 1000 times the range of colours, in the sums of squares of squares of features."""
+    """Steps of 1000 times the colour range overflow the squared sums of squared features."""
     changes = {"optimiser": "adam", "learning_rate": 1000.0, "clamp": False, "input": "caffe"}
     wild = wanted(1e12, style_loss="sum_gram", **changes)
     gentle = wanted(1.0, folder="gentle")
@@ -454,7 +454,7 @@ def test_the_progress_counts_every_evaluation_of_every_cell(pair, wanted):
 def test_the_progress_counts_no_size_that_is_skipped(pair, wanted):
     paint(pair.content, seed=1, size=(512, 128))
     seen = []
-    grown = {"image_size": 256, "growth": 5}  # too narrow at 64, with 16 px across
+    grown = {"image_size": 256, "growth": 5}  # at 64 px it is only 16 px wide, which is too narrow
     chosen = wanted(1.0, **grown)
     cells = stylize_pair(pair, chosen, CPU, on_evaluation=lambda _, *of: seen.append(of[:2]))
     assert seen[-1] == (5 + 4, 5 + 4)
@@ -477,7 +477,7 @@ def test_the_pace_is_that_of_all_steps_of_this_process(caplog, monkeypatch, step
         now[0] += 1.0
         report((0,), taken, 100, torch.zeros(4, 1))
     assert caplog.messages[-1].startswith(f"cat × night: {share} % of 1 cells, ")
-    assert caplog.messages[-1].endswith(f" {left} s left"), "a second for each step"
+    assert caplog.messages[-1].endswith(f" {left} s left"), "a step takes a second"
 
 
 def test_the_progress_is_logged_from_time_to_time(pair, wanted, caplog, monkeypatch):

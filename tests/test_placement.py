@@ -1,10 +1,10 @@
-"""Where the tensors of a step are, and that a GPU can replay it without waiting: without a GPU.
+"""A step's tensors are on one device, and a GPU can replay it without waiting. Needs no GPU.
 
-``FakeTensorMode`` computes shapes, types and devices and no values. It refuses an operation on
-tensors of different devices, and every use of a value: ``item()``, ``tolist()``, ``bool()``. Its
-device here is ``meta``, which stands for a GPU: gradients on ``cuda`` want CUDA itself.
+``FakeTensorMode`` computes shapes, types and devices but no values. It refuses operations on
+tensors of different devices, and every use of a value: ``item()``, ``tolist()``, ``bool()``. The
+device ``meta`` replaces the GPU, since gradients on ``cuda`` need CUDA.
 
-A CUDA graph is a list of operations on fixed tensors, and so is what ``make_fx`` records.
+A CUDA graph is a list of operations on fixed tensors; ``make_fx`` records the same kind of list.
 """
 
 import copy
@@ -56,7 +56,7 @@ RECIPES = {
 
 
 class Recorder(TorchDispatchMode):
-    """Counts what goes between the device and the CPU: a GPU waits for all work before it."""
+    """Counts copies between device and CPU, each of which waits for all earlier work of a GPU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Recorder(TorchDispatchMode):
         result = function(*arguments, **(options or {}))
         tensors = [one for one in (*arguments, result) if isinstance(one, torch.Tensor)]
         copied = len({one.device for one in tensors}) > 1 and any(one.dim() for one in tensors)
-        if copied or "lift_fresh" in str(function):  # as torch.tensor does with numbers
+        if copied or "lift_fresh" in str(function):  # from torch.tensor of numbers
             self.copies[str(function)] += 1
         return result
 
@@ -82,7 +82,7 @@ def pretended(monkeypatch) -> Iterator[FakeTensorMode]:
         cache.cache_clear()
     with functorch.patch(fake_tensor_allow_meta=True), FakeTensorMode() as mode:
         yield mode
-    for cache in caches:  # no tensor without values may reach another test
+    for cache in caches:  # no fake tensor may reach another test
         cache.cache_clear()
 
 
@@ -105,7 +105,7 @@ def test_a_step_computes_on_the_cells_device_alone_and_waits_for_nothing(recipe,
     objective, cells = objective_of(RECIPES[recipe])
     start = torch.rand(len(cells), 3, 40, 48, device=DEVICE)
     state = State.at(start, optimiser())
-    optimise(objective, state, Plan(2, keep="last"))  # what is remembered is made once
+    optimise(objective, state, Plan(2, keep="last"))  # fills the caches
     with Recorder() as recorder:
         outcome = optimise(objective, state, Plan(4, keep="last"))
     assert outcome.images.device.type == DEVICE
@@ -130,7 +130,7 @@ WAITS = ("nonzero", "_local_scalar_dense", "lift_fresh", "_to_copy", "unique", "
 
 
 def record(state: State, objective: Objective) -> torch.fx.GraphModule:
-    """Take a step, and return it as operations that can be repeated."""
+    """Take a step and return it as repeatable operations."""
     return make_fx(lambda: take_step(state, objective, Plan(1)))()
 
 
@@ -146,7 +146,7 @@ def test_a_step_is_recorded_once_and_replayed(name, monkeypatch):
     replayed = copy.deepcopy(eager)
 
     recorded = record(replayed, objective)
-    steps = HISTORY[1] + 3  # the oldest pairs are forgotten on the way
+    steps = HISTORY[1] + 3  # enough to drop the oldest pairs
     losses = [recorded() for _ in range(steps - 1)]
     for _ in range(steps):
         expected = take_step(eager, objective, Plan(1))
@@ -158,7 +158,7 @@ def test_a_step_is_recorded_once_and_replayed(name, monkeypatch):
 
 
 def test_an_octave_more_takes_few_operations_more():
-    """Each is a kernel on a GPU; views are none."""
+    """Each operation is a kernel on a GPU; views are not counted."""
     counts = []
     for octaves in (1, 2):
         objective, cells = objective_of({**RECIPES["covariance"], "octaves": octaves}, "cpu")

@@ -57,7 +57,7 @@ def run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def priced(monkeypatch):
-    """Every evaluation costs a microsecond per pixel, and starts cost nothing."""
+    """Every step costs a microsecond per pixel; starting a job costs nothing."""
     asked = []
 
     def pretend(variants, sides, _device):
@@ -80,7 +80,7 @@ def test_cells_that_are_there_are_left_out_of_the_time_and_the_disk(run, priced)
     after = plan_run(run())
     assert (before.cells, before.made, before.jobs) == (8, 0, 2)
     assert (after.cells, after.made, after.jobs) == (8, 4, 1)
-    # Long sides of 64: wide has 64 x 43 px, tall 32 x 64.
+    # With a long side of 64 px, wide has 64 x 43 px and tall 32 x 64 px.
     steps = 10 + FINISHING
     assert after.seconds == pytest.approx(4 * steps * 1e-6 * 64 * 43)
     assert before.seconds - after.seconds == pytest.approx(4 * steps * 1e-6 * 32 * 64)
@@ -126,7 +126,7 @@ def test_a_cost_is_read_off_the_line_through_two_and_never_falls():
 def test_a_content_that_is_yet_to_be_fetched_has_the_usual_shape(run, priced):
     memory = plan_run(run(contents=["chelsea"], image_size=300)).memory
     assert memory == 1_000_000 + 100 * 300 * 200
-    assert priced[-1] == (122, 245), "its square is as large"
+    assert priced[-1] == (122, 245), "squares of equal area"
 
 
 def test_a_calibration_measures_each_kind_at_each_size():
@@ -145,7 +145,7 @@ def test_a_calibration_measures_each_kind_at_each_size():
 
 @pytest.mark.slow
 def test_a_calibration_whose_batch_did_not_fit_counts_the_half_that_did(monkeypatch):
-    """Else the costs would be those of half as many cells."""
+    """Otherwise the costs would count only half of the cells."""
     real, sizes = Objective.__call__, []
 
     def crowded(objective, images):
@@ -162,7 +162,7 @@ def test_a_calibration_whose_batch_did_not_fit_counts_the_half_that_did(monkeypa
     several = [dataclasses.replace(kind, seed=seed) for seed in range(4)]
     (seconds,) = calibrate(several, [32], "cpu").seconds.values()
     assert set(sizes) == {2}
-    assert seconds[32**2] > 0.09, "0.2 s for the two of them"
+    assert seconds[32**2] > 0.09, "two cells take 0.2 s"
 
 
 @pytest.mark.slow
@@ -205,7 +205,7 @@ def test_the_jobs_are_counted_as_snakemake_counts_them(name, tmp_path):
     )
 
 
-# ---------------------------------------------------------------- what a job is given
+# ---------------------------------------------------------------- resources of a job
 
 
 @pytest.fixture
@@ -214,13 +214,13 @@ def vgg19() -> Settings:
 
 
 def test_vgg19_to_conv5_1_takes_its_18_giga_multiply_adds(vgg19):
-    """At 224 x 224; the figure that is published for the whole network, 19.6, less three layers."""
+    """At 224 x 224 px: the published figure of the whole network, 19.6, minus three layers."""
     assert len(allocation._layers(vgg19)) == 13
     assert allocation._multiply_adds(vgg19) * 224**2 == pytest.approx(18.12e9, rel=1e-3)
 
 
 def test_an_evaluation_at_256_px_takes_94_gflop(vgg19):
-    """A rate measured with a clock is in the README's unit, so the two can be compared."""
+    """The unit is the README's, so a measured rate can be compared with it."""
     once = replace(vgg19, image_size=256, iterations=1)
     operations = allocation._operations(replace(once, iterations=2)) - allocation._operations(once)
     assert operations == pytest.approx(94.7e9, rel=1e-2)
@@ -252,8 +252,8 @@ def test_a_gpu_takes_less_time_and_no_less_memory(vgg19):
 
 
 def test_matching_takes_memory_and_time():
-    """At 512 px on two cores with VGG-16: a measured peak of 3.1 GiB, 0.7 of it before, and steps
-    of 7 and of 16 to 20 s, which the published numbers of steps make an hour and a half.
+    """At 512 px on two cores with VGG-16, the measured peak is 3.1 GiB, 0.7 GiB of it before the
+    steps. Steps take 7 s or 16 to 20 s; the published numbers of steps take an hour and a half.
     """
     cell = settings_of("nnst")
     allocated = allocate_pair([cell], "cpu")
@@ -265,7 +265,7 @@ def test_matching_takes_memory_and_time():
 
 
 def test_sampling_takes_as_long_at_every_size():
-    """At 256 px, on two cores without AVX-512, about half of a step's 2.8 s."""
+    """At 256 px on two cores without AVX-512, it takes about half of a step's 2.8 s."""
     assert allocation.OF_STYLE == distributions.CLOUD
     cell = settings_of("strotss")
     allocated = allocate_pair([cell], "cpu")
@@ -281,12 +281,12 @@ def test_sampling_takes_as_long_at_every_size():
 
 def test_the_memory_is_that_of_the_largest_cell(vgg19):
     small = allocate_pair([vgg19], "auto").mem_mb
-    assert allocate_pair([vgg19] * 50, "auto").mem_mb == small, "one after another"
+    assert allocate_pair([vgg19] * 50, "auto").mem_mb == small, "batches run one after another"
     large = allocate_pair([vgg19, replace(vgg19, image_size=1024)], "auto").mem_mb
     assert large - allocation.BASE == pytest.approx(4 * (small - allocation.BASE), rel=0.01)
     styled = allocate_pair([replace(vgg19, style_scale=4.0)], "auto").mem_mb
     assert styled - allocation.BASE == pytest.approx(8 * (small - allocation.BASE), rel=0.1), (
-        "a style larger than the content"
+        "the style is larger than the content"
     )
 
 
@@ -304,7 +304,7 @@ def test_in_tiles_only_what_is_as_large_as_the_picture_grows(vgg19):
     ("content", "style", "multiply_adds"),
     [
         ({"relu1_1": 1.0, "relu5_1": 0.0}, {"conv1_2": 1.0}, 9 * (3 * 64 + 64 * 64)),
-        ({"rgb": 1.0}, {"rgb": 1.0}, 0),  # the picture itself needs no network
+        ({"rgb": 1.0}, {"rgb": 1.0}, 0),  # the picture itself, without the network
     ],
 )
 def test_only_the_layers_that_are_used_count(vgg19, content, style, multiply_adds):
@@ -314,9 +314,9 @@ def test_only_the_layers_that_are_used_count(vgg19, content, style, multiply_add
 
 
 def test_more_is_asked_for_than_was_measured_but_not_much(vgg19):
-    """The peak of a process on a CPU, in float32 and with its measures, in MB.
+    """Peaks of a process on a CPU, in float32 and with the measures, in MB.
 
-    The growth, too, so that the part which every process has does not hide what the pictures take.
+    The growth is checked separately, since the constant part of a process would hide it.
     """
     measured = {256: 918, 512: 1457}
     asked = {
@@ -329,7 +329,7 @@ def test_more_is_asked_for_than_was_measured_but_not_much(vgg19):
 
 
 def test_a_print_of_4096_px_asks_for_what_was_measured():
-    """By benchmarks/prints.py: 7.04 GiB and 15 minutes on two cores."""
+    """Measured by benchmarks/prints.py: 7.04 GiB and 15 minutes on two cores."""
     cell = Settings.from_mapping(
         {**read_presets()["relative"].settings, "extractor": "vgg19_16x", "image_size": 512}
     )

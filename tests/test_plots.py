@@ -1,4 +1,4 @@
-"""The plots: what they show, and that no name, number or failure breaks them."""
+"""The plots: their contents, and that no name, number or failure breaks them."""
 
 import re
 from functools import partial
@@ -46,7 +46,7 @@ plot_layers = partial(plot_effect, axis="layers")
 
 @pytest.fixture
 def table(tmp_path):
-    """Make a summary of pairs with so many ratios and layers, some of them failed."""
+    """Make a summary of pairs with these ratios and layers; some cells failed."""
     picture = paint(tmp_path / "cell.png", size=(64, 48))
 
     def make(
@@ -99,7 +99,7 @@ def traces_of(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def drawn(figure: Figure) -> Figure:
-    """Draw the figure, since much only goes wrong then; warnings are errors."""
+    """Draw the figure, since many errors occur only then; warnings are errors."""
     FigureCanvasAgg(figure).draw()
     return figure
 
@@ -121,7 +121,7 @@ def label_of(box: AnnotationBbox) -> str:
     return area.get_text()
 
 
-# ---------------------------------------------------------------- a pair's cells
+# ---------------------------------------------------------------- the cells of a pair
 
 
 def test_the_front_goes_through_the_cells_that_none_beats(table):
@@ -275,7 +275,7 @@ def test_every_cell_has_a_curve_of_each_loss(table):
         curves = {tuple(one.get_ydata()) for one in axes.lines}
         assert curves == set(traces.groupby(["layers", "ratio"])[name].apply(tuple))
     colours = {tuple(one.get_color()) for one in upper.lines}
-    assert len(colours) == 4, "one for each ratio"
+    assert len(colours) == 4, "a colour for each ratio"
     assert {one.get_linestyle() for one in upper.lines} == {"-", "--"}
 
 
@@ -317,7 +317,7 @@ def ticks(axes) -> list[str]:
 
 
 def along(cells: pd.DataFrame, axis: str) -> pd.Series:
-    """The cells' labels on an axis; numbers are numbers."""
+    """The cells' values on an axis; numbers stay numeric."""
     if axis == "ratio":
         return cells["ratio"].astype(float)
     pattern = "^([^/]+)" if axis == "layers" else f"{axis}=([^/]+)"
@@ -348,7 +348,7 @@ def test_what_has_an_order_has_a_line_of_medians_for_each_colour(table, axis, la
             tuple(one[aim].groupby(along(one, axis)).median())
             for _, one in cells.groupby(along(cells, coloured))
         }
-        assert len(axes.lines) == lines, "the medians, and each pair at each point of the rest"
+        assert len(axes.lines) == lines, "the medians, and a line for each pair and other setting"
     shown = words(figure)
     assert {"ratio": "α/β", "style_scale": "style scale"}[axis] in shown
     assert {"all", "fine"} <= set(shown) or coloured == "ratio"
@@ -423,7 +423,7 @@ def test_alpha_or_beta_may_be_zero(table):
 
 @pytest.mark.parametrize("text", [MARKUP, "_hidden"])
 def test_names_and_titles_are_shown_as_they_are(table, text):
-    text = text[:24]  # a longer name is cut
+    text = text[:24]  # longer names are cut
     cells = table(layers=(text, "_other"))
     for figure in (
         plot_pair(cells, text),
@@ -438,7 +438,7 @@ def test_names_and_titles_are_shown_as_they_are(table, text):
 @pytest.mark.parametrize("text", [MARKUP, "$x$", "_hidden", "$", "\\$", "a $ b $ c $ d"])
 def test_what_is_literal_is_no_mathematics(text):
     assert not is_math_text(literal(text))
-    assert literal(text).replace(r"\$", "$") == text, "which is what matplotlib does to it"
+    assert literal(text).replace(r"\$", "$") == text, "matplotlib removes the backslashes"
 
 
 def test_signs_that_the_font_lacks_are_replaced_rather_than_warned_about(table):

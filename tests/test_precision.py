@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 def pretend(monkeypatch, **instructions: bool) -> None:
-    """Let the processor be one that has these instructions, and no other."""
+    """Pretend that the processor has only these instructions."""
     for name in precision_module.LIMITS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)

@@ -1,4 +1,4 @@
-"""The published recipes, held to their own formulas, optimisers and settings."""
+"""The published recipes, compared with their own formulas, optimisers and settings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -42,8 +42,8 @@ from nst.network.tensors import to_bytes
 PRESETS = read_presets()
 CATALOGUE = read_catalogue()
 
-# The sizes of the recipes (width x height), about a tenth; a style has its own shape where the
-# recipe leaves it that.
+# About a tenth of the recipes' sizes (width x height). A style keeps its shape if the recipe does
+# not change it.
 SIZES = {
     "envision": (40, 40),
     "coursera": (40, 32),
@@ -61,7 +61,7 @@ OWN_SHAPE |= {"relative", "relative_gram"}
 
 
 def picture(seed: int, width: int, height: int) -> Image.Image:
-    """A random picture with both large forms and detail, of 8 bits."""
+    """A random 8-bit picture with both large shapes and detail."""
     smooth = random_image(seed, height, width)[0].permute(1, 2, 0).numpy()
     grain = np.random.default_rng(seed).uniform(-0.15, 0.15, smooth.shape)
     return Image.fromarray(np.rint(255 * np.clip(smooth + grain, 0, 1)).astype(np.uint8))
@@ -73,7 +73,7 @@ def numbers(image: Image.Image) -> Tensor:
 
 
 def pictures_of(name: str) -> tuple[Image.Image, Image.Image]:
-    """A content and a style of the recipe's shapes."""
+    """A content and a style with the recipe's shapes."""
     size = SIZES.get(name, (48, 40))
     return picture(1, *size), picture(2, *((36, 48) if name in OWN_SHAPE else size))
 
@@ -136,7 +136,7 @@ def test_relu_in_place_overwrites_every_tap_but_the_last_of_a_stack():
 
 
 class Rule(NamedTuple):
-    """How a recipe moves: Adam on values that are ``scale · RGB - offset``."""
+    """How a recipe steps: Adam on the values ``scale · RGB - offset``."""
 
     rate: float
     first: float = 0.9
@@ -158,16 +158,16 @@ RULES = {
     "content_init": Rule(1e-3),
     "udacity": Rule(3e-3),
     "tensorflow": Rule(0.02, first=0.99, epsilon=0.1, keras=True, clip=True),
-    # The gradient of |d| jumps where d is 0: a few pixels drift apart.
+    # The gradient of |d| jumps where d is 0, so a few pixels diverge.
     "crowsonkb": Rule(0.02, clip=True, share=0.99),
     "coursera": Rule(2.0, keras=True, scale=255.0, offset=CAFFE_RGB, gain=0.01),
 }
 
 
 def adam(loss: Callable[[Tensor], Tensor], value: Tensor, rule: Rule, steps: int) -> list[Tensor]:
-    """The values after 0, 1, …, steps steps.
+    """The values after each step, from step 0 to ``steps``.
 
-    PyTorch divides by √v̂ + ε; TensorFlow moves the corrections into the rate and divides by √v + ε.
+    PyTorch divides by √v̂ + ε; TensorFlow corrects the rate instead and divides by √v + ε.
     """
     path = [value]
     mean, square = torch.zeros_like(value), torch.zeros_like(value)
@@ -192,7 +192,7 @@ def adam(loss: Callable[[Tensor], Tensor], value: Tensor, rule: Rule, steps: int
 
 
 def first_values(name: str, content: Tensor) -> Tensor:
-    """The start, on the recipe's own scale."""
+    """The start, in the recipe's own scale."""
     rule = RULES[name]
     offset = torch.tensor(rule.offset, dtype=torch.float64)[:, None, None]
     values = rule.scale * content - offset
@@ -240,9 +240,9 @@ def test_the_first_ten_steps_of_a_recipe_are_those_of_its_optimiser(name):
     assert (path[-1] - path[0]).abs().max() > 5 * rule.rate
 
 
-# ---------------------------------------------------------------- what the files say
+# ---------------------------------------------------------------- the files
 
-# The rest is held by the formulas above: they fail for another value.
+# The formulas above check these keys: they fail for any other value.
 IN_FORMULAS = frozenset(
     {
         *("alpha", "beta", "tv_loss", "tv_weight", "pooling", "padding"),
@@ -332,7 +332,7 @@ def test_the_measures_are_the_relative_losses_whatever_the_cell_s_own(tmp_path):
     content.save(paths["content.png"])
     style.save(paths["style.png"])
     save_extractor(as_extractor(vgg), paths["vgg.safetensors"])
-    # Steps too small to see: all the cells have the same picture, and each its own loss.
+    # Invisibly small steps: all cells have the same picture, but different losses.
     still = {
         "image_size": 48,
         "size": "long_side",
@@ -351,7 +351,7 @@ def test_the_measures_are_the_relative_losses_whatever_the_cell_s_own(tmp_path):
     )
     cells = stylize_pair(pair, wanted, torch.device("cpu"))
     noise = torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(0)).double()
-    noise = (noise * 255).round() / 255  # as it is delivered
+    noise = (noise * 255).round() / 255  # as in the written file
     expected = relative_gram(vgg, noise, numbers(content), numbers(style))
     for cell in cells:
         assert cell.losses["relative_content"] == pytest.approx(expected.content.item(), rel=1e-5)
@@ -359,7 +359,7 @@ def test_the_measures_are_the_relative_losses_whatever_the_cell_s_own(tmp_path):
         record = read_record(tmp_path / f"{cell.formulation}.png")
         assert record["losses"]["relative_style"] == cell.losses["relative_style"]
     totals = {float(f"{cell.losses['total']:.4g}") for cell in cells}
-    assert len(totals) == len(wanted), "no two recipes are the same"
+    assert len(totals) == len(wanted), "no two recipes have the same loss"
 
 
 # ---------------------------------------------------------------- the real network
@@ -367,7 +367,7 @@ def test_the_measures_are_the_relative_losses_whatever_the_cell_s_own(tmp_path):
 
 @pytest.fixture(scope="module")
 def real():
-    """Loaded once: the distilled network, and the two paintings."""
+    """The distilled network and the two pictures, loaded once."""
     return {}
 
 
@@ -380,15 +380,15 @@ def test_a_recipe_lowers_its_own_loss_on_the_real_network(name, mirror, real, tm
         real["images"] = Images.of(*photographs)
     changes: dict[str, Any] = {"image_size": 64, "iterations": 12, "extractor": "vgg19_16x"}
     if name == "tensorflow":
-        # The distilled network ends there, and its features are so small that at the published
-        # balance the content, which is the start, outweighs the style a thousandfold.
+        # The last layer of the distilled network. Its features are so small that, at the
+        # published α/β, the content (the start) outweighs the style a thousandfold.
         changes["content_layers"] = {"relu5_1": 1e-3}
     if PRESETS[name].settings.get("size") == "exact":
         changes["image_size"] = [64, 48]
     if "coarse_stages" in PRESETS[name].settings:
         changes["coarse_stages"] = [[48, 6]]
     if "finish" in PRESETS[name].settings:
-        changes["finish"] = 0  # one total for all steps
+        changes["finish"] = 0  # so that all totals are comparable
     cell = settings_of(name, **changes)
     (result,) = make_cells(real["network"], real["images"], [cell])
     assert result.attempts == 1

@@ -1,4 +1,4 @@
-"""Prints: chosen cells made again, large, which look like their cells."""
+"""Prints: chosen cells, rendered at a larger size, look like the cells."""
 
 import json
 from dataclasses import replace
@@ -61,14 +61,14 @@ def planned(
     return read_run(config | changes, CATALOGUE)
 
 
-# ---------------------------------------------------------------- which, and how
+# ---------------------------------------------------------------- selection and settings
 
 
 def test_the_starred_cells_are_printed_each_once(folder):
     ((content, style, found),) = planned([CELL, {**CELL, "ssim": 0.5}]).prints
     assert (content, style, found.layers, found.ratio) == tuple(CELL.values())
     assert (found.settings.image_size, found.settings.start) == (128, "file")
-    assert planned([CELL], "128").prints == [(content, style, found)], "as --config has it"
+    assert planned([CELL], "128").prints == [(content, style, found)], "--config passes text"
     run = {"contents": ["cat.png"], "styles": ["great_wave_study"]}
     assert read_run(run, CATALOGUE).prints == []
 
@@ -150,7 +150,7 @@ def test_a_picture_from_a_file_grows_from_the_file_s_size(small):
     assert [one.start_is_smaller for one in found] == [True, True]
     other = list(prepare_stages(images, replace(cell, start="content"), CPU))
     assert [max(one.content.shape) for one in other] == [64, 128, 256]
-    assert len(group_cells([cell, replace(cell, start="content")])) == 2, "no batch of both"
+    assert len(group_cells([cell, replace(cell, start="content")])) == 2, "they share no batch"
 
 
 def test_what_is_enlarged_keeps_its_colours_and_gets_detail(tiny, small):
@@ -162,10 +162,10 @@ def test_what_is_enlarged_keeps_its_colours_and_gets_detail(tiny, small):
     assert picture is not None
     mean = picture.mean((0, 2, 3)) * 255
     assert torch.allclose(mean, torch.tensor([48.0, 96.0, 192.0]), atol=12)
-    assert picture.std((2, 3)).min() > 0.01, "the file has none"
+    assert picture.std((2, 3)).min() > 0.01, "the start has no detail"
 
 
-# ---------------------------------------------------------------- what they look like
+# ---------------------------------------------------------------- appearance
 
 
 def printed(form: str = "") -> tuple[str, ...]:
@@ -208,7 +208,7 @@ def fetched(name: str, folder: Path) -> Image.Image:
     return load_image(path)
 
 
-# ---------------------------------------------------------------- as a user makes them
+# ---------------------------------------------------------------- through Snakemake
 
 
 @pytest.mark.slow
@@ -228,7 +228,7 @@ def test_starred_cells_are_printed_into_a_folder_and_a_gallery_of_their_own(fold
     assert snakemake(folder, "--", "results/summary.csv").returncode == 0
     (folder / "stars.json").write_text(json.dumps([{**CELL, "layers": "all"}]))
     run = finish(folder, *printed())
-    assert "Redraw" not in run, "the grid is there"
+    assert "Redraw" not in run, "the grid is not rendered again"
     prints = folder / "results/prints"
     (path,) = (prints / "cat").rglob("*.png")
     with Image.open(path) as picture:
@@ -246,7 +246,7 @@ def test_starred_cells_are_printed_into_a_folder_and_a_gallery_of_their_own(fold
         (", format: png16", "1e0-16bit.png", 300),
     ):
         run = finish(folder, *printed(form))
-        assert "1 of 1 cells were finished before" in run, "only the file is new"
+        assert "1 of 1 cells were finished before" in run, "only the file is written"
         assert np.array_equal(eight_bits(deep_levels(path.with_name(name))), plain)
         for one in (path, path.with_name(name)):
             with Image.open(one) as picture:

@@ -1,4 +1,4 @@
-"""The profiles: that Snakemake takes every key of theirs, and what their scripts understand."""
+"""The profiles: Snakemake accepts every key, and the scripts parse the schedulers' output."""
 
 import os
 import stat
@@ -22,7 +22,7 @@ def read(name: str) -> dict:
 
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_a_profile_for_a_cluster_has_what_it_takes_the_place_of(name):
-    """All but the number of GPUs, which the cluster knows."""
+    """Everything except the number of GPUs, which the cluster manages."""
     default = read("default")
     assert default.pop("resources") == ["gpu=1"]
     profile = read(name)
@@ -59,7 +59,7 @@ def plan(profile: Path) -> subprocess.CompletedProcess[str]:
 PBS = '{{"Jobs": {{"7.head": {{"job_state": "{}"{}}}}}}}\n'
 ENDED = "qname        gpu.q\nfailed       {}\nexit_status  {}\n"
 
-# System, what its commands say (text and exit status), what Snakemake gets.
+# System, the output and exit status of its commands, and the answer for Snakemake.
 ANSWERS = [
     ("slurm", {"squeue": ("PENDING\n", 0)}, "running"),
     ("slurm", {"squeue": ("COMPLETING\n", 0)}, "running"),
@@ -101,7 +101,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("system", "commands", "answer"), ANSWERS)
 def test_what_a_scheduler_says_of_a_job_is_understood(system, commands, answer, tmp_path):
-    """By the words of their manuals: no such scheduler is here, but for Slurm."""
+    """The outputs are those in the manuals; only Slurm was available."""
     said = status_of(system, commands, tmp_path)
     assert said.stdout == f"{answer}\n", said.stderr
 
@@ -109,7 +109,7 @@ def test_what_a_scheduler_says_of_a_job_is_understood(system, commands, answer, 
 def status_of(
     system: str, commands: dict[str, tuple[str, int]], folder: Path
 ) -> subprocess.CompletedProcess[str]:
-    """Ask for job 7 in a folder, where the scheduler's commands say these texts."""
+    """Query job 7 in a folder in which the scheduler's commands print these texts."""
     for name, (text, status) in commands.items():
         program = folder / name
         output = "&1" if status == 0 else "&2"
@@ -130,7 +130,7 @@ def test_a_job_that_grid_engine_s_accounts_never_get_is_not_waited_for_without_e
         "qstat": ("Following jobs do not exist: 7\n", 1),
         "qacct": ("error: job id 7 not found\n", 1),
     }
-    assert status_of("sge", commands, tmp_path).stdout == "running\n", "they may be late"
+    assert status_of("sge", commands, tmp_path).stdout == "running\n", "the accounts may be late"
     (gone,) = (tmp_path / ".snakemake/nst-gone").iterdir()
     os.utime(gone, (time.time() - 301,) * 2)
     said = status_of("sge", commands, tmp_path)

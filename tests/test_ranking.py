@@ -1,4 +1,4 @@
-"""The order of a pair's cells, and the reasons for it."""
+"""The ranking of a pair's cells, and its reasons."""
 
 import numpy as np
 import pandas as pd
@@ -91,7 +91,7 @@ def test_every_order_is_one_that_the_rules_allow(points):
     assert ranked.loc[ranked["suggested"], ["rank", "pareto"]].values.tolist() == [[1, True]]
     order = ranked["rank"].to_numpy(int)
     for one, other in zip(*np.nonzero(beaten), strict=True):
-        assert order[one] < order[other], "what beats another ranks before it"
+        assert order[one] < order[other], "a cell ranks before every cell that it beats"
 
 
 @given(POINTS, st.randoms())
@@ -117,7 +117,7 @@ def test_pairs_are_ranked_each_for_itself():
     ranked = rank_cells(both)
     assert list(ranked["rank"]) == [2, 1, 1, 2]
     assert list(ranked["suggested"]) == [False, True, True, False]
-    assert list(ranked["style"]) == ["night", "night", "wave", "wave"], "the order stays"
+    assert list(ranked["style"]) == ["night", "night", "wave", "wave"], "the row order stays"
 
 
 def test_failed_and_unmeasured_cells_have_no_rank():

@@ -1,4 +1,4 @@
-"""Presets read from their files, and recipes in a configuration."""
+"""Reading presets from their files, and recipes in a configuration."""
 
 from functools import partial
 from pathlib import Path
@@ -112,7 +112,7 @@ def test_every_choice_of_a_setting_can_vary():
                 layers[name.removesuffix("_loss")] = {"sampled_hypercolumn": 1}
                 others |= {"layers": {"sampled": layers}, "optimiser": "adam"}
             if value in ("exact", "file"):
-                continue  # need another key
+                continue  # these need another key
             (variant,) = read(vary={name: [value]}, ratios=[1], **others).variants
             assert getattr(variant.settings, name) == value
 
@@ -276,7 +276,7 @@ def test_a_formulation_s_own_settings_mean_what_they_mean_for_the_whole_run():
 
 
 def test_recipes_of_one_run_see_with_one_network():
-    """A job loads one for all its cells, and would say of the others what is not true."""
+    """A job loads one network for all its cells; other records would name the wrong network."""
     one = {"formulation": "gatys2016", "extractor": "vgg16", "name": "v16"}
     other = {"formulation": "gatys2016", "extractor": "vgg19", "name": "v19"}
     message = refused(formulations=[one, other])
@@ -299,7 +299,7 @@ SHARES = ((100, 1000), (141, 500), (200, 500), (283, 500), (400, 500))
     ],
 )
 def test_the_stages_of_a_recipe_fit_another_size(keys, stages):
-    """Those in px are left out; shares stay, where they are large enough and there is one side."""
+    """Stages in px are dropped; shares stay if they are large enough and the size is one side."""
     in_px, shares = (
         read(formulation=name, **keys).variants[0].settings
         for name in ("gatys_pytorch", "crowsonkb")

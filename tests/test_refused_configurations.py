@@ -1,4 +1,4 @@
-"""Mistakes in a configuration: each is refused in one line, with the remedy."""
+"""Mistakes in a configuration: each is refused in one line that says how to fix it."""
 
 import datetime
 import re
@@ -276,7 +276,7 @@ def test_a_path_that_a_shell_would_read_otherwise_is_refused(name, key):
 
 @given(st.text(st.sampled_from("'\"$`\\ ab!;&|()*?~#éß{}"), min_size=1, max_size=8))
 def test_a_shell_agrees(path):
-    """What is said to survive does, and a shell is asked."""
+    """A real shell keeps every path that ``_survives_a_shell`` accepts."""
     if _survives_a_shell(path):
         said = subprocess.run(["sh", "-c", f"printf %s {path!r}"], capture_output=True, check=True)
         assert said.stdout.decode() == path

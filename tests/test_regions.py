@@ -32,7 +32,7 @@ CONTENT, FIRST, LAST = (
 
 
 def half_mask(size: tuple[int, int] = (64, 48)) -> Image.Image:
-    """A mask, white on the left and black on the right."""
+    """A mask that is white on the left and black on the right."""
     mask = Image.new("RGB", size, "black")
     mask.paste("white", (0, 0, size[0] // 2, size[1]))
     return mask
@@ -77,7 +77,7 @@ def cell(small):
     return small(iterations=4, beta=100, image_size=64)
 
 
-# ---------------------------------------------------------------- what a style is made of
+# ---------------------------------------------------------------- parts of a style
 
 
 def test_a_blend_has_shares_and_leaves_out_what_has_none():
@@ -161,7 +161,7 @@ def test_a_mask_of_ones_is_the_plain_transfer_to_the_last_bit(tiny, cell, colour
 def test_a_style_s_mask_hides_the_rest_of_it(tiny, cell):
     left = half_mask(FIRST.size)
     other = FIRST.copy()
-    other.paste("lime", (FIRST.width // 2 + 12, 0, *FIRST.size))  # beyond what is looked at
+    other.paste("lime", (FIRST.width // 2 + 12, 0, *FIRST.size))  # beyond the receptive field
     cell = replace(cell, start="content")
     masked = [made(tiny, cell, Composition.plain(one, mask=left)) for one in (FIRST, other)]
     plain = [made(tiny, cell, Composition.plain(one)) for one in (FIRST, other)]
@@ -210,7 +210,7 @@ def test_a_mask_is_split_into_shares_of_each_pixel():
 
 
 def smudged() -> Image.Image:
-    """A mask with soft edges, as a JPEG or a brush leaves them."""
+    """A mask with soft edges, as in a JPEG or from a brush."""
     return half_mask((640, 480)).resize((320, 240)).resize((640, 480), Image.Resampling.BICUBIC)
 
 

@@ -1,4 +1,4 @@
-"""What those read who find, cite and install the project, held to what the project is."""
+"""Texts for finding, citing and installing the project agree with the project."""
 
 import re
 import subprocess
@@ -106,7 +106,7 @@ def test_a_tag_without_a_section_is_no_release(tmp_path, tag):
 
 def test_only_a_tag_or_a_person_makes_a_release():
     workflow = read(".github/workflows/release.yml")
-    # YAML takes the key "on" for the value true.
+    # YAML reads the key "on" as the value true.
     assert workflow[True] == {"push": {"tags": ["v*"]}, "workflow_dispatch": None}
     steps = workflow["jobs"]["release"]["steps"]
     commands = "".join(step.get("run", "") for step in steps)
@@ -115,7 +115,7 @@ def test_only_a_tag_or_a_person_makes_a_release():
 
 
 def test_the_jobs_environment_has_the_package_s_dependencies():
-    """Snakemake itself is not needed in it."""
+    """The environment does not need Snakemake."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         listed = tomllib.load(file)["project"]["dependencies"]
     needed = {re.split(r"[^\w-]", one)[0] for one in listed} - {"snakemake"}

@@ -1,4 +1,4 @@
-"""The report: its pages, and the whole of it from a finished run."""
+"""The report: its pages, and a complete report of a finished run."""
 
 import json
 import re
@@ -21,7 +21,7 @@ STYLES = {"wave": "The wave", "night": TITLE}
 
 
 class Page(HTMLParser):
-    """The text of a page's fields by row, and the addresses that the page names."""
+    """The text of a page's fields by row, and the page's addresses."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def test_text_in_a_table_stays_text(text):
     assert "&lt;b&gt;&amp;&#34;x&#34;" in text
 
 
-# ---------------------------------------------------------------- the whole
+# ---------------------------------------------------------------- the complete report
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def report(run: Path) -> str:
 
 
 def data(report: str, name: str) -> dict:
-    """A value that the report's script is given."""
+    """A variable of the report's script."""
     found = re.search(rf"^\s*var {name} = ([{{\"].*);$", report, re.MULTILINE)
     assert found, name
     return json.loads(found[1])
@@ -176,8 +176,8 @@ def test_the_report_has_each_grid_plot_and_page_once_under_its_labels(run, repor
     for path, result in results.items():
         packed = run / "unpacked" / "report" / result["data_uri"]
         assert packed.read_bytes() == (run / path).read_bytes()
-        assert "<p>" in result["caption"], "a caption"
-        assert "system-message" not in result["caption"], "docutils could read it"
+        assert "<p>" in result["caption"], "the caption is rendered"
+        assert "system-message" not in result["caption"], "docutils parses the caption"
 
 
 @pytest.mark.slow
@@ -220,7 +220,7 @@ def test_the_report_asks_nothing_of_the_network(report):
 
 @pytest.mark.slow
 def test_the_report_is_small_beside_the_run(run, report):
-    """Most of this one is Snakemake's own scripts; the run's part is what grows."""
+    """Snakemake's scripts make up most of this small report; only the run's part grows."""
     own = len(report.encode())
     packed = run / "results" / "report.zip"
     assert packed.stat().st_size < 3_000_000
@@ -228,7 +228,7 @@ def test_the_report_is_small_beside_the_run(run, report):
     grids = sum(path.stat().st_size for path in (run / "results" / "grids").rglob("*.png"))
     assert pictures < grids / 3
     plots = list((run / "unpacked").rglob("*.png"))
-    assert len(plots) == 7, "the plots, and neither grids nor cells in full"
+    assert len(plots) == 7, "only plots; no grids or cells at full size"
     shown = pictures + sum(path.stat().st_size for path in plots)
     assert packed.stat().st_size < own + shown
 

@@ -1,4 +1,4 @@
-"""Whose colours a result has."""
+"""The colours of a result: those of the style or of the content."""
 
 import pytest
 import torch
@@ -56,7 +56,7 @@ def test_the_style_takes_the_content_s_mean_and_covariance():
     content, style = prepare(CONTENT, STYLE, "content")
     assert content is CONTENT
     for found, wanted in zip(colour_statistics(style), colour_statistics(CONTENT), strict=True):
-        torch.testing.assert_close(found, wanted, atol=2e-3, rtol=0)  # but for clipped pixels
+        torch.testing.assert_close(found, wanted, atol=2e-3, rtol=0)  # clipped pixels differ
 
 
 def test_the_style_s_luma_takes_the_content_s_mean_and_deviation():
@@ -81,8 +81,8 @@ def test_a_result_with_its_luma_redrawn_has_the_content_s_chroma(tiny, small):
     assert inside.float().mean() > 0.8
     content = torch.nn.functional.interpolate(CONTENT, result.shape[-2:])
     chroma = (result - luma(result)) - (content - luma(content))
-    assert (chroma * inside).abs().max() < 0.01  # 8 bits of the content's picture
-    assert (luma(result) - luma(content)).abs().mean() > 0.01, "the luma is another"
+    assert (chroma * inside).abs().max() < 0.01  # the content has 8 bits
+    assert (luma(result) - luma(content)).abs().mean() > 0.01, "the luma has changed"
 
 
 def test_a_result_in_the_content_s_colours_has_its_palette(tiny, small):
@@ -100,7 +100,7 @@ def test_the_pictures_on_the_way_have_the_colours_too(tiny, small):
     cell = small(colours="luminance", iterations=4, snapshots=[0, 4], image_size=40)
     (result,) = make_cells(tiny, IMAGES, [cell])
     last, first = (from_bytes(result.snapshots[number]) for number in (4, 0))
-    torch.testing.assert_close(last, result.image, atol=1.5 / 255, rtol=0)  # rounded twice
+    torch.testing.assert_close(last, result.image, atol=1.5 / 255, rtol=0)  # two roundings
     restored = restore_colours(first, CONTENT, [], "luminance")
     torch.testing.assert_close(restored, first, atol=0.01, rtol=0)
 
@@ -114,7 +114,7 @@ def test_oklab_has_no_chroma_for_grey_and_leads_back():
     assert found[:, 1:].abs().max() < 1e-3
     torch.testing.assert_close(found[:, 0].pow(3), grey[:, 0], atol=1e-3, rtol=0)
     torch.testing.assert_close(from_oklab(to_oklab(CONTENT)), CONTENT, atol=1e-4, rtol=0)
-    # https://bottosson.github.io/posts/oklab/: of linear blue
+    # https://bottosson.github.io/posts/oklab/: the values of linear blue
     blue = to_oklab(torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)).flatten()
     torch.testing.assert_close(blue, torch.tensor([0.452, -0.032, -0.312]), atol=2e-3, rtol=0)
 
@@ -137,7 +137,7 @@ def test_the_content_s_chroma_gets_the_style_s_mean_and_covariance(monkeypatch):
     monkeypatch.setattr(colours_module, "LEAST_VARIANCE", 1e-9)
     flat = torch.full((1, 3, 32, 40), 0.5)
     given, wanted = (0.4 + 0.2 * random_image(seed, 32, 40) for seed in (1, 2))
-    # Of the same lightness as the result, so that all colours lie in RGB.
+    # The same lightness as the result keeps all colours in RGB.
     wanted = from_oklab(torch.cat([to_oklab(flat)[:, :1], to_oklab(wanted)[:, 1:]], 1))
     found = to_oklab(recolour_chroma(flat, given, wanted))[:, 1:]
     both = [colour_statistics(one, 0.0) for one in (found, to_oklab(wanted)[:, 1:])]

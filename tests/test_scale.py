@@ -1,7 +1,7 @@
-"""Thousands of cells: what is planned and gathered grows with them slowly, or not at all.
+"""Thousands of cells: planning and gathering take little more memory for each cell.
 
-Peaks of memory are those of real processes, and what is held to a limit is their growth from 500
-cells to 2,000, so that neither imports nor another version of a library count.
+The peaks of memory are measured in real processes. The limits apply to the growth from 500 to 2,000
+cells, so that neither imports nor the versions of libraries count.
 """
 
 import re
@@ -49,12 +49,12 @@ folder = Path(sys.argv[1])
 # Not getrusage, which counts what the process that started this one had.
 print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)
 """
-# kB of memory for each cell more. A cell's own trace takes 60 kB while it is read.
+# kB of memory for each additional cell. Reading a cell's trace takes 60 kB.
 LIMITS = {"tables": 32, "made with": 8, "gallery": 32}
 
 
 def make_results(folder: Path, pairs: int) -> Path:
-    """Write the details of so many pairs, with traces as long as they get; one picture for all."""
+    """Write the details of pairs with traces of maximal length; all cells share one picture."""
     picture = paint(folder / "cells" / "one.png", 1, (32, 32))
     steps = range(1, TRACE_POINTS + 1)
     for number in range(pairs):
@@ -89,13 +89,13 @@ def make_results(folder: Path, pairs: int) -> Path:
 
 @pytest.fixture(scope="module")
 def peaks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int]]:
-    """Peak of memory of each step at both sizes, in bytes."""
+    """The peak of memory of each step at both sizes, in bytes."""
     folders = [make_results(tmp_path_factory.mktemp("results"), pairs) for pairs in (FEW, MANY)]
     return {name: tuple(peak(step, folder) for folder in folders) for name, step in STEPS.items()}
 
 
 def peak(step: str, folder: Path) -> int:
-    """Run a step in a process of its own; return the most memory it took, in bytes."""
+    """Run a step in a separate process; return its peak of memory in bytes."""
     return int(run_python(PROGRAM.format(step=step), folder, OMP_NUM_THREADS="1"))
 
 
@@ -107,7 +107,7 @@ def test_gathering_takes_little_more_memory_for_each_cell(peaks, step):
 
 
 def test_the_traces_of_many_pairs_are_read_for_one_of_them_alone(tmp_path):
-    """Groups of rows are found by the names in them, and few small ones are put together."""
+    """A reader finds a pair's row group by its names; only small pairs share a group."""
     results = make_results(tmp_path, 3)
     details = sorted(results.glob("details/*/*.json"))
     summarise(details, tmp_path / "traces.parquet")

@@ -1,4 +1,4 @@
-"""What SECURITY.md promises, as far as it can be held by tests."""
+"""The promises of SECURITY.md, as far as tests can check them."""
 
 import ast
 import io
@@ -32,7 +32,7 @@ CONSTRAINTS = ROOT / "workflow/envs/constraints.txt"
 
 
 class Command:
-    """An object whose pickle makes a file when it is loaded."""
+    """An object whose pickle creates a file when it is loaded."""
 
     def __init__(self, canary: Path) -> None:
         self._canary = canary
@@ -46,21 +46,21 @@ def plain_pickle(canary: Path) -> bytes:
 
 
 def old_checkpoint(canary: Path) -> bytes:
-    """As torch wrote them before version 1.6: pickles one after the other."""
+    """Weights in torch's format before version 1.6: a sequence of pickles."""
     content = io.BytesIO()
     torch.save({"model": Command(canary)}, content, _use_new_zipfile_serialization=False)
     return content.getvalue()
 
 
 def new_checkpoint(canary: Path) -> bytes:
-    """As torch writes them today: an archive with a pickle in it."""
+    """Weights in torch's present format: an archive that contains a pickle."""
     content = io.BytesIO()
     torch.save({"model": Command(canary), "x": torch.zeros(3)}, content)
     return content.getvalue()
 
 
 def archive_of_code(canary: Path) -> bytes:
-    """What looks like TorchScript."""
+    """A file that looks like TorchScript."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(Command(canary)))
@@ -105,7 +105,7 @@ def test_everything_is_fetched_over_tls_and_held_to_a_digest():
         kinds = ("https://", "pip:", "scikit-image:", "resources:")
         assert entry.source.startswith(kinds), entry.name
         assert re.fullmatch("[0-9a-f]{64}", entry.sha256), entry.name
-        assert re.fullmatch(r"\w[\w.-]*\.(jpg|png|pth|whl)", entry.file), "no way out of a folder"
+        assert re.fullmatch(r"\w[\w.-]*\.(jpg|png|pth|whl)", entry.file), "a name, not a path"
 
 
 @pytest.mark.parametrize(
@@ -143,13 +143,13 @@ FORBIDDEN_CALLS = re.compile(
 )
 ALLOWED_CALLS = {
     ("documents.py", "yaml.load"),  # with a SafeLoader; see below
-    # Of numbers:
+    # These unpack only numbers:
     *((file, "struct.unpack") for file in ("opening.py", "run_lock.py")),
 }
 ALLOWED_MODULES = {
-    "checkpoint.py": {"zipfile", "pickle"},  # for checksums and the name of an error
-    "vgg.py": {"zipfile"},  # one file of an archive of known digest, into memory
-    "device.py": {"ctypes"},  # to set the C library's allocator; no other library is opened
+    "checkpoint.py": {"zipfile", "pickle"},  # for checksums and an exception class
+    "vgg.py": {"zipfile"},  # reads one file of an archive with a known sha256, in memory
+    "device.py": {"ctypes"},  # sets the C library's allocator; opens no other library
 }
 
 
@@ -176,13 +176,13 @@ def test_the_package_runs_no_text_unpacks_no_archive_and_starts_no_shell(path):
         if name == "yaml.load":
             assert ast.unparse(call.args[1]) == "_Loader"
         if name.startswith("ctypes."):
-            assert ast.unparse(call) == "ctypes.CDLL(None)", "what is loaded already, and no file"
+            assert ast.unparse(call) == "ctypes.CDLL(None)", "only the loaded C library"
         if name.startswith("subprocess."):
             assert isinstance(call.args[0], ast.List), "a list needs no quoting"
 
 
 def test_the_loader_of_yaml_is_a_safe_one():
-    from nst.config.documents import _Loader  # noqa: PLC0415 - private, and looked at only here
+    from nst.config.documents import _Loader  # noqa: PLC0415 - private, used only here
 
     assert issubclass(_Loader, yaml.SafeLoader)
     assert not issubclass(_Loader, yaml.FullLoader | yaml.UnsafeLoader)
@@ -191,7 +191,7 @@ def test_the_loader_of_yaml_is_a_safe_one():
 
 
 def test_the_calls_are_found():
-    """The tests above would hold for everything if nothing were found."""
+    """The tests above would pass for any code if no call were found."""
     found = {name for path in PACKAGE for name, _ in calls(path)}
     assert {"torch.load", "yaml.load", "yaml.safe_load", "subprocess.run"} <= found
     assert FORBIDDEN_CALLS.match("os.system")
@@ -200,19 +200,19 @@ def test_the_calls_are_found():
 
 
 def shell_commands(text: str) -> list[str]:
-    """The commands of a file of rules, each as the strings that stand after ``shell:``."""
+    """The shell commands of a rule file: the strings after each ``shell:``."""
     blocks = re.findall(r"^ +shell:\n((?: {8,}.*\n)+)", text, re.MULTILINE)
     return ["".join(re.findall(r'"((?:[^"\\]|\\.)*)"', block)) for block in blocks]
 
 
 def test_what_a_rule_hands_to_a_shell_is_quoted():
     commands = [one for path in RULES for one in shell_commands(path.read_text("utf-8"))]
-    assert commands, "or the pattern is wrong"
+    assert commands, "the pattern finds commands"
     for command in commands:
         for name in re.findall(r"(?<!\{)\{([^{}]+)\}", command):
             assert name.endswith(":q"), command
     text = "".join(path.read_text("utf-8") for path in RULES)
-    assert len(re.findall(r"\bshell\b", text)) == len(commands), "in no other way"
+    assert len(re.findall(r"\bshell\b", text)) == len(commands), "no other use of a shell"
 
 
 # ---------------------------------------------------------------- dependencies
@@ -226,7 +226,7 @@ def pinned() -> dict[str, str]:
 
 
 def required(start: str) -> set[str]:
-    """Everything that has to be installed for a package to be, here and on this Python."""
+    """A package and all its dependencies on this system and this Python."""
     from importlib.metadata import PackageNotFoundError, requires  # noqa: PLC0415
 
     found: set[str] = set()
@@ -240,7 +240,7 @@ def required(start: str) -> set[str]:
             seen.add((one.name, extra))
             try:
                 inner = [Requirement(text) for text in requires(one.name) or []]
-            except PackageNotFoundError:  # of another system
+            except PackageNotFoundError:  # for another system
                 continue
             found.add(canonicalize_name(one.name))
             waiting += [
@@ -258,12 +258,12 @@ def project_requirements() -> list[str]:
 
 def test_every_package_that_is_installed_is_pinned():
     wanted = set().union(*map(required, project_requirements()))
-    assert len(wanted) > 80, "or nothing was found"
-    # torch brings its own CUDA packages, each pinned by torch to a version.
+    assert len(wanted) > 80, "the requirements are found"
+    # torch installs its own CUDA packages and pins their versions.
     missing = {
         name for name in wanted - set(pinned()) if not re.match(r"(nvidia|cuda|triton)", name)
     }
-    assert missing <= {"setuptools"}, "which comes with torch, and is the installer's own"
+    assert missing <= {"setuptools"}, "only setuptools, which torch requires, may be unpinned"
     assert all(re.fullmatch(r"[0-9][\w.!+]*", version) for version in pinned().values())
 
 
@@ -274,12 +274,12 @@ def test_every_package_that_is_installed_is_pinned():
 def test_ci_may_read_the_repository_and_no_more(path):
     workflow = yaml.safe_load(path.read_text("utf-8"))
     assert workflow["permissions"] == {"contents": "read"}
-    # Nobody can start a release but who may write already: tests/test_release.py.
+    # Only those with write access can start a release: tests/test_release.py.
     rights = {"write"} if path.stem == "release" else {"read"}
     for job in workflow["jobs"].values():
         assert set(job.get("permissions", {}).values()) <= rights
         for step in job["steps"]:
-            # What a pull request is called must not become a command.
+            # The title of a pull request must not become a command.
             assert "${{" not in step.get("run", "")
             if "checkout" in step.get("uses", ""):
                 assert step["with"]["persist-credentials"] is False

@@ -16,11 +16,11 @@ CHOICES = {name: rule.choices for name, rule in RULES.items() if rule.choices an
 
 
 def refusal(**values: object) -> str:
-    """The one line with which settings are refused."""
+    """The error of refused settings, which is a single line."""
     return refused(Settings.from_mapping, values, kind=ConfigError)
 
 
-# ---------------------------------------------------------------- there and back
+# ---------------------------------------------------------------- round trips
 
 
 def test_settings_are_read_back_from_what_they_say():
@@ -57,7 +57,7 @@ def test_the_shared_settings_are_those_that_no_variant_decides():
     assert set(NAMES) - set(Settings.shared_names()) == {"alpha", "beta", *LAYERS}
 
 
-# ---------------------------------------------------------------- equal in every way
+# ---------------------------------------------------------------- equality
 
 
 @pytest.mark.parametrize("name", [name for name, rule in FLOATS.items() if rule.limits[1] >= 1])
@@ -76,7 +76,7 @@ def test_settings_cannot_be_changed():
         settings.style_layers["relu1_1"] = 2.0
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- refusals
 
 
 def test_an_unknown_setting_is_refused_with_the_known_ones():

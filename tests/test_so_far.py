@@ -1,4 +1,4 @@
-"""What a run shows before its end: how far it is, and a gallery and an overview with gaps."""
+"""The progress of a run, and its gallery and overview with gaps before it ends."""
 
 import json
 import logging
@@ -43,9 +43,9 @@ CONFIG = {
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a run's folder with prepared images."""
+    """A run's folder with prepared images, as the working directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # as the workflow does
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the workflow does the same
     for number, (role, name) in enumerate(
         [("content", "cat"), *(("style", one) for one in STYLES)]
     ):
@@ -60,7 +60,7 @@ def run(**changes: object) -> Run:
 
 
 def write(there: list[str], said: str = "so far", of: Run | None = None) -> None:
-    """Write the pages of a run of which some cells are finished."""
+    """Write the pages of a run with some finished cells."""
     write_so_far(of or run(), lambda path: str(path) in there, said)
 
 
@@ -84,7 +84,7 @@ def keep(cell: Cell) -> None:
 
 
 def data() -> dict:
-    """What the page of the gallery holds."""
+    """The data in the gallery's page."""
     page = Path(GALLERY_SO_FAR)
     return page_data(page.parent, page.name)
 
@@ -93,7 +93,7 @@ def statuses() -> list[str]:
     return [cell["status"] for cell in data()["cells"]]
 
 
-# ---------------------------------------------------------------- how far it is
+# ---------------------------------------------------------------- progress
 
 
 def progress(paths: list[str] = PATHS) -> Progress:
@@ -126,17 +126,17 @@ def test_a_picture_of_an_earlier_configuration_does_not_count_until_it_is_made_a
 def test_the_time_left_follows_the_pace_of_all_jobs_together():
     found = progress()
     found.look(90.0)
-    assert found.seconds_left(90.0) is None, "what came before the first cell is no measure"
+    assert found.seconds_left(90.0) is None, "the time before the first cell is ignored"
     make(PATHS[0])
     found.look(100.0)
     assert found.seconds_left(100.0) is None
-    for path in PATHS[1:4]:  # of both pairs
+    for path in PATHS[1:4]:  # from both pairs
         make(path)
     found.look(190.0)
     assert found.seconds_left(190.0) == 2 * 30
     assert found.line(190.0) == "4 of 6 cells, about 1 min left"
-    assert found.seconds_left(200.0) == 2 * 30 - 10, "it goes on between two cells"
-    assert found.seconds_left(500.0) == 400 / 4, "and a late cell slows the pace"
+    assert found.seconds_left(200.0) == 2 * 30 - 10, "the countdown continues between two cells"
+    assert found.seconds_left(500.0) == 400 / 4, "a late cell slows the pace"
 
 
 def test_one_long_cell_tells_the_pace_of_the_others():
@@ -153,19 +153,19 @@ def test_cells_that_come_together_as_from_a_gpu_do_not_feign_a_pace():
     for path in PATHS[1:3]:
         make(path)
     found.look(101.0)
-    assert found.seconds_left(160.0) == pytest.approx(2 * 60 / 3), "no cell came for a minute"
+    assert found.seconds_left(160.0) == pytest.approx(2 * 60 / 3), "no new cell for a minute"
 
 
 def test_cells_from_the_store_are_done_and_no_measure_of_the_pace():
     found = progress()
     for path in PATHS[:2]:
         keep(make(path))
-        make(path)  # copied from there
+        make(path)  # restored from the store
     found.look(50.0)
     assert found.line(100.0) == "2 of 6 cells"
     keep(make(PATHS[2]))
     found.look(100.0)
-    # Of the other pair a third is computed, if it is as the first.
+    # It assumes that a third of the other pair must be computed, as in this pair.
     assert found.seconds_left(130.0) == pytest.approx(100 - 30)
 
 
@@ -201,7 +201,7 @@ def test_pages_hold_what_is_finished_and_places_for_the_rest():
         (Path(GALLERY_SO_FAR).parent / one["preview"]).is_file() for one in read["cells"][:4]
     )
     assert read["cells"][0]["trace"]["total"] == [3.0, 2.0, 1.5]
-    assert read["cells"][3]["trace"] == {}, "which comes with the details"
+    assert read["cells"][3]["trace"] == {}, "the trace is in the details, which are not written yet"
     assert {"image_size", "beta"} <= read["settings"].keys()
     assert "4 of 6 cells" in Path(GALLERY_SO_FAR).read_text("utf-8")
     with Image.open(OVERVIEW_SO_FAR) as overview:
@@ -217,7 +217,7 @@ def test_the_overview_has_the_pictures_that_are_finished_and_no_other():
         write(there)
         drawn.append(Path(OVERVIEW_SO_FAR).read_bytes())
     assert drawn[0] != drawn[1]
-    assert drawn[1] == drawn[2], "the overview's variant of the second style is still to come"
+    assert drawn[1] == drawn[2], "the overview's cell of the second style is not finished"
 
 
 def test_with_nothing_finished_there_is_no_gallery():
@@ -262,11 +262,11 @@ def test_the_small_pictures_of_a_complete_gallery_stay():
     assert old.is_file()
 
 
-# ---------------------------------------------------------------- when, and at what cost
+# ---------------------------------------------------------------- timing and cost
 
 
 class Clocks:
-    """The time of a run, and the work of the process that watches it."""
+    """The clock of a run, and the work of its watcher."""
 
     now = 0.0
     worked = 0.0
@@ -287,7 +287,7 @@ def clocks() -> Clocks:
 
 @pytest.fixture
 def drawn(clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """When pages were drawn; each takes three seconds of work."""
+    """The times at which pages were drawn; each page takes three seconds of work."""
     times: list[float] = []
 
     def draw(*_: object) -> None:
@@ -307,12 +307,12 @@ def test_pages_are_drawn_when_there_is_news_and_within_their_share_of_the_run(cl
         watching.look()
         assert clocks.worked <= max(3, 0.02 * clocks.now)
     assert clocks.now == 3600
-    assert len(drawn) > 10, "an hour shows what it has"
+    assert len(drawn) > 10, "the pages are drawn often enough in an hour"
     before = len(drawn)
     for _ in range(180):
         clocks.now += 20
         watching.look()
-    assert len(drawn) <= before + 1, "nothing is new but the last cells"
+    assert len(drawn) <= before + 1, "pages are drawn again only for the last cells"
 
 
 def test_pages_are_drawn_no_sooner_than_a_minute_after_the_last(clocks, drawn, monkeypatch):
@@ -371,10 +371,10 @@ def test_what_an_earlier_configuration_left_is_not_shown(clocks):
     for style in STYLES:
         of_style = {path: cell for path, cell in old.items() if path.parts[3] == style}
         write_details(of_style, Path(DETAILS.format(content="cat", style=style)))
-    # The first style's pair is made again; the last cell is not in this run at all.
+    # The first style's pair is recomputed; the last cell is not part of this run.
     missing = {path: os.stat(path).st_mtime_ns for path in PATHS[:3]}
     watching = clocks.watch(missing=missing, made=PATHS[3:5])
-    Path(DETAILS.format(content="cat", style="night")).unlink()  # as Snakemake does
+    Path(DETAILS.format(content="cat", style="night")).unlink()  # Snakemake does this
     make(PATHS[0], beta=7.0)
     clocks.now = 1000.0
     watching.look()
@@ -411,7 +411,7 @@ def test_a_slow_disk_is_looked_at_less_often(clocks, monkeypatch):
     assert watching.look() == pytest.approx(200)
 
 
-# ---------------------------------------------------------------- the process
+# ---------------------------------------------------------------- the watcher's process
 
 MISSING = dict.fromkeys(PATHS, True)
 
@@ -451,7 +451,7 @@ def test_the_process_ends_with_a_run_that_is_killed(folder):
     pid = int(run.stdout.readline())
     assert Path(f"/proc/{pid}").exists()
     run.kill()
-    run.communicate(timeout=60)  # which waits for everybody who has the pipe
+    run.communicate(timeout=60)  # waits for every process with the pipe
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
 

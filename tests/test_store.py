@@ -36,7 +36,7 @@ def store(tmp_path) -> CellStore:
 
 
 def entry_of(tmp_path: Path) -> Path:
-    """The folder of the one cell in the store."""
+    """The folder of the only cell in the store."""
     (entry,) = (tmp_path / "store").glob("*/*")
     return entry
 
@@ -45,7 +45,7 @@ def files_in(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-# ---------------------------------------------------------------- keeping and finding
+# ---------------------------------------------------------------- adding and finding
 
 
 def test_a_kept_cell_is_found_by_its_fingerprint(store):
@@ -58,7 +58,7 @@ def test_a_kept_cell_is_found_by_its_fingerprint(store):
 def test_an_empty_store_has_nothing(store, tmp_path, caplog):
     assert store.find(CELL.fingerprint) is None
     assert not caplog.records
-    assert not (tmp_path / "store").exists(), "looking leaves no trace"
+    assert not (tmp_path / "store").exists(), "looking up a cell creates no folder"
 
 
 # ---------------------------------------------------------------- restoring
@@ -75,11 +75,11 @@ def test_a_restored_picture_is_the_stored_one_to_the_last_byte(store, tmp_path):
     assert path.read_bytes() == (entry_of(tmp_path) / "cell.png").read_bytes()
     assert returned.reused
     assert {**returned.details(), "reused": False} == CELL.details()
-    assert list(path.parent.iterdir()) == [path], "the details are the pair's"
+    assert list(path.parent.iterdir()) == [path], "the pair writes the details, not the store"
 
 
 def test_a_restored_picture_is_as_new(store, tmp_path):
-    """Snakemake would take a result with the old time for out of date."""
+    """Snakemake would consider a result with the old time outdated."""
     store.add(CELL, Pictures(IMAGE))
     source = entry_of(tmp_path) / "cell.png"
     os.utime(source, (1e9, 1e9))
@@ -87,7 +87,7 @@ def test_a_restored_picture_is_as_new(store, tmp_path):
     before = time.time() - 5
     restored(store, CELL, path)
     assert path.stat().st_mtime > before
-    assert not path.samefile(source), "a copy: who changes the result leaves the store alone"
+    assert not path.samefile(source), "changing the result must not change the store"
 
 
 def test_a_restored_cell_has_the_names_of_this_run(store, tmp_path):
@@ -98,11 +98,11 @@ def test_a_restored_cell_has_the_names_of_this_run(store, tmp_path):
         assert record["content"]["name"] == "tom"
         assert record["style"]["title"] == "Stars"
         assert (record["layers"], record["ratio"]) == ("balanced", "1.5e-2")
-        assert record["losses"] == CELL.losses, "what was measured stays"
+        assert record["losses"] == CELL.losses, "measurements stay"
         assert record["fingerprint"] == CELL.fingerprint
     assert np.array_equal(np.asarray(Image.open(path)), np.asarray(IMAGE))
     assert returned.details()["trace"] == CELL.details()["trace"]
-    assert store.find(CELL.fingerprint).details() == CELL.details(), "the store is as it was"
+    assert store.find(CELL.fingerprint).details() == CELL.details(), "the store is unchanged"
 
 
 def test_a_title_alone_is_a_new_name_too(store, tmp_path):
@@ -114,7 +114,7 @@ def test_a_title_alone_is_a_new_name_too(store, tmp_path):
 
 @pytest.mark.parametrize("size", [(64, 24), (64, 4), (1, 16)])
 def test_a_narrow_result_can_be_restored_under_other_names(store, tmp_path, size):
-    """A result may be narrower than what is accepted as an input."""
+    """A result may be narrower than any accepted input."""
     store.add(CELL, Pictures(make_image(*size)))
     restored(store, RENAMED, tmp_path / "cell.png")
     assert np.array_equal(Image.open(tmp_path / "cell.png"), make_image(*size))
@@ -139,7 +139,7 @@ def test_the_trace_of_a_long_optimisation_keeps_its_numbers(store, tmp_path):
 
 # ---------------------------------------------------------------- prints
 
-LEVELS = widen(IMAGE) ^ 1  # as if they had been computed
+LEVELS = widen(IMAGE) ^ 1  # unlike the 8-bit picture widened
 TIFF = PrintFile("tiff16", 240)
 
 
@@ -165,11 +165,11 @@ def test_what_was_kept_in_eight_bits_never_passes_for_more(store, tmp_path, capl
     assert store.find(CELL.fingerprint, deep=True) is None
     assert "has 8 bits; recomputing it in 16" in caplog.text
     plain = dataclasses.replace(CELL, path=tmp_path / "print.png", print_file=PrintFile())
-    assert store.restore(plain) is not None, "it stays, for who wants no more"
+    assert store.restore(plain) is not None, "the entry still serves 8-bit prints"
     store.add(CELL, Pictures(IMAGE, levels=LEVELS))
     assert store.find(CELL.fingerprint, deep=True) is not None
     store.add(CELL, Pictures(IMAGE))
-    assert store.find(CELL.fingerprint, deep=True) is not None, "the better one stays"
+    assert store.find(CELL.fingerprint, deep=True) is not None, "the entry with levels stays"
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "flipped"])
@@ -242,7 +242,7 @@ def test_a_flipped_bit_in_the_details_is_always_noticed(store, tmp_path):
         assert not entry.exists()
 
 
-# ---------------------------------------------------------------- two at once, and none at all
+# ---------------------------------------------------------------- concurrent and failed writers
 
 
 def test_the_second_writer_of_a_cell_does_no_harm(store, tmp_path):
@@ -250,8 +250,8 @@ def test_the_second_writer_of_a_cell_does_no_harm(store, tmp_path):
     before = (entry_of(tmp_path) / "cell.png").read_bytes()
     store.add(dataclasses.replace(CELL, seconds=9.0), Pictures(IMAGE))
     assert (entry_of(tmp_path) / "cell.png").read_bytes() == before
-    assert store.find(CELL.fingerprint).seconds == CELL.seconds, "the first one stays"
-    assert len(files_in(tmp_path / "store")) == 3, "and nothing of the second is left"
+    assert store.find(CELL.fingerprint).seconds == CELL.seconds, "the first entry stays"
+    assert len(files_in(tmp_path / "store")) == 3, "the second leaves no files"
 
 
 def test_many_writers_and_readers_of_a_cell_do_no_harm(store, tmp_path, caplog):
@@ -275,7 +275,7 @@ def test_many_writers_and_readers_of_a_cell_do_no_harm(store, tmp_path, caplog):
     for thread in threads:
         thread.join()
     assert not failures
-    assert not caplog.records, "no reader ever saw half an entry"
+    assert not caplog.records, "no reader saw a partial entry"
     assert store.find(CELL.fingerprint) is not None
     assert len(files_in(tmp_path / "store")) == 3
 
@@ -293,7 +293,7 @@ def test_an_interrupted_writer_leaves_nothing(store, tmp_path, monkeypatch, inte
         with pytest.raises((OSError, KeyboardInterrupt, ValueError)):
             store.add(CELL, Pictures(IMAGE))
     assert files_in(tmp_path / "store") == []
-    assert not list((tmp_path / "store").glob("*/*")), "no half entry"
+    assert not list((tmp_path / "store").glob("*/*")), "no partial entry is left"
     assert store.find(CELL.fingerprint) is None
     store.add(CELL, Pictures(IMAGE))
     assert store.find(CELL.fingerprint) is not None

@@ -1,4 +1,4 @@
-"""Styles that are made of others, in the configuration and as a user runs them."""
+"""Styles composed of other styles, in the configuration and in a run."""
 
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ def planned(**changes: object) -> Run:
 refusal = partial(refused, planned)
 
 
-# ---------------------------------------------------------------- what is valid
+# ---------------------------------------------------------------- valid styles
 
 
 def test_a_style_can_be_made_of_listed_ones_of_the_catalogue_s_and_of_files():
@@ -112,7 +112,7 @@ def test_regions_may_describe_their_styles_and_an_image_of_the_catalogue_may_hav
     assert "style/hound" in run.pictures
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_what_makes_no_sense_is_refused_while_planning(changes, message):
     assert message in refusal(**changes)
 
 
-# ---------------------------------------------------------------- as a user meets it
+# ---------------------------------------------------------------- a run
 
 
 @pytest.mark.slow
@@ -202,18 +202,18 @@ def test_a_run_of_blends_and_regions(folder, take_fitted):
     assert list(table["style"]) == ["mix", "two", "wave"]
     assert (table["status"] == "finished").all()
     with Image.open(folder / "results/inputs/style/mix.png") as shown:
-        assert shown.size == (640, 507), "the shape of the first"
+        assert shown.size == (640, 507), "a blend has the shape of its first style"
     with (
         Image.open(folder / "results/cells/cat/two/all/1e-1.png") as cell,
         Image.open(folder / "cat.png") as photograph,
     ):
         right = (40, 0, 64, 48)
-        assert cell.crop(right).tobytes() == photograph.crop(right).tobytes(), "it is kept"
+        assert cell.crop(right).tobytes() == photograph.crop(right).tobytes(), "kept unchanged"
     assert "Nothing to be done" in snakemake(folder).stdout
     with Image.open(folder / "cat_mask.png") as mask:
         mask.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "cat_mask.png")
     again = finish(folder, "--", "results/summary.csv")
     reused = {name: cell.reused for name, cell in details(folder).items()}
     assert reused["cat/two/all/1e-1"] is False
-    # The other pairs' jobs do not depend on the mask, so they were not run again.
+    # The other pairs' jobs do not depend on the mask, so they did not run again.
     assert again.count("Redraw cat in the style of") == 1

@@ -1,4 +1,4 @@
-"""What a run's cells are gathered in: the table, the traces, the outcome, tiles for grids."""
+"""Files and tiles from a run's cells: the table, the traces, the outcome, tiles for grids."""
 
 import dataclasses
 import json
@@ -71,7 +71,7 @@ def test_a_failed_cell_has_no_losses_in_the_summary(results, tmp_path):
     assert losses.iloc[0].notna().all()
     assert losses.iloc[1].isna().all()
     line = (tmp_path / "summary.csv").read_text(encoding="utf-8").splitlines()[2]
-    assert ",4,,,,," in line, "empty, not nan or None"
+    assert ",4,,,,," in line, "missing losses must be empty, not nan or None"
 
 
 def test_the_summary_survives_names_that_look_like_something_else(pair, wanted, tmp_path):
@@ -89,7 +89,7 @@ def test_parquet_holds_what_the_csv_does_with_its_types(results, tmp_path):
     write_parquet(table, tmp_path / "new" / "summary.parquet")
     back = pd.read_parquet(tmp_path / "new" / "summary.parquet")
     pd.testing.assert_frame_equal(back, table)
-    assert back["ratio"].tolist()[0] == "1e+00", "a label, not a number"
+    assert back["ratio"].tolist()[0] == "1e+00", "the ratio is a label, not a number"
     assert back["pareto"].dtype == bool
     write_parquet(table, tmp_path / "again.parquet")
     first = (tmp_path / "new" / "summary.parquet").read_bytes()
@@ -122,7 +122,7 @@ def test_the_traces_have_a_row_for_each_evaluation(results, tmp_path):
     assert list(own["style_loss"]) == cell.trace["style"]
     assert list(own["total_loss"]) == cell.trace["total"]
     assert set(own["content"]) == {"cat"}
-    assert set(traces["ratio"]) == {"1e+00"}, "a failed cell has none"
+    assert set(traces["ratio"]) == {"1e+00"}, "a failed cell has no trace"
 
 
 def test_a_summary_of_nothing_has_columns_and_types_all_the_same(tmp_path):

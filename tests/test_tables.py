@@ -21,7 +21,7 @@ from nst.reports.tables import (
 
 
 def table(styles: tuple[str, ...] = ("Wave", "Night"), contents: int = 3) -> pd.DataFrame:
-    """Cells of all pairs at two ratios: each measure is 1 for the first style, 2 for the next…"""
+    """Cells of all pairs at two ratios. A style's measures are about its number: 1, 2, …"""
     rows = [
         {
             **{"content": f"c{content}", "style": f"s{number}", "style_title": title},
@@ -44,7 +44,7 @@ def test_a_mean_has_the_interval_of_the_bootstrap_over_its_values():
         pytest.approx(mean - margin, abs=0.03),
         pytest.approx(mean + margin, abs=0.03),
     )
-    assert mean_and_interval(values) == mean_and_interval(values), "the same at every time"
+    assert mean_and_interval(values) == mean_and_interval(values), "the interval is deterministic"
 
 
 def test_one_value_has_no_interval_and_none_no_mean():
@@ -60,7 +60,7 @@ def test_styles_of_the_same_title_are_rows_of_their_own():
 
 def test_cells_of_a_pair_count_as_one_and_those_that_failed_do_not():
     cells = table()
-    cells.loc[cells.index[0], "ssim"] = 9.0  # of the first style; half of its pair's mean
+    cells.loc[cells.index[0], "ssim"] = 9.0  # the first style; it counts for half of its pair
     cells.loc[cells.index[1], "status"] = "failed"
     found = summarise_by(cells, "style")
     assert list(found.index) == ["Wave", "Night"]
@@ -86,7 +86,7 @@ def test_titles_are_written_as_they_are():
 
 
 def test_the_example_compiles(tmp_path):
-    """With a table of a run and a grid of it."""
+    """The example includes a table and a grid of a run."""
     if not shutil.which("pdflatex"):
         pytest.skip("needs pdflatex, with the packages booktabs, graphicx and geometry")
     cells = table(("[Untitled]", "*Star"))

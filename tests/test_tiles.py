@@ -1,4 +1,4 @@
-"""Pictures in tiles: the same features, losses and gradients as without them."""
+"""Pictures in tiles: the same features, losses and gradients as without tiles."""
 
 import itertools
 from dataclasses import replace
@@ -23,7 +23,7 @@ from nst.network.extractor import Extractor
 from nst.network.tensors import to_image
 from nst.network.tiles import cut, see_in_tiles, views
 
-THIN = {  # as deep as the real ones
+THIN = {  # as deep as the real networks
     name: replace(one, widths=tuple((6,) * len(block) for block in one.widths))
     for name, one in ARCHITECTURES.items()
 }
@@ -32,7 +32,7 @@ ADDED_UP = sorted(set(StyleLossName.__args__) - OF_ALL_POSITIONS)
 
 
 def network_of(architecture: Architecture) -> Extractor:
-    """A network of random weights, whose features do not die out on the way."""
+    """A network of random weights whose features do not vanish with depth."""
     torch.manual_seed(3)
     network = Extractor(architecture).double().eval()
     for convolution in network.convolutions.values():
@@ -69,7 +69,7 @@ def test_features_of_tiles_are_those_of_the_whole(name, pooling, layers):
             tile.of_whole(covered[layer][None, None], layer).add_(1)
     assert tiles > 3
     for layer, times in covered.items():
-        assert (times == 1).all(), f"each position of {layer} belongs to one tile"
+        assert (times == 1).all(), f"each position of {layer} must belong to one tile"
 
 
 @pytest.mark.parametrize("layer", ["relu1_2", "relu5_1"])
@@ -147,7 +147,7 @@ def regions_of(kind: str) -> list[Region]:
     if kind == "blend":
         return [Region([Part("a", first, 0.75), Part("b", last, 0.25)])]
     left = torch.zeros(1, 1, 150, 190).double()
-    left[..., :50] = 1  # the tiles on the right have nothing of it
+    left[..., :50] = 1  # the tiles on the right do not contain this region
     masked = torch.ones(1, 1, 170, 120).double()
     masked[..., 100:, :] = 0
     return [Region([Part("a", first, 1.0, masked)], left), Region([Part("b", last)], 1 - left)]
@@ -179,11 +179,11 @@ def test_losses_and_gradients_in_tiles_are_those_of_the_whole(style_loss, conten
     whole, expected = evaluated(settings, "auto", kind)
     tiled, found = evaluated(settings, 64, kind)
     assert whole.layers.keys() == tiled.layers.keys()
-    # α, β and weights are in float32, so that is how far these agree.
+    # These agree only to float32, the type of α, β and the weights.
     for name in ("content", "style", "tv", "total"):
         torch.testing.assert_close(getattr(tiled, name), getattr(whole, name), rtol=1e-6, atol=0)
     for name, loss in whole.layers.items():
-        assert (loss > 1e-6).all(), "there is something to agree on"
+        assert (loss > 1e-6).all(), "the losses must not be zero"
         torch.testing.assert_close(tiled.layers[name], loss, rtol=1e-9, atol=0)
     assert (found - expected).norm() <= 1e-7 * expected.norm()
 
@@ -218,10 +218,10 @@ def test_a_cell_in_tiles_looks_like_one_without(tiny, small):
         assert result.image is not None
         pictures.append(result.image)
     torch.testing.assert_close(*pictures, rtol=0, atol=2e-3)
-    assert not torch.equal(*pictures), "they are rounded differently, so tiles were computed"
+    assert not torch.equal(*pictures), "different rounding shows that tiles were used"
 
 
-# ---------------------------------------------------------------- when there are tiles
+# ---------------------------------------------------------------- use of tiles
 
 
 def test_the_size_of_the_picture_and_the_network_decide():

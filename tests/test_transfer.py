@@ -26,7 +26,7 @@ CONTENT = random_image(1, 32, 40)
 STYLE = random_image(2, 36, 28)
 IMAGES = Images.of(to_image(CONTENT), to_image(STYLE))
 
-# Measured: 12 evaluations on the tiny network differ by at most 3e-6 (a level of 8 bits is 4e-3).
+# Measured: 12 steps on the tiny network differ by at most 3e-6 (a level of 8 bits is 4e-3).
 BATCH_TOLERANCE = 5e-5
 
 
@@ -169,7 +169,7 @@ def test_a_batch_that_fails_in_its_gradient_leaves_nothing_in_the_memory(tiny, s
 
 
 def _parts_of_graphs():
-    """Count the steps of a gradient that are in memory, each with its features."""
+    """Count the gradient functions in memory, which hold features."""
     return sum(type(one) is MomentsOf._backward_cls for one in gc.get_objects())
 
 
@@ -251,7 +251,7 @@ print(json.dumps({"logged": logged, "places": [one.index for one in split], "gap
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory so")
 def test_when_memory_really_runs_out_the_batch_is_halved_and_nothing_is_lost():
-    # With a fixed threshold, what is freed goes back at once, and no heap is in pieces.
+    # A fixed threshold returns freed memory at once and avoids a fragmented heap.
     said = run_python(MEMORY, OMP_NUM_THREADS="1", MALLOC_MMAP_THRESHOLD_="65536")
     found = json.loads(said)
     assert found["logged"][0] == "8 cells do not fit into the memory; continuing with 4"
@@ -286,7 +286,7 @@ def test_a_coarse_stage_may_be_a_share_of_the_size(tiny, small):
 
 
 def test_a_picture_is_enlarged_after_a_coarse_stage_as_it_was_published(tiny, small):
-    """And nothing else: the detail that ``growth`` keeps is no part of these recipes."""
+    """The picture is only enlarged: these recipes lack the detail that ``growth`` adds."""
     (coarse,) = run(tiny, [small(image_size=32, iterations=4)])
     staged = small(coarse_stages=[[32, 4]], image_size=48, iterations=1, snapshots=[0])
     (result,) = run(tiny, [staged])

@@ -1,4 +1,4 @@
-"""The tutorial, followed to the letter."""
+"""The tutorial: its commands run and print the expected output."""
 
 import json
 import re
@@ -16,7 +16,7 @@ TEXT = PAGE.read_text("utf-8")
 def test_every_command_is_in_a_block_that_is_run():
     commands = "".join(step.commands for step in read_steps(TEXT))
     outside = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
-    assert not re.search(r"^(    |\t)", outside, re.MULTILINE), "a block without a fence"
+    assert not re.search(r"^(    |\t)", outside, re.MULTILINE), "every block is fenced"
     quoted = re.findall(r"`([^`]+)`", outside)
     assert len(quoted) > 10
     for one in quoted:
@@ -26,7 +26,7 @@ def test_every_command_is_in_a_block_that_is_run():
 
 @pytest.mark.slow
 def test_the_tutorial_does_what_it_says(tmp_path, monkeypatch):
-    monkeypatch.setenv("CORES", "1")  # of make: other tests have the others
+    monkeypatch.setenv("CORES", "1")  # for make; other tests use the other cores
     here = tmp_path / "nst"
     checked = 0
     for step in follow(tmp_path):
@@ -41,7 +41,7 @@ def test_the_tutorial_does_what_it_says(tmp_path, monkeypatch):
     assert len(reused) == 12
     assert {name for name, again in reused.items() if not again} == {
         name for name in reused if name.endswith("/1e0")
-    }, "the second run made the new cells alone"
+    }, "the second run computes only the new cells"
     (star,) = json.loads((here / "starred.json").read_text("utf-8"))
     (row,) = pd.read_csv(here / "results/prints/summary.csv").to_dict("records")
     assert star.items() <= {**row, "ratio": star["ratio"]}.items()

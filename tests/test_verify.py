@@ -1,4 +1,4 @@
-"""A picture is made again from what it carries, and every way it can be another one is found."""
+"""Verifying recomputes a picture from its record and reports every difference."""
 
 import json
 import re
@@ -28,7 +28,7 @@ from nst.network.extractor import Extractor, save_extractor
 from nst.network.kmeans import fit_kmeans
 from nst.system.device import choose_device
 
-# Pictures large enough to be read as any other picture is.
+# Large enough to be accepted as an input picture.
 settings = partial(small_settings, image_size=48, iterations=6, extractor="kmeans")
 
 
@@ -40,7 +40,7 @@ def make(
     start: Path | None = None,
     **options: Any,
 ) -> Path:
-    """Make a cell of a run on this machine, and return the path of its picture."""
+    """Render a cell on this machine and return the path of its picture."""
     content, style = results / f"inputs/content/{name}.png", results / "inputs/style/night.png"
     extractor = results / "extractors/kmeans.safetensors"
     pair = Pair(content, name, "Chelsea 猫", style, "night", "Night", extractor, start)
@@ -67,7 +67,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def results(made: Path, tmp_path: Path) -> Path:
-    """A copy of that folder, to do things to."""
+    """A copy of that folder, which a test may change."""
     return Path(shutil.copytree(made, tmp_path / "results"))
 
 
@@ -82,7 +82,7 @@ def other(results: Path) -> Path:
 
 
 def rewrite(path: Path, image: Image.Image | None = None, **changes: object) -> None:
-    """Save a cell as another program would that keeps its text, with changes to picture or text."""
+    """Change a cell's picture or text and save it as another program would, keeping the text."""
     record = read_record(path)
     if image is None:
         with Image.open(path) as before:
@@ -92,7 +92,7 @@ def rewrite(path: Path, image: Image.Image | None = None, **changes: object) -> 
     image.save(path, pnginfo=text, compress_level=1)
 
 
-# ---------------------------------------------------------------- the same again
+# ---------------------------------------------------------------- identical results
 
 
 def test_a_cell_comes_out_identical_on_the_machine_that_made_it(cell):
@@ -141,7 +141,7 @@ def test_the_inputs_are_found_by_what_they_are_and_not_by_their_names(cell, resu
 
 def test_a_picture_that_was_moved_is_verified_with_files_named_by_the_user(cell, results, tmp_path):
     moved = cell.rename(tmp_path / "best.png")
-    # The same pixels in another format.
+    # This file has the same pixels in another format.
     with Image.open(results / "inputs/content/cat.png") as image:
         image.save(tmp_path / "cat.tiff")
     given = Given(
@@ -167,7 +167,7 @@ def test_a_cell_that_starts_from_a_file_needs_that_file(results, tmp_path, alter
 
 
 def test_what_another_machine_rounds_otherwise_is_within_the_tolerance_and_explained(cell):
-    """Rounding is imitated by one level here and there, and by another machine's name."""
+    """Changing some pixels by one level and the machine's name imitates different rounding."""
     record = read_record(cell)
     values = np.asarray(load_image(cell)).astype(np.int16)
     values[::3, ::2] += 1
@@ -196,7 +196,7 @@ def test_what_another_machine_rounds_otherwise_is_within_the_tolerance_and_expla
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"beta": 20.0}])
 def test_another_cell_s_picture_is_not_within_the_tolerance(cell, results, change):
-    """Its record says that it is this cell, and even its digest of pixels is right."""
+    """The record claims to be this cell, and even its sha256 of the pixels is right."""
     other = make(results, "other.png", settings(**change))
     made = load_image(other)
     rewrite(cell, made, pixels=pixel_digest(made), losses=read_record(other)["losses"])
@@ -232,7 +232,7 @@ def test_the_precision_is_the_recorded_one_whatever_is_fast_here(results):
     assert verify(path, Given()).verdict == "identical"
 
 
-# ---------------------------------------------------------------- not what nst wrote
+# ---------------------------------------------------------------- changed pictures
 
 
 def retouched(cell: Path) -> dict[str, Any]:
@@ -260,12 +260,12 @@ def test_what_was_changed_later_is_distinguished_from_another_machine_s(cell, ch
     assert exit_status([found]) == 1
 
 
-# ---------------------------------------------------------------- a content that is cut out
+# ---------------------------------------------------------------- contents with transparency
 
 
 @pytest.fixture
 def cut_cell(results: Path) -> Path:
-    """A cell of a content with an alpha; the run also has that content on white."""
+    """A cell whose content has an alpha channel; the run also has that content on white."""
     content = cut(paint(results / "inputs/content/cut.png", 4))
     save_png(load_image(content), results / "inputs/content/a.png")
     return make(results, "cells/cut/night/all/1e-1.png", settings(), "cut")
@@ -282,7 +282,7 @@ def test_a_cut_out_is_made_again_with_its_alpha(cut_cell, results, tmp_path):
     opened(results / "inputs/content/cut.png").save(tmp_path / "cut.webp", lossless=True)
     assert verify(cut_cell, Given(content=tmp_path / "cut.webp")).verdict == "identical"
     found = verify(cut_cell, Given(content=results / "inputs/content/a.png"))
-    assert found.verdict == "unchecked", "on white it looks the same, but has no alpha"
+    assert found.verdict == "unchecked", "the content on white has no alpha"
 
 
 def make_opaque(image: Image.Image) -> Image.Image:
@@ -311,7 +311,7 @@ def test_an_alpha_that_says_nothing_is_no_edit(cell):
 
 
 def test_where_only_the_alpha_differs_that_is_the_difference():
-    """White on white looks the same, however transparent it is."""
+    """White on white looks the same at any transparency."""
     white = Image.new("RGBA", (64, 64), (255, 255, 255, 255))
     clear = Image.new("RGBA", (64, 64), (255, 255, 255, 155))
     apart = compare(white, clear, {}, {})
@@ -319,7 +319,7 @@ def test_where_only_the_alpha_differs_that_is_the_difference():
     assert compare(white.convert("RGB"), clear, {}, {}) == apart
 
 
-# ---------------------------------------------------------------- what cannot be checked
+# ---------------------------------------------------------------- pictures that cannot be checked
 
 
 def unchecked(path: Path, given: Given = Given()) -> str:  # noqa: B008  (it is frozen)
@@ -407,7 +407,7 @@ def test_a_device_that_is_named_must_be_there(cell):
     rewrite(cell, device="cuda: Imaginary 9000")
     found = verify(cell, Given(), "recorded")
     if not torch.cuda.is_available():
-        assert found.verdict == "identical", "its pixels are this machine's"
+        assert found.verdict == "identical", "the pixels were computed on this machine"
         assert found.changed["device"] == ("cuda: Imaginary 9000", "cpu: x86_64")
 
 
@@ -471,7 +471,7 @@ def test_a_mistake_in_the_command_is_one_line_and_exit_status_2(nst, results, ce
 
 
 def test_a_picture_made_by_hand_is_verified_with_its_images_alone(nst, tmp_path, monkeypatch):
-    """``nst stylize`` keeps no extractor: it is fitted to the two images again."""
+    """``nst stylize`` saves no network; verifying fits it to the two images again."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("nst.network.provision.fit_kmeans", partial(fit_kmeans, patches=1500))
     photo, painting = paint(tmp_path / "photo.png", 1), paint(tmp_path / "painting.jpg", 2)
@@ -495,7 +495,7 @@ def test_a_mirror_without_tls_is_refused_before_anything_is_made(nst, cell):
 def test_the_difference_of_two_pictures_is_worked_out_by_hand():
     one = Image.new("RGB", (48, 48), (100, 100, 100))
     other = one.copy()
-    other.paste((130, 100, 100), (0, 0, 48, 24))  # half the pixels, a third of their channels
+    other.paste((130, 100, 100), (0, 0, 48, 24))  # one of three channels in half of the pixels
     found = compare(one, other, {"total": 2.0, "old": 1.0}, {"total": 1.0, "new": 1.0})
     assert found.largest == 30
     assert found.mean == found.coarse == pytest.approx(30 / 6)

@@ -1,4 +1,4 @@
-"""VGG-19 and its kin: what is read, computed, fetched, reported and refused."""
+"""VGG-19 and similar networks: reading, computing, fetching, reporting and refusing."""
 
 import hashlib
 import shutil
@@ -39,14 +39,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 
-# Where the convolutions stand in torchvision's `features`, between ReLUs and poolings.
+# The indices of the convolutions in torchvision's `features`, between ReLUs and poolings.
 INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 
 State = dict[str, torch.Tensor]
 
 
 def random_convolutions(names: list[str], shapes: list[tuple[int, ...]]) -> State:
-    """Weights that keep the size of what passes through, and small biases."""
+    """Weights that preserve the scale of features, and small biases."""
     generator = torch.Generator().manual_seed(0)
     state = {}
     for name, shape in zip(names, shapes, strict=True):
@@ -58,14 +58,14 @@ def random_convolutions(names: list[str], shapes: list[tuple[int, ...]]) -> Stat
 
 
 def shapes_of(widths: tuple[tuple[int, ...], ...]) -> list[tuple[int, ...]]:
-    """The shapes of 3x3 convolutions of these widths, one after the other."""
+    """The shapes of successive 3x3 convolutions with these widths."""
     channels = [3, *(width for block in widths for width in block)]
     return [(out, into, 3, 3) for into, out in pairwise(channels)]
 
 
 @pytest.fixture(scope="session")
 def state() -> State:
-    """A random VGG-19 as torchvision names it; without the classifier, which nobody reads."""
+    """A random VGG-19 with torchvision's names, without the unused classifier."""
     return random_convolutions([f"features.{index}" for index in INDICES], shapes_of(VGG19.widths))
 
 
@@ -91,7 +91,7 @@ refusal = partial(refused, kind=FetchError)
 
 
 def save_as_published(content: object, folder: Path) -> Path:
-    """Save a checkpoint under a name that ends in its digest, as torchvision's are."""
+    """Save a checkpoint under a name that ends in its sha256, as torchvision does."""
     torch.save(content, folder / "new.pth")
     digest = hashlib.sha256((folder / "new.pth").read_bytes()).hexdigest()
     return (folder / "new.pth").rename(folder / f"vgg19-{digest[:8]}.pth")
@@ -104,7 +104,7 @@ def weights(state, tmp_path_factory) -> Path:
 
 @dataclass
 class World:
-    """torch's cache, and where the catalogue says that VGG-19 is."""
+    """torch's cache, and a function that sets the catalogue's entry for VGG-19."""
 
     cache: Path
     publish: Callable[[Path, str], None]
@@ -112,7 +112,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path, monkeypatch) -> World:
-    """A machine with an empty cache, and no network but this machine's own."""
+    """A machine with an empty cache and only local network access."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     catalogue = read_catalogue()
 
@@ -126,14 +126,14 @@ def world(tmp_path, monkeypatch) -> World:
 
 @pytest.fixture
 def distilled() -> State:
-    """A random network of the distilled one's shapes, named as its authors did."""
+    """A random network with the distilled network's shapes and its authors' names."""
     names = [name.replace("_", "") for name in VGG19_16X.convolutions]
     return random_convolutions(["conv0", *names], [(3, 3, 1, 1), *shapes_of(VGG19_16X.widths)])
 
 
 @pytest.fixture
 def checkpoint(distilled, tmp_path) -> Path:
-    """Under a name of its own: under the catalogue's, the catalogue's file is insisted on."""
+    """A checkpoint with a new name: the catalogue's name would require the catalogue's file."""
     torch.save({"model": distilled}, tmp_path / "distilled.pth")
     return tmp_path / "distilled.pth"
 
@@ -158,7 +158,7 @@ def test_every_layer_is_what_torchvision_computes(state):
         if not isinstance(module, torch.nn.MaxPool2d):
             name = next(layers)
             torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-5, msg=name)
-    assert not list(layers), "none is left out"
+    assert not list(layers), "every layer is compared"
 
 
 def test_the_weights_do_not_learn(state):
@@ -187,7 +187,7 @@ def test_a_network_of_another_shape_is_refused(state, name, value, got):
     assert f"; got {got}. It is another network" in message
 
 
-# ---------------------------------------------------------------- fetching it
+# ---------------------------------------------------------------- fetching
 
 
 def test_the_published_weights_are_downloaded_once(world, serve, weights, state):
@@ -196,7 +196,7 @@ def test_the_published_weights_are_downloaded_once(world, serve, weights, state)
     for _ in range(2):
         assert_has(provide_extractor("vgg19"), state)
     assert server.asked == [f"/models/{weights.name}"]
-    assert [path.name for path in world.cache.iterdir()] == [weights.name], "where torch looks too"
+    assert [path.name for path in world.cache.iterdir()] == [weights.name], "torch finds it here"
 
 
 def test_the_cache_of_other_programs_serves(world, weights, state):
@@ -217,7 +217,7 @@ def test_without_a_network_the_remedy_is_reported(world, weights):
         f"set mirror to a folder that holds {weights.name}. Or set vgg19.weights to that file; "
         "extractor kmeans needs no weights, and vgg19_16x only a small file."
     )
-    assert list(world.cache.iterdir()) == [], "nothing that a later run would take for the weights"
+    assert list(world.cache.iterdir()) == [], "no file that a later run could load as weights"
 
 
 def test_a_damaged_file_in_torch_s_cache_is_fetched_again(world, serve, weights, caplog):
@@ -235,7 +235,7 @@ def test_a_damaged_file_in_torch_s_cache_is_fetched_again(world, serve, weights,
 def test_a_mirror_folder_serves_before_the_network(world, weights, state, tmp_path):
     world.publish(weights, unused_address())
     assert_has(provide_extractor("vgg19", mirror=str(weights.parent)), state)
-    assert not world.cache.exists(), "and is not copied"
+    assert not world.cache.exists(), "a file from a mirror folder is not copied"
     (tmp_path / weights.name).write_bytes(b"another")
     message = refusal(provide_extractor, "vgg19", mirror=str(tmp_path))
     assert f"{tmp_path / weights.name} is not the catalogue's {weights.name}: " in message
@@ -308,7 +308,7 @@ def test_a_distilled_network_survives_the_file_that_jobs_read(checkpoint, tmp_pa
 @pytest.mark.mirror
 def test_the_real_distilled_network_sees(mirror, tmp_path):
     extractor = provide_extractor("vgg19_16x", mirror=str(mirror), cache=tmp_path)
-    assert list(tmp_path.iterdir()) == [], "its file is removed when it was read"
+    assert list(tmp_path.iterdir()) == [], "the file is removed after reading"
     fetch(read_catalogue()["chelsea"], tmp_path / "chelsea.png")
     image = to_tensor(fit_long_side(load_image(tmp_path / "chelsea.png"), 128))
     features = extractor(image, VGG19_16X.layers)
@@ -318,14 +318,14 @@ def test_the_real_distilled_network_sees(mirror, tmp_path):
         if name.startswith("relu"):
             assert 0.02 < (value > 0).float().mean() < 0.98, name
     flipped = extractor(image.flip(-1), ["relu4_1"])["relu4_1"].flip(-1)
-    assert not torch.allclose(flipped, features["relu4_1"], atol=0.1), "it knows left from right"
+    assert not torch.allclose(flipped, features["relu4_1"], atol=0.1), "features are not symmetric"
 
 
-# ---------------------------------------------------------------- weights of the user's own
+# ---------------------------------------------------------------- the user's weights
 
 
 def named_as_in_the_paper(state: State) -> State:
-    """The same network under the names of Gatys et al.: conv1_1.weight to conv5_4.bias."""
+    """The same network with the names of Gatys et al.: conv1_1.weight to conv5_4.bias."""
     return {
         f"{name}.{part}": state[f"features.{index}.{part}"]
         for name, index in zip(VGG19.convolutions, INDICES, strict=True)
@@ -337,7 +337,7 @@ def digest_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-# ---------------------------------------------------------------- what is accepted
+# ---------------------------------------------------------------- accepted files
 
 
 @pytest.mark.parametrize("name", ["mine.pth", "vgg19-d01eb7cb.pth"])
@@ -378,7 +378,7 @@ def test_half_precision_weights_are_widened(state):
 
 @pytest.fixture
 def state16() -> State:
-    """A random VGG-16 under the paper's names."""
+    """A random VGG-16 with the paper's names."""
     return random_convolutions(list(VGG16.convolutions), shapes_of(VGG16.widths))
 
 
@@ -390,7 +390,7 @@ def test_vgg16_takes_weights_of_its_own(state16, tmp_path):
         assert torch.equal(convolution.bias, state16[f"{name}.bias"])
 
 
-# ---------------------------------------------------------------- what is reported
+# ---------------------------------------------------------------- reports
 
 
 def test_the_sha256_of_another_file_is_logged_in_one_line(state, tmp_path, caplog):
@@ -442,7 +442,7 @@ def test_a_renamed_file_gives_the_same_extractor(state, tmp_path):
     assert digest_of(old) == digest_of(new)
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])

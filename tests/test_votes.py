@@ -1,4 +1,4 @@
-"""Votes: their files, the preferences that follow from them, and their agreement with measures."""
+"""Votes: their files, the resulting preferences, and their agreement with the measures."""
 
 import itertools
 import json
@@ -36,7 +36,7 @@ RATIOS = ("1e0", "1e-1", "1e-2")
 
 @pytest.fixture
 def table() -> pd.DataFrame:
-    """Two pairs of six cells, of two layer weightings and three ratios; one cell failed."""
+    """Two pairs of six cells, with two layer weightings and three ratios; one cell failed."""
     names = itertools.product(("cat", "dog"), ("wave",), ("all", "fine"), RATIOS)
     rows = pd.DataFrame(names, columns=["content", "style", "layers", "ratio"])
     rows["fingerprint"] = rows.agg("-".join, axis=1)
@@ -49,7 +49,7 @@ def table() -> pd.DataFrame:
 
 
 def cast(table: pd.DataFrame, *given: tuple[int, int, float]) -> pd.DataFrame:
-    """Votes by the rows of the two cells, and the left one's score."""
+    """Votes, each from the rows of its two cells and the left cell's score."""
     rows = [
         ("ann", *table.loc[left, ["content", "style"]], *table["fingerprint"][[left, right]], score)
         for left, right, score in given
@@ -110,7 +110,7 @@ def test_another_file_is_refused_in_one_line(tmp_path, text):
     path.write_text(text)
     message = refusal([path])
     assert str(path) in message
-    assert "indices" not in message, "Python's own words say nothing to a voter"
+    assert "indices" not in message, "the message must not quote a Python error"
 
 
 def test_a_voter_has_one_file(tmp_path):
@@ -233,8 +233,8 @@ def test_cells_without_votes_and_failed_ones_are_no_opponents(table):
 
 
 def test_equal_cells_have_their_votes_in_common_and_a_pair_its_own(table):
-    table.loc[3, "fingerprint"] = table.loc[1, "fingerprint"]  # the same picture, another name
-    table.loc[8, "fingerprint"] = table.loc[2, "fingerprint"]  # of another pair
+    table.loc[3, "fingerprint"] = table.loc[1, "fingerprint"]  # the same picture under another name
+    table.loc[8, "fingerprint"] = table.loc[2, "fingerprint"]  # a cell of another pair
     votes = matched_votes(table, cast(table, (1, 2, 1), (2, 1, 0), (7, 8, 1)))
     assert votes["left"].tolist() == [1, 2, 7]
     found = prefer_cells(table, votes)

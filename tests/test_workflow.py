@@ -42,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def grid(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished grid, time stamps and all, to do things to."""
+    """A copy of the finished grid with its time stamps, which a test may change."""
     return Path(shutil.copytree(finished, tmp_path / "ma grille"))
 
 
@@ -57,7 +57,7 @@ def test_every_cell_and_grid_is_made(finished):
     pictures = finished.glob("results/cells/*/*/*/*")
     assert {str(path.relative_to(finished / "results/cells")) for path in pictures} == {
         f"{name}.png" for name in details(finished)
-    }, "the pictures, and nothing beside them"
+    }, "the folder must contain only the pictures"
     grids = finished / "results" / "grids"
     assert {path.relative_to(grids).as_posix() for path in grids.rglob("*.png")} == {
         "overview.png",
@@ -125,7 +125,7 @@ def test_a_picture_that_a_grid_cannot_open_is_named_in_one_line(grid):
 
 
 def test_the_same_config_gives_the_same_bytes(finished, grid):
-    """Everything but logs and what a clock says; docs/reproducibility.md lists these files."""
+    """All results except logs and times; docs/reproducibility.md lists these files."""
     shutil.rmtree(grid / "results")
     shutil.rmtree(grid / ".snakemake")
     finish(grid)
@@ -136,7 +136,7 @@ def test_the_same_config_gives_the_same_bytes(finished, grid):
 
 
 def without_times(results: Path) -> dict[str, bytes | str]:
-    """Return every file's content by its path, without what the clock put into it."""
+    """Return every file's content by its path, without times."""
     found: dict[str, bytes | str] = {}
     for path in results.rglob("*"):
         name = path.relative_to(results).as_posix()
@@ -164,7 +164,7 @@ def without_times(results: Path) -> dict[str, bytes | str]:
 
 
 def without_column(page: str, name: str) -> str:
-    """Return the table of a page, its fields by line and column, without one column."""
+    """Return the fields of a page's table by row, without one column."""
     rows = [re.findall(r"<t[hd].*?</t[hd]>", row) for row in page.split("<tr>")[1:]]
     (place,) = (at for at, head in enumerate(rows[0]) if name in head)
     return str([row[:place] + row[place + 1 :] for row in rows])
@@ -200,7 +200,7 @@ def test_votes_become_a_column_a_plot_and_a_measure_of_the_gallery(grid):
 
 
 def test_formulations_are_compared_and_their_way_is_shown(tmp_path, take_fitted):
-    """Here of a content that is cut out."""
+    """The content is partly transparent."""
     take_fitted(tmp_path)
     cut(paint(tmp_path / "photos" / "a cat.png", 1, (64, 48)))
     config = {
@@ -222,7 +222,7 @@ def test_formulations_are_compared_and_their_way_is_shown(tmp_path, take_fitted)
     grids = tmp_path / "results" / "grids"
     assert (grids / "formulations.png").is_file()
     with Image.open(grids / "recipes" / "a cat" / "great_wave_study.png") as figure:
-        assert figure.width > figure.height, "five pictures in a row"
+        assert figure.width > figure.height, "the figure has five pictures in a row"
     strips = tmp_path / "results" / "strips" / "a cat" / "great_wave_study"
     with Image.open(strips / "relative" / "2e-1.webp") as animation:
         assert animation.n_frames == 2  # the start and the end
@@ -253,7 +253,7 @@ def test_a_broken_image_is_named_before_any_long_job_and_costs_nothing(grid):
 
 
 def test_the_plan_is_made_without_torch(tmp_path):
-    """Planning a big grid takes seconds because nothing heavy is imported for it."""
+    """Planning a big grid takes only seconds because it imports no heavy package."""
     (tmp_path / "torch.py").write_text("raise ImportError('torch was imported while planning')")
     paint(tmp_path / "photos" / "a cat.png")
     write_config(

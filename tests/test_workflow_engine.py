@@ -1,4 +1,4 @@
-"""Several devices, a killed run and a wrong clock, through Snakemake as a user runs it."""
+"""Several devices, a killed run and a wrong clock, with Snakemake as a user runs it."""
 
 import os
 import re
@@ -37,14 +37,14 @@ TABLE = ("--", "results/summary.csv")
 
 @pytest.fixture
 def pretended(monkeypatch) -> pytest.MonkeyPatch:
-    """Let the processes started from here pretend what their environment says."""
+    """Let child processes simulate the devices and clock that their environment describes."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "pretended"))
     return monkeypatch
 
 
 @pytest.fixture
 def grid(tmp_path: Path, take_fitted) -> Path:
-    """A folder with two contents and two styles, and nothing made of them but the extractor."""
+    """A folder with two contents, two styles and a fitted network, but no results."""
     take_fitted(tmp_path)
     paint(tmp_path / "photos" / "a cat.png", 1, (64, 48))
     paint(tmp_path / "photos" / "über.jpg", 2, (50, 70))
@@ -54,7 +54,7 @@ def grid(tmp_path: Path, take_fitted) -> Path:
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
-    """Start Snakemake, with its jobs in a group of their own."""
+    """Start Snakemake and its jobs in a new process group."""
     return subprocess.Popen(
         command(folder, *options),
         stdout=subprocess.PIPE,
@@ -94,7 +94,7 @@ def test_four_pairs_are_made_at_the_same_time_on_four_devices(grid, pretended):
 def test_a_run_shows_what_it_has_before_its_end_and_nothing_of_an_earlier_one(grid, pretended):
     finish(grid, "--", f"{MADE}/a cat/nuit étoilée.json")
     config = small_config() | {"precision": "float32", "iterations": 60}
-    write_config(grid, config)  # with another extractor, too
+    write_config(grid, config)  # it also changes the network
     pretended.setenv("PRETENDED_HASTE", "100")
     pages = [grid / GALLERY_SO_FAR, grid / OVERVIEW_SO_FAR]
     run = start(grid, "--", "results/gallery/index.html")
@@ -107,11 +107,11 @@ def test_a_run_shows_what_it_has_before_its_end_and_nothing_of_an_earlier_one(gr
     assert run.returncode == 0, out
     assert {one["status"] for one in shown["cells"]} == {"finished", "waiting"}
     assert len(shown["cells"]) == 16
-    assert shown["settings"]["iterations"] == 60, "of all that are shown"
+    assert shown["settings"]["iterations"] == 60, "the settings are those of all shown cells"
     assert re.search(r"^\d+ of 16 cells", out, re.MULTILINE)
     assert f"finished cells so far: {GALLERY_SO_FAR}" in out
     assert (grid / "results/gallery/index.html").exists()
-    assert not any(one.exists() for one in pages), "there is something better now"
+    assert not any(one.exists() for one in pages), "the final gallery replaces the pages"
     again = snakemake(grid, "--", "results/gallery/index.html")
     assert "Nothing to be done" in again.stdout
 
@@ -131,16 +131,16 @@ def test_a_job_waits_for_the_device_that_another_has_and_says_so(grid, pretended
         assert not list(grid.glob("results/cells/*/*/*/*"))
     out, _ = run.communicate(timeout=300)
     assert run.returncode == 0, out
-    assert message in out, "where the user sees it"
+    assert message in out, "the user must see the message"
     assert "computing on cuda:0, Pretended GPU, cccccccc" in log.read_text("utf-8")
 
 
-# ---------------------------------------------------------------- killed
+# ---------------------------------------------------------------- a killed run
 
 
 @pytest.fixture
 def long_grid(grid: Path) -> Path:
-    """A pair of one cell that takes a while."""
+    """A pair with one slow cell."""
     config = small_config() | {"contents": ["photos/über.jpg"], "styles": ["great_wave_study"]}
     config |= {
         "ratios": ["1e0"],
@@ -173,15 +173,15 @@ def test_a_killed_run_goes_on_within_a_cell_and_ends_with_the_same_bytes(
     assert not list((long_grid / "results/store/checkpoints").glob("*"))
 
 
-# ---------------------------------------------------------------- a clock that is put right
+# ---------------------------------------------------------------- clock adjustments
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The table of a pair of two cells, and all that it is made of."""
+    """The table of a pair with two cells, and all its input files."""
     folder = tmp_path_factory.mktemp("clock") / "grid"
     photo = paint(folder / "photos" / "über.jpg", 2, (50, 70))
-    # So old that it is so still when the clock goes back by a day.
+    # Old enough to precede the results even after the clock goes back by a day.
     os.utime(photo, (time.time() - 2 * 86400, time.time() - 2 * 86400))
     config = small_config() | {"contents": ["photos/über.jpg"], "styles": ["great_wave_study"]}
     config |= FITTED | {"precision": "float32"}
@@ -193,7 +193,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_grid(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished pair, time stamps and all."""
+    """A copy of the finished pair with its time stamps."""
     return Path(shutil.copytree(finished, tmp_path / "copy"))
 
 

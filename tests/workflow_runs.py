@@ -1,4 +1,4 @@
-"""Small grids, and Snakemake run on them as a user runs it, for the tests of the workflow."""
+"""Small grids for the tests of the workflow, and functions that run Snakemake on them."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ LAYERS = {
     "fine": {"content": {"relu3_1": 1}, "style": {"relu1_1": 1}},
 }
 
-# Fitting takes about a third of a small run; the fixture ``take_fitted`` spares it.
+# Fitting takes about a third of a small run; the fixture ``take_fitted`` avoids it.
 FITTED = {"extractor": "kmeans", "kmeans": {"images": ["great_wave_study"]}}
 
 
@@ -61,14 +61,14 @@ def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def finish(folder: Path, *options: str) -> str:
-    """Run it to a good end, and return what was said."""
+    """Run Snakemake, assert that it succeeds, and return its output."""
     run = snakemake(folder, *options)
     assert run.returncode == 0, run.stdout
     return run.stdout
 
 
 def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start Python on some code that uses the package."""
+    """Start Python with code that uses the package."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -79,7 +79,7 @@ def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def run_python(code: str, *arguments: object, **environment: str) -> str:
-    """Run some code that uses the package, in a process of its own; return what it printed."""
+    """Run code that uses the package in a separate process; return its output."""
     run = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
@@ -95,18 +95,18 @@ def run_python(code: str, *arguments: object, **environment: str) -> str:
 def wait_until(
     happened: Callable[[], object], process: subprocess.Popen[str] | None = None
 ) -> None:
-    """Wait, closely, for something that a process is to do before it ends."""
+    """Poll until ``happened`` is true; fail if the process ends first."""
     deadline = time.monotonic() + 300
     while not happened():
-        assert process is None or process.poll() is None, "the process ended before"
+        assert process is None or process.poll() is None, "the process must not end first"
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
 def cluster_python() -> Path:
-    """Return the Python that has the executor plugins: not the tests' own.
+    """Return the Python that has the executor plugins, which is not the tests' own.
 
-    For the Slurm plugin, once installed, asks the controller at each start, of local runs too.
+    An installed Slurm plugin queries the controller at each start, even of local runs.
     """
     path = ROOT / ".venv-clusters" / "bin" / "python"
     if not path.exists():
@@ -115,14 +115,14 @@ def cluster_python() -> Path:
 
 
 def unavailable(reason: str) -> None:
-    """Skip a test for want of something, but fail where CI runs, which is to have everything."""
+    """Skip a test that lacks a requirement; fail it in CI, which must provide all of them."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 def details(folder: Path) -> dict[str, Cell]:
-    """Return every cell by the path of its picture below results/cells, without the suffix."""
+    """Return every cell by its picture's path below results/cells, without the suffix."""
     results = folder / "results"
     return {
         picture.relative_to(results / "cells").with_suffix("").as_posix(): cell
