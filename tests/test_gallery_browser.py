@@ -277,7 +277,7 @@ def test_ranges_and_marks_filter(show):
     page.get_by_role("combobox", name="Show", exact=True).select_option("suggested")
     assert keys(page) == [SECOND]
     page.get_by_role("combobox", name="Show", exact=True).select_option("failed")
-    expect(page.get_by_text("No cell has all of this.")).to_be_visible()
+    expect(page.get_by_text("No cell matches all filters.")).to_be_visible()
     page.get_by_role("button", name="Clear all").click()
     page.get_by_role("combobox", name="Show", exact=True).select_option("failed")
     assert keys(page) == [FAILED]

@@ -10,7 +10,7 @@ function compareView() {
   const head = el("div", { class: "view-head" }, el("h2", {}, "Compare"),
     chosen.length ? el("div", { class: "group" }, buttons) : null);
   if (!chosen.length) {
-    return [head, el("p", { class: "empty" }, "Nothing chosen yet. The two frames under a picture choose it; up to four can stand side by side.")];
+    return [head, el("p", { class: "empty" }, "No cells chosen. Click the two frames under a picture to choose it. You can compare up to four.")];
   }
   const planes = [];
   const narrowest = Math.min(...chosen.map((cell) => cell.width / cell.height));
@@ -76,6 +76,6 @@ function showTray() {
       type: "button", class: "tray-cell", "aria-label": `Remove ${describe(cell)}`, title: "Remove", onclick: () => toggleChosen(cell),
     }, cell.failed ? "–" : el("img", { src: cell.thumbnail, alt: "" })))),
     link({ view: "compare" }, { class: "tray-go" }, chosen.length > 1 ? `Compare ${chosen.length}` : "Compare"),
-    iconButton("close", "Choose none", () => go({ with: [] }, { replace: true })));
+    iconButton("close", "Clear the choice", () => go({ with: [] }, { replace: true })));
   if (inTray) (tray.hidden ? byId("main") : tray.querySelector(".tray-go")).focus();
 }

@@ -20,7 +20,7 @@ const RANKED = cells.some((cell) => cell.rank !== null);
 // empty for a number that does not rank cells.
 function describedMetrics() {
   return [
-    ["preference", "Preference", "higher", "The predicted share of votes that the cell would win against another of its pair."],
+    ["preference", "Preference", "higher", "The predicted share of votes for this cell against another cell of its pair."],
     ["content_distance", "Content distance", "lower", "How far the features are from the content's; 0 is no change."],
     ["style_distance", "Style distance", "lower", "How far the 7×7 px patches, at all octaves, are from the style's; 0 is the same."],
     ["colour_distance", "Colour distance", "lower", "How far the colours are from the style's; 0 is the same palette."],

@@ -88,7 +88,7 @@ function startViewer(cell) {
   const { buttons, show } = zoomButtons(() => opened.viewer);
   byId("full-zoom").replaceChildren(...buttons);
   plane.canvas.querySelector("img")?.addEventListener("onlypreview", () => {
-    byId("full-original")?.replaceWith(el("span", {}, "Shown is a smaller copy; the full picture is not beside this folder."));
+    byId("full-original")?.replaceWith(el("span", {}, "This is a smaller copy; the full picture is not next to this folder."));
   });
   opened.viewer = createViewer([plane], { onslide: slider?.set, onchange: show });
   slider?.set(opened.slid);
@@ -120,7 +120,7 @@ function label(cell) {
     el("p", { class: "variant" }, variantText(cell)),
     marks(cell),
     cell.suggested && cell.suggestion ? el("p", { class: "why" }, cell.suggestion) : null,
-    cell.failed ? el("p", { class: "why failed-why" }, el("strong", {}, "Failed. "), cell.reason || "Its losses stopped being numbers.") : null,
+    cell.failed ? el("p", { class: "why failed-why" }, el("strong", {}, "Failed. "), cell.reason || "Its losses became infinite or NaN.") : null,
     el("div", { class: "made-from" }, [["content", content], ["style", style]].map(([role, one]) => madeFrom(role, one))),
     measures(cell),
     curveSection(cell),
@@ -143,7 +143,7 @@ function measures(cell) {
   const known = METRICS.filter((metric) => metric.name in cell.metrics);
   if (!known.length) return null;
   const pair = pairs.get(pairOf(cell));
-  const note = pair.length > 1 ? `Dots: the ${pair.length} cells of this pair, the better to the right.` : null;
+  const note = pair.length > 1 ? `Dots: the ${pair.length} cells of this pair; better values are further right.` : null;
   return el("section", {}, el("h3", {}, "Measures"),
     cell.rank ? el("p", { class: "rank" }, `${ordinal(cell.rank)} of the ${pair.length} cells of its pair.`) : null,
     el("table", { class: "measures" }, el("tbody", {}, known.map((metric) => el("tr", { title: metric.meaning },
@@ -153,11 +153,11 @@ function measures(cell) {
 
 function curveSection(cell) {
   const curve = lossCurve(cell.trace);
-  return curve ? el("section", {}, el("h3", {}, "Losses on the way"), curve) : null;
+  return curve ? el("section", {}, el("h3", {}, "Losses by step"), curve) : null;
 }
 
 function madeHow(cell) {
-  const original = cell.full ? el("a", { href: cell.full, id: "full-original", target: "_blank", rel: "noopener" }, "Open the picture itself") : null;
+  const original = cell.full ? el("a", { href: cell.full, id: "full-original", target: "_blank", rel: "noopener" }, "Open the picture file") : null;
   return [
     ["Size", `${cell.width} × ${cell.height} px`],
     ["Recipe", own(cell.formulation || "–")],

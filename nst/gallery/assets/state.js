@@ -130,7 +130,7 @@ function toggleStar(cell) {
   if (!stars.delete(name)) stars.add(name);
   keep(STARS, JSON.stringify([...stars]));
   if (kept) announce(`${stars.has(name) ? "Starred" : "Star removed"}: ${describe(cell)}`);
-  else warn("This browser keeps nothing for pages opened from disk: stars last until the page is closed. Export them to keep them.");
+  else warn("This browser stores nothing for pages opened from disk: stars last until the page is closed. Export them to keep them.");
   showMarks();
 }
 

@@ -22,7 +22,7 @@ function matrixView() {
     el("section", { class: "pair", "aria-labelledby": "pair-title" },
       el("h2", { id: "pair-title" }, own(content.title), " ",
         el("span", { class: "manner" }, "in the style of ", own(style.title))),
-      pair.length ? matrix(pair) : el("p", { class: "empty" }, "No cell was asked for with this content and style."),
+      pair.length ? matrix(pair) : el("p", { class: "empty" }, "The run has no cell with this content and style."),
       walkPairs()),
   ];
 }
@@ -297,7 +297,7 @@ function showResults() {
   if (byId("count").textContent && byId("count").textContent !== text) announce(text);
   byId("count").textContent = text;
   byId("clear").hidden = ![...FILTER_NAMES(), "sort", "reverse"].some(get);
-  const empty = el("p", { class: "empty" }, "No cell has all of this. Widen a range, or clear the filters.");
+  const empty = el("p", { class: "empty" }, "No cell matches all filters. Widen a range, or clear the filters.");
   byId("results").replaceChildren(shown.length ? list(shown, (cell) => cardCaption(cell, metric)) : empty);
 }
 
@@ -310,7 +310,7 @@ function starredView() {
       exportButton("Save as CSV", () => download("starred.csv", "text/csv", asCsv(shown))),
       exportButton("Save as JSON", () => download("starred.json", "application/json", asJson(shown))),
       exportButton("Copy the paths", () => copy(shown.map(pathOf).join("\n")))) : null);
-  const empty = el("p", { class: "empty" }, "Nothing starred yet. A star keeps a picture in this list, on this computer, and the list can be saved.");
+  const empty = el("p", { class: "empty" }, "No starred cells yet. A star adds a picture to this list. This browser stores the list, and you can save it as a file.");
   return [head, shown.length ? list(shown, (cell) => cardCaption(cell, "")) : empty];
 }
 

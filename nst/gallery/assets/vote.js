@@ -95,7 +95,7 @@ function voteView() {
     el("div", { class: "voter" }, el("label", { class: "field" }, el("span", {}, "Your name"), voter),
       exportButton("Save the votes as JSON", saveVotes),
       el("button", { type: "button", class: "quiet", id: "start-again", onclick: startAgain }, "Start again")),
-    el("p", { class: "hint" }, "The keys ←, → and N vote left, right and neither; Backspace takes the last vote back. The pictures have no names, so that you judge what you see. Before another person votes in this browser, save your votes and start again."),
+    el("p", { class: "hint" }, "The keys ←, → and N vote left, right and neither; Backspace undoes the last vote. The pictures have no names, so that you judge what you see. Before another person votes in this browser, save your votes and start again."),
   ];
 }
 
@@ -110,7 +110,7 @@ function ballot() {
     el("div", { class: "answers" },
       answer("left", "← Left"), answer("neither", "Neither (N)"), answer("right", "Right →")),
     el("p", { class: "outcome" }, el("span", { id: "votes-given" }, plural(given, "vote")),
-      el("button", { type: "button", class: "quiet", "data-vote": "undo", disabled: !given, onclick: takeBack }, "Take the last vote back")),
+      el("button", { type: "button", class: "quiet", "data-vote": "undo", disabled: !given, onclick: takeBack }, "Undo the last vote")),
   ];
 }
 
@@ -138,7 +138,7 @@ function takeBack() {
   setVotes((stored) => {
     const at = stored.map(isLast).lastIndexOf(true);
     return stored.filter((_, i) => i !== at);
-  }, "Vote taken back");
+  }, "Vote undone");
   showBallot();
 }
 
@@ -147,7 +147,7 @@ function setVotes(change, said) {
   votes = change(kept ? readVotes(recall(VOTES)) : votes);
   keep(VOTES, JSON.stringify(votes));
   if (kept) announce(`${said}. ${plural(votesHere().length, "vote")}`);
-  else warn("This browser keeps nothing for pages opened from disk: votes last until the page is closed. Save them to keep them.");
+  else warn("This browser stores nothing for pages opened from disk: votes last until the page is closed. Save them to keep them.");
 }
 
 function showBallot() {
