@@ -521,7 +521,7 @@ def test_the_picture_itself_is_shown_where_it_is_and_a_copy_where_not(
     picture = page.locator("#full-stage img:not(.before)")
     expect(picture).to_have_attribute("data-source", "preview")
     assert picture.evaluate("one => one.complete && one.naturalWidth > 0")
-    expect(page.get_by_text("the full picture is not beside this folder")).to_be_visible()
+    expect(page.get_by_text("the full picture is not next to this folder")).to_be_visible()
     page.close()
 
 
