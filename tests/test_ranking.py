@@ -152,7 +152,7 @@ def test_an_empty_table_gets_the_columns_too():
         (
             [(1, 1), (2, 1), (1, 2), (2, 2)],
             [
-                "No other cell keeps as much content, and none takes as much style.",
+                "No other cell keeps more content, and none takes more style.",
                 "all/1e0 keeps more content and takes as much style.",
                 "all/1e0 keeps as much content and takes more style.",
                 "all/1e0 keeps more content and takes more style.",

@@ -109,7 +109,7 @@ def _why_first(rivals: int, cells: int) -> str:
     if cells == 1:
         return "The only finished cell of its pair."
     if rivals == 1:
-        return "No other cell keeps as much content, and none takes as much style."
+        return "No other cell keeps more content, and none takes more style."
     return f"Of the {rivals} cells that no other beats, this one is nearest to the best of both."
 
 
