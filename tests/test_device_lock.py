@@ -407,7 +407,7 @@ def faults(count):
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 with reserve_device("cpu"):
-    faults(20)  # the heap grows until it holds what is kept
+    faults(20)  # until the heap has reached its full size
     print(faults(10))
 """
 

@@ -1,4 +1,4 @@
-"""How a job handles full disks, damaged inputs, changing inputs, and defects of its own."""
+"""How a job handles full disks, damaged inputs, changing inputs, and bugs in its code."""
 
 import logging
 import os

@@ -34,8 +34,8 @@ KEYS = "|".join(load_schema()["properties"])
 FORM = re.compile(
     rf"(the configuration|the pattern|({KEYS})\b|start: file|unknown setting|style '|content ')"
 )
-# A rule says what is required, missing or repeated; the remedy says what to do. A rule such as
-# "seed must be a whole number from 0 to 2^63 - 1" is also the remedy.
+# A message has a rule, such as what a value must be, and a remedy. A rule that gives the allowed
+# values, as "seed must be a whole number from 0 to 2^63 - 1", is also the remedy.
 RULE = re.compile(
     r"\b(must|may|needs?|are named|is missing|unknown|twice|again|is there|cannot|"
     r"all weights are 0|neither|does not exist|is not a|is not valid|is nested|has too many|has no|"

@@ -302,7 +302,6 @@ def tiff_of_strips(count: int) -> bytes:
 EXIF_OF_MANY = (
     b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 65535) + b"\x0e\x01\2\0\1\0\0\0x\0\0\0" * 65535
 )
-KIND = "must be one of"
 BROKEN = "cannot be read as an image"
 LARGE = "may have at most"
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {

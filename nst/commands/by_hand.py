@@ -35,7 +35,8 @@ WRITTEN = {".png": None, ".tif": PrintFile("tiff16"), ".tiff": PrintFile("tiff16
 class Inputs:
     """The input files of one cell.
 
-    Without ``weights``, the network's weights come from the mirror or the Internet.
+    Without ``weights``, the network's weights come from the user's cache, the mirror or the
+    Internet, in this order.
     """
 
     content: Path
