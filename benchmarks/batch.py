@@ -14,7 +14,7 @@ from common import DEVICE, random_vgg19, save_report
 from limit import GRAM, time_step
 
 from nst.config.settings import Settings
-from nst.network.precision import choose_precision
+from nst.network.extractor import choose_precision
 
 
 def main() -> None:

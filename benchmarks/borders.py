@@ -22,8 +22,8 @@ import torch
 from common import DEVICE, RESULTS, save_report
 
 from nst.config.catalogue import fetch, read_catalogue
-from nst.config.presets import read_presets
 from nst.config.settings import Settings
+from nst.config.variants import read_presets
 from nst.imaging.images import load_image
 from nst.method.stages import Images
 from nst.method.transfer import transfer

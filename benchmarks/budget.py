@@ -20,9 +20,8 @@ from collections.abc import Iterator, Mapping
 from common import DEVICE, add_pictures, chosen_pictures, save_report, style_of, synchronise
 from published import Judge
 
-from nst.config.presets import read_presets
 from nst.config.settings import Settings
-from nst.config.variants import shortened
+from nst.config.variants import read_presets, shortened
 from nst.imaging.images import fit_long_side
 from nst.method.resilience import make_cells
 from nst.method.stages import Images

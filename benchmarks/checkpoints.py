@@ -19,8 +19,8 @@ from typing import Any
 
 from common import DEVICE, RESULTS, save_report, studies, style_of, synchronise
 
-from nst.config.architecture import ARCHITECTURES
-from nst.config.memory import HISTORY
+from nst.config.geometry import HISTORY
+from nst.config.layers import ARCHITECTURES
 from nst.config.settings import Settings
 from nst.imaging.images import fit_long_side
 from nst.method import checkpoint

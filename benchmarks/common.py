@@ -20,14 +20,17 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "benchmarks" / "reports"
 sys.path.insert(0, str(ROOT))
 
-from nst.config.architecture import VGG19, Architecture  # noqa: E402
 from nst.config.catalogue import fetch, read_catalogue  # noqa: E402
+from nst.config.layers import VGG19, Architecture  # noqa: E402
 from nst.imaging.images import load_image  # noqa: E402
 from nst.method.stages import Images  # noqa: E402
 from nst.network.extractor import Extractor  # noqa: E402
 from nst.network.provision import provide_extractor  # noqa: E402
-from nst.system.device import choose_device, describe_device  # noqa: E402
-from nst.system.machine import processor  # noqa: E402
+from nst.system.device import (  # noqa: E402
+    choose_device,
+    describe_device,
+    processor,
+)
 
 DEVICE = choose_device("auto")  # also applies its settings, as in a job
 

@@ -22,8 +22,7 @@ import torch
 from common import DEVICE, random_vgg19, save_report
 from grid import WEIGHTINGS, grid_config, run_grid
 
-from nst.network.extractor import Extractor
-from nst.network.precision import choose_precision
+from nst.network.extractor import Extractor, choose_precision
 
 
 def main() -> None:

@@ -29,18 +29,18 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nst.config.architecture import KMEANS, VGG16_HED
 from nst.config.composition import Composition, Part
+from nst.config.layers import KMEANS, VGG16_HED
 from nst.config.settings import Settings
 from nst.errors import UserError
 from nst.method.checkpoint import Checkpoint
 from nst.method.objective import Objective, measure_targets
+from nst.method.observe import STATISTICS
 from nst.method.optimise import Plan, State, take_step
 from nst.method.optimisers import Lbfgs
 from nst.method.regions import Region
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
-from nst.method.statistics import STATISTICS
 from nst.method.transfer import transfer
 from nst.network.extractor import Extractor
 from nst.network.tensors import to_tensor

@@ -30,13 +30,11 @@ from common import (
 )
 from torch.utils.benchmark import Timer
 
-from nst.config.architecture import VGG16_HED, VGG19
 from nst.config.geometry import content_size, style_size
-from nst.config.octaves import split_octave
+from nst.config.layers import VGG16_HED, VGG19, split_octave
 from nst.config.settings import Settings
 from nst.method.resilience import make_cells
-from nst.network.extractor import Extractor
-from nst.network.precision import DTYPES, choose_precision
+from nst.network.extractor import DTYPES, Extractor, choose_precision
 
 GRAM: Mapping[str, object] = {"extractor": "vgg19"}
 # config/presets/relative.yaml at one size. It is repeated here: benchmarks/gpu.py has no PyYAML.

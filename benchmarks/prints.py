@@ -25,10 +25,10 @@ from common import DEVICE, RESULTS, peak_memory, save_report
 from nst.cells.cell import Cell
 from nst.cells.pair import Pair, stylize_pair
 from nst.config.catalogue import fetch, read_catalogue
-from nst.config.memory import remembered_pairs, tile_side
-from nst.config.presets import read_presets
+from nst.config.geometry import remembered_pairs, tile_side
 from nst.config.prints import print_settings
 from nst.config.settings import Settings
+from nst.config.variants import read_presets
 from nst.network.extractor import save_extractor
 from nst.network.provision import provide_extractor
 

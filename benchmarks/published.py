@@ -36,8 +36,7 @@ from nst.imaging.images import fit_long_side, load_image
 from nst.method.distributions import directions, sampled
 from nst.network.extractor import Extractor, load_extractor
 from nst.network.provision import prepared_extractor
-from nst.network.shapes import Tensor
-from nst.network.tensors import to_tensor
+from nst.network.tensors import Tensor, to_tensor
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 DIRECTIONS = 128

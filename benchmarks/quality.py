@@ -32,8 +32,7 @@ from nst.method.objective import Objective, measure_targets
 from nst.method.regions import Region
 from nst.method.resilience import make_cells
 from nst.method.stages import Images, picture_size
-from nst.network.extractor import Extractor
-from nst.network.precision import choose_precision
+from nst.network.extractor import Extractor, choose_precision
 from nst.network.tensors import to_tensor
 
 EVERY = 5  # evaluations between two judged pictures

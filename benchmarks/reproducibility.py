@@ -28,11 +28,11 @@ import torch
 from common import RESULTS, default_pictures, save_report, style_of
 from PIL import Image
 
-from nst.cells.difference import COARSE, LOSS, SSIM, compare
 from nst.cells.measure import Measure
+from nst.cells.verify import COARSE, LOSS, SSIM, compare
 from nst.config.catalogue import fetch, read_catalogue
-from nst.config.presets import read_presets
 from nst.config.settings import Settings
+from nst.config.variants import read_presets
 from nst.method.resilience import make_cells
 from nst.network.extractor import load_extractor, save_extractor
 from nst.network.kmeans import fit_kmeans

@@ -16,8 +16,8 @@ import torch
 from common import DEVICE, RESULTS, default_pictures, save_report, style_of
 
 from nst.cells.metrics import measure_patches, patch_distance
-from nst.config.presets import read_presets
 from nst.config.settings import Settings
+from nst.config.variants import read_presets
 from nst.imaging.images import fit_long_side
 from nst.method.resilience import make_cells
 from nst.network.kmeans import fit_kmeans

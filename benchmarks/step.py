@@ -18,14 +18,13 @@ from typing import Any
 import torch
 from common import DEVICE, random_network, save_report, studies, style_of, synchronise
 
-from nst.config.architecture import ARCHITECTURES
-from nst.config.presets import read_presets
+from nst.config.layers import ARCHITECTURES
 from nst.config.settings import Settings
+from nst.config.variants import read_presets
 from nst.imaging.images import fit_long_side
 from nst.method.objective import Objective, measure_targets
 from nst.method.regions import Region
-from nst.network.extractor import Extractor
-from nst.network.precision import DTYPES, choose_precision
+from nst.network.extractor import DTYPES, Extractor, choose_precision
 from nst.network.tensors import to_tensor
 
 PRESETS = read_presets()

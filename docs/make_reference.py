@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nst.config.presets import read_presets
-from nst.config.schema import load_schema
+from nst.config.documents import load_schema
 from nst.config.settings import MEANINGS, RULES, Settings
+from nst.config.variants import read_presets
 
 PAGE = Path(__file__).resolve().parents[1] / "config" / "README.md"
 MARKS = ("<!-- index: make reference -->\n", "<!-- end of the index -->\n")

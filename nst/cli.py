@@ -28,7 +28,6 @@ from nst.commands.by_hand import (
 )
 from nst.config.catalogue import checked_mirror
 from nst.config.names import counted
-from nst.config.presets import RECIPE
 from nst.config.settings import (
     MEANINGS,
     PUBLISHED,
@@ -38,6 +37,7 @@ from nst.config.settings import (
     Settings,
     as_published,
 )
+from nst.config.variants import RECIPE
 from nst.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from nst.config.catalogue import read_catalogue
-from nst.config.presets import read_presets
 from nst.config.run import read_run
 from nst.config.settings import RULES, Settings
+from nst.config.variants import read_presets
 from nst.errors import ConfigError, UserError
 
 WEIGHTS = {"content": {"relu4_2": 1}, "style": {"relu1_1": 1, "relu3_1": 2.5}}

@@ -18,7 +18,7 @@ from workflow_runs import FITTED, finish, small_config, write_config
 from nst import cli
 from nst.cells.cell import Cell
 from nst.cells.pair import Pair
-from nst.config.architecture import Architecture
+from nst.config.layers import Architecture
 from nst.config.settings import Settings
 from nst.method import transfer as transfer_module
 from nst.network.extractor import Extractor, save_extractor

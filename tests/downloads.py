@@ -156,7 +156,7 @@ def replace_pip(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> P
     program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {shlex.quote(str(asked))}\n{script}\n')
     program.chmod(0o755)
     monkeypatch.setattr(
-        "nst.system.pip_download.sys", SimpleNamespace(executable=str(program), argv=[])
+        "nst.system.download.sys", SimpleNamespace(executable=str(program), argv=[])
     )
     return asked
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nst.config.architecture import Architecture
+from nst.config.layers import Architecture
 from nst.network.extractor import Extractor
 
 # ---------------------------------------------------------------- a network of VGG-19's shape

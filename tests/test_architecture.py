@@ -27,58 +27,22 @@ SOURCES = [*FILES, *SCRIPTS]
 # new module so that this stays true.
 PACKAGES = {
     "": ("errors",),
-    "system": (
-        *("disk_trouble", "files", "run_lock", "download", "pip_download"),
-        *("device_lock", "device", "machine"),
-    ),
+    "system": ("files", "locks", "download", "device"),
     "config": (
-        *(
-            "share",
-            "documents",
-            "patterns",
-            "octaves",
-            "architecture",
-            "settings",
-            "catalogue",
-            "composition",
-        ),
-        *(
-            "names",
-            "pictures",
-            "styles",
-            "geometry",
-            "presets",
-            "variants",
-            "sheets",
-            "prints",
-            "schema",
-            "votes",
-            "run",
-            "paths",
-            "titles",
-            "memory",
-            "allocation",
-        ),
+        *("layers", "settings", "documents", "catalogue", "composition", "names", "pictures"),
+        *("variants", "prints", "geometry", "votes", "run", "paths"),
     ),
-    "imaging": (*("opening", "transparency", "srgb", "images", "deep", "masks", "inspection"),),
-    "network": (
-        *("shapes", "tensors", "precision", "kernels", "sampling", "extractor", "tiles"),
-        *("kmeans", "vgg", "provision"),
-    ),
+    "imaging": ("opening", "srgb", "images", "masks", "inspection"),
+    "network": ("tensors", "kernels", "extractor", "tiles", "kmeans", "vgg", "provision"),
     "method": (
-        *("gradients", "losses", "distributions", "statistics", "regions"),
-        *("spectrum", "colours", "start"),
-        *("observe", "matching", "objective", "optimisers", "optimise", "stages"),
-        *("transfer", "checkpoint", "batches", "resilience"),
+        *("losses", "distributions", "regions", "spectrum", "colours", "start", "observe"),
+        *("objective", "optimisers", "optimise", "stages", "transfer", "checkpoint", "resilience"),
     ),
-    "cells": (
-        *("metrics", "measure", "cell", "store", "progress", "pair"),
-        *("difference", "sources", "verify"),
-    ),
-    "figures": ("lettering", "sheet", "layout", "painting", "grids", "pages", "strips"),
-    "reports": ("ranking", "summary", "votes", "tables", "report", "plots"),
-    "gallery": ("previews", "data", "page", "so_far"),
-    "commands": ("job", "stylize", "by_hand", "plan", "watch"),
+    "cells": ("metrics", "measure", "cell", "store", "pair", "sources", "verify"),
+    "figures": ("lettering", "sheet", "layout", "painting", "grids", "pages"),
+    "reports": ("ranking", "summary", "tables", "plots"),
+    "gallery": ("data", "page", "so_far"),
+    "commands": ("job", "by_hand", "plan", "watch"),
 }
 ORDER = (
     *(f"{package}.{name}".lstrip(".") for package, names in PACKAGES.items() for name in names),
@@ -172,10 +136,10 @@ def heavy(path: Path) -> set[str]:
 PLANNING = frozenset({"torch", "torchvision", "numpy", "pandas", "skimage", "PIL"})
 BESIDE_TORCH = frozenset({"skimage", "scipy", "matplotlib", "pyarrow"})
 UNLOADED = {
-    **dict.fromkeys(("config.allocation", "config.catalogue", "config.run"), PLANNING),
+    **dict.fromkeys(("config.geometry", "config.catalogue", "config.run"), PLANNING),
     **dict.fromkeys(("config.settings", "errors", "system.files"), PLANNING),
     **dict.fromkeys(("imaging.inspection", "commands.job", "commands.watch"), PLANNING),
-    "figures.strips": {"torch", "matplotlib"},
+    "figures.grids": {"torch", "matplotlib"},
     # A machine with a GPU may have little more than torch.
     **dict.fromkeys(("method.transfer", "cells.pair"), BESIDE_TORCH),
     "network.provision": {"h5py"},

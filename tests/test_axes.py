@@ -10,7 +10,7 @@ from made_cells import make_cell, make_table
 from snakemake.iocontainers import Namedlist
 from workflow_runs import FITTED, details, finish, write_config
 
-from nst.commands.stylize import _wanted
+from nst.cells.pair import _wanted
 from nst.config.catalogue import read_catalogue
 from nst.config.paths import (
     CELL,
@@ -19,11 +19,13 @@ from nst.config.paths import (
     grid_files,
     of_variants,
     plot_files,
+    report_label,
+    subtitle_of_grid,
+    subtitle_of_run,
+    title_of_run,
 )
-from nst.config.run import read_run
+from nst.config.run import pair_sheets, read_run
 from nst.config.settings import Settings
-from nst.config.sheets import pair_sheets
-from nst.config.titles import report_label, subtitle_of_grid, subtitle_of_run, title_of_run
 from nst.config.variants import labels_of, read_variants
 from nst.errors import ConfigError
 from nst.reports.summary import COLUMNS, FACTS, read_table, write_parquet

@@ -15,8 +15,8 @@ from workflow_runs import run_python
 from nst import __version__, cli
 from nst.cells import pair as pair_module
 from nst.cells.cell import read_record, write_cell
-from nst.config.presets import read_presets
 from nst.config.settings import RULES, Settings
+from nst.config.variants import read_presets
 from nst.imaging.images import load_image, pixel_digest
 from nst.network.kmeans import fit_kmeans
 

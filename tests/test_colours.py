@@ -34,7 +34,7 @@ from nst.imaging.images import (
     pixel_digest,
     save_png,
 )
-from nst.imaging.transparency import cut_out, on_white
+from nst.imaging.srgb import cut_out, on_white
 
 # ---------------------------------------------------------------- depth
 

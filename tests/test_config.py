@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from workflow_runs import ROOT
 
 from nst.config.catalogue import find_mirror, read_catalogue
+from nst.config.documents import load_schema
 from nst.config.pictures import IMAGE_SUFFIXES
 from nst.config.run import read_file, read_run
-from nst.config.schema import load_schema
 from nst.config.settings import Settings
 from nst.config.variants import Ratio, digest, read_variants
 from nst.errors import ConfigError

@@ -11,8 +11,15 @@ from deep_files import DEFLATE, INCH, deep_levels, eight_bits
 from PIL import Image, ImageCms
 
 from nst.errors import ImageError
-from nst.imaging.deep import save_deep, widen, with_alpha_of
-from nst.imaging.images import load_image, read_description, read_png_text, save_png
+from nst.imaging.images import (
+    load_image,
+    read_description,
+    read_png_text,
+    save_deep,
+    save_png,
+    widen,
+    with_alpha_of,
+)
 from nst.imaging.srgb import DATE, srgb_profile
 from nst.network.tensors import to_image, to_levels
 

@@ -19,9 +19,9 @@ import torch
 from workflow_runs import ROOT, run_python, unavailable
 
 from nst.errors import ConfigError, UserError
-from nst.system import device_lock
+from nst.system import locks
 from nst.system.device import choose_device, describe_device, reserve_device, use_threads
-from nst.system.device_lock import hold_one
+from nst.system.locks import hold_one
 
 ONE = {"cuda:0": "first"}
 TWO = {"cuda:0": "first", "cuda:1": "second"}
@@ -30,8 +30,8 @@ TWO = {"cuda:0": "first", "cuda:1": "second"}
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
     """Set the folder of the locks in this process."""
-    monkeypatch.setattr(device_lock, "FOLDER", tmp_path)
-    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_TRIES", 0.02)
+    monkeypatch.setattr(locks, "DEVICE_LOCKS", tmp_path)
+    monkeypatch.setattr(locks, "SECONDS_BETWEEN_TRIES", 0.02)
     return tmp_path
 
 
@@ -40,15 +40,15 @@ def start(folder: Path, devices: dict[str, str], body: str, user: int = 0) -> su
     code = f"""
 import os, sys, time, logging
 from pathlib import Path
-from nst.system import device_lock
+from nst.system import locks
 logging.basicConfig(format="%(message)s")
-device_lock.FOLDER = folder = Path({str(folder)!r})
-device_lock.SECONDS_BETWEEN_TRIES = 0.02
+locks.DEVICE_LOCKS = folder = Path({str(folder)!r})
+locks.SECONDS_BETWEEN_TRIES = 0.02
 if {user}:  # not from the start, since another user may not be allowed to run this Python
     os.setgroups([])
     os.setgid({user})
     os.setuid({user})
-with device_lock.hold_one({devices!r}) as name:
+with locks.hold_one({devices!r}) as name:
 {textwrap.indent(textwrap.dedent(body), "    ")}
 """
     return subprocess.Popen(
@@ -122,7 +122,7 @@ def test_waiting_is_announced_with_the_locks(folder, holder, caplog):
 
 
 def test_waiting_is_announced_again_from_time_to_time(holder, caplog, monkeypatch):
-    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_REPORTS", 0.1)
+    monkeypatch.setattr(locks, "SECONDS_BETWEEN_REPORTS", 0.1)
     threading.Timer(0.5, holder.kill).start()
     with hold_one(ONE):
         assert 3 <= len(caplog.messages) <= 6
@@ -187,14 +187,14 @@ def test_what_another_user_laid_in_a_lock_s_place_is_refused(folder, trap):
 
 
 def test_a_lock_that_may_not_be_opened_is_not_waited_for_for_ever(folder, monkeypatch):
-    monkeypatch.setattr(device_lock, "PATIENCE", 0.2)
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
     tries = []
 
     def denied(*_, **options):
         tries.append(options)
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(device_lock.FileLock, "acquire", denied)
+    monkeypatch.setattr(locks.FileLock, "acquire", denied)
     told = r"nst-device-\w+\.lock cannot be opened \(Permission denied\); every user must"
     with pytest.raises(UserError, match=told), hold_one(ONE):
         pass
@@ -213,7 +213,7 @@ def shared_folder() -> Iterator[Path]:
 
 def test_users_share_the_locks(shared_folder, monkeypatch):
     """The locks are shared whatever the umask of each user."""
-    monkeypatch.setattr(device_lock, "FOLDER", shared_folder)
+    monkeypatch.setattr(locks, "DEVICE_LOCKS", shared_folder)
     before = os.umask(0o077)
     try:
         lock_file(shared_folder)
@@ -252,12 +252,12 @@ import json, os, sys
 from contextlib import ExitStack
 import logging
 from nst.system import device
-from nst.system import device_lock
+from nst.system import locks
 from nst.errors import ConfigError
 
 class Waits(Exception): pass
 def wait(_): raise Waits
-device_lock.time.sleep = wait
+locks.time.sleep = wait
 logging.disable()
 
 def reserve_all(name):
@@ -331,7 +331,7 @@ def test_a_part_of_a_device_has_a_lock_of_its_own(seen):
 
 
 def test_the_real_locks_are_where_every_user_finds_them():
-    code = "from nst.system import device_lock; print(device_lock.FOLDER)"
+    code = "from nst.system import locks; print(locks.DEVICE_LOCKS)"
     assert run_python(code, TMPDIR="/elsewhere") == "/tmp\n"
 
 

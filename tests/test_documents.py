@@ -17,13 +17,12 @@ from workflow_runs import ROOT
 
 from nst.cells.cell import TEXT_KEY
 from nst.config.catalogue import read_catalogue
-from nst.config.octaves import split_octave
+from nst.config.documents import load_schema
+from nst.config.layers import split_octave
 from nst.config.paths import cell_path, prepared
-from nst.config.presets import read_presets
 from nst.config.run import read_file, read_run
-from nst.config.schema import load_schema
 from nst.config.settings import MEANINGS, RULES
-from nst.config.variants import Variant
+from nst.config.variants import Variant, read_presets
 from nst.imaging.images import save_png
 from nst.reports.summary import COLUMNS, FACTS, TRACE_TYPES
 

@@ -7,7 +7,7 @@ from conftest import TINY, random_image
 from formulas import IMAGENET, SHAPED_AS_VGG19, as_extractor, caffe, weights
 from workflow_runs import run_python
 
-from nst.config.architecture import KMEANS, Architecture
+from nst.config.layers import KMEANS, Architecture
 from nst.errors import ExtractorError
 from nst.network.extractor import Extractor, file_digest, load_extractor, save_extractor
 from nst.network.kernels import halve

@@ -23,8 +23,13 @@ from workflow_runs import start_python, unavailable
 from nst.cells.cell import Pictures
 from nst.cells.store import CellStore
 from nst.errors import ImageError
-from nst.system.disk_trouble import explain_disk_trouble
-from nst.system.files import part_folder, part_of, remove_parts, write_atomically
+from nst.system.files import (
+    explain_disk_trouble,
+    part_folder,
+    part_of,
+    remove_parts,
+    write_atomically,
+)
 
 SECONDS_TO_START = 60
 

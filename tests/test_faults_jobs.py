@@ -27,7 +27,7 @@ from nst.imaging.images import load_image, save_png
 from nst.network.extractor import load_extractor, save_extractor
 from nst.reports.summary import summarise, write_parquet, write_summary
 from nst.system.files import write_atomically
-from nst.system.run_lock import FOLDER, HOLDER, begin_run, end_run
+from nst.system.locks import FOLDER, HOLDER, begin_run, end_run
 
 LOG = "results/logs/job.log"
 
@@ -328,7 +328,7 @@ def test_where_there_are_no_locks_a_run_and_its_jobs_go_on(monkeypatch, error):
 
 RUN = """
 import sys, time
-from nst.system.run_lock import begin_run, end_run
+from nst.system.locks import begin_run, end_run
 begin_run(print)
 print("ready", flush=True)
 time.sleep(float(sys.argv[1]))

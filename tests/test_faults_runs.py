@@ -18,7 +18,7 @@ from disks import flip, mounted
 from workflow_runs import LAYERS, command, details, finish, snakemake, wait_until, write_config
 
 from nst.imaging.images import load_image, pixel_digest
-from nst.system.run_lock import HOLDER
+from nst.system.locks import HOLDER
 
 pytestmark = pytest.mark.slow
 

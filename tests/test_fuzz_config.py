@@ -21,11 +21,9 @@ from hypothesis import strategies as st
 from workflow_runs import ROOT, snakemake
 
 from nst.config.catalogue import read_catalogue
-from nst.config.documents import MOST_BYTES
-from nst.config.names import checked_name
-from nst.config.patterns import find_files
+from nst.config.documents import MOST_BYTES, load_schema
+from nst.config.names import checked_name, find_files
 from nst.config.run import read_file, read_run
-from nst.config.schema import load_schema
 from nst.errors import LONGEST, ConfigError
 from nst.imaging.inspection import inspect_run
 

@@ -19,9 +19,8 @@ from workflow_runs import ROOT
 
 from nst.cells.cell import Source
 from nst.errors import ImageError, UserError
-from nst.gallery.data import CURVE_POINTS, METRICS, NAMES
+from nst.gallery.data import CURVE_POINTS, METRICS, NAMES, PREVIEW, THUMBNAIL, Previews
 from nst.gallery.page import PAGE, SCRIPTS, write_gallery
-from nst.gallery.previews import PREVIEW, THUMBNAIL, Previews
 
 
 def page_text(folder: Path) -> str:

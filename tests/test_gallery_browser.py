@@ -27,7 +27,7 @@ from playwright.sync_api import Browser, Download, Page, expect, sync_playwright
 from workflow_runs import ROOT, unavailable
 
 from nst.config.votes import read_ballots
-from nst.reports.votes import matched_votes, prefer_cells, read_votes
+from nst.reports.ranking import matched_votes, prefer_cells, read_votes
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from workflow_runs import ROOT
 
-from nst.config.presets import read_presets
 from nst.config.settings import Settings
+from nst.config.variants import read_presets
 
 
 @pytest.fixture

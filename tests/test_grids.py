@@ -15,7 +15,7 @@ from PIL import Image
 
 from nst.cells.cell import write_details
 from nst.config.paths import DETAILS, cell_path, prepared
-from nst.config.sheets import Sheet
+from nst.config.run import Sheet
 from nst.errors import CellError, ImageError
 from nst.figures import grids, layout, lettering, painting
 from nst.figures.grids import (

@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw
 from workflow_runs import ROOT, finish, small_config, snakemake, unavailable, write_config
 
 from nst.cells.cell import read_record
-from nst.config.architecture import ARCHITECTURES, VGG16_HED, Architecture
 from nst.config.catalogue import fetch, read_catalogue
+from nst.config.layers import ARCHITECTURES, VGG16_HED, Architecture
 from nst.errors import ExtractorError, FetchError, UserError
 from nst.network import provision
 from nst.network.extractor import CAFFE_MEAN, Extractor, file_digest, load_extractor, save_extractor

@@ -44,7 +44,7 @@ from nst.imaging.images import (
     save_png,
 )
 from nst.imaging.opening import MAX_MEGAPIXELS
-from nst.network import shapes
+from nst.network import tensors
 from nst.network.tensors import to_image, to_tensor
 
 # ---------------------------------------------------------------- formats
@@ -445,7 +445,7 @@ def test_shapes_are_checked_while_testing():
 
 def test_without_jaxtyping_a_shaped_type_is_the_bare_one(monkeypatch):
     monkeypatch.setitem(sys.modules, "jaxtyping", None)
-    bare = runpy.run_path(str(Path(shapes.__file__)))
+    bare = runpy.run_path(str(Path(tensors.__file__)))
     assert bare["Float"][torch.Tensor, "1 3 h w"] is torch.Tensor
 
 

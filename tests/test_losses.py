@@ -30,7 +30,7 @@ from nst.method.losses import (
     square_sum_total_variation,
     sum_gram_style_loss,
 )
-from nst.method.statistics import STATISTICS, Statistic
+from nst.method.observe import STATISTICS, Statistic
 
 
 def features(seed: int, *shape: int) -> torch.Tensor:

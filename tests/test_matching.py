@@ -9,23 +9,21 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 
 from nst.config.composition import Part
-from nst.config.octaves import SAMPLED, SETS
+from nst.config.layers import SAMPLED, SETS
 from nst.config.prints import print_settings
 from nst.config.settings import Settings
 from nst.errors import ConfigError
 from nst.method import distributions
-from nst.method.batches import group_cells
 from nst.method.distributions import blended_cloud, relaxed_emd_style_loss, style_cloud
-from nst.method.matching import match_style, mix_so_far
-from nst.method.objective import Objective, Parts, Targets, measure_targets
+from nst.method.objective import Objective, Parts, Targets, match_style, measure_targets, mix_so_far
 from nst.method.optimise import Outcome, Plan, State, take_step
 from nst.method.optimisers import Adam, Lbfgs, Pyramid
 from nst.method.regions import Region
-from nst.method.resilience import make_cells
+from nst.method.resilience import group_cells, make_cells
 from nst.method.stages import Images, prepare_stages
 from nst.method.start import finest_detail
 from nst.method.transfer import begin_stage, make_optimiser, start_images, transfer
-from nst.network.sampling import of_step, sample_columns
+from nst.network.kernels import of_step, sample_columns
 from nst.network.tensors import to_image
 
 CONTENT, STYLE = random_image(1, 32, 40), random_image(2, 36, 28)

@@ -24,11 +24,11 @@ from nst.cells.metrics import (
     structural_similarity,
     unit_features,
 )
-from nst.config.architecture import Architecture
 from nst.config.catalogue import RESOURCES
 from nst.config.composition import Composition
-from nst.config.presets import read_presets
+from nst.config.layers import Architecture
 from nst.config.settings import Settings
+from nst.config.variants import read_presets
 from nst.errors import ImageError
 from nst.imaging.images import fit_long_side, load_image
 from nst.method.distributions import directions, sampled

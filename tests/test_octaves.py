@@ -6,7 +6,7 @@ import torch
 from conftest import random_image
 from torch.nn import functional
 
-from nst.config.octaves import count, taps
+from nst.config.layers import count, taps
 from nst.config.settings import Settings
 from nst.errors import ConfigError, ExtractorError
 from nst.method.resilience import make_cells

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import random_image
 
-from nst.config.memory import HISTORY
+from nst.config.geometry import HISTORY
 from nst.method.objective import Parts
 from nst.method.optimise import Outcome, Plan, State, optimise
 from nst.method.optimisers import LARGEST_STEP, PREFERENCE, TRUST, Adam, Lbfgs

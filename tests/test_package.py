@@ -10,7 +10,7 @@ from workflow_runs import ROOT
 
 from nst import __version__
 from nst.config.catalogue import read_catalogue
-from nst.config.presets import read_presets
+from nst.config.variants import read_presets
 
 pytestmark = pytest.mark.slow
 

@@ -19,13 +19,12 @@ from nst.cells.pair import Pair, stylize_pair
 from nst.cells.store import CellStore
 from nst.config.prints import PrintFile
 from nst.errors import ConfigError, ExtractorError, ImageError
-from nst.figures.strips import draw_strip, save_animation
+from nst.figures.grids import draw_strip, save_animation
 from nst.imaging.images import load_image, pixel_digest, save_png
 from nst.method import transfer as transfer_module
 from nst.network.extractor import file_digest, load_extractor, save_extractor
 from nst.reports.summary import summarise
-from nst.system.device import describe_device
-from nst.system.machine import describe_machine
+from nst.system.device import describe_device, describe_machine
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,7 @@ import pytest
 from downloads import CONTENT, bringing, entry_at, refusal, replace_pip, saying
 
 from nst.config.catalogue import Entry, fetch
-from nst.system import pip_download
+from nst.system import download
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
@@ -149,7 +149,7 @@ def test_a_pip_that_brings_nothing_is_reported(pip, entry, tmp_path):
 
 
 def test_a_pip_that_hangs_is_ended(pip, entry, tmp_path, monkeypatch):
-    monkeypatch.setattr(pip_download, "LONGEST", 0.5)
+    monkeypatch.setattr(download, "LONGEST", 0.5)
     pip("exec sleep 100")
     began = time.monotonic()
     assert "(it took longer than 0 minutes)" in refusal(entry, tmp_path / "out" / FILE)

@@ -20,7 +20,7 @@ from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nst.config.memory import HISTORY
+from nst.config.geometry import HISTORY
 from nst.config.settings import Settings
 from nst.method import distributions, spectrum
 from nst.method import optimise as optimise_module
@@ -28,7 +28,7 @@ from nst.method.objective import Objective, measure_targets
 from nst.method.optimise import Plan, State, optimise, take_step
 from nst.method.optimisers import Adam, Lbfgs, Pyramid
 from nst.method.regions import Region
-from nst.network import kernels, sampling
+from nst.network import kernels
 from nst.network.extractor import Extractor
 
 DEVICE = "meta"
@@ -75,7 +75,7 @@ class Recorder(TorchDispatchMode):
 def pretended(monkeypatch) -> Iterator[FakeTensorMode]:
     """A GPU whose tensors have no values."""
     monkeypatch.setattr(optimise_module, "wait_for", lambda device: None)
-    modules = (spectrum, kernels, distributions, sampling)
+    modules = (spectrum, kernels, distributions)
     functions = [one for module in modules for one in vars(module).values()]
     caches = [one for one in functions if hasattr(one, "cache_clear")]
     for cache in caches:

@@ -13,13 +13,13 @@ from workflow_runs import ROOT, snakemake
 
 from nst.commands import plan as plan_module
 from nst.commands.plan import Calibration, calibrate, plan_run
-from nst.config import allocation
-from nst.config.allocation import FINISHING, Allocation, allocate_fit, allocate_pair, pixels
+from nst.config import geometry
 from nst.config.catalogue import read_catalogue
-from nst.config.presets import read_presets
+from nst.config.geometry import FINISHING, Allocation, allocate_fit, allocate_pair, pixels
 from nst.config.prints import print_settings
 from nst.config.run import read_file, read_run
 from nst.config.settings import Settings
+from nst.config.variants import read_presets
 from nst.errors import ConfigError
 from nst.imaging.images import load_image
 from nst.method import distributions
@@ -215,14 +215,14 @@ def vgg19() -> Settings:
 
 def test_vgg19_to_conv5_1_takes_its_18_giga_multiply_adds(vgg19):
     """At 224 x 224 px: the published figure of the whole network, 19.6, minus three layers."""
-    assert len(allocation._layers(vgg19)) == 13
-    assert allocation._multiply_adds(vgg19) * 224**2 == pytest.approx(18.12e9, rel=1e-3)
+    assert len(geometry._layers(vgg19)) == 13
+    assert geometry._multiply_adds(vgg19) * 224**2 == pytest.approx(18.12e9, rel=1e-3)
 
 
 def test_an_evaluation_at_256_px_takes_94_gflop(vgg19):
     """The unit is the README's, so a measured rate can be compared with it."""
     once = replace(vgg19, image_size=256, iterations=1)
-    operations = allocation._operations(replace(once, iterations=2)) - allocation._operations(once)
+    operations = geometry._operations(replace(once, iterations=2)) - geometry._operations(once)
     assert operations == pytest.approx(94.7e9, rel=1e-2)
 
 
@@ -234,7 +234,7 @@ def test_a_short_side_is_that_of_a_content_twice_as_wide_as_high(vgg19):
 
 def test_the_time_grows_with_cells_steps_and_pixels(vgg19):
     def minutes(*settings: Settings) -> int:
-        return allocate_pair(settings, "cpu").runtime - allocation.START
+        return allocate_pair(settings, "cpu").runtime - geometry.START
 
     once = minutes(vgg19)
     assert minutes(*[vgg19] * 12) == pytest.approx(12 * once, rel=0.05)
@@ -257,7 +257,7 @@ def test_matching_takes_memory_and_time():
     """
     cell = settings_of("nnst")
     allocated = allocate_pair([cell], "cpu")
-    assert allocated.mem_mb - allocation.BASE > 2.4 * 1074
+    assert allocated.mem_mb - geometry.BASE > 2.4 * 1074
     assert 90 < allocated.runtime < 180
     plain = replace(cell, content_layers={"relu4_2": 1.0}, style_loss="covariance")
     assert allocate_pair([plain], "cpu").mem_mb < allocated.mem_mb - 1000
@@ -266,10 +266,10 @@ def test_matching_takes_memory_and_time():
 
 def test_sampling_takes_as_long_at_every_size():
     """At 256 px on two cores without AVX-512, it takes about half of a step's 2.8 s."""
-    assert allocation.OF_STYLE == distributions.CLOUD
+    assert geometry.OF_STYLE == distributions.CLOUD
     cell = settings_of("strotss")
     allocated = allocate_pair([cell], "cpu")
-    assert 30 < allocated.runtime - allocation.START < 160
+    assert 30 < allocated.runtime - geometry.START < 160
     plain = replace(cell, content_layers={"relu5_3": 1.0}, style_layers={"relu5_3": 1.0})
     fixed = allocate_pair([cell], "cpu").runtime - allocate_pair([plain], "cpu").runtime
     small, smaller = (
@@ -283,9 +283,9 @@ def test_the_memory_is_that_of_the_largest_cell(vgg19):
     small = allocate_pair([vgg19], "auto").mem_mb
     assert allocate_pair([vgg19] * 50, "auto").mem_mb == small, "batches run one after another"
     large = allocate_pair([vgg19, replace(vgg19, image_size=1024)], "auto").mem_mb
-    assert large - allocation.BASE == pytest.approx(4 * (small - allocation.BASE), rel=0.01)
+    assert large - geometry.BASE == pytest.approx(4 * (small - geometry.BASE), rel=0.01)
     styled = allocate_pair([replace(vgg19, style_scale=4.0)], "auto").mem_mb
-    assert styled - allocation.BASE == pytest.approx(8 * (small - allocation.BASE), rel=0.1), (
+    assert styled - geometry.BASE == pytest.approx(8 * (small - geometry.BASE), rel=0.1), (
         "the style is larger than the content"
     )
 
@@ -296,7 +296,7 @@ def test_in_tiles_only_what_is_as_large_as_the_picture_grows(vgg19):
         for side in (1024, 2048, 8192)
     }
     assert asked[2048] < 1.2 * asked[1024]
-    fewest = 3 * 4 * (allocation.PICTURES + 2 * 3)  # bytes per pixel, with three pairs
+    fewest = 3 * 4 * (geometry.PICTURES + 2 * 3)  # bytes per pixel, with three pairs
     assert asked[8192] - asked[2048] < fewest * 8192**2 / 1e6
 
 
@@ -309,7 +309,7 @@ def test_in_tiles_only_what_is_as_large_as_the_picture_grows(vgg19):
 )
 def test_only_the_layers_that_are_used_count(vgg19, content, style, multiply_adds):
     shallow = replace(vgg19, content_layers=content, style_layers=style)
-    assert allocation._multiply_adds(shallow) == multiply_adds
+    assert geometry._multiply_adds(shallow) == multiply_adds
     assert allocate_pair([shallow], "cpu").runtime < allocate_pair([vgg19], "cpu").runtime
 
 
@@ -323,7 +323,7 @@ def test_more_is_asked_for_than_was_measured_but_not_much(vgg19):
         side: allocate_pair([replace(vgg19, image_size=side)], "cpu").mem_mb for side in measured
     }
     for side, peak in measured.items():
-        assert 1.5 * peak < asked[side] < 2 * peak + allocation.BASE
+        assert 1.5 * peak < asked[side] < 2 * peak + geometry.BASE
     growth = measured[512] - measured[256]
     assert growth < asked[512] - asked[256] < 4 * growth
 
@@ -339,7 +339,7 @@ def test_a_print_of_4096_px_asks_for_what_was_measured():
 
 
 def test_fitting_grows_with_the_images():
-    assert allocate_fit(2) == Allocation(allocation.BASE + 50, allocation.START + 1)
+    assert allocate_fit(2) == Allocation(geometry.BASE + 50, geometry.START + 1)
     many = allocate_fit(1000)
     assert many.mem_mb > 25_000
-    assert many.runtime == allocation.START + 100
+    assert many.runtime == geometry.START + 100

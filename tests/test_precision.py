@@ -13,8 +13,8 @@ from nst.method.objective import Objective, measure_targets
 from nst.method.regions import Region
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
-from nst.network import precision as precision_module
-from nst.network.precision import choose_precision, read_precision
+from nst.network import extractor as extractor_module
+from nst.network.extractor import choose_precision, read_precision
 from nst.network.tensors import to_image
 
 CPU = torch.device("cpu")
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 def pretend(monkeypatch, **instructions: bool) -> None:
     """Pretend that the processor has only these instructions."""
-    for name in precision_module.LIMITS:
+    for name in extractor_module.LIMITS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
 
@@ -58,7 +58,7 @@ def test_auto_is_bfloat16_on_a_gpu_from_ampere_on(monkeypatch, capability, chose
     assert choose_precision("auto", torch.device("cuda")) == chosen
 
 
-@pytest.mark.parametrize("name", precision_module.LIMITS)
+@pytest.mark.parametrize("name", extractor_module.LIMITS)
 def test_instructions_that_onednn_is_kept_from_do_not_count(monkeypatch, caplog, name):
     pretend(monkeypatch, avx512_bf16=True)
     monkeypatch.setenv(name, "AVX2")

@@ -27,7 +27,7 @@ from torch.nn import functional
 from nst.cells.cell import Cell, read_record
 from nst.cells.pair import Pair, stylize_pair
 from nst.config.catalogue import read_catalogue
-from nst.config.presets import read_presets
+from nst.config.variants import read_presets
 from nst.imaging.images import load_image
 from nst.method.objective import Objective, measure_targets
 from nst.method.optimise import State

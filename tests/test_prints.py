@@ -19,16 +19,15 @@ from nst.cells.sources import Given
 from nst.cells.verify import verify
 from nst.config.catalogue import fetch, read_catalogue
 from nst.config.composition import Composition
-from nst.config.presets import read_presets
+from nst.config.documents import load_schema
 from nst.config.prints import DPI, Format, PrintFile, print_settings
 from nst.config.run import read_run
-from nst.config.schema import load_schema
 from nst.config.settings import Settings
+from nst.config.variants import read_presets
 from nst.errors import ConfigError
 from nst.imaging.images import fit_long_side, load_image
 from nst.imaging.inspection import inspect_run
-from nst.method.batches import group_cells
-from nst.method.resilience import make_cells
+from nst.method.resilience import group_cells, make_cells
 from nst.method.stages import Images, prepare_stages
 from nst.network.kmeans import fit_kmeans
 from nst.network.tensors import to_image, to_tensor

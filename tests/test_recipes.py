@@ -10,10 +10,10 @@ from configurations import refused as refused_in_one_line
 from configurations import settings_of
 
 from nst.config.catalogue import read_catalogue
-from nst.config.presets import FOLDER, read_presets
+from nst.config.documents import load_schema
 from nst.config.run import read_run
-from nst.config.schema import load_schema
 from nst.config.settings import OF_SAMPLES, RULES, Settings
+from nst.config.variants import FOLDER, read_presets
 from nst.errors import ConfigError
 
 PRESETS = read_presets()

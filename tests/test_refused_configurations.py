@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nst.config.catalogue import read_catalogue
+from nst.config.documents import load_schema
 from nst.config.pictures import _survives_a_shell
 from nst.config.run import read_run
-from nst.config.schema import load_schema
 from nst.config.variants import Ratio
 
 CATALOGUE = read_catalogue()

@@ -14,7 +14,7 @@ import yaml
 from conftest import paint
 from workflow_runs import FITTED, ROOT
 
-from nst.reports.report import write_table_page
+from nst.reports.tables import write_table_page
 
 TITLE = '<b>&"x"</b> {or} *y*'
 STYLES = {"wave": "The wave", "night": TITLE}

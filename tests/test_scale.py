@@ -29,7 +29,7 @@ write_summary(table, folder / "summary.csv")
 write_parquet(table, folder / "summary.parquet")
 """,
     "made with": """
-from nst.reports.report import write_made_with_page
+from nst.reports.tables import write_made_with_page
 from nst.reports.summary import read_table
 write_made_with_page(read_table(folder / "summary.parquet"), folder / "made_with.html")
 """,

@@ -17,8 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from workflow_runs import ROOT
 
-from nst.config.architecture import VGG19
 from nst.config.catalogue import checked_mirror, read_catalogue
+from nst.config.layers import VGG19
 from nst.errors import ConfigError, UserError
 from nst.method.checkpoint import Checkpoint
 from nst.network.extractor import load_extractor
@@ -144,7 +144,7 @@ FORBIDDEN_CALLS = re.compile(
 ALLOWED_CALLS = {
     ("documents.py", "yaml.load"),  # with a SafeLoader; see below
     # These unpack only numbers:
-    *((file, "struct.unpack") for file in ("opening.py", "run_lock.py")),
+    *((file, "struct.unpack") for file in ("opening.py", "locks.py")),
 }
 ALLOWED_MODULES = {
     "checkpoint.py": {"zipfile", "pickle"},  # for checksums and an exception class

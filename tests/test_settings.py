@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 from configurations import config, refused
 
-from nst.config.octaves import SAMPLED
+from nst.config.layers import SAMPLED
 from nst.config.settings import RULES, Settings
 from nst.errors import ConfigError, shown
 

@@ -17,7 +17,6 @@ from test_gallery import page_data
 from workflow_runs import ROOT, wait_until
 
 from nst.cells.cell import Cell, Pictures, Source, write_cell, write_details
-from nst.cells.progress import Progress
 from nst.cells.store import CellStore
 from nst.commands import watch
 from nst.commands.watch import Watch, _running, start_watcher, stop_watcher
@@ -26,7 +25,7 @@ from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path
 from nst.config.run import Run, read_run
 from nst.config.settings import Settings
 from nst.figures.sheet import Tile
-from nst.gallery.so_far import _overview, write_so_far
+from nst.gallery.so_far import Progress, _overview, write_so_far
 
 RATIOS = ("1e0", "1e-1", "1e-2")
 STYLES = ("night", "wave")

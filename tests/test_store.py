@@ -16,7 +16,7 @@ from PIL import Image
 from nst.cells.cell import Pictures, Source, read_record
 from nst.cells.store import CellStore
 from nst.config.prints import PrintFile
-from nst.imaging.deep import widen
+from nst.imaging.images import widen
 
 CELL, IMAGE = make_cell(), make_image()
 RENAMED = make_cell(

@@ -8,9 +8,9 @@ import torch
 from conftest import random_image
 from torch.autograd.graph import saved_tensors_hooks
 
-from nst.config.architecture import ARCHITECTURES, KMEANS, VGG19, VGG19_16X, Architecture
 from nst.config.composition import Part
-from nst.config.memory import fitting_side, remembered_pairs, tile_side
+from nst.config.geometry import fitting_side, remembered_pairs, tile_side
+from nst.config.layers import ARCHITECTURES, KMEANS, VGG19, VGG19_16X, Architecture
 from nst.config.settings import OF_ALL_POSITIONS, Settings, StyleLossName
 from nst.errors import ConfigError, ExtractorError
 from nst.method import optimisers

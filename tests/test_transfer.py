@@ -9,17 +9,17 @@ from torch.nn import functional
 from workflow_runs import run_python
 
 from nst.errors import UserError
-from nst.method import gradients, resilience
+from nst.method import resilience
 from nst.method import transfer as transfer_module
-from nst.method.batches import is_out_of_memory
 from nst.method.colours import recolour
-from nst.method.gradients import MomentsOf
 from nst.method.objective import Objective, measure_targets
 from nst.method.optimisers import Lbfgs
 from nst.method.regions import Region
-from nst.method.resilience import CAUTION, make_cells
+from nst.method.resilience import CAUTION, is_out_of_memory, make_cells
 from nst.method.stages import Images, picture_size
 from nst.method.start import start_image
+from nst.network import kernels
+from nst.network.kernels import MomentsOf
 from nst.network.tensors import to_bytes, to_image
 
 CONTENT = random_image(1, 32, 40)
@@ -160,7 +160,7 @@ def test_a_batch_that_fails_in_its_gradient_leaves_nothing_in_the_memory(tiny, s
         graphs.append(_parts_of_graphs())
         return smaller
 
-    monkeypatch.setattr(gradients, "_gradient_of_features", full)
+    monkeypatch.setattr(kernels, "_gradient_of_features", full)
     monkeypatch.setattr(resilience, "halved", halved)
     with pytest.raises(UserError, match="does not fit into the device's memory"):
         run(tiny, [small(), small(beta=3.0)], batch_size=2)
@@ -200,7 +200,7 @@ def test_a_cpu_s_way_of_saying_that_memory_is_full_is_understood_too(tiny, small
 MEMORY = """
 import json, logging, resource, sys
 import torch
-from nst.config.architecture import Architecture
+from nst.config.layers import Architecture
 from nst.errors import UserError
 from nst.network.extractor import Extractor
 from nst.config.settings import Settings

@@ -16,10 +16,9 @@ from PIL import Image, PngImagePlugin
 
 from nst.cells import verify as module
 from nst.cells.cell import TEXT_KEY, Cell, draw_failure, read_record, write_cell
-from nst.cells.difference import COARSE, compare
 from nst.cells.pair import Pair, stylize_pair
 from nst.cells.sources import Given
-from nst.cells.verify import choose_pictures, describe, exit_status, verify
+from nst.cells.verify import COARSE, choose_pictures, compare, describe, exit_status, verify
 from nst.config.prints import PrintFile
 from nst.config.settings import ALGORITHM_VERSION, Settings
 from nst.errors import CellError, ConfigError

@@ -17,8 +17,8 @@ from conftest import random_image
 from downloads import unused_address
 from torchvision.models import vgg19
 
-from nst.config.architecture import ARCHITECTURES, VGG16, VGG19, VGG19_16X
 from nst.config.catalogue import fetch, read_catalogue
+from nst.config.layers import ARCHITECTURES, VGG16, VGG19, VGG19_16X
 from nst.config.settings import PUBLISHED, ExtractorName
 from nst.errors import ExtractorError, FetchError
 from nst.imaging.images import fit_long_side, load_image

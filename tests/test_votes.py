@@ -18,7 +18,7 @@ from nst.config.catalogue import read_catalogue
 from nst.config.run import read_run
 from nst.errors import ConfigError
 from nst.reports.plots import plot_votes, save_plot
-from nst.reports.votes import (
+from nst.reports.ranking import (
     MEASURES,
     SPREAD,
     agreement,

@@ -25,8 +25,8 @@ from workflow_runs import (
 )
 
 from nst.config.paths import GALLERY_SO_FAR, OVERVIEW_SO_FAR
-from nst.system import device_lock
-from nst.system.device_lock import hold_one
+from nst.system import locks as lock_module
+from nst.system.locks import hold_one
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +119,7 @@ def test_a_run_shows_what_it_has_before_its_end_and_nothing_of_an_earlier_one(gr
 def test_a_job_waits_for_the_device_that_another_has_and_says_so(grid, pretended):
     locks = grid / "locks"
     locks.mkdir()
-    pretended.setattr(device_lock, "FOLDER", locks)
+    pretended.setattr(lock_module, "DEVICE_LOCKS", locks)
     pretended.setenv("PRETENDED_DEVICES", ",".join(UUIDS))
     pretended.setenv("PRETENDED_LOCKS", str(locks))
     pretended.setenv("CUDA_VISIBLE_DEVICES", UUIDS[2])

@@ -25,8 +25,14 @@ from nst.config.composition import Composition
 from nst.config.prints import PrintFile
 from nst.config.settings import ALGORITHM_VERSION, Settings
 from nst.errors import CellError, ImageError
-from nst.imaging.deep import Levels, save_deep
-from nst.imaging.images import pixel_digest, read_description, read_png_text, save_png
+from nst.imaging.images import (
+    Levels,
+    pixel_digest,
+    read_description,
+    read_png_text,
+    save_deep,
+    save_png,
+)
 from nst.system.files import write_atomically
 
 TEXT_KEY = "nst"
@@ -73,7 +79,7 @@ class Cell:
     ``Composition.to_dict`` of its style, with the sha256 of pixels; None if the style is one whole
     picture. ``style`` has the digest that ``style_digest`` returns. ``losses`` has the losses of
     the picture before rounding to 8 bits, and the measures of ``nst.cells.measure``. ``machine``
-    has the facts of ``nst.system.machine.describe_machine``. A cell whose losses stopped being
+    has the facts of ``nst.system.device.describe_machine``. A cell whose losses stopped being
     finite has the status ``failed`` and a reason.
 
     The picture is written to ``path``, and the snapshots, if the settings ask for any, to

@@ -42,12 +42,12 @@ from nst.cells.metrics import (
     unit_features,
 )
 from nst.config.composition import Composition
-from nst.config.memory import fitting_side
+from nst.config.geometry import fitting_side
 from nst.config.settings import CONTENT_LAYERS, STYLE_LAYERS
 from nst.errors import ExtractorError
 from nst.imaging.images import fit_long_side, stretch
 from nst.imaging.masks import luma_of, split_mask
-from nst.imaging.transparency import on_white
+from nst.imaging.srgb import on_white
 from nst.method.losses import (
     Moments,
     mean_squared_error,
@@ -58,8 +58,7 @@ from nst.method.losses import (
 )
 from nst.method.observe import content_features, weights_in
 from nst.network.extractor import Extractor
-from nst.network.shapes import Float, Tensor
-from nst.network.tensors import mask_tensor, to_tensor
+from nst.network.tensors import Float, Tensor, mask_tensor, to_tensor
 from nst.network.tiles import Tile, see_in_tiles
 
 OF_STYLE = ("relative_style", "style_distance", "colour_distance")

@@ -21,7 +21,7 @@ from nst.imaging.images import check_mode
 from nst.method.distributions import at_levels, counted_positions, directions, sampled
 from nst.method.regions import weights_at
 from nst.network.kernels import halve
-from nst.network.shapes import Float, Tensor
+from nst.network.tensors import Float, Tensor
 
 SSIM_TAPS = 11
 SSIM_SIGMA = 1.5  # px; this and SSIM_TAPS are from Wang et al. (2004)

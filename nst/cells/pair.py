@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -23,28 +23,32 @@ from nst.cells.cell import (
     current_versions,
     draw_failure,
     style_digest,
+    write_details,
     write_pictures,
 )
 from nst.cells.measure import Measure
 from nst.cells.store import CellStore
 from nst.config.composition import Composition
 from nst.config.names import counted
-from nst.config.prints import check_larger
-from nst.imaging.deep import widen, with_alpha_of
-from nst.imaging.images import load_image, pixel_digest, stack
+from nst.config.paths import STORE
+from nst.config.prints import PrintFile, check_larger
+from nst.config.variants import Variant
+from nst.imaging.images import load_image, pixel_digest, stack, widen, with_alpha_of
 from nst.imaging.masks import check_masks
-from nst.imaging.transparency import cut_out
-from nst.method.batches import refused_if_too_large
+from nst.imaging.srgb import cut_out
 from nst.method.checkpoint import Checkpoint
 from nst.method.objective import SUMS
-from nst.method.resilience import Progress, Transfer, make_cells
+from nst.method.resilience import Progress, Transfer, make_cells, refused_if_too_large
 from nst.method.stages import Images, count_steps, picture_size
-from nst.network.extractor import file_digest, load_extractor
-from nst.network.precision import choose_precision
-from nst.network.shapes import Float, Tensor
-from nst.network.tensors import from_bytes, to_image, to_levels
-from nst.system.device import describe_device
-from nst.system.machine import describe_machine
+from nst.network.extractor import (
+    Precision,
+    choose_precision,
+    file_digest,
+    load_extractor,
+    read_precision,
+)
+from nst.network.tensors import Float, Tensor, from_bytes, to_image, to_levels
+from nst.system.device import describe_device, describe_machine, reserve_device, use_threads
 
 logger = logging.getLogger(__name__)
 
@@ -295,4 +299,63 @@ class _Reporter:
             means["content"],
             means["style"],
             pace * (self._all - done),
+        )
+
+
+def stylize(
+    snakemake: Any, variants: Sequence[Variant], print_file: PrintFile | None = None
+) -> None:
+    """Compute the ``variants`` of a pair, as prints if ``print_file`` is given; write the details.
+
+    ``snakemake`` is the object that Snakemake passes to a script. Its ``input`` has ``content``,
+    ``style``, ``extractor`` and optionally ``start`` and the files of ``precision``. ``output`` has
+    ``pictures``, ``details`` and optionally ``snapshots``. ``params`` has the ``names`` of the pair
+    and the ``composition`` of its style.
+
+    Raises:
+        UserError: as ``stylize_pair``.
+    """
+    files, params = snakemake.input, snakemake.params
+    with reserve_device(snakemake.config.get("device", "auto")) as device:
+        use_threads(snakemake.threads)
+        precision = [read_precision(Path(path)) for path in files.get("precision", [])]
+        wanted = list(_wanted(variants, snakemake.output, print_file, *precision))
+        made_of, start = params.composition, files.get("start")
+        pair = Pair(
+            content=Path(files.content),
+            style=Path(files.style),
+            extractor=Path(files.extractor),
+            start=Path(start) if start else None,
+            composition=Composition.from_dict(made_of).mapped(Path) if made_of else None,
+            **params.names,
+        )
+        store, checkpoints = CellStore(STORE), STORE / "checkpoints"
+        cells = stylize_pair(pair, wanted, device, store, checkpoints=checkpoints)
+    write_details({cell.path: cell for cell in cells}, Path(snakemake.output.details))
+
+
+def _wanted(
+    variants: Iterable[Variant],
+    output: Any,
+    print_file: PrintFile | None,
+    precision: Precision | None = None,
+) -> Iterator[Cell]:
+    """Yield the wanted cell of each variant; ``precision`` replaces ``auto``.
+
+    The paths are Snakemake's, in the order of the variants. With a storage plugin, they differ from
+    the rule's patterns.
+    """
+    snapshots = map(Path, output.get("snapshots", []))
+    for variant, picture in zip(variants, output.pictures, strict=True):
+        settings = variant.settings
+        if precision and settings.precision == "auto":
+            settings = replace(settings, precision=precision)
+        yield Cell(
+            variant.layers,
+            variant.ratio,
+            variant.formulation,
+            settings,
+            Path(picture),
+            snapshots=next(snapshots, None) if settings.snapshots else None,
+            print_file=print_file,
         )

@@ -17,8 +17,7 @@ from PIL import Image
 
 from nst.cells.cell import Cell, Pictures, write_cell, write_pictures
 from nst.errors import ImageError
-from nst.imaging.deep import read_deep, save_deep
-from nst.imaging.images import save_png
+from nst.imaging.images import read_deep, save_deep, save_png
 from nst.system.files import part_folder, part_of, sync_folder, time_stamp, write_atomically
 
 logger = logging.getLogger(__name__)

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nst.config.composition import WHOLE, Composition, Part
-from nst.config.presets import RECIPE, find_recipe
+from nst.config.pictures import KEEP
 from nst.config.prints import PrintFile
 from nst.config.settings import Settings
-from nst.config.styles import KEEP
-from nst.config.variants import Ratio, overridden
+from nst.config.variants import RECIPE, Ratio, find_recipe, overridden
 from nst.errors import UserError
 from nst.system.files import write_atomically
 

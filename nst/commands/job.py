@@ -11,8 +11,8 @@ from pathlib import Path
 
 from nst.config.catalogue import check_fetched
 from nst.errors import ImageError, UserError
-from nst.system.disk_trouble import explain_disk_trouble
-from nst.system.run_lock import job_lock
+from nst.system.files import explain_disk_trouble
+from nst.system.locks import job_lock
 
 logger = logging.getLogger("nst")
 

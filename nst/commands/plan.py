@@ -26,18 +26,16 @@ from PIL import Image
 from nst.cells.cell import Cell
 from nst.cells.pair import Pair, stylize_pair
 from nst.cells.store import CellStore
-from nst.config.allocation import evaluations, pixels
-from nst.config.architecture import ARCHITECTURES
-from nst.config.octaves import Size
+from nst.config.geometry import evaluations, pixels
+from nst.config.layers import ARCHITECTURES, Size
 from nst.config.paths import cell_path, grids, source_file
 from nst.config.pictures import Picture
 from nst.config.run import Run
 from nst.config.settings import SIDE, Settings
 from nst.errors import ImageError
 from nst.imaging.images import read_size
-from nst.method.batches import best_batch_size
-from nst.network.extractor import Extractor, save_extractor
-from nst.network.precision import choose_precision
+from nst.method.resilience import best_batch_size
+from nst.network.extractor import Extractor, choose_precision, save_extractor
 from nst.system.device import (
     count_cores,
     describe_device,

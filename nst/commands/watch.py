@@ -136,8 +136,8 @@ class Watch:
         work: Clock = time.process_time,
     ) -> None:
         # Imported here, because Snakemake's process need not load their dependencies.
-        from nst.cells.progress import Progress  # noqa: PLC0415
         from nst.cells.store import CellStore  # noqa: PLC0415
+        from nst.gallery.so_far import Progress  # noqa: PLC0415
 
         self._run = run
         self._clock, self._work = clock, work

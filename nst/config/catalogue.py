@@ -20,11 +20,10 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from nst.config.share import SHARE
+from nst.config.documents import SHARE
 from nst.errors import ConfigError, FetchError
-from nst.system.download import download, reason
+from nst.system.download import PipError, download, pip_download, reason
 from nst.system.files import part_folder, rename_durably
-from nst.system.pip_download import PipError, pip_download
 
 logger = logging.getLogger(__name__)
 

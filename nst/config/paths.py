@@ -1,4 +1,4 @@
-"""The files of a run: the patterns of the rules' paths, and the lists of the rules' files."""
+"""The files of a run, as patterns and lists for the rules, and the titles above them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nst.config.composition import Composition, Part
-from nst.config.pictures import Picture
+from nst.config.names import counted
+from nst.config.pictures import Picture, composed
 from nst.config.prints import Print, PrintFile
-from nst.config.run import Run
-from nst.config.sheets import Sheet
-from nst.config.styles import composed
+from nst.config.run import Run, Sheet
 from nst.config.variants import Variant
 
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
@@ -131,3 +130,40 @@ def grids(run: Run) -> list[str]:
     ]
     contents = [f"contents/{content}/{layers}" for content in run.contents for layers in run.layers]
     return ["overview", *pairs, *contents]
+
+
+SHARED = {"style_loss": "{} loss", "image_size": "{} px", "iterations": "{} iterations"}
+
+
+def title_of_run(run: Run) -> str:
+    """Return the title of the gallery, such as ``2 pictures in 4 styles``."""
+    return f"{counted(len(run.contents), 'picture')} in {counted(len(run.styles), 'style')}"
+
+
+def subtitle_of_run(run: Run) -> str:
+    """Return the line below the gallery's title."""
+    if run.formulations:
+        return f"{run.settings.extractor}, each recipe at its own balance"
+    return subtitle_of_grid(run)
+
+
+def subtitle_of_grid(run: Run) -> str:
+    """Return the line above a grid: the network, and the settings that all variants share."""
+    parts: list[str] = [run.settings.extractor]
+    for name, text in SHARED.items():
+        values = {str(getattr(one.settings, name)) for one in run.variants}
+        parts += [text.format(*values)] if len(values) == 1 else []
+    return ", ".join(parts)
+
+
+def subtitle_of_recipes(run: Run) -> str:
+    """Return the line above a grid of recipes."""
+    return f"{run.settings.extractor}, each at its own balance of content and style"
+
+
+def report_label(text: str) -> str:
+    """Return text without characters that break Snakemake's report.
+
+    Snakemake reads braces as wildcards, and ``</`` could end the report's script.
+    """
+    return text.replace("{", "(").replace("}", ")").replace("</", "<\N{WORD JOINER}/")

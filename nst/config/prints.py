@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nst.config.documents import read_document
-from nst.config.octaves import MOST
+from nst.config.layers import MOST
 from nst.config.pictures import existing
 from nst.config.settings import SIDE, Settings, longer_side
 from nst.config.variants import Variant

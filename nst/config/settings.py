@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from nst.config import octaves as octave_names
-from nst.config.octaves import Size, Taps
+from nst.config import layers as layer_names
+from nst.config.layers import Size, Taps
 from nst.errors import ConfigError, shown
 
 ALGORITHM_VERSION = 11
@@ -151,7 +151,7 @@ class LayerWeights(Rule):
         if not isinstance(value, Mapping) or not value:
             raise ConfigError(f"{name} must {self.text}; got {shown(value)}.")
         for layer, weight in value.items():
-            if not octave_names.LAYER.fullmatch(str(layer)):
+            if not layer_names.LAYER.fullmatch(str(layer)):
                 raise ConfigError(f"{name}: {layer!r} is not a layer; layers are named as relu4_2")
             WEIGHT.check(f"{name}: the weight of {layer}", weight)
         if not any(value.values()):
@@ -226,7 +226,7 @@ class Settings:
     ] = field(default_factory=lambda: STYLE_LAYERS)
     octaves: Annotated[
         int | Literal["auto"],
-        number(1, octave_names.MOST, "auto", whole=True),
+        number(1, layer_names.MOST, "auto", whole=True),
         "The number of octaves (full size, half, …) at which content and style are compared.",
     ] = 1
     extractor: Annotated[
@@ -363,7 +363,7 @@ class Settings:
         """The smaller sizes that ``growth`` adds, the smallest first, with their steps."""
         if not self.growth:
             return []
-        sizes = [_halved(self.image_size, times) for times in range(octave_names.MOST, 0, -1)]
+        sizes = [_halved(self.image_size, times) for times in range(layer_names.MOST, 0, -1)]
         return [(size, self.growth) for size in sizes if longer_side(size) >= SMALLEST_STAGE]
 
     @property
@@ -374,8 +374,8 @@ class Settings:
         if self.content_target == "matched":
             return "content_target: matched"
         content, style = self.compared_layers
-        layers = {octave_names.split_octave(one)[0] for one in {**content, **style}}
-        stacked = sorted(layers & octave_names.HYPERCOLUMN_BLOCKS.keys())
+        layers = {layer_names.split_octave(one)[0] for one in {**content, **style}}
+        stacked = sorted(layers & layer_names.HYPERCOLUMN_BLOCKS.keys())
         return f"layer {stacked[0]}" if stacked else ""
 
     @property
@@ -395,11 +395,11 @@ class Settings:
         """
         content_layers, style_layers = self.compared_layers
         if self.octaves == "auto":
-            number = octave_names.count(style_layers, content_layers, content, style)
+            number = layer_names.count(style_layers, content_layers, content, style)
         else:
             number = max(1, self.octaves - halvings)
         content_taps, style_taps = (
-            octave_names.taps(layers, number, halvings) for layers in (content_layers, style_layers)
+            layer_names.taps(layers, number, halvings) for layers in (content_layers, style_layers)
         )
         return Taps(content_taps, style_taps)
 
@@ -505,9 +505,9 @@ def _check_together(settings: Settings) -> None:
 
 def _check_samples(settings: Settings) -> None:
     """Check that the losses of samples, and only they, use the sampled layer."""
-    layer = octave_names.SAMPLED
+    layer = layer_names.SAMPLED
     for (name, loss), weights in zip(OF_SAMPLES.items(), settings.compared_layers, strict=True):
-        sampled = [octave_names.is_sampled(one) for one in weights]
+        sampled = [layer_names.is_sampled(one) for one in weights]
         layers, given = name.replace("_loss", "_layers"), getattr(settings, name)
         if given == loss and not all(sampled):
             raise ConfigError(

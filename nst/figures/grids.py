@@ -4,19 +4,31 @@ All builders take the contents and the styles of a grid, the variants of its cel
 ratio; for a pair's grid, its ``Sheet``), and a subtitle. They read the pictures in the run's
 folder. A missing picture is an error, unless the builder gets functions that return other tiles
 for cells and inputs. The overview of an unfinished run uses such functions.
+
+A cell's snapshots are drawn as a strip for print, and as an animation for the screen.
 """
 
+from __future__ import annotations
+
+import io
 import re
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+from PIL import Image
+
 from nst.cells.cell import read_details, read_record
+from nst.config.names import counted
 from nst.config.paths import DETAILS, cell_path, prepared
-from nst.config.sheets import Sheet
+from nst.config.run import Sheet
 from nst.errors import CellError, ImageError
+from nst.figures.painting import draw_grid
 from nst.figures.sheet import Axis, Grid, Tile
+from nst.imaging.images import unstack
+from nst.system.files import write_atomically
 
 Titles = Mapping[str, str]  # of contents or styles, by name
 Variants = Sequence[Sequence[str]]  # layers and ratio of each
@@ -210,3 +222,45 @@ def ratio_title(label: str) -> str:
         return f"{float(label):g}"
     power = "10" + str(exponent).translate(_SUPERSCRIPTS)
     return power if mantissa == "1" else f"{mantissa}·{power}"
+
+
+COLUMNS = 6
+FRAME_MS = 600
+LAST_FRAME_MS = 2400  # the last picture stays longer before the animation repeats
+
+
+def draw_strip(
+    stacked: Path, steps: Sequence[int], *, title: str = "", subtitle: str = ""
+) -> Image.Image:
+    """Draw the stacked pictures of a file side by side, each with its number of steps."""
+    with tempfile.TemporaryDirectory(prefix="nst-") as folder:
+        tiles = []
+        for frame, step in zip(_frames(stacked, len(steps)), steps, strict=True):
+            path = Path(folder) / f"{step}.png"
+            frame.save(path)
+            caption = counted(step, "step") if step else "start"
+            tiles.append(Tile(path, caption))
+        return draw_grid(wrap_tiles(title, tiles, min(COLUMNS, len(tiles)), subtitle))
+
+
+def save_animation(stacked: Path, steps: Sequence[int], path: Path) -> None:
+    """Write the stacked pictures of a file as an animated WebP that repeats endlessly."""
+    first, *others = _frames(stacked, len(steps))
+    durations = [FRAME_MS] * len(others) + [LAST_FRAME_MS]
+    encoded = io.BytesIO()
+    first.save(
+        encoded,
+        format="WEBP",
+        save_all=True,
+        append_images=others,
+        duration=durations if others else LAST_FRAME_MS,
+        loop=0,
+        quality=90,
+    )
+    write_atomically(path, encoded.getvalue())
+
+
+def _frames(stacked: Path, count: int) -> list[Image.Image]:
+    """Read the pictures from the file in which they are stacked vertically."""
+    with Image.open(stacked) as picture:
+        return unstack(picture, count)

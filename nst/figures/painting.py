@@ -33,7 +33,7 @@ from nst.figures.sheet import (
     Shape,
     Text,
 )
-from nst.imaging.transparency import on_white
+from nst.imaging.srgb import on_white
 from nst.system.files import write_atomically
 
 PAPER: Colour = (255, 255, 255)

@@ -24,8 +24,7 @@ from nst import __version__
 from nst.config.names import counted
 from nst.config.paths import GALLERY_SO_FAR
 from nst.errors import UserError
-from nst.gallery.data import gallery_data
-from nst.gallery.previews import Previews
+from nst.gallery.data import Previews, gallery_data
 from nst.system.files import write_atomically
 
 logger = logging.getLogger(__name__)

@@ -1,8 +1,11 @@
-"""Load image files as 8-bit sRGB pictures, and save pictures.
+"""Load image files as 8-bit sRGB pictures, and save pictures with 8 or 16 bits per channel.
 
 A picture here is a Pillow image of mode RGB in sRGB, upright and without metadata; where a function
 says so, it may be cut out and have mode RGBA. Every problem with a file raises an ``ImageError`` of
 one line: rule, value, remedy.
+
+A 16-bit picture, for print, is an array of ``uint16``, height × width × RGB or RGBA, with colours
+that are not multiplied by the alpha. Pillow has no 16-bit colours.
 """
 
 from __future__ import annotations
@@ -13,7 +16,10 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from nst.config.geometry import fit_long
@@ -28,8 +34,7 @@ from nst.imaging.opening import (
     shown_name,
     tiff_tag,
 )
-from nst.imaging.srgb import bands, srgb_profile, to_srgb
-from nst.imaging.transparency import on_white
+from nst.imaging.srgb import bands, on_white, srgb_profile, to_srgb
 from nst.system.files import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -242,3 +247,81 @@ def _upright(path: Path, image: Image.Image) -> Image.Image:
         )
         return image
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+Levels: TypeAlias = NDArray[np.uint16]
+
+WIDER = 257  # levels of 16 bits per level of 8 bits: 255 becomes 65535
+PAETH = 4  # the filter of PNG that predicts a sample from three neighbours
+METRES_PER_INCH = 0.0254
+
+
+def widen(image: Image.Image) -> Levels:
+    """Return an 8-bit picture in 16 bits, without new levels between the old levels."""
+    return np.asarray(image).astype(np.uint16) * np.uint16(WIDER)
+
+
+def with_alpha_of(image: Image.Image, levels: Levels) -> Levels:
+    """Return levels with the alpha of a picture of the same size, if it has one."""
+    if image.mode != "RGBA":
+        return levels
+    return np.dstack([levels, widen(image.getchannel("A"))])
+
+
+def save_deep(
+    levels: Levels, path: Path, *, dpi: int = 300, text: tuple[str, str] | None = None
+) -> None:
+    """Write levels as PNG or TIFF, according to the suffix, whole or not at all.
+
+    ``text`` is a key and a value in ASCII; in a TIFF, the value is the description. The same
+    picture gives the same bytes under the same versions of the libraries. Raises ``ImageError``
+    when the file cannot be written.
+    """
+    encode = _png if path.suffix == ".png" else _tiff
+    write_picture(path, encode(levels, dpi, text))
+
+
+def read_deep(path: Path) -> Levels:
+    """Return the levels of a TIFF. It reads only files written by ``save_deep``."""
+    import tifffile  # noqa: PLC0415 - for prints alone
+
+    return np.asarray(tifffile.imread(path))
+
+
+def _png(levels: Levels, dpi: int, text: tuple[str, str] | None) -> bytes:
+    """Encode as PNG."""
+    import numpngw  # noqa: PLC0415 - for prints alone
+
+    encoded, per_metre = io.BytesIO(), round(dpi / METRES_PER_INCH)
+    undated = [("Creation Time", None), ("Software", None)]  # numpngw would add these
+    numpngw.write_png(
+        encoded,
+        levels,
+        text_list=[text, *undated] if text else undated,
+        phys=(per_metre, per_metre, 1),
+        iccp=("sRGB", srgb_profile()),
+        filter_type=PAETH,
+    )
+    return encoded.getvalue()
+
+
+def _tiff(levels: Levels, dpi: int, text: tuple[str, str] | None) -> bytes:
+    """Encode as TIFF, with a lossless compression that every program reads."""
+    import tifffile  # noqa: PLC0415 - for prints alone
+
+    encoded = io.BytesIO()
+    tifffile.imwrite(
+        encoded,
+        levels,
+        photometric="rgb",
+        extrasamples=["unassalpha"] if levels.shape[2] == 4 else None,
+        compression="adobe_deflate",
+        predictor="horizontal",
+        iccprofile=srgb_profile(),
+        resolution=(dpi, dpi),
+        resolutionunit="inch",
+        description=text[1] if text else None,
+        metadata=None,
+        software=False,
+    )
+    return encoded.getvalue()

@@ -11,16 +11,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from nst.config.architecture import ARCHITECTURES
 from nst.config.catalogue import RESOURCES
 from nst.config.geometry import content_size, halvings, style_size
-from nst.config.octaves import Size
+from nst.config.layers import ARCHITECTURES, Size
 from nst.config.paths import source_file
-from nst.config.pictures import Picture
+from nst.config.pictures import Picture, composed
 from nst.config.prints import check_larger
 from nst.config.run import Run
 from nst.config.settings import Settings, longer_side
-from nst.config.styles import composed
 from nst.config.variants import Variant
 from nst.errors import ConfigError, ExtractorError
 

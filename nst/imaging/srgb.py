@@ -1,4 +1,7 @@
-"""Convert decoded images of every kind to 8-bit sRGB."""
+"""Convert decoded images of every kind to 8-bit sRGB, and show cut-out pictures on white.
+
+A cut-out picture has mode RGBA, with colours that are not multiplied by the alpha.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from nst.errors import one_line
 from nst.imaging.opening import decoding, refusal, shown_name, tiff_tag
-from nst.imaging.transparency import on_white
 
 logger = logging.getLogger(__name__)
 
@@ -181,3 +183,25 @@ def _probe(mode: str) -> Image.Image | None:
         cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1)
         return Image.fromarray(cube.reshape(64, 64, 3))
     return None
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """Return a copy of an image in mode RGB, composited on white."""
+    colours = image.convert("RGB")
+    if image.mode != "RGBA":
+        return colours
+    white = Image.new("RGB", image.size, "white")
+    return Image.composite(colours, white, image.getchannel("A"))
+
+
+def cut_out(picture: Image.Image, original: Image.Image) -> Image.Image:
+    """Give a picture of mode RGB the alpha of its original, resized to the picture.
+
+    The colours are kept, even where they are invisible. If the original is opaque, of mode RGB, the
+    picture is returned unchanged.
+    """
+    if original.mode != "RGBA":
+        return picture
+    cut = picture.copy()
+    cut.putalpha(original.getchannel("A").resize(picture.size, Image.Resampling.LANCZOS))
+    return cut

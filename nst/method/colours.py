@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from nst.config.settings import ColoursName
 from nst.method.regions import Region, put_together
-from nst.network.shapes import Float, Tensor
+from nst.network.tensors import Float, Tensor
 
 LUMA = (0.299, 0.587, 0.114)  # weights of R'G'B', ITU-R BT.601, as in YIQ
 # OkLab (Ottosson, 2020): RGB to cones, and the cube roots of these to lightness and chroma.

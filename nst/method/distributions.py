@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from nst.method.losses import weighted_mean
-from nst.network.shapes import Float, Int, Tensor
+from nst.network.tensors import Float, Int, Tensor
 
 DIRECTIONS = 64  # the most directions along which features are sorted
 LEVELS = 2048  # quantiles of the style along each direction

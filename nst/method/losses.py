@@ -2,7 +2,7 @@
 
 A content loss takes the mean error of the features, a style loss compares their moments.
 A target may have a batch of one, shared by all pictures. To add a loss, add a function here, a row
-to a table (below, or in ``nst.method.statistics`` for a style loss), and its name to the type in
+to a table (below, or in ``nst.method.observe`` for a style loss), and its name to the type in
 ``nst.config.settings``.
 """
 
@@ -18,8 +18,8 @@ from types import MappingProxyType
 import torch
 from torch.nn import functional
 
-from nst.method.gradients import COLOURS, MeanSquaredError, MomentsOf
-from nst.network.shapes import Float, Tensor
+from nst.network.kernels import COLOURS, MeanSquaredError, MomentsOf
+from nst.network.tensors import Float, Tensor
 
 
 @dataclass(frozen=True)

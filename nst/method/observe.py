@@ -1,5 +1,8 @@
 """The errors and statistics that the losses need, computed from whole pictures or tile by tile.
 
+The statistics of a style loss are measured once per style, blended, and compared at each step. To
+add a style loss, add a row to ``STATISTICS``, and its name to the type in ``nst.config.settings``.
+
 With tiles, features are computed twice: first for the sums over all tiles, then again, tile by
 tile, for the gradient. The tiles' gradients add up to that of the whole picture, except for
 rounding (Galerne, Raad, Lezama and Morel, "Scaling painting style transfer", 2024).
@@ -11,19 +14,112 @@ import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
 from nst.config.composition import Part
-from nst.config.octaves import is_sampled
+from nst.config.layers import is_sampled
+from nst.method import distributions, losses
 from nst.method.regions import Region, weights_at
-from nst.method.statistics import Statistic, Weights
 from nst.network.extractor import Extractor
-from nst.network.sampling import of_step, sample_columns
-from nst.network.shapes import Float, Int, Tensor
+from nst.network.kernels import of_step, sample_columns
+from nst.network.tensors import Float, Int, Tensor
 from nst.network.tiles import Tile, cut, features_of, octaves, see_in_tiles, views
+
+Weights = Float[Tensor, "1 1 _h _w"] | None
+"""How much each position counts; None if all count alike."""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One way to compare features with a style's.
+
+    ``places`` turns weights into the places that count, once for all steps. ``measure`` takes the
+    features of one style and the places that count; ``blend`` averages the measurements of several
+    styles by their shares. ``look`` takes the features of a batch and the places that count;
+    ``compare`` takes what ``look`` and ``blend`` return, and returns a loss for each picture.
+    ``merge`` combines what ``look`` returns for the tiles of a picture; ``measure`` then returns
+    the same type. ``merge`` is None if the statistic needs all positions at once. ``of_shares`` is
+    as in ``ContentLoss``.
+    """
+
+    measure: Callable[[Tensor, Any], Any]
+    blend: Callable[[Sequence[tuple[float, Any]]], Any]
+    look: Callable[[Tensor, Any], Any]
+    compare: Callable[[Any, Any], Tensor]
+    places: Callable[[Weights], Any]
+    merge: Callable[[Sequence[Any]], Any] | None = None
+    of_shares: bool = False
+
+
+def _as_given(weights: Weights) -> Weights:
+    """Return the weights themselves as the places that count."""
+    return weights
+
+
+def _of_moments(
+    loss: Callable[[losses.Moments, losses.Moments], Tensor], *, of_shares: bool = False
+) -> Statistic:
+    """Return the statistic that compares moments by a loss."""
+    return Statistic(
+        measure=losses.moments,
+        blend=losses.blended_moments,
+        look=losses.moments,
+        compare=loss,
+        places=_as_given,
+        merge=losses.merged_moments,
+        of_shares=of_shares,
+    )
+
+
+def _of_features(
+    measure: Callable[[Tensor, Any], Any],
+    blend: Callable[[Sequence[tuple[float, Any]]], Any],
+    loss: Callable[[Tensor, Any, Any], Tensor],
+    places: Callable[[Weights], Any] = distributions.counted_positions,
+) -> Statistic:
+    """Return the statistic whose loss needs the features themselves, at all positions."""
+    return Statistic(
+        measure,
+        blend,
+        look=lambda features, found: (features, found),
+        compare=lambda seen, target: loss(seen[0], seen[1], target),
+        places=places,
+        of_shares=True,
+    )
+
+
+STATISTICS: Mapping[str, Statistic] = MappingProxyType(
+    {
+        "covariance": _of_moments(losses.covariance_style_loss, of_shares=True),
+        "moments": _of_moments(losses.moments_style_loss, of_shares=True),
+        "relative": _of_moments(losses.relative_style_loss, of_shares=True),
+        "sum_gram": _of_moments(losses.sum_gram_style_loss),
+        "mean_gram": _of_moments(losses.mean_gram_style_loss),
+        "mean_plain_gram": _of_moments(losses.mean_plain_gram_style_loss),
+        "mean_plain_gram_per_value": _of_moments(losses.mean_plain_gram_per_value_style_loss),
+        "scaled_gram": _of_moments(losses.scaled_gram_style_loss),
+        "sliced_wasserstein": _of_features(
+            distributions.style_quantiles,
+            distributions.blended_quantiles,
+            distributions.sliced_wasserstein_style_loss,
+        ),
+        "nearest": _of_features(
+            distributions.sample_features,
+            distributions.merged_samples,
+            distributions.nearest_style_loss,
+        ),
+        "relaxed_emd": _of_features(
+            distributions.style_cloud,
+            distributions.blended_cloud,
+            distributions.relaxed_emd_style_loss,
+            places=_as_given,
+        ),
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ import torch
 from nst.config.settings import KeepName
 from nst.method.objective import SUMS, Parts
 from nst.method.optimisers import Optimiser
-from nst.network.shapes import Float, Int, Tensor, UInt8
-from nst.network.tensors import to_bytes
+from nst.network.tensors import Float, Int, Tensor, UInt8, to_bytes
 from nst.system.device import wait_for
 
 Evaluate = Callable[[Tensor], Parts]

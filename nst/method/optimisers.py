@@ -16,9 +16,9 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch.nn import functional
 
-from nst.config.memory import remembered_pairs
+from nst.config.geometry import remembered_pairs
 from nst.method.spectrum import BANDS, energy_by_band, frequencies_of_bands, scale_bands
-from nst.network.shapes import Bool, Float, Int, Tensor
+from nst.network.tensors import Bool, Float, Int, Tensor
 
 FIRST_STEP = 0.01  # largest change of a pixel in the first step, on the [0, 1] scale
 # Power of 1/frequency: the guess of the steps until the picture's own curvature is measured.

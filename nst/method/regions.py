@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from nst.config.composition import Part
-from nst.network.shapes import Float, Tensor
+from nst.network.tensors import Float, Tensor
 
 EDGE = 0.01  # half the width of the transition in a kept region, as a share of the longer side
 

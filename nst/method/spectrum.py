@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from nst.network.shapes import Float, Tensor
+from nst.network.tensors import Float, Tensor
 
 BANDS = 16  # of frequencies, equally wide on a logarithmic scale
 KEPT = 8  # sizes whose bands are cached: each step of an optimiser needs the same bands

@@ -11,17 +11,16 @@ from PIL import Image
 
 from nst.config.composition import Composition, Part
 from nst.config.geometry import content_size, halvings, stages, style_size
-from nst.config.octaves import Size
+from nst.config.layers import Size
 from nst.config.settings import Settings
 from nst.imaging.images import stretch
 from nst.imaging.masks import luma_of, split_mask
-from nst.imaging.transparency import on_white
+from nst.imaging.srgb import on_white
 from nst.method.colours import prepare_content, prepare_style, recolour
 from nst.method.objective import Role
 from nst.method.optimise import Plan
 from nst.method.regions import Region, put_together
-from nst.network.shapes import Float, Tensor
-from nst.network.tensors import mask_tensor, to_tensor
+from nst.network.tensors import Float, Tensor, mask_tensor, to_tensor
 
 logger = logging.getLogger(__name__)
 

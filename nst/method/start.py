@@ -10,7 +10,7 @@ from nst.errors import ConfigError
 from nst.method.colours import colour_statistics, exact_colours, matrix_power, recolour
 from nst.method.spectrum import favour_low_frequencies
 from nst.network.extractor import CAFFE_MEAN
-from nst.network.shapes import Float, Tensor
+from nst.network.tensors import Float, Tensor
 
 
 def start_image(

@@ -20,10 +20,8 @@ from nst.method.optimisers import Adam, Lbfgs, Optimiser, Pyramid
 from nst.method.regions import keep_photograph, put_together
 from nst.method.stages import Images, Stage, prepare_stages
 from nst.method.start import finest_detail, start_image
-from nst.network.extractor import Extractor
-from nst.network.precision import DTYPES, choose_precision
-from nst.network.shapes import Float, Tensor
-from nst.network.tensors import from_bytes, to_bytes
+from nst.network.extractor import DTYPES, Extractor, choose_precision
+from nst.network.tensors import Float, Tensor, from_bytes, to_bytes
 
 
 def transfer(
@@ -37,9 +35,9 @@ def transfer(
 ) -> Outcome:
     """Redraw a content in the style of another picture, once for each of ``cells``, side by side.
 
-    The cells may differ in ``nst.method.batches.VARIED`` and in nothing else. ``caution`` in (0, 1]
-    scales the optimiser's steps. With ``state``, the optimisation resumes from it. ``watch`` is
-    called after each step.
+    The cells may differ in ``nst.method.resilience.VARIED`` and in nothing else. ``caution`` in
+    (0, 1] scales the optimiser's steps. With ``state``, the optimisation resumes from it.
+    ``watch`` is called after each step.
 
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.

@@ -10,6 +10,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import logging
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,13 +23,66 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from nst.config.architecture import Architecture
-from nst.config.octaves import HYPERCOLUMN_BLOCKS, RGB, is_sampled
-from nst.errors import ExtractorError
-from nst.network.kernels import average_pool, crop, pad_symmetric, reflect
-from nst.network.sampling import sample_columns
-from nst.network.shapes import Float, Int, Tensor
+from nst.config.layers import HYPERCOLUMN_BLOCKS, RGB, Architecture, is_sampled
+from nst.config.settings import PrecisionName
+from nst.errors import ConfigError, ExtractorError
+from nst.network.kernels import average_pool, crop, pad_symmetric, reflect, sample_columns
+from nst.network.tensors import Float, Int, Tensor
+from nst.system.device import LIMITS
 from nst.system.files import write_atomically
+
+logger = logging.getLogger(__name__)
+
+Precision = Literal["float32", "bfloat16"]
+DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# As torch.cpu.get_capabilities names them: of x86, and of ARM.
+BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
+AMPERE = (8, 0)  # the first compute capability of NVIDIA with bfloat16
+
+
+def choose_precision(name: PrecisionName, device: torch.device) -> Precision:
+    """Return the precision called ``name``; ``auto`` is bfloat16 where it is native.
+
+    On other devices bfloat16 is emulated, far slower than float32. The choice does not depend on
+    timings: it decides pixels, so it must be the same each time.
+    """
+    if name != "auto":
+        return name
+    native, reason = _native_bfloat16(device)
+    chosen: Precision = "bfloat16" if native else "float32"
+    logger.info("precision: %s, because %s", chosen, reason)
+    return chosen
+
+
+def read_precision(path: Path) -> Precision:
+    """Read the precision that was recorded for a run.
+
+    Raises:
+        ConfigError: the file holds something else.
+    """
+    text = path.read_text("utf-8", "replace").strip()
+    if text not in DTYPES:
+        raise ConfigError(f"{path} must hold one of {', '.join(DTYPES)}; got {text!r}")
+    return text
+
+
+def _native_bfloat16(device: torch.device) -> tuple[bool, str]:
+    """Return whether the device computes bfloat16 natively, and the reason for this answer."""
+    if device.type == "cuda":
+        capability = torch.cuda.get_device_capability(device)
+        return capability >= AMPERE, "the compute capability is {}.{}".format(*capability)
+    if device.type != "cpu":
+        return False, f"bfloat16 is untested on {device.type}"
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return False, f"torch {torch.__version__} cannot report the processor's instructions"
+    if limited := [name for name in LIMITS if os.environ.get(name)]:
+        return False, f"{limited[0]} keeps oneDNN from some instructions"
+    if not torch.backends.mkldnn.is_available():
+        return False, "this torch has no oneDNN"
+    capabilities = torch.cpu.get_capabilities()
+    found = [name for name in BFLOAT16_INSTRUCTIONS if capabilities.get(name)]
+    return bool(found), f"the processor has {found[0] if found else 'no bfloat16 instructions'}"
+
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from nst.config.architecture import KMEANS, Architecture
+from nst.config.layers import KMEANS, Architecture
 from nst.errors import ExtractorError
 from nst.network.extractor import Extractor
 from nst.network.kernels import halve
-from nst.network.shapes import Float, Tensor
+from nst.network.tensors import Float, Tensor
 
 PATCHES = 40_000  # in all, shared equally between the images and their octaves
 OCTAVES = 3

@@ -12,8 +12,8 @@ from types import MappingProxyType
 import torch
 from PIL import Image
 
-from nst.config.architecture import ARCHITECTURES, Architecture
 from nst.config.catalogue import Entry, fetch, read_catalogue
+from nst.config.layers import ARCHITECTURES, Architecture
 from nst.config.settings import ExtractorName, PublishedName
 from nst.errors import ExtractorError, FetchError
 from nst.imaging.images import fit_long_side, load_image
@@ -21,8 +21,7 @@ from nst.network.extractor import Extractor, check_extractor, file_digest, save_
 from nst.network.kmeans import fit_kmeans
 from nst.network.tensors import to_tensor
 from nst.network.vgg import vgg16_hed_from_wheel, vgg19_16x_from_file, vgg_from_file
-from nst.system.disk_trouble import REMEDIES
-from nst.system.files import part_folder, remove_parts, write_atomically
+from nst.system.files import REMEDIES, part_folder, remove_parts, write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -1,15 +1,49 @@
-"""Pictures to tensors and back."""
+"""Pictures to tensors and back, and the shapes of tensors: ``Float[Tensor, "1 3 h w"]``.
+
+Only the tests evaluate the shapes, so the package runs where jaxtyping is not installed.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from nst.errors import ImageError
-from nst.imaging.deep import WIDER, Levels, widen
-from nst.imaging.images import check_mode
-from nst.network.shapes import Float, Tensor, UInt8
+from nst.imaging.images import WIDER, Levels, check_mode, widen
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int, UInt8
+else:
+    try:
+        from jaxtyping import Bool, Float, Int, UInt8
+    except ImportError:
+
+        class Float:
+            """Stand-in for jaxtyping's type: ``Float[Tensor, shape]`` is the bare tensor type."""
+
+            def __class_getitem__(cls, item: tuple[type, str]) -> type:
+                """Drop the shape."""
+                return item[0]
+
+        Bool = Int = UInt8 = Float
+
+__all__ = [
+    "Bool",
+    "Float",
+    "Int",
+    "Tensor",
+    "UInt8",
+    "from_bytes",
+    "mask_tensor",
+    "to_bytes",
+    "to_image",
+    "to_levels",
+    "to_tensor",
+]
 
 
 def to_tensor(image: Image.Image) -> Float[Tensor, "1 3 h w"]:

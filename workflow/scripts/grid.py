@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nst.commands.job import job
 from nst.config.paths import sheet_suffix
-from nst.config.sheets import pair_sheets
+from nst.config.run import pair_sheets
 from nst.config.variants import read_variants
 from nst.figures import grids
 from nst.figures.pages import publish_grid

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nst.commands.job import job
-from nst.network.precision import choose_precision
+from nst.network.extractor import choose_precision
 from nst.system.device import reserve_device
 from nst.system.files import write_atomically
 

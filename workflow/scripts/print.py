@@ -1,7 +1,7 @@
 """Render one cell at a larger size, starting from its small picture."""
 
+from nst.cells.pair import stylize
 from nst.commands.job import job
-from nst.commands.stylize import stylize
 from nst.config.prints import PrintFile, printed
 from nst.config.variants import find_variant, read_variants
 

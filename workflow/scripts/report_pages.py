@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from nst.commands.job import job
-from nst.reports.report import write_made_with_page, write_table_page
 from nst.reports.summary import read_table
-from nst.reports.tables import write_summaries
+from nst.reports.tables import write_made_with_page, write_summaries, write_table_page
 
 with job(snakemake.log[0], snakemake.input):
     table = read_table(Path(snakemake.input[0]))

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from nst.commands.job import job
+from nst.figures.grids import draw_strip, save_animation
 from nst.figures.painting import save_grid
-from nst.figures.strips import draw_strip, save_animation
 
 with job(snakemake.log[0], snakemake.input):
     params = snakemake.params

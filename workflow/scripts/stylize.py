@@ -1,7 +1,7 @@
 """Compute all cells of one pair of images."""
 
+from nst.cells.pair import stylize
 from nst.commands.job import job
-from nst.commands.stylize import stylize
 from nst.config.variants import read_variants
 
 with job(snakemake.log[0], snakemake.input):

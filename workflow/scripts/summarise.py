@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from nst.commands.job import job
+from nst.reports.ranking import read_votes, with_preference
 from nst.reports.summary import summarise, write_parquet, write_summary
-from nst.reports.votes import read_votes, with_preference
 
 with job(snakemake.log[0], snakemake.input):
     details = [Path(path) for path in snakemake.input.details]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from nst.commands.job import job
 from nst.reports.plots import plot_votes, save_plot
+from nst.reports.ranking import agreement, matched_votes, prefer_cells, prefer_variants, read_votes
 from nst.reports.summary import read_table, write_csv
-from nst.reports.votes import agreement, matched_votes, prefer_cells, prefer_variants, read_votes
 
 with job(snakemake.log[0], snakemake.input):
     table = read_table(Path(snakemake.input.table))
