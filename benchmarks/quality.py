@@ -26,12 +26,13 @@ from common import (
 )
 from plain import plain_transfer
 
+from nst.config.geometry import content_size
 from nst.config.settings import Settings
 from nst.imaging.images import fit_long_side
 from nst.method.objective import Objective, measure_targets
 from nst.method.regions import Region
 from nst.method.resilience import make_cells
-from nst.method.stages import Images, picture_size
+from nst.method.stages import Images
 from nst.network.extractor import Extractor, choose_precision
 from nst.network.tensors import to_tensor
 
@@ -59,7 +60,7 @@ class Clock:
 
 def judge(extractor: Extractor, images: Images, settings: Settings) -> Callable[..., float]:
     """Return a function that computes the total loss of a picture in float32."""
-    longest = max(picture_size(images.content, settings))
+    longest = max(content_size(images.content.size, settings, settings.image_size))
     content = to_tensor(fit_long_side(images.content, longest)).to(DEVICE)
     style = to_tensor(fit_long_side(style_of(images), max(content.shape[-2:]))).to(DEVICE)
     objective = Objective(
@@ -153,7 +154,7 @@ def plain(
 ) -> Curve:
     """Run the plain loop on the same network, and judge its intermediate pictures."""
     network, places = as_sequential(extractor)
-    longest = max(picture_size(images.content, settings))
+    longest = max(content_size(images.content.size, settings, settings.image_size))
     content = to_tensor(fit_long_side(images.content, longest)).to(DEVICE)
     style = to_tensor(fit_long_side(style_of(images), max(content.shape[-2:]))).to(DEVICE)
     clock = Clock()

@@ -9,9 +9,7 @@ import numpy as np
 from PIL import Image
 from pillow_heif import register_heif_opener
 
-from nst.imaging.images import (
-    load_image,
-)
+from nst.imaging.images import load_image
 
 WIDTH, HEIGHT = 48, 40
 WHITE, BLACK, RED = (255, 255, 255), (0, 0, 0), (255, 0, 0)

@@ -25,7 +25,8 @@ from nst.cells.cell import (
 )
 from nst.config.settings import Settings
 from nst.errors import CellError, ImageError
-from nst.imaging.images import load_image, pixel_digest, save_png
+from nst.imaging.images import load_image, save_png
+from nst.imaging.srgb import pixel_digest
 
 # ---------------------------------------------------------------- writing and reading
 

@@ -17,7 +17,8 @@ from nst.cells import pair as pair_module
 from nst.cells.cell import read_record, write_cell
 from nst.config.settings import RULES, Settings
 from nst.config.variants import read_presets
-from nst.imaging.images import load_image, pixel_digest
+from nst.imaging.images import load_image
+from nst.imaging.srgb import pixel_digest
 from nst.network.kmeans import fit_kmeans
 
 

@@ -29,12 +29,8 @@ from PIL import Image, ImageCms
 from test_images import STORED
 
 from nst.errors import ImageError
-from nst.imaging.images import (
-    load_image,
-    pixel_digest,
-    save_png,
-)
-from nst.imaging.srgb import cut_out, on_white
+from nst.imaging.images import load_image, save_png
+from nst.imaging.srgb import cut_out, on_white, pixel_digest
 
 # ---------------------------------------------------------------- depth
 

@@ -17,7 +17,8 @@ from conftest import paint
 from disks import flip, mounted
 from workflow_runs import LAYERS, command, details, finish, snakemake, wait_until, write_config
 
-from nst.imaging.images import load_image, pixel_digest
+from nst.imaging.images import load_image
+from nst.imaging.srgb import pixel_digest
 from nst.system.locks import HOLDER
 
 pytestmark = pytest.mark.slow

@@ -26,12 +26,7 @@ from workflow_runs import run_python
 from nst.cells.cell import TEXT_KEY, read_record
 from nst.errors import ImageError
 from nst.imaging import opening
-from nst.imaging.images import (
-    load_image,
-    read_png_text,
-    read_size,
-    save_png,
-)
+from nst.imaging.images import load_image, read_png_text, read_size, save_png
 from nst.imaging.opening import MAX_MEGAPIXELS, MAX_MEGAPIXELS_OF
 
 Image.init()

@@ -35,15 +35,9 @@ from workflow_runs import run_python
 
 from nst.errors import ImageError
 from nst.imaging import images, opening
-from nst.imaging.images import (
-    fit_long_side,
-    load_image,
-    pixel_digest,
-    read_png_text,
-    read_size,
-    save_png,
-)
+from nst.imaging.images import fit_long_side, load_image, read_png_text, read_size, save_png
 from nst.imaging.opening import MAX_MEGAPIXELS
+from nst.imaging.srgb import pixel_digest
 from nst.network import tensors
 from nst.network.tensors import to_image, to_tensor
 

@@ -20,7 +20,8 @@ from nst.cells.store import CellStore
 from nst.config.prints import PrintFile
 from nst.errors import ConfigError, ExtractorError, ImageError
 from nst.figures.grids import draw_strip, save_animation
-from nst.imaging.images import load_image, pixel_digest, save_png
+from nst.imaging.images import load_image, save_png
+from nst.imaging.srgb import pixel_digest
 from nst.method import transfer as transfer_module
 from nst.network.extractor import file_digest, load_extractor, save_extractor
 from nst.reports.summary import summarise

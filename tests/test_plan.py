@@ -15,7 +15,14 @@ from nst.commands import plan as plan_module
 from nst.commands.plan import Calibration, calibrate, plan_run
 from nst.config import geometry
 from nst.config.catalogue import read_catalogue
-from nst.config.geometry import FINISHING, Allocation, allocate_fit, allocate_pair, pixels
+from nst.config.geometry import (
+    FINISHING,
+    Allocation,
+    allocate_fit,
+    allocate_pair,
+    content_size,
+    pixels,
+)
 from nst.config.prints import print_settings
 from nst.config.run import read_file, read_run
 from nst.config.settings import Settings
@@ -24,7 +31,6 @@ from nst.errors import ConfigError
 from nst.imaging.images import load_image
 from nst.method import distributions
 from nst.method.objective import Objective
-from nst.method.stages import picture_size
 
 LAYERS = {
     "all": {"content": {"relu4_2": 1}, "style": {"relu1_1": 1, "relu5_1": 1}},
@@ -114,7 +120,7 @@ def test_the_pixels_are_those_of_the_picture_that_will_be_made(run, settings, na
     run()
     picture = load_image(Path(name))
     made = Settings.from_mapping(settings)
-    width, height = picture_size(picture, made)
+    width, height = content_size(picture.size, made, made.image_size)
     assert pixels(made, made.image_size, picture.size) == width * height
 
 

@@ -27,13 +27,14 @@ from torch.nn import functional
 from nst.cells.cell import Cell, read_record
 from nst.cells.pair import Pair, stylize_pair
 from nst.config.catalogue import read_catalogue
+from nst.config.geometry import content_size
 from nst.config.variants import read_presets
 from nst.imaging.images import load_image
 from nst.method.objective import Objective, measure_targets
 from nst.method.optimise import State
 from nst.method.regions import Region
 from nst.method.resilience import make_cells
-from nst.method.stages import Images, picture_size
+from nst.method.stages import Images
 from nst.method.transfer import transfer
 from nst.network.extractor import save_extractor
 from nst.network.provision import provide_extractor
@@ -393,7 +394,10 @@ def test_a_recipe_lowers_its_own_loss_on_the_real_network(name, mirror, real, tm
     (result,) = make_cells(real["network"], real["images"], [cell])
     assert result.attempts == 1
     assert result.image.isfinite().all()
-    assert result.image.shape[-2:] == picture_size(real["images"].content, cell)[::-1]
+    assert (
+        result.image.shape[-2:]
+        == content_size(real["images"].content.size, cell, cell.image_size)[::-1]
+    )
     assert np.isfinite(result.trace["total"]).all()
     last_stage = result.trace["total"][-cell.iterations :]
     assert result.losses["total"] < last_stage[0]

@@ -8,6 +8,7 @@ from conftest import POISON, random_image
 from torch.nn import functional
 from workflow_runs import run_python
 
+from nst.config.geometry import content_size
 from nst.errors import UserError
 from nst.method import resilience
 from nst.method import transfer as transfer_module
@@ -16,7 +17,7 @@ from nst.method.objective import Objective, measure_targets
 from nst.method.optimisers import Lbfgs
 from nst.method.regions import Region
 from nst.method.resilience import CAUTION, is_out_of_memory, make_cells
-from nst.method.stages import Images, picture_size
+from nst.method.stages import Images
 from nst.method.start import start_image
 from nst.network import kernels
 from nst.network.kernels import MomentsOf
@@ -304,7 +305,7 @@ def test_a_picture_is_enlarged_after_a_coarse_stage_as_it_was_published(tiny, sm
 )
 def test_the_result_has_the_size_that_is_asked_for(tiny, small, changes, size):
     cell = small(iterations=1, **changes)
-    assert picture_size(IMAGES.content, cell) == size
+    assert content_size(IMAGES.content.size, cell, cell.image_size) == size
     (result,) = run(tiny, [cell])
     assert result.image.shape[-2:] == size[::-1]
 

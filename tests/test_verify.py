@@ -22,7 +22,8 @@ from nst.cells.verify import COARSE, choose_pictures, compare, describe, exit_st
 from nst.config.prints import PrintFile
 from nst.config.settings import ALGORITHM_VERSION, Settings
 from nst.errors import CellError, ConfigError
-from nst.imaging.images import load_image, pixel_digest, save_png
+from nst.imaging.images import load_image, save_png
+from nst.imaging.srgb import pixel_digest
 from nst.network.extractor import Extractor, save_extractor
 from nst.network.kmeans import fit_kmeans
 from nst.system.device import choose_device

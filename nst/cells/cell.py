@@ -25,14 +25,8 @@ from nst.config.composition import Composition
 from nst.config.prints import PrintFile
 from nst.config.settings import ALGORITHM_VERSION, Settings
 from nst.errors import CellError, ImageError
-from nst.imaging.images import (
-    Levels,
-    pixel_digest,
-    read_description,
-    read_png_text,
-    save_deep,
-    save_png,
-)
+from nst.imaging.images import Levels, read_description, read_png_text, save_deep, save_png
+from nst.imaging.srgb import pixel_digest
 from nst.system.files import write_atomically
 
 TEXT_KEY = "nst"

@@ -17,7 +17,7 @@ from PIL import Image
 from torch.nn import functional
 
 from nst.errors import ImageError
-from nst.imaging.images import check_mode
+from nst.imaging.srgb import check_mode
 from nst.method.distributions import at_levels, counted_positions, directions, sampled
 from nst.method.regions import weights_at
 from nst.network.kernels import halve

@@ -29,17 +29,18 @@ from nst.cells.cell import (
 from nst.cells.measure import Measure
 from nst.cells.store import CellStore
 from nst.config.composition import Composition
+from nst.config.geometry import content_size
 from nst.config.names import counted
 from nst.config.paths import STORE
 from nst.config.prints import PrintFile, check_larger
 from nst.config.variants import Variant
-from nst.imaging.images import load_image, pixel_digest, stack, widen, with_alpha_of
+from nst.imaging.images import load_image, stack, widen, with_alpha_of
 from nst.imaging.masks import check_masks
-from nst.imaging.srgb import cut_out
+from nst.imaging.srgb import cut_out, pixel_digest
 from nst.method.checkpoint import Checkpoint
 from nst.method.objective import SUMS
 from nst.method.resilience import Progress, Transfer, make_cells, refused_if_too_large
-from nst.method.stages import Images, count_steps, picture_size
+from nst.method.stages import Images, count_steps
 from nst.network.extractor import (
     Precision,
     choose_precision,
@@ -83,13 +84,11 @@ class Pair:
             ImageError: a file cannot be read, or a mask does not fit.
         """
         style = self.composition or Composition.plain(self.style, self.style_name)
-        images = Images(
-            load_image(self.content, keep_alpha=True),
-            style.mapped(load_image),
-            load_image(self.start, any_shape=True) if self.start else None,
-        )
-        check_masks(str(self), images.content, images.style)
-        return images
+        pictures = style.mapped(load_image)
+        content = load_image(self.content, keep_alpha=True)
+        start = load_image(self.start, any_shape=True) if self.start else None
+        check_masks(str(self), content, pictures)
+        return Images(content, pictures, start)
 
 
 @refused_if_too_large()
@@ -168,7 +167,7 @@ def _described(
     for one in wanted:
         precision = choose_precision(one.settings.precision, device)
         settings = replace(one.settings, precision=precision)
-        width, height = picture_size(images.content, settings)
+        width, height = content_size(images.content.size, settings, settings.image_size)
         if one.print_file and images.start:
             check_larger(max(width, height), max(images.start.size), "its cell")
         style = style_digest(digests.blended(settings.blend))

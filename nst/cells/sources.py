@@ -12,7 +12,8 @@ from nst.cells.cell import Cell
 from nst.cells.pair import Pair
 from nst.config.composition import Composition
 from nst.errors import CellError, UserError
-from nst.imaging.images import load_image, pixel_digest
+from nst.imaging.images import load_image
+from nst.imaging.srgb import pixel_digest
 from nst.network.extractor import file_digest
 from nst.network.provision import extractor_file
 from nst.system.files import time_stamp

@@ -27,8 +27,8 @@ from nst.cells.pair import Pair, stylize_pair
 from nst.cells.sources import Given, find_pair
 from nst.config.settings import ALGORITHM_VERSION
 from nst.errors import CellError, ConfigError, UserError
-from nst.imaging.images import load_image, pixel_digest
-from nst.imaging.srgb import on_white
+from nst.imaging.images import load_image
+from nst.imaging.srgb import on_white, pixel_digest
 from nst.system.device import choose_device, reserve_device
 
 # The tolerance. Rounding alone shifts strokes, which changes single pixels by a hundred levels.

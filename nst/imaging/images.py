@@ -10,7 +10,6 @@ that are not multiplied by the alpha. Pillow has no 16-bit colours.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import logging
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from nst.config.geometry import fit_long
-from nst.errors import ImageError, one_line
+from nst.errors import one_line
 from nst.imaging.opening import (
     FORMATS,
     check_header,
@@ -34,7 +33,7 @@ from nst.imaging.opening import (
     shown_name,
     tiff_tag,
 )
-from nst.imaging.srgb import bands, on_white, srgb_profile, to_srgb
+from nst.imaging.srgb import check_mode, srgb_profile, to_srgb
 from nst.system.files import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -137,23 +136,6 @@ def unstack(stacked: Image.Image, count: int) -> list[Image.Image]:
     return [stacked.crop(box) for box in boxes]
 
 
-def pixel_digest(image: Image.Image) -> str:
-    """Return the sha256 (hex) of a picture's size and RGB bytes: equal in every file format.
-
-    A cut-out picture is composited on white, and its alpha is added to the hash: programs change
-    colours that are too transparent to be visible. Raises ``ImageError`` for any mode but RGB and
-    RGBA.
-    """
-    check_mode(image, ("RGB", "RGBA"))
-    digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())
-    for band in bands(image.size):
-        digest.update(on_white(image.crop(band)).tobytes())
-    if image.mode == "RGBA":
-        for band in bands(image.size):
-            digest.update(image.crop(band).getchannel("A").tobytes())
-    return digest.hexdigest()
-
-
 def save_png(
     image: Image.Image,
     path: Path,
@@ -226,15 +208,6 @@ def read_description(path: Path) -> str | None:
     with opened(path, ("TIFF",)) as image:
         found = tiff_tag(image, "ImageDescription")
         return found if isinstance(found, str) else None
-
-
-def check_mode(image: Image.Image, modes: Sequence[str] = ("RGB",)) -> None:
-    """Refuse an image that ``load_image`` did not load: its values mean something else."""
-    if image.mode not in modes:
-        raise ImageError(
-            f"A picture must have mode {' or '.join(modes)}; got {image.mode}. "
-            "Read it by load_image."
-        )
 
 
 def _upright(path: Path, image: Image.Image) -> Image.Image:

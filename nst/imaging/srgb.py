@@ -1,20 +1,21 @@
-"""Convert decoded images of every kind to 8-bit sRGB, and show cut-out pictures on white.
+"""Pictures in 8-bit sRGB: conversion of decoded images of every kind, digests, cut-out pictures.
 
 A cut-out picture has mode RGBA, with colours that are not multiplied by the alpha.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageChops, ImageCms, ImageOps
 
-from nst.errors import one_line
+from nst.errors import ImageError, one_line
 from nst.imaging.opening import decoding, refusal, shown_name, tiff_tag
 
 logger = logging.getLogger(__name__)
@@ -205,3 +206,29 @@ def cut_out(picture: Image.Image, original: Image.Image) -> Image.Image:
     cut = picture.copy()
     cut.putalpha(original.getchannel("A").resize(picture.size, Image.Resampling.LANCZOS))
     return cut
+
+
+def pixel_digest(image: Image.Image) -> str:
+    """Return the sha256 (hex) of a picture's size and RGB bytes: equal in every file format.
+
+    A cut-out picture is composited on white, and its alpha is added to the hash: programs change
+    colours that are too transparent to be visible. Raises ``ImageError`` for any mode but RGB and
+    RGBA.
+    """
+    check_mode(image, ("RGB", "RGBA"))
+    digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())
+    for band in bands(image.size):
+        digest.update(on_white(image.crop(band)).tobytes())
+    if image.mode == "RGBA":
+        for band in bands(image.size):
+            digest.update(image.crop(band).getchannel("A").tobytes())
+    return digest.hexdigest()
+
+
+def check_mode(image: Image.Image, modes: Sequence[str] = ("RGB",)) -> None:
+    """Refuse an image that ``load_image`` did not load: its values mean something else."""
+    if image.mode not in modes:
+        raise ImageError(
+            f"A picture must have mode {' or '.join(modes)}; got {image.mode}. "
+            "Read it by load_image."
+        )

@@ -134,11 +134,6 @@ def _prepare(
     return Stage(original, content, target, regions, start, halved, plan)
 
 
-def picture_size(content: Image.Image, settings: Settings) -> tuple[int, int]:
-    """Return the width and height in px of the result for a content."""
-    return content_size(content.size, settings, settings.image_size)
-
-
 def _on(device: torch.device, mask: Tensor | None) -> Tensor | None:
     """Move a mask, if there is one, to the device."""
     return None if mask is None else mask.to(device)

@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from nst.errors import ImageError
-from nst.imaging.images import WIDER, Levels, check_mode, widen
+from nst.imaging.images import WIDER, Levels, widen
+from nst.imaging.srgb import check_mode
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int, UInt8
