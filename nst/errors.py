@@ -58,10 +58,15 @@ def did_you_mean(name: object, known: Iterable[str], remedy: str) -> str:
 def shown(value: object) -> str:
     """Show a value of a configuration in one line of bounded length."""
     try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = json.dumps(value, ensure_ascii=False, default=_odd)
     except (TypeError, ValueError):  # YAML allows keys and loops that JSON does not allow
         text = repr(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def _odd(value: object) -> str:
+    """Show a value of a kind that only YAML has, such as a date."""
+    return f"{value}, which YAML reads as a {type(value).__name__}; put it in quotes"
 
 
 def one_line(text: str) -> str:
