@@ -446,11 +446,15 @@ def test_a_region_keeps_to_its_own_style(tiny, small):
         ({"parametrisation": "pyramid"}, "needs optimiser: adam, keras_adam or rmsprop; got lbfgs"),
         ({"tile_size": 512, "content_target": "matched"}, "with content_target: matched"),
         ({"tile_size": 512, "style_layers": {"hypercolumn": 1.0}}, "with layer hypercolumn"),
-        ({"style_loss": "relaxed_emd"}, "and no other layer; got relu1_1, relu2_1, .*formulations"),
-        ({"content_layers": SAMPLES}, "needs content_loss: self_similarity; got relative"),
-        ({**STROTSS, "optimiser": "lbfgs", "parametrisation": "pixels"}, "positions in each step;"),
+        ({"style_loss": "relaxed_emd"}, "needs optimiser: adam"),
+        (
+            {"style_loss": "relaxed_emd", "optimiser": "adam"},
+            "need each other; got relaxed_emd and relu1_1, relu2_1, .*formulations",
+        ),
+        ({"content_layers": SAMPLES}, "need each other; got relative and sampled_hypercolumn"),
+        ({**STROTSS, "optimiser": "lbfgs", "parametrisation": "pixels"}, "needs optimiser: adam"),
         ({"tile_size": 512, **STROTSS}, "with style_loss: relaxed_emd"),
-        ({"content_target": "matched", **STROTSS}, "cannot be used with content_loss: self_simil"),
+        ({"content_target": "matched", **STROTSS}, "needs content_loss: .* got self_similarity"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changes, reason):

@@ -151,7 +151,7 @@ def test_both_sides_are_halved():
 
 
 def test_growth_and_coarse_stages_do_not_go_together():
-    with pytest.raises(ConfigError, match="coarse_stages and growth cannot both be given"):
+    with pytest.raises(ConfigError, match="coarse_stages cannot be given with growth"):
         Settings.from_mapping({"growth": 5, "coarse_stages": [[64, 5]]})
 
 
@@ -174,7 +174,7 @@ def test_a_later_size_starts_with_the_strokes_of_the_one_before_and_its_own_deta
     "layer", ["relu3_1@-1", "relu3_1@8", "relu3_1@", "relu3_1@1@2", "relu3_1 @1"]
 )
 def test_an_octave_that_there_is_not_is_refused(layer):
-    with pytest.raises(ConfigError, match="is not a layer; layers are named as relu4_2"):
+    with pytest.raises(ConfigError, match="content_layers must be layer names, as relu4_2"):
         Settings.from_mapping({"content_layers": {layer: 1}})
 
 

@@ -223,7 +223,7 @@ def test_an_unknown_preset_is_refused_with_a_suggestion_and_the_known_ones(keys)
             {"snapshots": {"every": 0}},
             ("formulations.udacity: snapshots must be a list of step numbers",),
         ),
-        ({"snapshots": [*range(0, 800, 10), -1]}, ("snapshots must be", "item 81 is -1")),
+        ({"snapshots": [*range(0, 800, 10), -1]}, ("snapshots must be", "got -1.")),
         ({"snapshots": [8], "iterations": 7}, ("snapshots must not lie beyond iterations, 7",)),
         (
             {"image_size": [64]},

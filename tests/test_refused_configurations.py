@@ -91,7 +91,7 @@ MISTAKES = [
     ),
     (
         {"layers": {"fine": WEIGHTS, "none": {"content": {"relu4_2": 0}, "style": {"relu1_1": 1}}}},
-        "layers.none: … content_layers: all weights are 0 … a positive weight",
+        "layers.none: … content_layers must be layer names … at least one of them above 0; got {",
     ),
     (
         {"layers": {"all": {"content": {"relu9_2": 1}, "style": {"relu1_1": 1}}}},

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -71,40 +71,32 @@ SMALLEST_STAGE = 64  # px: the smallest longer side from which a picture grows
 
 @dataclass(frozen=True)
 class Rule:
-    """The allowed values: ``choices``, numbers within ``limits``, and those that ``also`` accepts.
+    """The allowed values: ``choices``, numbers within ``limits``, and those that ``form`` reads.
 
-    A list is allowed if ``item`` accepts each of its items. ``text`` completes the sentence "… must
-    be …".
+    ``text`` completes the sentence "… must be …".
     """
 
     text: str
     choices: tuple[object, ...] = ()
     limits: tuple[int | float, int | float] | None = None
     whole: bool = False
-    also: Callable[[object], bool] = lambda _: False
-    item: Callable[[object], bool] | None = None
+    form: Callable[[Any], object] | None = None
 
-    def allows(self, value: object) -> bool:
-        """Tell whether a value is allowed; 1 does not count as true, nor true as a number."""
-        if self.limits and isinstance(value, int if self.whole else int | float):
-            return not isinstance(value, bool) and self.limits[0] <= value <= self.limits[1]
-        if self.item and isinstance(value, list | tuple):
-            return all(map(self.item, value))
-        is_choice = any(type(value) is type(one) and value == one for one in self.choices)
-        return is_choice or self.also(value)
-
-    def check(self, name: str, value: object) -> None:
-        """Require an allowed value; the message calls it ``name``.
+    def read(self, value: Any) -> Any:
+        """Return an allowed value in the type of its field; 1 is not true, and true no number.
 
         Raises:
-            ConfigError: the value is not allowed.
+            ValueError: the value, or a value in it, is not allowed; the text shows it.
         """
-        if not self.allows(value):
-            got = f"got {shown(value)}"
-            if self.item and isinstance(value, list | tuple):
-                wrong = next(at for at, one in enumerate(value) if not self.item(one))
-                got = f"item {wrong + 1} is {shown(value[wrong])}"
-            raise ConfigError(f"{name} must be {self.text}; {got}.")
+        if any(type(value) is type(one) and value == one for one in self.choices):
+            return value
+        kind = int if self.whole else int | float
+        if self.limits and isinstance(value, kind) and not isinstance(value, bool):
+            if self.limits[0] <= value <= self.limits[1]:
+                return value if self.whole else float(value)
+        elif self.form:
+            return self.form(value)
+        raise ValueError(shown(value))
 
 
 def number(
@@ -119,67 +111,65 @@ def number(
     return Rule(text, instead, (low, high), whole)
 
 
-def _are_sides(value: object) -> bool:
-    """Tell whether a value is [width, height]."""
-    return isinstance(value, list | tuple) and len(value) == 2 and all(map(A_SIDE.allows, value))
+def _read_sides(value: Any) -> object:
+    """Read [width, height]."""
+    width, height = _read_list(value, 2)
+    return A_SIDE.read(width), A_SIDE.read(height)
 
 
-def _is_stage(value: object) -> bool:
-    """Tell whether a value is [size, iterations]; a float below 1 is a share of image_size."""
-    return (
-        isinstance(value, list | tuple)
-        and len(value) == 2
-        and (A_SIDE.allows(value[0]) or (isinstance(value[0], float) and 0 < value[0] < 1))
-        and STEPS.allows(value[1])
+def _read_stages(value: Any) -> object:
+    """Read a list of [size, iterations]; a float below 1 is a share of image_size."""
+    return tuple(
+        (size if isinstance(size, float) and 0 < size < 1 else A_SIDE.read(size), STEPS.read(steps))
+        for size, steps in (_read_list(one, 2) for one in _read_list(value))
     )
 
 
-def _is_every(value: object) -> bool:
-    """Tell whether a value is ``{every: N}``."""
-    return isinstance(value, Mapping) and set(value) == {"every"} and STEPS.allows(value["every"])
+def _read_snapshots(value: Any) -> object:
+    """Read a list of steps or ``{every: N}``, which ``Settings.from_mapping`` turns into a list."""
+    if isinstance(value, Mapping) and set(value) == {"every"}:
+        return {"every": STEPS.read(value["every"])}
+    return tuple(sorted({STEPS_OR_0.read(one) for one in _read_list(value)}))
 
 
-class LayerWeights(Rule):
-    """The rule of layer names with weights, at least one above 0, with detailed messages."""
+def _read_list(value: Any, length: int | None = None) -> Sequence[Any]:
+    """Require a list, of a ``length`` if it is given."""
+    if not isinstance(value, list | tuple) or length not in (None, len(value)):
+        raise ValueError(shown(value))
+    return value
 
-    def check(self, name: str, value: object) -> None:
-        """Require a mapping of layer names to weights, at least one of them above 0.
 
-        Raises:
-            ConfigError: a layer name or a weight is wrong, or all weights are 0.
-        """
-        if not isinstance(value, Mapping) or not value:
-            raise ConfigError(f"{name} must {self.text}; got {shown(value)}.")
-        for layer, weight in value.items():
-            if not layer_names.LAYER.fullmatch(str(layer)):
-                raise ConfigError(f"{name}: {layer!r} is not a layer; layers are named as relu4_2")
-            WEIGHT.check(f"{name}: the weight of {layer}", weight)
-        if not any(value.values()):
-            raise ConfigError(
-                f"{name}: all weights are 0; give at least one layer a positive weight"
-            )
+def _read_layers(value: Any) -> object:
+    """Read a mapping of layer names to weights, at least one of them above 0."""
+    if not isinstance(value, Mapping) or not any(value.values()):
+        raise ValueError(shown(value))
+    for layer in value:
+        if not layer_names.LAYER.fullmatch(str(layer)):
+            raise ValueError(shown(layer))
+    return {layer: WEIGHT.read(weight) for layer, weight in value.items()}
 
 
 WEIGHT = number(0, 1e12)
-LAYERS = LayerWeights("map layer names to weights, as relu4_2: 1")
+LAYERS = Rule(
+    "layer names, as relu4_2, with weights from 0 to 1e12, at least one of them above 0",
+    form=_read_layers,
+)
 BELOW_1 = number(0, 0.999999, text="a number from 0 to below 1")
 STEPS, STEPS_OR_0 = number(1, 100_000, whole=True), number(0, 100_000, whole=True)
 A_SIDE = number(*SIDE, whole=True)
-SIZES = Rule(
-    f"a whole number of pixels from {SIDE[0]} to {SIDE[1]}, or [width, height]",
-    limits=SIDE,
-    whole=True,
-    also=_are_sides,
+SIZES = replace(
+    A_SIDE,
+    text=f"a whole number of pixels from {SIDE[0]} to {SIDE[1]}, or [width, height]",
+    form=_read_sides,
 )
 STAGES = Rule(
     "a list of [size, iterations] to go through first; a size is in pixels, from "
     f"{SIDE[0]} to {SIDE[1]}, or a share of image_size below 1",
-    item=_is_stage,
+    form=_read_stages,
 )
 SNAPSHOTS = Rule(
     "a list of step numbers, from 0 to iterations, or {every: N} with N from 1 to 100000",
-    also=_is_every,
-    item=STEPS_OR_0.allows,
+    form=_read_snapshots,
 )
 
 
@@ -450,17 +440,23 @@ def read_setting(name: str, value: Any) -> Any:
     """
     if name not in RULES:
         raise ConfigError(f"unknown setting {name!r}; the settings are {', '.join(RULES)}")
-    rule = RULES[name]
-    rule.check(name, value)
-    if rule is SNAPSHOTS:
-        return value if isinstance(value, Mapping) else tuple(sorted(set(value)))
-    if isinstance(value, int) and rule.limits and not rule.whole:
-        return float(value)
-    if isinstance(value, Mapping):
-        return {layer: float(weight) for layer, weight in value.items()}
-    if isinstance(value, list | tuple):
-        return tuple(tuple(one) if isinstance(one, list | tuple) else one for one in value)
-    return value
+    try:
+        return RULES[name].read(value)
+    except ValueError as error:
+        raise ConfigError(f"{name} must be {RULES[name].text}; got {error}.") from error
+
+
+NOT_LBFGS = ("adam", "keras_adam", "rmsprop")
+NEEDS = (
+    ("parametrisation", "pyramid", "optimiser", NOT_LBFGS),
+    # Each step compares other positions, which L-BFGS cannot use.
+    *((name, loss, "optimiser", NOT_LBFGS) for name, loss in OF_SAMPLES.items()),
+    (
+        *("content_target", "matched", "content_loss"),
+        tuple(one for one in get_args(ContentLossName) if one != OF_SAMPLES["content_loss"]),
+    ),
+)
+"""A setting, a value of it that needs another setting, and the values needed there."""
 
 
 def _check_together(settings: Settings) -> None:
@@ -472,12 +468,10 @@ def _check_together(settings: Settings) -> None:
             "image_size must be [width, height] with size: exact, and one number without; got "
             f"size: {settings.size}, image_size: {settings.image_size}"
         )
-    if settings.size == "exact" and settings.coarse_stages:
+    if settings.coarse_stages and (settings.growth or settings.size == "exact"):
         raise ConfigError(
-            "coarse_stages need size: long_side or short_side; got exact. Remove one."
+            "coarse_stages cannot be given with growth or size: exact; remove one of them"
         )
-    if settings.coarse_stages and settings.growth:
-        raise ConfigError("coarse_stages and growth cannot both be given; remove one of them")
     small = [size for size, _ in settings.coarse if size < SIDE[0]]
     if small:
         raise ConfigError(
@@ -489,45 +483,31 @@ def _check_together(settings: Settings) -> None:
             f"tile_size must be auto with {settings.needs_all_positions}, which needs all "
             f"positions at once; got {settings.tile_size}. Change one of the two."
         )
-    if settings.parametrisation == "pyramid" and settings.optimiser == "lbfgs":
-        raise ConfigError(
-            "parametrisation: pyramid needs optimiser: adam, keras_adam or rmsprop; got lbfgs. "
-            "Change one."
-        )
-    _check_samples(settings)
     late = [one for one in settings.snapshots if one > settings.iterations]
     if late:
         raise ConfigError(
             f"snapshots must not lie beyond iterations, {settings.iterations}; got {late[0]}. "
             "Raise iterations, or remove it."
         )
+    _check_needs(settings)
 
 
-def _check_samples(settings: Settings) -> None:
-    """Check that the losses of samples, and only they, use the sampled layer."""
-    layer = layer_names.SAMPLED
+def _check_needs(settings: Settings) -> None:
+    """Check the values that need one of certain values of another setting."""
+    for name, value, other, allowed in NEEDS:
+        if getattr(settings, name) == value and getattr(settings, other) not in allowed:
+            raise ConfigError(
+                f"{name}: {value} needs {other}: {', '.join(allowed[:-1])} or {allowed[-1]}; got "
+                f"{getattr(settings, other)}. Change one of the two."
+            )
     for (name, loss), weights in zip(OF_SAMPLES.items(), settings.compared_layers, strict=True):
-        sampled = [layer_names.is_sampled(one) for one in weights]
-        layers, given = name.replace("_loss", "_layers"), getattr(settings, name)
-        if given == loss and not all(sampled):
+        given = getattr(settings, name)
+        if {layer_names.is_sampled(one) for one in weights} != {given == loss}:
             raise ConfigError(
-                f"{name}: {loss} needs {layers}: {{{layer}: 1}} and no other layer; got "
-                f"{', '.join(weights)}. Set these layers, or another {name}; formulations compares "
-                "recipes with other layers."
+                f"{name}: {loss} and {name.replace('_loss', '_layers')}: {{{layer_names.SAMPLED}: "
+                f"1}}, without other layers, need each other; got {given} and {', '.join(weights)}."
+                " Set both, or neither; formulations compares recipes with other layers."
             )
-        if given != loss and any(sampled):
-            raise ConfigError(
-                f"{layers}: {layer} needs {name}: {loss}; got {given}. Change one of the two."
-            )
-        if given == loss and settings.optimiser == "lbfgs":
-            raise ConfigError(
-                f"{name}: {loss} needs optimiser: rmsprop, adam or keras_adam, because it looks at "
-                "other positions in each step; got lbfgs. Change one of the two."
-            )
-    if settings.content_target == "matched" and settings.content_loss == "self_similarity":
-        raise ConfigError(
-            "content_target: matched cannot be used with content_loss: self_similarity. Change one."
-        )
 
 
 def longer_side(size: int | Size) -> int:
