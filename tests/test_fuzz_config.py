@@ -29,15 +29,13 @@ from nst.imaging.inspection import inspect_run
 
 CATALOGUE = read_catalogue()
 KEYS = "|".join(load_schema()["properties"])
-FORM = re.compile(
-    rf"(the configuration|the pattern|({KEYS})\b|start: file|unknown setting|style '|content ')"
-)
+FORM = re.compile(rf"(the configuration|({KEYS})\b|start: file|unknown setting|style '|content ')")
 # A message has a rule, such as what a value must be, and a remedy. A rule that gives the allowed
 # values, as "seed must be a whole number from 0 to 2^63 - 1", is also the remedy.
 RULE = re.compile(
     r"\b(must|may|needs?|are named|is missing|unknown|twice|again|is there|cannot|"
     r"all weights are 0|neither|does not exist|is not a|is not valid|is nested|has too many|has no|"
-    r"no image matches|no image is in|differ only|leave it out|both 0|give both|too narrow)\b"
+    r"no file matches|leave it out|both 0|give both|too narrow)\b"
 )
 REMEDY = re.compile(
     r"\b(must be|give|use|rename|correct|write|save|remove|check|split|shorten|reword|raise|leave|"
@@ -378,7 +376,7 @@ def test_what_is_no_file_is_refused_without_waiting_for_its_end(folder, kind):
 
 @pytest.mark.slow
 def test_a_pattern_does_not_search_the_whole_machine(folder):
-    message = refusal(lambda: find_files("/**/*.no-such-kind"))
+    message = refusal(lambda: find_files("contents", "/**/*.no-such-kind"))
     assert "has too many files and folders to look at" in message
     assert "name a deeper folder" in message
 
@@ -391,7 +389,7 @@ def test_links_in_a_circle_are_entered_once(tmp_path, monkeypatch):
     for place, to in (("round/a/up", ".."), ("round/b", "a"), ("round/self", "self")):
         (tmp_path / place).symlink_to(to)
     with bounded(seconds=10):
-        found = find_files("round/**/*.png")
+        found = find_files("contents", "round/**/*.png")
     assert {Path(one).resolve() for one in found} == {tmp_path / "round/a/one.png"}
     assert len(found) <= 4
 
@@ -411,7 +409,7 @@ def test_patterns_find_what_glob_finds(tmp_path, monkeypatch):
         "p/?.jpg",
     ):
         wanted = {str(Path(one)) for one in glob(pattern.replace("[", "[[]"), recursive=True)}
-        assert {str(Path(one)) for one in find_files(pattern)} == wanted, pattern
+        assert {str(Path(one)) for one in find_files("contents", pattern)} == wanted, pattern
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "Z", "M"]), min_size=1, max_size=90))

@@ -188,9 +188,9 @@ def test_all_the_presets_can_stand_side_by_side():
 
 def test_one_recipe_twice_needs_two_names():
     message = refused(formulations=["udacity", {"formulation": "udacity", "beta": 1e5}])
-    assert "'udacity' is there twice; give one of them a name" in message
+    assert "'udacity' and 'udacity' must differ in more than case; give one" in message
     message = refused(formulations=["udacity", {"formulation": "envision", "name": "Udacity"}])
-    assert "'udacity' and 'Udacity' differ only in case" in message
+    assert "'udacity' and 'Udacity' must differ in more than case" in message
 
 
 @pytest.mark.parametrize(

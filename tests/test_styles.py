@@ -156,7 +156,7 @@ def test_regions_may_describe_their_styles_and_an_image_of_the_catalogue_may_hav
                     "cat.png",
                 ]
             },
-            "two images are named 'cat'",
+            "'cat' and 'cat' must differ in more than case; give one of them another name",
         ),
         (
             {
@@ -166,11 +166,11 @@ def test_regions_may_describe_their_styles_and_an_image_of_the_catalogue_may_hav
                     {"name": "b", "regions": {"white": WAVE, "black": "keep"}},
                 ]
             },
-            "'b' names another image 'wave' than the styles before it",
+            "'b' names an image 'wave', and so is another image or style; give one of them a name",
         ),
         (
             {"styles": [{"name": "great_wave_study", "blend": {"great_wave_study": 1}}]},
-            "'great_wave_study' is the name of a style and of an image that",
+            "names an image 'great_wave_study', and so is another image or style",
         ),
     ],
 )

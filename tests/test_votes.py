@@ -123,7 +123,7 @@ def test_a_configuration_names_the_files_of_votes(tmp_path):
     path = str(ballot(tmp_path))
     assert read_run({**keys, "votes": [path]}, read_catalogue()).votes == [path]
     assert read_run({**keys, "votes": [str(tmp_path / "*.json")]}, read_catalogue()).votes == [path]
-    with pytest.raises(ConfigError, match="no JSON file matches"):
+    with pytest.raises(ConfigError, match="no file matches"):
         read_run({**keys, "votes": [str(tmp_path / "none*")]}, read_catalogue())
     with pytest.raises(ConfigError, match=r"votes: .*none\.json"):
         read_run({**keys, "votes": [str(tmp_path / "none.json")]}, read_catalogue())

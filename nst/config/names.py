@@ -11,7 +11,7 @@ import os
 import re
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from nst.errors import ConfigError
 
@@ -45,7 +45,7 @@ def checked_name(key: str, name: object) -> str:
 
 
 def refuse_collisions(key: str, names: Iterable[str]) -> None:
-    """Refuse names that differ only in case or in the encoding of accents.
+    """Refuse names that are equal, or differ only in case or in the encoding of accents.
 
     Some file systems cannot tell them apart.
 
@@ -57,7 +57,8 @@ def refuse_collisions(key: str, names: Iterable[str]) -> None:
         folded = _folded(name)
         if folded in seen:
             raise ConfigError(
-                f"{key}: {seen[folded]!r} and {name!r} differ only in case; rename one"
+                f"{key}: {seen[folded]!r} and {name!r} must differ in more than case; give one of "
+                "them another name, as {name: other, …}"
             )
         seen[folded] = name
 
@@ -87,8 +88,8 @@ def is_pattern(text: str) -> bool:
     return "*" in text or "?" in text
 
 
-def find_files(pattern: str) -> list[str]:
-    """List the paths that match a pattern.
+def find_files(key: str, pattern: str) -> list[str]:
+    """List the paths that match a pattern; ``key`` is its key, for error messages.
 
     ``*`` and ``?`` match within a name, ``**`` matches any number of folders. Hidden names match
     only a part that begins with a dot, as in a shell. Folders that cannot be read count as empty.
@@ -98,77 +99,46 @@ def find_files(pattern: str) -> list[str]:
         ConfigError: the search reads more than ``MOST_LOOKED_AT`` names, or takes longer than
             ``LONGEST_LOOK`` seconds.
     """
-    search = _Search(pattern)
-    parts = [part for part in pattern.split("/") if part not in ("", ".")]
-    bases = ["/" if pattern.startswith("/") else ""]
-    for number, part in enumerate(parts, start=1):
-        bases = list(search.expand(bases, part, last=number == len(parts)))
-    return sorted(set(bases))
+    looked_at, until = 0, time.monotonic() + LONGEST_LOOK
 
-
-class _Search:
-    """One search for a pattern, which counts the names that it reads."""
-
-    def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
-        self._looked_at = 0
-        self._until = time.monotonic() + LONGEST_LOOK
-
-    def expand(self, bases: Iterable[str], part: str, *, last: bool) -> Iterator[str]:
-        """Yield the paths below ``bases`` that match one part of the pattern."""
-        wanted = re.compile(fnmatch.translate(part.replace("[", "[[]")))
-        for base in bases:
-            if part == "**":
-                yield from self._below(base, files=last)
-            elif is_pattern(part):
-                for entry in self._scan(base):
-                    hidden = entry.name.startswith(".") and not part.startswith(".")
-                    if not hidden and wanted.match(entry.name):
-                        yield os.path.join(base, entry.name)
-            elif os.path.lexists(path := os.path.join(base, part)):
-                yield path
-
-    def _below(self, base: str, *, files: bool) -> Iterator[str]:
-        """Yield a folder, all folders below it and, with ``files``, all files in them."""
-        yield base
-        entered: set[tuple[int, int]] = set()
-        waiting = [base]
-        while waiting:
-            here = waiting.pop()
-            for entry in self._scan(here):
-                if entry.name.startswith("."):
-                    continue
-                path = os.path.join(here, entry.name)
-                folder = _identity_of_folder(entry)
-                if folder and folder not in entered:
-                    entered.add(folder)
-                    waiting.append(path)
-                    yield path
-                elif files and not folder:
-                    yield path
-
-    def _scan(self, base: str) -> Iterator[os.DirEntry[str]]:
-        """Yield the entries of a folder."""
+    def inside(folder: str, hidden: bool = False) -> list[str]:
+        """List the paths in a folder."""
+        nonlocal looked_at
         try:
-            with os.scandir(base or ".") as entries:
-                for entry in entries:
-                    self._looked_at += 1
-                    if self._looked_at > MOST_LOOKED_AT or time.monotonic() > self._until:
-                        raise ConfigError(
-                            f"the pattern {self._pattern!r} has too many files and folders to look "
-                            f"at, over {MOST_LOOKED_AT} or {LONGEST_LOOK} s; name a deeper folder"
-                        )
-                    yield entry
+            names = os.listdir(folder or ".")
         except OSError:  # not a folder, or not readable
-            return
+            return []
+        looked_at += len(names)
+        if looked_at > MOST_LOOKED_AT or time.monotonic() > until:
+            raise ConfigError(
+                f"{key}: the pattern {pattern!r} has too many files and folders to look at, over "
+                f"{MOST_LOOKED_AT} or {LONGEST_LOOK} s; name a deeper folder"
+            )
+        return [os.path.join(folder, name) for name in names if hidden or name[0] != "."]
+
+    found = ["/" if pattern.startswith("/") else ""]
+    for part in pattern.split("/"):
+        if part == "**":
+            found = [path for base in found for path in _all_below(base, inside)]
+        elif is_pattern(part):
+            wanted = re.compile(fnmatch.translate(part.replace("[", "[[]")))
+            paths = [path for base in found for path in inside(base, part[0] == ".")]
+            found = [path for path in paths if wanted.match(os.path.basename(path))]
+        elif part not in ("", "."):
+            paths = [os.path.join(base, part) for base in found]
+            found = list(filter(os.path.lexists, paths))
+    return sorted(set(found))
 
 
-def _identity_of_folder(entry: os.DirEntry[str]) -> tuple[int, int] | None:
-    """Return the device and inode that identify a folder; None if the entry is no folder."""
-    try:
-        if not entry.is_dir():
-            return None
-        found = entry.stat()
-    except OSError:  # a link that leads nowhere, or in a circle
-        return None
-    return found.st_dev, found.st_ino
+def _all_below(base: str, inside: Callable[[str], list[str]]) -> Iterator[str]:
+    """Yield a folder and all files and folders below it; ``inside`` lists the paths in a folder."""
+    entered, waiting = set(), [base]
+    while waiting:
+        path = waiting.pop()
+        if os.path.isdir(path or "."):
+            folder = os.path.realpath(path)
+            if folder in entered:
+                continue
+            entered.add(folder)
+            waiting += inside(path)
+        yield path

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -45,24 +44,6 @@ class Picture:
     made_of: Composition[Picture] | None = None
 
 
-def by_name(key: str, pictures: Iterable[Picture]) -> dict[str, Picture]:
-    """Return pictures by their names.
-
-    Raises:
-        ConfigError: two pictures have the same name, or names that a file system cannot tell apart.
-    """
-    found: dict[str, Picture] = {}
-    for picture in pictures:
-        if picture.name in found:
-            raise ConfigError(
-                f"{key}: two images are named {picture.name!r}; give one of them a name, as "
-                f"{{name: other, path: {picture.path or picture.name}}}."
-            )
-        found[picture.name] = picture
-    refuse_collisions(key, found)
-    return found
-
-
 def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture]:
     """Resolve an item to pictures: a catalogue name, a path, a folder, a pattern or a mapping."""
     if isinstance(item, Mapping):
@@ -70,28 +51,13 @@ def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture
     entry = catalogue.get(item)
     if entry is not None and entry.file.lower().endswith(IMAGE_SUFFIXES):
         return [Picture(item, entry.title, entry=entry)]
-    if is_pattern(item):
-        paths = matching(key, item, IMAGE_SUFFIXES)
-        if not paths:
-            raise ConfigError(
-                f"{key}: no image matches {item!r} in {Path.cwd()}; check the pattern, and that "
-                f"the images end in one of {', '.join(IMAGE_SUFFIXES)}"
-            )
-    elif os.path.isdir(_home(item)):
-        paths = matching(key, os.path.join(item, "*"), IMAGE_SUFFIXES)
-        if not paths:
-            raise ConfigError(
-                f"{key}: no image is in the folder {item!r}; put some there, and see that they end "
-                f"in one of {', '.join(IMAGE_SUFFIXES)}"
-            )
-    elif "." in item or "/" in item or os.path.exists(item):
-        paths = [existing(key, item)]
-    else:
+    if not set(item) & set("./*?") and not os.path.exists(_home(item)):
         images = [name for name, one in catalogue.items() if one.file.endswith(IMAGE_SUFFIXES)]
         hint = did_you_mean(item, images, f"it has {', '.join(images)}.")
         raise ConfigError(f"{key}: {item!r} is neither a file nor in the catalogue; {hint}")
     return [
-        Picture(_name_of(key, path), checked_title(key, _stem(path)), path=path) for path in paths
+        Picture(_name_of(key, path), checked_title(key, _stem(path)), path=path)
+        for path in files_at(key, item, IMAGE_SUFFIXES)
     ]
 
 
@@ -105,8 +71,6 @@ def resolve_one(key: str, item: Any, catalogue: Mapping[str, Entry]) -> Picture:
 
 def _described(key: str, item: Mapping[str, Any], catalogue: Mapping[str, Entry]) -> Picture:
     """Read ``{path or catalogue, name, title, mask}``."""
-    if {"path", "catalogue"} <= set(item):
-        raise ConfigError(f"{key}: give path or catalogue, and not both; got {dict(item)}")
     if "catalogue" in item:
         picture = resolve_one(key, item["catalogue"], catalogue)
         if picture.entry is None:
@@ -135,47 +99,42 @@ def existing(key: str, path: str) -> str:
         raise ConfigError(
             f"{key}: {path!r} {what}; paths are relative to the working directory, {Path.cwd()}."
         )
-    _refuse_signs(key, "a path", path, "Rename the file.")
-    if set(path) & set("{}<>"):
+    if set(path) & set("{}<>") or not survives_a_shell(path):
         raise ConfigError(
-            f"{key}: a path must not contain {{, }}, < or >, because Snakemake replaces them; "
-            f"got {path!r}. Rename the file."
-        )
-    if not _survives_a_shell(path):
-        raise ConfigError(
-            f"{key}: {path!r}: a path with ' must not contain $, ` or \", and no path may contain "
-            "a backslash, because the shell of a cluster's job would change it. Rename the file."
+            f"{key}: a path must not contain {{, }}, <, >, a backslash or a character that cannot "
+            "be printed, nor ' together with $, ` or \", because Snakemake or the shell of a "
+            f"cluster's job would change it; got {path!r}. Rename the file."
         )
     return path
 
 
-def _survives_a_shell(path: str) -> bool:
+def survives_a_shell(path: str) -> bool:
     """Tell whether a shell reads Python's ``repr`` of a path as the path.
 
-    Snakemake lists the files that a job on another machine waits for in a shell command, and quotes
-    their names with ``repr``. For a name with a single quote, ``repr`` uses double quotes, in which
-    a shell expands ``$(…)``: it would run a command in the name.
+    Snakemake quotes paths in this way in the shell commands of a cluster's jobs. ``repr`` escapes
+    some characters, and takes double quotes for a path with a single quote. In these, a shell
+    expands ``$(…)``: it would run a command in the name.
     """
-    quoted = repr(path)
-    if quoted[0] == '"' and any(character in path for character in "$`"):
-        return False
-    try:
-        return shlex.split(quoted) == [path]
-    except ValueError:  # an unclosed quotation
-        return False
+    return repr(path)[1:-1] == path and not ("'" in path and set(path) & set("$`"))
 
 
-def matching(key: str, pattern: str, suffixes: tuple[str, ...]) -> list[str]:
-    """List the files with one of the suffixes that match a pattern, in alphabetical order.
+def files_at(key: str, item: str, suffixes: tuple[str, ...]) -> list[str]:
+    """List the file at a path, or the files with a suffix in a folder or that match a pattern.
 
     Raises:
-        ConfigError: the search takes too long, or a path cannot be passed to Snakemake.
+        ConfigError: there is no such file, the search takes too long, or a path cannot be passed to
+            Snakemake.
     """
-    try:
-        found = find_files(_home(pattern))
-    except ConfigError as error:
-        raise ConfigError(f"{key}: {error}") from error
+    pattern = os.path.join(item, "*") if os.path.isdir(_home(item)) else item
+    if not is_pattern(pattern):
+        return [existing(key, item)]
+    found = find_files(key, _home(pattern))
     files = [path for path in found if path.lower().endswith(suffixes) and isfile(path)]
+    if not files:
+        raise ConfigError(
+            f"{key}: no file matches {pattern!r} in {Path.cwd()}; check the pattern, and that the "
+            f"files end in one of {', '.join(suffixes)}"
+        )
     return [existing(key, path) for path in files]
 
 
@@ -200,24 +159,14 @@ def _stem(path: str) -> str:
 
 def checked_title(key: str, title: str) -> str:
     """Refuse a title that cannot be drawn, or that would break the script of Snakemake's report."""
-    if len(title) > LONGEST_TITLE:
+    odd = any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in title)
+    if odd or len(title) > LONGEST_TITLE or "</script" in title.lower():
         raise ConfigError(
-            f"{key}: a title may have up to {LONGEST_TITLE} characters; got {len(title)}, "
-            f"{title[:40]!r}…. Shorten it."
+            f"{key}: a title may have up to {LONGEST_TITLE} characters, and must not contain line "
+            f"breaks, control characters or </script; got {len(title)} characters, "
+            f"{title[:LONGEST_TITLE]!r}. Reword it."
         )
-    if "</script" in title.lower():
-        raise ConfigError(f"{key}: a title must not contain </script; got {title!r}. Reword it.")
-    _refuse_signs(key, "a title", title, "Reword it.")
     return title
-
-
-def _refuse_signs(key: str, what: str, text: str, remedy: str) -> None:
-    """Refuse text with line breaks, control characters, or bytes that are not UTF-8."""
-    for character in text:
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise ConfigError(
-                f"{key}: {what} must not contain {character!r}; got {text!r}. {remedy}"
-            )
 
 
 KEEP = "keep"
@@ -241,65 +190,52 @@ def read_pictures(
                 found[place] = resolve(key, item, catalogue)
             elif _kind(item) == kind:
                 found[place] = [_read_composed(kind, item, known, catalogue)]
-        known = by_name(key, (one for place in sorted(found) for one in found[place]))
+        pictures = [one for place in sorted(found) for one in found[place]]
+        refuse_collisions(key, (one.name for one in pictures))
+        known = {one.name: one for one in pictures}
     return known
 
 
-def ingredients(styles: Iterable[Picture]) -> dict[str, Picture]:
+def ingredients(styles: Mapping[str, Picture]) -> dict[str, Picture]:
     """Return the images that styles are made of, by name; a plain style is its own image.
 
     Raises:
-        ConfigError: two different images have the same name, or an image has the name of a composed
-            style.
+        ConfigError: an image has the name of another image, or of a composed style.
     """
     found: dict[str, Picture] = {}
-    styles = list(styles)
-    made = {style.name for style in styles if style.made_of}
-    for style in styles:
-        parts = [part.image for part in style.made_of.parts] if style.made_of else [style]
-        for picture in parts:
-            if picture.name in made:
+    known = dict(styles)
+    for style in styles.values():
+        for picture in [part.image for part in style.made_of.parts] if style.made_of else [style]:
+            if known.setdefault(picture.name, picture) != picture:
                 raise ConfigError(
-                    f"styles: {picture.name!r} is the name of a style and of an image that "
-                    f"{style.name!r} is made of; give the style another name"
+                    f"styles: {style.name!r} names an image {picture.name!r}, and so is another "
+                    "image or style; give one of them a name, as {name: other, path: …}"
                 )
-            other = found.setdefault(picture.name, picture)
-            if other != picture:
-                raise ConfigError(
-                    f"styles: {style.name!r} names another image {picture.name!r} than the styles "
-                    "before it; give one of them a name, as {name: other, path: …}"
-                )
+            found[picture.name] = picture
     return found
 
 
-def check_blend(styles: Mapping[str, Picture]) -> None:
-    """Require that every style is a blend, as the setting ``blend`` needs.
+def check_styles(
+    contents: Mapping[str, Picture], styles: Mapping[str, Picture], *, blend: bool
+) -> None:
+    """Require masks of contents for styles with regions, and blended styles for ``blend``.
 
     Raises:
-        ConfigError: a style is not a blend.
+        ConfigError: a content has no mask, or a style is no blend.
     """
+    bare = [name for name, picture in contents.items() if picture.mask is None]
     for name, style in styles.items():
-        if style.made_of is None or not style.made_of.blends:
+        if blend and not (style.made_of and style.made_of.blends):
             raise ConfigError(
                 "blend leads from one picture of a blended style to the next, so every style must "
                 f"be a blend, and {name!r} is not: give it as {{name: a, blend: {{b: 1, c: 1}}}}, "
                 "or leave out blend"
             )
-
-
-def check_masks(contents: Mapping[str, Picture], styles: Mapping[str, Picture]) -> None:
-    """Require that every content has a mask if a style has regions.
-
-    Raises:
-        ConfigError: a content has no mask.
-    """
-    for name, style in styles.items():
-        for content, picture in contents.items():
-            if _has_regions(style) and picture.mask is None:
-                raise ConfigError(
-                    f"styles: {name!r} has regions, so every content needs a mask; {content!r} has "
-                    "none. Give it one, as {path: …, mask: …}, or split the run."
-                )
+        if _has_regions(style) and bare:
+            raise ConfigError(
+                f"styles: {name!r} has regions, so every content needs a mask; {bare[0]!r} has "
+                "none. Give it one, as {path: …, mask: …}, or split the run."
+            )
 
 
 def composed(content: Picture, style: Picture) -> Composition[Picture] | None:

@@ -15,14 +15,12 @@ from typing import Any
 
 from nst.config.catalogue import Entry, find_mirror
 from nst.config.documents import read_document, validate
-from nst.config.names import is_pattern
 from nst.config.pictures import (
     Picture,
-    check_blend,
-    check_masks,
+    check_styles,
     existing,
+    files_at,
     ingredients,
-    matching,
     read_pictures,
     resolve,
 )
@@ -136,7 +134,7 @@ class Run:
 
         A composed style is replaced by the images that it is made of.
         """
-        by_role = {"content": self.contents, "style": ingredients(self.styles.values())}
+        by_role = {"content": self.contents, "style": ingredients(self.styles)}
         images = {
             f"{role}/{name}": picture
             for role, pictures in by_role.items()
@@ -211,14 +209,15 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
     styles = read_pictures("styles", config["styles"], catalogue)
     variants = read_variants(config)
     _check_size(contents, styles, variants)
-    check_masks(contents, styles)
-    if any(variant.settings.blend is not None for variant in variants):
-        check_blend(styles)
+    blend = any(variant.settings.blend is not None for variant in variants)
+    check_styles(contents, styles, blend=blend)
     start_file = config.get("start_file")
     if start_file is not None:
         start_file = existing("start_file", start_file)
     elif any(variant.settings.start == "file" for variant in variants):
         raise ConfigError("start: file needs start_file, the path of an image to start from")
+    votes = [file for one in config.get("votes", []) for file in files_at("votes", one, (".json",))]
+    read_ballots(map(Path, votes))  # only checked here; a job counts them
     return Run(
         contents=contents,
         styles=styles,
@@ -235,7 +234,7 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
         overview=_overview(config.get("overview", {}), variants),
         sheets=pair_sheets(variants, config.get("grid", {})),
         prints=read_prints(config.get("prints", {}), contents, styles, variants),
-        votes=_votes(config.get("votes", [])),
+        votes=votes,
     )
 
 
@@ -263,22 +262,6 @@ def _check_size(
         )
 
 
-def _votes(paths: Sequence[str]) -> list[str]:
-    """Check the files of votes, given by paths or patterns, and return their paths."""
-    found: list[str] = []
-    for path in paths:
-        files = (
-            matching("votes", path, (".json",)) if is_pattern(path) else [existing("votes", path)]
-        )
-        if not files:
-            raise ConfigError(
-                f"votes: no JSON file matches {path!r}; save votes in the gallery first"
-            )
-        found += files
-    read_ballots(map(Path, found))
-    return found
-
-
 def _weights(config: Mapping[str, Any], name: str, variants: Sequence[Variant]) -> str | None:
     """Return the path of a network's weights; the file must exist if the network is used."""
     path: str | None = config.get(name, {}).get("weights")
@@ -293,7 +276,7 @@ def _kmeans_images(
     catalogue: Mapping[str, Entry],
 ) -> list[Picture]:
     """Resolve the images that ``kmeans`` is fitted to; by default, all images of the run."""
-    of_styles = ingredients(styles.values())
+    of_styles = ingredients(styles)
     names = config.get("kmeans", {}).get("images")
     if names is None:
         return [*contents.values(), *of_styles.values()]

@@ -208,17 +208,13 @@ def _read_rows(key: str, config: Mapping[str, Any]) -> dict[str, tuple[Preset, d
         for other in ("layers", "formulation"):
             if config.get(other, RECIPE) != RECIPE:
                 raise ConfigError(f"{other}: leave it out; each of formulations brings its own")
-    rows: dict[str, tuple[Preset, dict[str, Any]]] = {}
+    rows = []
     for item in items:
         own = dict(item) if isinstance(item, Mapping) else {"formulation": item}
         preset = find_recipe(own.pop("formulation"))
-        name = checked_name(key, own.pop("name", preset.name))
-        if name in rows:
-            remedy = "rename one" if key == "layers" else "give one of them a name"
-            raise ConfigError(f"{key}: {name!r} is there twice; {remedy}")
-        rows[name] = preset, own
-    refuse_collisions(key, rows)
-    return rows
+        rows.append((checked_name(key, own.pop("name", preset.name)), (preset, own)))
+    refuse_collisions(key, [name for name, _ in rows])
+    return dict(rows)
 
 
 def _read_axes(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
