@@ -15,7 +15,7 @@ from nst.config.catalogue import read_catalogue
 from nst.config.documents import load_schema
 from nst.config.pictures import survives_a_shell
 from nst.config.run import read_run
-from nst.config.variants import Ratio
+from nst.config.variants import read_ratio
 
 CATALOGUE = read_catalogue()
 
@@ -226,7 +226,7 @@ def test_a_file_whose_name_cannot_be_used_is_named_in_the_refusal(folder, stem):
 
 @pytest.mark.parametrize("again", [0.01, "0.01", "1e-2", "1.0e-2", "0.0100", "+.1E-1"])
 def test_a_ratio_is_the_same_in_every_spelling(again):
-    assert Ratio.parse(again) == Ratio.parse("1e-2")
+    assert read_ratio(again) == read_ratio("1e-2")
     message = refusal(least(ratios=["1e-2", again]))
     assert message == f"ratios: {again!r} is α/β = 1e-2 again; remove one"
 

@@ -16,7 +16,7 @@ from nst.config.composition import WHOLE, Composition, Part
 from nst.config.pictures import KEEP
 from nst.config.prints import PrintFile
 from nst.config.settings import Settings
-from nst.config.variants import RECIPE, Ratio, find_recipe, overridden
+from nst.config.variants import RECIPE, find_recipe, overridden, read_ratio
 from nst.errors import UserError
 from nst.system.files import write_atomically
 
@@ -115,10 +115,7 @@ def settings_by_hand(recipe: str, ratio: str | None, given: Mapping[str, Any]) -
     preset = find_recipe(recipe, "--recipe")
     if recipe == RECIPE:
         given, ratio = {"image_size": SIZE, **given}, ratio or RATIO
-    weights = {}
-    if ratio is not None:
-        balance = Ratio.parse(ratio)
-        weights = {"alpha": balance.alpha, "beta": balance.beta}
+    weights = {} if ratio is None else read_ratio(ratio)[1]
     return Settings.from_mapping(overridden(preset, {}, {**weights, **given}))
 
 
@@ -200,7 +197,7 @@ def stylize_by_hand(
 def _ratio(settings: Settings) -> str:
     """Return the label of α/β."""
     if settings.alpha and settings.beta:
-        return Ratio.parse({"alpha": settings.alpha, "beta": settings.beta}).label
+        return read_ratio({"alpha": settings.alpha, "beta": settings.beta})[0]
     return "0" if settings.beta else "inf"
 
 

@@ -26,7 +26,7 @@ from nst.config.pictures import (
 )
 from nst.config.prints import Print, read_prints
 from nst.config.settings import Settings
-from nst.config.variants import Ratio, Variant, read_presets, read_variants
+from nst.config.variants import Variant, read_presets, read_ratio, read_variants
 from nst.config.votes import read_ballots
 from nst.errors import ConfigError
 
@@ -298,7 +298,7 @@ def _overview(chosen: Mapping[str, Any], variants: Sequence[Variant]) -> tuple[s
     ratios = [variant.ratio for variant in variants if variant.layers == weighting]
     if "ratio" not in chosen:
         return weighting, ratios[len(ratios) // 2]
-    ratio = Ratio.parse(chosen["ratio"]).label
+    ratio, _ = read_ratio(chosen["ratio"])
     if ratio not in ratios:
         raise ConfigError(f"overview.ratio must be one of {', '.join(ratios)}; got {ratio}")
     return weighting, ratio

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -92,31 +93,27 @@ MOST_VARIANTS = 10_000  # of a pair; one job computes all of them
 MOST_SNAPSHOTS = 100  # megapixels per cell; 400 MB of memory
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """The balance of content and style. ``label`` is the canonical α/β, such as ``1e-2``."""
+def read_ratio(value: object) -> tuple[str, dict[str, float]]:
+    """Read α/β from a number, a label in any spelling, or ``{alpha, beta}``.
 
-    label: str
-    alpha: float
-    beta: float
+    Returns the canonical label, such as ``1e-2`` or ``2.5e-1`` with up to six digits, and the
+    weights. A number r means α = 1 and β = 1/r.
 
-    @classmethod
-    def parse(cls, value: object) -> Ratio:
-        """Read α/β from a number, a label in any spelling, or ``{alpha, beta}``.
-
-        A number r means α = 1 and β = 1/r.
-
-        Raises:
-            ConfigError: α/β, α or β is not a number from 1e-12 to 1e12.
-        """
-        if isinstance(value, Mapping):
-            if set(value) != {"alpha", "beta"}:
-                raise ConfigError(f"ratios: give both alpha and beta, and no more; got {value!r}")
-            alpha, beta = (_positive(f"ratios: {key}", value[key]) for key in ("alpha", "beta"))
-            _positive("ratios: alpha/beta", float(alpha / beta))
-            return cls(_canonical(alpha / beta), float(alpha), float(beta))
+    Raises:
+        ConfigError: α/β, α or β is not a number from 1e-12 to 1e12.
+    """
+    if isinstance(value, Mapping):
+        if set(value) != {"alpha", "beta"}:
+            raise ConfigError(f"ratios: give both alpha and beta, and no more; got {value!r}")
+        alpha, beta = (_positive(f"ratios: {key}", value[key]) for key in ("alpha", "beta"))
+        ratio = alpha / beta
+        _positive("ratios: alpha/beta", float(ratio))
+    else:
         ratio = _positive("ratios", value)
-        return cls(_canonical(ratio), 1.0, float(1 / ratio))
+        alpha, beta = Decimal(1), 1 / ratio
+    digits, exponent = f"{ratio:.5e}".split("e")
+    label = f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return label, {"alpha": float(alpha), "beta": float(beta)}
 
 
 @dataclass(frozen=True)
@@ -179,14 +176,19 @@ def read_variants(config: Mapping[str, Any]) -> list[Variant]:
         varied = {axis: label for axis, (label, _) in zip(axes, choices, strict=True)}
         given = {name: value for _, values in choices for name, value in values.items()}
         values = overridden(recipe, config, {**own, **given})
-        balance = Ratio.parse({weight: values[weight] for weight in ("alpha", "beta")})
-        values |= {"alpha": balance.alpha, "beta": balance.beta}
-        ratio = varied.pop("ratio", balance.label)
+        label, weights = read_ratio({weight: values[weight] for weight in ("alpha", "beta")})
+        values |= weights
+        ratio = varied.pop("ratio", label)
         settings = _settings(f"{key}.{name}", values, config)
         layers = "/".join([name, *(f"{axis}={label}" for axis, label in varied.items())])
         point = {"layers": name, **({"ratio": ratio} if is_axis else {}), **varied}
         variants.append(Variant(layers, ratio, recipe.name, settings, point))
-    _check_extractor(variants)
+    networks = {one.settings.extractor for one in variants}
+    if len(networks) > 1:  # a job loads one network for all its cells
+        raise ConfigError(
+            f"formulations: extractor must be the same for all of a run; got "
+            f"{', '.join(sorted(networks))}. Set extractor for the whole run, or split it."
+        )
     return variants
 
 
@@ -227,10 +229,10 @@ def _read_axes(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]
         if len(axes[name]) < len(values):
             raise ConfigError(f"vary.{name}: a value is there twice; got {values!r}. Remove one.")
     for value in config.get("ratios", []):
-        ratio, ratios = Ratio.parse(value), axes.setdefault("ratio", {})
-        if ratio.label in ratios:
-            raise ConfigError(f"ratios: {value!r} is α/β = {ratio.label} again; remove one")
-        ratios[ratio.label] = {"alpha": ratio.alpha, "beta": ratio.beta}
+        label, weights = read_ratio(value)
+        if label in axes.setdefault("ratio", {}):
+            raise ConfigError(f"ratios: {value!r} is α/β = {label} again; remove one")
+        axes["ratio"][label] = weights
     return axes
 
 
@@ -245,35 +247,23 @@ def _label(name: str, value: object) -> str:
     except ConfigError as error:
         raise ConfigError(f"vary.{error}") from error
     if isinstance(read, tuple):
-        flat = [one for part in read for one in (part if isinstance(part, tuple) else [part])]
-        return checked_name(f"vary.{name}", "x".join(map(str, flat)) or "none")
-    if isinstance(read, bool) or not isinstance(read, int | float):
-        return checked_name(f"vary.{name}", str(read).lower())
-    return checked_name(f"vary.{name}", f"{read:.12g}")
-
-
-def _check_extractor(variants: Sequence[Variant]) -> None:
-    """Refuse recipes with different networks: a job loads one network for all its cells."""
-    first = variants[0]
-    for other in variants:
-        if other.settings.extractor != first.settings.extractor:
-            raise ConfigError(
-                f"formulations: extractor must be the same for all of a run; got "
-                f"{first.settings.extractor} for {first.layers!r} and {other.settings.extractor} "
-                f"for {other.layers!r}. Set extractor for the whole run, or split it."
-            )
+        label = "x".join(re.findall(r"[\d.]+", str(read))) or "none"
+    elif isinstance(read, int | float) and not isinstance(read, bool):
+        label = f"{read:.12g}"
+    else:
+        label = str(read).lower()
+    return checked_name(f"vary.{name}", label)
 
 
 def _check_snapshots(settings: Settings) -> None:
     """Refuse more snapshots than fit into memory; all snapshots of a cell are in one file."""
     sides = settings.image_size
     width, height = (sides, sides) if isinstance(sides, int) else sides
-    megapixels = len(settings.snapshots) * width * height / 1e6
-    if megapixels > MOST_SNAPSHOTS:
+    number = len(settings.snapshots)
+    if number * width * height > MOST_SNAPSHOTS * 1e6:
         raise ConfigError(
-            f"snapshots may have up to {MOST_SNAPSHOTS} megapixels together; got "
-            f"{len(settings.snapshots)} of up to {width}x{height} px ({megapixels:.0f}). Give "
-            "fewer, as {every: 100}."
+            f"snapshots may have up to {MOST_SNAPSHOTS} megapixels together; got {number} of up to "
+            f"{width}x{height} px. Give fewer, as {{every: 100}}."
         )
 
 
@@ -344,8 +334,8 @@ def shortened(settings: Settings, scale: int | float, least: int) -> Settings:
         settings,
         iterations=iterations,
         coarse_stages=tuple((size, scaled(steps)) for size, steps in settings.coarse_stages),
-        growth=scaled(settings.growth) if settings.growth else 0,
-        finish=scaled(settings.finish) if settings.finish else 0,
+        growth=scaled(settings.growth),
+        finish=scaled(settings.finish),
         averaging=settings.averaging ** (settings.iterations / iterations),
         snapshots=tuple(sorted(snapshots)),
     )
@@ -360,9 +350,3 @@ def _positive(key: str, value: object) -> Decimal:
     if not (number.is_finite() and Decimal("1e-12") <= number <= Decimal("1e12")):
         raise ConfigError(f"{key} must be a number from 1e-12 to 1e12, as 1e-2; got {value!r}")
     return number
-
-
-def _canonical(ratio: Decimal) -> str:
-    """Write a positive number in the form ``1e-2`` or ``2.5e-1``, with up to six digits."""
-    digits, exponent = f"{ratio:.5e}".split("e")
-    return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
