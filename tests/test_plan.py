@@ -29,7 +29,6 @@ from nst.config.settings import Settings
 from nst.config.variants import read_presets
 from nst.errors import ConfigError
 from nst.imaging.images import load_image
-from nst.method import distributions
 from nst.method.objective import Objective
 
 LAYERS = {
@@ -225,11 +224,11 @@ def test_vgg19_to_conv5_1_takes_its_18_giga_multiply_adds(vgg19):
     assert geometry._multiply_adds(vgg19) * 224**2 == pytest.approx(18.12e9, rel=1e-3)
 
 
-def test_an_evaluation_at_256_px_takes_94_gflop(vgg19):
+def test_an_evaluation_at_256_px_takes_94_gflop_and_a_third_for_the_octaves(vgg19):
     """The unit is the README's, so a measured rate can be compared with it."""
     once = replace(vgg19, image_size=256, iterations=1)
     operations = geometry._operations(replace(once, iterations=2)) - geometry._operations(once)
-    assert operations == pytest.approx(94.7e9, rel=1e-2)
+    assert operations == pytest.approx(4 / 3 * 94.7e9, rel=1e-2)
 
 
 def test_a_short_side_is_that_of_a_content_twice_as_wide_as_high(vgg19):
@@ -272,7 +271,6 @@ def test_matching_takes_memory_and_time():
 
 def test_sampling_takes_as_long_at_every_size():
     """At 256 px on two cores without AVX-512, it takes about half of a step's 2.8 s."""
-    assert geometry.OF_STYLE == distributions.CLOUD
     cell = settings_of("strotss")
     allocated = allocate_pair([cell], "cpu")
     assert 30 < allocated.runtime - geometry.START < 160

@@ -20,8 +20,6 @@ from nst.config.layers import (
     ARCHITECTURES,
     HYPERCOLUMN,
     SAMPLED,
-    SET_POSITIONS,
-    SETS,
     Architecture,
     Size,
     halvings_of,
@@ -143,8 +141,10 @@ PICTURES = 16  # float32 pictures of the result's size, in addition to the optim
 TILES = 2  # in memory at once: a tile with its margin, and the remains of the previous tile
 AGAIN = 1.5  # factor on the operations in tiles: features are computed twice, and margins are added
 SEARCH = 4 * 2 * 2048  # operations per feature value, in the search for the style's nearest feature
-OF_STYLE = 5000  # style features that the features at sampled positions are compared with
-HELD = SETS * SET_POSITIONS  # sampled positions whose content features are held in memory
+OCTAVES = 4 / 3  # the most pixels of all octaves, in units of the picture's pixels
+# With the 2435 features of VGG-19 at a sampled position, which are the most.
+OPERATIONS_OF_SAMPLES = 1.2e11  # of a step: 1024 positions, each compared with 5000 of the style
+BYTES_OF_SAMPLES = 8e8  # the content's features at 16 sets of positions, and a step's distances
 MATCHED = 16  # hypercolumns held at once: the picture's, and the style's at four angles
 STYLE_SHARE = 0.5  # of a content's memory per pixel: the style's features are not differentiated
 
@@ -193,16 +193,16 @@ def evaluations(settings: Settings, content: Size | None = None) -> list[tuple[i
 
 def _operations(settings: Settings) -> float:
     """Count the floating-point operations of a cell, over all its stages."""
-    operations = OPERATIONS * _octaves(settings) * _multiply_adds(settings)
+    operations = OPERATIONS * OCTAVES * _multiply_adds(settings)
     if settings.style_loss == "nearest":
         operations += SEARCH * per_pixel(_layers(settings))
     evaluated = sum(
         steps * count * (1.0 if tile_side(settings, count) is None else AGAIN)
         for count, steps in evaluations(settings)
     )
-    width = _sampled_width(settings)
-    each = OPERATIONS * SET_POSITIONS * width * (OF_STYLE + 2 * width + 2 * SET_POSITIONS)
-    return operations * evaluated + each * sum(steps for _, steps in settings.stages)
+    steps = sum(steps for _, steps in settings.stages)
+    sampled = OPERATIONS_OF_SAMPLES if SAMPLED in _layer_names(settings) else 0
+    return operations * evaluated + sampled * steps
 
 
 def _memory(settings: Settings) -> float:
@@ -213,17 +213,16 @@ def _memory(settings: Settings) -> float:
     """
     content = pixels(settings, settings.image_size)
     style = content if settings.style_fit == "content" else content * settings.style_scale**2
-    seen = max(content, STYLE_SHARE * style) * _octaves(settings)
+    seen = max(content, STYLE_SHARE * style) * OCTAVES
     side = tile_side(settings, content)
     if side is not None:
         seen = min(seen, TILES * side**2)
     pictures = PICTURES + 2 * remembered_pairs(content)
-    features = bytes_per_pixel(_layers(settings))
-    width = _sampled_width(settings)
-    sampled = FLOAT * (4 * HELD * width + 8 * SET_POSITIONS * OF_STYLE) if width else 0
-    if HYPERCOLUMN in _layer_names(settings):
-        stacked = ARCHITECTURES[settings.extractor].needed([HYPERCOLUMN])
-        features += MATCHED * FLOAT * sum(stacked.values()) / 16
+    names, widths = _layer_names(settings), _layers(settings)
+    features = bytes_per_pixel(widths)
+    if HYPERCOLUMN in names:
+        features += MATCHED * FLOAT * sum(widths.values()) / 16
+    sampled = BYTES_OF_SAMPLES if SAMPLED in names else 0
     return features * seen + 3 * FLOAT * pictures * content + sampled
 
 
@@ -244,18 +243,3 @@ def _multiply_adds(settings: Settings) -> float:
         adds[name] = 9 * inputs * width
         inputs = width
     return per_pixel(adds)
-
-
-def _sampled_width(settings: Settings) -> int:
-    """Return the number of features at a sampled position, or 0 if no layer is sampled."""
-    if SAMPLED not in _layer_names(settings):
-        return 0
-    architecture = ARCHITECTURES[settings.extractor]
-    parts = (one.replace("relu", "conv") for one in architecture.parts(SAMPLED))
-    return 3 + sum(map(architecture.convolutions.__getitem__, parts))
-
-
-def _octaves(settings: Settings) -> float:
-    """Return an upper bound of the pixels of all octaves, in units of the picture's pixels."""
-    named = any("@" in layer for layers in settings.compared_layers for layer in layers)
-    return 4 / 3 if named or settings.octaves != 1 else 1.0
