@@ -41,7 +41,7 @@ onerror:
 rule all:
     default_target: True
     input:
-        cell_files(run),
+        of_cells(CELL, run.cells),
         expand(DETAILS, content=run.contents, style=run.styles),
         grid_files(run),
         plot_files(run),

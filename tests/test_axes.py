@@ -15,12 +15,10 @@ from nst.config.catalogue import read_catalogue
 from nst.config.paths import (
     CELL,
     SNAPSHOTS,
-    cell_files,
     grid_files,
-    of_variants,
+    of_cells,
     plot_files,
     report_label,
-    subtitle_of_grid,
     subtitle_of_run,
     title_of_run,
 )
@@ -275,7 +273,7 @@ def run_of(**changes: object):
 
 
 def test_a_run_has_a_cell_for_each_pair_and_variant():
-    cells = cell_files(run_of())
+    cells = of_cells(CELL, run_of().cells)
     assert len(set(cells)) == len(cells) == 2 * 2 * 2 * 2
     assert cells[0] == "results/cells/chelsea/starry_night_study/all/1e0.png"
 
@@ -283,7 +281,9 @@ def test_a_run_has_a_cell_for_each_pair_and_variant():
 def test_grids_have_three_forms_and_cells_with_snapshots_a_strip():
     plain, kept = (set(grid_files(run_of(**changes))) for changes in ({}, {"snapshots": [0, 1]}))
     assert {f"results/grids/overview.{form}" for form in ("png", "pdf", "jpg")} < plain
-    assert {path.replace("/cells/", "/strips/") for path in cell_files(run_of())} == kept - plain
+    assert {
+        path.replace("/cells/", "/strips/") for path in of_cells(CELL, run_of().cells)
+    } == kept - plain
 
 
 def test_plots_follow_what_varies():
@@ -310,8 +310,8 @@ def test_the_grid_of_a_recipe_has_the_cells_at_its_own_balance():
 def test_a_job_writes_the_paths_that_snakemake_gives_it():
     run = run_of(snapshots=[0, 1])
     prefix = "storage/fs/"
-    places = of_variants(prefix + CELL, run.variants, ["cat"], ["night"])
-    snapshots = of_variants(prefix + SNAPSHOTS, run.variants, ["cat"], ["night"])
+    wanted = [("cat", "night", one) for one in run.variants]
+    places, snapshots = (of_cells(prefix + pattern, wanted) for pattern in (CELL, SNAPSHOTS))
     output = Namedlist(fromdict={"pictures": places, "snapshots": snapshots})
     cells = list(_wanted(run.variants, output, None, "float32"))
     assert [str(cell.path) for cell in cells] == places
@@ -323,7 +323,7 @@ def test_a_run_is_called_by_its_numbers_and_by_what_its_variants_share():
     run = run_of(vary={"image_size": [64, 96]}, iterations=7)
     assert title_of_run(run) == "2 pictures in 2 styles"
     assert title_of_run(run_of(contents=["chelsea"])) == "1 picture in 2 styles"
-    assert subtitle_of_grid(run) == subtitle_of_run(run) == "kmeans, covariance loss, 7 iterations"
+    assert subtitle_of_run(run) == "kmeans, covariance loss, 7 iterations"
 
 
 def test_a_label_of_the_report_has_no_wildcard_and_ends_no_script():

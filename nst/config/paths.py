@@ -9,9 +9,9 @@ from pathlib import Path
 from nst.config.composition import Composition, Part
 from nst.config.names import counted
 from nst.config.pictures import Picture, composed
-from nst.config.prints import Print, PrintFile
+from nst.config.prints import PrintFile
 from nst.config.run import Run, Sheet
-from nst.config.variants import Variant
+from nst.config.variants import Wanted
 
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
 DETAILS = "results/details/{content}/{style}.json"
@@ -30,31 +30,12 @@ def cell_path(content: str, style: str, layers: str, ratio: str) -> Path:
     return Path(CELL.format(content=content, style=style, layers=layers, ratio=ratio))
 
 
-def of_variants(
-    pattern: str,
-    variants: Iterable[Variant],
-    contents: Iterable[str] = ("{content}",),
-    styles: Iterable[str] = ("{style}",),
-) -> list[str]:
-    """Fill in the names of variants and pairs; by default, pairs keep their wildcards."""
+def of_cells(pattern: str, cells: Iterable[Wanted]) -> list[str]:
+    """Fill in the names of cells."""
     return [
         pattern.format(content=content, style=style, layers=one.layers, ratio=one.ratio)
-        for content, style, one in itertools.product(contents, styles, variants)
+        for content, style, one in cells
     ]
-
-
-def of_prints(pattern: str, prints: Iterable[Print]) -> list[str]:
-    """Fill in the names of the cells to print."""
-    return [
-        path
-        for content, style, one in prints
-        for path in of_variants(pattern, [one], [content], [style])
-    ]
-
-
-def cell_files(run: Run) -> list[str]:
-    """List the pictures of all cells."""
-    return of_variants(CELL, run.variants, run.contents, run.styles)
 
 
 def grid_files(run: Run) -> list[str]:
@@ -62,7 +43,7 @@ def grid_files(run: Run) -> list[str]:
     forms = [
         f"results/grids/{grid}.{form}" for grid in grids(run) for form in ("png", "pdf", "jpg")
     ]
-    return forms + of_variants(STRIP, run.with_snapshots, run.contents, run.styles)
+    return forms + of_cells(STRIP, (one for one in run.cells if one[2].settings.snapshots))
 
 
 def plot_files(run: Run) -> list[str]:
@@ -141,24 +122,14 @@ def title_of_run(run: Run) -> str:
 
 
 def subtitle_of_run(run: Run) -> str:
-    """Return the line below the gallery's title."""
-    if run.formulations:
-        return f"{run.settings.extractor}, each recipe at its own balance"
-    return subtitle_of_grid(run)
-
-
-def subtitle_of_grid(run: Run) -> str:
     """Return the line above a grid: the network, and the settings that all variants share."""
     parts: list[str] = [run.settings.extractor]
+    if run.compares_recipes:
+        return f"{parts[0]}, each at its own balance of content and style"
     for name, text in SHARED.items():
         values = {str(getattr(one.settings, name)) for one in run.variants}
         parts += [text.format(*values)] if len(values) == 1 else []
     return ", ".join(parts)
-
-
-def subtitle_of_recipes(run: Run) -> str:
-    """Return the line above a grid of recipes."""
-    return f"{run.settings.extractor}, each at its own balance of content and style"
 
 
 def report_label(text: str) -> str:

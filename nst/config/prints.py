@@ -12,7 +12,7 @@ from nst.config.documents import read_document
 from nst.config.layers import MOST
 from nst.config.pictures import existing
 from nst.config.settings import SIDE, Settings, longer_side
-from nst.config.variants import Variant
+from nst.config.variants import Variant, Wanted
 from nst.errors import ConfigError
 
 STEPS = 50  # at each size; the small picture went through the smaller sizes
@@ -54,18 +54,15 @@ class PrintFile:
         return picture.with_name(picture.stem + suffix) if suffix else None
 
 
-Print = tuple[str, str, Variant]
-"""A cell to print: its content, its style, and its variant with the settings of a print."""
-
-
 def read_prints(
     prints: Mapping[str, Any],
     contents: Mapping[str, Any],
     styles: Mapping[str, Any],
     variants: Sequence[Variant],
-) -> list[Print]:
+) -> list[Wanted]:
     """Read the cells to print from ``{stars, size}``: the gallery's list, and the longer side.
 
+    Their variants have the settings of a print.
     ``PrintFile`` reads the format and the resolution; they are only checked here.
 
     Raises:
@@ -80,7 +77,7 @@ def read_prints(
     if not isinstance(listed, list) or not listed:
         raise ConfigError(f"prints.stars: {path} must be a list of cells, as the gallery saves it")
     of_name = {(one.layers, one.ratio): one for one in variants}
-    found: dict[tuple[str, ...], Print] = {}
+    found: dict[tuple[str, ...], Wanted] = {}
     for item in listed:
         names = item if isinstance(item, Mapping) else {}
         content, style, layers, ratio = (str(names.get(name)) for name in NAMES)

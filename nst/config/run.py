@@ -24,9 +24,9 @@ from nst.config.pictures import (
     read_pictures,
     resolve,
 )
-from nst.config.prints import Print, read_prints
+from nst.config.prints import read_prints
 from nst.config.settings import Settings
-from nst.config.variants import Variant, read_presets, read_ratio, read_variants
+from nst.config.variants import Variant, Wanted, read_presets, read_ratio, read_variants
 from nst.config.votes import read_ballots
 from nst.errors import ConfigError
 
@@ -62,22 +62,25 @@ def pair_sheets(variants: Sequence[Variant], chosen: Mapping[str, str]) -> list[
     if len(axes) == 1:  # only recipes, whose grid has a column per pair
         return []
     row_axis, column_axis = _choose(axes, chosen)
-    others = {name: labels for name, labels in axes.items() if name not in (row_axis, column_axis)}
-    rows, columns = axes[row_axis], axes[column_axis]
-    at = {frozenset(one.point.items()): (one.layers, one.ratio) for one in variants}
-    sheets = []
-    for labels in itertools.product(*others.values()):
-        rest = dict(zip(others, labels, strict=True))
-        cells = [
-            [
-                at[frozenset({**rest, row_axis: row, column_axis: column}.items())]
-                for column in columns
-            ]
-            for row in rows
-        ]
-        name = ", ".join(f"{one}={rest[one]}" for one in others if len(axes[one]) > 1)
-        sheets.append(Sheet(name, row_axis, column_axis, rows, columns, cells))
-    return sheets
+    rows, columns = axes.pop(row_axis), axes.pop(column_axis)
+    found: dict[str, dict[tuple[str, str], tuple[str, str]]] = {}
+    for one in variants:
+        name = ", ".join(
+            f"{axis}={one.point[axis]}" for axis, labels in axes.items() if len(labels) > 1
+        )
+        place = one.point[row_axis], one.point[column_axis]
+        found.setdefault(name, {})[place] = (one.layers, one.ratio)
+    return [
+        Sheet(
+            name,
+            row_axis,
+            column_axis,
+            rows,
+            columns,
+            [[cells[row, column] for column in columns] for row in rows],
+        )
+        for name, cells in found.items()
+    ]
 
 
 def _choose(axes: Mapping[str, Sequence[str]], chosen: Mapping[str, str]) -> tuple[str, str]:
@@ -123,7 +126,7 @@ class Run:
     """The layer weighting and the α/β that represent each pair in the overview."""
     sheets: Sequence[Sheet]
     """The comparison grids of a pair."""
-    prints: Sequence[Print]
+    prints: Sequence[Wanted]
     """The cells to render at a larger size."""
     votes: Sequence[str]
     """The paths of the files of votes."""
@@ -152,6 +155,11 @@ class Run:
         """The names of the content and the style of each pair."""
         return [(content, style) for content in self.contents for style in self.styles]
 
+    @property
+    def cells(self) -> list[Wanted]:
+        """All cells, pair by pair."""
+        return list(itertools.product(self.contents, self.styles, self.variants))
+
     @cached_property
     def layers(self) -> list[str]:
         """The names of the layer weightings or recipes, with the settings that vary."""
@@ -170,11 +178,6 @@ class Run:
     def varied(self) -> list[str]:
         """The names of the settings that vary."""
         return [name for name in self.variants[0].point if name not in ("layers", "ratio")]
-
-    @property
-    def with_snapshots(self) -> list[Variant]:
-        """The variants whose cells keep snapshots."""
-        return [one for one in self.variants if one.settings.snapshots]
 
     @property
     def compares_recipes(self) -> bool:

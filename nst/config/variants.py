@@ -132,6 +132,10 @@ class Variant:
     point: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
+Wanted = tuple[str, str, Variant]
+"""A cell to compute: the names of its content and its style, and its variant."""
+
+
 def labels_of(layers: str) -> dict[str, str]:
     """Split a variant's ``layers`` into its labels, by axis."""
     weighting, *varied = layers.split("/")

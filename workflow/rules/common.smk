@@ -25,27 +25,21 @@ from nst.config.paths import (
     PRINT_DETAILS,
     SNAPSHOTS,
     STRIP,
-    cell_files,
     composition_files,
     deep_prints,
     grid_files,
-    of_prints,
-    of_variants,
+    of_cells,
     plot_files,
     prepared,
+    report_label,
     sheet_suffix,
     source_file,
+    subtitle_of_run,
+    title_of_run,
 )
 from nst.config.prints import PrintFile, printed
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION, PUBLISHED
-from nst.config.paths import (
-    report_label,
-    subtitle_of_grid,
-    subtitle_of_recipes,
-    subtitle_of_run,
-    title_of_run,
-)
 from nst.config.variants import digest, find_variant
 from nst.errors import UserError
 from nst.imaging.inspection import inspect_run
@@ -82,7 +76,7 @@ def start_run():
         begin_run(logger.info)
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    cells = {*cell_files(run), *of_prints(PRINT, run.prints)}
+    cells = {*of_cells(CELL, run.cells), *of_cells(PRINT, run.prints)}
     pictures = {
         path: bool(workflow.dag.needrun(job))
         for job in workflow.dag.jobs

@@ -79,7 +79,7 @@ use rule overview_grid as formulation_grid with:
         builder="formulation_grid",
         variants=VARIANTS,
         recipes=formulation_titles,
-        subtitle=SUBTITLE_OF_RECIPES,
+        subtitle=SUBTITLE,
     message:
         "Draw the grid of recipes"
 
@@ -93,7 +93,7 @@ use rule pair_grid as recipe_grid with:
         builder="recipe_grid",
         variants=VARIANTS,
         recipes=dated_recipes,
-        subtitle=SUBTITLE_OF_RECIPES,
+        subtitle=SUBTITLE,
     message:
         "Draw the recipes of {wildcards.content} × {wildcards.style}"
 

@@ -15,7 +15,7 @@ rule gallery:
         "../envs/nst.yaml"
     params:
         title=title_of_run(run),
-        subtitle=subtitle_of_run(run),
+        subtitle=SUBTITLE,
     message:
         "Write the gallery"
     script:

@@ -44,7 +44,7 @@ rule print:
 
 use rule summarise as summarise_prints with:
     input:
-        details=of_prints(PRINT_DETAILS, run.prints),
+        details=of_cells(PRINT_DETAILS, run.prints),
     output:
         summary="results/prints/summary.csv",
         table="results/prints/summary.parquet",
@@ -74,8 +74,8 @@ use rule gallery as print_gallery with:
 
 rule prints:
     input:
-        of_prints(PRINT, run.prints),
-        [of_prints(pattern, run.prints) for pattern in deep_prints(PRINT_FILE)],
+        of_cells(PRINT, run.prints),
+        [of_cells(pattern, run.prints) for pattern in deep_prints(PRINT_FILE)],
         "results/prints/gallery/index.html",
         table="results/prints/summary.parquet",
     output:

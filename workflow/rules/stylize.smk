@@ -19,6 +19,7 @@ rule precision:
 
 
 OF_PAIR = allocate_pair([one.settings for one in run.variants], run.device)
+CELLS = [("{content}", "{style}", one) for one in run.variants]
 
 
 rule stylize:
@@ -30,9 +31,11 @@ rule stylize:
         parts=files_of_composition,
         precision=PRECISION,
     output:
-        pictures=of_variants(CELL, run.variants),
+        pictures=of_cells(CELL, CELLS),
         details=DETAILS,
-        snapshots=of_variants(SNAPSHOTS, run.with_snapshots),
+        snapshots=of_cells(
+            SNAPSHOTS, [one for one in CELLS if one[2].settings.snapshots]
+        ),
     log:
         "results/logs/stylize/{content}/{style}.log",
     benchmark:

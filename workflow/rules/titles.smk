@@ -127,5 +127,4 @@ def effect_plot_files():
     return files
 
 
-SUBTITLE = subtitle_of_grid(run)
-SUBTITLE_OF_RECIPES = subtitle_of_recipes(run)
+SUBTITLE = subtitle_of_run(run)
