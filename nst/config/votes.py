@@ -52,23 +52,16 @@ def _read(path: Path) -> tuple[str, list[Vote]]:
     """Return a file's voter and votes."""
     saved = read_document(path)
     try:
-        if saved["format"] != FORMAT:
-            raise ValueError(f"format must be {FORMAT}; got {saved['format']!r}")
-        voter = str(saved["voter"])
+        is_known, voter = saved["format"] == FORMAT, str(saved["voter"])
         votes = [
             Vote(voter, **{one: str(vote[one]) for one in NAMES}, score=SCORES[vote["chosen"]])
             for vote in saved["votes"]
         ]
-    except (KeyError, TypeError, ValueError) as error:
-        reason = str(error)
-        if isinstance(error, KeyError):
-            reason = f"{error} is missing or unknown"
-        elif isinstance(error, TypeError):  # a list or a number instead of a mapping
-            reason = "its structure is different"
+    except (KeyError, TypeError):  # something is missing, or the structure is different
+        is_known = False
+    if not is_known or not votes:
         raise ConfigError(
-            f"votes: {path} must be a file of votes that the gallery saved; {reason}. "
-            "Save it again, or leave it out."
-        ) from error
-    if not votes:
-        raise ConfigError(f"votes: {path} has no votes; leave it out")
+            f"votes: {path} must be a file of votes that the gallery saved, in the format {FORMAT} "
+            "and with at least one vote. Save it again, or leave it out."
+        )
     return voter, votes
