@@ -19,7 +19,6 @@ STEPS = 50  # at each size; the small picture went through the smaller sizes
 NAMES = ("content", "style", "layers", "ratio")
 Format = Literal["png", "png16", "tiff16"]
 SUFFIXES: Mapping[Format, str] = {"png16": "-16bit.png", "tiff16": ".tif"}  # after the PNG's stem
-DPI = (30, 2400)
 
 
 @dataclass(frozen=True)
@@ -35,18 +34,8 @@ class PrintFile:
 
     @classmethod
     def read(cls, prints: Mapping[str, Any]) -> PrintFile:
-        """Read the keys ``format`` and ``dpi`` of a configuration that passed the schema.
-
-        Raises:
-            ConfigError: the resolution is out of range.
-        """
-        dpi = int(prints.get("dpi", cls.dpi))
-        if not DPI[0] <= dpi <= DPI[1]:
-            raise ConfigError(
-                f"prints.dpi must be from {DPI[0]} to {DPI[1]} pixels to an inch; got {dpi}. "
-                "300 is usual."
-            )
-        return cls(prints.get("format", cls.format), dpi)
+        """Read the keys ``format`` and ``dpi`` of a configuration that passed the schema."""
+        return cls(prints.get("format", cls.format), int(prints.get("dpi", cls.dpi)))
 
     def deep(self, picture: Path) -> Path | None:
         """Return the path of the 16-bit file beside a picture; None for an 8-bit format."""
@@ -63,15 +52,13 @@ def read_prints(
     """Read the cells to print from ``{stars, size}``: the gallery's list, and the longer side.
 
     Their variants have the settings of a print.
-    ``PrintFile`` reads the format and the resolution; they are only checked here.
 
     Raises:
-        ConfigError: the list cannot be read or names a cell that is not in the run, a print is not
-            larger than its cell, or the resolution is out of range.
+        ConfigError: the list cannot be read or names a cell that is not in the run, or a print is
+            not larger than its cell.
     """
     if not prints:
         return []
-    PrintFile.read(prints)
     path, size = existing("prints.stars", prints["stars"]), int(prints["size"])
     listed = read_document(Path(path))
     if not isinstance(listed, list) or not listed:
