@@ -12,7 +12,6 @@ from torchvision.models import VGG16_Weights, VGG19_Weights
 
 from nst.config.catalogue import RESOURCES, RETRIES, fetch, read_catalogue
 from nst.config.pictures import IMAGE_SUFFIXES
-from nst.errors import ConfigError
 from nst.imaging.images import load_image
 
 # requests leaves the closing of a broken connection to the garbage collector.
@@ -72,11 +71,6 @@ def test_the_catalogue_is_read_by_name_and_in_order():
 
 def test_the_default_grid_needs_no_network():
     assert {"chelsea", "rocket", "great_wave_study"} <= {entry.name for entry in SHIPPED}
-
-
-def test_a_missing_catalogue_is_reported_with_the_remedy(tmp_path):
-    with pytest.raises(ConfigError, match=r"nowhere\.tsv cannot be read .*; reinstall nst"):
-        read_catalogue(tmp_path / "nowhere.tsv")
 
 
 # ---------------------------------------------------------------- local files

@@ -78,10 +78,6 @@ def test_a_broken_preset_is_named(tmp_path, damage):
     assert f"{path} is not a preset" in refusal_of(tmp_path)
 
 
-def test_a_folder_without_presets_is_named(tmp_path):
-    assert f"there are no presets in {tmp_path}" in refusal_of(tmp_path)
-
-
 def test_the_files_are_the_presets():
     assert set(PRESETS) == {path.stem for path in FOLDER.iterdir()}
     assert all(preset.title and preset.source for preset in PRESETS.values())
@@ -176,14 +172,14 @@ def test_each_of_the_formulations_is_one_variant():
         settings_of("udacity", beta=1e7),
     ]
     assert [one.settings for one in run.variants] == expected
-    assert run.formulations["bold"] == "Udacity"
+    assert run.recipes[-1].title == "Udacity"
 
 
 def test_all_the_presets_can_stand_side_by_side():
     names = [name for name in PRESETS if name != "tensorflow"]
     run = read(formulations=[*names, MANY[-1]])
     assert {one.layers for one in run.variants} == set(PRESETS)
-    assert run.formulations == {name: PRESETS[name].title for name in run.formulations}
+    assert run.recipes == [PRESETS[one.layers] for one in run.variants]
 
 
 def test_one_recipe_twice_needs_two_names():

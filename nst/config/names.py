@@ -35,7 +35,9 @@ def checked_name(key: str, name: object) -> str:
     if not isinstance(name, str):
         raise ConfigError(f"{key}: a name must be text; got {name!r}. Put it in quotes.")
     normal = unicodedata.normalize("NFC", name)
-    if not NAME.fullmatch(normal) or _is_reserved(normal) or len(normal.encode()) > LONGEST:
+    # On Windows, COM¹ is COM1, and everything after a dot is ignored.
+    stem = unicodedata.normalize("NFKC", normal).split(".")[0].strip().lower()
+    if not NAME.fullmatch(normal) or stem in RESERVED or len(normal.encode()) > LONGEST:
         raise ConfigError(
             f"{key}: {name!r} cannot name a file; use up to 80 letters, digits, spaces, '_', '-' "
             f"and '.' ({LONGEST} bytes), with a letter, digit or '_' at both ends, and no name "
@@ -54,24 +56,14 @@ def refuse_collisions(key: str, names: Iterable[str]) -> None:
     """
     seen: dict[str, str] = {}
     for name in names:
-        folded = _folded(name)
+        decomposed = unicodedata.normalize("NFD", name)
+        folded = unicodedata.normalize("NFD", decomposed.casefold())  # Unicode 3.13, D145
         if folded in seen:
             raise ConfigError(
                 f"{key}: {seen[folded]!r} and {name!r} must differ in more than case; give one of "
                 "them another name, as {name: other, …}"
             )
         seen[folded] = name
-
-
-def _is_reserved(name: str) -> bool:
-    """Tell whether a name is a device on Windows, which ignores everything after a dot."""
-    stem = unicodedata.normalize("NFKC", name).split(".")[0]  # COM¹ is COM1
-    return stem.strip().lower() in RESERVED
-
-
-def _folded(name: str) -> str:
-    """Return a key that is equal for names that differ only in case (Unicode 3.13, D145)."""
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def counted(number: int, noun: str) -> str:

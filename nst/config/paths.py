@@ -10,7 +10,7 @@ from nst.config.composition import Composition, Part
 from nst.config.names import counted
 from nst.config.pictures import Picture, composed
 from nst.config.prints import PrintFile
-from nst.config.run import Run, Sheet
+from nst.config.run import Run
 from nst.config.variants import Wanted
 
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
@@ -95,17 +95,12 @@ def composition_files(run: Run, content: str, style: str) -> Composition[str] | 
     return Composition(regions, prepared("content_mask", content) if found.mask else None)
 
 
-def sheet_suffix(sheet: Sheet) -> str:
-    """Return the suffix after the style in the path of a pair's grid; empty for a single grid."""
-    return f"/{sheet.name}" if sheet.name else ""
-
-
 def grids(run: Run) -> list[str]:
     """List the comparison grids of a run as paths below ``results/grids``, without suffix."""
     if run.compares_recipes:
         return ["formulations", *(f"recipes/{content}/{style}" for content, style in run.pairs)]
     pairs = [
-        f"pairs/{content}/{style}{sheet_suffix(sheet)}"
+        f"pairs/{content}/{style}{sheet.suffix}"
         for content, style in run.pairs
         for sheet in run.sheets
     ]

@@ -26,7 +26,7 @@ from nst.config.pictures import (
 )
 from nst.config.prints import read_prints
 from nst.config.settings import Settings
-from nst.config.variants import Variant, Wanted, read_presets, read_ratio, read_variants
+from nst.config.variants import Preset, Variant, Wanted, read_presets, read_ratio, read_variants
 from nst.config.votes import read_ballots
 from nst.errors import ConfigError
 
@@ -44,6 +44,11 @@ class Sheet:
     rows: Sequence[str]
     columns: Sequence[str]
     cells: Sequence[Sequence[tuple[str, str]]]
+
+    @property
+    def suffix(self) -> str:
+        """What follows the style in the path of the grid."""
+        return f"/{self.name}" if self.name else ""
 
 
 def pair_sheets(variants: Sequence[Variant], chosen: Mapping[str, str]) -> list[Sheet]:
@@ -110,14 +115,12 @@ MOST_CELLS = 1_000_000  # of a run: planning takes 5 s and 60 MB for 10,000
 class Run:
     """A whole run: every variant of every pair of a content and a style.
 
-    The variants are the layer weightings or recipes × the settings that vary × α/β. If the run
-    compares recipes, ``formulations`` has their titles by name; otherwise it is empty.
+    The variants are the layer weightings or recipes × the settings that vary × α/β.
     """
 
     contents: Mapping[str, Picture]
     styles: Mapping[str, Picture]
     variants: Sequence[Variant]
-    formulations: Mapping[str, str]
     device: str
     start_file: str | None
     kmeans_images: Sequence[Picture]
@@ -137,18 +140,14 @@ class Run:
 
         A composed style is replaced by the images that it is made of.
         """
+        found: dict[str, Picture] = {}
         by_role = {"content": self.contents, "style": ingredients(self.styles)}
-        images = {
-            f"{role}/{name}": picture
-            for role, pictures in by_role.items()
-            for name, picture in pictures.items()
-        }
-        masks = {
-            path.replace("/", "_mask/", 1): picture.mask
-            for path, picture in images.items()
-            if picture.mask is not None
-        }
-        return {**images, **masks}
+        for role, pictures in by_role.items():
+            for name, picture in pictures.items():
+                found[f"{role}/{name}"] = picture
+                if picture.mask is not None:
+                    found[f"{role}_mask/{name}"] = picture.mask
+        return found
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -182,12 +181,12 @@ class Run:
     @property
     def compares_recipes(self) -> bool:
         """Whether the variants differ only in the recipe, each with its own α/β."""
-        return bool(self.formulations) and len(self.variants[0].point) == 1
+        return len(self.variants[0].point) == 1
 
     @property
-    def dated_recipes(self) -> list[str]:
-        """The title of each variant's recipe, with its year if it is known."""
-        return [read_presets()[one.formulation].dated for one in self.variants]
+    def recipes(self) -> list[Preset]:
+        """The recipe of each variant."""
+        return [read_presets()[one.formulation] for one in self.variants]
 
     @property
     def asks_for_precision(self) -> bool:
@@ -225,11 +224,6 @@ def read_run(config: Mapping[Any, Any], catalogue: Mapping[str, Entry]) -> Run:
         contents=contents,
         styles=styles,
         variants=variants,
-        formulations={
-            one.point["layers"]: read_presets()[one.formulation].title
-            for one in variants
-            if "formulations" in config
-        },
         device=config.get("device", "auto"),
         start_file=start_file,
         kmeans_images=_kmeans_images(config, contents, styles, catalogue),
@@ -292,16 +286,14 @@ def _kmeans_images(
 
 def _overview(chosen: Mapping[str, Any], variants: Sequence[Variant]) -> tuple[str, str]:
     """Choose the variant of the overview; by default the first weighting with the middle α/β."""
-    weightings = list(dict.fromkeys(variant.layers for variant in variants))
-    weighting = chosen.get("layers", weightings[0])
-    if weighting not in weightings:
-        raise ConfigError(
-            f"overview.layers must be one of {', '.join(weightings)}; got {weighting!r}"
-        )
-    ratios = [variant.ratio for variant in variants if variant.layers == weighting]
-    if "ratio" not in chosen:
-        return weighting, ratios[len(ratios) // 2]
-    ratio, _ = read_ratio(chosen["ratio"])
-    if ratio not in ratios:
-        raise ConfigError(f"overview.ratio must be one of {', '.join(ratios)}; got {ratio}")
-    return weighting, ratio
+    ratios: dict[str, list[str]] = {}
+    for one in variants:
+        ratios.setdefault(one.layers, []).append(one.ratio)
+    layers = chosen.get("layers", variants[0].layers)
+    if layers not in ratios:
+        raise ConfigError(f"overview.layers must be one of {', '.join(ratios)}; got {layers!r}")
+    middle = ratios[layers][len(ratios[layers]) // 2]
+    ratio = read_ratio(chosen["ratio"])[0] if "ratio" in chosen else middle
+    if ratio not in ratios[layers]:
+        raise ConfigError(f"overview.ratio must be one of {', '.join(ratios[layers])}; got {ratio}")
+    return layers, ratio

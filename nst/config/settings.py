@@ -8,6 +8,7 @@ allowed values and its meaning. The checks of a configuration, the messages, the
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -337,22 +338,17 @@ class Settings:
     def stages(self) -> tuple[tuple[int | Size, int], ...]:
         """The sizes of all stages in order, in the form of ``image_size``, with their steps."""
         finish = [(self.image_size, self.finish)] if self.finish else []
-        return (*self.coarse, *self.grown, (self.image_size, self.iterations), *finish)
+        return (*self.smaller, (self.image_size, self.iterations), *finish)
 
     @property
-    def coarse(self) -> list[tuple[int, int]]:
-        """``coarse_stages``, with all sizes in px."""
-        longer = longer_side(self.image_size)
-        return [
-            (round(size * longer) if size < 1 else int(size), steps)
-            for size, steps in self.coarse_stages
-        ]
-
-    @property
-    def grown(self) -> list[tuple[int | Size, int]]:
-        """The smaller sizes that ``growth`` adds, the smallest first, with their steps."""
+    def smaller(self) -> list[tuple[int | Size, int]]:
+        """The sizes before the full size, of ``coarse_stages`` in px or those of ``growth``."""
         if not self.growth:
-            return []
+            longer = longer_side(self.image_size)
+            return [
+                (round(size * longer) if size < 1 else int(size), steps)
+                for size, steps in self.coarse_stages
+            ]
         sizes = [_halved(self.image_size, times) for times in range(layer_names.MOST, 0, -1)]
         return [(size, self.growth) for size in sizes if longer_side(size) >= SMALLEST_STAGE]
 
@@ -401,7 +397,9 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values, for JSON; ``from_mapping`` reads them back."""
-        return {name: _as_plain(getattr(self, name)) for name in RULES}
+        values = {name: getattr(self, name) for name in RULES}
+        plain: dict[str, Any] = json.loads(json.dumps(values, default=dict))
+        return plain
 
 
 def _rule_of(kind: Any, given: Sequence[Rule]) -> Rule:
@@ -472,7 +470,7 @@ def _check_together(settings: Settings) -> None:
         raise ConfigError(
             "coarse_stages cannot be given with growth or size: exact; remove one of them"
         )
-    small = [size for size, _ in settings.coarse if size < SIDE[0]]
+    small = [size for size, _ in settings.smaller if longer_side(size) < SIDE[0]]
     if small:
         raise ConfigError(
             f"coarse_stages: each size must be at least {SIDE[0]} px; a share of image_size, "
@@ -520,12 +518,3 @@ def _halved(size: int | Size, times: int) -> int | Size:
     if isinstance(size, int):
         return max(1, size >> times)
     return max(1, size[0] >> times), max(1, size[1] >> times)
-
-
-def _as_plain(value: Any) -> Any:
-    """Turn mappings into dicts and tuples into lists, for JSON."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, tuple):
-        return [_as_plain(one) for one in value]
-    return value

@@ -53,15 +53,9 @@ def read_presets(folder: Path = FOLDER) -> Mapping[str, Preset]:
     """Read all recipes, by name.
 
     Raises:
-        ConfigError: there are no preset files, a file is not a preset, or one of its settings is
-            unknown or out of range.
+        ConfigError: a file is not a preset, or one of its settings is unknown or out of range.
     """
-    presets = {path.stem: _read(path) for path in sorted(folder.glob("*.yaml"))}
-    if not presets:
-        raise ConfigError(
-            f"there are no presets in {folder}; reinstall nst, or restore the checkout"
-        )
-    return MappingProxyType(presets)
+    return MappingProxyType({path.stem: _read(path) for path in sorted(folder.glob("*.yaml"))})
 
 
 def find_recipe(name: str, key: str = "formulation") -> Preset:
@@ -259,18 +253,6 @@ def _label(name: str, value: object) -> str:
     return checked_name(f"vary.{name}", label)
 
 
-def _check_snapshots(settings: Settings) -> None:
-    """Refuse more snapshots than fit into memory; all snapshots of a cell are in one file."""
-    sides = settings.image_size
-    width, height = (sides, sides) if isinstance(sides, int) else sides
-    number = len(settings.snapshots)
-    if number * width * height > MOST_SNAPSHOTS * 1e6:
-        raise ConfigError(
-            f"snapshots may have up to {MOST_SNAPSHOTS} megapixels together; got {number} of up to "
-            f"{width}x{height} px. Give fewer, as {{every: 100}}."
-        )
-
-
 def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> Settings:
     """Build and check a variant's settings, including whether the network has their layers."""
     try:
@@ -280,13 +262,18 @@ def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) ->
             config.get("iterations_least", 1),
         )
         sides = settings.image_size
-        side = sides if isinstance(sides, int) else min(sides)
+        shape = (sides, sides) if isinstance(sides, int) else sides
+        side, number, pixels = min(shape), len(settings.snapshots), math.prod(shape)
         seen = round(side * settings.style_scale) if settings.style_fit == "own" else side
         taps = settings.taps((side, side), (seen, seen))
         architecture = ARCHITECTURES[settings.extractor]
         architecture.check([*taps.content, *taps.style], side)
         architecture.check(taps.style, seen)
-        _check_snapshots(settings)
+        if number * pixels > MOST_SNAPSHOTS * 1e6:
+            raise ConfigError(
+                f"snapshots may have up to {MOST_SNAPSHOTS} megapixels together; got {number} of "
+                f"up to {shape[0]}x{shape[1]} px. Give fewer, as {{every: 100}}."
+            )
     except (ConfigError, ExtractorError) as error:
         raise ConfigError(f"{key}: {error}") from error
     return settings

@@ -175,7 +175,7 @@ def _overview(run: Run, is_finished: IsFinished, said: str) -> Grid:
         variants = [run.overview]
         return overview_grid(*titles, variants, subtitle=said, cell=cell, image=image)
     variants = [(one.layers, one.ratio) for one in run.variants]
-    recipes = list(run.formulations.values())
+    recipes = [one.title for one in run.recipes]
     return formulation_grid(
         *titles, variants, subtitle=said, recipes=recipes, cell=cell, image=image
     )

@@ -98,7 +98,8 @@ def check_sizes(
         ConfigError: an image is too narrow for a layer.
     """
     for settings in _distinct(variants):
-        for size in (*(stage for stage, _ in settings.coarse), settings.image_size):
+        coarse = settings.smaller if settings.coarse_stages else []
+        for size in (*(stage for stage, _ in coarse), settings.image_size):
             often = halvings(settings, size)
             results = {
                 name: content_size(one, settings, size) for name, one in (contents or {}).items()

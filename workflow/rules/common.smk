@@ -32,7 +32,6 @@ from nst.config.paths import (
     plot_files,
     prepared,
     report_label,
-    sheet_suffix,
     source_file,
     subtitle_of_run,
     title_of_run,
@@ -93,7 +92,7 @@ wildcard_constraints:
     style="|".join(map(re.escape, run.styles)),
     layers="|".join(map(re.escape, run.layers)),
     ratio="|".join(map(re.escape, run.ratios)),
-    sheet=f"(?:{'|'.join(re.escape(sheet_suffix(one)) for one in run.sheets)})",
+    sheet=f"(?:{'|'.join(re.escape(one.suffix) for one in run.sheets)})",
     fetched="|".join(PUBLISHED),
 
 

@@ -51,12 +51,12 @@ style_titles = titles_by_name("style", run.styles)
 
 def formulation_titles(wildcards):
     """List the recipes' titles."""
-    return list(run.formulations.values())
+    return [one.title for one in run.recipes]
 
 
 def dated_recipes(wildcards):
     """List the recipes' titles with their years."""
-    return run.dated_recipes
+    return [one.dated for one in run.recipes]
 
 
 def pair_labels(wildcards):

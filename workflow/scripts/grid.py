@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from nst.commands.job import job
-from nst.config.paths import sheet_suffix
 from nst.config.run import pair_sheets
 from nst.config.variants import read_variants
 from nst.figures import grids
@@ -14,6 +13,6 @@ with job(snakemake.log[0], snakemake.input):
     build = getattr(grids, arguments.pop("builder"))
     if build is grids.pair_grid:  # a sheet is long; its rule has only a digest
         variants, chosen = read_variants(snakemake.config), snakemake.config.get("grid", {})
-        sheets = {sheet_suffix(one): one for one in pair_sheets(variants, chosen)}
+        sheets = {one.suffix: one for one in pair_sheets(variants, chosen)}
         arguments["variants"] = sheets[snakemake.wildcards.sheet]
     publish_grid(build(**arguments), *map(Path, snakemake.output))
