@@ -321,6 +321,8 @@ BOMBS = {
         f"a: &a {{{', '.join(f'k{i}: 1' for i in range(500))}}}\nb:\n" + "- {<<: *a}\n" * 20_000
     ),
     "a mapping merged with itself": "contents: &a {<<: *a}",
+    "a list in itself": f"contents: &a [{'a,' * 100_000}*a]",
+    "aliases in a key": many_aliases("[x]", "[{}]") + "\n? *j\n: 1",
     "a number of many digits": "seed: 0x" + "f" * 400_000,
     "a number to the base of 60": "seed: 1" + ":1" * 200_000,
     "brackets": "contents: " + "[" * 20_000,

@@ -138,7 +138,7 @@ FORBIDDEN_MODULES = {
 FORBIDDEN_CALLS = re.compile(
     r"(eval|exec|compile|__import__|breakpoint|os\.(system|popen|exec\w*|spawn\w*)|"
     r"subprocess\.(getoutput|getstatusoutput)|shutil\.(unpack_archive|make_archive)|"
-    r"yaml\.(unsafe_|full_)?load(_all)?|.*(Unsafe|Full)Constructor|"
+    r"yaml\.(unsafe_|full_)?load(_all)?|(?!.*SafeConstructor).*Constructor|"
     r"np\.load|torch\.jit\.load|torch\.hub\.load|"
     r"importlib\.import_module|pd\.(read_pickle|eval)|joblib\.load|.*\.unpack)$"
 )

@@ -37,7 +37,7 @@ MOST_BYTES = 2**19  # of a file: 10,000 paths; reading takes 5 s if every byte i
 MOST_VALUES = 100_000  # values and keys of a file
 LONGEST_VALUE = 3000  # characters; Python prints numbers of up to 4300 digits
 # PyYAML's errors for a date that is none, and for a value that does not fit its tag.
-UNFIT = (yaml.YAMLError, ValueError, AttributeError, LookupError, ArithmeticError)
+UNFIT = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 
 
 def read_document(path: Path) -> Any:
@@ -102,26 +102,28 @@ def _text_of(path: Path) -> str:
 
 def _check_nodes(document: yaml.Node) -> None:
     """Refuse repeated keys, overlong values, and too many values; each use of an alias counts."""
-    waiting = [document]
-    for _ in range(MOST_VALUES):
-        if not waiting:
-            return
+    waiting, count = [document], 1
+    while waiting and count <= MOST_VALUES:
         node = waiting.pop()
         if isinstance(node, yaml.SequenceNode):
             waiting += node.value
+            count += len(node.value)
         elif isinstance(node, yaml.MappingNode):
             keys = set()
             for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in keys:
-                    _refuse(key, f"the key {key.value!r} is given twice; remove one")
-                keys.add(str(key.value))
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in keys:
+                        _refuse(key, f"the key {key.value!r} is given twice; remove one")
+                    keys.add(key.value)
                 waiting += (key, value)
+            count += 2 * len(node.value)
         elif len(node.value) > LONGEST_VALUE:
             _refuse(node, f"a value may have {LONGEST_VALUE} characters at most; shorten it")
-    raise ConfigError(
-        f"a file may hold at most {MOST_VALUES} values, and each use of an alias counts; it has "
-        "more. Name many images by a pattern, as photos/*.jpg, or split the run."
-    )
+    if count > MOST_VALUES:
+        raise ConfigError(
+            f"a file may hold at most {MOST_VALUES} values, and each use of an alias counts; it "
+            "has more. Name many images by a pattern, as photos/*.jpg, or split the run."
+        )
 
 
 def _refuse(node: yaml.Node, reason: str) -> NoReturn:
@@ -166,7 +168,12 @@ def validate(config: Mapping[Any, Any]) -> None:
     import jsonschema  # noqa: PLC0415 - half of this module's import time
 
     draft = jsonschema.Draft202012Validator
-    finite = draft.TYPE_CHECKER.redefine("number", lambda _, value: _is_finite(value))
+    finite = draft.TYPE_CHECKER.redefine_many(
+        {
+            "number": lambda _, value: _is_finite(value),
+            "integer": lambda _, value: _is_finite(value) and draft({}).is_type(value, "integer"),
+        }
+    )
     extended = jsonschema.validators.extend(draft, type_checker=finite)  # type: ignore[no-untyped-call]
     validator = extended(load_schema())
     # A misspelt key explains a missing key, so it comes first.

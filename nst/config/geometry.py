@@ -140,7 +140,7 @@ SEARCH = 4 * 2 * 2048  # operations per feature value, in the search for the sty
 OCTAVES = 4 / 3  # the most pixels of all octaves, in units of the picture's pixels
 # With the 2435 features of VGG-19 at a sampled position, which are the most.
 OPERATIONS_OF_SAMPLES = 1.2e11  # of a step: 1024 positions, each compared with 5000 of the style
-BYTES_OF_SAMPLES = 8e8  # the content's features at 16 sets of positions, and a step's distances
+BYTES_OF_SAMPLES = 8.1e8  # the content's features at 16 sets of positions, and a step's distances
 MATCHED = 16  # hypercolumns held at once: the picture's, and the style's at four angles
 STYLE_SHARE = 0.5  # of a content's memory per pixel: the style's features are not differentiated
 

@@ -7,6 +7,7 @@ folder of the machine, and links between folders would send it round in circles.
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import os
 import re
 import time
@@ -60,8 +61,8 @@ def refuse_collisions(key: str, names: Iterable[str]) -> None:
         folded = unicodedata.normalize("NFD", decomposed.casefold())  # Unicode 3.13, D145
         if folded in seen:
             raise ConfigError(
-                f"{key}: {seen[folded]!r} and {name!r} must differ in more than case; give one of "
-                "them another name, as {name: other, …}"
+                f"{key}: names must differ in more than case; got {seen[folded]!r} and {name!r}. "
+                "Rename one, in a list as {name: other, …}."
             )
         seen[folded] = name
 
@@ -97,9 +98,10 @@ def find_files(key: str, pattern: str) -> list[str]:
         """List the paths in a folder."""
         nonlocal looked_at
         try:
-            names = os.listdir(folder or ".")
+            with os.scandir(folder or ".") as entries:
+                names = [entry.name for entry in itertools.islice(entries, MOST_LOOKED_AT + 1)]
         except OSError:  # not a folder, or not readable
-            return []
+            names = []
         looked_at += len(names)
         if looked_at > MOST_LOOKED_AT or time.monotonic() > until:
             raise ConfigError(

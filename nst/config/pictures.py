@@ -208,8 +208,8 @@ def ingredients(styles: Mapping[str, Picture]) -> dict[str, Picture]:
         for picture in [part.image for part in style.made_of.parts] if style.made_of else [style]:
             if known.setdefault(picture.name, picture) != picture:
                 raise ConfigError(
-                    f"styles: {style.name!r} names an image {picture.name!r}, and so is another "
-                    "image or style; give one of them a name, as {name: other, path: …}"
+                    f"styles: {style.name!r} names an image {picture.name!r}, which is also the "
+                    "name of another image or style; give one a name, as {name: other, path: …}"
                 )
             found[picture.name] = picture
     return found

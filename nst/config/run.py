@@ -67,9 +67,13 @@ def pair_sheets(variants: Sequence[Variant], chosen: Mapping[str, str]) -> list[
     if len(axes) == 1:  # only recipes, whose grid has a column per pair
         return []
     row_axis, column_axis = _choose(axes, chosen)
+    order = [{label: at for at, label in enumerate(labels)} for labels in axes.values()]
     rows, columns = axes.pop(row_axis), axes.pop(column_axis)
     found: dict[str, dict[tuple[str, str], tuple[str, str]]] = {}
-    for one in variants:
+    for one in sorted(
+        variants,
+        key=lambda one: [at[label] for at, label in zip(order, one.point.values(), strict=True)],
+    ):
         name = ", ".join(
             f"{axis}={one.point[axis]}" for axis, labels in axes.items() if len(labels) > 1
         )
