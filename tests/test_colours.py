@@ -34,110 +34,62 @@ from nst.imaging.srgb import cut_out, on_white, pixel_digest
 
 # ---------------------------------------------------------------- depth
 
-
-def test_sixteen_bit_grey_is_scaled_by_its_range_and_not_by_its_maximum(tmp_path):
-    values = np.full((HEIGHT, WIDTH), 64 * 257)
-    values[0, 0] = 200  # rounds to 1; clipping would give 200 or white everywhere
-    assert colours(read(tmp_path, png(values, 0))) == {(64, 64, 64), (1, 1, 1)}
+DEEP = 64 * 257  # 64 of 255, in 16 bits
 
 
-@pytest.mark.parametrize("order", ["<u2", ">u2"])
-def test_sixteen_bit_grey_tiff_is_scaled_in_either_byte_order(tmp_path, order):
-    values = np.full((HEIGHT, WIDTH), 64 * 257).astype(order)
-    assert colours(read(tmp_path, encoded(Image.fromarray(values), "TIFF"))) == {(64, 64, 64)}
+def flat(value: object, kind: str = "<u2") -> np.ndarray:
+    """Return the values of a picture of one grey or colour."""
+    return np.full((HEIGHT, WIDTH, *np.shape(value)), value).astype(kind)
 
 
-def test_sixteen_bit_colour_png_is_scaled(tmp_path):
-    values = np.full((HEIGHT, WIDTH, 3), (64 * 257, 0, 65535))
-    assert colours(read(tmp_path, png(values, 2))) == {(64, 0, 255)}
+def deep_tiff(values: np.ndarray, photometric: int) -> bytes:
+    bits = [16] * (values.shape[2] if values.ndim == 3 else 1)
+    return tiff([values.tobytes()], bits, photometric)
 
 
-def test_sixteen_bit_colour_tiff_is_scaled(tmp_path):
-    values = np.full((HEIGHT, WIDTH, 3), (64 * 257, 0, 65535)).astype("<u2")
-    content = tiff([values.tobytes()], bits=[16, 16, 16], photometric=2)
-    assert colours(read(tmp_path, content)) == {(64, 0, 255)}
+DEPTHS = {
+    "grey PNG of 16 bits": (png(flat(DEEP), 0), (64, 64, 64)),
+    "dark grey PNG of 16 bits": (png(flat(200), 0), (1, 1, 1)),
+    "grey TIFF of 16 bits": (encoded(Image.fromarray(flat(DEEP)), "TIFF"), (64, 64, 64)),
+    "big-endian TIFF": (encoded(Image.fromarray(flat(DEEP, ">u2")), "TIFF"), (64, 64, 64)),
+    "TIFF with zero as white": (deep_tiff(flat(DEEP), 0), (191, 191, 191)),
+    "colour PNG of 16 bits": (png(flat((DEEP, 0, 65535)), 2), (64, 0, 255)),
+    "colour TIFF of 16 bits": (deep_tiff(flat((DEEP, 0, 65535)), 2), (64, 0, 255)),
+    "TIFF of 12 bits": (tiff([b"\xff" * (WIDTH * HEIGHT * 3 // 2)], [12], 1), WHITE),
+    "TIFF of 8-bit planes": (
+        tiff([bytes([level]) * (WIDTH * HEIGHT) for level in (10, 20, 30)], [8] * 3, 2, planar=2),
+        (10, 20, 30),
+    ),
+    "integer TIFF": (encoded(plain("I", DEEP), "TIFF"), (64, 64, 64)),
+    "float TIFF": (encoded(plain("F", 0.4), "TIFF"), (102, 102, 102)),
+}
+
+
+@pytest.mark.parametrize(("content", "colour"), DEPTHS.values(), ids=DEPTHS)
+def test_levels_are_scaled_by_the_range_of_their_format(tmp_path, content, colour):
+    assert colours(read(tmp_path, content)) == {colour}
 
 
 def test_sixteen_bit_planes_are_refused_because_pillow_misreads_them(tmp_path):
-    plane = np.full((HEIGHT, WIDTH), 64 * 257 + 5).astype("<u2").tobytes()
-    content = tiff([plane] * 3, bits=[16, 16, 16], photometric=2, planar=2)
+    content = tiff([flat(DEEP + 5).tobytes()] * 3, [16] * 3, 2, planar=2)
     with pytest.raises(ImageError, match=r"picture\.bin: must hold .* planes\. Export it with"):
         read(tmp_path, content)
 
 
-def test_eight_bit_planes_are_read(tmp_path):
-    planes = [bytes([level]) * (WIDTH * HEIGHT) for level in (10, 20, 30)]
-    content = tiff(planes, bits=[8, 8, 8], photometric=2, planar=2)
-    assert colours(read(tmp_path, content)) == {(10, 20, 30)}
-
-
-def test_twelve_bit_white_is_white(tmp_path):
-    content = tiff([b"\xff" * (WIDTH * HEIGHT * 3 // 2)], bits=[12], photometric=1)
-    assert colours(read(tmp_path, content)) == {WHITE}
-
-
-def test_sixteen_bit_grey_with_zero_as_white_is_inverted(tmp_path):
-    values = np.full((HEIGHT, WIDTH), 64 * 257).astype("<u2")
-    content = tiff([values.tobytes()], bits=[16], photometric=0)
-    assert colours(read(tmp_path, content)) == {(191, 191, 191)}
-
-
-def test_integer_pixels_in_the_sixteen_bit_range_are_scaled(tmp_path):
-    assert colours(read(tmp_path, encoded(plain("I", 64 * 257), "TIFF"))) == {(64, 64, 64)}
-
-
-@pytest.mark.parametrize("value", [-1, 65536])
-def test_integer_pixels_out_of_range_are_refused(tmp_path, value):
-    rule = rf"picture\.bin: integer pixels must lie in 0 to 65535; got {value} to {value}\. Rescale"
-    with pytest.raises(ImageError, match=rule):
-        read(tmp_path, encoded(plain("I", value), "TIFF"))
-
-
-def test_float_pixels_from_zero_to_one_are_scaled(tmp_path):
-    assert colours(read(tmp_path, encoded(plain("F", 0.4), "TIFF"))) == {(102, 102, 102)}
-
-
-@pytest.mark.parametrize(("value", "shown"), [(-0.5, "-0.5"), (200, "200"), (float("nan"), "nan")])
-def test_float_pixels_out_of_range_are_refused(tmp_path, value, shown):
-    rule = (
-        rf"picture\.bin: float pixels must lie in 0 to 1; got {shown} to {shown}\. Rescale them\."
-    )
-    with pytest.raises(ImageError, match=rule):
-        read(tmp_path, encoded(plain("F", value), "TIFF"))
-
-
-# ---------------------------------------------------------------- transparency
-
-
-@pytest.mark.parametrize(("mode", "colour"), [("RGBA", (255, 0, 0, 0)), ("LA", (90, 0))])
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-def test_full_transparency_becomes_white_whatever_is_under_it(tmp_path, mode, colour, kind):
-    assert colours(read(tmp_path, encoded(plain(mode, colour), kind))) == {WHITE}
-
-
 @pytest.mark.parametrize(
-    ("mode", "colour", "expected"),
-    [("RGBA", (255, 0, 0, 51), (255, 204, 204)), ("LA", (0, 51), (204, 204, 204))],
+    ("mode", "value", "rule"),
+    [
+        *(("I", value, "integer pixels must lie in 0 to 65535") for value in (-1, 65536)),
+        *(("F", value, "float pixels must lie in 0 to 1") for value in (-0.5, 200, float("nan"))),
+    ],
 )
-def test_partial_transparency_is_mixed_with_white(tmp_path, mode, colour, expected):
-    assert colours(read(tmp_path, encoded(plain(mode, colour), "PNG"))) == {expected}
-
-
-@pytest.mark.parametrize(("mode", "colour"), [("RGB", RED), ("L", 90), ("I;16", 400), ("1", 0)])
-def test_a_transparent_colour_becomes_white(tmp_path, mode, colour):
-    content = encoded(plain(mode, colour), "PNG", transparency=colour)
-    assert colours(read(tmp_path, content)) == {WHITE}
+def test_values_out_of_range_are_refused(tmp_path, mode, value, rule):
+    message = rf"picture\.bin: {rule}; got {value:g} to {value:g}\. Rescale them\."
+    with pytest.raises(ImageError, match=message):
+        read(tmp_path, encoded(plain(mode, value), "TIFF"))
 
 
 # ---------------------------------------------------------------- profiles
-
-
-def linear_to_srgb(level: int) -> int:
-    """Convert a linear 8-bit level to sRGB (IEC 61966-2-1)."""
-    value = level / 255
-    return round(
-        255 * (12.92 * value if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055)
-    )
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
@@ -146,42 +98,39 @@ def test_an_rgb_profile_is_applied(tmp_path, kind):
     assert nearly(read(tmp_path, content), RED, tolerance=6)
 
 
-def test_a_linear_profile_follows_the_srgb_curve(tmp_path):
-    content = encoded(plain("RGB", (64, 64, 64)), "PNG", icc_profile=rgb_profile(1.0))
-    assert nearly(read(tmp_path, content), (linear_to_srgb(64),) * 3)
+def palette() -> Image.Image:
+    image = plain("P", 1)
+    image.putpalette([0, 0, 0, 64, 64, 64])
+    return image
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
-def test_a_grey_profile_is_applied_to_every_kind_of_grey(tmp_path, mode):
-    value = {"L": 64, "LA": (64, 255), "I;16": 64 * 257}[mode]
-    content = encoded(plain(mode, value), "PNG", icc_profile=grey_profile(1.0))
-    assert nearly(read(tmp_path, content), (linear_to_srgb(64),) * 3)
+LINEAR = {
+    "colour": (plain("RGB", (64, 64, 64)), rgb_profile(1.0)),
+    "palette": (palette(), rgb_profile(1.0)),
+    "grey with a profile of colours": (plain("L", 64), rgb_profile(1.0)),
+    "grey": (plain("L", 64), grey_profile(1.0)),
+    "grey with alpha": (plain("LA", (64, 255)), grey_profile(1.0)),
+    "grey of 16 bits": (plain("I;16", DEEP), grey_profile(1.0)),
+}
 
 
-def test_an_rgb_profile_on_a_grey_image_is_applied(tmp_path):
-    content = encoded(plain("L", 64), "PNG", icc_profile=rgb_profile(1.0))
-    assert nearly(read(tmp_path, content), (linear_to_srgb(64),) * 3)
+@pytest.mark.parametrize(("image", "profile"), LINEAR.values(), ids=LINEAR)
+def test_a_linear_profile_follows_the_srgb_curve(tmp_path, image, profile):
+    loaded = read(tmp_path, encoded(image, "PNG", icc_profile=profile))
+    assert nearly(loaded, (137, 137, 137)), "64 of linear light, by IEC 61966-2-1"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_a_cmyk_profile_is_applied(tmp_path, kind):
-    red = encoded(plain("CMYK", (255, 0, 0, 0)), kind, icc_profile=cmyk_profile())
-    assert nearly(read(tmp_path, red), RED, tolerance=25)
-    paper = encoded(plain("CMYK", (0, 0, 0, 0)), kind, icc_profile=cmyk_profile())
-    assert nearly(read(tmp_path, paper), WHITE)
+    for ink, colour, tolerance in ((255, RED, 25), (0, WHITE, 3)):
+        content = encoded(plain("CMYK", (ink, 0, 0, 0)), kind, icc_profile=cmyk_profile())
+        assert nearly(read(tmp_path, content), colour, tolerance)
 
 
 def test_a_profile_is_applied_before_transparency(tmp_path):
     """Half black on white is 127 in sRGB; converting 127 as linear light would give 188."""
     content = encoded(plain("RGBA", (0, 0, 0, 128)), "PNG", icc_profile=rgb_profile(1.0))
     assert nearly(read(tmp_path, content), (127, 127, 127))
-
-
-def test_a_palette_is_looked_up_before_its_profile(tmp_path):
-    indexed = plain("P", 1)
-    indexed.putpalette([0, 0, 0, 64, 64, 64])
-    content = encoded(indexed, "PNG", icc_profile=rgb_profile(1.0))
-    assert nearly(read(tmp_path, content), (linear_to_srgb(64),) * 3)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +163,15 @@ def test_a_broken_or_foreign_profile_is_announced_and_ignored(tmp_path, caplog, 
     assert "picture.bin: its colour profile is broken (" in record.getMessage()
 
 
-# ---------------------------------------------------------------- cut-outs
+# ---------------------------------------------------------------- transparency
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [("RGBA", (255, 0, 0, 51), (255, 204, 204)), ("LA", (0, 51), (204, 204, 204))],
+)
+def test_partial_transparency_is_mixed_with_white(tmp_path, mode, colour, expected):
+    assert colours(read(tmp_path, encoded(plain(mode, colour), "PNG"))) == {expected}
 
 
 RAMP = np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))  # from left to right
@@ -239,10 +196,11 @@ def deep_rgba() -> bytes:
     return png(values * 257, 6)
 
 
-def two_colours(mode: str) -> Image.Image:
-    """Return black on the left and white on the right, in a mode without alpha."""
+def black_is_transparent(mode: str) -> bytes:
+    """Return a PNG without alpha, black on the left and white on the right."""
     grey = Image.fromarray(HALF)
-    return Image.fromarray(HALF.astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
+    image = Image.fromarray(HALF.astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
+    return encoded(image, "PNG", transparency=(0, 0, 0) if mode == "RGB" else 0)
 
 
 FILES = {
@@ -254,15 +212,10 @@ FILES = {
         encoded(indexed(), "PNG", transparency=bytes([255, 51])),
         np.where(HALF == 0, 51, 255),
     ),
-    "PNG with a transparent colour": (
-        encoded(two_colours("RGB"), "PNG", transparency=(0, 0, 0)),
-        HALF,
-    ),
-    "PNG with a transparent grey": (encoded(two_colours("L"), "PNG", transparency=0), HALF),
-    "PNG with a transparent deep grey": (
-        encoded(two_colours("I;16"), "PNG", transparency=0),
-        HALF,
-    ),
+    **{
+        f"PNG of mode {mode}": (black_is_transparent(mode), HALF)
+        for mode in ("RGB", "L", "I;16", "1")
+    },
     "GIF": (encoded(indexed(), "GIF", transparency=1), HALF),
     "WebP": (encoded(with_alpha(picture()), "WEBP"), RAMP),
     "TIFF": (encoded(with_alpha(picture()), "TIFF", compression="tiff_lzw"), RAMP),
@@ -282,9 +235,6 @@ def alpha_of(image: Image.Image) -> np.ndarray:
     return np.asarray(image.getchannel("A")).astype(int)
 
 
-# ---------------------------------------------------------------- reading
-
-
 @pytest.mark.parametrize(("content", "alpha"), FILES.values(), ids=FILES)
 def test_the_alpha_of_every_kind_of_file_is_kept(tmp_path, content, alpha):
     kept, opaque = read_both(tmp_path, content)
@@ -295,11 +245,9 @@ def test_the_alpha_of_every_kind_of_file_is_kept(tmp_path, content, alpha):
     assert np.array_equal(on_white(kept), opaque)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-def test_what_is_opaque_throughout_has_no_alpha(tmp_path, kind):
-    options = {"lossless": True} if kind == "WEBP" else {}
+def test_what_is_opaque_throughout_has_no_alpha(tmp_path):
     image = with_alpha(picture(), np.full_like(RAMP, 255))
-    kept, opaque = read_both(tmp_path, encoded(image, kind, **options))
+    kept, opaque = read_both(tmp_path, encoded(image, "PNG"))
     assert kept.mode == "RGB"
     assert pixel_digest(kept) == pixel_digest(opaque) == pixel_digest(picture())
 
