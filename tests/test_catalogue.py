@@ -39,10 +39,7 @@ def test_a_row_is_complete(row):
     for column in set(row) - {"year"}:  # some years are unknown
         assert row[column], column
         assert row[column] == row[column].strip()
-    assert re.fullmatch(r"[0-9a-f]{64}", row["sha256"])
     assert re.fullmatch(r"[a-z0-9_]+", row["name"]), "safe in paths and easy to type"
-    assert re.fullmatch(r"[a-z0-9_]+[a-z0-9_.-]*\.[a-z]+", row["file"])
-    assert row["source"].startswith(("https://", "pip:", *HERE))
 
 
 @pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.name)
@@ -61,13 +58,6 @@ def test_torchvision_s_weights_are_where_torchvision_has_them():
 def test_no_two_rows_are_the_same(column):
     values = [row[column].casefold() for row in rows()]
     assert len(set(values)) == len(values)
-
-
-def test_the_catalogue_is_read_by_name_and_in_order():
-    assert list(CATALOGUE) == [row["name"] for row in rows()]
-    assert CATALOGUE["chelsea"].artist == "Stéfan van der Walt"
-    with pytest.raises(TypeError):
-        CATALOGUE["chelsea"] = CATALOGUE["rocket"]
 
 
 def test_the_default_grid_needs_no_network():
@@ -107,7 +97,7 @@ def test_a_shipped_file_that_was_changed_is_refused(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Create a mirror folder that holds the one file."""
+    """Create a mirror folder that holds the file."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     (folder / "photo.jpg").write_bytes(CONTENT)
@@ -135,22 +125,15 @@ def test_a_file_that_the_mirror_has_not_is_reported_with_the_remedy(folder, tmp_
     assert "Put photo.jpg there, or change the mirror setting" in message
 
 
-def test_another_file_in_the_mirror_is_refused_with_both_digests(folder, tmp_path):
+def test_another_file_in_the_mirror_is_refused_and_leaves_the_one_that_was_there(folder, tmp_path):
     (folder / "photo.jpg").write_bytes(b"another")
+    (tmp_path / "photo.jpg").write_bytes(b"before")
     entry = entry_at("https://example.org/x")
-    message = refusal(entry, tmp_path / "out/photo.jpg", str(folder))
+    message = refusal(entry, tmp_path / "photo.jpg", str(folder))
     assert hashlib.sha256(b"another").hexdigest()[:12] in message
     assert entry.sha256[:12] in message
     assert "replace it with the catalogue's" in message
-
-
-def test_a_refused_file_leaves_the_one_that_was_there(folder, tmp_path):
-    (folder / "photo.jpg").write_bytes(b"another")
-    destination = tmp_path / "out" / "photo.jpg"
-    destination.parent.mkdir()
-    destination.write_bytes(b"before")
-    refusal(entry_at("https://example.org/x"), destination, str(folder))
-    assert destination.read_bytes() == b"before"
+    assert (tmp_path / "photo.jpg").read_bytes() == b"before"
 
 
 @pytest.mark.mirror
@@ -170,23 +153,13 @@ def test_the_real_mirror_holds_what_the_catalogue_says(entry, mirror, tmp_path):
 def test_a_download_arrives_whole(serve, tmp_path, pauses):
     server = serve(CONTENT)
     destination = tmp_path / "deep" / "er" / "photo.jpg"
-    fetch(entry_at(f"{server.url}/some/where.jpg"), destination)
+    fetch(entry_at(f"{server.url}/get?file=a%20b.jpg"), destination)
     assert destination.read_bytes() == CONTENT
-    assert server.asked == ["/some/where.jpg"]
+    assert server.asked == ["/get?file=a%20b.jpg"]
     assert not pauses
     assert [path.name for path in destination.parent.iterdir()] == ["photo.jpg"]
-
-
-def test_a_downloaded_file_can_be_read_by_whoever_can_read_other_files(serve, tmp_path):
-    fetch(entry_at(serve(CONTENT).url), tmp_path / "photo.jpg")
     other = paint(tmp_path / "other.png")
-    assert (tmp_path / "photo.jpg").stat().st_mode == other.stat().st_mode
-
-
-def test_an_address_with_a_question_mark_is_asked_for_as_it_is(serve, tmp_path):
-    server = serve(CONTENT)
-    fetch(entry_at(f"{server.url}/get?file=a%20b.jpg"), tmp_path / "photo.jpg")
-    assert server.asked == ["/get?file=a%20b.jpg"]
+    assert destination.stat().st_mode == other.stat().st_mode, "others may read it too"
 
 
 @pytest.mark.parametrize("first", [500, 503, 404, Cut(CONTENT), b"an error page"])
@@ -216,20 +189,11 @@ def test_another_file_at_the_address_is_refused(serve, tmp_path):
 
 
 @pytest.mark.usefixtures("pauses")
-@pytest.mark.parametrize("source", ["nothing listens", "https://", "nonsense", "ftp://127.0.0.1/x"])
+@pytest.mark.parametrize("source", [unused_address(), "https://", "nonsense", "ftp://127.0.0.1/x"])
 def test_an_address_that_cannot_be_reached_is_reported_with_the_remedy(tmp_path, source):
-    source = unused_address() if source == "nothing listens" else source
     message = refusal(entry_at(source), tmp_path / "photo.jpg")
     assert f"{source} cannot be fetched (" in message
     assert "set mirror to a folder that holds photo.jpg" in message
-
-
-@pytest.mark.usefixtures("pauses")
-def test_a_mirror_address_that_cannot_be_reached_is_reported(tmp_path):
-    address = unused_address()
-    message = refusal(entry_at("https://example.org/x"), tmp_path / "photo.jpg", address)
-    assert f"{address}/photo.jpg cannot be fetched (" in message
-    assert "Connection refused" in message
 
 
 def test_an_interrupted_download_leaves_nothing(serve, tmp_path, monkeypatch):

@@ -29,15 +29,12 @@ def test_every_key_arrives_in_the_run():
     assert list(run.contents) == ["chelsea", "kitten"]
     assert run.contents["chelsea"].entry == CATALOGUE["chelsea"]
     assert run.contents["chelsea"].title == "Chelsea the cat"
-    assert (run.contents["kitten"].path, run.contents["kitten"].title) == (
-        "photos/cat.png",
-        "A cat",
-    )
+    kitten = run.contents["kitten"]
+    assert (kitten.path, kitten.title) == ("photos/cat.png", "A cat")
     assert list(run.styles) == ["dog", "starry_night_study"]
     assert list(run.ratios) == ["1e0", "1e-2", "2.5e-1"]
     given = {name: config()[name] for name in Settings.shared_names()}
-    doubled = {"iterations": 50, "coarse_stages": [[64, 20]], "snapshots": [0, 40]}
-    doubled |= {"finish": 8}
+    doubled = {"iterations": 50, "coarse_stages": [[64, 20]], "snapshots": [0, 40], "finish": 8}
     doubled |= {"averaging": 0.5**0.5}  # the average covers the same share of the run
     weights = {"content_layers": WEIGHTS["content"], "style_layers": WEIGHTS["style"]}
     assert run.settings == Settings.from_mapping(
@@ -60,14 +57,12 @@ def test_what_is_left_out_has_its_default():
     assert names == ["chelsea", "kitten", "dog", "starry_night_study"]
 
 
-@pytest.mark.parametrize("key", ["kmeans", "vgg19", "vgg16", "overview"])
-def test_an_empty_section_is_as_good_as_none(key):
-    assert read_run(least(**{key: {}}), CATALOGUE) == read_run(least(), CATALOGUE)
+NULLS = {"mirror": None, "kmeans": {"images": None}, "vgg19": {"weights": None}}
 
 
-def test_null_stands_for_the_default_where_the_documentation_says_so():
-    nulls = {"mirror": None, "kmeans": {"images": None}, "vgg19": {"weights": None}}
-    assert read_run(least(**nulls), CATALOGUE) == read_run(least(), CATALOGUE)
+@pytest.mark.parametrize("empty", [NULLS, {"kmeans": {}, "vgg19": {}, "vgg16": {}, "overview": {}}])
+def test_null_or_an_empty_section_stands_for_the_default(empty):
+    assert read_run(least(**empty), CATALOGUE) == read_run(least(), CATALOGUE)
 
 
 def test_a_mirror_in_the_environment_serves_where_the_configuration_names_none(monkeypatch):
@@ -83,19 +78,10 @@ def test_a_job_reads_the_same_variants_as_the_plan_and_needs_no_image():
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"seed": 7},
-        {"iterations_scale": 0.5},
-        {"ratios": [0.5]},
-        {"ratios": [{"alpha": 3, "beta": 9}]},
-        {"layers": {"renamed": {"content": {"relu4_2": 1}, "style": {"relu1_1": 1}}}},
-        {"formulation": "udacity"},
-    ],
+    "changes", [{"seed": 7}, {"ratios": [0.5]}, {"layers": {"renamed": WEIGHTS}}]
 )
 def test_whatever_changes_the_variants_changes_their_digest(changes):
     before, after = (read_variants(values) for values in (least(), least(**changes)))
-    assert before != after
     assert digest(before) != digest(after)
 
 
@@ -118,11 +104,6 @@ def test_a_cell_has_its_variant_s_weights_and_the_run_s_settings():
     assert (cells["all", "1e-2"].alpha, cells["all", "1e-2"].beta) == (1, 100)
 
 
-def test_an_image_may_be_a_content_and_a_style():
-    run = read_run(least(styles=["chelsea"]), CATALOGUE)
-    assert run.contents["chelsea"] == run.styles["chelsea"]
-
-
 @pytest.mark.parametrize("root", [".", "absolute"])
 def test_a_pattern_stands_for_the_image_files_it_matches_in_order(folder, root):
     start = "" if root == "." else f"{folder}/"
@@ -131,12 +112,6 @@ def test_a_pattern_stands_for_the_image_files_it_matches_in_order(folder, root):
         f"{start}photos/cat.png",
         f"{start}photos/dog.jpg",
     ], "the text file and the folder album.png are no images"
-
-
-def test_a_pattern_can_reach_into_folders_and_match_one_character(folder):
-    paint(folder / "deep/er/bird.png")
-    run = read_run(least(contents=["deep/**/*.png", "photos/?at.png"]), CATALOGUE)
-    assert list(run.contents) == ["bird", "cat"]
 
 
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
@@ -207,9 +182,9 @@ def test_the_configurations_of_the_project_can_be_used(path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"contents: [chelsea", "is not valid YAML"),
         (b"a: b: c", "is not valid YAML: mapping values are not allowed here in line 1, column 5"),
         (b"a: 1\nb: 2\na: 3", "line 3: the key 'a' is given twice; remove one"),
+        (b'{"seed": 1, "seed": 2}', "the key 'seed' is given twice; remove one"),
         (b"a: 0x" + b"f" * 500, "line 1: a number may have 400 digits at most; shorten it"),
         (b"a: \xff", "is not valid YAML"),
         (b"a: 2020-13-45", "is not valid YAML: month must be in 1..12"),

@@ -355,13 +355,6 @@ def test_a_file_that_stands_for_much_more_is_refused_in_time(folder, text):
     check_form(message, re.compile(rf"{re.escape(str(path))}|{FORM.pattern}"))
 
 
-@pytest.mark.parametrize("text", ["seed: 1\nseed: 2", '{"seed": 1, "seed": 2}'])
-def test_a_key_given_twice_is_refused_rather_than_forgotten(folder, text):
-    path = folder / "twice.yaml"
-    path.write_text(text)
-    assert "the key 'seed' is given twice; remove one" in refusal(lambda: read_file(path))
-
-
 def test_a_key_that_goes_before_a_merged_one_is_not_twice(folder):
     path = folder / "merged.yaml"
     path.write_text("base: &b {x: 1, y: 1}\nown: {<<: *b, x: 2}\nother: {<<: *b}")
