@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from configurations import settings_of
 from conftest import cut, paint
 from deep_files import deep_levels, eight_bits
 from made_cells import make_cell, make_image
@@ -44,18 +45,11 @@ STYLIZE = ("stylize", "photo.jpg", "painting.png", "--size", 64, "--iterations",
 # ---------------------------------------------------------------- help
 
 
-def test_the_help_says_what_it_is_for_and_what_it_can_do(nst):
-    status, out, _ = nst("--help")
-    assert status == 0
-    assert "redraw a photograph in the style of a painting" in out
-    assert "stylize" in out
-    assert "show" in out
-    assert "--version" in out
-
-
-def test_without_arguments_the_help_appears(nst):
-    _, out, err = nst()
-    assert "stylize" in out + err
+@pytest.mark.parametrize("arguments", [(), ("--help",)])
+def test_the_help_says_what_it_is_for_and_what_it_can_do(nst, arguments):
+    _, out, err = nst(*arguments)
+    for text in ("redraw a photograph in the style of a painting", "stylize", "show", "--version"):
+        assert text in out + err
     assert "Traceback" not in out + err
 
 
@@ -64,28 +58,16 @@ def test_the_help_of_stylize_tells_a_newcomer_what_to_type(nst):
     text = " ".join(out.replace("│", " ").split())
     assert status == 0
     assert "nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-1" in text, "an example"
+    choices = (RULES["extractor"].choices, *map(get_args, (cli.StartByHand, cli.OptimiserByHand)))
+    defaults = (Settings.extractor, "stylized.png", "relative")
     for message in (
-        "The picture to redraw",
-        "The picture that gives the style",
-        "The output file: .png, or .tif for 16 bits",
-        "α/β, content against style: 1 is careful, 1e-1 is bold",
-        "The longer side of the result, in pixels",
-        "kmeans needs no download",
-        "auto uses a GPU if there is one",
+        "α/β, content against style: 1 is careful, 1e-1 is bold. Without it 2e-1, or another",
+        "The longer side of the result, in pixels. Without it 512, or another",
         "NST_MIRROR",
+        *(choice for names in choices for choice in names),
+        *(f"[default: {default}]" for default in defaults),
     ):
-        assert message in text
-    for choices in (
-        RULES["extractor"].choices,
-        get_args(cli.StartByHand),
-        get_args(cli.OptimiserByHand),
-    ):
-        for choice in choices:
-            assert choice in text, choice
-    for default in (Settings.extractor, "stylized.png", "relative"):
-        assert f"[default: {default}]" in text
-    for default in ("2e-1", "in pixels. Without it 512"):
-        assert f"{default}, or another recipe's own" in text
+        assert message in text, message
 
 
 def test_the_version_is_that_of_the_package(nst):
@@ -113,12 +95,9 @@ def test_a_picture_is_made_and_says_how(nst):
     record = read_record(Path("out/a b.png"))
     precision = record["settings"]["precision"]
     assert precision in ("float32", "bfloat16"), "auto must be resolved"
-    assert Settings.from_mapping(record["settings"]) == Settings.from_mapping(
-        {
-            **read_presets()["relative"].settings,
-            **{"beta": 100, "image_size": 64, "iterations": 2, "precision": precision},
-            "extractor": "kmeans",
-        }
+    given = {"beta": 100, "image_size": 64, "iterations": 2, "precision": precision}
+    assert Settings.from_mapping(record["settings"]) == settings_of(
+        "relative", **given, extractor="kmeans"
     )
     assert record["ratio"] == "1e-2"
     assert record["content"]["name"] == "photo"
@@ -130,14 +109,13 @@ def test_a_tiff_has_sixteen_bits_and_the_settings(nst, quick):
     for name in ("made.png", "made.TIFF"):
         status, _, err = nst(*STYLIZE, "-o", name)
         assert status == 0, err
-    Path("made.TIFF").rename("made.tif")
-    levels = deep_levels(Path("made.tif"))
+    levels = deep_levels(Path("made.TIFF"))
     assert len(np.unique(levels)) > 256
     assert np.array_equal(eight_bits(levels), Image.open("made.png"))
-    assert sorted(Path().glob("made*")) == [Path("made.png"), Path("made.tif")]
-    status, out, _ = nst("show", "made.tif")
-    assert status == 0
-    assert json.loads(out)["settings"] == read_record(Path("made.png"))["settings"]
+    shown = [json.loads(nst("show", name)[1])["settings"] for name in ("made.png", "made.TIFF")]
+    assert shown[0] == shown[1]
+    names = {"photo.jpg", "painting.png", "made.png", "made.TIFF"}
+    assert {path.name for path in Path().iterdir()} == names, "no other file may be left"
 
 
 @pytest.mark.usefixtures("quick")
@@ -168,16 +146,10 @@ def test_the_options_are_the_settings(nst):
     assert status == 0, err
     settings = read_record(Path("stylized.png"))["settings"]
     expected = {
-        "image_size": 48,
-        "iterations": 3,
-        "alpha": 1.0,
-        "beta": 4.0,
-        "style_scale": 0.5,
-        "start": "noise",
-        "optimiser": "adam",
-        "seed": 7,
+        **{"image_size": 48, "iterations": 3, "alpha": 1.0, "beta": 4.0},
+        **{"style_scale": 0.5, "start": "noise", "optimiser": "adam", "seed": 7},
     }
-    assert {name: settings[name] for name in expected} == expected
+    assert expected.items() <= settings.items()
 
 
 @pytest.mark.usefixtures("quick")
@@ -194,15 +166,8 @@ def test_a_recipe_gives_what_is_not_named(nst):
     assert (record["formulation"], record["ratio"]) == ("udacity", "1e-6")
 
 
-def test_an_unknown_recipe_is_refused_with_the_nearest(nst):
-    status, _, err = nst("stylize", "photo.jpg", "painting.png", "--recipe", "gatys2017")
-    assert status != 0
-    assert "--recipe: unknown recipe 'gatys2017'; did you mean 'gatys2016'? The recipes are" in err
-    assert "Traceback" not in err
-
-
-def made_of(path: str = "stylized.png") -> dict:
-    return read_record(Path(path))["composition"]
+def made_of() -> dict:
+    return read_record(Path("stylized.png"))["composition"]
 
 
 @pytest.mark.usefixtures("quick")
@@ -240,13 +205,13 @@ def test_what_is_black_in_a_mask_is_kept(nst, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (("--recipe", "gatys2017"), "unknown recipe 'gatys2017'; did you mean 'gatys2016'? The"),
         (("--set", "octaves"), "--set must be NAME=VALUE, as octaves=2; got 'octaves'"),
         (("--set", "octives=2"), "unknown setting 'octives'"),
         (("--region", "black=keep"), "--region needs --mask"),
         (("--mask", "photo.jpg", "--region", "black"), "--region must be COLOUR=FILE"),
         (("--mask", "photo.jpg", "--region", "white=keep"), "every region keeps the photograph"),
         (("--mask", "painting.png"), "the mask must have the shape of its picture"),
-        (("--blend", "painting.png=-1"), "--blend: a weight must be at least 0"),
         (("--blend", "painting.png=nan"), "--blend: a weight must be at least 0"),
         (("--blend", "none.png"), "none.png does not exist"),
     ],
@@ -256,14 +221,6 @@ def test_an_option_that_makes_no_sense_is_one_line(nst, options, message):
     assert status == 1
     assert message in " ".join(err.split())
     assert not Path("stylized.png").exists()
-
-
-@pytest.mark.usefixtures("quick")
-def test_nothing_but_the_result_is_left(nst, tmp_path):
-    before = set(tmp_path.iterdir())
-    assert nst(*STYLIZE)[0] == 0
-    made = {path.name for path in set(tmp_path.iterdir()) - before}
-    assert made == {"stylized.png"}
 
 
 @pytest.mark.usefixtures("quick")
@@ -280,11 +237,9 @@ def test_square_brackets_in_a_name_are_shown_as_they_are(nst):
 def test_several_pictures_are_shown_one_after_the_other(nst, tmp_path):
     for name in ("a", "b"):
         write_cell(make_cell(layers=name), make_image(), tmp_path / f"{name}.png")
-    status, out, _ = nst("show", "a.png", "b.png")
-    assert status == 0
-    first, second = out.split("\n}\n")[:2]
-    assert json.loads(first + "}")["layers"] == "a"
-    assert json.loads(second + "}")["layers"] == "b"
+    _, out, _ = nst("show", "a.png", "b.png")
+    shown = [json.loads(text + "}") for text in out.split("\n}\n")[:2]]
+    assert [record["layers"] for record in shown] == ["a", "b"]
     assert "Chelsea die Kätzin 猫" in out
 
 
@@ -302,7 +257,6 @@ def mistake(result: tuple[int, str, str]) -> str:
 
 
 MISTAKES = [
-    (("stylize", "nowhere.jpg", "painting.png"), "nst: nowhere.jpg does not exist; check the path"),
     (("stylize", "photo.jpg", "nowhere.png"), "nst: nowhere.png does not exist; check the path"),
     (
         ("stylize", "no[/where].jpg", "painting.png"),
@@ -322,7 +276,6 @@ MISTAKES = [
         (*STYLIZE, "--ratio", "bold"),
         "nst: ratios must be a number from 1e-12 to 1e12, as 1e-2; got 'bold'",
     ),
-    ((*STYLIZE, "--ratio", "0"), "got '0'"),
     (
         ("stylize", "photo.jpg", "painting.png", "--size", 5),
         "nst: image_size must be a whole number of pixels from 32 to 8192",
@@ -354,22 +307,18 @@ def test_a_mistake_is_one_line_and_exit_status_1(nst, tmp_path, monkeypatch, arg
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "words"),
     [
         ((*STYLIZE, "--extractor", "resnet"), ("resnet", "kmeans", "vgg19", "vgg19_16x")),
-        ((*STYLIZE, "--start", "anywhere"), ("anywhere", "recoloured", "content", "noise")),
-        ((*STYLIZE, "--size", "large"), ("--size", "integer")),
         (("stylize", "photo.jpg"), ("Missing argument",)),
-        (("stylise", "photo.jpg"), ("stylise",)),
         ((*STYLIZE, "--colour"), ("--colour",)),
     ],
 )
-def test_a_misspelt_command_is_refused_with_the_choices(nst, arguments, message):
+def test_a_misspelt_command_is_refused_with_the_choices(nst, arguments, words):
     status, _, err = nst(*arguments)
     assert status == 2
     assert "Traceback" not in err
-    for word in message:
-        assert word in err
+    assert all(word in err for word in words)
 
 
 @pytest.mark.usefixtures("quick")
