@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from configurations import refused
 from conftest import paint
 from made_cells import make_cell, make_table
 from snakemake.iocontainers import Namedlist
@@ -94,9 +95,7 @@ def test_a_size_that_varies_takes_the_place_of_a_recipe_s_stages():
     ],
 )
 def test_an_axis_that_makes_no_sense_is_refused(changes, message):
-    with pytest.raises(ConfigError) as caught:
-        read_variants({**GRID, **changes})
-    assert message in str(caught.value)
+    assert message in refused(read_variants, {**GRID, **changes}, kind=ConfigError)
 
 
 def test_recipes_can_be_crossed_with_ratios_and_settings():
@@ -119,35 +118,31 @@ def test_rows_and_columns_are_what_they_were_without_other_axes():
     assert sheet.cells == [[(row, column) for column in sheet.columns] for row in sheet.rows]
 
 
-ALL = {"layers": {"all": LAYERS["all"]}}
+ONE = {"layers": {"all": LAYERS["all"]}}
+SCALES, SEEDS = {"style_scale": [0.5, 1]}, {"seed": [0, 1]}
+LAYOUTS = [
+    ({**ONE, "vary": SEEDS}, {}, [""], ("seed", "ratio")),
+    ({"vary": {"seed": [0]}}, {}, [""], ("layers", "ratio")),
+    ({**ONE, "ratios": [1], "vary": SEEDS}, {}, [""], ("layers", "seed")),
+    ({**ONE, "ratios": [1], "vary": SCALES | SEEDS}, {}, [""], ("style_scale", "seed")),
+    (
+        {"vary": SCALES},
+        {"rows": "style_scale", "columns": "layers"},
+        ["ratio=1e0", "ratio=1e-1"],
+        ("style_scale", "layers"),
+    ),
+    (
+        {"vary": SCALES},
+        {"rows": "ratio"},
+        ["layers=all", "layers=fine"],
+        ("ratio", "style_scale"),
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("changes", "axes"),
-    [
-        ({**ALL, "vary": {"seed": [0, 1]}}, ("seed", "ratio")),
-        ({"vary": {"seed": [0]}}, ("layers", "ratio")),
-        ({**ALL, "ratios": [1], "vary": {"seed": [0, 1]}}, ("layers", "seed")),
-        (
-            {**ALL, "ratios": [1], "vary": {"style_scale": [1, 2], "seed": [0, 1]}},
-            ("style_scale", "seed"),
-        ),
-    ],
-)
-def test_the_axes_with_several_labels_are_rows_and_columns(changes, axes):
-    assert sheets({**GRID, **changes}) == {"": axes}
-
-
-def test_the_axes_can_be_chosen():
-    config = {**GRID, "vary": {"style_scale": [0.5, 1]}}
-    assert sheets(config, rows="style_scale", columns="layers") == {
-        "ratio=1e0": ("style_scale", "layers"),
-        "ratio=1e-1": ("style_scale", "layers"),
-    }
-    assert sheets(config, rows="ratio") == {
-        "layers=all": ("ratio", "style_scale"),
-        "layers=fine": ("ratio", "style_scale"),
-    }
+@pytest.mark.parametrize(("changes", "chosen", "names", "axes"), LAYOUTS)
+def test_axes_with_several_labels_are_rows_and_columns_unless_chosen(changes, chosen, names, axes):
+    assert sheets({**GRID, **changes}, **chosen) == dict.fromkeys(names, axes)
 
 
 @pytest.mark.parametrize(
@@ -225,22 +220,16 @@ def test_a_sweep_is_made_and_a_new_value_computes_only_its_cells(tmp_path, take_
 # ---------------------------------------------------------------- the files of a run
 
 
-PLAIN = {
+PAIR = {
     "contents": ["chelsea", "rocket"],
     "styles": ["starry_night_study", "great_wave_study"],
-    "ratios": [1, 0.1],
-    "layers": {
-        name: {"content": {"relu1_1": 1}, "style": {"relu1_1": 1}} for name in ("all", "few")
-    },
-    "extractor": "kmeans",
 }
 
 
-PAIR = {name: PLAIN[name] for name in ("contents", "styles")}
-
-
-def run_of(start: dict = PLAIN, **changes: object):
-    return read_run({**start, **changes}, read_catalogue())
+def run_of(**changes: object):
+    """Read a run of the grid, or of recipes."""
+    grid = {} if "formulations" in changes else {**GRID, "extractor": "kmeans"}
+    return read_run({**PAIR, **grid, **changes}, read_catalogue())
 
 
 def test_grids_have_three_forms_and_cells_with_snapshots_a_strip():
@@ -251,17 +240,17 @@ def test_grids_have_three_forms_and_cells_with_snapshots_a_strip():
 
 def test_plots_follow_what_varies():
     shared = {f"results/plots/layers.{form}" for form in ("png", "svg")}
-    grid = set(plot_files(run_of(vary={"seed": [1, 2]})))
+    grid = set(plot_files(run_of(vary=SEEDS)))
     assert shared < grid
     assert {"results/plots/ratios.png", "results/plots/vary/seed.svg"} < grid
     assert "results/plots/losses/rocket/great_wave_study.png" in grid
-    recipes = run_of(PAIR, formulations=["gatys2016", "nnst"], extractor="vgg16_hed")
+    recipes = run_of(formulations=["gatys2016", "nnst"], extractor="vgg16_hed")
     assert shared < set(plot_files(recipes))
     assert "results/plots/ratios.png" not in plot_files(recipes)
 
 
 def test_the_grid_of_a_recipe_has_the_cells_at_its_own_balance():
-    run = run_of(PAIR, formulations=["udacity", "relative"], vary={"seed": [0, 1]})
+    run = run_of(formulations=["udacity", "relative"], vary=SEEDS)
     assert run.places("udacity/seed=1") == [("udacity/seed=1", "1e-6")]
     assert len(run.ratios) == 2
 
@@ -279,10 +268,10 @@ def test_a_job_writes_the_paths_that_snakemake_gives_it():
 
 
 def test_a_run_is_called_by_its_numbers_and_by_what_its_variants_share():
-    run = run_of(vary={"image_size": [64, 96]}, iterations=7)
+    run = run_of(vary={"iterations": [7, 8]})
     assert title_of_run(run) == "2 pictures in 2 styles"
     assert title_of_run(run_of(contents=["chelsea"])) == "1 picture in 2 styles"
-    assert subtitle_of_grid(run) == subtitle_of_run(run) == "kmeans, covariance loss, 7 iterations"
+    assert subtitle_of_grid(run) == subtitle_of_run(run) == "kmeans, covariance loss, 64 px"
 
 
 def test_a_label_of_the_report_has_no_wildcard_and_ends_no_script():

@@ -2,7 +2,7 @@ import re
 
 import jsonschema
 import pytest
-from configurations import WEIGHTS, config, least, refusal, settings_of
+from configurations import WEIGHTS, config, least, refusal, refused, settings_of
 from conftest import paint
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -104,16 +104,6 @@ def test_a_cell_has_its_variant_s_weights_and_the_run_s_settings():
     assert (cells["all", "1e-2"].alpha, cells["all", "1e-2"].beta) == (1, 100)
 
 
-@pytest.mark.parametrize("root", [".", "absolute"])
-def test_a_pattern_stands_for_the_image_files_it_matches_in_order(folder, root):
-    start = "" if root == "." else f"{folder}/"
-    run = read_run(least(contents=[f"{start}photos/*"]), CATALOGUE)
-    assert [picture.path for picture in run.contents.values()] == [
-        f"{start}photos/cat.png",
-        f"{start}photos/dog.jpg",
-    ], "the text file and the folder album.png are no images"
-
-
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
 def test_a_pattern_finds_every_format_that_can_be_read_in_either_case(folder, suffix):
     (folder / f"one{suffix}").touch()
@@ -121,17 +111,21 @@ def test_a_pattern_finds_every_format_that_can_be_read_in_either_case(folder, su
     assert list(read_run(least(contents=["*"]), CATALOGUE).contents) == ["one", "two"]
 
 
-@pytest.mark.parametrize("name", ["photos", "photos/", "./photos", "{here}/photos"])
-def test_a_folder_stands_for_the_images_in_it(folder, name):
-    run = read_run(least(contents=[name.format(here=folder)], styles=["photos"]), CATALOGUE)
+@pytest.mark.parametrize("ending", ["photos/*", "photos", "photos/"])
+@pytest.mark.parametrize("start", ["", "./", "{here}/"])
+def test_a_folder_or_a_pattern_stands_for_its_images_in_order(folder, start, ending):
+    """The text file and the folder album.png are no images."""
+    name = f"{start}{ending}".format(here=folder)
+    run = read_run(least(contents=[name], styles=["photos"]), CATALOGUE)
     assert list(run.contents) == list(run.styles) == ["cat", "dog"]
-    assert run.contents["dog"].path.endswith("photos/dog.jpg")
+    path = f"{start}photos/dog.jpg".format(here=folder)
+    assert run.contents["dog"].path.removeprefix("./") == path.removeprefix("./")
 
 
 def test_a_folder_without_images_is_refused(folder):
     (folder / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"contents: no image is in the folder 'empty'; put some"):
-        read_run(least(contents=["empty"]), CATALOGUE)
+    message = refusal(least(contents=["empty"]))
+    assert "contents: no image is in the folder 'empty'; put some" in message
 
 
 def test_the_catalogue_goes_before_a_file_of_the_same_name(folder):
@@ -197,11 +191,8 @@ def test_the_configurations_of_the_project_can_be_used(path, monkeypatch):
 def test_a_broken_file_is_refused_in_one_line_that_names_it(folder, text, reason):
     path = folder / "my.yaml"
     path.write_bytes(text)
-    with pytest.raises(ConfigError) as caught:
-        read_file(path)
-    message = str(caught.value)
+    message = refused(read_file, path, kind=ConfigError)
     assert re.match(rf"{re.escape(str(path))}:? {re.escape(reason)}", message)
-    assert message.splitlines() == [message]
 
 
 def test_a_missing_file_is_refused(folder):
@@ -261,7 +252,6 @@ def test_every_key_of_the_schema_does_something():
     assert {*config(), "formulations", "vary", "grid", "prints", "votes"} == keys, (
         "the valid configuration must have every key"
     )
-    plain = read_run(least(), CATALOGUE)
     together: dict[str, dict[str, object]] = {
         "iterations_least": {"iterations_scale": 0.01},
         "parametrisation": {"optimiser": "adam"},
@@ -273,9 +263,9 @@ def test_every_key_of_the_schema_does_something():
     given = config(blend=0.5)
     assert find_mirror(given) != find_mirror(least()), "the jobs read the mirror"
     for key in set(given) - set(least()) - {"mirror"}:
-        base = together.get(key, {})
-        changed = read_run(least(**base, **{key: given[key]}), CATALOGUE)
-        assert changed != (read_run(least(**base), CATALOGUE) if base else plain), key
+        before = least(**together.get(key, {}))
+        after = before | {key: given[key]}
+        assert read_run(before, CATALOGUE) != read_run(after, CATALOGUE), key
 
 
 def keys(rules: dict) -> list[tuple[str, dict]]:
