@@ -216,48 +216,36 @@ def test_a_second_attempt_goes_on_where_it_was_killed(start, small, monkeypatch,
 # ---------------------------------------------------------------- unusable files
 
 
-def interrupted(start, cells, tmp_path, at=7) -> Path:
-    with pytest.raises(Killed):
-        list(start(cells, kill_after=at))
-    (file,) = tmp_path.glob("*.pt")
-    return file
-
-
 def overwritten(content: bytes, share: float) -> bytes:
     at = round(share * len(content))
     return content[:at] + b"\xff" * 100 + content[at + 100 :]  # the history begins with zeros
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        *(partial(overwritten, share=share) for share in (0.0, 0.6, 0.9)),
-        lambda content: content[:-1000],
-    ],
-)
-def test_a_damaged_checkpoint_is_reported_and_dropped(start, small, tmp_path, caplog, damage):
-    cells = [small()]
-    file = interrupted(start, cells, tmp_path)
+DAMAGES = [
+    *(partial(overwritten, share=share) for share in (0.0, 0.6, 0.9)),
+    lambda content: content[:-1000],
+]
+# What is done to the file, what differs in the next job, and what is logged. `bytes` does nothing.
+UNUSABLE = [
+    *((damage, {}, "cannot be read") for damage in DAMAGES),
+    (bytes, {"made_by": {"torch": "2"}}, "was written by other versions or for another device"),
+    (bytes, {"names": ["another cell"]}, ""),
+]
+
+
+@pytest.mark.parametrize("unusable", UNUSABLE)
+def test_an_unusable_checkpoint_is_not_used(start, small, tmp_path, caplog, unusable):
+    damage, changes, told = unusable
+    with pytest.raises(Killed):
+        list(start([small()], kill_after=7))
+    file = tmp_path / "kept.pt"
     file.write_bytes(damage(file.read_bytes()))
-    (result,) = start(cells)
+    (result,) = start([small()], **changes)
     assert start.taken == 12
-    assert f"the checkpoint {file} cannot be read" in caplog.text
-    assert "starting its cells again" in caplog.text
-    (whole,) = start(cells, names=["new"])
+    message = f"the checkpoint {file} {told}"
+    assert (message in caplog.text and "starting its cells again" in caplog.text) == bool(told)
+    (whole,) = start([small()], names=["new"])
     assert_same(result, whole)
-
-
-def test_what_other_versions_or_devices_left_is_logged_and_dropped(start, small, tmp_path, caplog):
-    file = interrupted(start, [small()], tmp_path)
-    list(start([small()], made_by={"torch": "2"}))
-    assert start.taken == 12
-    assert f"{file} was written by other versions or for another device" in caplog.text
-
-
-def test_a_checkpoint_of_other_cells_is_not_used(start, small, tmp_path):
-    interrupted(start, [small(beta=1.0)], tmp_path)
-    list(start([small(beta=2.0)]))
-    assert start.taken == 12
 
 
 # ---------------------------------------------------------------- checkpoints of a pair
