@@ -123,10 +123,3 @@ def test_the_same_picture_gives_the_same_bytes_and_its_text_is_found(tmp_path):
     assert read_description(tmp_path / "one/print.tif") == '{"a": 1}'
     with pytest.raises(ImageError, match="must be one of TIFF"):
         read_description(tmp_path / "one/print.png")
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_cannot_be_written_is_named(tmp_path, name):
-    (tmp_path / "in the way").write_text("")
-    with pytest.raises(ImageError, match=f"{name}: cannot be written"):
-        save_deep(to_levels(SMOOTH), tmp_path / "in the way" / name)
