@@ -79,6 +79,8 @@ def test_a_mirror_at_the_border_is_seen_as_a_larger_picture_is(native, height, w
     network = Extractor(replace(KMEANS, padding=native)).eval()
     exact = ["conv1_1", "relu1_1", "relu1_2", "relu2_1"]
     found = network.adapted("native", "native", padding="symmetric")(image, [*exact, "relu2_2"])
+    unasked = network.adapted("native", "native")(image, ["relu1_1"])["relu1_1"]
+    assert torch.equal(unasked, network(image, ["relu1_1"])["relu1_1"])
     larger = torch.from_numpy(np.pad(image, ((0, 0), (0, 0), (16, 16), (16, 16)), "symmetric"))
     of_larger = network(larger, exact)
     for layer in exact:
