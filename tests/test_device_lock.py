@@ -1,6 +1,5 @@
 """Locks of devices, tested with real processes and pretended devices."""
 
-import json
 import logging
 import os
 import platform
@@ -10,12 +9,14 @@ import tempfile
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from workflow_runs import ROOT, run_python, start_python, unavailable
+from workflow_runs import run_python, start_python, unavailable
 
 from nst.errors import ConfigError, UserError
 from nst.system import locks
@@ -164,8 +165,10 @@ def test_users_share_the_locks_whatever_their_umask(monkeypatch):
         shared.chmod(0o1777)  # as /tmp
         monkeypatch.setattr(locks, "DEVICE_LOCKS", shared)
         before = os.umask(0o077)
-        lock_file(shared)
-        os.umask(before)
+        try:
+            lock_file(shared)
+        finally:
+            os.umask(before)
         for user in (65534, 12345):
             other = start(shared, ONE, FOREVER, user=user)
             assert other.stdout.readline() == "cuda:0\n", other.communicate()
@@ -178,85 +181,77 @@ def test_users_share_the_locks_whatever_their_umask(monkeypatch):
 
 # ---------------------------------------------------------------- visible devices
 
-# How many of four devices each value of CUDA_VISIBLE_DEVICES shows; None stands for no value.
-VISIBLE = {None: 4, "2,0": 2, "3": 1, "": 0}
-UUIDS = [f"GPU-{digit * 8}-0000-4000-8000-{digit * 12}" for digit in "abcd"]
+FLAGS = [
+    (torch.backends.cudnn, "allow_tf32"),
+    (torch.backends.cuda.matmul, "allow_tf32"),
+    (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
+    (torch.utils.deterministic, "fill_uninitialized_memory"),
+]
 
 
-@pytest.fixture(scope="module")
-def seen(tmp_path_factory) -> dict[str, list]:
-    """Reserve devices for each form of CUDA_VISIBLE_DEVICES until none is free."""
-    code = """
-import json, logging, os, sys
-from contextlib import ExitStack
-from nst.system import device, locks
-from nst.errors import ConfigError
+class WaitsError(Exception):
+    """Raised instead of waiting for a device."""
 
-class Waits(Exception): pass
-def wait(_): raise Waits
-locks.time.sleep = wait
-logging.disable()
 
-def reserve_all(name):
-    taken = []
-    with ExitStack() as stack:
-        try:
-            while len(taken) < 9:
-                taken.append(str(stack.enter_context(device.reserve_device(name))))
-                if taken[-1] == "cpu":
-                    break
-        except Waits:
-            taken.append("waits")
-        except ConfigError as error:
-            taken.append(str(error))
+@pytest.fixture
+def show(monkeypatch) -> Iterator[Callable[[str], None]]:
+    """Pretend that GPUs with these identities are visible, and never wait for one."""
+
+    def wait(_seconds: float) -> None:
+        raise WaitsError
+
+    monkeypatch.setattr(locks, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait))
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Pretended GPU")
+    # The choice of a GPU sets these for the rest of the process.
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *_, **_options: None)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = [getattr(owner, name) for owner, name in FLAGS]
+
+    def visible(identities: str) -> None:
+        facts = [SimpleNamespace(uuid=identity) for identity in identities]
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(facts))
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(facts))
+        monkeypatch.setattr(torch.cuda, "get_device_properties", facts.__getitem__)
+
+    yield visible
+    for (owner, name), value in zip(FLAGS, before, strict=True):
+        setattr(owner, name, value)
+
+
+def reserve_all(name: str) -> list[str]:
+    """Reserve devices by this name until none is free."""
+    taken: list[str] = []
+    with ExitStack() as stack, suppress(WaitsError):
+        while len(taken) < 9:
+            taken.append(str(stack.enter_context(reserve_device(name))))
     return taken
 
-found = {}
-for value in json.loads(sys.argv[1]):
-    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-    if value is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = value
-    found[str(value)] = [reserve_all(name) for name in ("auto", "cuda:1", "cpu", "cuda")]
-os.environ["CUDA_VISIBLE_DEVICES"] = "1,2"
-with device.reserve_device("auto"):
-    os.environ["CUDA_VISIBLE_DEVICES"] = "3,2,1"
-    found["overlapping"] = reserve_all("auto")
-os.environ["CUDA_VISIBLE_DEVICES"] = "MIG-11111111-2222-4333-8444-555555555555"
-found["part"] = [device._identify(0), reserve_all("auto")]
-print(json.dumps(found))
-"""
-    said = run_python(
-        code,
-        json.dumps(list(VISIBLE)),
-        PYTHONPATH=f"{ROOT / 'tests' / 'pretended'}{os.pathsep}{ROOT}",
-        PRETENDED_DEVICES=",".join(UUIDS),
-        PRETENDED_LOCKS=str(tmp_path_factory.mktemp("locks")),
-    )
-    return json.loads(said)
+
+def test_the_visible_devices_are_taken_one_by_one(show):
+    for identities in ("abcd", "ca"):
+        show(identities)
+        expected = [f"cuda:{number}" for number in range(len(identities))]
+        assert reserve_all("auto") == reserve_all("cuda") == expected
+        assert reserve_all("cuda:1") == ["cuda:1"], "only this device"
+    show("")
+    assert set(reserve_all("auto")) == {"cpu"}
 
 
-@pytest.mark.parametrize(("value", "count"), VISIBLE.items())
-def test_the_visible_devices_are_taken_one_by_one(seen, value, count):
-    automatic, second, cpu, any_gpu = seen[str(value)]
-    expected = [*(f"cuda:{number}" for number in range(count)), "waits"]
-    assert automatic == (expected if count else ["cpu"])
-    assert cpu == ["cpu"]
-    if count > 1:
-        assert second == ["cuda:1", "waits"], "only this device"
-    else:
-        assert "device cuda:1 is not there" in second[0]
-    assert not count or any_gpu == expected
+def test_a_device_is_the_same_under_whatever_number(show):
+    show("bc")
+    with reserve_device("cuda"):
+        show("dcb")
+        assert reserve_all("cuda") == ["cuda:0", "cuda:1"]
 
 
-def test_a_device_is_the_same_under_whatever_number(seen):
-    """Hold a device that is the first of 1,2; it is also the third of 3,2,1."""
-    assert seen["overlapping"] == ["cuda:0", "cuda:1", "waits"]
-
-
-def test_a_part_of_a_device_has_a_lock_of_its_own(seen):
-    identity, taken = seen["part"]
-    assert identity.endswith(" MIG-11111111-2222-4333-8444-555555555555")
-    assert taken == ["cuda:0", "waits"]
+def test_a_part_of_a_device_has_a_lock_of_its_own(show, monkeypatch):
+    show("a")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-11111111-2222-4333-8444-555555555555")
+    with reserve_device("cuda"):
+        assert reserve_all("cuda") == []
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-66666666-2222-4333-8444-555555555555")
+        assert reserve_all("cuda") == ["cuda:0"]
 
 
 def test_the_real_locks_are_where_every_user_finds_them():
