@@ -290,11 +290,6 @@ def test_the_digest_of_a_cut_out_is_that_of_its_bytes_on_white_and_its_alpha():
 # ---------------------------------------------------------------- cutting out
 
 
-def test_a_picture_of_an_opaque_one_stays_as_it_is():
-    made = picture()
-    assert cut_out(made, plain("RGB", RED)) is made
-
-
 def test_a_picture_gets_the_alpha_at_its_own_size_and_keeps_its_colours():
     original, smaller = with_alpha(plain("RGB", RED)), picture().resize((24, 20))
     made = cut_out(smaller, original)

@@ -247,14 +247,6 @@ def test_trouble_with_the_disk_is_reported_with_file_and_remedy(number):
     assert "run the same command again; the cells that are finished are kept" in message
 
 
-@pytest.mark.parametrize(
-    "error",
-    [FileNotFoundError(errno.ENOENT, "No such file"), OSError("no number"), ValueError(), None],
-)
-def test_what_is_no_trouble_with_the_disk_is_not_reported_as_such(error):
-    assert explain_disk_trouble(error) is None
-
-
 def test_a_store_entry_can_be_checked_with_sha256sum(tmp_path):
     CellStore(tmp_path).add(make_cell(), Pictures(make_image()))
     (entry,) = tmp_path.glob("*/*")
