@@ -5,7 +5,7 @@ import datetime
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +13,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
+import bounds
 import pytest
 import yaml
 from bounds import bounded, fuzzed
@@ -30,6 +31,7 @@ from nst.errors import LONGEST, ConfigError
 from nst.imaging.inspection import inspect_run
 
 CATALOGUE = read_catalogue()
+refusal = functools.partial(bounds.refusal, ConfigError)
 KEYS = "|".join(load_schema()["properties"])
 FORM = re.compile(
     rf"(the configuration|the pattern|({KEYS})\b|start: file|unknown setting|style '|content ')"
@@ -59,16 +61,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.chdir(folder)
     yield folder
     os.chdir(before)
-
-
-def refusal(read: Callable[[], object]) -> str:
-    """Return the reader's error message, or an empty text; fail on anything but a ConfigError."""
-    with bounded():
-        try:
-            read()
-        except ConfigError as error:
-            return str(error)
-    return ""
 
 
 def check_form(message: str, start: re.Pattern[str] = FORM) -> None:
