@@ -32,7 +32,6 @@ CPU = torch.device("cpu")
 IMAGES = Images.of(to_image(random_image(1, 32, 40)), to_image(random_image(2, 36, 28)))
 RECIPES: dict[str, dict] = {
     "L-BFGS": {"iterations": 14, "snapshots": [0, 3, 8, 14]},  # more steps than its history holds
-    "Adam": {"iterations": 10, "optimiser": "adam"},
     "Adam of Keras": {
         **{"iterations": 10, "optimiser": "keras_adam", "adam_epsilon": 0.1, "adam_beta2": 0.999},
         **{"keep": "last", "clamp": False, "start": "noise"},
