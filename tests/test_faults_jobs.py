@@ -26,7 +26,7 @@ from nst.imaging.images import load_image, save_png
 from nst.network.extractor import load_extractor, save_extractor
 from nst.reports.summary import summarise, write_parquet, write_summary
 from nst.system.files import write_atomically
-from nst.system.locks import FOLDER, begin_run, end_run
+from nst.system.locks import FOLDER, HOLDER, begin_run, end_run
 
 LOG = "results/logs/job.log"
 
@@ -347,3 +347,5 @@ def test_a_run_after_a_killed_one_goes_on_and_says_so(start):
     assert said[1] == "Removed 1 files that killed processes left half written."
     assert not part.exists()
     assert run_python(RUN, 0) == "ready\n", "the last run ended by itself"
+    HOLDER.write_bytes(b"\xff")
+    assert "A run was cut off" in run_python(RUN, 0), "a damaged note stops nobody"
