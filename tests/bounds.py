@@ -4,7 +4,7 @@ import datetime
 import os
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,3 +54,13 @@ def bounded(seconds: int = 60, memory: int = GIB) -> Iterator[None]:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def refusal(kind: type[Exception], use: Callable[..., object], *arguments: object) -> str:
+    """Return the message of an error of this kind, or an empty text; fail on any other error."""
+    with bounded():
+        try:
+            use(*arguments)
+        except kind as error:
+            return str(error)
+    return ""

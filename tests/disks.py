@@ -9,6 +9,8 @@ from pathlib import Path
 
 from workflow_runs import unavailable
 
+from nst.system.files import part_of
+
 
 @dataclass(frozen=True)
 class Disk:
@@ -62,3 +64,9 @@ def flip(path: Path, place: int) -> None:
     content = bytearray(path.read_bytes())
     content[place] ^= 0x10
     path.write_bytes(content)
+
+
+def part_of_another(path: Path, process: int) -> Path:
+    """Return the partial file that another process of this machine would write."""
+    part = part_of(path)
+    return part.with_name(part.name.replace(f"-{os.getpid()}-", f"-{process}-"))

@@ -8,7 +8,6 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,15 +32,10 @@ def begin(handler: BaseHTTPRequestHandler, length: int | None = len(CONTENT)) ->
     handler.end_headers()
 
 
-@dataclass(frozen=True)
-class Cut:
-    """A response that promises all of ``content`` and breaks off half-way."""
-
-    content: bytes
-
-    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
-        begin(handler, len(self.content))
-        handler.wfile.write(self.content[: len(self.content) // 2])
+def break_off(handler: BaseHTTPRequestHandler) -> None:
+    """Promise the whole file, and send half of it."""
+    begin(handler)
+    handler.wfile.write(CONTENT[: len(CONTENT) // 2])
 
 
 class Server(ThreadingHTTPServer):
@@ -113,8 +107,8 @@ def pauses(monkeypatch) -> list[float]:
 def serve() -> Iterator:
     servers: list[Server] = []
 
-    def start(*answers: bytes | int | Behaviour, context: ssl.SSLContext | None = None) -> Server:
-        servers.append(Server(*answers, context=context))
+    def start(*answers: bytes | int | Behaviour, **options: ssl.SSLContext) -> Server:
+        servers.append(Server(*answers, **options))
         return servers[-1]
 
     yield start
@@ -124,16 +118,9 @@ def serve() -> Iterator:
 
 
 def entry_at(source: str, content: bytes = CONTENT, file: str = "photo.jpg") -> Entry:
-    return Entry(
-        name="photo",
-        title="A photograph",
-        artist="nobody",
-        year="2026",
-        licence="CC0 1.0",
-        file=file,
-        sha256=hashlib.sha256(content).hexdigest(),
-        source=source,
-    )
+    described = {"title": "A photograph", "artist": "nobody", "year": "2026", "licence": "CC0 1.0"}
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Entry(name="photo", **described, file=file, sha256=sha256, source=source)
 
 
 def refusal(entry: Entry, destination: Path, mirror: str | None = None) -> str:

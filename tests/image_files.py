@@ -5,7 +5,9 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpngw
 import numpy as np
+import tifffile
 from PIL import Image
 from pillow_heif import register_heif_opener
 
@@ -55,47 +57,34 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + checksum
 
 
-def png(values: np.ndarray, colour_type: int, *extra: bytes) -> bytes:
-    """Encode a 16-bit PNG, which Pillow cannot write in colour."""
-    height, width = values.shape[:2]
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
-    body = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + body
+def png(values: np.ndarray) -> bytes:
+    """Encode a PNG of 16 bits, which Pillow cannot write in colour."""
+    buffer = io.BytesIO()
+    numpngw.write_png(buffer, values.astype(np.uint16))
+    return buffer.getvalue()
+
+
+def tiff(values: np.ndarray, **options: object) -> bytes:
+    """Encode an uncompressed TIFF, in layouts that Pillow reads but cannot write."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, metadata=None, **options)
+    return buffer.getvalue()
+
+
+def white_in_twelve_bits() -> bytes:
+    """Encode 12-bit white: all bits are set, so that 8-bit white of more columns is the same."""
+    buffer = io.BytesIO(tiff(np.full((HEIGHT, WIDTH * 3 // 2), 255, np.uint8)))
+    with tifffile.TiffFile(buffer, mode="r+") as file:
+        tags = file.pages[0].tags
+        tags["ImageWidth"].overwrite(WIDTH)
+        tags["BitsPerSample"].overwrite(12)
+        return buffer.getvalue()
 
 
 def png_header(width: int, height: int) -> bytes:
     """Return a PNG header that claims a size, without pixels."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-
-
-def tiff(strips: list[bytes], bits: list[int], photometric: int, planar: int = 1) -> bytes:
-    """Encode an uncompressed little-endian TIFF, in layouts that Pillow reads but cannot write."""
-    starts = np.cumsum([8, *(len(strip) for strip in strips)]).tolist()
-    data, tail = b"".join(strips), b""
-    entries = {
-        256: [WIDTH],
-        257: [HEIGHT],
-        258: bits,
-        259: [1],
-        262: [photometric],
-        273: starts[:-1],
-        277: [len(bits)],
-        278: [HEIGHT],
-        279: [len(strip) for strip in strips],
-        284: [planar],
-    }
-    after = starts[-1] + 2 + 12 * len(entries) + 4
-    table = struct.pack("<H", len(entries))
-    for tag, values in entries.items():
-        packed = struct.pack(f"<{len(values)}I", *values)
-        if len(values) == 1:
-            table += struct.pack("<HHI", tag, 4, 1) + packed
-        else:
-            table += struct.pack("<HHII", tag, 4, len(values), after + len(tail))
-            tail += packed
-    return struct.pack("<2sHI", b"II", 42, starts[-1]) + data + table + bytes(4) + tail
 
 
 def orientation_exif(orientation: int) -> Image.Exif:

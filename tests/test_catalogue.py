@@ -1,13 +1,11 @@
 import csv
 import hashlib
-import os
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import paint
-from downloads import CONTENT, Cut, entry_at, refusal, unused_address
+from downloads import CONTENT, break_off, entry_at, refusal, unused_address
 from torchvision.models import VGG16_Weights, VGG19_Weights
 
 from nst.config.catalogue import RESOURCES, RETRIES, fetch, read_catalogue
@@ -38,10 +36,7 @@ def test_a_row_is_complete(row):
     for column in set(row) - {"year"}:  # some years are unknown
         assert row[column], column
         assert row[column] == row[column].strip()
-    assert re.fullmatch(r"[0-9a-f]{64}", row["sha256"])
     assert re.fullmatch(r"[a-z0-9_]+", row["name"]), "safe in paths and easy to type"
-    assert re.fullmatch(r"[a-z0-9_]+[a-z0-9_.-]*\.[a-z]+", row["file"])
-    assert row["source"].startswith(("https://", "pip:", *HERE))
 
 
 @pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.name)
@@ -62,13 +57,6 @@ def test_no_two_rows_are_the_same(column):
     assert len(set(values)) == len(values)
 
 
-def test_the_catalogue_is_read_by_name_and_in_order():
-    assert list(CATALOGUE) == [row["name"] for row in rows()]
-    assert CATALOGUE["chelsea"].artist == "Stéfan van der Walt"
-    with pytest.raises(TypeError):
-        CATALOGUE["chelsea"] = CATALOGUE["rocket"]
-
-
 def test_the_default_grid_needs_no_network():
     assert {"chelsea", "rocket", "great_wave_study"} <= {entry.name for entry in SHIPPED}
 
@@ -85,23 +73,12 @@ def test_what_is_shipped_is_what_the_catalogue_says(entry, tmp_path):
     assert [path.name for path in destination.parent.iterdir()] == [entry.file]
 
 
-def test_a_shipped_file_that_is_missing_is_reported(tmp_path):
-    message = refusal(entry_at("scikit-image:no_such_file.png"), tmp_path / "photo.jpg")
-    assert "no_such_file.png cannot be read" in message
-
-
-def test_a_shipped_file_that_was_changed_is_refused(tmp_path):
-    changed = replace(CATALOGUE["chelsea"], sha256="0" * 64)
-    message = refusal(changed, tmp_path / "chelsea.png")
-    assert "has sha256 596aa1e7cb87…, but the catalogue says 000000000000…" in message
-
-
 # ---------------------------------------------------------------- a mirror
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Create a mirror folder that holds the one file."""
+    """Create a mirror folder that holds the file."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     (folder / "photo.jpg").write_bytes(CONTENT)
@@ -129,22 +106,15 @@ def test_a_file_that_the_mirror_has_not_is_reported_with_the_remedy(folder, tmp_
     assert "Put photo.jpg there, or change the mirror setting" in message
 
 
-def test_another_file_in_the_mirror_is_refused_with_both_digests(folder, tmp_path):
+def test_another_file_in_the_mirror_is_refused_and_leaves_the_one_that_was_there(folder, tmp_path):
     (folder / "photo.jpg").write_bytes(b"another")
+    (tmp_path / "photo.jpg").write_bytes(b"before")
     entry = entry_at("https://example.org/x")
-    message = refusal(entry, tmp_path / "out/photo.jpg", str(folder))
+    message = refusal(entry, tmp_path / "photo.jpg", str(folder))
     assert hashlib.sha256(b"another").hexdigest()[:12] in message
     assert entry.sha256[:12] in message
     assert "replace it with the catalogue's" in message
-
-
-def test_a_refused_file_leaves_the_one_that_was_there(folder, tmp_path):
-    (folder / "photo.jpg").write_bytes(b"another")
-    destination = tmp_path / "out" / "photo.jpg"
-    destination.parent.mkdir()
-    destination.write_bytes(b"before")
-    refusal(entry_at("https://example.org/x"), destination, str(folder))
-    assert destination.read_bytes() == b"before"
+    assert (tmp_path / "photo.jpg").read_bytes() == b"before"
 
 
 @pytest.mark.mirror
@@ -164,26 +134,16 @@ def test_the_real_mirror_holds_what_the_catalogue_says(entry, mirror, tmp_path):
 def test_a_download_arrives_whole(serve, tmp_path, pauses):
     server = serve(CONTENT)
     destination = tmp_path / "deep" / "er" / "photo.jpg"
-    fetch(entry_at(f"{server.url}/some/where.jpg"), destination)
+    fetch(entry_at(f"{server.url}/get?file=a%20b.jpg"), destination)
     assert destination.read_bytes() == CONTENT
-    assert server.asked == ["/some/where.jpg"]
+    assert server.asked == ["/get?file=a%20b.jpg"]
     assert not pauses
     assert [path.name for path in destination.parent.iterdir()] == ["photo.jpg"]
-
-
-def test_a_downloaded_file_can_be_read_by_whoever_can_read_other_files(serve, tmp_path):
-    fetch(entry_at(serve(CONTENT).url), tmp_path / "photo.jpg")
     other = paint(tmp_path / "other.png")
-    assert (tmp_path / "photo.jpg").stat().st_mode == other.stat().st_mode
+    assert destination.stat().st_mode == other.stat().st_mode, "others may read it too"
 
 
-def test_an_address_with_a_question_mark_is_asked_for_as_it_is(serve, tmp_path):
-    server = serve(CONTENT)
-    fetch(entry_at(f"{server.url}/get?file=a%20b.jpg"), tmp_path / "photo.jpg")
-    assert server.asked == ["/get?file=a%20b.jpg"]
-
-
-@pytest.mark.parametrize("first", [500, 503, 404, Cut(CONTENT), b"an error page"])
+@pytest.mark.parametrize("first", [500, 503, 404, break_off, b"an error page"])
 def test_a_download_that_fails_is_tried_again(serve, tmp_path, pauses, first):
     server = serve(first, CONTENT)
     fetch(entry_at(server.url), tmp_path / "photo.jpg")
@@ -210,28 +170,8 @@ def test_another_file_at_the_address_is_refused(serve, tmp_path):
 
 
 @pytest.mark.usefixtures("pauses")
-@pytest.mark.parametrize("source", ["nothing listens", "https://", "nonsense", "ftp://127.0.0.1/x"])
+@pytest.mark.parametrize("source", [unused_address(), "https://", "nonsense", "ftp://127.0.0.1/x"])
 def test_an_address_that_cannot_be_reached_is_reported_with_the_remedy(tmp_path, source):
-    source = unused_address() if source == "nothing listens" else source
     message = refusal(entry_at(source), tmp_path / "photo.jpg")
     assert f"{source} cannot be fetched (" in message
     assert "set mirror to a folder that holds photo.jpg" in message
-
-
-@pytest.mark.usefixtures("pauses")
-def test_a_mirror_address_that_cannot_be_reached_is_reported(tmp_path):
-    address = unused_address()
-    message = refusal(entry_at("https://example.org/x"), tmp_path / "photo.jpg", address)
-    assert f"{address}/photo.jpg cannot be fetched (" in message
-    assert "Connection refused" in message
-
-
-def test_an_interrupted_download_leaves_nothing(serve, tmp_path, monkeypatch):
-    def interrupt(*_arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    server = serve(CONTENT)
-    monkeypatch.setattr(os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        fetch(entry_at(server.url), tmp_path / "photo.jpg")
-    assert list(tmp_path.iterdir()) == []

@@ -28,8 +28,6 @@ from nst.errors import CellError, ImageError
 from nst.imaging.images import load_image, save_png
 from nst.imaging.srgb import pixel_digest
 
-# ---------------------------------------------------------------- writing and reading
-
 
 @pytest.fixture
 def written(tmp_path) -> Path:
@@ -42,36 +40,28 @@ def test_the_picture_carries_the_record_that_makes_it_again(written):
     record = read_record(written)
     assert record == {**make_cell().record(), PIXELS: pixel_digest(make_image())}
     assert Settings.from_mapping(record["settings"]) == make_cell().settings
-    assert record["content"] == {
-        "name": "cat",
-        "title": "Chelsea die Kätzin 猫",
-        "digest": "c" * 64,
-    }
+
     assert np.array_equal(load_image(written), make_image())
     assert list(written.parent.iterdir()) == [written], "no other file may be left"
 
 
-def pair_of_cells(results: Path) -> dict[Path, Cell]:
-    """Return two cells of a pair by their pictures, not in alphabetical order."""
-    folder = results / "cells" / "cat" / "night"
-    return {
-        folder / "all" / "1e-2.png": make_cell(),
-        folder / "all" / "1e-1.png": make_cell(ratio="1e-1", losses={"total": 0.5}),
-    }
+PAIR = {"1e-2.png": make_cell(), "1e-1.png": make_cell(ratio="1e-1", losses={"total": 0.5})}
 
 
 @pytest.fixture
 def details(tmp_path) -> Path:
-    path = tmp_path / "results" / "details" / "cat" / "night.json"
-    write_details(pair_of_cells(tmp_path / "results"), path)
+    """Write the details of two cells, not in alphabetical order."""
+    folder = tmp_path / "results"
+    path = folder / "details" / "cat" / "night.json"
+    cells = folder / "cells" / "cat" / "night" / "all"
+    write_details({cells / name: cell for name, cell in PAIR.items()}, path)
     return path
 
 
-def test_the_cells_of_a_pair_are_read_back_from_its_details(details, tmp_path):
+def test_the_cells_of_a_pair_are_read_back_from_its_details(details):
     again = read_details(details)
-    expected = pair_of_cells(tmp_path / "results")
-    assert list(again) == list(expected), "the order must be kept"
-    for cell, before in zip(again.values(), expected.values(), strict=True):
+    assert [path.name for path in again] == list(PAIR), "the order must be kept"
+    for cell, before in zip(again.values(), PAIR.values(), strict=True):
         assert cell.details() == before.details()
         assert (cell.settings, cell.content) == (before.settings, before.content)
         assert cell.fingerprint == before.fingerprint
@@ -93,15 +83,6 @@ def test_a_failed_cell_is_read_back_with_its_reason(tmp_path):
     assert read_record(tmp_path / "cell.png")["status"] == "failed"
 
 
-def test_the_details_have_a_line_for_each_cell(details):
-    lines = details.read_text(encoding="utf-8").splitlines()
-    assert (lines[0], lines[-1], len(lines)) == ("[", "]", 4)
-    assert "猫" in lines[1]
-    one = json.loads(lines[1].removesuffix(","))
-    assert one["trace"]["evaluation"] == [1, 2, 3]
-    assert one["picture"] == "../../cells/cat/night/all/1e-2.png"
-
-
 def test_the_same_cell_is_the_same_picture_file_however_long_it_took(tmp_path):
     paths = [tmp_path / name for name in ("one.png", "two.png")]
     slow = make_cell(seconds=1000.0, trace={"total": [1.0]}, reused=True)
@@ -114,28 +95,26 @@ def test_the_same_cell_is_the_same_picture_file_however_long_it_took(tmp_path):
 # ---------------------------------------------------------------- files that are no cells
 
 
-@pytest.mark.parametrize("text", [None, "not JSON", "", "[]", "5", "{"])
+@pytest.mark.parametrize("text", [None, "", "[]", "{"])
 def test_a_picture_without_a_text_of_nst_has_no_record(tmp_path, text):
     save_png(make_image(), tmp_path / "photo.png", {} if text is None else {"nst": text})
     with pytest.raises(ImageError, match=r"photo\.png has no record of nst"):
         read_record(tmp_path / "photo.png")
 
 
-def test_a_file_that_is_no_png_has_no_record(written, tmp_path):
-    Image.open(written).save(tmp_path / "copy.jpg")
-    for name, message in (("copy.jpg", "must be one of PNG"), ("none.png", "no such file")):
-        with pytest.raises(ImageError, match=f"{name}: .*{message}"):
-            read_record(tmp_path / name)
+def test_a_file_that_is_no_png_has_no_record(written):
+    copy = written.with_suffix(".jpg")
+    Image.open(written).save(copy)
+    with pytest.raises(ImageError, match=r"cell\.jpg: must be one of PNG"):
+        read_record(copy)
 
 
 @pytest.mark.parametrize(
     "damage",
     [
         lambda text: text[: len(text) // 2],
-        lambda text: "",
         lambda text: "[]",
         lambda text: "[5]",
-        lambda text: "[{}]",
         lambda text: "{}",
         lambda text: text.replace('"picture"', '"image"'),
         lambda text: text.replace('"image_size": 64', '"image_size": 6'),
@@ -170,37 +149,22 @@ def test_every_setting_changes_the_fingerprint():
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "same"),
     [
-        {"content": Source("cat", "Chelsea die Kätzin 猫", "d" * 64)},
-        {"style": Source("night", "The Starry Night", "d" * 64)},
-        {"extractor_digest": "d" * 64},
-        {"start_digest": "d" * 64},
-        {"content": make_cell().style, "style": make_cell().content},
+        ({"content": Source("cat", "Chelsea die Kätzin 猫", "d" * 64)}, False),
+        ({"style": Source("night", "The Starry Night", "d" * 64)}, False),
+        ({"content": make_cell().style, "style": make_cell().content}, False),
+        ({"extractor_digest": "d" * 64}, False),
+        ({"start_digest": "d" * 64}, False),
+        ({"content": Source("tom", "Another title", "c" * 64)}, True),
+        ({"style": Source("stars", "Another title", "5" * 64)}, True),
+        ({"layers": "balanced", "ratio": "1.0e-2", "formulation": "other"}, True),
+        ({"seconds": 99.0, "attempts": 2, "reused": True}, True),
+        ({"device": "cuda: H200", "versions": {}, "losses": {}, "trace": {}}, True),
     ],
 )
-def test_the_pixels_and_the_weights_change_the_fingerprint(change):
-    assert make_cell(**change).fingerprint != make_cell().fingerprint
-
-
-def test_another_version_of_the_algorithm_changes_the_fingerprint(monkeypatch):
-    before = make_cell().fingerprint
-    monkeypatch.setattr(cell_module, "ALGORITHM_VERSION", cell_module.ALGORITHM_VERSION + 1)
-    assert make_cell().fingerprint != before
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"content": Source("tom", "Another title", "c" * 64)},
-        {"style": Source("stars", "Another title", "5" * 64)},
-        {"layers": "balanced", "ratio": "1.0e-2", "formulation": "other"},
-        {"seconds": 99.0, "attempts": 2, "reused": True},
-        {"device": "cuda: H200", "versions": {}, "losses": {}, "trace": {}},
-    ],
-)
-def test_names_and_circumstances_do_not_change_the_fingerprint(change):
-    assert make_cell(**change).fingerprint == make_cell().fingerprint
+def test_pixels_and_weights_decide_the_fingerprint_and_names_do_not(change, same):
+    assert (make_cell(**change).fingerprint == make_cell().fingerprint) == same
 
 
 def test_another_spelling_of_the_settings_does_not_change_the_fingerprint():
@@ -249,11 +213,9 @@ def test_a_cell_that_is_written_anew_keeps_its_trace(length):
 
 @pytest.mark.parametrize(("width", "height"), [(64, 48), (256, 16), (32, 512)])
 def test_a_failed_cell_is_a_grey_field_crossed_out(width, height):
-    image = draw_failure(width, height)
-    assert (image.mode, image.size) == ("RGB", (width, height))
-    values = np.asarray(image)
+    values = np.asarray(draw_failure(width, height))
+    assert values.shape == (height, width, 3)
     grey = values[0, width // 2]
-    assert (values == values[..., :1]).all(), "no colour"
     for rows in (slice(height // 4), slice(-(height // 4), None)):
         for columns in (slice(width // 4), slice(-(width // 4), None)):
             assert (values[rows, columns] < grey).any(), "the cross reaches every corner"

@@ -3,9 +3,6 @@
 import dataclasses
 import json
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -14,15 +11,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import paint, random_image
+from conftest import random_image
 from hypothesis import given
 from hypothesis import strategies as st
+from workflow_runs import run_python
 
 from nst.cells.cell import PIXELS, Cell, read_details, read_record
 from nst.cells.pair import stylize_pair
 from nst.cells.store import CellStore
 from nst.method import checkpoint as checkpoint_module
-from nst.method import resilience
 from nst.method import transfer as transfer_module
 from nst.method.checkpoint import Batch, Checkpoint
 from nst.method.optimise import State
@@ -32,11 +29,9 @@ from nst.method.stages import Images
 from nst.network.tensors import to_image
 
 CPU = torch.device("cpu")
-SCRIPT = Path(__file__).with_name("killed_job.py")
 IMAGES = Images.of(to_image(random_image(1, 32, 40)), to_image(random_image(2, 36, 28)))
 RECIPES: dict[str, dict] = {
     "L-BFGS": {"iterations": 14, "snapshots": [0, 3, 8, 14]},  # more steps than its history holds
-    "Adam": {"iterations": 10, "optimiser": "adam"},
     "Adam of Keras": {
         **{"iterations": 10, "optimiser": "keras_adam", "adam_epsilon": 0.1, "adam_beta2": 0.999},
         **{"keep": "last", "clamp": False, "start": "noise"},
@@ -73,28 +68,10 @@ def always_kept(monkeypatch) -> None:
 # ---------------------------------------------------------------- processes that are killed
 
 
-@pytest.fixture
-def job(tiny_file, tmp_path) -> dict:
-    pair = {
-        **{"content": str(paint(tmp_path / "in" / "cat.png", 1)), "content_name": "cat"},
-        **{"style": str(paint(tmp_path / "in" / "sea.png", 2)), "style_name": "sea"},
-        **{"content_title": "A cat", "style_title": "The sea", "extractor": str(tiny_file)},
-    }
-    return {"pair": pair}
-
-
 def run_jobs(job: dict, folder: Path) -> list[dict]:
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder / "job.json")],
-        env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    script = Path(__file__).with_name("killed_job.py").read_text("utf-8")
+    return json.loads(run_python(script, folder / "job.json"))
 
 
 def made(folder: Path) -> tuple[dict[str, bytes], list[dict]]:
@@ -109,18 +86,21 @@ def made(folder: Path) -> tuple[dict[str, bytes], list[dict]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_job_that_is_killed_again_and_again_ends_with_the_same_bytes(
-    recipe, job, small, tmp_path
+    recipe, pair, small, tmp_path
 ):
     settings = [small(beta=beta, **RECIPES[recipe]) for beta in (1.0, 30.0)]
     steps = sum(steps for _, steps in settings[0].stages)
-    job["settings"] = [one.to_dict() for one in settings]
     kills = [5, 2, 4, steps, 3]  # the fourth run starts the second picture
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
-    job["runs"] = [
-        {"folder": whole},
-        *({"folder": broken, "kill_after": kill} for kill in kills),
-        {"folder": broken},
-    ]
+    job = {
+        "pair": {name: str(one) for name, one in vars(pair).items() if one},
+        "settings": [one.to_dict() for one in settings],
+        "runs": [
+            {"folder": whole},
+            *({"folder": broken, "kill_after": kill} for kill in kills),
+            {"folder": broken},
+        ],
+    }
     undisturbed, *killed, last = run_jobs(job, tmp_path)
     assert [one["status"] for one in killed] == [-9] * len(kills)
     assert (undisturbed["status"], last["status"]) == (0, 0), last["log"]
@@ -138,8 +118,8 @@ def test_a_job_that_is_killed_again_and_again_ends_with_the_same_bytes(
 
 
 @pytest.fixture
-def start(tiny, tmp_path) -> Callable[..., Iterator[Transfer]]:
-    """Begin to render cells, in one batch if they fit, with checkpoints in a folder."""
+def start(tiny, tmp_path, always_kept) -> Callable[..., Iterator[Transfer]]:
+    """Begin to render cells, in one batch if they fit, with a checkpoint after every step."""
 
     def begin(cells, size=8, kill_after=None, names=None, made_by=None):
         names = names or [f"fingerprint {cell.beta:g}" for cell in cells]
@@ -168,19 +148,6 @@ def assert_same(one: Transfer, other: Transfer) -> None:
     assert all(torch.equal(one.snapshots[n], other.snapshots[n]) for n in one.snapshots)
 
 
-@pytest.mark.usefixtures("always_kept")
-def test_a_batch_goes_on_as_it_was(start, small):
-    cells = [small(beta=beta) for beta in (1.0, 5.0, 30.0)]
-    whole = by_beta(start(cells))
-    with pytest.raises(Killed):
-        list(start(cells, kill_after=7))
-    resumed = by_beta(start(cells))
-    assert start.taken == 6
-    for beta, result in whole.items():
-        assert_same(resumed[beta], result)
-
-
-@pytest.mark.usefixtures("always_kept")
 def test_a_batch_killed_while_it_is_stored_keeps_what_it_had_optimised(start, small):
     cells = [small(beta=beta) for beta in (1.0, 5.0, 30.0, 31.0)]
     whole = by_beta(start(cells))
@@ -194,7 +161,6 @@ def test_a_batch_killed_while_it_is_stored_keeps_what_it_had_optimised(start, sm
         assert_same(resumed[cell.beta], whole[cell.beta])
 
 
-@pytest.mark.usefixtures("always_kept")
 def test_an_interrupted_batch_is_finished_first_and_with_all_its_cells(start, small, tmp_path):
     """It also finishes unwanted cells, because a batch of another size may round differently."""
     first = [small(beta=beta) for beta in (1.0, 7.0, 5.0)]
@@ -209,7 +175,6 @@ def test_an_interrupted_batch_is_finished_first_and_with_all_its_cells(start, sm
         assert_same(one, whole[one.settings.beta])
 
 
-@pytest.mark.usefixtures("always_kept")
 def test_the_seconds_of_all_processes_are_added_up(start, small, monkeypatch):
     clock = [0.0]
 
@@ -228,7 +193,6 @@ def test_the_seconds_of_all_processes_are_added_up(start, small, monkeypatch):
     assert resumed.seconds == pytest.approx(whole.seconds, rel=0.4)
 
 
-@pytest.mark.usefixtures("always_kept")
 def test_a_second_attempt_goes_on_where_it_was_killed(start, small, monkeypatch, caplog):
     def begin(_settings, caution, *, coarse):
         return Adam(float("nan")) if caution == 1.0 else Lbfgs(caution)
@@ -251,51 +215,36 @@ def test_a_second_attempt_goes_on_where_it_was_killed(start, small, monkeypatch,
 # ---------------------------------------------------------------- unusable files
 
 
-def interrupted(start, cells, tmp_path, at=7) -> Path:
-    with pytest.raises(Killed):
-        list(start(cells, kill_after=at))
-    (file,) = tmp_path.glob("*.pt")
-    return file
-
-
 def overwritten(content: bytes, share: float) -> bytes:
     at = round(share * len(content))
     return content[:at] + b"\xff" * 100 + content[at + 100 :]  # the history begins with zeros
 
 
-@pytest.mark.usefixtures("always_kept")
-@pytest.mark.parametrize(
-    "damage",
-    [
-        *(partial(overwritten, share=share) for share in (0.0, 0.3, 0.6, 0.9)),
-        lambda content: content[:-1000],
-    ],
-)
-def test_a_damaged_checkpoint_is_reported_and_dropped(start, small, tmp_path, caplog, damage):
-    cells = [small()]
-    file = interrupted(start, cells, tmp_path)
+DAMAGES = [
+    *(partial(overwritten, share=share) for share in (0.0, 0.6, 0.9)),
+    lambda content: content[:-1000],
+]
+# What is done to the file, what differs in the next job, and what is logged. `bytes` does nothing.
+UNUSABLE = [
+    *((damage, {}, "cannot be read") for damage in DAMAGES),
+    (bytes, {"made_by": {"torch": "2"}}, "was written by other versions or for another device"),
+    (bytes, {"names": ["another cell"]}, ""),
+]
+
+
+@pytest.mark.parametrize("unusable", UNUSABLE)
+def test_an_unusable_checkpoint_is_not_used(start, small, tmp_path, caplog, unusable):
+    damage, changes, told = unusable
+    with pytest.raises(Killed):
+        list(start([small()], kill_after=7))
+    file = tmp_path / "kept.pt"
     file.write_bytes(damage(file.read_bytes()))
-    (result,) = start(cells)
+    (result,) = start([small()], **changes)
     assert start.taken == 12
-    assert f"the checkpoint {file} cannot be read" in caplog.text
-    assert "starting its cells again" in caplog.text
-    (whole,) = start(cells, names=["new"])
+    message = f"the checkpoint {file} {told}"
+    assert (message in caplog.text and "starting its cells again" in caplog.text) == bool(told)
+    (whole,) = start([small()], names=["new"])
     assert_same(result, whole)
-
-
-@pytest.mark.usefixtures("always_kept")
-def test_what_other_versions_or_devices_left_is_logged_and_dropped(start, small, tmp_path, caplog):
-    file = interrupted(start, [small()], tmp_path)
-    list(start([small()], made_by={"torch": "2"}))
-    assert start.taken == 12
-    assert f"{file} was written by other versions or for another device" in caplog.text
-
-
-@pytest.mark.usefixtures("always_kept")
-def test_a_checkpoint_of_other_cells_is_not_used(start, small, tmp_path):
-    interrupted(start, [small(beta=1.0)], tmp_path)
-    list(start([small(beta=2.0)]))
-    assert start.taken == 12
 
 
 # ---------------------------------------------------------------- checkpoints of a pair
@@ -328,27 +277,6 @@ def test_pairs_do_not_touch_each_other_s_checkpoints(pair, wanted, tmp_path, cap
     for one, again in zip(wanted, elsewhere, strict=True):
         assert read_record(one.path)[PIXELS] == read_record(again.path)[PIXELS]
     assert len({read_record(one.path)[PIXELS] for one in wanted}) == 2
-
-
-@pytest.mark.usefixtures("always_kept")
-def test_equal_cells_in_a_batch_do_not_hinder_its_going_on(
-    pair, wanted, tmp_path, monkeypatch, caplog
-):
-    monkeypatch.setattr(resilience, "best_batch_size", lambda _: 16)
-    folder = tmp_path / "checkpoints"
-    twin = dataclasses.replace(wanted[0], layers="few", path=tmp_path / "out" / "twin.png")
-
-    def kill(_places, evaluation, *_) -> None:
-        if evaluation == 4:
-            raise Killed
-
-    with pytest.raises(Killed):
-        stylize_pair(pair, [*wanted, twin], CPU, None, kill, checkpoints=folder)
-    caplog.set_level(logging.INFO)
-    cells = stylize_pair(pair, [*wanted, twin], CPU, checkpoints=folder)
-    assert "cell 1, 2: continuing at step 3" in caplog.text
-    assert [cell.status for cell in cells] == ["finished"] * 3
-    assert not list(folder.glob("*"))
 
 
 @pytest.mark.usefixtures("always_kept")

@@ -2,7 +2,7 @@ import re
 
 import jsonschema
 import pytest
-from configurations import WEIGHTS, config, least, refusal, settings_of
+from configurations import WEIGHTS, config, least, refusal, refused, settings_of
 from conftest import paint
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -29,15 +29,12 @@ def test_every_key_arrives_in_the_run():
     assert list(run.contents) == ["chelsea", "kitten"]
     assert run.contents["chelsea"].entry == CATALOGUE["chelsea"]
     assert run.contents["chelsea"].title == "Chelsea the cat"
-    assert (run.contents["kitten"].path, run.contents["kitten"].title) == (
-        "photos/cat.png",
-        "A cat",
-    )
+    kitten = run.contents["kitten"]
+    assert (kitten.path, kitten.title) == ("photos/cat.png", "A cat")
     assert list(run.styles) == ["dog", "starry_night_study"]
     assert list(run.ratios) == ["1e0", "1e-2", "2.5e-1"]
     given = {name: config()[name] for name in Settings.shared_names()}
-    doubled = {"iterations": 50, "coarse_stages": [[64, 20]], "snapshots": [0, 40]}
-    doubled |= {"finish": 8}
+    doubled = {"iterations": 50, "coarse_stages": [[64, 20]], "snapshots": [0, 40], "finish": 8}
     doubled |= {"averaging": 0.5**0.5}  # the average covers the same share of the run
     weights = {"content_layers": WEIGHTS["content"], "style_layers": WEIGHTS["style"]}
     assert run.settings == Settings.from_mapping(
@@ -60,14 +57,12 @@ def test_what_is_left_out_has_its_default():
     assert names == ["chelsea", "kitten", "dog", "starry_night_study"]
 
 
-@pytest.mark.parametrize("key", ["kmeans", "vgg19", "vgg16", "overview"])
-def test_an_empty_section_is_as_good_as_none(key):
-    assert read_run(least(**{key: {}}), CATALOGUE) == read_run(least(), CATALOGUE)
+NULLS = {"mirror": None, "kmeans": {"images": None}, "vgg19": {"weights": None}}
 
 
-def test_null_stands_for_the_default_where_the_documentation_says_so():
-    nulls = {"mirror": None, "kmeans": {"images": None}, "vgg19": {"weights": None}}
-    assert read_run(least(**nulls), CATALOGUE) == read_run(least(), CATALOGUE)
+@pytest.mark.parametrize("empty", [NULLS, {"kmeans": {}, "vgg19": {}, "vgg16": {}, "overview": {}}])
+def test_null_or_an_empty_section_stands_for_the_default(empty):
+    assert read_run(least(**empty), CATALOGUE) == read_run(least(), CATALOGUE)
 
 
 def test_a_mirror_in_the_environment_serves_where_the_configuration_names_none(monkeypatch):
@@ -82,29 +77,13 @@ def test_a_job_reads_the_same_variants_as_the_plan_and_needs_no_image():
         assert read_variants(values | {"contents": ["gone.png"], "styles": []}) == plan.variants
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"seed": 7},
-        {"iterations_scale": 0.5},
-        {"ratios": [0.5]},
-        {"ratios": [{"alpha": 3, "beta": 9}]},
-        {"layers": {"renamed": {"content": {"relu4_2": 1}, "style": {"relu1_1": 1}}}},
-        {"formulation": "udacity"},
-    ],
-)
-def test_whatever_changes_the_variants_changes_their_digest(changes):
-    before, after = (read_variants(values) for values in (least(), least(**changes)))
-    assert before != after
-    assert digest(before) != digest(after)
-
-
-def test_the_digest_knows_the_order_and_not_the_spelling():
-    variants = read_variants(config())
-    assert digest(variants) == digest(read_variants(config()))
-    assert digest(variants) != digest(reversed(variants))
-    spelt = [read_variants(least(ratios=ratios)) for ratios in (["1e-2"], [0.01])]
-    assert digest(spelt[0]) == digest(spelt[1])
+def test_the_digest_of_variants_knows_all_of_them_and_no_spelling():
+    values = [least(), least(seed=7), least(ratios=[0.5]), least(layers={"renamed": WEIGHTS})]
+    variants = [read_variants(one) for one in values]
+    digests = {digest(one) for one in (*variants, reversed(variants[0]))}
+    assert len(digests) == len(values) + 1
+    one, same = (read_variants(least(ratios=ratios)) for ratios in (["1e-2"], [0.01]))
+    assert digest(one) == digest(same)
 
 
 def test_a_cell_has_its_variant_s_weights_and_the_run_s_settings():
@@ -118,27 +97,6 @@ def test_a_cell_has_its_variant_s_weights_and_the_run_s_settings():
     assert (cells["all", "1e-2"].alpha, cells["all", "1e-2"].beta) == (1, 100)
 
 
-def test_an_image_may_be_a_content_and_a_style():
-    run = read_run(least(styles=["chelsea"]), CATALOGUE)
-    assert run.contents["chelsea"] == run.styles["chelsea"]
-
-
-@pytest.mark.parametrize("root", [".", "absolute"])
-def test_a_pattern_stands_for_the_image_files_it_matches_in_order(folder, root):
-    start = "" if root == "." else f"{folder}/"
-    run = read_run(least(contents=[f"{start}photos/*"]), CATALOGUE)
-    assert [picture.path for picture in run.contents.values()] == [
-        f"{start}photos/cat.png",
-        f"{start}photos/dog.jpg",
-    ], "the text file and the folder album.png are no images"
-
-
-def test_a_pattern_can_reach_into_folders_and_match_one_character(folder):
-    paint(folder / "deep/er/bird.png")
-    run = read_run(least(contents=["deep/**/*.png", "photos/?at.png"]), CATALOGUE)
-    assert list(run.contents) == ["bird", "cat"]
-
-
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
 def test_a_pattern_finds_every_format_that_can_be_read_in_either_case(folder, suffix):
     (folder / f"one{suffix}").touch()
@@ -146,11 +104,15 @@ def test_a_pattern_finds_every_format_that_can_be_read_in_either_case(folder, su
     assert list(read_run(least(contents=["*"]), CATALOGUE).contents) == ["one", "two"]
 
 
-@pytest.mark.parametrize("name", ["photos", "photos/", "./photos", "{here}/photos"])
-def test_a_folder_stands_for_the_images_in_it(folder, name):
-    run = read_run(least(contents=[name.format(here=folder)], styles=["photos"]), CATALOGUE)
+@pytest.mark.parametrize("ending", ["photos/*", "photos", "photos/"])
+@pytest.mark.parametrize("start", ["", "./", "{here}/"])
+def test_a_folder_or_a_pattern_stands_for_its_images_in_order(folder, start, ending):
+    """The text file and the folder album.png are no images."""
+    name = f"{start}{ending}".format(here=folder)
+    run = read_run(least(contents=[name], styles=["photos"]), CATALOGUE)
     assert list(run.contents) == list(run.styles) == ["cat", "dog"]
-    assert run.contents["dog"].path.endswith("photos/dog.jpg")
+    path = f"{start}photos/dog.jpg".format(here=folder)
+    assert run.contents["dog"].path.removeprefix("./") == path.removeprefix("./")
 
 
 def test_a_folder_may_be_the_user_s_home(folder, monkeypatch):
@@ -160,8 +122,8 @@ def test_a_folder_may_be_the_user_s_home(folder, monkeypatch):
 
 def test_a_folder_without_images_is_refused(folder):
     (folder / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"contents: no file matches 'empty/\*' in .*; check the"):
-        read_run(least(contents=["empty"]), CATALOGUE)
+    message = refusal(least(contents=["empty"]))
+    assert "contents: no file matches 'empty/*' in" in message
 
 
 def test_the_catalogue_goes_before_a_file_of_the_same_name(folder):
@@ -212,9 +174,9 @@ def test_the_configurations_of_the_project_can_be_used(path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"contents: [chelsea", "is not valid YAML"),
         (b"a: b: c", "is not valid YAML: mapping values are not allowed here in line 1, column 5"),
         (b"a: 1\nb: 2\na: 3", "line 3: the key 'a' is given twice; remove one"),
+        (b'{"seed": 1, "seed": 2}', "the key 'seed' is given twice; remove one"),
         (b"a: 0x" + b"f" * 3000, "line 1: a value may have 3000 characters at most; shorten it"),
         (b"a: \xff", "is not valid YAML"),
         (b"a: 2020-13-45", "is not valid YAML: month must be in 1..12"),
@@ -229,11 +191,8 @@ def test_the_configurations_of_the_project_can_be_used(path, monkeypatch):
 def test_a_broken_file_is_refused_in_one_line_that_names_it(folder, text, reason):
     path = folder / "my.yaml"
     path.write_bytes(text)
-    with pytest.raises(ConfigError) as caught:
-        read_file(path)
-    message = str(caught.value)
+    message = refused(read_file, path, kind=ConfigError)
     assert re.match(rf"{re.escape(str(path))}:? {re.escape(reason)}", message)
-    assert message.splitlines() == [message]
 
 
 def test_a_missing_file_is_refused(folder):
@@ -294,7 +253,6 @@ def test_every_key_of_the_schema_does_something():
     assert {*config(), "formulations", "vary", "grid", "prints", "votes"} == keys, (
         "the valid configuration must have every key"
     )
-    plain = read_run(least(), CATALOGUE)
     together: dict[str, dict[str, object]] = {
         "iterations_least": {"iterations_scale": 0.01},
         "parametrisation": {"optimiser": "adam"},
@@ -306,9 +264,9 @@ def test_every_key_of_the_schema_does_something():
     given = config(blend=0.5)
     assert find_mirror(given) != find_mirror(least()), "the jobs read the mirror"
     for key in set(given) - set(least()) - {"mirror"}:
-        base = together.get(key, {})
-        changed = read_run(least(**base, **{key: given[key]}), CATALOGUE)
-        assert changed != (read_run(least(**base), CATALOGUE) if base else plain), key
+        before = least(**together.get(key, {}))
+        after = before | {key: given[key]}
+        assert read_run(before, CATALOGUE) != read_run(after, CATALOGUE), key
 
 
 def parts(schema: dict) -> list[dict]:

@@ -1,7 +1,7 @@
 """Files for print: real 16-bit levels, an sRGB profile, a resolution, reproducible bytes."""
 
 import io
-import struct
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from nst.imaging.images import (
     widen,
     with_alpha_of,
 )
-from nst.imaging.srgb import DATE, srgb_profile
+from nst.imaging.srgb import srgb_profile
 from nst.network.tensors import to_image, to_levels
 
 FORMATS = ("print.png", "print.tif")
@@ -87,7 +87,7 @@ def test_the_alpha_is_that_of_the_picture():
     assert with_alpha_of(to_image(SMOOTH), levels) is levels, "opaque"
 
 
-@pytest.mark.parametrize("dpi", [30, 300, 2400])
+@pytest.mark.parametrize("dpi", [30, 2400])
 @pytest.mark.parametrize("name", [*FORMATS, "8 bits"])
 def test_a_file_has_its_resolution_and_a_profile(tmp_path, name, dpi):
     path = tmp_path / name
@@ -106,40 +106,20 @@ def test_a_file_has_its_resolution_and_a_profile(tmp_path, name, dpi):
 
 
 def test_the_profile_is_srgb_and_bears_the_date_of_the_standard():
-    profile = srgb_profile()
-    assert struct.unpack(">6H", profile[DATE]) == (1999, 10, 18, 0, 0, 0)
-    today = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert (profile[: DATE.start], profile[DATE.stop :]) == (
-        today[: DATE.start],
-        today[DATE.stop :],
-    )
-    opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    assert "sRGB" in ImageCms.getProfileDescription(opened)
-    assert opened.profile.creation_date.year == 1999
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))
+    assert "sRGB" in ImageCms.getProfileDescription(profile)
+    assert profile.profile.creation_date == datetime(1999, 10, 18)
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_the_same_picture_gives_the_same_bytes(tmp_path, name):
-    for folder in ("one", "two"):
-        save_deep(to_levels(SMOOTH), tmp_path / folder / name, text=("nst", "what it is"))
-    content = (tmp_path / "one" / name).read_bytes()
-    assert content == (tmp_path / "two" / name).read_bytes()
-    assert b"what it is" in content
-    assert b"numpngw" not in content
-    assert b"tifffile" not in content
-
-
-def test_the_text_is_where_its_readers_look(tmp_path):
+def test_the_same_picture_gives_the_same_bytes_and_its_text_is_found(tmp_path):
     for name in FORMATS:
-        save_deep(to_levels(SMOOTH), tmp_path / name, text=("nst", '{"a": 1}'))
-    assert read_png_text(tmp_path / "print.png") == {"nst": '{"a": 1}'}
-    assert read_description(tmp_path / "print.tif") == '{"a": 1}'
+        for folder in ("one", "two"):
+            save_deep(to_levels(SMOOTH), tmp_path / folder / name, text=("nst", '{"a": 1}'))
+        content = (tmp_path / "one" / name).read_bytes()
+        assert content == (tmp_path / "two" / name).read_bytes()
+        assert b"numpngw" not in content
+        assert b"tifffile" not in content
+    assert read_png_text(tmp_path / "one/print.png") == {"nst": '{"a": 1}'}
+    assert read_description(tmp_path / "one/print.tif") == '{"a": 1}'
     with pytest.raises(ImageError, match="must be one of TIFF"):
-        read_description(tmp_path / "print.png")
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_cannot_be_written_is_named(tmp_path, name):
-    (tmp_path / "in the way").write_text("")
-    with pytest.raises(ImageError, match=f"{name}: cannot be written"):
-        save_deep(to_levels(SMOOTH), tmp_path / "in the way" / name)
+        read_description(tmp_path / "one/print.png")

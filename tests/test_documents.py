@@ -21,7 +21,7 @@ from nst.config.documents import load_schema
 from nst.config.layers import split_octave
 from nst.config.paths import cell_path, prepared
 from nst.config.run import read_file, read_run
-from nst.config.settings import MEANINGS, RULES
+from nst.config.settings import RULES
 from nst.config.variants import Variant, read_presets
 from nst.imaging.images import save_png
 from nst.reports.summary import COLUMNS, FACTS, TRACE_TYPES
@@ -55,10 +55,8 @@ def test_a_link_leads_to_a_file_and_a_heading(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_command_to_copy_names_the_environment_that_make_installs_into(page):
-    blocks = re.findall(
-        r"^(?:    )?(?:nst|snakemake|python) .*", page.read_text("utf-8"), re.MULTILINE
-    )
-    assert blocks == []
+    bare = r"^(?:    )?(?:nst|snakemake|python) .*"
+    assert re.findall(bare, page.read_text("utf-8"), re.MULTILINE) == []
 
 
 def headings(page: Path) -> set[str]:
@@ -83,9 +81,8 @@ def test_the_example_in_python_makes_its_pictures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("photo", "painting"):
         Image.effect_noise((64, 48), 60).convert("RGB").save(f"{name}.jpg")
-    (block,) = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs/api.md").read_text("utf-8"), re.DOTALL
-    )
+    text = (ROOT / "docs/api.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert '"image_size": 256' in block
     exec(block.replace("256", "64"), {})
     assert {path.name for path in tmp_path.glob("*.png")} == {"1.0.png", "0.1.png"}
@@ -110,15 +107,12 @@ def test_every_name_that_other_programs_options_are_mapped_to_is_one():
     named = re.findall(r"`([^`]+)`", " ".join(rows))
     keys = set(load_schema()["properties"])
     values = {one for rule in RULES.values() for one in rule.choices}
-    options = {"-s", "-n", "-o", "--device"}
+    known = keys | values | {"-s", "-n", "-o", "--device", "results/"}
     for text in named:
-        key, colon, value = text.partition(": ")
-        if colon:
-            assert key in keys, text
-            choices = RULES[key].choices if key in RULES else ()
-            assert not choices or yaml.safe_load(value) in choices, text
-        else:
-            assert text in keys | values | options | {"results/"}, text
+        key, _, value = text.partition(": ")
+        assert key in known, text
+        choices = RULES[key].choices if value and key in RULES else ()
+        assert not choices or yaml.safe_load(value) in choices, text
 
 
 # ---------------------------------------------------------------- the reference of the settings
@@ -136,14 +130,6 @@ def test_a_key_without_a_heading_is_named():
         with_reference(REFERENCE.replace("### `style_scale`", "### Strokes"))
 
 
-def test_the_command_writes_what_a_declaration_says(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(MEANINGS, "style_scale", "How large strokes are.")
-    changed = with_reference(REFERENCE.replace("a number from 0.1 to 10. Default: 1.", "old."))
-    row = "| [`style_scale`](#style_scale) | a number from 0.1 to 10 | 1 | How large strokes are. |"
-    assert row in changed
-    assert "### `style_scale`\n\nValue: a number from 0.1 to 10. Default: 1.\n\n" in changed
-
-
 # ---------------------------------------------------------------- the choice of a recipe
 
 RECIPES = (ROOT / "docs" / "recipes.md").read_text("utf-8")
@@ -153,9 +139,8 @@ COMPARED = read_run(read_file(ROOT / "config" / "formulations.yaml"), read_catal
 def test_all_recipes_are_compared_in_the_order_of_their_years():
     names = [one.layers for one in COMPARED.variants]
     assert set(names) == set(read_presets())
-    years = [read_presets()[name].year for name in names]
-    known = [year for year in years if year is not None]
-    assert known == sorted(known)
+    years = [year for name in names if (year := read_presets()[name].year)]
+    assert years == sorted(years)
 
 
 def test_the_page_of_recipes_has_a_row_a_heading_and_a_picture_for_each():
@@ -177,7 +162,6 @@ def test_the_command_replaces_the_table_alone():
 
 
 # ---------------------------------------------------------------- the sheet of the settings
-
 
 RUN, ROWS, SHEET_DEFAULTS = read_sheet()
 SHEET_PAGE = (ROOT / "docs" / "settings.md").read_text("utf-8")

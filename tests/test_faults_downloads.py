@@ -9,12 +9,11 @@ import threading
 import time
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 
 import pytest
 import requests
 from disks import mounted
-from downloads import CONTENT, Cut, begin, entry_at, refusal
+from downloads import CONTENT, begin, break_off, entry_at
 from workflow_runs import start_python, unavailable
 
 import nst.system.download
@@ -30,15 +29,11 @@ pytestmark = [
 BRIEF = 0.4  # seconds; replaces half a minute
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def impatient(monkeypatch) -> None:
     """Give up within a second."""
     for name in ("CONNECT", "SILENCE", "GRACE"):
         monkeypatch.setattr(nst.system.download, name, BRIEF)
-
-
-def silent_from_the_start(handler: BaseHTTPRequestHandler) -> None:
-    handler.server.ended.wait(20)
 
 
 def silent_half_way(handler: BaseHTTPRequestHandler) -> None:
@@ -67,19 +62,15 @@ def slow_but_steady(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(0.1)
 
 
-# ---------------------------------------------------------------- one attempt
-
-
 @pytest.mark.parametrize(
     ("behave", "message"),
     [
-        (silent_from_the_start, "Read timed out"),
+        (lambda handler: handler.server.ended.wait(20), "Read timed out"),
         (silent_half_way, "Read timed out"),
         (dripping, r"only \d+ bytes came in"),
-        (Cut(CONTENT), f"IncompleteRead|broke off|{len(CONTENT) // 2} bytes"),
+        (break_off, f"IncompleteRead|broke off|{len(CONTENT) // 2} bytes"),
     ],
 )
-@pytest.mark.usefixtures("impatient")
 def test_an_attempt_comes_to_an_end(tmp_path, serve, behave, message):
     began = time.monotonic()
     with pytest.raises(requests.RequestException, match=message):
@@ -94,9 +85,8 @@ def test_a_server_that_never_stops_does_not_fill_the_disk(tmp_path, serve, monke
     assert (tmp_path / "file").stat().st_size <= 1_000_000
 
 
-def test_slow_but_steady_is_fast_enough(tmp_path, serve, monkeypatch):
+def test_slow_but_steady_is_fast_enough(tmp_path, serve):
     """The download takes longer than the grace period; only the rate matters."""
-    monkeypatch.setattr(nst.system.download, "GRACE", BRIEF)
     download(serve(slow_but_steady).url, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
 
@@ -155,39 +145,12 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     assert not (tmp_path / "file").exists()
 
 
-# ---------------------------------------------------------------- files of the catalogue
-
-
-@pytest.mark.usefixtures("impatient", "pauses")
-@pytest.mark.parametrize("behave", [silent_half_way, dripping])
-def test_a_slow_server_is_reported_with_the_remedy_after_a_few_attempts(tmp_path, serve, behave):
-    slow = serve(behave)
-    message = refusal(entry_at(f"{slow.url}/photo.jpg"), tmp_path / "out" / "photo.jpg")
-    assert f"{slow.url}/photo.jpg cannot be fetched (" in message
-    assert "timed out" in message or "bytes came in" in message
-    assert "Check the network, or set mirror to a folder that holds photo.jpg" in message
-    assert len(slow.asked) == 4
-
-
 FETCHER = """
 import json, sys
 from pathlib import Path
 from nst.config.catalogue import Entry, fetch
 fetch(Entry(**json.loads(sys.argv[1])), Path(sys.argv[2]))
 """
-
-
-def fetcher(address: str, path: Path) -> subprocess.Popen[str]:
-    return start_python(FETCHER, json.dumps(asdict(entry_at(address))), path)
-
-
-def test_many_processes_that_fetch_one_file_do_no_harm(tmp_path, serve):
-    path = tmp_path / "cache" / "photo.jpg"
-    address = serve(slow_but_steady).url
-    processes = [fetcher(address, path) for _ in range(3)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
-    assert path.read_bytes() == CONTENT
-    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_fetch_that_is_killed_leaves_a_part_that_a_later_run_removes(tmp_path, serve):
@@ -199,7 +162,7 @@ def test_a_fetch_that_is_killed_leaves_a_part_that_a_later_run_removes(tmp_path,
         silent_half_way(handler)
 
     address = serve(hold, CONTENT).url
-    process = fetcher(address, path)
+    process = start_python(FETCHER, json.dumps(asdict(entry_at(address))), path)
     assert asked.wait(60)
     process.kill()
     process.wait()
@@ -210,13 +173,8 @@ def test_a_fetch_that_is_killed_leaves_a_part_that_a_later_run_removes(tmp_path,
     assert path.read_bytes() == CONTENT
 
 
-# ---------------------------------------------------------------- no answer
-
-
-def test_a_machine_that_never_answers_is_given_up(tmp_path, monkeypatch):
+def test_a_machine_that_never_answers_is_given_up(tmp_path):
     """Use a listening socket with a full queue that never accepts a connection."""
-    monkeypatch.setattr(nst.system.download, "CONNECT", BRIEF)
-    monkeypatch.setattr(nst.system.download, "SILENCE", BRIEF)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)

@@ -5,12 +5,15 @@ import datetime
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from glob import glob
 from pathlib import Path
+from typing import Any
 
+import bounds
 import pytest
 import yaml
 from bounds import bounded, fuzzed
@@ -28,6 +31,7 @@ from nst.errors import LONGEST, ConfigError
 from nst.imaging.inspection import inspect_run
 
 CATALOGUE = read_catalogue()
+refusal = functools.partial(bounds.refusal, ConfigError)
 KEYS = "|".join(load_schema()["properties"])
 FORM = re.compile(rf"(the configuration|({KEYS})\b|start: file|unknown setting|style '|content ')")
 # A message has a rule, such as what a value must be, and a remedy. A rule that gives the allowed
@@ -55,16 +59,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.chdir(folder)
     yield folder
     os.chdir(before)
-
-
-def refusal(read: Callable[[], object]) -> str:
-    """Return the reader's error message, or an empty text; fail on anything but a ConfigError."""
-    with bounded():
-        try:
-            read()
-        except ConfigError as error:
-            return str(error)
-    return ""
 
 
 def check_form(message: str, start: re.Pattern[str] = FORM) -> None:
@@ -133,6 +127,8 @@ def loop() -> object:
 
 
 WEIGHTS = {"content": {"relu4_2": 1}, "style": {"relu1_1": 1}}
+LOOP: list[object] = []
+LOOP += [LOOP] * 10  # holds itself
 LARGE: dict[str, object] = {
     "20 deep": deep(20),
     "900 deep": deep(900),
@@ -179,50 +175,33 @@ def mutations(draw: st.DrawFn) -> dict[object, object]:
     changed: object = config()
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(PLACES))
-        try:
-            changed = draw(st.sampled_from(WAYS))(draw, changed, path)
-        except (LookupError, TypeError, AttributeError):  # an earlier change removed the place
-            continue
+        with suppress(LookupError, TypeError, AttributeError):  # an earlier change removed it
+            changed = changed_at(draw, changed, path)
     assert isinstance(changed, dict)
     return changed
 
 
-def _put(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
-    return replaced(value, path, draw(anything))
+def at(value: object, path: tuple[object, ...]) -> Any:
+    """Return the value at a path."""
+    return functools.reduce(lambda inner, step: inner[step], path, value)  # type: ignore[index]
 
 
-def _rename(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
-    """Rename a key."""
+def changed_at(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
+    """Replace, repeat, rename or drop what is at a path."""
+    way = draw(st.sampled_from(["put", "put", "put", "again", "move", "rename", "drop"]))
     changed = copy.deepcopy(value)
-    inner = functools.reduce(lambda one, step: one[step], path[:-1], changed)  # type: ignore[index]
-    if isinstance(inner, dict):
-        inner[draw(keys | scalars.filter(lambda one: one.__hash__ is not None))] = inner.pop(
-            path[-1]
-        )
+    if way == "put":
+        return replaced(value, path, draw(anything))
+    if way == "again":
+        inner, times = at(value, path), draw(st.sampled_from([2, 3, 50]))
+        return replaced(value, path, inner * times if isinstance(inner, list) else [inner] * times)
+    if way == "move":
+        return replaced(value, path, at(value, draw(st.sampled_from(PLACES))))
+    if way == "rename" and isinstance(at(changed, path[:-1]), dict):
+        new = draw(keys | scalars.filter(lambda one: one.__hash__ is not None))
+        at(changed, path[:-1])[new] = at(changed, path)
+    del at(changed, path[:-1])[path[-1]]
     return changed
-
-
-def _drop(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
-    changed = copy.deepcopy(value)
-    del functools.reduce(lambda one, step: one[step], path[:-1], changed)[path[-1]]  # type: ignore
-    return changed
-
-
-def _again(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
-    """Repeat a list's items, or a key's value."""
-    inner = functools.reduce(lambda one, step: one[step], path, value)  # type: ignore[index]
-    times = draw(st.sampled_from([2, 3, 50]))
-    return replaced(value, path, inner * times if isinstance(inner, list) else [inner] * times)
-
-
-def _move(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
-    """Copy a value to another place."""
-    other = draw(st.sampled_from(PLACES))
-    moved = functools.reduce(lambda one, step: one[step], other, value)  # type: ignore[index]
-    return replaced(value, path, moved)
-
-
-WAYS = [_put, _put, _put, _rename, _drop, _again, _move]
 
 
 @pytest.mark.slow
@@ -249,29 +228,8 @@ def test_any_configuration_is_used_or_refused_in_one_clear_line(changed):
 
 FRAGMENTS = [
     *("&a ", "*a", "<<: *a", "<<: [*a, *a]", "!!python/object/apply:os.system [touch canary]"),
-    *(
-        "!!python/name:os.system",
-        "!!python/tuple [1]",
-        "!!binary x",
-        "!!set {a}",
-        "!!float .",
-        "!x",
-    ),
-    *(
-        "---\n",
-        "...\n",
-        "%YAML 9.9\n",
-        "%TAG ! x\n",
-        "? ",
-        ": ",
-        "- ",
-        "[",
-        "]",
-        "{",
-        "}",
-        "|",
-        ">",
-    ),
+    *("!!python/name:os.system", "!!python/tuple [1]", "!!binary x", "!!set {a}", "!!float ."),
+    *("---\n", "...\n", "%YAML 9.9\n", "%TAG ! x\n", "? ", ": ", "- ", "[", "]", "{", "}", "|"),
     *("\t", "\r\n", "\0", "\x85", "\u2028", "\ufeff", "'", '"', '"\\ud800"', "#", "!!timestamp x"),
     *("__use_yte__: true\n", "?open('canary', 'w')\n", "2020-13-45", "1e-3", ".nan", "0o9", "1:99"),
     *("seed: 1\nseed: 2\n", "0x" + "f" * 3000, "[" * 200, "{a: " * 200, "a" * 5000, "- " * 300),
@@ -343,13 +301,6 @@ def test_a_file_that_stands_for_much_more_is_refused_in_time(folder, text):
     check_form(message, re.compile(rf"{re.escape(str(path))}|{FORM.pattern}"))
 
 
-@pytest.mark.parametrize("text", ["seed: 1\nseed: 2", '{"seed": 1, "seed": 2}'])
-def test_a_key_given_twice_is_refused_rather_than_forgotten(folder, text):
-    path = folder / "twice.yaml"
-    path.write_text(text)
-    assert "the key 'seed' is given twice; remove one" in refusal(lambda: read_file(path))
-
-
 def test_a_key_that_goes_before_a_merged_one_is_not_twice(folder):
     path = folder / "merged.yaml"
     path.write_text("base: &b {x: 1, y: 1}\nown: {<<: *b, x: 2}\nother: {<<: *b}")
@@ -400,16 +351,8 @@ def test_patterns_find_what_glob_finds(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in (".hidden/x.png", "p/.x.png", "p/q/r/x.png", "p/q/[1].png", "p/x.jpg"):
         paint(tmp_path / name)
-    for pattern in (
-        "p/*",
-        "p/**/*.png",
-        "**/x.*",
-        "p/**",
-        "p/.*",
-        "*/q/*",
-        "p/q/[1].png",
-        "p/?.jpg",
-    ):
+    patterns = ("p/*", "p/**/*.png", "**/x.*", "p/**", "p/.*", "*/q/*", "p/q/[1].png", "p/?.jpg")
+    for pattern in patterns:
         wanted = {str(Path(one)) for one in glob(pattern.replace("[", "[[]"), recursive=True)}
         assert {str(Path(one)) for one in find_files("contents", pattern)} == wanted, pattern
 
@@ -429,14 +372,9 @@ def test_a_name_that_is_accepted_fits_into_a_path_everywhere(name):
 
 # ---------------------------------------------------------------- the user's view
 
-LAYERS = {"all": {"content": {"relu3_1": 1}, "style": {"relu1_1": 1}}}
 BAD = {
     "an unknown key": ("contents: [chelsea]\nstyles: [rocket]\nsead: 1", "did you mean 'seed'?"),
     "a key twice": ("contents: [chelsea]\nstyles: [rocket]\nstyles: [coffee]", "line 3: the key"),
-    "a complex number": (
-        "contents: [chelsea]\nstyles: [rocket]\nstyle_scale: !!python/complex 1+2j",
-        "could not determine a constructor",
-    ),
     "a narrow image": (
         "contents: [narrow.png]\nstyles: [rocket]\nimage_size: 64",
         "content 'narrow' becomes 64x4 px, which is too narrow: relu3_1@1 needs at least 16",
@@ -480,11 +418,12 @@ def test_a_sound_configuration_is_checked_without_starting_anything(tmp_path, ns
 # ---------------------------------------------------------------- too narrow for a layer
 
 
-def narrow_run(folder: Path, **changes: object) -> Callable[[], None]:
-    paint(folder / "narrow.png", size=(512, 40))
-    paint(folder / "square.png", size=(100, 100))
-    values = {"contents": ["square.png"], "styles": ["square.png"], "ratios": [1], "layers": LAYERS}
-    return lambda: inspect_run(read_run(values | changes, CATALOGUE))
+def weighted(**weights: float) -> dict[str, object]:
+    """Return a weighting of this name for each weight of relu3_1."""
+    return {
+        name: {key: {"relu1_1": 1, "relu3_1": weight} for key in ("content", "style")}
+        for name, weight in weights.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -495,26 +434,21 @@ def narrow_run(folder: Path, **changes: object) -> Callable[[], None]:
         ({"styles": ["narrow.png"], "image_size": 48, "size": "short_side"}, "becomes 48x4 px"),
         ({"contents": ["narrow.png"], "coarse_stages": [[48, 2]]}, "becomes 48x4 px"),
         ({"styles": ["narrow.png"], "image_size": 96, "style_scale": 0.5}, "becomes 48x4 px"),
+        ({"styles": ["narrow.png"], "image_size": 48, "layers": weighted(a=1, b=0)}, "48x4 px"),
+        ({"styles": ["narrow.png"], "image_size": 48, "layers": weighted(a=0, b=1)}, "48x4 px"),
         ({"contents": ["narrow.png"], "image_size": 48, "size": "short_side"}, ""),
         ({"styles": ["narrow.png"], "image_size": 48, "style_fit": "content"}, ""),
-        ({"styles": ["narrow.png"], "image_size": 48, "style_scale": 10}, ""),
         ({"contents": ["narrow.png"], "image_size": [48, 48], "size": "exact"}, ""),
-        ({"contents": ["narrow.png"], "image_size": 256}, ""),
     ],
 )
 def test_an_image_too_narrow_for_a_layer_is_found_while_planning(folder, changes, expected):
-    layers = {"all": {"content": {"relu3_1": 1}, "style": {"relu3_1": 1}}}
-    message = refusal(narrow_run(folder, **({"layers": layers} | changes)))
-    assert (expected in message) if expected else not message
+    paint(folder / "narrow.png", size=(512, 40))
+    paint(folder / "square.png", size=(100, 100))
+    values = {"contents": ["square.png"], "styles": ["square.png"], "ratios": [1]}
+    run = read_run({**values, "layers": weighted(a=1), **changes}, CATALOGUE)
+    message = refusal(lambda: inspect_run(run))
+    assert bool(message) == bool(expected)
     if expected:
+        assert expected in message
         assert "relu3_1 needs at least 8 px per side; got 4" in message
         check_form(message)
-
-
-@pytest.mark.parametrize("order", [["with", "without"], ["without", "with"]], ids="-".join)
-def test_it_is_found_whichever_of_the_weightings_gives_the_layer_no_weight(folder, order):
-    weightings = {"with": {"relu1_1": 1, "relu3_1": 1}, "without": {"relu1_1": 1, "relu3_1": 0}}
-    layers = {name: dict.fromkeys(("content", "style"), weightings[name]) for name in order}
-    changes = {"contents": ["narrow.png"], "image_size": 48, "layers": layers}
-    message = refusal(narrow_run(folder, **changes))
-    assert "content 'narrow' becomes 48x4 px" in message
