@@ -2,10 +2,9 @@ import logging
 
 import pytest
 import torch
-from conftest import paint, random_image
+from conftest import random_image
 
-from nst.cells.cell import Cell
-from nst.cells.pair import Pair, stylize_pair
+from nst.cells.pair import stylize_pair
 from nst.errors import ConfigError
 from nst.method.objective import Objective, measure_targets
 from nst.method.regions import Region
@@ -107,16 +106,10 @@ def test_the_losses_and_gradient_in_bfloat16_are_those_of_float32_but_for_roundi
     torch.testing.assert_close(gradient.norm(), exact_gradient.norm(), rtol=0.03, atol=0)
 
 
-def test_a_cell_says_the_precision_it_was_made_in(monkeypatch, tiny_file, small, tmp_path):
+def test_a_cell_says_the_precision_it_was_made_in(monkeypatch, pair, wanted):
     pretend(monkeypatch, avx512_bf16=True)
-    content, style = paint(tmp_path / "a.png"), paint(tmp_path / "b.png", seed=1)
-    pair = Pair(content, "a", "A", style, "b", "B", tiny_file)
-    wanted = [
-        Cell("all", label, "relative", small(precision=name), tmp_path / f"{label}.png")
-        for label, name in (("1e0", "auto"), ("1e-1", "bfloat16"), ("1e-2", "float32"))
-    ]
-    cells = stylize_pair(pair, wanted, CPU)
-    found = {cell.ratio: cell.settings.precision for cell in cells}
-    assert found == {"1e0": "bfloat16", "1e-1": "bfloat16", "1e-2": "float32"}
-    prints = {cell.ratio: cell.fingerprint for cell in cells}
-    assert prints["1e0"] == prints["1e-1"] != prints["1e-2"]
+    names = ("auto", "bfloat16", "float32")
+    cells = stylize_pair(pair, [wanted(1.0, folder=one, precision=one)[0] for one in names], CPU)
+    assert [cell.settings.precision for cell in cells] == ["bfloat16", "bfloat16", "float32"]
+    auto, bfloat16, float32 = (cell.fingerprint for cell in cells)
+    assert auto == bfloat16 != float32
