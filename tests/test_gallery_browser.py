@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -835,14 +834,17 @@ def test_a_cell_is_shown_in_full_above_the_ballot(show):
 def test_close_cells_are_compared_more_often_than_clearly_different_ones(visit, tmp_path):
     rows = [make_row(tmp_path, i, ratio=f"1e-{i}") for i in range(5)]  # the best first
     page = visit(write_rows(rows, tmp_path / "gallery"), "#view=vote", SEEDED)
-    random, compared = np.random.default_rng(4), Counter()
+    random, pairs = np.random.default_rng(4), []
     for number in range(1, 61):
         left, right = (int(one[3][3:]) for one in asked(page))
-        compared.update((left, right))
         preferred = random.random() < 1 / (1 + np.exp(left - right))
         page.keyboard.press("ArrowLeft" if preferred else "ArrowRight")
         expect(page.locator("#votes-given")).to_have_text(re.compile(f"^{number} "))
-    assert min(compared[place] for place in (1, 2, 3)) > max(compared[0], compared[4])
+        pairs.append((left, right))
+    first, *between, last = np.bincount(np.ravel(pairs))
+    assert min(between) > max(first, last)
+    votes = read_ballots([saved_votes(page, "Ann", tmp_path)])
+    assert [(int(one.left, 16), int(one.right, 16)) for one in votes] == pairs, "by fingerprint"
 
 
 # ---------------------------------------------------------------- accessibility
