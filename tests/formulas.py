@@ -63,6 +63,13 @@ def features(vgg: Weights, value: Tensor, pool: Callable[..., Tensor]) -> Featur
     return found
 
 
+def seen(
+    vgg: Weights, prepare: Callable[[Tensor], Tensor], pool: Callable[..., Tensor], *rgb: Tensor
+) -> list[Features]:
+    """Compute all layers of several pictures."""
+    return [features(vgg, prepare(one), pool) for one in rgb]
+
+
 def torchvision_features(vgg: Weights) -> nn.Sequential:
     """Return the layers as torchvision stacks them in ``vgg19().features``, with ReLU in place."""
     layers: list[nn.Module] = []
@@ -109,6 +116,18 @@ def gram(value: Tensor) -> Tensor:
 # ---------------------------------------------------------------- each recipe's own formula
 
 FIRSTS = ("1_1", "2_1", "3_1", "4_1", "5_1")
+CHANNELS = (64, 128, 256, 512, 512)  # of these layers of the real VGG-19
+
+
+def gatys_error(one: Tensor, other: Tensor) -> Tensor:
+    """Compute Σ (ΔG)² / (4 C² (HW)²), G = FFᵀ."""
+    return (gram(one) - gram(other)).pow(2).sum() / (4 * one.numel() ** 2)
+
+
+def gram_changes(g: Features, s: Features) -> list[Tensor]:
+    """Compute ΔG at the first ReLU of each block, G = FFᵀ/HW."""
+    pairs = [(g[f"relu{layer}"], s[f"relu{layer}"]) for layer in FIRSTS]
+    return [gram(a) / a[0, 0].numel() - gram(b) / b[0, 0].numel() for a, b in pairs]
 
 
 class Terms(NamedTuple):
@@ -130,26 +149,19 @@ def gatys2015(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -
 
 def gatys2016(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """α · ½ Σ (F - P)² + β Σ_l 1/5 Σ (G - A)² / (4 C² (HW)²), at α/β = 1e-3."""
-    g, c, s = (
-        features(vgg, imagenet(x), functional.avg_pool2d) for x in (generated, content, style)
-    )
+    g, c, s = seen(vgg, imagenet, functional.avg_pool2d, generated, content, style)
     error = 0.5 * (g["conv4_2"] - c["conv4_2"]).pow(2).sum()
-    total = torch.zeros(())
-    for layer in FIRSTS:
-        _, channels, height, width = g[f"conv{layer}"].shape
-        difference = gram(g[f"conv{layer}"]) - gram(s[f"conv{layer}"])
-        total = total + difference.pow(2).sum() / (4 * channels**2 * (height * width) ** 2) / 5
+    total = sum(gatys_error(g[f"conv{layer}"], s[f"conv{layer}"]) / 5 for layer in FIRSTS)
     return Terms(error, 1e3 * total)
 
 
 def gatys_pytorch(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """Mean square at relu4_2 + Σ_l 1e3/C² · mean (ΔG)², G = FFᵀ/HW, C of the real VGG-19."""
-    g, c, s = (features(vgg, caffe(x), functional.max_pool2d) for x in (generated, content, style))
-    total = torch.zeros(())
-    for layer, channels in zip(FIRSTS, (64, 128, 256, 512, 512), strict=True):
-        one, other = g[f"relu{layer}"], s[f"relu{layer}"]
-        difference = gram(one) / one[0, 0].numel() - gram(other) / other[0, 0].numel()
-        total = total + 1e3 / channels**2 * difference.pow(2).mean()
+    g, c, s = seen(vgg, caffe, functional.max_pool2d, generated, content, style)
+    total = sum(
+        1e3 / channels**2 * difference.pow(2).mean()
+        for channels, difference in zip(CHANNELS, gram_changes(g, s), strict=True)
+    )
     return Terms((g["relu4_2"] - c["relu4_2"]).pow(2).mean(), total)
 
 
@@ -165,17 +177,10 @@ def envision(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) ->
 
 def content_init(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """Σ_l mean (ΔF)² + 10 Σ_l Σ (ΔG)² / (C² (HW)²), at the first convolution of each block."""
-    g, c, s = (
-        features(vgg, imagenet(x), functional.max_pool2d) for x in (generated, content, style)
-    )
-    error, total = torch.zeros(()), torch.zeros(())
-    for layer in FIRSTS:
-        one, other, third = (x[f"conv{layer}"] for x in (g, c, s))
-        _, channels, height, width = one.shape
-        error = error + (one - other).pow(2).mean()
-        difference = (gram(one) - gram(third)).pow(2).sum()
-        total = total + difference / (channels**2 * (height * width) ** 2)
-    return Terms(1 * error, 10 * total)
+    g, c, s = seen(vgg, imagenet, functional.max_pool2d, generated, content, style)
+    layers = [f"conv{layer}" for layer in FIRSTS]
+    error = sum((g[layer] - c[layer]).pow(2).mean() for layer in layers)
+    return Terms(1 * error, 10 * sum(4 * gatys_error(g[layer], s[layer]) for layer in layers))
 
 
 def udacity(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
@@ -192,12 +197,8 @@ def udacity(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> 
 
 def tensorflow(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """1e4 mean (ΔF)² at block5_conv2 + Σ_l 1e-2/5 mean (ΔG)², G = FFᵀ/HW, after the ReLU."""
-    g, c, s = (features(vgg, caffe(x), functional.max_pool2d) for x in (generated, content, style))
-    total = torch.zeros(())
-    for layer in FIRSTS:
-        one, other = g[f"relu{layer}"], s[f"relu{layer}"]
-        difference = gram(one) / one[0, 0].numel() - gram(other) / other[0, 0].numel()
-        total = total + 1e-2 / 5 * difference.pow(2).mean()
+    g, c, s = seen(vgg, caffe, functional.max_pool2d, generated, content, style)
+    total = sum(1e-2 / 5 * difference.pow(2).mean() for difference in gram_changes(g, s))
     return Terms(1e4 * (g["relu5_2"] - c["relu5_2"]).pow(2).mean(), total)
 
 
@@ -213,14 +214,9 @@ def tensorflow_with_variation(
 
 def coursera(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """10 Σ (ΔF)² / (4 H W C) + 40 Σ_l 0.2 Σ (ΔG)² / (4 C² (HW)²)."""
-    g, c, s = (features(vgg, caffe(x), functional.avg_pool2d) for x in (generated, content, style))
-    _, channels, height, width = g["conv4_2"].shape
-    error = (g["conv4_2"] - c["conv4_2"]).pow(2).sum() / (4 * height * width * channels)
-    total = torch.zeros(())
-    for layer in FIRSTS:
-        _, channels, height, width = g[f"conv{layer}"].shape
-        difference = (gram(g[f"conv{layer}"]) - gram(s[f"conv{layer}"])).pow(2).sum()
-        total = total + 0.2 * difference / (4 * channels**2 * (height * width) ** 2)
+    g, c, s = seen(vgg, caffe, functional.avg_pool2d, generated, content, style)
+    error = (g["conv4_2"] - c["conv4_2"]).pow(2).sum() / (4 * g["conv4_2"].numel())
+    total = sum(0.2 * gatys_error(g[f"conv{layer}"], s[f"conv{layer}"]) for layer in FIRSTS)
     return Terms(10 * error, 40 * total)
 
 
@@ -229,32 +225,28 @@ def jcjohnson(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -
 
     One of the two C of the mean is that of the real VGG-19: see ``gatys_pytorch``.
     """
-    g, c, s = (features(vgg, caffe(x), functional.max_pool2d) for x in (generated, content, style))
-    total = torch.zeros(())
-    for layer, channels in zip(FIRSTS, (64, 128, 256, 512, 512), strict=True):
-        one, other = g[f"relu{layer}"], s[f"relu{layer}"]
-        difference = gram(one) / one[0, 0].numel() - gram(other) / other[0, 0].numel()
-        total = total + (difference / channels).pow(2).mean()
-    seen = caffe(generated)
-    down, across = seen.diff(dim=2), seen.diff(dim=3)
+    g, c, s = seen(vgg, caffe, functional.max_pool2d, generated, content, style)
+    total = sum(
+        (difference / channels).pow(2).mean()
+        for channels, difference in zip(CHANNELS, gram_changes(g, s), strict=True)
+    )
+    given = caffe(generated)
+    down, across = given.diff(dim=2), given.diff(dim=3)
     variation = 1e-3 / 2 * (down.pow(2).sum() + across.pow(2).sum())
     return Terms(5 * (g["relu4_2"] - c["relu4_2"]).pow(2).mean(), 100 * total, variation)
 
 
 def crowsonkb(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """0.015 s(ΔF) + Σ_l w_l s(ΔG) + 2 mean (Δx)², s(d) = Σ d² / Σ |d|, w = 256, 64, … of 341."""
-    g, c, s = (
-        features(vgg, imagenet(x), functional.max_pool2d) for x in (generated, content, style)
-    )
+    g, c, s = seen(vgg, imagenet, functional.max_pool2d, generated, content, style)
 
     def scaled(difference: Tensor) -> Tensor:
         return difference.pow(2).sum() / (difference.abs().sum() + 1e-8)
 
-    total = torch.zeros(())
-    for layer, weight in zip(FIRSTS, (256, 64, 16, 4, 1), strict=True):
-        one, other = g[f"relu{layer}"], s[f"relu{layer}"]
-        difference = gram(one) / one[0, 0].numel() - gram(other) / other[0, 0].numel()
-        total = total + weight / 341 * scaled(difference)
+    total = sum(
+        weight / 341 * scaled(difference)
+        for weight, difference in zip((256, 64, 16, 4, 1), gram_changes(g, s), strict=True)
+    )
     down, across = generated.diff(dim=2), generated.diff(dim=3)
     variation = 2 * (down.pow(2).mean() + across.pow(2).mean())
     return Terms(0.015 * scaled(g["relu4_2"] - c["relu4_2"]), total, variation)
@@ -296,8 +288,7 @@ def nnst(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Ter
     given = columns(vgg, content)
     nearest = (unit(given - given.mean(0)) @ unit(wanted - wanted.mean(0)).T).argmax(1)
     error = 1 - (unit(columns(vgg, generated)) * unit(wanted[nearest])).sum(1).mean()
-    g = features(vgg, imagenet(generated), functional.max_pool2d)
-    styles = [features(vgg, imagenet(one), functional.max_pool2d) for one in turned(style)]
+    g, *styles = seen(vgg, imagenet, functional.max_pool2d, generated, *turned(style))
     total = torch.zeros(())
     for layer in SPLIT:
         one = g[layer][0].flatten(1).T
@@ -323,29 +314,17 @@ def spread(vgg: Weights, rgb: Tensor, count: int) -> Tensor:
     square. VGG-19 has one more layer in the third block than VGG-16, and its fourth and fifth
     blocks end with other layers.
     """
-    found = features(vgg, imagenet(rgb), functional.max_pool2d)
+    found = {"rgb": rgb, **features(vgg, imagenet(rgb), functional.max_pool2d)}
     plastic = 1.324717957244746
     number = torch.arange(1, count + 1, dtype=torch.float64)
-    height, width = rgb.shape[-2:]
-    rows = []
-    for row, column in zip(
-        (number / plastic % 1 * (height - 1)).tolist(),
-        (number / plastic**2 % 1 * (width - 1)).tolist(),
-        strict=True,
-    ):
-        parts = []
-        for name in ("rgb", *STROTSS):
-            value = (rgb if name == "rgb" else found[name])[0]
-            halvings = 0 if name == "rgb" else int(name[4]) - 1
-            y, x = row / 2**halvings, column / 2**halvings
-            below, right = y % 1, x % 1
-            ys = [min(int(y) + step, value.shape[1] - 1) for step in (0, 1)]
-            xs = [min(int(x) + step, value.shape[2] - 1) for step in (0, 1)]
-            upper = (1 - right) * value[:, ys[0], xs[0]] + right * value[:, ys[0], xs[1]]
-            lower = (1 - right) * value[:, ys[1], xs[0]] + right * value[:, ys[1], xs[1]]
-            parts.append((1 - below) * upper + below * lower)
-        rows.append(torch.cat(parts))
-    return torch.stack(rows)
+    parts = []
+    for name in ("rgb", *STROTSS):
+        value, halvings = found[name], 0 if name == "rgb" else int(name[4]) - 1
+        x = number / plastic**2 % 1 * (rgb.shape[3] - 1) / 2**halvings / (value.shape[3] - 1)
+        y = number / plastic % 1 * (rgb.shape[2] - 1) / 2**halvings / (value.shape[2] - 1)
+        grid = (2 * torch.stack([x, y], 1) - 1)[None, None]  # from -1 to 1
+        parts.append(functional.grid_sample(value, grid, padding_mode="border", align_corners=True))
+    return torch.cat(parts, 1)[0, :, 0].T
 
 
 def apart(one: Tensor, other: Tensor) -> Tensor:
@@ -381,15 +360,13 @@ def strotss(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> 
 
 def relative_gram(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """mean (ΔF)² / var F_c + 10 · the average over layers of mean (ΔG)² / mean G_s², G = FFᵀ/HW."""
-    g, c, s = (
-        features(vgg, imagenet(x), functional.max_pool2d) for x in (generated, content, style)
-    )
+    g, c, s = seen(vgg, imagenet, functional.max_pool2d, generated, content, style)
     target = c["relu4_2"]
     variance = (target - target.mean()).pow(2).mean()
     total = torch.zeros(())
-    for layer in FIRSTS:
-        one, other = (gram(x) / x[0, 0].numel() for x in (g[f"relu{layer}"], s[f"relu{layer}"]))
-        total = total + (one - other).pow(2).mean() / other.pow(2).mean() / 5
+    for layer, difference in zip(FIRSTS, gram_changes(g, s), strict=True):
+        wanted = gram(s[f"relu{layer}"]) / s[f"relu{layer}"][0, 0].numel()
+        total = total + difference.pow(2).mean() / wanted.pow(2).mean() / 5
     return Terms((g["relu4_2"] - target).pow(2).mean() / variance, 10 * total)
 
 
@@ -453,12 +430,11 @@ def relative(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) ->
     The third is compared at half size only.
     """
 
-    def seen(rgb: Tensor) -> Features:
+    def looked_at(rgb: Tensor) -> Features:
         return {"rgb": rgb, **mirrored_features(vgg, imagenet(rgb))}
 
-    whole, half = (
-        [seen(f(x)) for x in (generated, content, style)] for f in (Tensor.clone, halved)
-    )
+    whole = [looked_at(x) for x in (generated, content, style)]
+    half = [looked_at(halved(x)) for x in (generated, content, style)]
     error = total = torch.zeros(())
     for (g, c, s), octave, third in ((whole, 2 / 3, {}), (half, 1 / 3, {"relu3_1": 1 / 3})):
         shares = dict.fromkeys(("relu1_1", "relu2_1"), octave / 3) | third
@@ -472,18 +448,9 @@ def relative(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) ->
 
 
 FORMULAS: Mapping[str, Formula] = {
-    "gatys2015": gatys2015,
-    "gatys2016": gatys2016,
-    "gatys_pytorch": gatys_pytorch,
-    "envision": envision,
-    "content_init": content_init,
-    "udacity": udacity,
-    "tensorflow": tensorflow,
-    "coursera": coursera,
-    "jcjohnson": jcjohnson,
-    "crowsonkb": crowsonkb,
-    "strotss": strotss,
-    "nnst": nnst,
-    "relative": relative,
-    "relative_gram": relative_gram,
+    one.__name__: one
+    for one in (
+        *(gatys2015, gatys2016, gatys_pytorch, envision, content_init, udacity, tensorflow),
+        *(coursera, jcjohnson, crowsonkb, strotss, nnst, relative, relative_gram),
+    )
 }

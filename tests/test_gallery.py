@@ -256,11 +256,6 @@ def test_a_cell_of_the_page_says_what_its_row_its_trace_and_its_images_do(tmp_pa
     assert cell["fingerprint"] == make_cell().fingerprint
 
 
-def test_a_cell_that_was_not_measured_has_no_rank(tmp_path):
-    _, cell = shown(tmp_path)
-    assert standing(cell) == (None, False, False, False)
-
-
 def test_a_failed_cell_has_its_reason_and_neither_picture_nor_rank(tmp_path):
     _, cell = shown(tmp_path, status="failed", reason="no finite loss", losses={}, trace={})
     assert standing(cell) == (None, False, False, False)

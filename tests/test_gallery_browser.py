@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 import pytest
 from gallery_samples import (
     HOSTILE,
@@ -27,7 +26,6 @@ from playwright.sync_api import Browser, Download, Page, expect, sync_playwright
 from workflow_runs import ROOT, unavailable
 
 from nst.config.votes import read_ballots
-from nst.reports.ranking import matched_votes, prefer_cells, read_votes
 
 pytestmark = pytest.mark.slow
 
@@ -155,16 +153,10 @@ def address(page: Page) -> str:
     return page.evaluate("decodeURIComponent(location.hash)")
 
 
-def focused(page: Page) -> str:
-    return page.evaluate(
-        "document.activeElement.getAttribute('aria-label') || document.activeElement.innerText"
-    )
-
-
 # ---------------------------------------------------------------- matrix
 
 
-def test_the_matrix_shows_a_pair_by_layers_and_ratios(show):
+def test_the_matrix_shows_a_pair_by_layers_and_ratios_and_marks_cells_in_words(show):
     page = show()
     expect(page.get_by_role("heading", level=1)).to_have_text("2 pictures in 2 styles")
     expect(page.get_by_role("heading", level=2).first).to_contain_text("Chelsea the cat")
@@ -172,6 +164,9 @@ def test_the_matrix_shows_a_pair_by_layers_and_ratios(show):
         f"cat/wave/{la}/{r}" for la in ("all", "fine") for r in ("1e0", "1e-1", "1e-2")
     ]
     assert page.locator("th[scope=row]").all_inner_texts() == ["all", "fine"]
+    expect(plate(page, SECOND)).to_contain_text("Suggested")
+    expect(plate(page, SECOND)).to_contain_text("Pareto front")
+    expect(plate(page, FIRST)).not_to_contain_text("Suggested")
     picture = plate(page, SECOND).locator("img")
     expect(picture).to_have_attribute(
         "alt", "Chelsea the cat redrawn in the style of Great Wave, layers all, alpha/beta 1e-1"
@@ -179,13 +174,6 @@ def test_the_matrix_shows_a_pair_by_layers_and_ratios(show):
     for image in page.locator(".matrix img").all():
         expect(image).to_have_js_property("complete", True)
         assert image.evaluate("one => one.naturalWidth")
-
-
-def test_the_suggested_and_pareto_cells_are_marked_in_words(show):
-    page = show()
-    expect(plate(page, SECOND)).to_contain_text("Suggested")
-    expect(plate(page, SECOND)).to_contain_text("Pareto front")
-    expect(plate(page, FIRST)).not_to_contain_text("Suggested")
 
 
 def test_a_failed_cell_is_shown_as_failed(show):
@@ -843,30 +831,20 @@ def test_a_cell_is_shown_in_full_above_the_ballot(show):
     expect(show(f"#view=vote&{cell(SECOND)}").get_by_role("dialog")).to_be_visible()
 
 
-def test_the_preferences_of_simulated_voters_are_recovered(visit, tmp_path):
-    strengths = [2.0, 1.0, 0.0, -1.0, -2.0]
-    rows = [make_row(tmp_path, i, ratio=f"1e-{i}") for i in range(len(strengths))]
-    gallery = write_rows(rows, tmp_path / "gallery")
-    random = np.random.default_rng(4)
-    paths = []
-    for voter in ("ann", "bob"):
-        page = visit(gallery, "#view=vote", SEEDED)
-        for number in range(1, 61):
-            left, right = (strengths[int(one[3][3:])] for one in asked(page))
-            preferred = random.random() < 1 / (1 + np.exp(right - left))
-            page.keyboard.press("ArrowLeft" if preferred else "ArrowRight")
-            expect(page.locator("#votes-given")).to_have_text(re.compile(f"^{number} "))
-        paths.append(saved_votes(page, voter, tmp_path))
-    table = pd.DataFrame(rows)
-    found = prefer_cells(table, matched_votes(table, read_votes(paths)))
-    assert found["votes"].sum() == 2 * 120
-    assert found["preference"].is_monotonic_decreasing
-    chances = 1 / (1 + np.exp(np.subtract.outer(strengths, strengths).T))
-    true = (chances.sum(1) - 0.5) / (len(strengths) - 1)
-    inside = (found["low"] < true) & (true < found["high"])
-    assert inside.sum() >= len(strengths) - 1
-    # The page asks more often about close cells than about clearly different ones.
-    assert found["votes"][[1, 2, 3]].min() > found["votes"][[0, 4]].max()
+def test_close_cells_are_compared_more_often_than_clearly_different_ones(visit, tmp_path):
+    rows = [make_row(tmp_path, i, ratio=f"1e-{i}") for i in range(5)]  # the best first
+    page = visit(write_rows(rows, tmp_path / "gallery"), "#view=vote", SEEDED)
+    random, pairs = np.random.default_rng(4), []
+    for number in range(1, 61):
+        left, right = (int(one[3][3:]) for one in asked(page))
+        preferred = random.random() < 1 / (1 + np.exp(left - right))
+        page.keyboard.press("ArrowLeft" if preferred else "ArrowRight")
+        expect(page.locator("#votes-given")).to_have_text(re.compile(f"^{number} "))
+        pairs.append((left, right))
+    first, *between, last = np.bincount(np.ravel(pairs))
+    assert min(between) > max(first, last)
+    votes = read_ballots([saved_votes(page, "Ann", tmp_path)])
+    assert [(int(one.left, 16), int(one.right, 16)) for one in votes] == pairs, "by fingerprint"
 
 
 # ---------------------------------------------------------------- accessibility

@@ -49,7 +49,7 @@ def test_a_lossless_file_is_read_exactly(tmp_path, kind):
     assert pixel_digest(read(tmp_path, encoded(picture(), kind))) == pixel_digest(picture())
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "JPEG2000", *AVIF])
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "JPEG2000", "HEIF", *AVIF])
 def test_a_lossy_file_is_read_closely(tmp_path, kind):
     smooth = plain("RGB", (30, 120, 200))
     loaded = np.asarray(read(tmp_path, encoded(smooth, kind))).astype(int)
@@ -114,14 +114,29 @@ STORED = {  # the pixels that a camera stores for an upright scene, by EXIF orie
 }
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def smooth() -> Image.Image:
+    """Return a smooth picture: HEIC and AVIF store colours at half the resolution."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    return Image.fromarray(np.stack([x * 5, y * 6, 255 - x * 2 - y * 3], axis=-1).astype(np.uint8))
+
+
+def apart(one: Image.Image, other: Image.Image) -> float:
+    """Return the mean absolute difference of two pictures, in levels."""
+    assert (one.size, one.mode) == (other.size, other.mode)
+    return float(np.abs(np.asarray(one).astype(int) - np.asarray(other)).mean())
+
+
+@pytest.mark.parametrize(
+    ("kind", "tolerance"),
+    [("PNG", 0), ("TIFF", 0), ("HEIF", 4), *((kind, 4) for kind in AVIF)],
+)
 @pytest.mark.parametrize("orientation", STORED)
-def test_every_orientation_is_turned_upright_once(tmp_path, orientation, kind):
-    method = STORED[orientation]
-    stored = picture() if method is None else picture().transpose(method)
-    loaded = read(tmp_path, encoded(stored, kind, exif=orientation_exif(orientation)))
-    assert loaded.size == (WIDTH, HEIGHT)
-    assert pixel_digest(loaded) == pixel_digest(picture())
+def test_every_orientation_is_turned_upright_once(tmp_path, orientation, kind, tolerance):
+    method, exif = STORED[orientation], orientation_exif(orientation).tobytes()
+    stored = smooth() if method is None else smooth().transpose(method)
+    loaded = read(tmp_path, encoded(stored, kind, exif=exif, quality=100))
+    assert apart(loaded, smooth()) <= tolerance
+    assert read_size(tmp_path / "picture.bin") in {stored.size, smooth().size}
 
 
 def test_a_turned_photograph_keeps_its_profile(tmp_path):
@@ -133,12 +148,19 @@ def test_a_turned_photograph_keeps_its_profile(tmp_path):
     assert nearly(loaded, (0, 0, 255))
 
 
-@pytest.mark.parametrize("exif", [b"garbage", b"II*\0\x08\0\0\0\xff\xff12345"])
-def test_broken_exif_is_announced_and_ignored(tmp_path, caplog, exif):
+@pytest.mark.parametrize(
+    ("exif", "told"),
+    [
+        (b"garbage", "EXIF"),
+        (b"II*\0\x08\0\0\0\xff\xff12345", "Pillow says: Corrupt EXIF data"),
+    ],
+)
+def test_broken_exif_is_announced_and_ignored(tmp_path, caplog, exif, told):
+    """Tests turn Python's warnings into errors: one of Pillow's that is not logged would fail."""
     content = encoded(picture(), "PNG", exif=exif)
     assert pixel_digest(read(tmp_path, content)) == pixel_digest(picture())
     assert "picture.bin" in caplog.text
-    assert "EXIF" in caplog.text
+    assert told in caplog.text
 
 
 # ---------------------------------------------------------------- sizes
@@ -228,28 +250,24 @@ def test_text_is_only_read_from_png(tmp_path):
 # ---------------------------------------------------------------- unreadable files
 
 
+FORMATS = ["PNG", "JPEG", "TIFF", "GIF", "BMP", "JPEG2000", "WEBP", "HEIF", *AVIF]
 SMALL = [(31, 400), (400, 31), (1, 1), (1, 10_000), (10_000, 1)]
 
 
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(ImageError, match=r"absent\.png: .* there is no such file\. Check the path"):
-        load_image(tmp_path / "absent.png")
-
-
-def test_a_directory_is_refused(tmp_path):
-    with pytest.raises(ImageError, match=r"must be an image file; it is a directory\. Name a file"):
-        load_image(tmp_path)
-
-
-def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
-    os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(ImageError, match=r"pipe\.png: must be a regular file; .* Save it first"):
-        load_image(tmp_path / "pipe.png")
-
-
-def test_an_empty_file_is_refused(tmp_path):
-    with pytest.raises(ImageError, match=r"picture\.bin: .* 0 bytes\. Fetch or export it again"):
-        read(tmp_path, b"")
+@pytest.mark.parametrize(
+    ("name", "make", "rule"),
+    [
+        ("absent.png", lambda path: None, r"absent\.png: .* is no such file\. Check the path"),
+        ("a folder", Path.mkdir, r"must be an image file; it is a directory\. Name a file"),
+        ("pipe.png", os.mkfifo, r"pipe\.png: must be a regular file; .* Save it first"),
+        ("empty.png", Path.touch, r"empty\.png: .* 0 bytes\. Fetch or export it again"),
+        ("two\nlines", lambda path: None, "two lines"),
+    ],
+)
+def test_what_is_no_file_with_content_is_refused_at_once(tmp_path, name, make, rule):
+    make(tmp_path / name)
+    with pytest.raises(ImageError, match=rule):
+        load_image(tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [b"Dear diary", b"\0\1\2", b"GIF"])
@@ -266,12 +284,14 @@ def test_only_listed_formats_are_read(tmp_path):
         read(tmp_path, encoded(plain("RGBA", 0), "ICO", sizes=[(WIDTH, HEIGHT)]))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "JPEG2000", "WEBP", *AVIF])
-def test_half_a_file_is_refused(tmp_path, kind):
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("end", ["half", 40, 24])
+def test_a_part_of_a_file_is_refused(tmp_path, kind, end):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     content = encoded(Image.fromarray(noise), kind)
-    with pytest.raises(ImageError, match=r"half\.img: .*(Fetch or export it again|Export it as)"):
-        read(tmp_path, content[: len(content) // 2], "half.img")
+    end = len(content) // 2 if end == "half" else end
+    with pytest.raises(ImageError, match=r"part\.img: .*(Fetch or export it again|Export it as)"):
+        read(tmp_path, content[:end], "part.img")
 
 
 def test_a_file_that_may_not_be_read_is_refused(tmp_path):
@@ -338,11 +358,6 @@ def test_a_text_after_the_pixels_is_found_among_others(tmp_path):
     assert found == {"Software": "GIMP", "nst": "{}"}
 
 
-def test_a_line_break_in_a_file_name_does_not_break_the_message(tmp_path):
-    with pytest.raises(ImageError, match="two lines"):
-        load_image(tmp_path / "two\nlines")
-
-
 @pytest.mark.parametrize("side", [10_001, 30_000])  # our limit; Pillow's own limit
 @pytest.mark.parametrize("use", [load_image, read_png_text])
 def test_an_absurdly_large_image_is_refused_by_its_header(tmp_path, side, use):
@@ -372,13 +387,6 @@ def test_a_strange_size_is_refused(tmp_path, size, rule, use):
 @pytest.mark.parametrize("size", [(32, 32), (32, 512), (512, 32)])
 def test_sizes_at_the_limits_are_read(tmp_path, size):
     assert read(tmp_path, encoded(Image.new("RGB", size), "PNG")).size == size
-
-
-def test_pillows_warnings_go_to_the_log(tmp_path, caplog):
-    """The tests turn Python warnings into errors, so a leaked warning would fail here."""
-    content = encoded(picture(), "PNG", exif=b"II*\0\x08\0\0\0\xff\xff12345")
-    read(tmp_path, content)
-    assert "picture.bin: Pillow says: Corrupt EXIF data" in caplog.text
 
 
 # ---------------------------------------------------------------- tensors
@@ -450,33 +458,6 @@ KINDS = ["HEIF", *AVIF]
 BEST = {"quality": 100}
 
 
-def smooth() -> Image.Image:
-    """Return a smooth picture, because the formats store colours at half the resolution."""
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    return Image.fromarray(np.stack([x * 5, y * 6, 255 - x * 2 - y * 3], axis=-1).astype(np.uint8))
-
-
-def apart(one: Image.Image, other: Image.Image) -> float:
-    """Return the mean absolute difference of two pictures, in levels."""
-    assert (one.size, one.mode) == (other.size, other.mode)
-    return float(np.abs(np.asarray(one).astype(int) - np.asarray(other)).mean())
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_photograph_is_read(tmp_path, kind):
-    assert apart(read(tmp_path, encoded(smooth(), kind, **BEST)), smooth()) < 4
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_photograph_is_turned_upright_once(tmp_path, kind, orientation):
-    content = encoded(smooth(), kind, exif=orientation_exif(orientation).tobytes(), **BEST)
-    as_jpeg = encoded(smooth(), "JPEG", exif=orientation_exif(orientation), quality=100)
-    wanted = read(tmp_path, as_jpeg, "wanted.jpg")
-    assert apart(read(tmp_path, content), wanted) < 5
-    assert sorted(read_size(tmp_path / "picture.bin")) == [HEIGHT, WIDTH]
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_colour_profile_counts(tmp_path, kind):
     swapped = rgb_profile(2.2, order="bgr")
@@ -498,33 +479,17 @@ def test_it_may_be_cut_out(tmp_path, kind):
     assert (alpha[:, : WIDTH // 2 - 4].min(), alpha[:, WIDTH // 2 + 4 :].max()) == (255, 0)
 
 
-def test_a_damaged_one_is_refused(tmp_path):
-    content = encoded(smooth(), "HEIF")
-    for broken in (content[: len(content) // 2], content[:40], content[:24]):
-        with pytest.raises(ImageError, match=r"broken\.heic: .*(Fetch or export|Export)"):
-            read(tmp_path, broken, "broken.heic")
-
-
-def test_without_its_package_the_refusal_names_it(tmp_path):
+def test_without_its_package_the_refusal_names_it_and_other_pictures_are_read(tmp_path):
     """Some GPU machines have a container image with torch and few other packages."""
-    path = tmp_path / "photo.heic"
+    path, other = tmp_path / "photo.heic", tmp_path / "photo.png"
     path.write_bytes(encoded(smooth(), "HEIF"))
+    other.write_bytes(encoded(smooth(), "PNG"))
     script = (
-        "import sys; sys.modules['pillow_heif'] = None\n"
-        "from pathlib import Path; from nst.imaging.images import load_image\n"
+        "import sys; from pathlib import Path; from nst.imaging.images import load_image\n"
+        f"load_image(Path({str(other)!r}))\n"
+        "assert 'pillow_heif' not in sys.modules; sys.modules['pillow_heif'] = None\n"
         f"try: load_image(Path({str(path)!r}))\n"
         "except ValueError as error: print(error)"
     )
     told = "it is HEIC, which cannot be read without the package pillow-heif"
     assert told in run_python(script)
-
-
-def test_another_picture_does_not_load_the_package(tmp_path):
-    path = tmp_path / "photo.png"
-    path.write_bytes(encoded(smooth(), "PNG"))
-    script = (
-        "import sys; from pathlib import Path; from nst.imaging.images import load_image\n"
-        f"load_image(Path({str(path)!r}))\n"
-        "assert 'pillow_heif' not in sys.modules"
-    )
-    run_python(script)

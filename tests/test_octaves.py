@@ -22,24 +22,6 @@ STYLE = ("relu1_1", "relu2_1", "relu3_1")
 # ---------------------------------------------------------------- layers at octaves
 
 
-def see(network: Extractor, image: torch.Tensor, layers: list[str]) -> dict[str, torch.Tensor]:
-    return {
-        name: value
-        for _, found in see_in_tiles(network, image, layers, None)
-        for name, value in found.items()
-    }
-
-
-def test_layers_are_seen_at_their_octaves(tiny):
-    image = random_image(0, 40, 32)
-    found = see(tiny, image, ["relu1_1", "relu2_1@1", "relu1_2@2"])
-    assert set(found) == {"relu1_1", "relu2_1@1", "relu1_2@2"}
-    half, quarter = halve(image), halve(halve(image))
-    torch.testing.assert_close(found["relu1_1"], tiny(image, ["relu1_1"])["relu1_1"])
-    torch.testing.assert_close(found["relu2_1@1"], tiny(half, ["relu2_1"])["relu2_1"])
-    torch.testing.assert_close(found["relu1_2@2"], tiny(quarter, ["relu1_2"])["relu1_2"])
-
-
 def test_an_octave_computes_only_what_is_asked_for_there(tiny, monkeypatch):
     asked = []
     whole = Extractor.forward
@@ -49,41 +31,45 @@ def test_an_octave_computes_only_what_is_asked_for_there(tiny, monkeypatch):
         return whole(self, images, layers, step)
 
     monkeypatch.setattr(Extractor, "forward", forward)
-    see(tiny, random_image(0, 32, 48), ["relu1_1", "relu2_1@2", "relu1_1@2"])
+    list(see_in_tiles(tiny, random_image(0, 32, 48), ["relu1_1", "relu2_1@2", "relu1_1@2"], None))
     assert asked == [((32, 48), ["relu1_1"]), ((8, 12), ["relu1_1", "relu2_1"])]
 
 
-def test_a_layer_is_at_all_octaves_with_half_the_weight_of_the_one_before_at_each():
-    assert taps({"relu1_1": 1.0, "relu2_1": 3.0}, 1) == {"relu1_1": 1, "relu2_1": 3}
-    assert taps({"relu1_1": 15.0}, 4) == {
-        **{"relu1_1": 8, "relu1_1@1": 4, "relu1_1@2": 2, "relu1_1@3": 1}
-    }
+NAMED = {"relu2_1@0": 1.0, "relu3_1@1": 2.0, "relu3_1@2": 4.0}
 
 
-def test_the_octaves_that_only_a_larger_picture_has_count_alike():
-    found = taps({"relu1_1": 31.0}, 6)
-    assert list(found.values()) == [8, 8, 8, 4, 2, 1]
-
-
-def test_a_layer_that_names_an_octave_is_at_that_one_only():
-    weights = {"relu2_1@0": 1.0, "relu3_1@1": 2.0, "relu3_1@2": 4.0}
-    assert taps(weights, 3) == {"relu2_1": 1, "relu3_1@1": 2, "relu3_1@2": 4}
-    assert taps({"relu2_1": 3.0, "relu2_1@1": 2.0}, 2) == {"relu2_1": 2, "relu2_1@1": 3}
-
-
-def test_a_layer_may_name_its_first_octave():
-    assert taps({"relu3_1@1+": 3.0}, 3) == {"relu3_1@1": 2, "relu3_1@2": 1}
-    assert taps({"relu3_1@0+": 1.0}, 2) == taps({"relu3_1": 1.0}, 2)
-    assert taps({"relu3_1@1+": 1.0}, 1) == {"relu3_1@1": 1.0}, "the layer is never dropped"
-
-
-def test_a_layer_keeps_its_size_in_the_picture_while_that_grows():
-    weights = {"relu2_1@0": 1.0, "relu3_1@1": 2.0, "relu3_1@2": 4.0}
-    assert taps(weights, 2, 1) == {"relu2_1": 1, "relu3_1": 2, "relu3_1@1": 4}
-    assert taps(weights, 1, 2) == {"relu2_1": 1, "relu3_1": 6}
-    assert taps({"relu2_1": 3.0, "relu2_1@1": 2.0}, 2, 1) == {"relu2_1": 4, "relu2_1@1": 1}
-    assert taps({"relu3_1@1+": 3.0}, 2, 1) == {"relu3_1": 2, "relu3_1@1": 1}
-    assert taps({"relu3_1@1+": 1.0}, 1, 2) == {"relu3_1": 1.0}
+@pytest.mark.parametrize(
+    ("weights", "octaves", "halvings", "expected"),
+    [
+        # Each octave has half the weight of the one before; those from the fourth on have equal
+        # weights, since only a larger picture has them.
+        ({"relu1_1": 1, "relu2_1": 3}, 1, 0, {"relu1_1": 1, "relu2_1": 3}),
+        ({"relu1_1": 7}, 3, 0, {"relu1_1": 4, "relu1_1@1": 2, "relu1_1@2": 1}),
+        (
+            {"relu1_1": 31},
+            6,
+            0,
+            {"relu1_1": 8, **{f"relu1_1@{n}": 2 ** min(3, 5 - n) for n in range(1, 6)}},
+        ),
+        # A layer may name its only octave or its first one.
+        (NAMED, 3, 0, {"relu2_1": 1, "relu3_1@1": 2, "relu3_1@2": 4}),
+        ({"relu2_1": 3, "relu2_1@1": 2}, 2, 0, {"relu2_1": 2, "relu2_1@1": 3}),
+        ({"relu3_1@1+": 3}, 3, 0, {"relu3_1@1": 2, "relu3_1@2": 1}),
+        ({"relu3_1@0+": 3}, 2, 0, {"relu3_1": 2, "relu3_1@1": 1}),
+        ({"relu3_1@1+": 1}, 1, 0, {"relu3_1@1": 1}),  # it is never dropped
+        # A layer keeps its size in a picture that grows.
+        (NAMED, 2, 1, {"relu2_1": 1, "relu3_1": 2, "relu3_1@1": 4}),
+        (NAMED, 1, 2, {"relu2_1": 1, "relu3_1": 6}),
+        ({"relu2_1": 3, "relu2_1@1": 2}, 2, 1, {"relu2_1": 4, "relu2_1@1": 1}),
+        ({"relu3_1@1+": 3}, 2, 1, {"relu3_1": 2, "relu3_1@1": 1}),
+        ({"relu3_1@1+": 1}, 1, 2, {"relu3_1": 1}),
+    ],
+)
+def test_a_layer_is_at_its_octaves_with_its_share_of_the_weight_at_each(
+    weights, octaves, halvings, expected
+):
+    weights = {name: float(weight) for name, weight in weights.items()}
+    assert taps(weights, octaves, halvings) == expected
 
 
 @pytest.mark.parametrize(
@@ -134,20 +120,16 @@ def test_a_stage_has_an_octave_less_for_each_halving():
 
 
 @pytest.mark.parametrize(
-    ("size", "sizes"),
+    "sizes",
     [
-        *((64, [64]), (127, [127]), (128, [64, 128]), (256, [64, 128, 256])),
-        *((384, [96, 192, 384]), (1024, [64, 128, 256, 512, 1024])),
+        *([64], [127], [64, 128], [64, 128, 256], [96, 192, 384], [64, 128, 256, 512, 1024]),
+        [(80, 40), (160, 81)],
     ],
 )
-def test_a_picture_grows_through_the_halves_of_its_size(size, sizes):
-    settings = Settings.from_mapping({"image_size": size, "growth": 30, "iterations": 10})
+def test_a_picture_grows_through_the_halves_of_its_size(sizes):
+    size, exact = sizes[-1], {"size": "exact"} if isinstance(sizes[-1], tuple) else {}
+    settings = Settings.from_mapping({"image_size": size, "growth": 30, "iterations": 10, **exact})
     assert settings.stages == (*((one, 30) for one in sizes[:-1]), (size, 10))
-
-
-def test_both_sides_are_halved():
-    exact = {"image_size": [160, 81], "size": "exact", "growth": 9}
-    assert Settings.from_mapping(exact).stages == (((80, 40), 9), ((160, 81), 100))
 
 
 def test_growth_and_coarse_stages_do_not_go_together():
@@ -178,15 +160,6 @@ def test_an_octave_that_there_is_not_is_refused(layer):
         Settings.from_mapping({"content_layers": {layer: 1}})
 
 
-def test_a_style_layer_may_name_its_octaves_too():
-    layers = {"style_layers": {"relu1_1": 7, "relu3_1@1+": 3}, "content_layers": {"relu1_1": 1}}
-    settings = Settings.from_mapping({"octaves": 3, **layers})
-    assert dict(settings.taps((256, 192), (256, 192)).style) == {
-        **{"relu1_1": 4, "relu1_1@1": 2, "relu1_1@2": 1},
-        **{"relu3_1@1": 2, "relu3_1@2": 1},
-    }
-
-
 def test_an_octave_needs_a_picture_large_enough_for_it(tiny):
     with pytest.raises(ExtractorError, match=r"relu2_1@3 needs at least 32 px per side; got 31"):
         tiny.architecture.check(["relu2_1@3"], 31)
@@ -203,12 +176,16 @@ def by_torch(features: torch.Tensor) -> torch.Tensor:
     return functional.conv2d(padded, kernel, stride=2, groups=features.shape[1])
 
 
+def crop_inside(features: torch.Tensor) -> torch.Tensor:
+    return crop(features, slice(1, -1), slice(0, 2))
+
+
 KERNELS = {
     halve: by_torch,
     reflect: lambda features: functional.pad(features, (1, 1, 1, 1), mode="reflect"),
     average_pool: lambda features: functional.avg_pool2d(features, 2),
+    crop_inside: lambda features: features[..., 1:-1, 0:2],
 }
-INSIDE = (slice(1, -1), slice(0, 2))
 
 
 def features(*shape: int) -> torch.Tensor:
@@ -217,7 +194,7 @@ def features(*shape: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("shape", [(1, 2, 2, 2), (2, 3, 3, 5), (1, 1, 6, 2), (3, 4, 7, 8)])
+@pytest.mark.parametrize("shape", [(1, 2, 3, 2), (2, 3, 3, 5), (1, 1, 6, 2), (3, 4, 7, 8)])
 def test_a_kernel_computes_what_torch_s_does_and_its_gradient(kernel, shape):
     value = features(*shape)
     ours, torchs = kernel(value), KERNELS[kernel](value)
@@ -242,12 +219,3 @@ def test_a_picture_is_continued_by_its_mirror_image(shape):
     assert torch.equal(pad_symmetric(picture, 4), torch.from_numpy(expected))
     assert torch.autograd.gradcheck(lambda one: pad_symmetric(one, 4), picture)
     assert pad_symmetric(picture, 0) is picture
-
-
-def test_a_crop_and_its_gradient_are_a_slice_s_and_lie_channels_last():
-    value = features(2, 3, 5, 6)
-    assert torch.equal(crop(value, *INSIDE), value[..., INSIDE[0], INSIDE[1]])
-    (found,) = torch.autograd.grad(crop(value, *INSIDE).cos().sum(), value)
-    (expected,) = torch.autograd.grad(value[..., INSIDE[0], INSIDE[1]].cos().sum(), value)
-    assert torch.equal(found, expected)
-    assert found.is_contiguous(memory_format=torch.channels_last)

@@ -10,7 +10,7 @@ from nst.config.geometry import HISTORY
 from nst.method.objective import Parts
 from nst.method.optimise import Outcome, Plan, State, optimise
 from nst.method.optimisers import LARGEST_STEP, PREFERENCE, TRUST, Adam, Lbfgs
-from nst.method.spectrum import BANDS, energy_by_band, scale_bands
+from nst.method.spectrum import BANDS, energy_by_band
 from nst.network.tensors import to_bytes
 
 
@@ -39,16 +39,6 @@ EVEN = torch.ones(3, 1, 1, 1)
 def test_every_row_reaches_its_own_minimum(optimiser, evaluations):
     outcome = minimise(bowl(TARGETS, EVEN), START, optimiser(), Plan(evaluations))
     torch.testing.assert_close(outcome.images, TARGETS, atol=5e-3, rtol=0)
-
-
-@pytest.mark.parametrize("optimiser", [Lbfgs, Adam])
-def test_a_row_s_path_does_not_depend_on_its_neighbours(optimiser):
-    scales = torch.tensor([1.0, 50.0, 0.02]).view(3, 1, 1, 1)
-    together = minimise(bowl(TARGETS, scales), START, optimiser(), Plan(15)).images
-    for row in range(3):
-        one = slice(row, row + 1)
-        alone = minimise(bowl(TARGETS[one], scales[one]), START[one], optimiser(), Plan(15)).images
-        torch.testing.assert_close(together[one], alone, atol=2e-6, rtol=0)
 
 
 def test_a_row_whose_loss_is_not_a_number_is_reported_and_leaves_the_others_alone():
@@ -214,15 +204,6 @@ def test_the_energies_of_all_bands_are_the_picture_s(shape):
         torch.testing.assert_close(energies[:, band], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_band_is_scaled_and_no_other():
-    images = torch.stack([random_image(seed, 12, 10)[0] for seed in range(2)])
-    factors = torch.ones(2, BANDS)
-    torch.testing.assert_close(scale_bands(images, factors), images)
-    factors[1, -1] = 3
-    before, after = energy_by_band(images), energy_by_band(scale_bands(images, factors))
-    torch.testing.assert_close(after, before * factors.square(), rtol=1e-4, atol=1e-5)
-
-
 def test_lbfgs_leaves_out_the_pairs_without_positive_curvature_row_by_row():
     def along(sign: list[float]) -> torch.Tensor:
         """The last picture of a path whose third pair has the curvature ``sign``."""
@@ -353,11 +334,21 @@ def test_the_average_of_the_images_is_brought_back():
 
 
 @pytest.mark.parametrize("epsilon", [1e-8, 0.1])
-@pytest.mark.parametrize("betas", [(0.9, 0.99), (0.0, 0.999), (0.9, 0.0)])
-def test_adam_takes_the_steps_that_torch_s_takes(epsilon, betas):
-    ours, images = Adam(0.02, betas, epsilon), START
+@pytest.mark.parametrize(
+    ("variant", "betas"),
+    [
+        *(("adam", one) for one in ((0.9, 0.99), (0.0, 0.999), (0.9, 0.0))),
+        ("rmsprop", (0.9, 0.99)),
+    ],
+)
+def test_an_optimiser_takes_the_steps_that_torch_s_takes(variant, epsilon, betas):
+    ours, images = Adam(0.02, betas, epsilon, variant), START
     parameter = START.clone().requires_grad_()
-    theirs = torch.optim.Adam([parameter], 0.02, betas, epsilon)
+    theirs = (
+        torch.optim.Adam([parameter], 0.02, betas, epsilon)
+        if variant == "adam"
+        else torch.optim.RMSprop([parameter], 0.02, betas[1], epsilon)
+    )
     for seed in range(10):
         gradient = random_image(seed, 8, 8).expand(3, -1, -1, -1) - 0.5
         images = ours.step(images, gradient)

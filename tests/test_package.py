@@ -14,6 +14,8 @@ from nst.config.variants import read_presets
 
 pytestmark = pytest.mark.slow
 
+PARTS = ("nst", "config", "workflow", "resources", "pyproject.toml", "README.md", "LICENSE")
+
 
 def run(*command: object, cwd: Path) -> str:
     done = subprocess.run(
@@ -37,16 +39,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir")
     alone = ("--quiet", "--no-deps", "--no-index")
     # A copy, since setuptools builds in the folder and includes leftovers of earlier builds.
-    for name in (
-        "nst",
-        "config",
-        "workflow",
-        "resources",
-        "pyproject.toml",
-        "README.md",
-        "LICENSE",
-    ):
-        run("cp", "-r", ROOT / name, folder / name, cwd=folder)
+    run("cp", "-r", *(ROOT / name for name in PARTS), folder, cwd=folder)
     run(*pip, "wheel", *alone, "--no-build-isolation", "--wheel-dir", "dist", ".", cwd=folder)
     run(sys.executable, "-m", "venv", "--without-pip", "venv", cwd=folder)
     python = folder / "venv" / "bin" / "python"

@@ -98,8 +98,9 @@ def objective_of(
     return Objective(network, measure_targets(network, content, regions, cells), cells), cells
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("optimiser", [Lbfgs, Adam])
+@pytest.mark.parametrize(
+    ("recipe", "optimiser"), [*((one, Lbfgs) for one in RECIPES), ("published", Adam)]
+)
 @pytest.mark.usefixtures("pretended")
 def test_a_step_computes_on_the_cells_device_alone_and_waits_for_nothing(recipe, optimiser):
     objective, cells = objective_of(RECIPES[recipe])

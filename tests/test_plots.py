@@ -1,7 +1,6 @@
 """The plots: their contents, and that no name, number or failure breaks them."""
 
 import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +38,6 @@ SWEEP = tuple(
 )
 SCALES = {f"style scale {one}" for one in ("0.5", "2", "10")}
 MARKUP = "Costs $5, $6: a_b^c <b>&amp; \\frac{1}{2} %s {x}"
-
-plot_ratios = partial(plot_effect, axis="ratio")
-plot_layers = partial(plot_effect, axis="layers")
 
 
 @pytest.fixture
@@ -112,10 +108,6 @@ def words(figure: Figure) -> list[str]:
     return [one.get_text() for one in figure.findobj(Text)]
 
 
-def line(figure: Figure, name: str):
-    return next(one for one in figure.axes[0].lines if one.get_gid() == name)
-
-
 def label_of(box: AnnotationBbox) -> str:
     (area,) = box.findobj(TextArea)
     return area.get_text()
@@ -126,7 +118,8 @@ def label_of(box: AnnotationBbox) -> str:
 
 def test_the_front_goes_through_the_cells_that_none_beats(table):
     cells = table()
-    front = line(drawn(plot_pair(cells, "Cat × Night")), "front").get_xydata()
+    lines = drawn(plot_pair(cells, "Cat × Night")).axes[0].lines
+    front = next(one for one in lines if one.get_gid() == "front").get_xydata()
     best = [
         (row.content_distance, row.style_distance)
         for row in cells.itertuples()
@@ -374,7 +367,7 @@ def test_numbers_among_names_are_names(table):
     assert "median" in words(figure)
 
 
-@pytest.mark.parametrize("plot", [plot_ratios, plot_layers])
+@pytest.mark.parametrize("axis", ["ratio", "layers"])
 @pytest.mark.parametrize(
     "size",
     [
@@ -385,20 +378,20 @@ def test_numbers_among_names_are_names(table):
     ],
     ids=["one cell", "one failed cell", "800 cells", "30 pairs"],
 )
-def test_grids_of_any_size_have_plots(table, plot, size):
-    figure = drawn(plot(table(**size)))
+def test_grids_of_any_size_have_plots(table, axis, size):
+    figure = drawn(plot_effect(table(**size), axis))
     for axes in figure.axes:
         assert len(axes.get_xticks()) <= MOST_TICKS
         assert axes.bbox.width > 0.2 * figure.bbox.width, "names leave room for the plot"
         assert axes.bbox.height > 0.3 * figure.bbox.height
 
 
-@pytest.mark.parametrize("plot", [plot_ratios, plot_layers])
-def test_of_very_many_pairs_some_lines_are_drawn_and_all_counted(table, plot, monkeypatch):
+@pytest.mark.parametrize("axis", ["ratio", "layers"])
+def test_of_very_many_pairs_some_lines_are_drawn_and_all_counted(table, axis, monkeypatch):
     cells = table(styles=tuple(f"style {one}" for one in range(30)))
-    whole = drawn(plot(cells))
+    whole = drawn(plot_effect(cells, axis))
     monkeypatch.setattr("nst.reports.plots.MOST_LINES", 20)
-    some = drawn(plot(cells))
+    some = drawn(plot_effect(cells, axis))
     for before, after in zip(whole.axes, some.axes, strict=True):
         thin = [one for one in after.lines if one.get_linewidth() < 1]
         assert 10 <= len(thin) <= 20
@@ -414,7 +407,7 @@ def test_of_very_many_pairs_some_lines_are_drawn_and_all_counted(table, plot, mo
 def test_alpha_or_beta_may_be_zero(table):
     cells = table()
     cells.loc[cells["ratio"] == "1e0", "beta"] = 0.0
-    figure = drawn(plot_ratios(cells))
+    figure = drawn(plot_effect(cells, "ratio"))
     assert ticks(figure.axes[0])[-1] == "1e0"
 
 
@@ -428,8 +421,8 @@ def test_names_and_titles_are_shown_as_they_are(table, text):
     for figure in (
         plot_pair(cells, text),
         plot_losses(cells, traces_of(cells), text),
-        plot_ratios(cells),
-        plot_layers(cells),
+        plot_effect(cells, "ratio"),
+        plot_effect(cells, "layers"),
     ):
         shown = words(drawn(figure))
         assert {literal(text), "_other"} <= set(shown)

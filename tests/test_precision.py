@@ -1,21 +1,15 @@
-import dataclasses
 import logging
 
 import pytest
 import torch
-from conftest import paint, random_image
+from conftest import random_image
 
-from nst.cells.cell import Cell
-from nst.cells.pair import Pair, stylize_pair
+from nst.cells.pair import stylize_pair
 from nst.errors import ConfigError
-from nst.imaging.images import load_image
 from nst.method.objective import Objective, measure_targets
 from nst.method.regions import Region
-from nst.method.resilience import make_cells
-from nst.method.stages import Images
 from nst.network import extractor as extractor_module
 from nst.network.extractor import choose_precision, read_precision
-from nst.network.tensors import to_image
 
 CPU = torch.device("cpu")
 
@@ -105,46 +99,17 @@ def test_the_losses_and_gradient_in_bfloat16_are_those_of_float32_but_for_roundi
         results[dtype] = parts, gradient
     exact, exact_gradient = results[torch.float32]
     found, gradient = results[torch.bfloat16]
-    assert found.total.dtype is gradient.dtype is torch.float32
+    assert found.total.dtype is gradient.dtype is tiny.dtype is torch.float32
     torch.testing.assert_close(found.total, exact.total, rtol=0.02, atol=0)
     likeness = torch.cosine_similarity(gradient.flatten(), exact_gradient.flatten(), dim=0)
     assert likeness > 0.995
     torch.testing.assert_close(gradient.norm(), exact_gradient.norm(), rtol=0.03, atol=0)
 
 
-def test_a_picture_made_in_bfloat16_is_as_good_by_a_judge_in_float32(tiny, small, tmp_path):
-    files = [paint(tmp_path / name, seed) for seed, name in enumerate(("a.png", "b.png"))]
-    images = Images.of(*map(load_image, files))
-    judged = {}
-    for name in ("float32", "bfloat16"):
-        settings = small(precision=name, iterations=60, start="content")
-        (result,) = make_cells(tiny, images, [settings])
-        cell = dataclasses.replace(settings, precision="float32", iterations=1, start="file")
-        again = dataclasses.replace(images, start=to_image(result.image))
-        (judged[name],) = make_cells(tiny, again, [cell])
-    first = {name: one.trace["total"][0] for name, one in judged.items()}
-    assert first["bfloat16"] == pytest.approx(first["float32"], rel=0.1)
-
-
-def test_a_cell_says_the_precision_it_was_made_in(monkeypatch, tiny_file, small, tmp_path):
+def test_a_cell_says_the_precision_it_was_made_in(monkeypatch, pair, wanted):
     pretend(monkeypatch, avx512_bf16=True)
-    content, style = paint(tmp_path / "a.png"), paint(tmp_path / "b.png", seed=1)
-    pair = Pair(content, "a", "A", style, "b", "B", tiny_file)
-    wanted = [
-        Cell("all", label, "relative", small(precision=name), tmp_path / f"{label}.png")
-        for label, name in (("1e0", "auto"), ("1e-1", "bfloat16"), ("1e-2", "float32"))
-    ]
-    cells = stylize_pair(pair, wanted, CPU)
-    found = {cell.ratio: cell.settings.precision for cell in cells}
-    assert found == {"1e0": "bfloat16", "1e-1": "bfloat16", "1e-2": "float32"}
-    prints = {cell.ratio: cell.fingerprint for cell in cells}
-    assert prints["1e0"] == prints["1e-1"] != prints["1e-2"]
-
-
-def test_a_network_in_another_precision_leaves_the_first_as_it_was(tiny):
-    before = {name: value.clone() for name, value in tiny.state_dict().items()}
-    halved = tiny.adapted("native", "native", torch.bfloat16)
-    assert halved.dtype is torch.bfloat16
-    assert tiny.dtype is torch.float32
-    for name, value in tiny.state_dict().items():
-        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+    names = ("auto", "bfloat16", "float32")
+    cells = stylize_pair(pair, [wanted(1.0, folder=one, precision=one)[0] for one in names], CPU)
+    assert [cell.settings.precision for cell in cells] == ["bfloat16", "bfloat16", "float32"]
+    auto, bfloat16, float32 = (cell.fingerprint for cell in cells)
+    assert auto == bfloat16 != float32

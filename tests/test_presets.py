@@ -10,24 +10,18 @@ from configurations import settings_of
 from conftest import random_image
 from formulas import (
     CAFFE_BGR,
-    FIRSTS,
     FORMULAS,
     as_extractor,
-    features,
     relative_gram,
-    run_and_save,
     tensorflow_with_variation,
     torchvision_features,
     weights,
 )
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nst.cells.cell import Cell, read_record
 from nst.cells.pair import Pair, stylize_pair
-from nst.config.catalogue import read_catalogue
-from nst.config.geometry import content_size
 from nst.config.variants import read_presets
 from nst.imaging.images import load_image
 from nst.method.objective import Objective, measure_targets
@@ -41,24 +35,10 @@ from nst.network.provision import provide_extractor
 from nst.network.tensors import to_bytes
 
 PRESETS = read_presets()
-CATALOGUE = read_catalogue()
 
 # About a tenth of the recipes' sizes (width x height). A style keeps its shape if the recipe does
 # not change it.
-SIZES = {
-    "envision": (40, 40),
-    "coursera": (40, 32),
-    "gatys_pytorch": (48, 40),
-    "tensorflow": (48, 40),
-    "jcjohnson": (48, 40),
-    "crowsonkb": (48, 40),
-    "strotss": (48, 40),
-    "nnst": (48, 40),
-    "relative": (48, 40),
-    "relative_gram": (48, 40),
-}
-OWN_SHAPE = {"gatys_pytorch", "tensorflow", "jcjohnson", "crowsonkb", "strotss", "nnst"}
-OWN_SHAPE |= {"relative", "relative_gram"}
+SIZES = {"envision": (40, 40), "coursera": (40, 32)}
 
 
 def picture(seed: int, width: int, height: int) -> Image.Image:
@@ -76,7 +56,8 @@ def numbers(image: Image.Image) -> Tensor:
 def pictures_of(name: str) -> tuple[Image.Image, Image.Image]:
     """A content and a style with the recipe's shapes."""
     size = SIZES.get(name, (48, 40))
-    return picture(1, *size), picture(2, *((36, 48) if name in OWN_SHAPE else size))
+    of_style = (36, 48) if settings_of(name).style_fit == "own" else size
+    return picture(1, *size), picture(2, *of_style)
 
 
 def test_every_preset_has_its_formula_here():
@@ -91,9 +72,8 @@ def test_every_preset_has_its_formula_here():
 )
 def test_a_recipe_s_loss_is_that_of_its_published_formula(name, formula, changes):
     vgg = weights()
-    content, style = (numbers(one) for one in pictures_of(name))
-    width, height = SIZES.get(name, (48, 40))
-    generated = numbers(picture(3, width, height))
+    pictures = pictures_of(name)
+    content, style, generated = map(numbers, (*pictures, picture(3, *pictures[0].size)))
     expected = formula(vgg, generated, content, style)
 
     cell = settings_of(name, **changes)
@@ -118,19 +98,6 @@ def test_the_stack_with_relu_in_place_is_laid_out_as_torchvision_s():
     ours = torchvision_features(weights())
     assert [type(layer) for layer in ours] == [type(layer) for layer in theirs]
     assert all(layer.inplace for layer in theirs if isinstance(layer, nn.ReLU))
-
-
-def test_relu_in_place_overwrites_every_tap_but_the_last_of_a_stack():
-    vgg, image = weights(), numbers(picture(3, 48, 40))
-    stack = torchvision_features(vgg)
-    plain = features(vgg, image, functional.max_pool2d)
-    taps = (0, 5, 10, 19, 28)
-    cut, whole = (run_and_save(one, image.clone(), taps) for one in (stack[:29], stack))
-    for tap, layer in zip(cut[:-1], FIRSTS[:-1], strict=True):
-        torch.testing.assert_close(tap, plain[f"relu{layer}"])
-    torch.testing.assert_close(cut[-1], plain["conv5_1"])
-    torch.testing.assert_close(whole[-1], plain["relu5_1"])
-    assert plain["conv5_1"].min() < 0
 
 
 # ---------------------------------------------------------------- the first steps of Adam
@@ -336,13 +303,10 @@ def test_the_measures_are_the_relative_losses_whatever_the_cell_s_own(tmp_path):
     save_extractor(as_extractor(vgg), paths["vgg.safetensors"])
     # Invisibly small steps: all cells have the same picture, but different losses.
     still = {
-        "image_size": 48,
-        "size": "long_side",
-        "iterations": 1,
-        "coarse_stages": [],
-        "growth": 0,
+        **{"image_size": 48, "size": "long_side", "coarse_stages": [], "growth": 0},
+        **{"start": "noise", "colours": "style"},
+        **{"iterations": 1, "optimiser": "adam", "learning_rate": 1e-9},
     }
-    still |= {"start": "noise", "colours": "style", "optimiser": "adam", "learning_rate": 1e-9}
     wanted = [
         Cell("all", "1e0", name, settings_of(name, **still), tmp_path / f"{name}.png")
         for name in ("gatys2016", "udacity", "crowsonkb", "relative")
@@ -380,7 +344,7 @@ def test_a_recipe_lowers_its_own_loss_on_the_real_network(name, mirror, real, tm
         real["network"] = provide_extractor("vgg19_16x", mirror=str(mirror), cache=tmp_path)
         photographs = (load_image(mirror / f"{one}.jpg") for one in ("tubingen", "starry_night"))
         real["images"] = Images.of(*photographs)
-    changes: dict[str, Any] = {"image_size": 64, "iterations": 12, "extractor": "vgg19_16x"}
+    changes: dict[str, Any] = {"image_size": 64, "iterations": 6, "extractor": "vgg19_16x"}
     if name == "tensorflow":
         # The last layer of the distilled network. Its features are so small that, at the
         # published α/β, the content (the start) outweighs the style a thousandfold.
@@ -388,17 +352,12 @@ def test_a_recipe_lowers_its_own_loss_on_the_real_network(name, mirror, real, tm
     if PRESETS[name].settings.get("size") == "exact":
         changes["image_size"] = [64, 48]
     if "coarse_stages" in PRESETS[name].settings:
-        changes["coarse_stages"] = [[48, 6]]
+        changes["coarse_stages"] = [[48, 3]]
     if "finish" in PRESETS[name].settings:
         changes["finish"] = 0  # so that all totals are comparable
     cell = settings_of(name, **changes)
     (result,) = make_cells(real["network"], real["images"], [cell])
     assert result.attempts == 1
-    assert result.image.isfinite().all()
-    assert (
-        result.image.shape[-2:]
-        == content_size(real["images"].content.size, cell, cell.image_size)[::-1]
-    )
     assert np.isfinite(result.trace["total"]).all()
     last_stage = result.trace["total"][-cell.iterations :]
     assert result.losses["total"] < last_stage[0]

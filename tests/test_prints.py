@@ -172,40 +172,29 @@ def printed(form: str = "") -> tuple[str, ...]:
     return ("--config", f"prints={{stars: stars.json, size: 128{form}}}", "--", "prints")
 
 
-PAIRS = (
-    ("rocket", "starry_night_study"),
-    ("chelsea", "great_wave_study"),
-    ("astronaut", "impression_sunrise_study"),
-)
-
-
 @pytest.mark.slow
-def test_prints_scaled_down_look_like_their_cells(tmp_path):
-    """Measured: SSIM 0.88 to 0.94, and style distances 0.94 to 0.97 times the cells'."""
-    pictures = {name: fetched(name, tmp_path) for pair in PAIRS for name in pair}
-    fitted = [to_tensor(fit_long_side(pictures[name], 128)) for name in PAIRS[0]]
-    network = fit_kmeans(fitted, 0)
+def test_a_print_scaled_down_looks_like_its_cell(tmp_path):
+    """Measured for three pairs: SSIM 0.88 to 0.94, style distances 0.94 to 0.97 of the cells'."""
+    pictures = []
+    for name in ("rocket", "starry_night_study"):
+        path = tmp_path / CATALOGUE[name].file
+        fetch(CATALOGUE[name], path)
+        pictures.append(load_image(path))
+    fitted = [to_tensor(fit_long_side(one, 128)) for one in pictures]
+    network, images = fit_kmeans(fitted, 0), Images.of(*pictures)
     recipe = read_presets()["relative"].settings
     changes = {"image_size": 128, "beta": 5, "precision": "float32", "iterations": 30}
     cell = Settings.from_mapping({**recipe, **changes})
-    for content, style in PAIRS:
-        images = Images.of(pictures[content], pictures[style])
-        (made,) = make_cells(network, images, [cell])
-        small = to_image(made.image)
-        (made,) = make_cells(network, replace(images, start=small), [print_settings(cell, 256)])
-        large = to_image(made.image)
-        assert max(large.size) == 256
-        reduced = large.resize(small.size, Image.Resampling.LANCZOS)
-        assert structural_similarity(reduced, small) > 0.8
-        patches = measure_patches(to_tensor(fit_long_side(pictures[style], 128)))
-        before, after = (patch_distance(to_tensor(one), patches) for one in (small, reduced))
-        assert 0.85 < after / before < 1.15
-
-
-def fetched(name: str, folder: Path) -> Image.Image:
-    path = folder / CATALOGUE[name].file
-    fetch(CATALOGUE[name], path)
-    return load_image(path)
+    (made,) = make_cells(network, images, [cell])
+    small = to_image(made.image)
+    (made,) = make_cells(network, replace(images, start=small), [print_settings(cell, 256)])
+    large = to_image(made.image)
+    assert max(large.size) == 256
+    reduced = large.resize(small.size, Image.Resampling.LANCZOS)
+    assert structural_similarity(reduced, small) > 0.8
+    patches = measure_patches(fitted[1])
+    before, after = (patch_distance(to_tensor(one), patches) for one in (small, reduced))
+    assert 0.85 < after / before < 1.15
 
 
 # ---------------------------------------------------------------- through Snakemake
