@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -299,7 +300,7 @@ def verify_pictures(
     if one could not be recomputed.
     """
     from nst.cells.sources import Given  # noqa: PLC0415
-    from nst.cells.verify import choose_pictures, describe, exit_status, verify  # noqa: PLC0415
+    from nst.cells.verify import choose_pictures, exit_status, verify  # noqa: PLC0415
 
     found = []
     try:
@@ -308,13 +309,13 @@ def verify_pictures(
             with console.status(Text(f"recomputing {picture}")):
                 found.append(verify(picture, given, device, threads=threads))
             if not as_json:
-                typer.echo(describe(found[-1]))
+                typer.echo(found[-1])
     except UserError as error:
         _tell(error)
         raise typer.Exit(2) from error
     if as_json:
-        text = [one.to_dict() for one in found]
-        typer.echo(json.dumps(text, ensure_ascii=False, indent=2))
+        plain = [asdict(one) for one in found]
+        typer.echo(json.dumps(plain, ensure_ascii=False, indent=2, default=str))
     raise typer.Exit(exit_status(found, exact=exact))
 
 

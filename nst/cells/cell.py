@@ -184,16 +184,16 @@ def style_digest(style: Composition[str]) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()
 
 
-def changed_facts(cell: Cell, again: Cell) -> dict[str, tuple[str, str]]:
-    """Return the facts of machine and versions that differ between two cells, as (then, now)."""
-    then, now = (
+def changed_facts(cell: Cell, again: Cell) -> dict[str, dict[str, str]]:
+    """Return the facts of machine and versions that differ between two cells: then and now."""
+    before, after = (
         {"device": one.device.partition(",")[0], **one.machine, **one.versions}
         for one in (cell, again)
     )
     return {
-        name: (then.get(name, "unknown"), now.get(name, "unknown"))
-        for name in {**then, **now}
-        if then.get(name) != now.get(name)
+        name: {"then": before.get(name, "unknown"), "now": after.get(name, "unknown")}
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
     }
 
 
