@@ -20,7 +20,6 @@ from nst.cells.cell import read_record
 from nst.commands.by_hand import (
     RATIO,
     SIZE,
-    Inputs,
     check_files,
     compose,
     read_settings,
@@ -83,7 +82,7 @@ def stylize(
             f"{RATIO}, or another recipe's own.",
         ),
     ] = None,
-    size: Annotated[
+    image_size: Annotated[
         int | None,
         typer.Option(
             "--size",
@@ -97,7 +96,7 @@ def stylize(
         typer.Option("--iterations", "-n", help=MEANINGS["iterations"]),
     ] = None,
     colours: Annotated[ColoursName | None, typer.Option(help=MEANINGS["colours"])] = None,
-    blend: Annotated[
+    blended: Annotated[
         list[str] | None,
         typer.Option(
             "--blend",
@@ -148,30 +147,27 @@ def stylize(
 
     For example: nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-1
     """
-    given: dict[str, object | None] = {
-        "image_size": size,
-        "style_scale": style_scale,
-        "colours": colours,
-        "start": start,
-        "optimiser": optimiser,
-        "iterations": iterations,
-        "extractor": extractor,
-        "seed": seed,
-        "precision": precision,
+    # An option that is a setting has its name.
+    given = {
+        name: value for name, value in locals().items() if name in MEANINGS and value is not None
     }
-    named = {name: value for name, value in given.items() if value is not None}
-    settings = settings_by_hand(recipe, ratio, {**named, **read_settings(setting or [])})
-    inputs = Inputs(
-        content, compose(style, blend or [], mask, region or []), weights, checked_mirror(mirror)
-    )
-    check_files(inputs, output)
+    settings = settings_by_hand(recipe, ratio, {**given, **read_settings(setting or [])})
+    composition = compose(style, blended or [], mask, region or [])
+    check_files(content, composition, output)
+    checked_mirror(mirror)
     with _bar() as bar:
         task = bar.add_task(f"preparing {extractor}", total=None)
 
         def advance(_indices: Sequence[int], evaluation: int, steps: int, _losses: object) -> None:
             bar.update(task, description="optimising", total=steps, completed=evaluation)
 
-        cell = stylize_by_hand(inputs, output, recipe, settings, device=device, progress=advance)
+        cell = stylize_by_hand(
+            *(content, composition, output, recipe, settings),
+            weights=weights,
+            mirror=mirror,
+            device=device,
+            progress=advance,
+        )
     text = (
         f"{output}: {cell.width}x{cell.height} px, content loss {cell.losses['content']:.3f}, "
         f"style loss {cell.losses['style']:.3f}, {cell.seconds:.0f} s on {cell.device}"
