@@ -2,7 +2,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -317,24 +316,6 @@ def test_whatever_decides_the_pixels_is_computed_again(pair, wanted, computed, t
         paint(getattr(pair, what), seed=9)
     stylize_pair(pair, wanted(1.0, **changes), CPU, store)
     assert len(computed) == 2
-
-
-def test_an_entry_that_another_job_replaces_meanwhile_is_made_again(
-    pair, wanted, computed, tmp_path, monkeypatch
-):
-    store = CellStore(tmp_path / "store")
-    stylize_pair(pair, wanted(1.0), CPU, store)
-    real = CellStore.find
-
-    def find(self, fingerprint, **options):
-        found = real(self, fingerprint, **options)
-        shutil.rmtree(self._entry(fingerprint))
-        return found
-
-    monkeypatch.setattr(CellStore, "find", find)
-    (cell,) = stylize_pair(pair, wanted(1.0, folder="again"), CPU, store)
-    assert computed == [1.0, 1.0]
-    assert not cell.reused
 
 
 def test_a_print_no_larger_than_its_cell_is_refused(pair, wanted):

@@ -252,8 +252,9 @@ def _cell_of(path: Path, record: Mapping[str, Any]) -> Cell:
         if not 1 <= int(cell.machine["threads"]) <= MOST_THREADS:
             raise ValueError(f"threads {cell.machine['threads']}")
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise CellError(f"{path} has a record that cannot be read ({reason})") from error
+        raise CellError(
+            f"{path} has a record that cannot be read ({type(error).__name__}: {error})"
+        ) from error
     if cell.status == "failed":
         raise CellError(
             f"{path} is a failed cell, crossed out: {cell.reason} There is no picture to verify."
