@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -59,23 +60,24 @@ def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
     content = find("content", cell.content.name, cell.content.digest)
     composition = None
     if cell.composition is None:
-        style = find("style", cell.style.name, cell.style.digest)
+        styles = [find("style", cell.style.name, cell.style.digest)]
     else:
         digests = Composition.from_dict(cell.composition)
         named = f"of the style {cell.style.name}"
         composition = digests.mapped(lambda digest: find("ingredient", named, digest))
-        style = composition.parts[0].image
+        styles = [part.image for part in composition.parts]
+    start = find("start", "of the cell", cell.start_digest) if cell.start_digest else None
     network = cell.settings.extractor
     return Pair(
         content=content,
         content_name=cell.content.name,
         content_title=cell.content.title,
-        style=style,
+        style=styles[0],
         style_name=cell.style.name,
         style_title=cell.style.title,
         extractor=_search("extractor", network, cell.extractor_digest, given, results)
-        or _made(cell, given, (content, style), folder),
-        start=find("start", "of the cell", cell.start_digest) if cell.start_digest else None,
+        or _made(cell, given, list(dict.fromkeys((content, *styles))), folder),
+        start=start,
         composition=composition,
     )
 
@@ -119,18 +121,18 @@ def _digest(role: str, path: Path, written: int | None) -> str:
     if role != "extractor":
         # The start of a print may be the narrow cell of a panorama.
         return pixel_digest(load_image(path, keep_alpha=role == "content", any_shape=True))
-    if written is None:
+    if written is None or not path.is_file():
         raise CellError(f"{path}: there is no such file")
     return file_digest(path)
 
 
-def _made(cell: Cell, given: Given, images: tuple[Path, Path], folder: Path) -> Path:
+def _made(cell: Cell, given: Given, images: Sequence[Path], folder: Path) -> Path:
     """Make or fetch the network as ``nst stylize`` does, and require the recorded sha256."""
     name = cell.settings.extractor
     path = extractor_file(name, folder, images=images, seed=cell.settings.seed, mirror=given.mirror)
     if file_digest(path) == cell.extractor_digest:
         return path
-    fitted = " fitted to these two images on this machine" if name == "kmeans" else ""
+    fitted = " fitted to its images on this machine" if name == "kmeans" else ""
     raise CellError(
         f"the extractor {name} that made it (sha256 {cell.extractor_digest[:SHOWN]}…) is not among "
         f"the run's, and one{fitted} is another. Name its file with --extractor: the run keeps it "

@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from nst.cells.cell import Cell, Pictures, write_cell, write_pictures
+from nst.errors import ImageError
 from nst.imaging.images import read_deep, save_deep, save_png
 from nst.system.files import part_folder, sync_folder, time_stamp, write_atomically
 
@@ -48,16 +49,19 @@ class CellStore:
         """
         entry = self._entry(cell.fingerprint)
         with part_folder(entry) as part:
-            write_cell(cell, pictures.image, part / PICTURE)
-            if pictures.snapshots is not None:
-                save_png(pictures.snapshots, part / SNAPSHOTS)
-            if pictures.levels is not None:
-                save_deep(pictures.levels, part / LEVELS)
+            try:
+                write_cell(cell, pictures.image, part / PICTURE)
+                if pictures.snapshots is not None:
+                    save_png(pictures.snapshots, part / SNAPSHOTS)
+                if pictures.levels is not None:
+                    save_deep(pictures.levels, part / LEVELS)
+            except ImageError as error:  # it names the part, which is about to be removed
+                raise error.__cause__ or error from None
             details = json.dumps(cell.details(), ensure_ascii=False, sort_keys=True)
             write_atomically(part / DETAILS, f"{details}\n".encode())
             write_atomically(part / DIGESTS, _digests(part, cell).encode())
             if pictures.levels is not None and entry.is_dir() and not (entry / LEVELS).exists():
-                shutil.rmtree(entry)
+                shutil.rmtree(entry, ignore_errors=True)
             try:
                 os.rename(part, entry)
             except OSError:
