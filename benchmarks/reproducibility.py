@@ -214,7 +214,7 @@ def row(
         "coarse": found.coarse,
         "ssim": found.ssim,
         "losses": measures,
-        "within tolerance": found.tolerated,
+        "within tolerance": found.verdict != "different",
         "seconds": made["seconds"],
     }
 

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,7 +20,6 @@ from nst.cells.cell import read_record
 from nst.commands.by_hand import (
     RATIO,
     SIZE,
-    Inputs,
     check_files,
     compose,
     read_settings,
@@ -82,7 +82,7 @@ def stylize(
             f"{RATIO}, or another recipe's own.",
         ),
     ] = None,
-    size: Annotated[
+    image_size: Annotated[
         int | None,
         typer.Option(
             "--size",
@@ -96,7 +96,7 @@ def stylize(
         typer.Option("--iterations", "-n", help=MEANINGS["iterations"]),
     ] = None,
     colours: Annotated[ColoursName | None, typer.Option(help=MEANINGS["colours"])] = None,
-    blend: Annotated[
+    blended: Annotated[
         list[str] | None,
         typer.Option(
             "--blend",
@@ -147,30 +147,27 @@ def stylize(
 
     For example: nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-1
     """
-    given: dict[str, object | None] = {
-        "image_size": size,
-        "style_scale": style_scale,
-        "colours": colours,
-        "start": start,
-        "optimiser": optimiser,
-        "iterations": iterations,
-        "extractor": extractor,
-        "seed": seed,
-        "precision": precision,
+    # An option that is a setting has its name.
+    given = {
+        name: value for name, value in locals().items() if name in MEANINGS and value is not None
     }
-    named = {name: value for name, value in given.items() if value is not None}
-    settings = settings_by_hand(recipe, ratio, {**named, **read_settings(setting or [])})
-    inputs = Inputs(
-        content, compose(style, blend or [], mask, region or []), weights, checked_mirror(mirror)
-    )
-    check_files(inputs, output)
+    settings = settings_by_hand(recipe, ratio, {**given, **read_settings(setting or [])})
+    composition = compose(style, blended or [], mask, region or [])
+    check_files(content, composition, output)
+    checked_mirror(mirror)
     with _bar() as bar:
         task = bar.add_task(f"preparing {extractor}", total=None)
 
         def advance(_indices: Sequence[int], evaluation: int, steps: int, _losses: object) -> None:
             bar.update(task, description="optimising", total=steps, completed=evaluation)
 
-        cell = stylize_by_hand(inputs, output, recipe, settings, device=device, progress=advance)
+        cell = stylize_by_hand(
+            *(content, composition, output, recipe, settings),
+            weights=weights,
+            mirror=mirror,
+            device=device,
+            progress=advance,
+        )
     text = (
         f"{output}: {cell.width}x{cell.height} px, content loss {cell.losses['content']:.3f}, "
         f"style loss {cell.losses['style']:.3f}, {cell.seconds:.0f} s on {cell.device}"
@@ -299,7 +296,7 @@ def verify_pictures(
     if one could not be recomputed.
     """
     from nst.cells.sources import Given  # noqa: PLC0415
-    from nst.cells.verify import choose_pictures, describe, exit_status, verify  # noqa: PLC0415
+    from nst.cells.verify import choose_pictures, exit_status, verify  # noqa: PLC0415
 
     found = []
     try:
@@ -308,13 +305,13 @@ def verify_pictures(
             with console.status(Text(f"recomputing {picture}")):
                 found.append(verify(picture, given, device, threads=threads))
             if not as_json:
-                typer.echo(describe(found[-1]))
+                typer.echo(found[-1])
     except UserError as error:
         _tell(error)
         raise typer.Exit(2) from error
     if as_json:
-        text = [one.to_dict() for one in found]
-        typer.echo(json.dumps(text, ensure_ascii=False, indent=2))
+        plain = [asdict(one) for one in found]
+        typer.echo(json.dumps(plain, ensure_ascii=False, indent=2, default=str))
     raise typer.Exit(exit_status(found, exact=exact))
 
 

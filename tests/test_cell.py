@@ -205,7 +205,7 @@ def test_a_trace_is_thinned_to_its_shape(length):
 def test_a_cell_that_is_written_anew_keeps_its_trace(length):
     cell = make_cell(trace={"total": [1.0 / (place + 1) for place in range(length)]})
     details = json.loads(json.dumps(cell.details()))
-    assert Cell.from_details(details).details() == details
+    assert Cell.from_record(details).details() == details
 
 
 # ---------------------------------------------------------------- other files of a cell

@@ -96,7 +96,7 @@ from pathlib import Path
 from PIL import Image
 from nst.cells.cell import Cell, Pictures
 from nst.cells.store import CellStore
-store, cell = CellStore(Path(sys.argv[1])), Cell.from_details(json.loads(sys.argv[2]))
+store, cell = CellStore(Path(sys.argv[1])), Cell.from_record(json.loads(sys.argv[2]))
 image = Image.effect_noise((300, 200), 50).convert("RGB")
 print("ready", flush=True)
 for number in itertools.count(int(sys.argv[3])):

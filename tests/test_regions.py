@@ -329,7 +329,7 @@ def test_a_cell_of_regions_says_what_it_was_made_of_and_is_verified(
     (tmp_path / "results/inputs/style/b.png").unlink()
     lost = verify(path, Given(extractor=tiny_file))
     assert lost.verdict == "unchecked"
-    assert "an image of the style 'two'" in lost.message
+    assert "the ingredient of the style two (" in lost.message
 
 
 def test_the_store_knows_a_style_by_what_it_is_made_of(pair, cell, tmp_path):

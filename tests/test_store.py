@@ -162,14 +162,17 @@ def test_a_print_is_restored_in_any_format_and_resolution(store, tmp_path):
 def test_what_was_kept_in_eight_bits_never_passes_for_more(store, tmp_path, caplog):
     caplog.set_level("INFO")
     store.add(CELL, Pictures(IMAGE))
-    assert store.find(CELL.fingerprint, deep=True) is None
+    plain, deep = (
+        dataclasses.replace(CELL, path=tmp_path / "print.png", print_file=PrintFile(kind))
+        for kind in ("png", "tiff16")
+    )
+    assert store.restore(deep) is None
     assert "has 8 bits; recomputing it in 16" in caplog.text
-    plain = dataclasses.replace(CELL, path=tmp_path / "print.png", print_file=PrintFile())
     assert store.restore(plain) is not None, "the entry still serves 8-bit prints"
     store.add(CELL, Pictures(IMAGE, levels=LEVELS))
-    assert store.find(CELL.fingerprint, deep=True) is not None
+    assert store.restore(deep) is not None
     store.add(CELL, Pictures(IMAGE))
-    assert store.find(CELL.fingerprint, deep=True) is not None, "the entry with levels stays"
+    assert store.restore(deep) is not None, "the entry with levels stays"
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "flipped"])

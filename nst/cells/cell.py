@@ -14,7 +14,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ RECORDED = (
     *("settings", "extractor_digest", "start_digest", "width", "height", "losses", "attempts"),
     *("device", "versions", "machine"),
 )
+ADDED = ("seconds", "reused", "trace")  # in the details
 TRACE_POINTS = 250  # at most, of a long optimisation: enough for a curve, in a small file
 
 
@@ -155,18 +156,14 @@ class Cell:
         }
 
     @classmethod
-    def from_details(cls, details: Mapping[str, Any]) -> Cell:
-        """Build a cell from the result of ``details``."""
-        fields = {name: details[name] for name in (*RECORDED, "trace", "seconds")}
+    def from_record(cls, record: Mapping[str, Any]) -> Cell:
+        """Build a cell from the result of ``details`` or, without trace and time, of ``record``."""
+        fields = {name: record[name] for name in RECORDED}
+        fields |= {name: record[name] for name in ADDED if name in record}
         fields["content"] = Source(**fields["content"])
         fields["style"] = Source(**fields["style"])
         fields["settings"] = Settings.from_mapping(fields["settings"])
-        return cls(**fields, reused=details.get("reused", False))
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Cell:
-        """Build a cell from the result of ``read_record``, which has no trace and no time."""
-        return cls.from_details({**record, "seconds": 0.0, "trace": {}})
+        return cls(**fields)
 
 
 def style_digest(style: Composition[str]) -> str:
@@ -184,16 +181,16 @@ def style_digest(style: Composition[str]) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()
 
 
-def changed_facts(cell: Cell, again: Cell) -> dict[str, tuple[str, str]]:
-    """Return the facts of machine and versions that differ between two cells, as (then, now)."""
-    then, now = (
+def changed_facts(cell: Cell, again: Cell) -> dict[str, dict[str, str]]:
+    """Return the facts of machine and versions that differ between two cells: then and now."""
+    before, after = (
         {"device": one.device.partition(",")[0], **one.machine, **one.versions}
         for one in (cell, again)
     )
     return {
-        name: (then.get(name, "unknown"), now.get(name, "unknown"))
-        for name in {**then, **now}
-        if then.get(name) != now.get(name)
+        name: {"then": before.get(name, "unknown"), "now": after.get(name, "unknown")}
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
     }
 
 
@@ -255,14 +252,13 @@ def read_details(path: Path) -> dict[Path, Cell]:
             raise TypeError("not a list of cells")
         for details in listed:
             picture = Path(os.path.normpath(path.parent / details.pop("picture")))
-            cells[picture] = Cell.from_details(details)
+            cells[picture] = Cell.from_record(details)
     except FileNotFoundError as error:
         raise CellError(f"{path} is missing; run snakemake without a target to make it") from error
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise CellError(
-            f"{path} cannot be read ({reason}). Delete it; the next run writes it again, with the "
-            "finished cells from the store."
+            f"{path} cannot be read ({type(error).__name__}: {error}). Delete it; the next run "
+            "writes it again, with the finished cells from the store."
         ) from error
     return cells
 
@@ -302,13 +298,8 @@ def draw_failure(width: int, height: int) -> Image.Image:
 
 def current_versions() -> dict[str, str]:
     """Return the versions of nst, Python and the packages that compute the pixels."""
-    versions = {"nst": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # a build without metadata
-            versions[package] = "unknown"
-    return versions
+    packages = {package: version(package) for package in PACKAGES}
+    return {"nst": __version__, "python": platform.python_version(), **packages}
 
 
 def _thinned(trace: Mapping[str, Sequence[int | float]]) -> dict[str, list[int | float]]:

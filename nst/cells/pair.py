@@ -189,10 +189,9 @@ def _log_reused(pair: Pair, wanted: Sequence[Cell], cells: Mapping[Path, Cell]) 
     logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
     changed = [changed_facts(cells[one.path], one) for one in wanted if one.path in cells]
     if first := next(filter(None, changed), None):
-        facts = ", ".join(f"{name} {then} then, {now} now" for name, (then, now) in first.items())
-        logger.info(
-            "%d of them were computed under other conditions: %s", sum(map(bool, changed)), facts
-        )
+        facts = [f"{name} {one['then']} then, {one['now']} now" for name, one in first.items()]
+        count = sum(map(bool, changed))
+        logger.info("%d of them were computed under other conditions: %s", count, ", ".join(facts))
 
 
 def _checkpoint(folder: Path | None, pair: Pair, cells: Sequence[Cell]) -> Checkpoint:

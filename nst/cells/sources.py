@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +18,10 @@ from nst.network.extractor import file_digest
 from nst.network.provision import extractor_file
 from nst.system.files import time_stamp
 
-SHOWN = 12  # characters of a digest in a message
+SHOWN = 12  # characters of a sha256 in a message
+IMAGES = ("inputs/*/*.png",)
+PLACES = {"extractor": ("extractors/*.safetensors",), "start": (*IMAGES, "cells/**/*.png")}
+"""The files of a run that may be an input, by its role; the other roles are ``IMAGES``."""
 
 
 @dataclass(frozen=True)
@@ -38,28 +41,42 @@ class Given:
 
 
 def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
-    """Find the images and the network of a cell; write a network that is missing to ``folder``."""
+    """Find the images and the network of a cell; write a network that is missing to ``folder``.
+
+    Raises:
+        UserError: an input is missing, or a file that the user named has another sha256.
+    """
     results = given.results or _results_of(picture)
-    content = _image("content", given.content, cell.content.digest, cell.content.name, results)
+
+    def find(role: str, name: str, digest: str) -> Path:
+        if path := _search(role, name, digest, given, results):
+            return path
+        option = f"its file with --{role}, or " if hasattr(given, role) else ""
+        raise CellError(
+            f"the {role} {name} (pixels' sha256 {digest[:SHOWN]}…) is not in {results}; name "
+            f"{option}the run's folder with --results"
+        )
+
+    content = find("content", cell.content.name, cell.content.digest)
     composition = None
     if cell.composition is None:
-        style = _image("style", given.style, cell.style.digest, cell.style.name, results)
+        styles = [find("style", cell.style.name, cell.style.digest)]
     else:
-        names = Composition.from_dict(cell.composition)
-        composition = names.mapped(lambda digest: _ingredient(digest, cell.style.name, results))
-        style = composition.parts[0].image
-    start = None
-    if cell.start_digest:
-        start = _image("start", given.start, cell.start_digest, "", results)
-    extractor = _extractor(cell, given, results) or _made(cell, given, (content, style), folder)
+        digests = Composition.from_dict(cell.composition)
+        named = f"of the style {cell.style.name}"
+        composition = digests.mapped(lambda digest: find("ingredient", named, digest))
+        styles = [part.image for part in composition.parts]
+    start = find("start", "of the cell", cell.start_digest) if cell.start_digest else None
+    network = cell.settings.extractor
     return Pair(
         content=content,
         content_name=cell.content.name,
         content_title=cell.content.title,
-        style=style,
+        style=styles[0],
         style_name=cell.style.name,
         style_title=cell.style.title,
-        extractor=extractor,
+        extractor=_search("extractor", network, cell.extractor_digest, given, results)
+        or _made(cell, given, list(dict.fromkeys((content, *styles))), folder),
         start=start,
         composition=composition,
     )
@@ -73,94 +90,51 @@ def _results_of(picture: Path) -> Path:
     return Path("results")
 
 
-def _image(role: str, given: Path | None, digest: str, name: str, results: Path) -> Path:
-    """Return the image with this digest: the user's file, or else one of the run's inputs."""
-    if given is not None:
-        found = _image_digest(given, role)
+def _search(role: str, name: str, digest: str, given: Given, results: Path) -> Path | None:
+    """Return the user's file for a role, or else the run's file with this sha256.
+
+    The file with this name is tried first. Unreadable files of the run are skipped.
+    """
+    if named := getattr(given, role, None):
+        found = _digest(role, named, time_stamp(named))
         if found != digest:
-            raise CellError(_mismatch(f"--{role} {given}", "pixels", found, digest))
-        return given
-    if found_file := _by_digest(role, digest, name, results):
-        return found_file
-    raise CellError(
-        f"the {role} {name or 'image'} (pixels' sha256 {digest[:SHOWN]}…) is not in "
-        f"{results / 'inputs'}; name its file with --{role}, or the run's folder with --results"
-    )
-
-
-def _ingredient(digest: str, style: str, results: Path) -> Path:
-    """Return the run's input with this digest: an image or mask of a composed style."""
-    if found := _by_digest("ingredient", digest, "", results):
-        return found
-    raise CellError(
-        f"an image of the style {style!r} (pixels' sha256 {digest[:SHOWN]}…) is "
-        f"not in {results / 'inputs'}; name the run's folder with --results"
-    )
-
-
-def _by_digest(role: str, digest: str, name: str, results: Path) -> Path | None:
-    """Return the run's image with this digest; try the image with this name first.
-
-    Unreadable files are skipped. A start may be any image or, for a print, a cell.
-    """
-    folder = role if role in ("content", "style") else "*"
-    images = sorted(results.glob(f"inputs/{folder}/*.png"), key=lambda path: path.stem != name)
-    cells = results.glob("cells/**/*.png") if role == "start" else ()
-    for path in itertools.chain(images, cells):
-        with suppress(UserError):
-            if _image_digest(path, role) == digest:
-                return path
+            raise CellError(
+                f"--{role} {named} is another file than this cell was made from: its sha256 is "
+                f"{found[:SHOWN]}…, and must be {digest[:SHOWN]}…"
+            )
+        return Path(named)
+    for place in PLACES.get(role, IMAGES):
+        for path in sorted(results.glob(place), key=lambda path: path.stem != name):
+            with suppress(UserError):
+                if _digest(role, path, time_stamp(path)) == digest:
+                    return path
     return None
-
-
-def _image_digest(path: Path, role: str) -> str:
-    """Return the sha256 of an image's pixels, cached until the file changes.
-
-    Only a content keeps its alpha; in other roles, an image is composited on white.
-    """
-    return _remembered_digest(path, time_stamp(path), keep_alpha=role == "content")
 
 
 @cache
-def _remembered_digest(path: Path, _written: int | None, *, keep_alpha: bool) -> str:
-    """Load an image and return its digest; cached, because many cells share an image."""
-    # The start of a print may be the narrow cell of a panorama.
-    return pixel_digest(load_image(path, keep_alpha=keep_alpha, any_shape=True))
+def _digest(role: str, path: Path, written: int | None) -> str:
+    """Return the sha256 of a network's file, or of an image's pixels.
+
+    Only a content keeps its alpha; in other roles, an image is composited on white. The result is
+    cached until the file is ``written`` again, because many cells share an input.
+    """
+    if role != "extractor":
+        # The start of a print may be the narrow cell of a panorama.
+        return pixel_digest(load_image(path, keep_alpha=role == "content", any_shape=True))
+    if written is None or not path.is_file():
+        raise CellError(f"{path}: there is no such file")
+    return file_digest(path)
 
 
-def _extractor(cell: Cell, given: Given, results: Path) -> Path | None:
-    """Return the network's file; None if the user named none and the run does not have it."""
-    if given.extractor is not None:
-        if not given.extractor.is_file():
-            raise CellError(f"--extractor {given.extractor}: there is no such file")
-        found = file_digest(given.extractor)
-        if found != cell.extractor_digest:
-            what = f"--extractor {given.extractor}"
-            raise CellError(_mismatch(what, "bytes", found, cell.extractor_digest))
-        return given.extractor
-    for path in sorted((results / "extractors").glob("*.safetensors")):
-        if file_digest(path) == cell.extractor_digest:
-            return path
-    return None
-
-
-def _made(cell: Cell, given: Given, images: tuple[Path, Path], folder: Path) -> Path:
+def _made(cell: Cell, given: Given, images: Sequence[Path], folder: Path) -> Path:
     """Make or fetch the network as ``nst stylize`` does, and require the recorded sha256."""
     name = cell.settings.extractor
     path = extractor_file(name, folder, images=images, seed=cell.settings.seed, mirror=given.mirror)
     if file_digest(path) == cell.extractor_digest:
         return path
-    fitted = " fitted to these two images on this machine" if name == "kmeans" else ""
+    fitted = " fitted to its images on this machine" if name == "kmeans" else ""
     raise CellError(
         f"the extractor {name} that made it (sha256 {cell.extractor_digest[:SHOWN]}…) is not among "
         f"the run's, and one{fitted} is another. Name its file with --extractor: the run keeps it "
         f"as results/extractors/{name}.safetensors."
-    )
-
-
-def _mismatch(what: str, kind: str, found: str, wanted: str) -> str:
-    """Return the message about a file with the wrong sha256."""
-    return (
-        f"{what} is another file than this cell was made from: the sha256 of its {kind} is "
-        f"{found[:SHOWN]}…, and must be {wanted[:SHOWN]}…"
     )

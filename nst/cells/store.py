@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -18,7 +19,7 @@ from PIL import Image
 from nst.cells.cell import Cell, Pictures, write_cell, write_pictures
 from nst.errors import ImageError
 from nst.imaging.images import read_deep, save_deep, save_png
-from nst.system.files import part_folder, part_of, sync_folder, time_stamp, write_atomically
+from nst.system.files import part_folder, sync_folder, time_stamp, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class CellStore:
             write_atomically(part / DETAILS, f"{details}\n".encode())
             write_atomically(part / DIGESTS, _digests(part, cell).encode())
             if pictures.levels is not None and entry.is_dir() and not (entry / LEVELS).exists():
-                _drop(entry)
+                shutil.rmtree(entry, ignore_errors=True)
             try:
                 os.rename(part, entry)
             except OSError:
@@ -69,27 +70,18 @@ class CellStore:
                     raise
         sync_folder(entry.parent)
 
-    def find(self, fingerprint: str, *, deep: bool = False) -> Cell | None:
-        """Return the stored cell with this fingerprint, or None; drop a damaged entry.
-
-        With ``deep``, an entry without levels is ignored, but kept.
-        """
+    def find(self, fingerprint: str) -> Cell | None:
+        """Return the stored cell with this fingerprint, or None; drop a damaged entry."""
         entry = self._entry(fingerprint)
         if not entry.is_dir():
             return None
-        try:
-            details = (entry / DETAILS).read_text(encoding="utf-8")
-            cell = Cell.from_details(json.loads(details))
+        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            cell = Cell.from_record(json.loads((entry / DETAILS).read_text("utf-8")))
             intact = _digests(entry, cell) == (entry / DIGESTS).read_text()
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            intact = False
-        if intact and cell.fingerprint == fingerprint:
-            if deep and not (entry / LEVELS).exists():
-                logger.info("the stored cell %s has 8 bits; recomputing it in 16", entry)
-                return None
-            return cell
+            if intact and cell.fingerprint == fingerprint:
+                return cell
         logger.warning("the stored cell %s is damaged; recomputing it", entry)
-        _drop(entry)
+        shutil.rmtree(entry, ignore_errors=True)
         return None
 
     def time_stamp(self, fingerprint: str) -> int | None:
@@ -101,24 +93,24 @@ class CellStore:
 
         The names and the print format are those of ``wanted``, not those it was stored with.
         """
-        stored = self.find(wanted.fingerprint, deep=wanted.deep is not None)
+        stored, entry = self.find(wanted.fingerprint), self._entry(wanted.fingerprint)
         if stored is None:
             return None
+        if wanted.deep and not (entry / LEVELS).exists():
+            logger.info("the stored cell %s has 8 bits; recomputing it in 16", entry)
+            return None
         try:
-            return self._write(stored, wanted)
+            return self._write(entry, stored, wanted)
         except FileNotFoundError:
-            logger.info(
-                "another job replaced the stored cell %s; recomputing it", wanted.fingerprint
-            )
+            logger.info("another job replaced the stored cell %s; recomputing it", entry)
             return None
 
-    def _write(self, stored: Cell, wanted: Cell) -> Cell:
+    def _write(self, entry: Path, stored: Cell, wanted: Cell) -> Cell:
         """Write a stored cell's files; return the cell with the names of ``wanted``.
 
         The files are copies, because a link would keep the old time stamp, and Snakemake would
         consider the output out of date.
         """
-        entry = self._entry(stored.fingerprint)
         cell = stored.named(wanted)
         if cell.snapshots is not None:
             write_atomically(cell.snapshots, (entry / SNAPSHOTS).read_bytes())
@@ -142,13 +134,3 @@ def _digests(entry: Path, cell: Cell) -> str:
     return "".join(
         f"{hashlib.sha256((entry / name).read_bytes()).hexdigest()}  {name}\n" for name in names
     )
-
-
-def _drop(entry: Path) -> None:
-    """Remove an entry if possible; rename it first, so that no reader finds half of it."""
-    part = part_of(entry)
-    try:
-        os.rename(entry, part)
-    except OSError:
-        part = entry
-    shutil.rmtree(part, ignore_errors=True)

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from math import isfinite
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,10 +23,10 @@ from PIL import Image
 
 from nst.cells.cell import BITS, PIXELS, Cell, changed_facts, read_record
 from nst.cells.metrics import structural_similarity
-from nst.cells.pair import Pair, stylize_pair
+from nst.cells.pair import stylize_pair
 from nst.cells.sources import Given, find_pair
 from nst.config.settings import ALGORITHM_VERSION
-from nst.errors import CellError, ConfigError, UserError
+from nst.errors import CellError, UserError
 from nst.imaging.images import load_image
 from nst.imaging.srgb import on_white, pixel_digest
 from nst.system.device import choose_device, reserve_device
@@ -38,6 +38,16 @@ REDUCED = 4  # to a quarter of their sides
 COARSE = 8.0  # levels of 255: the largest mean difference of the reduced pictures
 SSIM = 0.9  # the least structural similarity of the reduced pictures' luma
 LOSS = 0.02  # the largest relative difference of the total loss
+
+Verdict = Literal["identical", "close", "different", "edited", "unchecked"]
+SAID: Mapping[Verdict, str] = {
+    "identical": "identical",
+    "close": "within the tolerance",
+    "different": "DIFFERENT",
+    "edited": "EDITED",
+    "unchecked": "NOT CHECKED",
+}
+MOST_THREADS = 1024  # a record may contain any number
 
 
 @dataclass(frozen=True)
@@ -59,20 +69,18 @@ class Difference:
     losses: Mapping[str, float]
 
     @property
-    def none(self) -> bool:
-        """Whether every pixel, every loss and every measure is the same."""
-        return not self.largest and not any(self.losses.values())
-
-    @property
-    def tolerated(self) -> bool:
-        """Whether the difference is within the tolerance.
+    def verdict(self) -> Verdict:
+        """Whether the difference is none, within the tolerance, or larger.
 
         If all pixels are the same, every loss and measure must be within the tolerance.
         """
         if not self.largest:
-            return max(self.losses.values(), default=0.0) <= LOSS
+            near = all(loss <= LOSS for loss in self.losses.values())
+            same = not any(self.losses.values())
+            return "identical" if same else "close" if near else "different"
         alike = self.ssim is None or self.ssim >= SSIM
-        return alike and self.coarse <= COARSE and self.losses.get("total", 0.0) <= LOSS
+        near = self.coarse <= COARSE and self.losses.get("total", 0.0) <= LOSS
+        return "close" if alike and near else "different"
 
 
 def compare(
@@ -85,6 +93,7 @@ def compare(
     levels = _levels_apart(one, other)
     error = float(np.mean(levels**2))
     small, other_small = one.reduce(REDUCED), other.reduce(REDUCED)
+    both = {name: (losses[name], other_losses[name]) for name in losses if name in other_losses}
     return Difference(
         largest=int(levels.max()),
         mean=float(levels.mean()),
@@ -92,86 +101,59 @@ def compare(
         coarse=float(_levels_apart(small, other_small).mean()),
         ssim=structural_similarity(on_white(small), on_white(other_small)),
         losses={
-            name: _relative(losses[name], other_losses[name])
-            for name in losses
-            if name in other_losses
+            name: abs(then - now) / max(abs(then), abs(now), 1e-12)
+            for name, (then, now) in both.items()
         },
     )
 
 
-def describe_difference(apart: Difference) -> list[str]:
-    """Describe a difference in words, with the tolerance."""
-    psnr = "" if apart.psnr is None else f", PSNR {apart.psnr:.1f} dB"
-    ssim = "" if apart.ssim is None else f", SSIM {apart.ssim:.3f} (at least {SSIM:g})"
-    lines = [
-        f"  levels of 255: mean {apart.mean:.2f}, largest {apart.largest}{psnr}",
-        f"  at a quarter of the size: mean {apart.coarse:.2f} (at most {COARSE:g}){ssim}",
-    ]
-    if apart.losses:
-        worst = max(apart.losses, key=lambda name: apart.losses[name])
-        lines.append(
-            f"  total loss: {apart.losses.get('total', 0.0):.2%} off (at most "
-            f"{LOSS:.0%}); furthest off is {worst}, {apart.losses[worst]:.2%}"
-        )
-    return lines
-
-
 def _levels_apart(one: Image.Image, other: Image.Image) -> NDArray[np.float64]:
-    """Return the differences of two pictures in levels, with their alphas if either is cut out."""
-    apart = np.abs(_as_seen(one) - _as_seen(other))
+    """Return the differences of two pictures in levels: h × w × 3, or 4 if either has an alpha."""
+    levels = []
+    for each in (one, other):
+        seen = on_white(each)
+        seen.putalpha(each.convert("RGBA").getchannel("A"))
+        levels.append(np.asarray(seen).astype(np.float64))
+    apart = np.abs(levels[0] - levels[1])
     return apart if "RGBA" in (one.mode, other.mode) else apart[..., :3]
-
-
-def _as_seen(picture: Image.Image) -> NDArray[np.float64]:
-    """Return a picture's colours on white, and its alpha: h × w × 4."""
-    alpha = picture.convert("RGBA").getchannel("A")
-    return np.dstack([np.asarray(on_white(picture)), np.asarray(alpha)]).astype(np.float64)
-
-
-def _relative(one: float, other: float) -> float:
-    """Return a difference relative to the larger value; 0 or 1 if a value is not finite."""
-    if not (isfinite(one) and isfinite(other)):
-        return float(one != other)
-    return abs(one - other) / max(abs(one), abs(other), 1e-12)
-
-
-Verdict = Literal["identical", "close", "different", "edited", "unchecked"]
-SAID: Mapping[Verdict, str] = {
-    "identical": "identical",
-    "close": "within the tolerance",
-    "different": "DIFFERENT",
-    "edited": "EDITED",
-    "unchecked": "NOT CHECKED",
-}
-MOST_THREADS = 1024  # a record may contain any number
 
 
 @dataclass(frozen=True)
 class Verification:
     """The result of verifying one picture.
 
-    ``identical``: every pixel, loss and measure is the same. ``close``: the difference is within
-    the tolerance. ``different``: the difference is larger. ``edited``: the picture or its record
-    was changed after nst wrote it. ``unchecked``: the cell could not be recomputed. ``message``
-    has the reason. ``changed`` has the facts of machine and versions that differ, as (then, now).
+    The verdict is that of the ``difference``. Or it is ``edited``: the picture or its record was
+    changed after nst wrote it. Or it is ``unchecked``: the cell could not be recomputed.
+    ``message`` has the reason. ``changed`` is the result of ``changed_facts``.
     """
 
     picture: Path
     verdict: Verdict
     message: str = ""
     difference: Difference | None = None
-    changed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    changed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        found = self.difference
-        return {
-            "picture": str(self.picture),
-            "verdict": self.verdict,
-            "message": self.message,
-            "difference": None if found is None else {**vars(found), "losses": dict(found.losses)},
-            "changed": {name: {"then": a, "now": b} for name, (a, b) in self.changed.items()},
-        }
+    def __str__(self) -> str:
+        found, reason = self.difference, f": {self.message}" if self.message else ""
+        lines = [f"{self.picture}: {SAID[self.verdict]}{reason}"]
+        if found and self.verdict != "identical":
+            psnr = "" if found.psnr is None else f", PSNR {found.psnr:.1f} dB"
+            ssim = "" if found.ssim is None else f", SSIM {found.ssim:.3f} (at least {SSIM:g})"
+            lines += [
+                f"  levels of 255: mean {found.mean:.2f}, largest {found.largest}{psnr}",
+                f"  at a quarter of the size: mean {found.coarse:.2f} (at most {COARSE:g}){ssim}",
+            ]
+            if found.losses:
+                name, worst = max(found.losses.items(), key=itemgetter(1))
+                lines.append(
+                    f"  total loss: {found.losses.get('total', 0.0):.2%} off (at most {LOSS:.0%}); "
+                    f"furthest off is {name}, {worst:.2%}"
+                )
+        lines += [
+            f"  {name}: {fact['then']} then, {fact['now']} now"
+            for name, fact in self.changed.items()
+        ]
+        return "\n".join(lines)
 
 
 def verify(
@@ -181,9 +163,9 @@ def verify(
 
     ``device`` is ``recorded`` or a name that ``choose_device`` knows. ``recorded`` is the kind of
     device that computed the cell, or ``auto`` if this machine has none of that kind. The cell is
-    computed in its recorded precision and, unless ``threads`` overrides it, with its recorded
-    number of threads. A device without bfloat16 emulates it, which is slower but rounds to the same
-    set of numbers. Only temporary files are written.
+    computed in its recorded precision. torch computes on its recorded number of threads, or on
+    ``threads``, from then on. A device without bfloat16 emulates it, which is slower but rounds to
+    the same set of numbers. Only temporary files are written.
 
     Raises:
         ConfigError: the named device is not available. A problem with the picture or with its
@@ -197,11 +179,14 @@ def verify(
         cell = _cell_of(picture, record)
         if edit := _edit(cell, record, image):
             return Verification(picture, "edited", edit)
+        torch.set_num_threads(threads or int(cell.machine["threads"]))
         name = _recorded_device(cell) if device == "recorded" else device
         with tempfile.TemporaryDirectory(prefix="nst-") as folder:
+            wanted = replace(cell, path=Path(folder) / "again.png")
             pair = find_pair(picture, cell, given, Path(folder))
             with reserve_device(name) as chosen:
-                again, remade = _make(cell, pair, chosen, threads, Path(folder) / "again.png")
+                (again,) = stylize_pair(pair, [wanted], chosen)
+            remade = load_image(wanted.path, keep_alpha=True, any_shape=True)
     except UserError as error:
         return Verification(picture, "unchecked", str(error))
     return _judge(picture, (cell, image), (again, remade))
@@ -240,19 +225,6 @@ def _cells_in(folder: Path, sample: int | None) -> list[Path]:
     return found
 
 
-def describe(found: Verification) -> str:
-    """Describe the result for a picture in a few lines of text."""
-    what = f"{found.picture}: {SAID[found.verdict]}"
-    lines = [f"{what}: {found.message}" if found.message else what]
-    if found.difference and found.verdict != "identical":
-        lines += describe_difference(found.difference)
-    lines += [f"  {name}: {then} then, {now} now" for name, (then, now) in found.changed.items()]
-    return "\n".join(lines)
-
-
-# ---------------------------------------------------------------- reading the record
-
-
 def _is_cell(path: Path) -> bool:
     """Return whether a file carries a record, and is not the 16-bit file of a print."""
     try:
@@ -277,13 +249,12 @@ def _cell_of(path: Path, record: Mapping[str, Any]) -> Cell:
         )
     try:
         cell = Cell.from_record(record)
-        if not 1 <= int(cell.machine.get("threads", 1)) <= MOST_THREADS:
+        if not 1 <= int(cell.machine["threads"]) <= MOST_THREADS:
             raise ValueError(f"threads {cell.machine['threads']}")
-    except ConfigError as error:
-        raise CellError(f"{path} has a record that cannot be used: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise CellError(f"{path} has a record that cannot be read ({reason})") from error
+        raise CellError(
+            f"{path} has a record that cannot be read ({type(error).__name__}: {error})"
+        ) from error
     if cell.status == "failed":
         raise CellError(
             f"{path} is a failed cell, crossed out: {cell.reason} There is no picture to verify."
@@ -312,26 +283,8 @@ def _recorded_device(cell: Cell) -> str:
     return kind
 
 
-# ---------------------------------------------------------------- recomputing and comparing
-
-
-def _make(
-    cell: Cell, pair: Pair, device: torch.device, threads: int | None, path: Path
-) -> tuple[Cell, Image.Image]:
-    """Recompute the cell with ``threads`` or the recorded threads; return it and its picture."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or int(cell.machine.get("threads", before)))
-    try:
-        (again,) = stylize_pair(pair, [replace(cell, path=path)], device)
-    finally:
-        torch.set_num_threads(before)
-    return again, load_image(path, keep_alpha=True, any_shape=True)
-
-
 def _judge(
-    picture: Path,
-    then: tuple[Cell, Image.Image],
-    now: tuple[Cell, Image.Image],
+    picture: Path, then: tuple[Cell, Image.Image], now: tuple[Cell, Image.Image]
 ) -> Verification:
     """Compare a cell and its picture with the recomputed cell and picture."""
     (cell, image), (again, remade) = then, now
@@ -339,11 +292,8 @@ def _judge(
     if again.status == "failed":
         return Verification(picture, "different", again.reason, changed=changed)
     found = compare(image, remade, cell.losses, again.losses)
-    verdict: Verdict = "different"
-    if found.tolerated:
-        verdict = "identical" if found.none else "close"
-    message = ""
-    if not found.largest and not found.none:
+    verdict, message = found.verdict, ""
+    if not found.largest and verdict != "identical":
         message = "its pixels are identical, but the losses in its record differ"
     if lacking := sorted(again.losses.keys() - cell.losses.keys()):
         verdict = "close" if verdict == "identical" else verdict

@@ -6,9 +6,7 @@ import gc
 import json
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,20 +26,6 @@ if TYPE_CHECKING:
 RATIO, SIZE = "2e-1", 512
 # The print format for each suffix of the output: TIFF has 16 bits and a profile.
 WRITTEN = {".png": None, ".tif": PrintFile("tiff16"), ".tiff": PrintFile("tiff16")}
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The input files of one cell.
-
-    Without ``weights``, the network's weights come from the user's cache, the mirror or the
-    Internet, in this order.
-    """
-
-    content: Path
-    style: Composition[Path]
-    weights: Path | None = None
-    mirror: str | None = None
 
 
 def compose(
@@ -119,7 +103,7 @@ def settings_by_hand(recipe: str, ratio: str | None, given: Mapping[str, Any]) -
     return Settings.from_mapping(overridden(preset, {}, {**weights, **given}))
 
 
-def check_files(inputs: Inputs, output: Path) -> None:
+def check_files(content: Path, style: Composition[Path], output: Path) -> None:
     """Require that the inputs exist, and that the output overwrites none of them.
 
     Raises:
@@ -133,7 +117,7 @@ def check_files(inputs: Inputs, output: Path) -> None:
         )
     if output.is_dir():
         raise UserError(f"{output} is a folder; give the result a name in it")
-    for path in (inputs.content, *inputs.style.everything):
+    for path in (content, *style.everything):
         if not path.exists():
             raise UserError(f"{path} does not exist; check the path")
         if path.resolve() == output.resolve():
@@ -143,50 +127,55 @@ def check_files(inputs: Inputs, output: Path) -> None:
 
 
 def stylize_by_hand(
-    inputs: Inputs,
+    content: Path,
+    style: Composition[Path],
     output: Path,
     recipe: str,
     settings: Settings,
     *,
+    weights: Path | None,
+    mirror: str | None,
     device: str,
     progress: Progress,
 ) -> Cell:
     """Compute one cell with the function that the workflow calls for a pair.
 
+    Without ``weights``, the network's weights come from the user's cache, the mirror or the
+    Internet, in this order.
+
     Raises:
         UserError: an input cannot be used, or the cell failed; nothing is written then.
     """
-    # Imported here, because torch takes seconds to load and --help should not.
-    with _uncollected():
-        from nst.cells.cell import Cell  # noqa: PLC0415
-        from nst.cells.pair import Pair, stylize_pair  # noqa: PLC0415
-        from nst.network.provision import extractor_file  # noqa: PLC0415
-        from nst.system.device import reserve_device  # noqa: PLC0415
+    # Imported here, because torch takes seconds to load and --help should not. A tenth of this time
+    # is garbage collection.
+    gc.disable()
+    from nst.cells.cell import Cell  # noqa: PLC0415
+    from nst.cells.pair import Pair, stylize_pair  # noqa: PLC0415
+    from nst.network.provision import extractor_file  # noqa: PLC0415
+    from nst.system.device import reserve_device  # noqa: PLC0415
 
-    styles = list(dict.fromkeys(part.image for part in inputs.style.parts))
-    content, style = inputs.content.stem, " + ".join(one.stem for one in styles)
+    gc.enable()
+    styles = list(dict.fromkeys(part.image for part in style.parts))
+    title = " + ".join(one.stem for one in styles)
     with reserve_device(device) as chosen, tempfile.TemporaryDirectory(prefix="nst-") as folder:
         network = extractor_file(
             settings.extractor,
             Path(folder),
-            images=[inputs.content, *styles],
+            images=[content, *styles],
             seed=settings.seed,
-            weights=inputs.weights,
-            mirror=inputs.mirror,
+            weights=weights,
+            mirror=mirror,
         )
         pair = Pair(
-            inputs.content,
-            *(content, content),
-            styles[0],
-            *(style, style),
+            *(content, content.stem, content.stem),
+            *(styles[0], title, title),
             network,
-            composition=None if inputs.style.is_plain else inputs.style,
+            composition=None if style.is_plain else style,
         )
         # Only the picture is kept, which carries its record.
         picture = Path(folder) / "result.png"
         form = WRITTEN[output.suffix.lower()]
-        names = ("default", _ratio(settings), recipe)
-        wanted = Cell(*names, settings, picture, print_file=form)
+        wanted = Cell("default", _ratio(settings), recipe, settings, picture, print_file=form)
         (cell,) = stylize_pair(pair, [wanted], chosen, on_evaluation=progress)
         if cell.status == "failed":
             raise UserError(f"{cell.reason} {output} is not written.")
@@ -199,15 +188,3 @@ def _ratio(settings: Settings) -> str:
     if settings.alpha and settings.beta:
         return read_ratio({"alpha": settings.alpha, "beta": settings.beta})[0]
     return "0" if settings.beta else "inf"
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Disable garbage collection, which takes a tenth of the time of loading torch."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()

@@ -16,8 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import timeit
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,7 +27,6 @@ from PIL import Image
 
 from nst.cells.cell import Cell
 from nst.cells.pair import Pair, stylize_pair
-from nst.cells.store import CellStore
 from nst.config.geometry import evaluations, pixels
 from nst.config.layers import ARCHITECTURES, Size
 from nst.config.paths import cell_path, grids, source_file
@@ -98,35 +99,30 @@ def plan_run(run: Run) -> Estimate:
     sizes = {name: _size(picture) for name, picture in run.contents.items()}
     largest = max(pixels(one, one.image_size, size) for one in variants for size in sizes.values())
     side = max(2 * SIDE[0], min(PROBED_SIDE, round(largest**0.5)))
-    missing = _missing(run)
-    jobs = len({(content, style) for content, style, _ in missing})
+    missing = [
+        (pair, one.settings)
+        for pair in run.pairs
+        for one in run.variants
+        if not cell_path(*pair, one.layers, one.ratio).exists()
+    ]
+    jobs = len({pair for pair, _ in missing})
     # Before the calibration, after which this process keeps some of the device's memory.
     seconds = _seconds_around(run, jobs) if jobs else 0.0
     calibration = calibrate(variants, (side // 2, side), run.device)
-    costs = calibration.seconds
-    work = [(settings, sizes[content]) for content, _, settings in missing]
-    seconds += sum(_cell_seconds(costs[_kind(one)], one, size) for one, size in work)
-    drawn = sum(pixels(one, one.image_size, size) for one, size in work)
+    drawn = 0
+    for (content, _), settings in missing:
+        seconds += _cell_seconds(calibration.seconds[_kind(settings)], settings, sizes[content])
+        drawn += pixels(settings, settings.image_size, sizes[content])
     count = len(run.pairs) * len(variants)
     return Estimate(
         cells=count,
-        made=count - len(work),
+        made=count - len(missing),
         jobs=jobs,
         seconds=seconds,
         memory=round(_at(calibration.memory, largest)),
         disk=round(COPIES * BYTES_PER_PIXEL * drawn),
         calibration=calibration,
     )
-
-
-def _missing(run: Run) -> list[tuple[str, str, Settings]]:
-    """List the content, the style and the settings of the cells that do not exist yet."""
-    return [
-        (content, style, one.settings)
-        for content, style in run.pairs
-        for one in run.variants
-        if not cell_path(content, style, one.layers, one.ratio).exists()
-    ]
 
 
 def _size(picture: Picture) -> Size:
@@ -176,12 +172,9 @@ def _light_jobs(run: Run) -> int:
 
 def _start_seconds(program: str) -> float:
     """Return the seconds of a program of imports; the second run counts: jobs find warm caches."""
-    for _ in range(2):
-        started = time.perf_counter()
-        # This Python, and a program from this file.
-        subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603
-        seconds = time.perf_counter() - started
-    return seconds
+    command = [sys.executable, "-c", program]
+    start = partial(subprocess.run, command, check=True)  # this Python, a program from this file
+    return min(timeit.repeat(start, number=1, repeat=2))
 
 
 # ---------------------------------------------------------------- measuring a few steps
@@ -230,21 +223,16 @@ def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.
         Cell("probe", str(number), "relative", replace(settings, seed=number), picture)
         for number, picture in enumerate(folder / f"{number}.png" for number in range(batch))
     ]
-    moments: list[float] = []
-    together = batch
+    moments: list[tuple[float, int]] = []  # the end of each step, and the cells in its batch
 
     def tick(indices: Sequence[int], *_: object) -> None:
-        nonlocal together
-        if len(indices) != together:  # the previous batch did not fit into the memory
-            together = len(indices)
-            moments.clear()
         wait_for(device)
-        moments.append(time.perf_counter())
+        moments.append((time.perf_counter(), len(indices)))
 
     pair = Pair(content, "content", "Content", style, "style", "Style", folder / EXTRACTOR)
-    stylize_pair(pair, wanted, device, CellStore(Path(tempfile.mkdtemp(dir=folder))), tick)
-    steps = [after - before for before, after in itertools.pairwise(moments)]
-    return statistics.median(steps[-COUNTED:]) / together
+    stylize_pair(pair, wanted, device, on_evaluation=tick)
+    last = itertools.pairwise(moments[-COUNTED - 1 :])  # of a batch that fits into the memory
+    return statistics.median((after - before) / count for (before, _), (after, count) in last)
 
 
 def _noise(path: Path, side: int) -> Path:
