@@ -7,8 +7,7 @@ number as ``FOLDER:4``, a job that has its device waits until this number of job
 
 ``PRETENDED_GAP`` is the number of seconds between two checkpoints. After ``PRETENDED_CLOCK``
 seconds of a process, the wall clock goes back by a day. ``PRETENDED_HASTE`` is the factor by
-which time runs faster in the process that watches a run. With ``PRETENDED_STOP``, every cell takes
-no time, so that two runs write the same bytes.
+which time runs faster in the process that watches a run.
 """
 
 from __future__ import annotations
@@ -110,13 +109,6 @@ def hasten_the_watcher() -> None:
     time.sleep = lambda pause: sleep(pause / haste)
 
 
-def stop_the_clock() -> None:
-    """Let every cell take no time."""
-    from nst.method import optimise
-
-    optimise.time = SimpleNamespace(monotonic=lambda: 0.0)
-
-
 def turn_back_the_clock() -> None:
     """Set the wall clock back by a day, once."""
     seconds, nanoseconds, begin = time.time, time.time_ns, time.monotonic()
@@ -133,8 +125,6 @@ if "PRETENDED_DEVICES" in os.environ:
     sys.meta_path.insert(0, Pretender("nst.system.device", pretend_devices))
 if "PRETENDED_GAP" in os.environ:
     sys.meta_path.insert(0, Pretender("nst.cells.pair", pretend_haste))
-if "PRETENDED_STOP" in os.environ:
-    sys.meta_path.insert(0, Pretender("nst.cells.pair", stop_the_clock))
 if "PRETENDED_HASTE" in os.environ and "nst.commands.watch" in " ".join(sys.orig_argv):
     hasten_the_watcher()
 if "PRETENDED_CLOCK" in os.environ:
