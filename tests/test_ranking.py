@@ -1,12 +1,14 @@
 """The ranking of a pair's cells, and its reasons."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nst.reports.ranking import RANKING, beats, fronts, preference, rank_cells
+from nst.reports.ranking import AIMS, PAIR, RANKING, rank_cells
 
 NAN = float("nan")
 POINTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=14)
@@ -17,18 +19,8 @@ def table(
 ) -> pd.DataFrame:
     """Build a summary with a cell for each (content_distance, style_distance)."""
     return pd.DataFrame(
-        [
-            {
-                "content": "cat",
-                "style": style,
-                "layers": "all",
-                "ratio": f"1e{place}",
-                "content_distance": content,
-                "style_distance": style_distance,
-                "status": status,
-            }
-            for place, (content, style_distance) in enumerate(points)
-        ]
+        [("cat", style, "all", f"1e{place}", *point, status) for place, point in enumerate(points)],
+        columns=[*PAIR, "layers", "ratio", *AIMS, "status"],
     )
 
 
@@ -36,23 +28,7 @@ def ranks(*points: tuple[float, float]) -> list[int]:
     return list(rank_cells(table(*points))["rank"])
 
 
-def array(points) -> np.ndarray:
-    return np.array(points, float)
-
-
 # ---------------------------------------------------------------- the order
-
-
-def test_a_cell_beats_another_if_it_is_better_in_one_and_worse_in_none():
-    points = array([(1, 1), (1, 2), (2, 2), (0, 3), (1, 1)])
-    expected = np.zeros((5, 5), bool)
-    expected[[0, 4], 1] = expected[[0, 4], 2] = expected[1, 2] = True
-    assert np.array_equal(beats(points), expected)
-
-
-def test_the_cells_are_peeled_off_front_by_front():
-    points = array([(0, 4), (1, 1), (4, 0), (1, 4), (2, 2), (3, 3), (1, 1)])
-    assert fronts(points).tolist() == [1, 1, 1, 2, 2, 3, 1]
 
 
 def test_within_a_front_the_nearest_to_the_best_of_both_is_first():
@@ -62,6 +38,10 @@ def test_within_a_front_the_nearest_to_the_best_of_both_is_first():
 
 def test_an_earlier_front_comes_first_however_far_from_the_best_of_both():
     assert ranks((0, 10), (1, 1), (10, 0), (1.1, 1.1)) == [3, 1, 2, 4]
+
+
+def test_a_front_of_one_is_scaled_by_all_the_cells():
+    assert ranks((0, 0), (2, 20), (1, 30)) == [1, 3, 2]
 
 
 def test_the_unit_of_a_distance_does_not_matter():
@@ -83,14 +63,18 @@ def test_of_equals_the_one_with_more_style_is_first_and_then_the_earlier():
 @given(POINTS)
 def test_every_order_is_one_that_the_rules_allow(points):
     ranked = rank_cells(table(*points))
-    values = array(points)
     assert sorted(ranked["rank"]) == list(range(1, len(points) + 1))
-    beaten = beats(values)
-    assert ranked["pareto"].tolist() == [not beaten[:, i].any() for i in range(len(points))]
+    beaten = [
+        (i, j)
+        for (i, one), (j, other) in itertools.permutations(enumerate(points), 2)
+        if one != other and one[0] <= other[0] and one[1] <= other[1]
+    ]
+    unbeaten = set(range(len(points))) - {j for _, j in beaten}
+    assert set(np.flatnonzero(ranked["pareto"])) == unbeaten
     assert ranked["suggested"].sum() == 1
     assert ranked.loc[ranked["suggested"], ["rank", "pareto"]].values.tolist() == [[1, True]]
     order = ranked["rank"].to_numpy(int)
-    for one, other in zip(*np.nonzero(beaten), strict=True):
+    for one, other in beaten:
         assert order[one] < order[other], "a cell ranks before every cell that it beats"
 
 
@@ -100,13 +84,6 @@ def test_the_order_of_the_table_only_decides_between_equals(points, random):
     shuffled = random.sample(unique, len(unique))
     one, other = (dict(zip(order, ranks(*order), strict=True)) for order in (unique, shuffled))
     assert one == other
-
-
-def test_a_front_of_one_is_scaled_by_all_the_cells():
-    values = array([(0, 0), (1, 100), (1, 200), (2, 100)])
-    assert preference(values, fronts(values)).tolist() == [0, 1, 3, 2]
-    same = array([(3, 3)])
-    assert preference(same, fronts(same)).tolist() == [0]
 
 
 # ---------------------------------------------------------------- the columns
@@ -122,6 +99,7 @@ def test_pairs_are_ranked_each_for_itself():
 
 def test_failed_and_unmeasured_cells_have_no_rank():
     failed = table((0, 0), (NAN, NAN), status="failed")
+    assert not rank_cells(failed)["suggested"].any()
     ranked = rank_cells(pd.concat([failed, table((1, 2), (NAN, 1), (2, 1))]))
     assert list(ranked["rank"].isna()) == [True, True, False, True, False]
     assert list(ranked["pareto"]) == [False, False, True, False, True]
@@ -129,11 +107,6 @@ def test_failed_and_unmeasured_cells_have_no_rank():
         "Failed, so there is nothing to rank.",
         "Not measured, so it cannot be ranked.",
     ]
-
-
-def test_a_pair_of_failed_cells_has_no_suggestion():
-    ranked = rank_cells(table((NAN, NAN), status="failed"))
-    assert not ranked["suggested"].any()
 
 
 def test_an_empty_table_gets_the_columns_too():

@@ -24,12 +24,8 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 MISTAKES = [
     (
-        {"hue": "red"},
-        "the configuration … unknown key 'hue' … the keys are contents, styles, ratios",
-    ),
-    (
         {"iteratons": 20},
-        "unknown key 'iteratons' … did you mean 'iterations'? … The keys are contents",
+        "the configuration: … unknown key 'iteratons' … 'iterations'? … The keys are contents",
     ),
     ({"kmeans": {"image": ["chelsea"]}}, "kmeans: … unknown key 'image' … did you mean 'images'?"),
     (
@@ -44,15 +40,10 @@ MISTAKES = [
     ({"contents": "chelsea"}, 'contents must be … a list of catalogue names … got "chelsea"'),
     ({"styles": []}, "styles must be … a list of catalogue names … got []"),
     (
-        {"image_size": "large"},
-        'image_size must be … whole number of pixels from 32 to 8192 … got "large"',
-    ),
-    (
         {"layers": {"deep": {"content": {"relu5_2": 1}, "style": {"relu1_1": 1}}}, "overview": {}},
         "layers.deep: … has no layer 'relu5_2'; it has conv1_1, relu1_1",
     ),
     ({"style_scale": float("nan")}, "style_scale must be … from 0.1 to 10 … got NaN"),
-    ({"seed": True}, "seed must be … whole number … got true"),
     (
         {"extractor": "resnet"},
         'extractor must be … one of kmeans, vgg19, vgg19_16x, vgg16, vgg16_hed … got "resnet"',
@@ -79,11 +70,7 @@ MISTAKES = [
         "contents: … 'photos/' is not a file … relative to the working directory",
     ),
     ({"contents": ["photos/*.webp"]}, "contents: … no file matches 'photos/*.webp'"),
-    ({"contents": ["photos**a"]}, "no file matches 'photos**a'"),
-    ({"contents": ["a\0.png"]}, "does not exist"),
-    ({"contents": ["\0/*"]}, "no file matches"),
     ({"contents": ["a\nb.png"]}, "'a\\nb.png' does not exist"),
-    ({"contents": ["a" * 300 + ".png"]}, "does not exist"),
     (
         {"contents": ["photos/cat.png", "other/cat.png"]},
         "contents: … 'cat' and 'cat' must differ in more than case … as {name: other, …}",
@@ -101,13 +88,9 @@ MISTAKES = [
         {"layers": {"all": {"content": {"relu9_2": 1}, "style": {"relu1_1": 1}}}},
         'layers.all.content must be … layer names such as relu4_2 … got "relu9_2"',
     ),
-    (
-        {"layers": {"fine": {"content": {"relu4_2": 10**400}, "style": {"relu1_1": 1}}}},
-        "layers.fine.content.relu4_2 must be a number of at least 0; got 10000",
-    ),
     ({"layers": {}}, "layers must be … named layer weightings … got {}"),
     ({"ratios": [0]}, "ratios must be … from 1e-12 to 1e12 … 1e-2 … got 0"),
-    ({"ratios": ["-1e-2"]}, "ratios must be … got '-1e-2'"),
+    ({"ratios": ["1e-2", {"alpha": 1, "beta": 100}]}, "ratios: … is α/β = 1e-2 again"),
     ({"ratios": ["much"]}, "ratios must be … as 1e-2 … got 'much'"),
     ({"ratios": [True]}, "ratios.0 must be … as 1e-2 … got true"),
     ({"ratios": [float("inf")]}, "ratios.0 must be … got Infinity"),
@@ -121,10 +104,6 @@ MISTAKES = [
     (
         {"contents": [{"path": "strange/{name}.png"}]},
         "contents: a path must not contain {, }, <, > … 'strange/{name}.png'. Rename the file.",
-    ),
-    (
-        {"contents": ["strange/<name>.png"]},
-        "contents: a path must not contain … got 'strange/<name>.png'. Rename the file.",
     ),
     (
         {"contents": [{"path": "strange/two\nlines.png", "name": "two"}]},
@@ -165,7 +144,6 @@ MISTAKES = [
     ({"overview": {"layers": "coarse"}}, "overview.layers must be one of all, fine … got 'coarse'"),
     ({"kmeans": {"images": ["chelsi"]}}, "kmeans.images: … 'chelsi' … did you mean 'chelsea'?"),
     ({"kmeans": {"images": []}}, "kmeans.images must be … or null"),
-    ({"kmeans": None}, "kmeans must be … {images:  … got null"),
 ]
 
 
@@ -231,19 +209,6 @@ def test_a_ratio_is_the_same_in_every_spelling(again):
     assert message == f"ratios: {again!r} is α/β = 1e-2 again; remove one"
 
 
-def test_weights_of_the_same_ratio_are_the_same_cell_name_and_so_refused():
-    message = refusal(least(ratios=["1e-2", {"alpha": 1, "beta": 100}]))
-    assert "is α/β = 1e-2 again" in message
-
-
-@pytest.mark.parametrize(
-    "odd", [{1.5: 5}, {None: 5}, {"a\nb": 5}, {datetime.date(2020, 1, 1): 5}, {"a\u2028b": 5}]
-)
-def test_keys_that_only_yaml_has_are_refused_in_one_line(odd):
-    for key in ("contents", "layers"):
-        assert refusal(least(**{key: odd})).startswith(key)
-
-
 def test_a_key_that_is_no_text_is_as_unknown_as_any():
     assert "unknown key 2020; the keys are contents" in refusal(config() | {2020: "x"})
 
@@ -273,13 +238,13 @@ def test_a_path_that_a_cluster_can_be_given_is_taken(name):
 def test_a_path_that_a_shell_would_read_otherwise_is_refused(name, key):
     path = f"{name}.png"
     paint(Path(path))
-    changes: dict[str, dict[str, object]] = {
-        "contents": {"contents": [{"path": path, "name": "a"}]},
-        "styles": {"styles": [{"path": path, "name": "a"}]},
-        "start_file": {"start_file": path},
-        "vgg19.weights": {"extractor": "vgg19", "vgg19": {"weights": path}},
+    changes = {
+        "contents": [{"path": path, "name": "a"}],
+        "styles": [{"path": path, "name": "a"}],
+        "start_file": path,
+        "vgg19.weights": {"weights": path},
     }
-    message = refusal(least(**changes[key]))
+    message = refusal(least(extractor="vgg19", **{key.removesuffix(".weights"): changes[key]}))
     assert message.startswith(f"{key}: a path must not contain ")
     assert "nor ' together with $, ` or \"" in message
     assert message.endswith(f"got {path!r}. Rename the file.")

@@ -5,9 +5,11 @@ import io
 import os
 import pickle
 import re
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from functools import partial
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
@@ -41,22 +43,10 @@ class Command:
         return os.system, (f"touch '{self._canary}'",)
 
 
-def plain_pickle(canary: Path) -> bytes:
-    return pickle.dumps({"model": Command(canary)})
-
-
-def old_checkpoint(canary: Path) -> bytes:
-    """Weights in torch's format before version 1.6: a sequence of pickles."""
-    content = io.BytesIO()
-    torch.save({"model": Command(canary)}, content, _use_new_zipfile_serialization=False)
-    return content.getvalue()
-
-
-def new_checkpoint(canary: Path) -> bytes:
-    """Weights in torch's present format: an archive that contains a pickle."""
-    content = io.BytesIO()
-    torch.save({"model": Command(canary), "x": torch.zeros(3)}, content)
-    return content.getvalue()
+def saved(content: object, **options: bool) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file, **options)
+    return file.getvalue()
 
 
 def archive_of_code(canary: Path) -> bytes:
@@ -71,10 +61,16 @@ def archive_of_code(canary: Path) -> bytes:
 
 
 read_vgg19 = partial(vgg_from_file, architecture=VGG19)
-MALICIOUS = [plain_pickle, old_checkpoint, new_checkpoint, archive_of_code]
+# torch's format before version 1.6 was a sequence of pickles; now it is an archive with a pickle.
+MALICIOUS = {
+    "pickle": lambda canary: pickle.dumps({"model": Command(canary)}),
+    "old": lambda canary: saved({"model": Command(canary)}, _use_new_zipfile_serialization=False),
+    "new": lambda canary: saved({"model": Command(canary), "x": torch.zeros(3)}),
+    "TorchScript": archive_of_code,
+}
 
 
-@pytest.mark.parametrize("make", MALICIOUS)
+@pytest.mark.parametrize("make", MALICIOUS.values(), ids=MALICIOUS)
 @pytest.mark.parametrize("read", [vgg19_16x_from_file, read_vgg19, load_extractor])
 @pytest.mark.parametrize("name", ["weights.pth", "extractor.safetensors"])
 def test_code_in_a_weights_file_is_not_run(tmp_path, make, read, name):
@@ -86,7 +82,7 @@ def test_code_in_a_weights_file_is_not_run(tmp_path, make, read, name):
 
 
 @pytest.mark.filterwarnings("ignore:.*looks like a TorchScript archive")
-@pytest.mark.parametrize("make", MALICIOUS)
+@pytest.mark.parametrize("make", MALICIOUS.values(), ids=MALICIOUS)
 def test_code_in_a_checkpoint_is_not_run(tmp_path, caplog, make):
     canary, path = tmp_path / "canary", tmp_path / "pair.pt"
     path.write_bytes(make(canary))
@@ -216,31 +212,23 @@ def pinned() -> dict[str, str]:
 
 def required(start: str) -> set[str]:
     """A package and all its dependencies on this system and this Python."""
-    from importlib.metadata import PackageNotFoundError, requires  # noqa: PLC0415
-
     found: set[str] = set()
-    waiting = [Requirement(start)]
-    seen: set[tuple[str, str]] = set()
-    while waiting:
-        one = waiting.pop()
-        for extra in ("", *one.extras):
-            if (one.name, extra) in seen:
-                continue
-            seen.add((one.name, extra))
-            try:
-                inner = [Requirement(text) for text in requires(one.name) or []]
-            except PackageNotFoundError:  # for another system
-                continue
-            found.add(canonicalize_name(one.name))
-            waiting += [
-                each for each in inner if not each.marker or each.marker.evaluate({"extra": extra})
-            ]
+    first = Requirement(start)
+    waiting = [(first.name, extra) for extra in ("", *first.extras)]
+    for name, extra in waiting:
+        try:
+            inner = [Requirement(text) for text in requires(name) or []]
+        except PackageNotFoundError:  # for another system
+            continue
+        found.add(canonicalize_name(name))
+        for one in inner:
+            if not one.marker or one.marker.evaluate({"extra": extra}):
+                new = {(one.name, each) for each in ("", *one.extras)}
+                waiting += new.difference(waiting)
     return found
 
 
 def project_requirements() -> list[str]:
-    import tomllib  # noqa: PLC0415
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     return [*project["dependencies"], *project["optional-dependencies"]["test"]]
 

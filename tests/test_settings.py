@@ -44,13 +44,9 @@ def test_the_order_of_layers_does_not_matter(name):
     assert json.dumps(one.to_dict()) == json.dumps(other.to_dict())
 
 
-def test_what_is_not_named_has_its_default():
-    assert Settings.from_mapping({}) == Settings()
-    assert Settings.from_mapping(Settings().to_dict()) == Settings()
-
-
-def test_every_setting_is_said():
+def test_every_setting_is_said_and_has_a_default():
     assert list(Settings().to_dict()) == list(RULES) == NAMES
+    assert Settings.from_mapping({}) == Settings()
 
 
 def test_the_shared_settings_are_those_that_no_variant_decides():
@@ -111,11 +107,6 @@ def test_a_list_of_another_form_is_refused_with_the_rule_and_the_wrong_part(name
     assert refusal(**{name: value}) == f"{name} must be {RULES[name].text}; got {shown(wrong)}."
 
 
-def test_snapshots_may_be_every_few_steps_and_include_the_first_and_the_last():
-    settings = Settings.from_mapping({"snapshots": {"every": 20}, "iterations": 50})
-    assert settings.snapshots == (0, 20, 40, 50)
-
-
 @pytest.mark.parametrize(("name", "choices"), CHOICES.items())
 def test_another_choice_is_refused_with_the_choices(name, choices):
     for choice in choices:
@@ -152,10 +143,6 @@ def test_other_values_than_layers_with_weights_are_refused(name, value, wrong):
         f"{name} must be layer names, as relu4_2, with weights from 0 to 1e12, at least one of "
         f"them above 0; got {shown(wrong)}."
     )
-
-
-def test_a_layer_may_have_no_weight():
-    Settings.from_mapping({"style_layers": {"relu1_1": 0, "relu2_1": 1e-9}})
 
 
 def test_asking_for_nothing_is_refused():

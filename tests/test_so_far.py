@@ -1,12 +1,12 @@
 """The progress of a run, and its gallery and overview with gaps before it ends."""
 
+import itertools
 import json
 import logging
 import os
-import subprocess
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from conftest import paint
 from made_cells import make_cell, make_image
 from PIL import Image
 from test_gallery import page_data
-from workflow_runs import ROOT, wait_until
+from workflow_runs import ROOT, start_python, wait_until
 
 from nst.cells.cell import Cell, Pictures, Source, write_cell, write_details
 from nst.cells.store import CellStore
@@ -24,8 +24,7 @@ from nst.config.catalogue import read_catalogue
 from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path, prepared
 from nst.config.run import Run, read_run
 from nst.config.settings import Settings
-from nst.figures.sheet import Tile
-from nst.gallery.so_far import Progress, _overview, write_so_far
+from nst.gallery.so_far import Progress, write_so_far
 
 RATIOS = ("1e0", "1e-1", "1e-2")
 STYLES = ("night", "wave")
@@ -99,8 +98,10 @@ def progress(paths: list[str] = PATHS) -> Progress:
     return Progress(dict.fromkeys(paths), CellStore(watch.STORE), 0.0)
 
 
-def test_a_picture_counts_once_it_is_there():
-    found = progress()
+def test_a_picture_counts_once_and_one_of_an_earlier_configuration_when_it_is_made_again():
+    make(PATHS[0])
+    old = {PATHS[0]: os.stat(PATHS[0]).st_mtime_ns}
+    found = Progress({**dict.fromkeys(PATHS), **old}, CellStore(watch.STORE), 0.0)
     found.look(1.0)
     assert found.line(1.0) == "0 of 6 cells"
     for path in PATHS[:2]:
@@ -112,47 +113,35 @@ def test_a_picture_counts_once_it_is_there():
     assert PATHS[2] not in found
 
 
-def test_a_picture_of_an_earlier_configuration_does_not_count_until_it_is_made_again():
-    make(PATHS[0])
-    found = Progress({PATHS[0]: os.stat(PATHS[0]).st_mtime_ns}, CellStore(watch.STORE), 0.0)
-    found.look(1.0)
-    assert found.done == 0
-    make(PATHS[0])
-    found.look(2.0)
-    assert found.done == 1
+@pytest.mark.parametrize(
+    ("made", "left"),
+    [
+        # The time before the first cell is ignored, the countdown continues between two cells,
+        # and a late cell slows the pace of all jobs together.
+        ({90.0: 0, 100.0: 1, 190.0: 3}, {190.0: 2 * 30, 200.0: 2 * 30 - 10, 500.0: 400 / 4}),
+        ({90.0: 0, 100.0: 1}, {100.0: None}),
+        ({100.0: 1, 101.0: 2}, {160.0: 2 * 60 / 3}),  # together, as from a GPU
+    ],
+)
+def test_the_time_left_follows_the_pace_of_all_jobs_together(made, left):
+    found, paths = progress(), iter(PATHS)
+    for now, count in made.items():
+        for path in itertools.islice(paths, count):
+            make(path)
+        found.look(now)
+    assert {now: found.seconds_left(now) for now in left} == pytest.approx(left)
 
 
-def test_the_time_left_follows_the_pace_of_all_jobs_together():
-    found = progress()
-    found.look(90.0)
-    assert found.seconds_left(90.0) is None, "the time before the first cell is ignored"
-    make(PATHS[0])
-    found.look(100.0)
-    assert found.seconds_left(100.0) is None
-    for path in PATHS[1:4]:  # from both pairs
-        make(path)
-    found.look(190.0)
-    assert found.seconds_left(190.0) == 2 * 30
-    assert found.line(190.0) == "4 of 6 cells, about 1 min left"
-    assert found.seconds_left(200.0) == 2 * 30 - 10, "the countdown continues between two cells"
-    assert found.seconds_left(500.0) == 400 / 4, "a late cell slows the pace"
-
-
-def test_one_long_cell_tells_the_pace_of_the_others():
-    found = progress()
-    make(PATHS[0])
+@pytest.mark.parametrize(
+    ("cells", "line"),
+    [(6, "1 of 6 cells, about 50 min left"), (2000, "1 of 2000 cells, about 333.2 h left")],
+)
+def test_one_long_cell_tells_the_pace_of_the_others(cells, line):
+    paths = [f"results/cells/cat/night/all/{number}.png" for number in range(cells)]
+    found = progress(paths)
+    make(paths[0])
     found.look(600.0)
-    assert found.line(620.0) == "1 of 6 cells, about 50 min left"
-
-
-def test_cells_that_come_together_as_from_a_gpu_do_not_feign_a_pace():
-    found = progress()
-    make(PATHS[0])
-    found.look(100.0)
-    for path in PATHS[1:3]:
-        make(path)
-    found.look(101.0)
-    assert found.seconds_left(160.0) == pytest.approx(2 * 60 / 3), "no new cell for a minute"
+    assert found.line(620.0) == line
 
 
 def test_cells_from_the_store_are_done_and_no_measure_of_the_pace():
@@ -168,24 +157,14 @@ def test_cells_from_the_store_are_done_and_no_measure_of_the_pace():
     assert found.seconds_left(130.0) == pytest.approx(100 - 30)
 
 
-def test_a_run_of_thousands_of_cells_is_said_in_hours():
-    found = progress([f"results/cells/cat/night/all/{number}.png" for number in range(2000)])
-    make("results/cells/cat/night/all/0.png")
-    found.look(60.0)
-    assert found.line(80.0) == "1 of 2000 cells, about 33.3 h left"
-
-
 # ---------------------------------------------------------------- gallery and overview
 
 
 def finish_first_pair_and_begin_second() -> list[str]:
-    done = PATHS[:4]
-    cells = {Path(path): make(path) for path in done}
-    write_details(
-        {path: cells[path] for path in map(Path, done[:3])},
-        Path(DETAILS.format(content="cat", style="night")),
-    )
-    return done
+    cells = {Path(path): make(path) for path in PATHS[:3]}
+    write_details(cells, Path(DETAILS.format(content="cat", style="night")))
+    make(PATHS[3])
+    return PATHS[:4]
 
 
 def test_pages_hold_what_is_finished_and_places_for_the_rest():
@@ -196,9 +175,8 @@ def test_pages_hold_what_is_finished_and_places_for_the_rest():
     assert [(one["style"], one["layers"], one["ratio"]) for one in read["cells"]] == [
         (style, "all", ratio) for style in STYLES for ratio in RATIOS
     ]
-    assert all(
-        (Path(GALLERY_SO_FAR).parent / one["preview"]).is_file() for one in read["cells"][:4]
-    )
+    previews = [Path(GALLERY_SO_FAR).parent / one["preview"] for one in read["cells"][:4]]
+    assert all(one.is_file() for one in previews)
     assert read["cells"][0]["trace"]["total"] == [3.0, 2.0, 1.5]
     assert read["cells"][3]["trace"] == {}, "the trace is in the details, which are not written yet"
     assert {"image_size", "beta"} <= read["settings"].keys()
@@ -219,20 +197,12 @@ def test_the_overview_has_the_pictures_that_are_finished_and_no_other():
     assert drawn[1] == drawn[2], "the overview's cell of the second style is not finished"
 
 
-def test_with_nothing_finished_there_is_no_gallery():
-    write([])
-    assert not Path(GALLERY_SO_FAR).exists()
-
-
 def test_images_that_are_yet_to_be_prepared_leave_gaps():
     Path(prepared("style", "wave")).unlink()
     make(PATHS[0])
     write(PATHS[:1])
     assert [one["preview"] is None for one in data()["styles"]] == [False, True]
-    grid = _overview(run(), lambda path: str(path) in PATHS[:1], "")
-    night, wave = grid.columns.heads
-    assert night.picture == Path(prepared("style", "night"))
-    assert wave == Tile(None, "wave", "still to come", "style")
+    assert Path(OVERVIEW_SO_FAR).exists()
 
 
 def test_a_run_that_compares_recipes_shows_their_grid():
@@ -246,22 +216,20 @@ def test_a_run_that_compares_recipes_shows_their_grid():
     assert sizes[1][1] > 1.5 * sizes[0][1], "five rows instead of one"
 
 
-def test_a_failed_cell_is_shown_as_one():
+def test_a_failed_cell_is_shown_as_one_and_old_small_pictures_stay():
+    old = paint(Path("results/gallery/pictures") / f"{'a' * 24}-400.webp")
+    write([])
+    assert not Path(GALLERY_SO_FAR).exists()
     cell = make_cell(layers="all", ratio="1e0", status="failed", reason="no finite loss", losses={})
     write_cell(cell, make_image(), Path(PATHS[0]))
     write(PATHS[:1])
     assert statuses() == ["failed"] + ["waiting"] * 5
-
-
-def test_the_small_pictures_of_a_complete_gallery_stay():
-    make(PATHS[0])
-    old = Path("results/gallery/pictures") / f"{'a' * 24}-400.webp"
-    paint(old)
-    write(PATHS[:1])
     assert old.is_file()
 
 
 # ---------------------------------------------------------------- timing and cost
+
+NONE = dict.fromkeys(PATHS)
 
 
 class Clocks:
@@ -270,11 +238,7 @@ class Clocks:
     now = 0.0
     worked = 0.0
 
-    def watch(
-        self, missing: dict[str, int | None] | None = None, made: Sequence[str] = ()
-    ) -> Watch:
-        if missing is None:
-            missing = dict.fromkeys(PATHS)
+    def watch(self, missing: Mapping[str, int | None] = NONE, made: Sequence[str] = ()) -> Watch:
         clocks = {"clock": lambda: self.now, "work": lambda: self.worked}
         return Watch(run(), missing, made, **clocks)
 
@@ -442,11 +406,7 @@ def test_the_process_ends_with_a_run_that_is_killed(folder):
         "print(watch._running[0].pid, flush=True)\n"
         "time.sleep(100)\n"
     )
-    run = subprocess.Popen(
-        [sys.executable, "-c", code, json.dumps([CONFIG, MISSING])],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    run = start_python(code, json.dumps([CONFIG, MISSING]))
     pid = int(run.stdout.readline())
     assert Path(f"/proc/{pid}").exists()
     run.kill()

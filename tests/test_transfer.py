@@ -1,18 +1,14 @@
 import gc
-import json
-import sys
 
 import pytest
 import torch
 from conftest import POISON, random_image
 from torch.nn import functional
-from workflow_runs import run_python
 
 from nst.config.geometry import content_size
 from nst.errors import UserError
 from nst.method import resilience
 from nst.method import transfer as transfer_module
-from nst.method.colours import recolour
 from nst.method.objective import Objective, measure_targets
 from nst.method.optimisers import Lbfgs
 from nst.method.regions import Region
@@ -79,25 +75,6 @@ def test_grey_is_the_mean_colour_of_imagenet_with_noise(small):
     grey = start_image(small(start="grey", start_noise=0.01), CONTENT, STYLE)
     assert 255 * grey.mean((2, 3))[0] == pytest.approx((123.68, 116.779, 103.939), abs=0.3)
     assert grey.std(dim=(2, 3))[0] == pytest.approx((0.01,) * 3, rel=0.1)
-
-
-def test_recolouring_gives_the_style_s_mean_and_covariance():
-    generator = torch.Generator().manual_seed(0)
-    content = 0.4 + 0.04 * torch.randn(1, 3, 30, 30, generator=generator)
-    style = 0.5 + 0.05 * torch.randn(1, 3, 20, 25, generator=generator)
-    style[:, 1] = 0.5 * style[:, 0] + 0.5 * style[:, 1]
-    result = recolour(content, style).flatten(2)[0]
-    target = style.flatten(2)[0]
-    torch.testing.assert_close(result.mean(1), target.mean(1), atol=1e-4, rtol=0)
-    torch.testing.assert_close(torch.cov(result), torch.cov(target), atol=2e-5, rtol=0)
-
-
-def test_recolouring_keeps_a_picture_that_has_the_colours_already():
-    torch.testing.assert_close(recolour(CONTENT, CONTENT), CONTENT, atol=1e-5, rtol=0)
-
-
-def test_a_grey_content_can_be_recoloured():
-    assert recolour(torch.full((1, 3, 8, 8), 0.5), STYLE).isfinite().all()
 
 
 def test_a_cell_that_goes_astray_is_started_again_with_smaller_steps(tiny, small, monkeypatch):
@@ -195,78 +172,6 @@ def test_a_cpu_s_way_of_saying_that_memory_is_full_is_understood_too(tiny, small
 
     monkeypatch.setattr(Objective, "__call__", full)
     with pytest.raises(UserError, match=r"does not fit into the .* memory; lower image_size"):
-        run(tiny, [small()])
-
-
-MEMORY = """
-import json, logging, resource, sys
-import torch
-from nst.config.layers import Architecture
-from nst.errors import UserError
-from nst.network.extractor import Extractor
-from nst.config.settings import Settings
-from nst.method.stages import Images
-from nst.network.tensors import to_bytes, to_image
-from nst.method.resilience import make_cells
-
-torch.set_num_threads(1)
-logged = []
-handler = logging.Handler()
-handler.emit = lambda record: logged.append(record.getMessage())
-logging.getLogger().addHandler(handler)
-generator = torch.Generator().manual_seed(0)
-network = Extractor(Architecture("wide", ((64, 64), (64,)), "reflect", "average", "random")).eval()
-for parameter in network.convolutions.parameters():
-    parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
-colours = torch.rand(2, 3, 5, 5, generator=generator)
-pictures = torch.nn.functional.interpolate(colours, size=(120, 160), mode="bicubic").clamp(0, 1)
-images = Images.of(*map(to_image, pictures))
-
-def make(count, size):
-    fixed = {"image_size": size, "iterations": 1, "precision": "float32", "keep": "last"}
-    layers = {"content_layers": {"relu2_1": 1}, "style_layers": {"relu1_1": 1}}
-    cells = [Settings.from_mapping({**fixed, **layers, "beta": n + 1.0}) for n in range(count)]
-    return list(make_cells(network, images, cells, batch_size=8))
-
-def limit(room):
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + room, resource.RLIM_INFINITY))
-
-whole = make(8, 160)
-for count in (4, 2, 1):
-    make(count, 160)  # oneDNN generates its code now; it never tries again where memory ran out
-limit(100_000_000)  # one cell takes about 35 MB, eight take 240
-split = make(8, 160)
-gap = max(float((a.image - b.image).abs().max()) for a, b in zip(whole, split))
-limit(20_000_000)
-try:
-    make(1, 480)
-    refused = ""
-except UserError as error:
-    refused = str(error)
-print(json.dumps({"logged": logged, "places": [one.index for one in split], "gap": gap,
-                  "refused": refused}))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory so")
-def test_when_memory_really_runs_out_the_batch_is_halved_and_nothing_is_lost():
-    # A fixed threshold returns freed memory at once and avoids a fragmented heap.
-    said = run_python(MEMORY, OMP_NUM_THREADS="1", MALLOC_MMAP_THRESHOLD_="65536")
-    found = json.loads(said)
-    assert found["logged"][0] == "8 cells do not fit into the memory; continuing with 4"
-    assert found["places"] == list(range(8))
-    assert found["gap"] < BATCH_TOLERANCE
-    assert "does not fit into the device's memory; lower image_size" in found["refused"]
-
-
-def test_another_error_of_torch_s_is_not_taken_for_full_memory(tiny, small, monkeypatch):
-    def wrong(*_):
-        torch.zeros(2) @ torch.zeros(3)
-
-    monkeypatch.setattr(Objective, "__call__", wrong)
-    with pytest.raises(RuntimeError, match="size"):
         run(tiny, [small()])
 
 

@@ -115,12 +115,10 @@ def stop() -> None:
 
 
 def await_end() -> None:
-    """Wait until no job is pending, running or completing."""
     _await("the jobs to end", _has_no_jobs)
 
 
 def _configure() -> None:
-    """Write Slurm's three files, and the pretended devices."""
     # slurmd accepts any character devices with different names as GPUs.
     for number in range(GPUS):
         (HOME / f"gpu{number}").symlink_to("/dev/null")
@@ -133,7 +131,6 @@ def _configure() -> None:
 
 
 def _slurm_conf() -> str:
-    """Return Slurm's configuration."""
     host = socket.gethostname().split(".")[0]
     # The daemons bind to what the host's name resolves to; only 127.0.0.1 itself works for srun.
     local = _address(host) == "127.0.0.1"
@@ -178,13 +175,11 @@ PartitionName=gpu Nodes={NODE} MaxTime=2880
 
 
 def _write(name: str, text: str) -> None:
-    """Write one of Slurm's files."""
     CONFIGURATION.mkdir(exist_ok=True)
     (CONFIGURATION / name).write_text(f"{MARK}\n{text}", encoding="utf-8")
 
 
 def _address(host: str) -> str | None:
-    """Return the address that a name resolves to."""
     try:
         return socket.gethostbyname(host)
     except OSError:
@@ -200,14 +195,12 @@ def _version() -> tuple[int, int]:
 
 
 def ask(*command: str) -> str:
-    """Run one of Slurm's commands, and return its output."""
     return subprocess.run(
         command, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=False
     ).stdout
 
 
 def _daemon(*command: str) -> None:
-    """Run a command that starts a daemon in the background."""
     log = HOME / "start.log"
     with log.open("ab") as output:
         done = subprocess.run(
@@ -234,17 +227,14 @@ def _pid(name: str) -> int | None:
 
 
 def _is_idle() -> bool:
-    """Return whether the node accepts jobs."""
     return ask("sinfo", "--noheader", "--Node", "--format=%T").split() == ["idle"] * 2
 
 
 def _has_no_jobs() -> bool:
-    """Return whether no job is pending or running."""
     return not ask("squeue", "--noheader", "--format=%A").strip()
 
 
 def _await(what: str, reached: Callable[[], bool]) -> None:
-    """Wait until a condition is met."""
     deadline = time.monotonic() + PATIENCE
     while not reached():
         if time.monotonic() > deadline:

@@ -429,15 +429,3 @@ def test_the_generic_profile_submits_watches_and_retries(prepared):
     assert (cancelled.state, again.state) == ("CANCELLED", "COMPLETED")
     assert again.memory == 2 * cancelled.memory
     assert len(pictures(prepared)) == 2
-
-
-# ---------------------------------------------------------------- the cluster of the tests
-
-
-def test_a_slurm_of_the_machines_own_is_left_alone(tmp_path, monkeypatch):
-    own = tmp_path / "slurm.conf"
-    own.write_text("ClusterName=ours\n", encoding="utf-8")
-    monkeypatch.setattr(cluster, "CONFIGURATION", tmp_path)
-    with pytest.raises(cluster.ClusterError, match="is of another Slurm, which is left alone"):
-        cluster.start()
-    assert own.read_text("utf-8") == "ClusterName=ours\n"
