@@ -176,7 +176,7 @@ def gradient_of(settings: Settings, images: Images, device: torch.device) -> Ten
     """Return the gradient at the content, with one region."""
     objective, content = objective_of(random_network(KMEANS).to(device), [settings], images)
     content.requires_grad_(True)
-    (gradient,) = torch.autograd.grad(objective(content).total.sum(), content)
+    (gradient,) = torch.autograd.grad(objective(content)["total"].sum(), content)
     return gradient.cpu()
 
 

@@ -115,29 +115,12 @@ class Targets:
         return cell.taps(*self.sizes, self.halvings)
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The losses of each cell, and their parts.
+Losses = dict[str, Float[Tensor, " b"]]
+"""The losses of each cell by name: those of ``SUMS``, then the unweighted loss of each layer.
 
-    ``content`` and ``style`` are sums over layers with the layers' weights, before α and β.
-    ``layers`` has the unweighted loss of each layer, as ``content relu4_2`` or ``style relu1_1``.
-    """
-
-    content: Float[Tensor, " b"]
-    style: Float[Tensor, " b"]
-    tv: Float[Tensor, " b"]
-    total: Float[Tensor, " b"]
-    layers: Mapping[str, Float[Tensor, " b"]]
-
-    def stacked(self) -> Float[Tensor, "k b"]:
-        """Stack the losses: those of ``SUMS``, then a row for each layer."""
-        return torch.stack([*(getattr(self, name) for name in SUMS), *self.layers.values()])
-
-    def of(self, losses: Float[Tensor, "k b"]) -> Parts:
-        """Return other ``losses``, stacked as by ``stacked``, under the same names."""
-        sums, layers = losses[: len(SUMS)], losses[len(SUMS) :]
-        by_layer = dict(zip(self.layers, layers, strict=True))
-        return Parts(**dict(zip(SUMS, sums, strict=True)), layers=by_layer)
+``content`` and ``style`` are sums over layers with the layers' weights, before α and β. Layers are
+named as ``content relu4_2`` or ``style relu1_1``.
+"""
 
 
 def measure_targets(
@@ -258,7 +241,7 @@ class Objective:
             step=torch.zeros((), dtype=torch.int64, device=device) if step is None else step,
         )
 
-    def __call__(self, images: Float[Tensor, "b 3 _h _w"]) -> Parts:
+    def __call__(self, images: Float[Tensor, "b 3 _h _w"]) -> Losses:
         """Evaluate the losses of ``images``, RGB in [0, 1], one row per cell."""
         seen = self._observe(images)
         content = {
@@ -269,16 +252,14 @@ class Objective:
         content_sum = self._sum(content, self._content_weights)
         style_sum = self._sum(style, self._style_weights)
         tv = self._variation(images)
-        return Parts(
-            content=content_sum,
-            style=style_sum,
-            tv=tv,
-            total=self._alpha * content_sum + self._beta * style_sum + self._tv_weight * tv,
-            layers={
-                **{f"content {layer}": loss for layer, loss in content.items()},
-                **{f"style {layer}": loss for layer, loss in style.items()},
-            },
-        )
+        return {
+            "content": content_sum,
+            "style": style_sum,
+            "tv": tv,
+            "total": self._alpha * content_sum + self._beta * style_sum + self._tv_weight * tv,
+            **{f"content {layer}": loss for layer, loss in content.items()},
+            **{f"style {layer}": loss for layer, loss in style.items()},
+        }
 
     def _sum(self, losses: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Tensor:
         """Add up the layers' losses, each cell with its own weights; 0 if this loss is left out.

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import torch
 
 from nst.config.settings import KeepName
-from nst.method.objective import SUMS, Parts
+from nst.method.objective import SUMS, Losses
 from nst.method.optimisers import Optimiser
 from nst.network.tensors import Float, Int, Tensor, UInt8, to_bytes
 from nst.system.device import wait_for
 
-Evaluate = Callable[[Tensor], Parts]
+Evaluate = Callable[[Tensor], Losses]
 TOTAL = SUMS.index("total")
 
 
@@ -44,11 +44,10 @@ class State:
     ``steps`` were taken at the size number ``stage``. ``trace`` has the losses of ``SUMS`` before
     each step at any size, and ``seconds`` is the time of these steps. Rows that are not ``finite``
     had a loss or gradient that is not finite, and no longer change. ``best`` has the losses of
-    ``best_images``, as returned by ``Parts.stacked``; it is None before the first step. ``average``
-    is the moving average of all images so far, and ``weight`` the sum of their weights.
-    ``enlarged`` is the picture of the previous size, enlarged to this size, if the content loss
-    needs it. ``step_number`` is ``steps`` as a tensor, for losses whose positions change at each
-    step.
+    ``best_images``, one row for each name; it is None before the first step. ``average`` is the
+    moving average of all images so far, and ``weight`` the sum of their weights. ``enlarged`` is
+    the picture of the previous size, enlarged to this size, if the content loss needs it.
+    ``step_number`` is ``steps`` as a tensor, for losses whose positions change at each step.
     """
 
     optimiser: Optimiser
@@ -100,7 +99,7 @@ class Outcome:
     """
 
     images: Float[Tensor, "b 3 h w"]
-    parts: Parts
+    losses: Losses
     trace: Sequence[Float[Tensor, "4 b"]]
     finite: Tensor
     snapshots: Mapping[int, UInt8[Tensor, "b 3 h w"]]
@@ -119,28 +118,28 @@ def optimise(evaluate: Evaluate, state: State, plan: Plan, watch: Watch | None =
         state.seconds = time.monotonic() - started
         if watch is not None:
             watch(state)
-    images, parts = _choose(evaluate, state, plan)
+    images, losses = _choose(evaluate, state, plan)
     if plan.steps in plan.snapshots:
         state.snapshots[plan.steps] = to_bytes(images)
-    state.finite = state.finite & parts.total.isfinite()  # no step has evaluated the last image
+    state.finite = state.finite & losses["total"].isfinite()  # no step has evaluated the last image
     wait_for(images.device)  # a GPU may be some steps behind
     state.seconds = time.monotonic() - started
-    return Outcome(images, parts, state.trace, state.finite, state.snapshots, state.seconds)
+    return Outcome(images, losses, state.trace, state.finite, state.snapshots, state.seconds)
 
 
 @torch.no_grad()
-def _choose(evaluate: Evaluate, state: State, plan: Plan) -> tuple[Tensor, Parts]:
+def _choose(evaluate: Evaluate, state: State, plan: Plan) -> tuple[Tensor, Losses]:
     """Evaluate the image after the last step; return it or the best one, with its losses."""
     images = state.shown.clamp(0, 1)
-    parts = evaluate(images)
+    losses = evaluate(images)
     if plan.keep == "last" or state.best is None:
-        return images, parts
-    best, losses = state.best_images.clamp(0, 1), state.best
+        return images, losses
+    best, of_best = state.best_images.clamp(0, 1), state.best
     if not plan.clamp:  # its losses are from before clamping
-        losses = evaluate(best).stacked()
-    better = state.finite & (parts.total < losses[TOTAL])
+        of_best = _stacked(evaluate(best))
+    better = state.finite & (losses["total"] < of_best[TOTAL])
     images = torch.where(_per_row(better), images, best)
-    return images, parts.of(torch.where(better, parts.stacked(), losses))
+    return images, dict(zip(losses, torch.where(better, _stacked(losses), of_best), strict=True))
 
 
 def advance(state: State, evaluate: Evaluate, plan: Plan) -> None:
@@ -192,10 +191,15 @@ def _average(state: State, decay: float) -> None:
 def _differentiate(evaluate: Evaluate, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the losses, stacked, and the gradient of each row's total, without the graph."""
     images = images.detach().requires_grad_(True)
-    parts = evaluate(images)
+    losses = evaluate(images)
     # Rows do not depend on each other, so the gradient of the sum holds each row's own.
-    (gradient,) = torch.autograd.grad(parts.total.sum(), images)
-    return parts.stacked().detach(), gradient
+    (gradient,) = torch.autograd.grad(losses["total"].sum(), images)
+    return _stacked(losses).detach(), gradient
+
+
+def _stacked(losses: Losses) -> Float[Tensor, "k b"]:
+    """Stack the losses, one row for each name."""
+    return torch.stack([*losses.values()])
 
 
 def _per_row(values: Tensor) -> Tensor:

@@ -280,11 +280,10 @@ def _as_transfer(
     if not bool(outcome.finite[row]):
         return Transfer(index, settings, None, {}, {}, {}, seconds)
     one = slice(row, row + 1)
-    losses = {name: getattr(outcome.parts, name)[row].item() for name in SUMS}
-    losses |= {
+    losses = {
         name: loss[row].item()
-        for name, loss in outcome.parts.layers.items()
-        if _layer_weight(settings, name)
+        for name, loss in outcome.losses.items()
+        if name in SUMS or _layer_weight(settings, name)
     }
     steps = torch.stack([losses[:, row] for losses in outcome.trace], 1).tolist()
     trace = dict(zip(SUMS, steps, strict=True))
@@ -293,7 +292,7 @@ def _as_transfer(
 
 
 def _layer_weight(settings: Settings, name: str) -> float:
-    """Return a cell's weight for a layer named as in ``Parts.layers``, at any octave."""
+    """Return a cell's weight for a layer named as in ``Losses``, at any octave."""
     role, tap = name.split()
     weights = settings.content_layers if role == "content" else settings.style_layers
     layer, _ = split_octave(tap)

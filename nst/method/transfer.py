@@ -69,7 +69,7 @@ def transfer(
     assert targets is not None, "it was measured there"
     if stage.only is not None:
         with torch.no_grad():
-            outcome = replace(outcome, parts=Objective(network, targets, cells)(outcome.images))
+            outcome = replace(outcome, losses=Objective(network, targets, cells)(outcome.images))
     return with_photograph(outcome, stage, shared)
 
 
