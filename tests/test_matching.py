@@ -16,7 +16,7 @@ from nst.errors import ConfigError
 from nst.method import distributions
 from nst.method.distributions import blended_cloud, relaxed_emd_style_loss, style_cloud
 from nst.method.objective import SUMS, Objective, Targets, match_style, measure_targets, mix_so_far
-from nst.method.optimise import Outcome, Plan, State, take_step
+from nst.method.optimise import Outcome, State, take_step
 from nst.method.optimisers import Adam, Lbfgs, Pyramid
 from nst.method.regions import Region
 from nst.method.resilience import group_cells, make_cells
@@ -336,18 +336,18 @@ def test_a_recorded_step_looks_at_other_positions_when_it_is_replayed(tiny, smal
     targets = targets_of(tiny, cell)
 
     def begun() -> tuple[State, Objective]:
-        state = State.at(CONTENT, make_optimiser(cell, 1.0, coarse=False))
+        state = State.at(CONTENT, make_optimiser(cell))
         objective = Objective(tiny, targets, [cell], step=state.step_number)
         for _ in range(2):
-            take_step(state, objective, Plan(1))
+            take_step(state, objective, Settings(iterations=1))
         return state, objective
 
     (eager, objective), (replayed, other) = begun(), begun()
-    recorded = make_fx(lambda: take_step(replayed, other, Plan(1)))()
-    take_step(eager, objective, Plan(1))
+    recorded = make_fx(lambda: take_step(replayed, other, Settings(iterations=1)))()
+    take_step(eager, objective, Settings(iterations=1))
     for _ in range(4):
         recorded()
-        take_step(eager, objective, Plan(1))
+        take_step(eager, objective, Settings(iterations=1))
         assert torch.equal(replayed.images, eager.images)
     assert replayed.step_number == eager.step_number == 7
 
@@ -371,12 +371,13 @@ def test_alpha_and_the_learning_rate_are_others_at_coarse_sizes(tiny, small):
         parts = Objective(tiny, targets_of(tiny, cell, halvings), [cell])(CONTENT + 0.1)
         alpha = (parts["total"] - cell.beta * parts["style"]) / parts["content"]
         assert alpha.item() == pytest.approx(cell.alpha * 3.0**halvings, rel=1e-3)
+    cell = small(**STROTSS, coarse_stages=[[32, 1]], coarse_learning_rate=0.5)
+    stages = prepare_stages(WIDE_IMAGES, cell, torch.device("cpu"))
+    assert isinstance(make_optimiser(cell), Pyramid)
     gradient = random_image(5, 8, 8)
     coarse, last = (
-        make_optimiser(cell, 1.0, coarse=one).step(gradient, gradient) - gradient
-        for one in (True, False)
+        make_optimiser(stage.settings).step(gradient, gradient) - gradient for stage in stages
     )
-    assert isinstance(make_optimiser(cell, 1.0, coarse=True), Pyramid)
     torch.testing.assert_close(coarse, last * 0.5 / 2e-3, rtol=1e-3, atol=1e-5)
 
 

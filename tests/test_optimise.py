@@ -7,8 +7,9 @@ import torch
 from conftest import random_image
 
 from nst.config.geometry import HISTORY
+from nst.config.settings import Settings
 from nst.method.objective import Losses
-from nst.method.optimise import Outcome, Plan, State, optimise
+from nst.method.optimise import Outcome, State, optimise
 from nst.method.optimisers import LARGEST_STEP, PREFERENCE, TRUST, Adam, Lbfgs
 from nst.method.spectrum import BANDS, energy_by_band, scale_bands
 from nst.network.tensors import to_bytes
@@ -25,9 +26,9 @@ def bowl(targets: torch.Tensor, scales: torch.Tensor):
     return evaluate
 
 
-def minimise(evaluate, start: torch.Tensor, optimiser, plan: Plan, watch=None) -> Outcome:
+def minimise(evaluate, start: torch.Tensor, optimiser, settings: Settings, watch=None) -> Outcome:
     """Optimise from the first step."""
-    return optimise(evaluate, State.at(start, optimiser), plan, watch)
+    return optimise(evaluate, State.at(start, optimiser), settings, watch)
 
 
 TARGETS = torch.cat([random_image(seed, 8, 8) for seed in range(3)])
@@ -37,17 +38,18 @@ EVEN = torch.ones(3, 1, 1, 1)
 
 @pytest.mark.parametrize(("optimiser", "evaluations"), [(Lbfgs, 60), (Adam, 200)])
 def test_every_row_reaches_its_own_minimum(optimiser, evaluations):
-    outcome = minimise(bowl(TARGETS, EVEN), START, optimiser(), Plan(evaluations))
+    outcome = minimise(bowl(TARGETS, EVEN), START, optimiser(), Settings(iterations=evaluations))
     torch.testing.assert_close(outcome.images, TARGETS, atol=5e-3, rtol=0)
 
 
 @pytest.mark.parametrize("optimiser", [Lbfgs, Adam])
 def test_a_row_s_path_does_not_depend_on_its_neighbours(optimiser):
     scales = torch.tensor([1.0, 50.0, 0.02]).view(3, 1, 1, 1)
-    together = minimise(bowl(TARGETS, scales), START, optimiser(), Plan(15)).images
+    together = minimise(bowl(TARGETS, scales), START, optimiser(), Settings(iterations=15)).images
     for row in range(3):
         one = slice(row, row + 1)
-        alone = minimise(bowl(TARGETS[one], scales[one]), START[one], optimiser(), Plan(15)).images
+        evaluate = bowl(TARGETS[one], scales[one])
+        alone = minimise(evaluate, START[one], optimiser(), Settings(iterations=15)).images
         torch.testing.assert_close(together[one], alone, atol=2e-6, rtol=0)
 
 
@@ -59,7 +61,7 @@ def test_a_row_whose_loss_is_not_a_number_is_reported_and_leaves_the_others_alon
         total = parts["total"] + poison
         return {"content": total, "style": parts["style"], "tv": parts["tv"], "total": total}
 
-    outcome = minimise(poisoned, START, Lbfgs(), Plan(40))
+    outcome = minimise(poisoned, START, Lbfgs(), Settings(iterations=40))
     assert outcome.finite.tolist() == [True, False, True]
     assert outcome.images.isfinite().all()
     healthy = [0, 2]
@@ -84,7 +86,7 @@ def test_a_gradient_that_is_not_finite_counts_too():
         loss = Steep.apply(images)
         return {"content": loss, "style": loss, "tv": loss, "total": loss}
 
-    outcome = minimise(steep, START, Adam(), Plan(5, keep="last"))
+    outcome = minimise(steep, START, Adam(), Settings(iterations=5, keep="last"))
     assert outcome.finite.tolist() == [True, False, True]
     assert torch.equal(outcome.images[1], START[1]), "the image does not move"
     assert (outcome.images[[0, 2]] != START[[0, 2]]).all()
@@ -99,7 +101,7 @@ def test_an_image_that_no_step_has_looked_at_is_no_result_if_its_loss_is_not_a_n
         return {"content": total, "style": total, "tv": total, "total": total}
 
     steps = next(n for n in range(1, 9) if not cliff_free(cliff, n))
-    outcome = minimise(cliff, START, Adam(0.05), Plan(steps, keep=keep))
+    outcome = minimise(cliff, START, Adam(0.05), Settings(iterations=steps, keep=keep))
     assert torch.stack(outcome.trace).isfinite().all()
     assert outcome.finite.all() == (keep == "best")
     assert outcome.finite.equal(outcome.losses["total"].isfinite())
@@ -107,7 +109,7 @@ def test_an_image_that_no_step_has_looked_at_is_no_result_if_its_loss_is_not_a_n
 
 def cliff_free(evaluate, steps: int) -> bool:
     """Whether the losses are finite after this number of steps."""
-    outcome = minimise(evaluate, START, Adam(0.05), Plan(steps, keep="last"))
+    outcome = minimise(evaluate, START, Adam(0.05), Settings(iterations=steps, keep="last"))
     return bool(outcome.losses["total"].isfinite().all())
 
 
@@ -116,15 +118,15 @@ def cliff_free(evaluate, steps: int) -> bool:
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
 def test_an_optimisation_goes_on_from_a_copy_of_its_state(make, taken, averaging):
     scales = torch.tensor([1.0, 50.0, 0.02]).view(3, 1, 1, 1)
-    plan = Plan(taken + 4, snapshots=(0, taken + 4), averaging=averaging)
+    settings = Settings(iterations=taken + 4, snapshots=(0, taken + 4), averaging=averaging)
     evaluate, copies = bowl(TARGETS, scales), []
 
     def watch(state: State) -> None:
         if state.steps == taken:
             copies.append(copy.deepcopy(state))
 
-    whole = minimise(evaluate, START, make(), plan, watch)
-    resumed = optimise(evaluate, copies[0], plan)
+    whole = minimise(evaluate, START, make(), settings, watch)
+    resumed = optimise(evaluate, copies[0], settings)
     assert torch.equal(resumed.images, whole.images)
     assert torch.equal(torch.stack(resumed.trace), torch.stack(whole.trace))
     assert list(resumed.snapshots) == list(whole.snapshots)
@@ -260,7 +262,7 @@ def test_the_image_after_the_last_step_may_be_the_best_and_none_is_looked_at_twi
         visits.append(images.detach().clone())
         return bowl(TARGETS, EVEN)(images)
 
-    outcome = minimise(counted, START, Lbfgs(), Plan(5))
+    outcome = minimise(counted, START, Lbfgs(), Settings(iterations=5))
     assert len(visits) == 5 + 1
     assert torch.equal(outcome.images, visits[-1])
     assert (outcome.losses["total"] < outcome.trace[-1][-1]).all()
@@ -273,7 +275,7 @@ def test_the_best_image_comes_with_its_own_losses():
         sums = {"content": loss + 2, "style": loss + 3, "tv": loss + 4, "total": loss + 5}
         return {**sums, "style relu1_1": loss + 1}
 
-    outcome = minimise(rising, START, Adam(float("1e-2")), Plan(3))
+    outcome = minimise(rising, START, Adam(float("1e-2")), Settings(iterations=3))
     assert torch.equal(outcome.images, START)
     found = [one.tolist() for one in outcome.losses.values()]
     assert found == [[number] * 3 for number in (2, 3, 4, 5, 1)]
@@ -292,7 +294,7 @@ def test_beyond_the_range_the_best_is_chosen_by_what_is_brought_back():
         loss = torch.where(value > 1.1, 0.0, torch.where(value > 0.95, 5.0, 1.0)) + 0 * value
         return {"content": loss, "style": loss, "tv": loss, "total": loss}
 
-    outcome = minimise(evaluate, START, Led(), Plan(2, clamp=False))
+    outcome = minimise(evaluate, START, Led(), Settings(iterations=2, clamp=False))
     assert outcome.images.unique().tolist() == [pytest.approx(0.9)]
     assert outcome.losses["total"].tolist() == [1.0] * 3
 
@@ -316,7 +318,7 @@ def test_clamped_images_stay_in_range_and_free_ones_only_come_back_in_it():
             seen[clamp] = max(seen.get(clamp, 0.0), images.max().item())
             return beyond(images)
 
-        outcome = minimise(watch, START, Adam(0.1), Plan(40, clamp=clamp))
+        outcome = minimise(watch, START, Adam(0.1), Settings(iterations=40, clamp=clamp))
         assert outcome.images.max() == 1
     assert seen[True] == 1
     assert seen[False] > 1.2
@@ -326,10 +328,11 @@ def test_snapshots_are_the_images_after_so_many_steps():
     def run(**options):
         return minimise(bowl(TARGETS, EVEN), START, Adam(), **options)
 
-    outcome = run(plan=Plan(6, keep="last", snapshots=(0, 2, 6)))
+    outcome = run(settings=Settings(iterations=6, keep="last", snapshots=(0, 2, 6)))
     assert list(outcome.snapshots) == [0, 2, 6]
     assert torch.equal(outcome.snapshots[0], to_bytes(START))
-    assert torch.equal(outcome.snapshots[2], to_bytes(run(plan=Plan(2, keep="last")).images))
+    shorter = run(settings=Settings(iterations=2, keep="last"))
+    assert torch.equal(outcome.snapshots[2], to_bytes(shorter.images))
     assert torch.equal(outcome.snapshots[6], to_bytes(outcome.images))
 
 
@@ -340,8 +343,8 @@ def test_the_average_of_the_images_is_brought_back():
     def watch(state: State) -> None:
         images.append(state.images.clone())
 
-    plan = Plan(6, keep="last", averaging=0.8, snapshots=(0, 6))
-    outcome = minimise(bowl(TARGETS, EVEN), START, Adam(), plan, watch)
+    settings = Settings(iterations=6, keep="last", averaging=0.8, snapshots=(0, 6))
+    outcome = minimise(bowl(TARGETS, EVEN), START, Adam(), settings, watch)
     ages = torch.arange(len(images) - 1, -1, -1)
     shares = (0.8**ages / (0.8**ages).sum()).view(-1, 1, 1, 1, 1)
     expected = (shares * torch.stack(images)).sum(0)

@@ -104,8 +104,7 @@ def test_a_cell_that_goes_astray_is_started_again_with_smaller_steps(tiny, small
     cautions = []
 
     class Wild(Lbfgs):
-        def __init__(self, _, caution: float, *, coarse: bool) -> None:
-            assert not coarse
+        def __init__(self, _, caution: float) -> None:
             super().__init__(caution)
             cautions.append(caution)
             self.wild = caution == 1.0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from nst.config.settings import KeepName
+from nst.config.settings import Settings
 from nst.method.objective import SUMS, Losses
 from nst.method.optimisers import Optimiser
 from nst.network.tensors import Float, Int, Tensor, UInt8, to_bytes
@@ -16,25 +16,6 @@ from nst.system.device import wait_for
 
 Evaluate = Callable[[Tensor], Losses]
 TOTAL = SUMS.index("total")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The number of steps, and the images to return.
-
-    ``keep`` is ``best``, the image of the lowest loss so far, or ``last``, the image after the last
-    step. ``snapshots`` are numbers of steps after which to keep a copy; 0 is the start. With
-    ``clamp`` the images are clamped to [0, 1] at each step, otherwise only when they are returned.
-    ``averaging`` is the decay of a moving average of the images, including the start. The average
-    then counts as the last image; 0 computes no average.
-    Snapshots are kept as 8-bit images on the CPU, since there may be many.
-    """
-
-    steps: int
-    keep: KeepName = "best"
-    clamp: bool = True
-    averaging: float = 0.0
-    snapshots: Collection[int] = ()
 
 
 @dataclass
@@ -106,21 +87,27 @@ class Outcome:
     seconds: float
 
 
-def optimise(evaluate: Evaluate, state: State, plan: Plan, watch: Watch | None = None) -> Outcome:
+def optimise(
+    evaluate: Evaluate, state: State, settings: Settings, watch: Watch | None = None
+) -> Outcome:
     """Minimise each row's total loss, from ``state`` on, in a fixed number of steps.
+
+    ``iterations``, ``keep``, ``clamp``, ``averaging`` and ``snapshots`` of the settings decide what
+    happens. With ``averaging``, the moving average of the images, including the start, counts as
+    the last image. Snapshots are kept as 8-bit images on the CPU, since there may be many.
 
     A row whose loss or gradient stops being finite no longer changes; the others continue.
     ``state`` is changed in place.
     """
     started = time.monotonic() - state.seconds
-    while state.steps < plan.steps:
-        advance(state, evaluate, plan)
+    while state.steps < settings.iterations:
+        advance(state, evaluate, settings)
         state.seconds = time.monotonic() - started
         if watch is not None:
             watch(state)
-    images, losses = _choose(evaluate, state, plan)
-    if plan.steps in plan.snapshots:
-        state.snapshots[plan.steps] = to_bytes(images)
+    images, losses = _choose(evaluate, state, settings)
+    if settings.iterations in settings.snapshots:
+        state.snapshots[settings.iterations] = to_bytes(images)
     state.finite = state.finite & losses["total"].isfinite()  # no step has evaluated the last image
     wait_for(images.device)  # a GPU may be some steps behind
     state.seconds = time.monotonic() - started
@@ -128,30 +115,30 @@ def optimise(evaluate: Evaluate, state: State, plan: Plan, watch: Watch | None =
 
 
 @torch.no_grad()
-def _choose(evaluate: Evaluate, state: State, plan: Plan) -> tuple[Tensor, Losses]:
+def _choose(evaluate: Evaluate, state: State, settings: Settings) -> tuple[Tensor, Losses]:
     """Evaluate the image after the last step; return it or the best one, with its losses."""
     images = state.shown.clamp(0, 1)
     losses = evaluate(images)
-    if plan.keep == "last" or state.best is None:
+    if settings.keep == "last" or state.best is None:
         return images, losses
     best, of_best = state.best_images.clamp(0, 1), state.best
-    if not plan.clamp:  # its losses are from before clamping
+    if not settings.clamp:  # its losses are from before clamping
         of_best = _stacked(evaluate(best))
     better = state.finite & (losses["total"] < of_best[TOTAL])
     images = torch.where(_per_row(better), images, best)
     return images, dict(zip(losses, torch.where(better, _stacked(losses), of_best), strict=True))
 
 
-def advance(state: State, evaluate: Evaluate, plan: Plan) -> None:
+def advance(state: State, evaluate: Evaluate, settings: Settings) -> None:
     """Take one step: keep a snapshot if it is due, move the images, and append their losses."""
-    if state.steps in plan.snapshots:
+    if state.steps in settings.snapshots:
         state.snapshots[state.steps] = to_bytes(state.shown)
-    losses = take_step(state, evaluate, plan)
+    losses = take_step(state, evaluate, settings)
     state.steps += 1
     state.trace.append(losses[: len(SUMS)])
 
 
-def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k b"]:
+def take_step(state: State, evaluate: Evaluate, settings: Settings) -> Float[Tensor, "k b"]:
     """Move the images in place, and return their losses from before the move.
 
     After the first step, this changes only the tensors of the state, so a GPU can replay it.
@@ -161,22 +148,22 @@ def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k 
     total = losses[TOTAL]
     if state.best is None:
         state.best = torch.full_like(losses, torch.inf)
-    if plan.averaging and state.average is None:
+    if settings.averaging and state.average is None:
         state.average = torch.zeros_like(state.images)
         state.weight = state.images.new_zeros(())
-        _average(state, plan.averaging)
+        _average(state, settings.averaging)
     state.finite.logical_and_(total.isfinite() & gradient.flatten(1).isfinite().all(1))
     finite, better = _per_row(state.finite), state.finite & (total < state.best[TOTAL])
     moved = state.optimiser.step(state.images, torch.where(finite, gradient, 0.0))
-    moved = moved.clamp(0, 1) if plan.clamp else moved
+    moved = moved.clamp(0, 1) if settings.clamp else moved
     # The optimiser's squares may overflow.
     state.finite.logical_and_(moved.flatten(1).isfinite().all(1))
     finite = _per_row(state.finite)
     state.best.copy_(torch.where(better, losses, state.best))
     state.best_images.copy_(torch.where(_per_row(better), state.images, state.best_images))
     state.images.copy_(torch.where(finite, moved, state.images))
-    if plan.averaging:
-        _average(state, plan.averaging)
+    if settings.averaging:
+        _average(state, settings.averaging)
     return losses
 
 
