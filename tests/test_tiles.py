@@ -77,8 +77,8 @@ def test_features_of_tiles_are_those_of_the_whole(name, pooling, layers):
 @pytest.mark.parametrize("side", [64, 100, 512, None])
 def test_tiles_are_of_about_one_size_and_no_larger_than_asked(size, side, layer):
     tiles = cut(size, side, VGG19, [layer])
-    for axis, length in zip(("rows", "columns"), size, strict=True):
-        spans = sorted({(s.start, s.stop) for s in (getattr(one, axis) for one in tiles)})
+    for axis, length in enumerate(size):
+        spans = sorted({(one.own[axis].start, one.own[axis].stop) for one in tiles})
         assert spans[0][0] == 0
         assert spans[-1][1] == length
         assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))
@@ -87,17 +87,14 @@ def test_tiles_are_of_about_one_size_and_no_larger_than_asked(size, side, layer)
         assert max(lengths) - min(lengths) <= 32, "borders lie on the deepest layer's positions"
         if side is None:
             assert lengths == [length]
-    high, wide = (
-        max(span.stop - span.start for span in spans)
-        for spans in ([one.rows for one in tiles], [one.columns for one in tiles])
-    )
+    high, wide = (max(len(one.own[axis]) for one in tiles) for axis in (0, 1))
     assert side is None or high * wide <= (side + 16) ** 2
 
 
 def test_tiles_are_bands_where_the_margin_leaves_room_for_that():
     shallow, deep = (cut((3072, 4096), 1024, VGG19, [layer]) for layer in ("relu2_1", "relu5_1"))
-    assert {(one.columns.start, one.columns.stop) for one in shallow} == {(0, 4096)}
-    assert len({one.columns.start for one in deep}) == 4
+    assert {(one.own[1].start, one.own[1].stop) for one in shallow} == {(0, 4096)}
+    assert len({one.own[1].start for one in deep}) == 4
 
 
 def test_the_picture_itself_needs_no_margin():

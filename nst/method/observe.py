@@ -37,86 +37,60 @@ Weights = Float[Tensor, "1 1 _h _w"] | None
 class Statistic:
     """One way to compare features with a style's.
 
-    ``places`` turns weights into the places that count, once for all steps. ``measure`` takes the
-    features of one style and the places that count; ``blend`` averages the measurements of several
-    styles by their shares. ``look`` takes the features of a batch and the places that count;
-    ``compare`` takes what ``look`` and ``blend`` return, and returns a loss for each picture.
-    ``merge`` combines what ``look`` returns for the tiles of a picture; ``measure`` then returns
-    the same type. ``merge`` is None if the statistic needs all positions at once. ``of_shares`` is
-    as in ``ContentLoss``.
+    ``measure`` takes the features of one style and the places that count; ``blend`` averages the
+    measurements of several styles by their shares. ``places`` turns weights into the places that
+    count, once for all steps. ``merge`` combines the measurements of a picture's tiles, and
+    ``loss`` compares those of a batch with the style's. It returns a loss for each picture.
+    ``merge`` is None if the statistic needs all positions at once; ``loss`` then takes the features
+    and the places that count, instead of a measurement. ``of_shares`` is as in ``ContentLoss``.
     """
 
     measure: Callable[[Tensor, Any], Any]
     blend: Callable[[Sequence[tuple[float, Any]]], Any]
-    look: Callable[[Tensor, Any], Any]
-    compare: Callable[[Any, Any], Tensor]
-    places: Callable[[Weights], Any]
+    loss: Callable[..., Tensor]
+    places: Callable[[Weights], Any] = lambda weights: weights
     merge: Callable[[Sequence[Any]], Any] | None = None
-    of_shares: bool = False
+    of_shares: bool = True
+
+    def look(self, features: Tensor, places: Any) -> Any:
+        """Return what ``compare`` needs of the features of a batch, or of a tile."""
+        return self.measure(features, places) if self.merge else (features, places)
+
+    def compare(self, seen: Any, target: Any) -> Float[Tensor, " b"]:
+        """Return the loss of features that ``look`` saw."""
+        return self.loss(seen, target) if self.merge else self.loss(*seen, target)
 
 
-def _as_given(weights: Weights) -> Weights:
-    """Return the weights themselves as the places that count."""
-    return weights
-
-
-def _of_moments(
-    loss: Callable[[losses.Moments, losses.Moments], Tensor], *, of_shares: bool = False
-) -> Statistic:
-    """Return the statistic that compares moments by a loss."""
-    return Statistic(
-        measure=losses.moments,
-        blend=losses.blended_moments,
-        look=losses.moments,
-        compare=loss,
-        places=_as_given,
-        merge=losses.merged_moments,
-        of_shares=of_shares,
-    )
-
-
-def _of_features(
-    measure: Callable[[Tensor, Any], Any],
-    blend: Callable[[Sequence[tuple[float, Any]]], Any],
-    loss: Callable[[Tensor, Any, Any], Tensor],
-    places: Callable[[Weights], Any] = distributions.counted_positions,
-) -> Statistic:
-    """Return the statistic whose loss needs the features themselves, at all positions."""
-    return Statistic(
-        measure,
-        blend,
-        look=lambda features, found: (features, found),
-        compare=lambda seen, target: loss(seen[0], seen[1], target),
-        places=places,
-        of_shares=True,
-    )
-
-
+_of_moments = partial(
+    Statistic, losses.moments, losses.blended_moments, merge=losses.merged_moments
+)
+_at_positions = partial(Statistic, places=distributions.counted_positions)
 STATISTICS: Mapping[str, Statistic] = MappingProxyType(
     {
-        "covariance": _of_moments(losses.covariance_style_loss, of_shares=True),
-        "moments": _of_moments(losses.moments_style_loss, of_shares=True),
-        "relative": _of_moments(losses.relative_style_loss, of_shares=True),
-        "sum_gram": _of_moments(losses.sum_gram_style_loss),
-        "mean_gram": _of_moments(losses.mean_gram_style_loss),
-        "mean_plain_gram": _of_moments(losses.mean_plain_gram_style_loss),
-        "mean_plain_gram_per_value": _of_moments(losses.mean_plain_gram_per_value_style_loss),
-        "scaled_gram": _of_moments(losses.scaled_gram_style_loss),
-        "sliced_wasserstein": _of_features(
+        "covariance": _of_moments(losses.covariance_style_loss),
+        "moments": _of_moments(losses.moments_style_loss),
+        "relative": _of_moments(losses.relative_style_loss),
+        "sum_gram": _of_moments(losses.sum_gram_style_loss, of_shares=False),
+        "mean_gram": _of_moments(losses.mean_gram_style_loss, of_shares=False),
+        "mean_plain_gram": _of_moments(losses.mean_plain_gram_style_loss, of_shares=False),
+        "mean_plain_gram_per_value": _of_moments(
+            losses.mean_plain_gram_per_value_style_loss, of_shares=False
+        ),
+        "scaled_gram": _of_moments(losses.scaled_gram_style_loss, of_shares=False),
+        "sliced_wasserstein": _at_positions(
             distributions.style_quantiles,
             distributions.blended_quantiles,
             distributions.sliced_wasserstein_style_loss,
         ),
-        "nearest": _of_features(
+        "nearest": _at_positions(
             distributions.sample_features,
             distributions.merged_samples,
             distributions.nearest_style_loss,
         ),
-        "relaxed_emd": _of_features(
+        "relaxed_emd": Statistic(
             distributions.style_cloud,
             distributions.blended_cloud,
             distributions.relaxed_emd_style_loss,
-            places=_as_given,
         ),
     }
 )
@@ -153,22 +127,14 @@ class Observer:
     step: Int[Tensor, ""]
 
     @functools.cached_property
-    def _pooled(self) -> Sequence[Callable[[tuple[int, int]], Weights]]:
-        """The regions' masks by the size of features, pooled once for all steps."""
-        return [functools.cache(partial(weights_at, region.mask)) for region in self.regions]
-
-    @functools.cached_property
     def _places(self) -> Callable[[Tile, str], Sequence[Any]]:
         """The places that count in a tile's features, by layer and region, computed once."""
+        pool = functools.cache(weights_at)
 
         @functools.cache
         def places(tile: Tile, name: str) -> Sequence[Any]:
-            if is_sampled(name):
-                masks = [_sampled(region.mask) for region in self.regions]
-                return [self.statistic.places(mask) for mask in masks]
-            size = tile.whole(name)
-            weights = [_of_tile(pooled(size), tile, name) for pooled in self._pooled]
-            return [self.statistic.places(one) for one in weights]
+            masks = [weights_in(region.mask, tile, name, pool) for region in self.regions]
+            return [self.statistic.places(one) for one in masks]
 
         return places
 
@@ -274,20 +240,18 @@ def _merged(statistic: Statistic, parts: Sequence[Any]) -> Any:
     return statistic.merge(parts)
 
 
-def weights_in(mask: Float[Tensor, "1 1 _h _w"] | None, tile: Tile, layer: str) -> Weights:
+def weights_in(
+    mask: Float[Tensor, "1 1 _h _w"] | None,
+    tile: Tile,
+    layer: str,
+    pool: Callable[[Tensor, tuple[int, int]], Weights] = weights_at,
+) -> Weights:
     """Return the share of each of a tile's positions that lies in a mask of the whole picture."""
+    if mask is None:
+        return None
     if is_sampled(layer):
-        return _sampled(mask)
-    return _of_tile(weights_at(mask, tile.whole(layer)), tile, layer)
-
-
-def _sampled(mask: Float[Tensor, "1 1 _h _w"] | None) -> Weights:
-    """Return a mask at the positions of a sampled layer, with rounding errors removed."""
-    return None if mask is None else sample_columns([mask]).round(decimals=4)
-
-
-def _of_tile(weights: Weights, tile: Tile, layer: str) -> Weights:
-    """Return a tile's part of the weights of a whole picture's positions."""
+        return sample_columns([mask]).round(decimals=4)  # removes rounding errors
+    weights = pool(mask, tile.whole(layer))
     return None if weights is None else tile.of_whole(weights, layer)
 
 
