@@ -288,7 +288,7 @@ def load_extractor(path: Path) -> Extractor:
     Raises:
         ExtractorError: the file is missing, damaged or of another kind.
     """
-    architecture, tensors = _read(path)
+    architecture, tensors = read_extractor(path)
     extractor = Extractor(architecture, drawn=False)
     try:
         extractor.load_state_dict(tensors, assign=True)
@@ -297,17 +297,12 @@ def load_extractor(path: Path) -> Extractor:
     return extractor.eval()
 
 
-def check_extractor(path: Path) -> Architecture:
-    """Check a network's file as ``load_extractor`` does, and return its architecture.
+def read_extractor(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
+    """Read the architecture and the tensors of a network's file, and check their sha256.
 
     Raises:
-        ExtractorError: the file is missing, damaged or of another kind.
+        ExtractorError: as ``load_extractor``.
     """
-    return _read(path)[0]
-
-
-def _read(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
-    """Read the architecture and the tensors of a network's file, and check their sha256."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["nst"])
@@ -315,15 +310,7 @@ def _read(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
         if header.pop("sha256") != _digest(header, tensors):
             raise ValueError("its sha256 does not match")
         return _architecture(header), tensors
-    except (
-        OSError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        safetensors.SafetensorError,
-    ) as error:
+    except Exception as error:  # a damaged file may raise any exception
         raise _unreadable(path, error) from error
 
 
