@@ -120,12 +120,11 @@ def _prepare(images: Images, settings: Settings, device: torch.device, size: int
     def seen(part: Part[Image.Image]) -> Part[Tensor]:
         size = style_size(part.image.size, wide_high, settings)
         picture = to_tensor(stretch(part.image, size)).to(device)
-        mask = None if part.mask is None else mask_tensor(luma_of(part.mask, size))
-        seen = prepare_style(picture, original, colours)
-        return Part(part.name, seen, part.weight, _on(device, mask))
+        mask = None if part.mask is None else mask_tensor(luma_of(part.mask, size), device)
+        return Part(part.name, prepare_style(picture, original, colours), part.weight, mask)
 
     regions = [
-        Region([seen(part) for part in style.regions[colour]], _on(device, mask_tensor(mask)))
+        Region([seen(part) for part in style.regions[colour]], mask_tensor(mask, device))
         for colour, mask in split_mask(style, wide_high).items()
     ]
     content = prepare_content(original, colours)
@@ -133,8 +132,3 @@ def _prepare(images: Images, settings: Settings, device: torch.device, size: int
     if settings.content_target == "recoloured":
         target = put_together(regions, content, lambda style: recolour(content, style))
     return Stage(original, content, target, regions, start, halvings(settings, size), settings)
-
-
-def _on(device: torch.device, mask: Tensor | None) -> Tensor | None:
-    """Move a mask, if there is one, to the device."""
-    return None if mask is None else mask.to(device)

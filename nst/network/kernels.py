@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from nst.config.layers import SET_POSITIONS, SETS
+from nst.config.layers import SET_POSITIONS, SETS, Size
 from nst.network.tensors import Float, Int, Tensor
 
 
@@ -192,8 +192,6 @@ def _binomial(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor
 # Multiples of 1/g and 1/g², with g³ = g + 1, fill a square evenly (Roberts, "The unreasonable
 # effectiveness of quasirandom sequences", 2018). As fractions of 2^32, they are exact everywhere.
 STRIDES = (3242174889, 2447445414)
-
-Size = tuple[int, int]
 
 
 def sample_columns(
