@@ -254,7 +254,7 @@ def test_an_empty_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize("content", [b"Dear diary", b"\0\1\2", b"GIF"])
 def test_what_is_not_an_image_is_refused(tmp_path, content):
-    rule = r"photo\.jpg: must be one of PNG, JPEG, .*; its content is .*\. Export it as PNG\."
+    rule = r"photo\.jpg: must be one of PNG, JPEG, .*; it is .*\. Export it as PNG\."
     with pytest.raises(ImageError, match=rule):
         read(tmp_path, content * 20, "photo.jpg")
 
