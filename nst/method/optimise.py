@@ -101,17 +101,21 @@ def optimise(
     """
     started = time.monotonic() - state.seconds
     while state.steps < settings.iterations:
-        advance(state, evaluate, settings)
+        if state.steps in settings.snapshots:
+            state.snapshots[state.steps] = to_bytes(state.shown)
+        losses = take_step(state, evaluate, settings)
+        state.steps += 1
+        state.trace.append(losses[: len(SUMS)])
         state.seconds = time.monotonic() - started
         if watch is not None:
             watch(state)
-    images, losses = _choose(evaluate, state, settings)
+    images, final = _choose(evaluate, state, settings)
     if settings.iterations in settings.snapshots:
         state.snapshots[settings.iterations] = to_bytes(images)
-    state.finite = state.finite & losses["total"].isfinite()  # no step has evaluated the last image
+    state.finite = state.finite & final["total"].isfinite()  # no step has evaluated the last image
     wait_for(images.device)  # a GPU may be some steps behind
     state.seconds = time.monotonic() - started
-    return Outcome(images, losses, state.trace, state.finite, state.snapshots, state.seconds)
+    return Outcome(images, final, state.trace, state.finite, state.snapshots, state.seconds)
 
 
 @torch.no_grad()
@@ -127,15 +131,6 @@ def _choose(evaluate: Evaluate, state: State, settings: Settings) -> tuple[Tenso
     better = state.finite & (losses["total"] < of_best[TOTAL])
     images = torch.where(_per_row(better), images, best)
     return images, dict(zip(losses, torch.where(better, _stacked(losses), of_best), strict=True))
-
-
-def advance(state: State, evaluate: Evaluate, settings: Settings) -> None:
-    """Take one step: keep a snapshot if it is due, move the images, and append their losses."""
-    if state.steps in settings.snapshots:
-        state.snapshots[state.steps] = to_bytes(state.shown)
-    losses = take_step(state, evaluate, settings)
-    state.steps += 1
-    state.trace.append(losses[: len(SUMS)])
 
 
 def take_step(state: State, evaluate: Evaluate, settings: Settings) -> Float[Tensor, "k b"]:
