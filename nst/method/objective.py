@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import torch
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from nst.config.composition import Part
 from nst.config.geometry import tile_side
@@ -21,7 +20,7 @@ from nst.config.layers import Size, Taps
 from nst.config.settings import Settings
 from nst.method.distributions import counted_features, counted_positions, nearest, sampled
 from nst.method.losses import CONTENT_LOSSES, TV_LOSSES
-from nst.method.observe import STATISTICS, Observer, content_features, measure_style
+from nst.method.observe import STATISTICS, Observer, content_features, measure_style, not_kept
 from nst.method.regions import Region, weights_at
 from nst.method.start import finest_detail
 from nst.network.extractor import Extractor
@@ -145,6 +144,7 @@ def measure_targets(
     sizes = _size(content), min(styles, key=min, default=_size(content))
     taps = [cell.taps(*sizes, halvings) for cell in cells]
     side = tile_side(cells[0], content[0, 0].numel())
+    statistic = STATISTICS[cells[0].style_loss]
     with torch.no_grad():
         layers = _used(one.content for one in taps)
         matched = cells[0].content_target == "matched"
@@ -154,7 +154,7 @@ def measure_targets(
         return Targets(
             content=match_style(features, extractor, regions) if matched else features,
             style=[
-                _measure_region(extractor, region, cells[0], _used(one.style for one in taps), side)
+                measure_style(extractor, region, statistic, _used(one.style for one in taps), side)
                 for region in painted
             ],
             regions=painted,
@@ -162,25 +162,6 @@ def measure_targets(
             halvings=halvings,
             side=side,
         )
-
-
-def _measure_region(
-    extractor: Extractor,
-    region: Region,
-    kinds: Settings,
-    layers: Sequence[str],
-    side: int | None,
-) -> dict[str, Any]:
-    """Measure a region's style by layer: measure its parts, and blend them by their weights."""
-    statistic = STATISTICS[kinds.style_loss]
-    measured = [
-        (part.weight, measure_style(extractor, part, statistic, layers, side))
-        for part in region.parts
-    ]
-    return {
-        layer: statistic.blend([(weight, found[layer]) for weight, found in measured])
-        for layer in layers
-    }
 
 
 class Objective:
@@ -206,7 +187,8 @@ class Objective:
         self._content_losses = {
             layer: content_loss.against(target) for layer, target in targets.content.items()
         }
-        self._statistic, self._tv_loss = STATISTICS[kinds.style_loss], TV_LOSSES[kinds.tv_loss]
+        self._statistic, tv_loss = STATISTICS[kinds.style_loss], TV_LOSSES[kinds.tv_loss]
+        self._tv_loss = tv_loss if targets.side is None else not_kept(tv_loss)
         device = next(extractor.parameters()).device
 
         def column(values: Iterable[float]) -> Float[Tensor, " b"]:
@@ -251,7 +233,7 @@ class Objective:
         style = {layer: self._style(layer, seen.styles[layer]) for layer in self._style_weights}
         content_sum = self._sum(content, self._content_weights)
         style_sum = self._sum(style, self._style_weights)
-        tv = self._variation(images)
+        tv = self._tv_loss(images)
         return {
             "content": content_sum,
             "style": style_sum,
@@ -271,15 +253,6 @@ class Objective:
         if not losses:
             return torch.zeros_like(self._alpha)
         return functools.reduce(torch.add, [weights[name] * one for name, one in losses.items()])
-
-    def _variation(self, images: Tensor) -> Tensor:
-        """Return the total variation; with tiles, its intermediate values are not kept."""
-        if self._targets.side is None:
-            return self._tv_loss(images)
-        tv: Tensor = checkpoint(
-            self._tv_loss, images, use_reentrant=False, preserve_rng_state=False
-        )
-        return tv
 
     def _style(self, layer: str, seen: Sequence[Any]) -> Float[Tensor, " b"]:
         """Return a layer's style loss: the regions' losses, weighted by their shares of area."""

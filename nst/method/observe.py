@@ -15,12 +15,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from nst.config.composition import Part
 from nst.config.layers import is_sampled
 from nst.method import distributions, losses
 from nst.method.regions import Region, weights_at
@@ -29,6 +28,7 @@ from nst.network.kernels import of_step, sample_columns
 from nst.network.tensors import Float, Int, Tensor
 from nst.network.tiles import Tile, cut, features_of, octaves, see_in_tiles, views
 
+T = TypeVar("T")
 Weights = Float[Tensor, "1 1 _h _w"] | None
 """How much each position counts; None if all count alike."""
 
@@ -147,11 +147,12 @@ class Observer:
         """Compute the errors and statistics of pictures, RGB in [0, 1]."""
         errors: dict[str, Tensor] = {}
         styles: dict[str, Sequence[Any]] = {}
+        look = self._look if self.side is None else not_kept(self._look)
         for picture, names in octaves(images, {*self.content, *self.style_layers}):
             size = (picture.shape[2], picture.shape[3])
             tiles = cut(size, self.side, self.extractor.architecture, names)
             parts = [
-                self._look(seen, names, tile)
+                look(seen, names, tile)
                 for seen, tile in zip(views(picture, tiles), tiles, strict=True)
             ]
             for name in names.values():
@@ -163,14 +164,6 @@ class Observer:
         return Observation(errors, styles)
 
     def _look(self, seen: Tensor, names: Mapping[str, str], tile: Tile) -> Observation:
-        """Evaluate a tile; its features are kept for the gradient only without tiling."""
-        look = partial(self._look_at, names=names, tile=tile)
-        if self.side is None:
-            return look(seen)
-        found: Observation = checkpoint(look, seen, use_reentrant=False, preserve_rng_state=False)
-        return found
-
-    def _look_at(self, seen: Tensor, names: Mapping[str, str], tile: Tile) -> Observation:
         """Compute a tile's features, their errors against the content, and their statistics."""
         features = features_of(self.extractor, seen, names, tile, self.step)
         return Observation(
@@ -190,6 +183,11 @@ class Observer:
                 if name in self.style_layers
             },
         )
+
+
+def not_kept(compute: Callable[..., T]) -> Callable[..., T]:
+    """Return a function whose intermediate values are computed again for the gradient."""
+    return partial(checkpoint, compute, use_reentrant=False, preserve_rng_state=False)
 
 
 def content_features(
@@ -217,19 +215,23 @@ def content_features(
 
 def measure_style(
     extractor: Extractor,
-    part: Part[Tensor],
+    region: Region,
     statistic: Statistic,
     layers: Collection[str],
     side: int | None,
 ) -> dict[str, Any]:
-    """Measure the statistic of one of the style's pictures, by layer."""
+    """Measure the statistic of a region's style by layer: blend its pictures by their weights."""
     at_least = torch.promote_types(extractor.dtype, torch.float32)
-    measured: dict[str, list[Any]] = {layer: [] for layer in layers}
-    for tile, features in see_in_tiles(extractor, part.image, layers, side):
-        for name, value in features.items():
-            places = statistic.places(weights_in(part.mask, tile, name))
-            measured[name].append(statistic.measure(value.to(at_least), places))
-    return {name: _merged(statistic, parts) for name, parts in measured.items()}
+    measured: dict[str, list[tuple[float, Any]]] = {layer: [] for layer in layers}
+    for part in region.parts:
+        tiles: dict[str, list[Any]] = {layer: [] for layer in layers}
+        for tile, features in see_in_tiles(extractor, part.image, layers, side):
+            for name, value in features.items():
+                places = statistic.places(weights_in(part.mask, tile, name))
+                tiles[name].append(statistic.measure(value.to(at_least), places))
+        for name, parts in tiles.items():
+            measured[name].append((part.weight, _merged(statistic, parts)))
+    return {name: statistic.blend(parts) for name, parts in measured.items()}
 
 
 def _merged(statistic: Statistic, parts: Sequence[Any]) -> Any:
