@@ -166,9 +166,9 @@ def make_cells(
 
     Cells are yielded as they are finished. Cells share a batch only if they differ in nothing but
     ``VARIED``. A batch that does not fit into the memory is halved. A cell whose loss stops being
-    finite is retried once, alone and with smaller steps. With a ``checkpoint``,
-    the batch of a killed process is resumed. The checkpoint is removed when the consumer asks for a
-    cell of the next batch, so the batch's cells must be stored by then.
+    finite is retried once, alone and with smaller steps. With a ``checkpoint``, the batch of a
+    killed process is resumed. The checkpoint is removed when the consumer asks for a cell of the
+    next batch, so the batch's cells must be stored by then.
 
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.
@@ -188,6 +188,7 @@ def make_cells(
         state = None
         if outcome is None:
             size = halved(len(batch.cells))
+            waiting[0] = waiting[0].without(range(-len(batch.cells), 0))  # no longer wanted
         else:
             waiting[0] = waiting[0].without(batch.cells)
             again = []
