@@ -88,11 +88,8 @@ def read_size(path: Path, *, any_shape: bool = False) -> tuple[int, int]:
 def fit_long_side(image: Image.Image, size: int) -> Image.Image:
     """Resize (Lanczos) so that the longer side has ``size`` px; the other is rounded, at least 1.
 
-    An image that already fits is returned as an exact copy. Raises ``ValueError`` for a size
-    below 1.
+    An image that already fits is returned as an exact copy.
     """
-    if size < 1:
-        raise ValueError(f"size must be at least 1 px; got {size}.")
     return image.resize(fit_long(image.size, size), Image.Resampling.LANCZOS)
 
 
