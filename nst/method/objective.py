@@ -20,7 +20,7 @@ from nst.config.layers import Size, Taps
 from nst.config.settings import Settings
 from nst.method.distributions import counted_features, counted_positions, nearest, sampled
 from nst.method.losses import CONTENT_LOSSES, TV_LOSSES
-from nst.method.observe import STATISTICS, Observer, content_features, measure_style, not_kept
+from nst.method.observe import STATISTICS, Observer, content_features, for_tiles, measure_style
 from nst.method.regions import Region, weights_at
 from nst.method.start import finest_detail
 from nst.network.extractor import Extractor
@@ -187,12 +187,10 @@ class Objective:
         self._content_losses = {
             layer: content_loss.against(target) for layer, target in targets.content.items()
         }
-        self._statistic, tv_loss = STATISTICS[kinds.style_loss], TV_LOSSES[kinds.tv_loss]
-        self._tv_loss = tv_loss if targets.side is None else not_kept(tv_loss)
+        self._statistic = STATISTICS[kinds.style_loss]
+        self._tv_loss = for_tiles(TV_LOSSES[kinds.tv_loss], targets.side)
         device = next(extractor.parameters()).device
-
-        def column(values: Iterable[float]) -> Float[Tensor, " b"]:
-            return torch.tensor(list(values), dtype=torch.float32, device=device)
+        column = functools.partial(torch.tensor, dtype=torch.float32, device=device)
 
         def columns(
             weightings: Sequence[Mapping[str, float]], of_shares: bool
@@ -200,13 +198,13 @@ class Objective:
             if of_shares:
                 weightings = [_shares(weights) for weights in weightings]
             return {
-                layer: column(weights.get(layer, 0.0) for weights in weightings)
+                layer: column([weights.get(layer, 0.0) for weights in weightings])
                 for layer in _used(weightings)
             }
 
-        self._alpha = column(cell.alpha * cell.coarse_alpha**targets.halvings for cell in cells)
-        self._beta = column(cell.beta for cell in cells)
-        self._tv_weight = column(cell.tv_weight for cell in cells)
+        self._alpha = column([cell.alpha * cell.coarse_alpha**targets.halvings for cell in cells])
+        self._beta = column([cell.beta for cell in cells])
+        self._tv_weight = column([cell.tv_weight for cell in cells])
         taps = [targets.taps(cell) for cell in cells]
         contents = [one.content for one in taps] if only != "style" else []
         styles = [one.style for one in taps] if only != "content" else []

@@ -147,7 +147,7 @@ class Observer:
         """Compute the errors and statistics of pictures, RGB in [0, 1]."""
         errors: dict[str, Tensor] = {}
         styles: dict[str, Sequence[Any]] = {}
-        look = self._look if self.side is None else not_kept(self._look)
+        look = for_tiles(self._look, self.side)
         for picture, names in octaves(images, {*self.content, *self.style_layers}):
             size = (picture.shape[2], picture.shape[3])
             tiles = cut(size, self.side, self.extractor.architecture, names)
@@ -185,8 +185,10 @@ class Observer:
         )
 
 
-def not_kept(compute: Callable[..., T]) -> Callable[..., T]:
-    """Return a function whose intermediate values are computed again for the gradient."""
+def for_tiles(compute: Callable[..., T], side: int | None) -> Callable[..., T]:
+    """Return a function that, with tiles, computes intermediate values again for the gradient."""
+    if side is None:
+        return compute
     return partial(checkpoint, compute, use_reentrant=False, preserve_rng_state=False)
 
 
