@@ -124,6 +124,16 @@ def test_every_orientation_is_turned_upright_once(tmp_path, orientation, kind):
     assert pixel_digest(loaded) == pixel_digest(picture())
 
 
+def test_exif_is_not_written_anew_to_turn_a_photograph(tmp_path, caplog):
+    """Pillow could not write the width, which is a text; a long EXIF would take minutes."""
+    fields = struct.pack("<HHI4sHHIHH", 0x0100, 2, 4, b"wid\0", 0x0112, 3, 1, 6, 0)
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + fields + bytes(4)
+    stored = picture().transpose(Image.Transpose.ROTATE_90)
+    loaded = read(tmp_path, encoded(stored, "PNG", exif=exif))
+    assert pixel_digest(loaded) == pixel_digest(picture())
+    assert not caplog.records
+
+
 def test_a_turned_photograph_keeps_its_profile(tmp_path):
     content = encoded(
         plain("RGB", RED), "PNG", exif=orientation_exif(6), icc_profile=rgb_profile(2.2, "bgr")

@@ -67,6 +67,9 @@ def load_image(path: Path, *, keep_alpha: bool = False, any_shape: bool = False)
         with decoding(path):
             image.load()
         try:
+            image.getexif()  # which the image keeps
+            for key in ("exif", "Raw profile type exif"):
+                image.info.pop(key, None)  # else exif_transpose writes all of the EXIF anew
             # Pillow has already turned a TIFF. A turned copy would be a third image in memory.
             ImageOps.exif_transpose(image, in_place=True)
         except Exception as error:  # EXIF has its own parser, which raises as widely as decoders

@@ -89,6 +89,8 @@ class Checkpoint:
             made_by, state = kept["made_by"], kept["state"]
             attempt, seconds = kept["attempt"], kept["seconds"]
             state.snapshots = {number: one.cpu() for number, one in state.snapshots.items()}
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged pickle may raise any exception
             self._drop(f"cannot be read ({type(error).__name__})")
             return None

@@ -231,13 +231,13 @@ def _optimise(
     caution = CAUTION if batch.attempt > 1 else 1.0
     try:
         outcome = transfer(extractor, images, settings, caution=caution, state=state, watch=watch)
+        if reached and len(settings) > 1:
+            # If the job is killed while it stores the cells, the restarted job needs this batch.
+            checkpoint.save(batch, reached)
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             return None
         raise
-    if reached and len(settings) > 1:
-        # If the job is killed while it stores the cells, the restarted job needs this batch.
-        checkpoint.save(batch, reached)
     return outcome
 
 

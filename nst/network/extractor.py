@@ -308,6 +308,8 @@ def read_extractor(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
             raise KeyError("format")
         widths = tuple(tuple(block) for block in header["widths"])
         return Architecture(**{**header, "widths": widths}), tensors
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file may raise any exception
         raise _unreadable(path, error) from error
 
