@@ -36,7 +36,7 @@ from nst.errors import UserError
 from nst.method.checkpoint import Checkpoint
 from nst.method.objective import Objective, measure_targets
 from nst.method.observe import STATISTICS
-from nst.method.optimise import Plan, State, take_step
+from nst.method.optimise import State, take_step
 from nst.method.optimisers import Lbfgs
 from nst.method.regions import Region
 from nst.method.resilience import make_cells
@@ -176,7 +176,7 @@ def gradient_of(settings: Settings, images: Images, device: torch.device) -> Ten
     """Return the gradient at the content, with one region."""
     objective, content = objective_of(random_network(KMEANS).to(device), [settings], images)
     content.requires_grad_(True)
-    (gradient,) = torch.autograd.grad(objective(content).total.sum(), content)
+    (gradient,) = torch.autograd.grad(objective(content)["total"].sum(), content)
     return gradient.cpu()
 
 
@@ -336,7 +336,7 @@ def stepper(network: Extractor, size: int, batch: int) -> tuple[State, Callable[
     ]
     objective, content = objective_of(network, cells, studies())
     state = State.at(content, Lbfgs())
-    return state, lambda: take_step(state, objective, Plan(1))
+    return state, lambda: take_step(state, objective, Settings(iterations=1))
 
 
 # ---------------------------------------------------------------- speed

@@ -71,7 +71,7 @@ def judge(extractor: Extractor, images: Images, settings: Settings) -> Callable[
 
     def total(image: torch.Tensor) -> float:
         with torch.no_grad():
-            return objective(image.to(DEVICE)).total.item()
+            return objective(image.to(DEVICE))["total"].item()
 
     return total
 

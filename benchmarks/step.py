@@ -84,7 +84,7 @@ def evaluation(
 
     def step() -> None:
         picture = content.clone().requires_grad_(True)
-        torch.autograd.grad(objective(picture).total.sum(), picture)
+        torch.autograd.grad(objective(picture)["total"].sum(), picture)
         synchronise()
 
     return step

@@ -194,7 +194,7 @@ def test_the_seconds_of_all_processes_are_added_up(start, small, monkeypatch):
 
 
 def test_a_second_attempt_goes_on_where_it_was_killed(start, small, monkeypatch, caplog):
-    def begin(_settings, caution, *, coarse):
+    def begin(_settings, caution):
         return Adam(float("nan")) if caution == 1.0 else Lbfgs(caution)
 
     monkeypatch.setattr(transfer_module, "make_optimiser", begin)

@@ -15,8 +15,8 @@ from nst.config.settings import Settings
 from nst.errors import ConfigError
 from nst.method import distributions
 from nst.method.distributions import blended_cloud, relaxed_emd_style_loss, style_cloud
-from nst.method.objective import Objective, Parts, Targets, match_style, measure_targets, mix_so_far
-from nst.method.optimise import Outcome, Plan, State, take_step
+from nst.method.objective import SUMS, Objective, Targets, match_style, measure_targets, mix_so_far
+from nst.method.optimise import Outcome, State, take_step
 from nst.method.optimisers import Adam, Lbfgs, Pyramid
 from nst.method.regions import Region
 from nst.method.resilience import group_cells, make_cells
@@ -211,7 +211,9 @@ STROTSS = {
     **{"optimiser": "rmsprop", "parametrisation": "pyramid", "learning_rate": 2e-3},
     **{"start": "detail", "keep": "last", "clamp": False, "image_size": 40},
 }
-PARTS = Parts(*[torch.zeros(1)] * 4, layers={})
+
+
+LOSSES = dict.fromkeys(SUMS, torch.zeros(1))
 
 
 @pytest.fixture
@@ -273,18 +275,18 @@ def test_a_recorded_step_looks_at_other_positions_when_it_is_replayed(tiny, smal
     targets = targets_of(tiny, cell)
 
     def begun() -> tuple[State, Objective]:
-        state = State.at(CONTENT, make_optimiser(cell, 1.0, coarse=False))
+        state = State.at(CONTENT, make_optimiser(cell))
         objective = Objective(tiny, targets, [cell], step=state.step_number)
         for _ in range(2):
-            take_step(state, objective, Plan(1))
+            take_step(state, objective, Settings(iterations=1))
         return state, objective
 
     (eager, objective), (replayed, other) = begun(), begun()
-    recorded = make_fx(lambda: take_step(replayed, other, Plan(1)))()
-    take_step(eager, objective, Plan(1))
+    recorded = make_fx(lambda: take_step(replayed, other, Settings(iterations=1)))()
+    take_step(eager, objective, Settings(iterations=1))
     for _ in range(4):
         recorded()
-        take_step(eager, objective, Plan(1))
+        take_step(eager, objective, Settings(iterations=1))
         assert torch.equal(replayed.images, eager.images)
     assert replayed.step_number == eager.step_number == 7
 
@@ -293,14 +295,15 @@ def test_alpha_and_the_learning_rate_are_others_at_coarse_sizes(tiny, small):
     cell = small(**STROTSS, coarse_alpha=3.0, coarse_learning_rate=0.5)
     for halvings in (0, 1, 2):
         parts = Objective(tiny, targets_of(tiny, cell, halvings), [cell])(CONTENT + 0.1)
-        alpha = (parts.total - cell.beta * parts.style) / parts.content
+        alpha = (parts["total"] - cell.beta * parts["style"]) / parts["content"]
         assert alpha.item() == pytest.approx(cell.alpha * 3.0**halvings, rel=1e-3)
+    cell = small(**STROTSS, coarse_stages=[[32, 1]], coarse_learning_rate=0.5)
+    stages = prepare_stages(WIDE_IMAGES, cell, torch.device("cpu"))
+    assert isinstance(make_optimiser(cell), Pyramid)
     gradient = random_image(5, 8, 8)
     coarse, last = (
-        make_optimiser(cell, 1.0, coarse=one).step(gradient, gradient) - gradient
-        for one in (True, False)
+        make_optimiser(stage.settings).step(gradient, gradient) - gradient for stage in stages
     )
-    assert isinstance(make_optimiser(cell, 1.0, coarse=True), Pyramid)
     torch.testing.assert_close(coarse, last * 0.5 / 2e-3, rtol=1e-3, atol=1e-5)
 
 
@@ -309,7 +312,7 @@ def test_the_content_s_detail_is_there_at_all_sizes_but_the_last(small):
     first, second, last = prepare_stages(WIDE_IMAGES, cell, torch.device("cpu"))
     mean = first.regions[0].parts[0].image.mean((2, 3), keepdim=True)
     torch.testing.assert_close(start_images(first, [cell]), mean + finest_detail(first.content))
-    before = Outcome(random_image(5, 26, 32), PARTS, [], torch.ones(1, dtype=torch.bool), {}, 0.0)
+    before = Outcome(random_image(5, 26, 32), LOSSES, [], torch.ones(1, dtype=torch.bool), {}, 0.0)
     for stage, share in ((second, 1), (last, 0)):
         size = stage.content.shape[-2:]
         enlarged = functional.interpolate(before.images, size=size, mode="bicubic").clamp(0, 1)
@@ -354,7 +357,7 @@ def test_a_detailed_start_is_clamped_where_all_pictures_are(tiny, small):
         cell = small(**STROTSS | {"clamp": clamp, "learning_rate": 1e-9, "iterations": 1})
         stage = next(prepare_stages(WIDE_IMAGES, cell, torch.device("cpu")))
         start = stage.content + finest_detail(stage.content).sign()
-        before = Outcome(start, PARTS, [], torch.ones(1, dtype=torch.bool), {}, 0.0)
+        before = Outcome(start, LOSSES, [], torch.ones(1, dtype=torch.bool), {}, 0.0)
         images = begin_stage(stage, [cell], Lbfgs(), None, before).images
         assert (images.max() <= 1) == clamp
 
@@ -369,7 +372,7 @@ def test_a_region_keeps_to_its_own_style(tiny, small):
     targets = measure_targets(tiny, CONTENT, regions, [cell])
     halves = torch.cat([WIDE_STYLE[..., :20], 1 - WIDE_STYLE[..., 20:40]], dim=3)[:, :, :32]
     swapped = torch.cat([1 - WIDE_STYLE[..., :20], WIDE_STYLE[..., 20:40]], dim=3)[:, :, :32]
-    right, wrong = (Objective(tiny, targets, [cell])(one).style for one in (halves, swapped))
+    right, wrong = (Objective(tiny, targets, [cell])(one)["style"] for one in (halves, swapped))
     assert right < 0.8 * wrong
 
 

@@ -7,8 +7,9 @@ import torch
 from conftest import random_image
 
 from nst.config.geometry import HISTORY
-from nst.method.objective import Parts
-from nst.method.optimise import Outcome, Plan, State, optimise
+from nst.config.settings import Settings
+from nst.method.objective import Losses
+from nst.method.optimise import Outcome, State, optimise
 from nst.method.optimisers import LARGEST_STEP, PREFERENCE, TRUST, Adam, Lbfgs
 from nst.method.spectrum import BANDS, energy_by_band
 from nst.network.tensors import to_bytes
@@ -17,17 +18,17 @@ from nst.network.tensors import to_bytes
 def bowl(targets: torch.Tensor, scales: torch.Tensor):
     """An objective whose minimum is known: a scaled squared distance, row by row."""
 
-    def evaluate(images: torch.Tensor) -> Parts:
+    def evaluate(images: torch.Tensor) -> Losses:
         loss = ((images - targets).square() * scales).sum((1, 2, 3))
         nothing = torch.zeros_like(loss)
-        return Parts(content=loss, style=nothing, tv=nothing, total=loss, layers={})
+        return {"content": loss, "style": nothing, "tv": nothing, "total": loss}
 
     return evaluate
 
 
-def minimise(evaluate, start: torch.Tensor, optimiser, plan: Plan, watch=None) -> Outcome:
+def minimise(evaluate, start: torch.Tensor, optimiser, settings: Settings, watch=None) -> Outcome:
     """Optimise from the first step."""
-    return optimise(evaluate, State.at(start, optimiser), plan, watch)
+    return optimise(evaluate, State.at(start, optimiser), settings, watch)
 
 
 TARGETS = torch.cat([random_image(seed, 8, 8) for seed in range(3)])
@@ -37,19 +38,19 @@ EVEN = torch.ones(3, 1, 1, 1)
 
 @pytest.mark.parametrize(("optimiser", "evaluations"), [(Lbfgs, 60), (Adam, 200)])
 def test_every_row_reaches_its_own_minimum(optimiser, evaluations):
-    outcome = minimise(bowl(TARGETS, EVEN), START, optimiser(), Plan(evaluations))
+    outcome = minimise(bowl(TARGETS, EVEN), START, optimiser(), Settings(iterations=evaluations))
     torch.testing.assert_close(outcome.images, TARGETS, atol=5e-3, rtol=0)
 
 
 def test_a_row_whose_loss_is_not_a_number_is_reported_and_leaves_the_others_alone():
-    def poisoned(images: torch.Tensor) -> Parts:
+    def poisoned(images: torch.Tensor) -> Losses:
         parts = bowl(TARGETS, EVEN)(images)
         far = (images[1] - START[1]).abs().max() > 0.15
         poison = torch.tensor([0.0, torch.nan if far else 0.0, 0.0])
-        total = parts.total + poison
-        return Parts(content=total, style=parts.style, tv=parts.tv, total=total, layers={})
+        total = parts["total"] + poison
+        return {"content": total, "style": parts["style"], "tv": parts["tv"], "total": total}
 
-    outcome = minimise(poisoned, START, Lbfgs(), Plan(40))
+    outcome = minimise(poisoned, START, Lbfgs(), Settings(iterations=40))
     assert outcome.finite.tolist() == [True, False, True]
     assert outcome.images.isfinite().all()
     healthy = [0, 2]
@@ -70,11 +71,11 @@ class Steep(torch.autograd.Function):
 
 
 def test_a_gradient_that_is_not_finite_counts_too():
-    def steep(images: torch.Tensor) -> Parts:
+    def steep(images: torch.Tensor) -> Losses:
         loss = Steep.apply(images)
-        return Parts(content=loss, style=loss, tv=loss, total=loss, layers={})
+        return {"content": loss, "style": loss, "tv": loss, "total": loss}
 
-    outcome = minimise(steep, START, Adam(), Plan(5, keep="last"))
+    outcome = minimise(steep, START, Adam(), Settings(iterations=5, keep="last"))
     assert outcome.finite.tolist() == [True, False, True]
     assert torch.equal(outcome.images[1], START[1]), "the image does not move"
     assert (outcome.images[[0, 2]] != START[[0, 2]]).all()
@@ -82,23 +83,23 @@ def test_a_gradient_that_is_not_finite_counts_too():
 
 @pytest.mark.parametrize("keep", ["last", "best"])
 def test_an_image_that_no_step_has_looked_at_is_no_result_if_its_loss_is_not_a_number(keep):
-    def cliff(images: torch.Tensor) -> Parts:
+    def cliff(images: torch.Tensor) -> Losses:
         parts = bowl(TARGETS, EVEN)(images)
         fallen = (images[:, 0, 0, 0] - START[:, 0, 0, 0]).abs() > 0.1  # about two steps of 0.05
-        total = torch.where(fallen, torch.nan, parts.total)
-        return Parts(content=total, style=total, tv=total, total=total, layers={})
+        total = torch.where(fallen, torch.nan, parts["total"])
+        return {"content": total, "style": total, "tv": total, "total": total}
 
     steps = next(n for n in range(1, 9) if not cliff_free(cliff, n))
-    outcome = minimise(cliff, START, Adam(0.05), Plan(steps, keep=keep))
+    outcome = minimise(cliff, START, Adam(0.05), Settings(iterations=steps, keep=keep))
     assert torch.stack(outcome.trace).isfinite().all()
     assert outcome.finite.all() == (keep == "best")
-    assert outcome.finite.equal(outcome.parts.total.isfinite())
+    assert outcome.finite.equal(outcome.losses["total"].isfinite())
 
 
 def cliff_free(evaluate, steps: int) -> bool:
     """Whether the losses are finite after this number of steps."""
-    outcome = minimise(evaluate, START, Adam(0.05), Plan(steps, keep="last"))
-    return bool(outcome.parts.total.isfinite().all())
+    outcome = minimise(evaluate, START, Adam(0.05), Settings(iterations=steps, keep="last"))
+    return bool(outcome.losses["total"].isfinite().all())
 
 
 @pytest.mark.parametrize("make", [Lbfgs, Adam, lambda: Adam(variant="keras_adam")])
@@ -106,15 +107,15 @@ def cliff_free(evaluate, steps: int) -> bool:
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
 def test_an_optimisation_goes_on_from_a_copy_of_its_state(make, taken, averaging):
     scales = torch.tensor([1.0, 50.0, 0.02]).view(3, 1, 1, 1)
-    plan = Plan(taken + 4, snapshots=(0, taken + 4), averaging=averaging)
+    settings = Settings(iterations=taken + 4, snapshots=(0, taken + 4), averaging=averaging)
     evaluate, copies = bowl(TARGETS, scales), []
 
     def watch(state: State) -> None:
         if state.steps == taken:
             copies.append(copy.deepcopy(state))
 
-    whole = minimise(evaluate, START, make(), plan, watch)
-    resumed = optimise(evaluate, copies[0], plan)
+    whole = minimise(evaluate, START, make(), settings, watch)
+    resumed = optimise(evaluate, copies[0], settings)
     assert torch.equal(resumed.images, whole.images)
     assert torch.equal(torch.stack(resumed.trace), torch.stack(whole.trace))
     assert list(resumed.snapshots) == list(whole.snapshots)
@@ -237,28 +238,27 @@ def test_no_step_is_longer_than_the_bound():
 def test_the_image_after_the_last_step_may_be_the_best_and_none_is_looked_at_twice():
     visits = []
 
-    def counted(images: torch.Tensor) -> Parts:
+    def counted(images: torch.Tensor) -> Losses:
         visits.append(images.detach().clone())
         return bowl(TARGETS, EVEN)(images)
 
-    outcome = minimise(counted, START, Lbfgs(), Plan(5))
+    outcome = minimise(counted, START, Lbfgs(), Settings(iterations=5))
     assert len(visits) == 5 + 1
     assert torch.equal(outcome.images, visits[-1])
-    assert (outcome.parts.total < outcome.trace[-1][-1]).all()
-    assert torch.equal(outcome.parts.total, bowl(TARGETS, EVEN)(outcome.images).total)
+    assert (outcome.losses["total"] < outcome.trace[-1][-1]).all()
+    assert torch.equal(outcome.losses["total"], bowl(TARGETS, EVEN)(outcome.images)["total"])
 
 
 def test_the_best_image_comes_with_its_own_losses():
-    def rising(images: torch.Tensor) -> Parts:
+    def rising(images: torch.Tensor) -> Losses:
         loss = (images - START).square().sum((1, 2, 3))
-        layers = {"style relu1_1": loss + 1}
-        return Parts(content=loss + 2, style=loss + 3, tv=loss + 4, total=loss + 5, layers=layers)
+        sums = {"content": loss + 2, "style": loss + 3, "tv": loss + 4, "total": loss + 5}
+        return {**sums, "style relu1_1": loss + 1}
 
-    outcome = minimise(rising, START, Adam(float("1e-2")), Plan(3))
+    outcome = minimise(rising, START, Adam(float("1e-2")), Settings(iterations=3))
     assert torch.equal(outcome.images, START)
-    parts = outcome.parts
-    found = [parts.content, parts.style, parts.tv, parts.total, parts.layers["style relu1_1"]]
-    assert [one.tolist() for one in found] == [[number] * 3 for number in (2, 3, 4, 5, 1)]
+    found = [one.tolist() for one in outcome.losses.values()]
+    assert found == [[number] * 3 for number in (2, 3, 4, 5, 1)]
 
 
 def test_beyond_the_range_the_best_is_chosen_by_what_is_brought_back():
@@ -269,14 +269,14 @@ def test_beyond_the_range_the_best_is_chosen_by_what_is_brought_back():
         def step(self, images, _gradient):
             return torch.full_like(images, next(path))
 
-    def evaluate(images: torch.Tensor) -> Parts:
+    def evaluate(images: torch.Tensor) -> Losses:
         value = images.mean((1, 2, 3))
         loss = torch.where(value > 1.1, 0.0, torch.where(value > 0.95, 5.0, 1.0)) + 0 * value
-        return Parts(content=loss, style=loss, tv=loss, total=loss, layers={})
+        return {"content": loss, "style": loss, "tv": loss, "total": loss}
 
-    outcome = minimise(evaluate, START, Led(), Plan(2, clamp=False))
+    outcome = minimise(evaluate, START, Led(), Settings(iterations=2, clamp=False))
     assert outcome.images.unique().tolist() == [pytest.approx(0.9)]
-    assert outcome.parts.total.tolist() == [1.0] * 3
+    assert outcome.losses["total"].tolist() == [1.0] * 3
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -294,11 +294,11 @@ def test_clamped_images_stay_in_range_and_free_ones_only_come_back_in_it():
     seen: dict[bool, float] = {}
     for clamp in (True, False):
 
-        def watch(images: torch.Tensor, clamp: bool = clamp) -> Parts:
+        def watch(images: torch.Tensor, clamp: bool = clamp) -> Losses:
             seen[clamp] = max(seen.get(clamp, 0.0), images.max().item())
             return beyond(images)
 
-        outcome = minimise(watch, START, Adam(0.1), Plan(40, clamp=clamp))
+        outcome = minimise(watch, START, Adam(0.1), Settings(iterations=40, clamp=clamp))
         assert outcome.images.max() == 1
     assert seen[True] == 1
     assert seen[False] > 1.2
@@ -308,10 +308,11 @@ def test_snapshots_are_the_images_after_so_many_steps():
     def run(**options):
         return minimise(bowl(TARGETS, EVEN), START, Adam(), **options)
 
-    outcome = run(plan=Plan(6, keep="last", snapshots=(0, 2, 6)))
+    outcome = run(settings=Settings(iterations=6, keep="last", snapshots=(0, 2, 6)))
     assert list(outcome.snapshots) == [0, 2, 6]
     assert torch.equal(outcome.snapshots[0], to_bytes(START))
-    assert torch.equal(outcome.snapshots[2], to_bytes(run(plan=Plan(2, keep="last")).images))
+    shorter = run(settings=Settings(iterations=2, keep="last"))
+    assert torch.equal(outcome.snapshots[2], to_bytes(shorter.images))
     assert torch.equal(outcome.snapshots[6], to_bytes(outcome.images))
 
 
@@ -322,15 +323,15 @@ def test_the_average_of_the_images_is_brought_back():
     def watch(state: State) -> None:
         images.append(state.images.clone())
 
-    plan = Plan(6, keep="last", averaging=0.8, snapshots=(0, 6))
-    outcome = minimise(bowl(TARGETS, EVEN), START, Adam(), plan, watch)
+    settings = Settings(iterations=6, keep="last", averaging=0.8, snapshots=(0, 6))
+    outcome = minimise(bowl(TARGETS, EVEN), START, Adam(), settings, watch)
     ages = torch.arange(len(images) - 1, -1, -1)
     shares = (0.8**ages / (0.8**ages).sum()).view(-1, 1, 1, 1, 1)
     expected = (shares * torch.stack(images)).sum(0)
     torch.testing.assert_close(outcome.images, expected)
     assert torch.equal(outcome.snapshots[0], to_bytes(START))
     assert torch.equal(outcome.snapshots[6], to_bytes(outcome.images))
-    assert torch.equal(outcome.parts.total, bowl(TARGETS, EVEN)(outcome.images).total)
+    assert torch.equal(outcome.losses["total"], bowl(TARGETS, EVEN)(outcome.images)["total"])
 
 
 @pytest.mark.parametrize("epsilon", [1e-8, 0.1])

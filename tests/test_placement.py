@@ -25,7 +25,7 @@ from nst.config.settings import Settings
 from nst.method import distributions, spectrum
 from nst.method import optimise as optimise_module
 from nst.method.objective import Objective, measure_targets
-from nst.method.optimise import Plan, State, optimise, take_step
+from nst.method.optimise import State, optimise, take_step
 from nst.method.optimisers import Adam, Lbfgs, Pyramid
 from nst.method.regions import Region
 from nst.network import kernels
@@ -106,9 +106,9 @@ def test_a_step_computes_on_the_cells_device_alone_and_waits_for_nothing(recipe,
     objective, cells = objective_of(RECIPES[recipe])
     start = torch.rand(len(cells), 3, 40, 48, device=DEVICE)
     state = State.at(start, optimiser())
-    optimise(objective, state, Plan(2, keep="last"))  # fills the caches
+    optimise(objective, state, Settings(iterations=2, keep="last"))  # fills the caches
     with Recorder() as recorder:
-        outcome = optimise(objective, state, Plan(4, keep="last"))
+        outcome = optimise(objective, state, Settings(iterations=4, keep="last"))
     assert outcome.images.device.type == DEVICE
     assert {one.device.type for one in (outcome.finite, *outcome.trace)} == {DEVICE}
     assert recorder.copies == {}
@@ -132,7 +132,7 @@ WAITS = ("nonzero", "_local_scalar_dense", "lift_fresh", "_to_copy", "unique", "
 
 def record(state: State, objective: Objective) -> torch.fx.GraphModule:
     """Take a step and return it as repeatable operations."""
-    return make_fx(lambda: take_step(state, objective, Plan(1)))()
+    return make_fx(lambda: take_step(state, objective, Settings(iterations=1)))()
 
 
 @pytest.mark.parametrize("name", REPLAYED)
@@ -143,14 +143,14 @@ def test_a_step_is_recorded_once_and_replayed(name, monkeypatch):
     objective, cells = objective_of(changes, "cpu", mask)
     eager = State.at(torch.rand(len(cells), 3, 40, 48), make())
     for _ in range(2):
-        take_step(eager, objective, Plan(1))
+        take_step(eager, objective, Settings(iterations=1))
     replayed = copy.deepcopy(eager)
 
     recorded = record(replayed, objective)
     steps = HISTORY[1] + 3  # enough to drop the oldest pairs
     losses = [recorded() for _ in range(steps - 1)]
     for _ in range(steps):
-        expected = take_step(eager, objective, Plan(1))
+        expected = take_step(eager, objective, Settings(iterations=1))
     assert torch.equal(losses[-1], expected)
     assert torch.equal(replayed.images, eager.images)
     assert torch.equal(replayed.best_images, eager.best_images)
@@ -164,7 +164,7 @@ def test_an_octave_more_takes_few_operations_more():
     for octaves in (1, 2):
         objective, cells = objective_of({**RECIPES["covariance"], "octaves": octaves}, "cpu")
         state = State.at(torch.rand(len(cells), 3, 40, 48), Lbfgs())
-        take_step(state, objective, Plan(1))
+        take_step(state, objective, Settings(iterations=1))
         targets = [node.target for node in record(state, objective).graph.nodes]
         counts.append(sum(not getattr(target, "is_view", False) for target in targets))
     assert counts[0] <= 540, counts

@@ -95,12 +95,12 @@ def test_the_losses_and_gradient_in_bfloat16_are_those_of_float32_but_for_roundi
         )
         image = random_image(2).requires_grad_()
         parts = Objective(network, targets, [settings])(image)
-        (gradient,) = torch.autograd.grad(parts.total.sum(), image)
+        (gradient,) = torch.autograd.grad(parts["total"].sum(), image)
         results[dtype] = parts, gradient
     exact, exact_gradient = results[torch.float32]
     found, gradient = results[torch.bfloat16]
-    assert found.total.dtype is gradient.dtype is tiny.dtype is torch.float32
-    torch.testing.assert_close(found.total, exact.total, rtol=0.02, atol=0)
+    assert found["total"].dtype is gradient.dtype is tiny.dtype is torch.float32
+    torch.testing.assert_close(found["total"], exact["total"], rtol=0.02, atol=0)
     likeness = torch.cosine_similarity(gradient.flatten(), exact_gradient.flatten(), dim=0)
     assert likeness > 0.995
     torch.testing.assert_close(gradient.norm(), exact_gradient.norm(), rtol=0.03, atol=0)

@@ -84,10 +84,10 @@ def test_a_recipe_s_loss_is_that_of_its_published_formula(name, formula, changes
     parts = Objective(network, targets, [cell])(generated)
 
     # Measured: 4e-7, from constants that the package rounds to float32.
-    assert cell.alpha * parts.content.item() == pytest.approx(expected.content.item(), rel=1e-6)
-    assert cell.beta * parts.style.item() == pytest.approx(expected.style.item(), rel=1e-6)
-    assert cell.tv_weight * parts.tv.item() == pytest.approx(float(expected.variation), rel=1e-6)
-    assert parts.total.item() == pytest.approx(float(sum(expected)), rel=1e-6)
+    assert cell.alpha * parts["content"].item() == pytest.approx(expected.content.item(), rel=1e-6)
+    assert cell.beta * parts["style"].item() == pytest.approx(expected.style.item(), rel=1e-6)
+    assert cell.tv_weight * parts["tv"].item() == pytest.approx(float(expected.variation), rel=1e-6)
+    assert parts["total"].item() == pytest.approx(float(sum(expected)), rel=1e-6)
 
 
 def test_the_stack_with_relu_in_place_is_laid_out_as_torchvision_s():

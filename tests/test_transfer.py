@@ -81,8 +81,7 @@ def test_a_cell_that_goes_astray_is_started_again_with_smaller_steps(tiny, small
     cautions = []
 
     class Wild(Lbfgs):
-        def __init__(self, _, caution: float, *, coarse: bool) -> None:
-            assert not coarse
+        def __init__(self, _, caution: float) -> None:
             super().__init__(caution)
             cautions.append(caution)
             self.wild = caution == 1.0
@@ -219,6 +218,6 @@ def test_a_layer_of_weight_zero_changes_nothing_to_the_last_bit(tiny, small):
     cell = small(style_layers={"relu1_1": 1.0})
     other = small(style_layers={"relu2_1": 1.0})
     targets = measure_targets(tiny, CONTENT, [Region.whole(STYLE)], [cell, other])
-    both = Objective(tiny, targets, [cell, other])(CONTENT.repeat(2, 1, 1, 1)).total[0]
-    twice = Objective(tiny, targets, [cell, cell])(CONTENT.repeat(2, 1, 1, 1)).total[0]
+    both = Objective(tiny, targets, [cell, other])(CONTENT.repeat(2, 1, 1, 1))["total"][0]
+    twice = Objective(tiny, targets, [cell, cell])(CONTENT.repeat(2, 1, 1, 1))["total"][0]
     assert both == twice

@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
 from nst.config.geometry import fit_long
 from nst.errors import one_line
@@ -37,16 +37,6 @@ from nst.imaging.srgb import check_mode, srgb_profile, to_srgb
 from nst.system.files import write_atomically
 
 logger = logging.getLogger(__name__)
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def load_image(path: Path, *, keep_alpha: bool = False, any_shape: bool = False) -> Image.Image:
@@ -76,10 +66,16 @@ def load_image(path: Path, *, keep_alpha: bool = False, any_shape: bool = False)
             refuse_scans(path)
         with decoding(path):
             image.load()
-        upright = _upright(path, image)
-        if upright is not image:
-            image.close()  # otherwise three images would be in memory
-        return to_srgb(path, upright, keep_alpha=keep_alpha)
+        try:
+            image.getexif()  # which the image keeps
+            for key in ("exif", "Raw profile type exif"):
+                image.info.pop(key, None)  # else exif_transpose writes all of the EXIF anew
+            # Pillow has already turned a TIFF. A turned copy would be a third image in memory.
+            ImageOps.exif_transpose(image, in_place=True)
+        except Exception as error:  # EXIF has its own parser, which raises as widely as decoders
+            name, reason = shown_name(path), one_line(str(error))
+            logger.warning("%s: its EXIF is broken (%s); ignored.", name, reason)
+        return to_srgb(path, image, keep_alpha=keep_alpha)
 
 
 def read_size(path: Path, *, any_shape: bool = False) -> tuple[int, int]:
@@ -95,11 +91,8 @@ def read_size(path: Path, *, any_shape: bool = False) -> tuple[int, int]:
 def fit_long_side(image: Image.Image, size: int) -> Image.Image:
     """Resize (Lanczos) so that the longer side has ``size`` px; the other is rounded, at least 1.
 
-    An image that already fits is returned as an exact copy. Raises ``ValueError`` for a size
-    below 1.
+    An image that already fits is returned as an exact copy.
     """
-    if size < 1:
-        raise ValueError(f"size must be at least 1 px; got {size}.")
     return image.resize(fit_long(image.size, size), Image.Resampling.LANCZOS)
 
 
@@ -208,18 +201,6 @@ def read_description(path: Path) -> str | None:
     with opened(path, ("TIFF",)) as image:
         found = tiff_tag(image, "ImageDescription")
         return found if isinstance(found, str) else None
-
-
-def _upright(path: Path, image: Image.Image) -> Image.Image:
-    """Turn an image upright according to its EXIF (Pillow has already turned a TIFF)."""
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception as error:  # EXIF has its own parser, which raises as widely as the decoders
-        logger.warning(
-            "%s: its EXIF is broken (%s); ignored.", shown_name(path), one_line(str(error))
-        )
-        return image
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
 Levels: TypeAlias = NDArray[np.uint16]

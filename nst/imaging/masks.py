@@ -48,19 +48,20 @@ def check_masks(who: str, content: Image.Image, style: Composition[Image.Image])
     """
     for part in style.parts:
         if part.mask is not None:
-            check_shape(f"{who}, style {part.name!r}", part.mask.size, part.image.size)
-            check_looked_at(f"{who}, style {part.name!r}", part.mask)
+            named = f"{who}, style {part.name!r}"
+            _check_shape(named, part.mask.size, part.image.size)
+            if np.array(part.mask).max() < NEAR:
+                raise ImageError(
+                    f"{named}: the mask is black throughout; paint the part of the image to use "
+                    "white"
+                )
     if style.mask is not None:
-        check_shape(who, style.mask.size, content.size)
-        check_regions(who, style.mask, style.regions)
+        _check_shape(who, style.mask.size, content.size)
+        _check_regions(who, style.mask, style.regions)
 
 
-def check_regions(who: str, mask: Image.Image, colours: Iterable[str]) -> None:
-    """Require that a mask has pixels of each of the colours, and of no other colour.
-
-    Raises:
-        ImageError: a name is not a colour, a colour has no pixels, or the mask has another colour.
-    """
+def _check_regions(who: str, mask: Image.Image, colours: Iterable[str]) -> None:
+    """Require that a mask has pixels of each of the colours, and of no other colour."""
     names = list(colours)
     for name in names:
         try:
@@ -87,29 +88,13 @@ def check_regions(who: str, mask: Image.Image, colours: Iterable[str]) -> None:
         )
 
 
-def check_shape(who: str, mask: tuple[int, int], picture: tuple[int, int]) -> None:
-    """Require that a mask has the shape of its picture; sizes are (width, height) in px.
-
-    Raises:
-        ImageError: the widths are more than a hundredth or a pixel apart at equal heights.
-    """
+def _check_shape(who: str, mask: tuple[int, int], picture: tuple[int, int]) -> None:
+    """Require that the widths are at most a hundredth or a pixel apart at equal heights."""
     fitting = picture[0] * mask[1] / picture[1]
     if abs(mask[0] - fitting) > max(1.0, 0.01 * fitting):
         raise ImageError(
             f"{who}: the mask must have the shape of its picture, {picture[0]}x{picture[1]}; got "
             f"{mask[0]}x{mask[1]} px. Crop it like its picture."
-        )
-
-
-def check_looked_at(who: str, mask: Image.Image) -> None:
-    """Require that a style's own mask selects a part of its image.
-
-    Raises:
-        ImageError: the mask is black throughout.
-    """
-    if np.array(mask).max() < NEAR:
-        raise ImageError(
-            f"{who}: the mask is black throughout; paint the part of the image to use white"
         )
 
 

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
@@ -104,10 +103,19 @@ def _register(path: Path) -> None:
 def check_header(path: Path, image: ImageFile.ImageFile, *, any_shape: bool = False) -> None:
     """Refuse an image whose header shows that it cannot or should not be decoded.
 
-    Raises ``ImageError``.
+    With ``any_shape``, it may be too small or too narrow for the layers of a network. Raises
+    ``ImageError``.
     """
-    if not any_shape:
-        _check_shape(path, image)
+    width, height = image.size
+    if not any_shape and min(width, height) < MIN_SIDE:
+        raise refusal(
+            path, f"needs at least {MIN_SIDE} px per side; got {width}x{height}. Use a larger one."
+        )
+    if not any_shape and max(width, height) > MAX_ASPECT * min(width, height):
+        raise refusal(
+            path,
+            f"may be at most {MAX_ASPECT} times as long as wide; got {width}x{height}. Crop it.",
+        )
     metadata = sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
     if metadata > MAX_METADATA:
         raise refusal(
@@ -115,20 +123,14 @@ def check_header(path: Path, image: ImageFile.ImageFile, *, any_shape: bool = Fa
             f"may carry at most {MAX_METADATA} bytes of metadata; got {metadata}. "
             "Export it without.",
         )
-    _check_layout(path, image)
-
-
-def _check_shape(path: Path, image: ImageFile.ImageFile) -> None:
-    """Refuse an image that is too small or too narrow for the layers of a network."""
-    width, height = image.size
-    if min(width, height) < MIN_SIDE:
-        raise refusal(
-            path, f"needs at least {MIN_SIDE} px per side; got {width}x{height}. Use a larger one."
-        )
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise refusal(
+    bits = tiff_tag(image, "BitsPerSample")
+    deep = isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
+    raw = image.info.get("compression") == "raw"
+    if deep and raw and tiff_tag(image, "PlanarConfiguration") == 2:
+        raise refusal(  # the one layout that Pillow misreads silently
             path,
-            f"may be at most {MAX_ASPECT} times as long as wide; got {width}x{height}. Crop it.",
+            "must hold its channels pixel by pixel; got uncompressed 16-bit planes. "
+            "Export it with interleaved channels, or as PNG.",
         )
 
 
@@ -187,13 +189,8 @@ def _explain(path: Path, error: Exception, formats: tuple[str, ...]) -> str:
         )
     kinds = ", ".join(formats)
     if isinstance(error, UnidentifiedImageError):
-        kind = _foreign_kind(path)
-        if kind:
-            return f"must be one of {kinds}; it is {kind}. Export it as {formats[0]}."
-        return (
-            f"must be one of {kinds}; its content is of another format, or "
-            f"damaged. Export it as {formats[0]}."
-        )
+        kind = _foreign_kind(path) or "of another format, or damaged"
+        return f"must be one of {kinds}; it is {kind}. Export it as {formats[0]}."
     reason = str(error).strip() or type(error).__name__
     return f"cannot be read as an image ({reason}). Fetch or export it again."
 
@@ -230,19 +227,6 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _check_layout(path: Path, image: Image.Image) -> None:
-    """Refuse the one layout that Pillow misreads silently: raw 16-bit planes in a TIFF."""
-    bits = tiff_tag(image, "BitsPerSample")
-    deep = isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
-    raw = image.info.get("compression") == "raw"
-    if deep and raw and tiff_tag(image, "PlanarConfiguration") == 2:
-        raise refusal(
-            path,
-            "must hold its channels pixel by pixel; got uncompressed 16-bit planes. "
-            "Export it with interleaved channels, or as PNG.",
-        )
-
-
 def _check_lists(path: Path) -> None:
     """Refuse a TIFF or BigTIFF whose first directory has too long a list.
 
@@ -253,23 +237,17 @@ def _check_lists(path: Path) -> None:
         head = file.read(16)
         if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return
-        for tag, kind, count in _directory(file, head):
-            if kind not in BYTES and count > MAX_VALUES:
-                raise refusal(
-                    path,
-                    f"may have at most {MAX_VALUES} values in a tag; got {count} in tag "
-                    f"{tag}. Export it with larger strips, or as PNG.",
-                )
-
-
-def _directory(file: BinaryIO, head: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield tag, type and number of values of each entry in a TIFF's first directory."""
-    order = "<" if head.startswith(b"I") else ">"
-    big = b"+" in head[:4]
-    offset, number, entry = ("Q", "Q", "HHQ8x") if big else ("I", "H", "HHI4x")
-    (start,) = struct.unpack_from(f"{order}{offset}", head, 8 if big else 4)
-    file.seek(start)
-    (entries,) = struct.unpack(f"{order}{number}", file.read(8 if big else 2))
-    kind = struct.Struct(f"{order}{entry}")
-    content = file.read(min(entries, 65535) * kind.size)
-    yield from kind.iter_unpack(content[: len(content) // kind.size * kind.size])
+        order = "<" if head.startswith(b"I") else ">"
+        offset, number, entry = ("8xQ", "Q", "HHQ8x") if b"+" in head[:4] else ("4xI", "H", "HHI4x")
+        file.seek(*struct.unpack_from(order + offset, head))
+        (entries,) = struct.unpack(order + number, file.read(struct.calcsize(order + number)))
+        of_tag = struct.Struct(order + entry)
+        content = file.read(min(entries, 65535) * of_tag.size)
+    whole = content[: len(content) // of_tag.size * of_tag.size]
+    for tag, kind, count in of_tag.iter_unpack(whole):
+        if kind not in BYTES and count > MAX_VALUES:
+            raise refusal(
+                path,
+                f"may have at most {MAX_VALUES} values in a tag; got {count} in tag "
+                f"{tag}. Export it with larger strips, or as PNG.",
+            )

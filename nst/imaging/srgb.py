@@ -10,6 +10,7 @@ import io
 import logging
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from operator import methodcaller
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ DATE = slice(24, 36)  # in the header of an ICC profile: when it was made
 STANDARD = struct.pack(">6H", 1999, 10, 18, 0, 0, 0)  # the day of IEC 61966-2-1, which is sRGB
 
 Conversion = Callable[[Image.Image], Image.Image]
+_as_rgb: Conversion = methodcaller("convert", "RGB")
 
 
 def to_srgb(path: Path, image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
@@ -39,7 +41,9 @@ def to_srgb(path: Path, image: Image.Image, *, keep_alpha: bool = False) -> Imag
     def split(box: tuple[int, int, int, int]) -> tuple[Image.Image, Image.Image | None]:
         return _colour_and_alpha(path, in_8_bits(image.crop(box)))
 
-    kept = keep_alpha and any(_shows_through(split(box)[1]) for box in bands(image.size))
+    alphas = (split(box)[1] for box in bands(image.size))
+    seen_through = (one is not None and one.getextrema() != (255, 255) for one in alphas)
+    kept = keep_alpha and any(seen_through)
     convert: Conversion | None = None
     picture = Image.new("RGBA" if kept else "RGB", image.size)
     for box in bands(image.size):
@@ -122,11 +126,6 @@ def _colour_and_alpha(path: Path, image: Image.Image) -> tuple[Image.Image, Imag
     return image.convert("L" if grey else "RGB"), None
 
 
-def _shows_through(alpha: Image.Image | None) -> bool:
-    """Return whether any pixel is not opaque."""
-    return alpha is not None and bool(np.asarray(alpha).min() < 255)
-
-
 def _converter(path: Path, mode: str, profile: bytes | None) -> Conversion:
     """Return a conversion to sRGB by the profile; without a usable profile, Pillow's conversion."""
     if profile and mode != "LAB":  # Lab is absolute
@@ -139,11 +138,6 @@ def _converter(path: Path, mode: str, profile: bytes | None) -> Conversion:
                 one_line(str(error)),
             )
     return _as_rgb
-
-
-def _as_rgb(colour: Image.Image) -> Image.Image:
-    """Convert with Pillow's own conversion of the mode."""
-    return colour.convert("RGB")
 
 
 def _by_profile(mode: str, profile: bytes) -> Conversion:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import torch
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from nst.config.composition import Part
 from nst.config.geometry import tile_side
@@ -21,7 +20,7 @@ from nst.config.layers import Size, Taps
 from nst.config.settings import Settings
 from nst.method.distributions import counted_features, counted_positions, nearest, sampled
 from nst.method.losses import CONTENT_LOSSES, TV_LOSSES
-from nst.method.observe import STATISTICS, Observer, content_features, measure_style
+from nst.method.observe import STATISTICS, Observer, content_features, for_tiles, measure_style
 from nst.method.regions import Region, weights_at
 from nst.method.start import finest_detail
 from nst.network.extractor import Extractor
@@ -115,29 +114,12 @@ class Targets:
         return cell.taps(*self.sizes, self.halvings)
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The losses of each cell, and their parts.
+Losses = dict[str, Float[Tensor, " b"]]
+"""The losses of each cell by name: those of ``SUMS``, then the unweighted loss of each layer.
 
-    ``content`` and ``style`` are sums over layers with the layers' weights, before α and β.
-    ``layers`` has the unweighted loss of each layer, as ``content relu4_2`` or ``style relu1_1``.
-    """
-
-    content: Float[Tensor, " b"]
-    style: Float[Tensor, " b"]
-    tv: Float[Tensor, " b"]
-    total: Float[Tensor, " b"]
-    layers: Mapping[str, Float[Tensor, " b"]]
-
-    def stacked(self) -> Float[Tensor, "k b"]:
-        """Stack the losses: those of ``SUMS``, then a row for each layer."""
-        return torch.stack([*(getattr(self, name) for name in SUMS), *self.layers.values()])
-
-    def of(self, losses: Float[Tensor, "k b"]) -> Parts:
-        """Return other ``losses``, stacked as by ``stacked``, under the same names."""
-        sums, layers = losses[: len(SUMS)], losses[len(SUMS) :]
-        by_layer = dict(zip(self.layers, layers, strict=True))
-        return Parts(**dict(zip(SUMS, sums, strict=True)), layers=by_layer)
+``content`` and ``style`` are sums over layers with the layers' weights, before α and β. Layers are
+named as ``content relu4_2`` or ``style relu1_1``.
+"""
 
 
 def measure_targets(
@@ -162,6 +144,7 @@ def measure_targets(
     sizes = _size(content), min(styles, key=min, default=_size(content))
     taps = [cell.taps(*sizes, halvings) for cell in cells]
     side = tile_side(cells[0], content[0, 0].numel())
+    statistic = STATISTICS[cells[0].style_loss]
     with torch.no_grad():
         layers = _used(one.content for one in taps)
         matched = cells[0].content_target == "matched"
@@ -171,7 +154,7 @@ def measure_targets(
         return Targets(
             content=match_style(features, extractor, regions) if matched else features,
             style=[
-                _measure_region(extractor, region, cells[0], _used(one.style for one in taps), side)
+                measure_style(extractor, region, statistic, _used(one.style for one in taps), side)
                 for region in painted
             ],
             regions=painted,
@@ -179,25 +162,6 @@ def measure_targets(
             halvings=halvings,
             side=side,
         )
-
-
-def _measure_region(
-    extractor: Extractor,
-    region: Region,
-    kinds: Settings,
-    layers: Sequence[str],
-    side: int | None,
-) -> dict[str, Any]:
-    """Measure a region's style by layer: measure its parts, and blend them by their weights."""
-    statistic = STATISTICS[kinds.style_loss]
-    measured = [
-        (part.weight, measure_style(extractor, part, statistic, layers, side))
-        for part in region.parts
-    ]
-    return {
-        layer: statistic.blend([(weight, found[layer]) for weight, found in measured])
-        for layer in layers
-    }
 
 
 class Objective:
@@ -223,11 +187,10 @@ class Objective:
         self._content_losses = {
             layer: content_loss.against(target) for layer, target in targets.content.items()
         }
-        self._statistic, self._tv_loss = STATISTICS[kinds.style_loss], TV_LOSSES[kinds.tv_loss]
+        self._statistic = STATISTICS[kinds.style_loss]
+        self._tv_loss = for_tiles(TV_LOSSES[kinds.tv_loss], targets.side)
         device = next(extractor.parameters()).device
-
-        def column(values: Iterable[float]) -> Float[Tensor, " b"]:
-            return torch.tensor(list(values), dtype=torch.float32, device=device)
+        column = functools.partial(torch.tensor, dtype=torch.float32, device=device)
 
         def columns(
             weightings: Sequence[Mapping[str, float]], of_shares: bool
@@ -235,13 +198,13 @@ class Objective:
             if of_shares:
                 weightings = [_shares(weights) for weights in weightings]
             return {
-                layer: column(weights.get(layer, 0.0) for weights in weightings)
+                layer: column([weights.get(layer, 0.0) for weights in weightings])
                 for layer in _used(weightings)
             }
 
-        self._alpha = column(cell.alpha * cell.coarse_alpha**targets.halvings for cell in cells)
-        self._beta = column(cell.beta for cell in cells)
-        self._tv_weight = column(cell.tv_weight for cell in cells)
+        self._alpha = column([cell.alpha * cell.coarse_alpha**targets.halvings for cell in cells])
+        self._beta = column([cell.beta for cell in cells])
+        self._tv_weight = column([cell.tv_weight for cell in cells])
         taps = [targets.taps(cell) for cell in cells]
         contents = [one.content for one in taps] if only != "style" else []
         styles = [one.style for one in taps] if only != "content" else []
@@ -258,7 +221,7 @@ class Objective:
             step=torch.zeros((), dtype=torch.int64, device=device) if step is None else step,
         )
 
-    def __call__(self, images: Float[Tensor, "b 3 _h _w"]) -> Parts:
+    def __call__(self, images: Float[Tensor, "b 3 _h _w"]) -> Losses:
         """Evaluate the losses of ``images``, RGB in [0, 1], one row per cell."""
         seen = self._observe(images)
         content = {
@@ -268,17 +231,15 @@ class Objective:
         style = {layer: self._style(layer, seen.styles[layer]) for layer in self._style_weights}
         content_sum = self._sum(content, self._content_weights)
         style_sum = self._sum(style, self._style_weights)
-        tv = self._variation(images)
-        return Parts(
-            content=content_sum,
-            style=style_sum,
-            tv=tv,
-            total=self._alpha * content_sum + self._beta * style_sum + self._tv_weight * tv,
-            layers={
-                **{f"content {layer}": loss for layer, loss in content.items()},
-                **{f"style {layer}": loss for layer, loss in style.items()},
-            },
-        )
+        tv = self._tv_loss(images)
+        return {
+            "content": content_sum,
+            "style": style_sum,
+            "tv": tv,
+            "total": self._alpha * content_sum + self._beta * style_sum + self._tv_weight * tv,
+            **{f"content {layer}": loss for layer, loss in content.items()},
+            **{f"style {layer}": loss for layer, loss in style.items()},
+        }
 
     def _sum(self, losses: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Tensor:
         """Add up the layers' losses, each cell with its own weights; 0 if this loss is left out.
@@ -290,15 +251,6 @@ class Objective:
         if not losses:
             return torch.zeros_like(self._alpha)
         return functools.reduce(torch.add, [weights[name] * one for name, one in losses.items()])
-
-    def _variation(self, images: Tensor) -> Tensor:
-        """Return the total variation; with tiles, its intermediate values are not kept."""
-        if self._targets.side is None:
-            return self._tv_loss(images)
-        tv: Tensor = checkpoint(
-            self._tv_loss, images, use_reentrant=False, preserve_rng_state=False
-        )
-        return tv
 
     def _style(self, layer: str, seen: Sequence[Any]) -> Float[Tensor, " b"]:
         """Return a layer's style loss: the regions' losses, weighted by their shares of area."""

@@ -15,12 +15,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from nst.config.composition import Part
 from nst.config.layers import is_sampled
 from nst.method import distributions, losses
 from nst.method.regions import Region, weights_at
@@ -29,6 +28,7 @@ from nst.network.kernels import of_step, sample_columns
 from nst.network.tensors import Float, Int, Tensor
 from nst.network.tiles import Tile, cut, features_of, octaves, see_in_tiles, views
 
+T = TypeVar("T")
 Weights = Float[Tensor, "1 1 _h _w"] | None
 """How much each position counts; None if all count alike."""
 
@@ -37,86 +37,60 @@ Weights = Float[Tensor, "1 1 _h _w"] | None
 class Statistic:
     """One way to compare features with a style's.
 
-    ``places`` turns weights into the places that count, once for all steps. ``measure`` takes the
-    features of one style and the places that count; ``blend`` averages the measurements of several
-    styles by their shares. ``look`` takes the features of a batch and the places that count;
-    ``compare`` takes what ``look`` and ``blend`` return, and returns a loss for each picture.
-    ``merge`` combines what ``look`` returns for the tiles of a picture; ``measure`` then returns
-    the same type. ``merge`` is None if the statistic needs all positions at once. ``of_shares`` is
-    as in ``ContentLoss``.
+    ``measure`` takes the features of one style and the places that count; ``blend`` averages the
+    measurements of several styles by their shares. ``places`` turns weights into the places that
+    count, once for all steps. ``merge`` combines the measurements of a picture's tiles, and
+    ``loss`` compares those of a batch with the style's. It returns a loss for each picture.
+    ``merge`` is None if the statistic needs all positions at once; ``loss`` then takes the features
+    and the places that count, instead of a measurement. ``of_shares`` is as in ``ContentLoss``.
     """
 
     measure: Callable[[Tensor, Any], Any]
     blend: Callable[[Sequence[tuple[float, Any]]], Any]
-    look: Callable[[Tensor, Any], Any]
-    compare: Callable[[Any, Any], Tensor]
-    places: Callable[[Weights], Any]
+    loss: Callable[..., Tensor]
+    places: Callable[[Weights], Any] = lambda weights: weights
     merge: Callable[[Sequence[Any]], Any] | None = None
-    of_shares: bool = False
+    of_shares: bool = True
+
+    def look(self, features: Tensor, places: Any) -> Any:
+        """Return what ``compare`` needs of the features of a batch, or of a tile."""
+        return self.measure(features, places) if self.merge else (features, places)
+
+    def compare(self, seen: Any, target: Any) -> Float[Tensor, " b"]:
+        """Return the loss of features that ``look`` saw."""
+        return self.loss(seen, target) if self.merge else self.loss(*seen, target)
 
 
-def _as_given(weights: Weights) -> Weights:
-    """Return the weights themselves as the places that count."""
-    return weights
-
-
-def _of_moments(
-    loss: Callable[[losses.Moments, losses.Moments], Tensor], *, of_shares: bool = False
-) -> Statistic:
-    """Return the statistic that compares moments by a loss."""
-    return Statistic(
-        measure=losses.moments,
-        blend=losses.blended_moments,
-        look=losses.moments,
-        compare=loss,
-        places=_as_given,
-        merge=losses.merged_moments,
-        of_shares=of_shares,
-    )
-
-
-def _of_features(
-    measure: Callable[[Tensor, Any], Any],
-    blend: Callable[[Sequence[tuple[float, Any]]], Any],
-    loss: Callable[[Tensor, Any, Any], Tensor],
-    places: Callable[[Weights], Any] = distributions.counted_positions,
-) -> Statistic:
-    """Return the statistic whose loss needs the features themselves, at all positions."""
-    return Statistic(
-        measure,
-        blend,
-        look=lambda features, found: (features, found),
-        compare=lambda seen, target: loss(seen[0], seen[1], target),
-        places=places,
-        of_shares=True,
-    )
-
-
+_of_moments = partial(
+    Statistic, losses.moments, losses.blended_moments, merge=losses.merged_moments
+)
+_at_positions = partial(Statistic, places=distributions.counted_positions)
 STATISTICS: Mapping[str, Statistic] = MappingProxyType(
     {
-        "covariance": _of_moments(losses.covariance_style_loss, of_shares=True),
-        "moments": _of_moments(losses.moments_style_loss, of_shares=True),
-        "relative": _of_moments(losses.relative_style_loss, of_shares=True),
-        "sum_gram": _of_moments(losses.sum_gram_style_loss),
-        "mean_gram": _of_moments(losses.mean_gram_style_loss),
-        "mean_plain_gram": _of_moments(losses.mean_plain_gram_style_loss),
-        "mean_plain_gram_per_value": _of_moments(losses.mean_plain_gram_per_value_style_loss),
-        "scaled_gram": _of_moments(losses.scaled_gram_style_loss),
-        "sliced_wasserstein": _of_features(
+        "covariance": _of_moments(losses.covariance_style_loss),
+        "moments": _of_moments(losses.moments_style_loss),
+        "relative": _of_moments(losses.relative_style_loss),
+        "sum_gram": _of_moments(losses.sum_gram_style_loss, of_shares=False),
+        "mean_gram": _of_moments(losses.mean_gram_style_loss, of_shares=False),
+        "mean_plain_gram": _of_moments(losses.mean_plain_gram_style_loss, of_shares=False),
+        "mean_plain_gram_per_value": _of_moments(
+            losses.mean_plain_gram_per_value_style_loss, of_shares=False
+        ),
+        "scaled_gram": _of_moments(losses.scaled_gram_style_loss, of_shares=False),
+        "sliced_wasserstein": _at_positions(
             distributions.style_quantiles,
             distributions.blended_quantiles,
             distributions.sliced_wasserstein_style_loss,
         ),
-        "nearest": _of_features(
+        "nearest": _at_positions(
             distributions.sample_features,
             distributions.merged_samples,
             distributions.nearest_style_loss,
         ),
-        "relaxed_emd": _of_features(
+        "relaxed_emd": Statistic(
             distributions.style_cloud,
             distributions.blended_cloud,
             distributions.relaxed_emd_style_loss,
-            places=_as_given,
         ),
     }
 )
@@ -153,22 +127,14 @@ class Observer:
     step: Int[Tensor, ""]
 
     @functools.cached_property
-    def _pooled(self) -> Sequence[Callable[[tuple[int, int]], Weights]]:
-        """The regions' masks by the size of features, pooled once for all steps."""
-        return [functools.cache(partial(weights_at, region.mask)) for region in self.regions]
-
-    @functools.cached_property
     def _places(self) -> Callable[[Tile, str], Sequence[Any]]:
         """The places that count in a tile's features, by layer and region, computed once."""
+        pool = functools.cache(weights_at)
 
         @functools.cache
         def places(tile: Tile, name: str) -> Sequence[Any]:
-            if is_sampled(name):
-                masks = [_sampled(region.mask) for region in self.regions]
-                return [self.statistic.places(mask) for mask in masks]
-            size = tile.whole(name)
-            weights = [_of_tile(pooled(size), tile, name) for pooled in self._pooled]
-            return [self.statistic.places(one) for one in weights]
+            masks = [weights_in(region.mask, tile, name, pool) for region in self.regions]
+            return [self.statistic.places(one) for one in masks]
 
         return places
 
@@ -181,11 +147,12 @@ class Observer:
         """Compute the errors and statistics of pictures, RGB in [0, 1]."""
         errors: dict[str, Tensor] = {}
         styles: dict[str, Sequence[Any]] = {}
+        look = for_tiles(self._look, self.side)
         for picture, names in octaves(images, {*self.content, *self.style_layers}):
             size = (picture.shape[2], picture.shape[3])
             tiles = cut(size, self.side, self.extractor.architecture, names)
             parts = [
-                self._look(seen, names, tile)
+                look(seen, names, tile)
                 for seen, tile in zip(views(picture, tiles), tiles, strict=True)
             ]
             for name in names.values():
@@ -197,14 +164,6 @@ class Observer:
         return Observation(errors, styles)
 
     def _look(self, seen: Tensor, names: Mapping[str, str], tile: Tile) -> Observation:
-        """Evaluate a tile; its features are kept for the gradient only without tiling."""
-        look = partial(self._look_at, names=names, tile=tile)
-        if self.side is None:
-            return look(seen)
-        found: Observation = checkpoint(look, seen, use_reentrant=False, preserve_rng_state=False)
-        return found
-
-    def _look_at(self, seen: Tensor, names: Mapping[str, str], tile: Tile) -> Observation:
         """Compute a tile's features, their errors against the content, and their statistics."""
         features = features_of(self.extractor, seen, names, tile, self.step)
         return Observation(
@@ -224,6 +183,13 @@ class Observer:
                 if name in self.style_layers
             },
         )
+
+
+def for_tiles(compute: Callable[..., T], side: int | None) -> Callable[..., T]:
+    """Return a function that, with tiles, computes intermediate values again for the gradient."""
+    if side is None:
+        return compute
+    return partial(checkpoint, compute, use_reentrant=False, preserve_rng_state=False)
 
 
 def content_features(
@@ -251,19 +217,23 @@ def content_features(
 
 def measure_style(
     extractor: Extractor,
-    part: Part[Tensor],
+    region: Region,
     statistic: Statistic,
     layers: Collection[str],
     side: int | None,
 ) -> dict[str, Any]:
-    """Measure the statistic of one of the style's pictures, by layer."""
+    """Measure the statistic of a region's style by layer: blend its pictures by their weights."""
     at_least = torch.promote_types(extractor.dtype, torch.float32)
-    measured: dict[str, list[Any]] = {layer: [] for layer in layers}
-    for tile, features in see_in_tiles(extractor, part.image, layers, side):
-        for name, value in features.items():
-            places = statistic.places(weights_in(part.mask, tile, name))
-            measured[name].append(statistic.measure(value.to(at_least), places))
-    return {name: _merged(statistic, parts) for name, parts in measured.items()}
+    measured: dict[str, list[tuple[float, Any]]] = {layer: [] for layer in layers}
+    for part in region.parts:
+        tiles: dict[str, list[Any]] = {layer: [] for layer in layers}
+        for tile, features in see_in_tiles(extractor, part.image, layers, side):
+            for name, value in features.items():
+                places = statistic.places(weights_in(part.mask, tile, name))
+                tiles[name].append(statistic.measure(value.to(at_least), places))
+        for name, parts in tiles.items():
+            measured[name].append((part.weight, _merged(statistic, parts)))
+    return {name: statistic.blend(parts) for name, parts in measured.items()}
 
 
 def _merged(statistic: Statistic, parts: Sequence[Any]) -> Any:
@@ -274,20 +244,18 @@ def _merged(statistic: Statistic, parts: Sequence[Any]) -> Any:
     return statistic.merge(parts)
 
 
-def weights_in(mask: Float[Tensor, "1 1 _h _w"] | None, tile: Tile, layer: str) -> Weights:
+def weights_in(
+    mask: Float[Tensor, "1 1 _h _w"] | None,
+    tile: Tile,
+    layer: str,
+    pool: Callable[[Tensor, tuple[int, int]], Weights] = weights_at,
+) -> Weights:
     """Return the share of each of a tile's positions that lies in a mask of the whole picture."""
+    if mask is None:
+        return None
     if is_sampled(layer):
-        return _sampled(mask)
-    return _of_tile(weights_at(mask, tile.whole(layer)), tile, layer)
-
-
-def _sampled(mask: Float[Tensor, "1 1 _h _w"] | None) -> Weights:
-    """Return a mask at the positions of a sampled layer, with rounding errors removed."""
-    return None if mask is None else sample_columns([mask]).round(decimals=4)
-
-
-def _of_tile(weights: Weights, tile: Tile, layer: str) -> Weights:
-    """Return a tile's part of the weights of a whole picture's positions."""
+        return sample_columns([mask]).round(decimals=4)  # removes rounding errors
+    weights = pool(mask, tile.whole(layer))
     return None if weights is None else tile.of_whole(weights, layer)
 
 

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from nst.config.settings import KeepName
-from nst.method.objective import SUMS, Parts
+from nst.config.settings import Settings
+from nst.method.objective import SUMS, Losses
 from nst.method.optimisers import Optimiser
 from nst.network.tensors import Float, Int, Tensor, UInt8, to_bytes
 from nst.system.device import wait_for
 
-Evaluate = Callable[[Tensor], Parts]
+Evaluate = Callable[[Tensor], Losses]
 TOTAL = SUMS.index("total")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The number of steps, and the images to return.
-
-    ``keep`` is ``best``, the image of the lowest loss so far, or ``last``, the image after the last
-    step. ``snapshots`` are numbers of steps after which to keep a copy; 0 is the start. With
-    ``clamp`` the images are clamped to [0, 1] at each step, otherwise only when they are returned.
-    ``averaging`` is the decay of a moving average of the images, including the start. The average
-    then counts as the last image; 0 computes no average.
-    Snapshots are kept as 8-bit images on the CPU, since there may be many.
-    """
-
-    steps: int
-    keep: KeepName = "best"
-    clamp: bool = True
-    averaging: float = 0.0
-    snapshots: Collection[int] = ()
 
 
 @dataclass
@@ -44,11 +25,10 @@ class State:
     ``steps`` were taken at the size number ``stage``. ``trace`` has the losses of ``SUMS`` before
     each step at any size, and ``seconds`` is the time of these steps. Rows that are not ``finite``
     had a loss or gradient that is not finite, and no longer change. ``best`` has the losses of
-    ``best_images``, as returned by ``Parts.stacked``; it is None before the first step. ``average``
-    is the moving average of all images so far, and ``weight`` the sum of their weights.
-    ``enlarged`` is the picture of the previous size, enlarged to this size, if the content loss
-    needs it. ``step_number`` is ``steps`` as a tensor, for losses whose positions change at each
-    step.
+    ``best_images``, one row for each name; it is None before the first step. ``average`` is the
+    moving average of all images so far, and ``weight`` the sum of their weights. ``enlarged`` is
+    the picture of the previous size, enlarged to this size, if the content loss needs it.
+    ``step_number`` is ``steps`` as a tensor, for losses whose positions change at each step.
     """
 
     optimiser: Optimiser
@@ -100,59 +80,60 @@ class Outcome:
     """
 
     images: Float[Tensor, "b 3 h w"]
-    parts: Parts
+    losses: Losses
     trace: Sequence[Float[Tensor, "4 b"]]
     finite: Tensor
     snapshots: Mapping[int, UInt8[Tensor, "b 3 h w"]]
     seconds: float
 
 
-def optimise(evaluate: Evaluate, state: State, plan: Plan, watch: Watch | None = None) -> Outcome:
+def optimise(
+    evaluate: Evaluate, state: State, settings: Settings, watch: Watch | None = None
+) -> Outcome:
     """Minimise each row's total loss, from ``state`` on, in a fixed number of steps.
+
+    ``iterations``, ``keep``, ``clamp``, ``averaging`` and ``snapshots`` of the settings decide what
+    happens. With ``averaging``, the moving average of the images, including the start, counts as
+    the last image. Snapshots are kept as 8-bit images on the CPU, since there may be many.
 
     A row whose loss or gradient stops being finite no longer changes; the others continue.
     ``state`` is changed in place.
     """
     started = time.monotonic() - state.seconds
-    while state.steps < plan.steps:
-        advance(state, evaluate, plan)
+    while state.steps < settings.iterations:
+        if state.steps in settings.snapshots:
+            state.snapshots[state.steps] = to_bytes(state.shown)
+        losses = take_step(state, evaluate, settings)
+        state.steps += 1
+        state.trace.append(losses[: len(SUMS)])
         state.seconds = time.monotonic() - started
         if watch is not None:
             watch(state)
-    images, parts = _choose(evaluate, state, plan)
-    if plan.steps in plan.snapshots:
-        state.snapshots[plan.steps] = to_bytes(images)
-    state.finite = state.finite & parts.total.isfinite()  # no step has evaluated the last image
+    images, final = _choose(evaluate, state, settings)
+    if settings.iterations in settings.snapshots:
+        state.snapshots[settings.iterations] = to_bytes(images)
+    state.finite = state.finite & final["total"].isfinite()  # no step has evaluated the last image
     wait_for(images.device)  # a GPU may be some steps behind
     state.seconds = time.monotonic() - started
-    return Outcome(images, parts, state.trace, state.finite, state.snapshots, state.seconds)
+    return Outcome(images, final, state.trace, state.finite, state.snapshots, state.seconds)
 
 
 @torch.no_grad()
-def _choose(evaluate: Evaluate, state: State, plan: Plan) -> tuple[Tensor, Parts]:
+def _choose(evaluate: Evaluate, state: State, settings: Settings) -> tuple[Tensor, Losses]:
     """Evaluate the image after the last step; return it or the best one, with its losses."""
     images = state.shown.clamp(0, 1)
-    parts = evaluate(images)
-    if plan.keep == "last" or state.best is None:
-        return images, parts
-    best, losses = state.best_images.clamp(0, 1), state.best
-    if not plan.clamp:  # its losses are from before clamping
-        losses = evaluate(best).stacked()
-    better = state.finite & (parts.total < losses[TOTAL])
+    losses = evaluate(images)
+    if settings.keep == "last" or state.best is None:
+        return images, losses
+    best, of_best = state.best_images.clamp(0, 1), state.best
+    if not settings.clamp:  # its losses are from before clamping
+        of_best = _stacked(evaluate(best))
+    better = state.finite & (losses["total"] < of_best[TOTAL])
     images = torch.where(_per_row(better), images, best)
-    return images, parts.of(torch.where(better, parts.stacked(), losses))
+    return images, dict(zip(losses, torch.where(better, _stacked(losses), of_best), strict=True))
 
 
-def advance(state: State, evaluate: Evaluate, plan: Plan) -> None:
-    """Take one step: keep a snapshot if it is due, move the images, and append their losses."""
-    if state.steps in plan.snapshots:
-        state.snapshots[state.steps] = to_bytes(state.shown)
-    losses = take_step(state, evaluate, plan)
-    state.steps += 1
-    state.trace.append(losses[: len(SUMS)])
-
-
-def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k b"]:
+def take_step(state: State, evaluate: Evaluate, settings: Settings) -> Float[Tensor, "k b"]:
     """Move the images in place, and return their losses from before the move.
 
     After the first step, this changes only the tensors of the state, so a GPU can replay it.
@@ -162,22 +143,22 @@ def take_step(state: State, evaluate: Evaluate, plan: Plan) -> Float[Tensor, "k 
     total = losses[TOTAL]
     if state.best is None:
         state.best = torch.full_like(losses, torch.inf)
-    if plan.averaging and state.average is None:
+    if settings.averaging and state.average is None:
         state.average = torch.zeros_like(state.images)
         state.weight = state.images.new_zeros(())
-        _average(state, plan.averaging)
+        _average(state, settings.averaging)
     state.finite.logical_and_(total.isfinite() & gradient.flatten(1).isfinite().all(1))
     finite, better = _per_row(state.finite), state.finite & (total < state.best[TOTAL])
     moved = state.optimiser.step(state.images, torch.where(finite, gradient, 0.0))
-    moved = moved.clamp(0, 1) if plan.clamp else moved
+    moved = moved.clamp(0, 1) if settings.clamp else moved
     # The optimiser's squares may overflow.
     state.finite.logical_and_(moved.flatten(1).isfinite().all(1))
     finite = _per_row(state.finite)
     state.best.copy_(torch.where(better, losses, state.best))
     state.best_images.copy_(torch.where(_per_row(better), state.images, state.best_images))
     state.images.copy_(torch.where(finite, moved, state.images))
-    if plan.averaging:
-        _average(state, plan.averaging)
+    if settings.averaging:
+        _average(state, settings.averaging)
     return losses
 
 
@@ -192,10 +173,15 @@ def _average(state: State, decay: float) -> None:
 def _differentiate(evaluate: Evaluate, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the losses, stacked, and the gradient of each row's total, without the graph."""
     images = images.detach().requires_grad_(True)
-    parts = evaluate(images)
+    losses = evaluate(images)
     # Rows do not depend on each other, so the gradient of the sum holds each row's own.
-    (gradient,) = torch.autograd.grad(parts.total.sum(), images)
-    return parts.stacked().detach(), gradient
+    (gradient,) = torch.autograd.grad(losses["total"].sum(), images)
+    return _stacked(losses).detach(), gradient
+
+
+def _stacked(losses: Losses) -> Float[Tensor, "k b"]:
+    """Stack the losses, one row for each name."""
+    return torch.stack([*losses.values()])
 
 
 def _per_row(values: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ from nst.imaging.masks import luma_of, split_mask
 from nst.imaging.srgb import on_white
 from nst.method.colours import prepare_content, prepare_style, recolour
 from nst.method.objective import Role
-from nst.method.optimise import Plan
 from nst.method.regions import Region, put_together
 from nst.network.tensors import Float, Tensor, mask_tensor, to_tensor
 
@@ -44,8 +43,9 @@ class Images:
 
 @dataclass(frozen=True)
 class Stage:
-    """One size of a pair of pictures, RGB in [0, 1], and the plan for this size.
+    """One size of a pair of pictures, RGB in [0, 1], and the ``settings`` for this size.
 
+    The settings are those of the cells, with the steps, snapshots and learning rate of this size.
     ``original`` is the content in its own colours; ``content`` and the regions' styles are in the
     colours of the comparison. ``target`` is the target of the content loss: the content, or the
     content recoloured. ``start`` has their size, or is smaller and has to grow. ``halvings`` is the
@@ -59,7 +59,7 @@ class Stage:
     regions: Sequence[Region]
     start: Float[Tensor, "1 3 _h _w"] | None
     halvings: int
-    plan: Plan
+    settings: Settings
     coarse: bool = False
     only: Role | None = None
 
@@ -78,9 +78,14 @@ def prepare_stages(images: Images, settings: Settings, device: torch.device) -> 
         )
     full = len(sizes) - bool(settings.finish)
     for number, (size, steps) in enumerate(sizes, start=1):
-        stage = replace(_prepare(images, settings, device, size, steps), coarse=number < full)
-        if number == full:
-            stage = replace(stage, plan=replace(stage.plan, snapshots=settings.snapshots))
+        coarse = settings.coarse_learning_rate if number < full else None
+        here = replace(
+            settings,
+            iterations=steps,
+            snapshots=settings.snapshots if number == full else (),
+            learning_rate=settings.learning_rate if coarse is None else coarse,
+        )
+        stage = replace(_prepare(images, here, device, size), coarse=number < full)
         if settings.finish:
             stage = replace(stage, only="style" if number == len(sizes) else "content")
         yield stage
@@ -100,9 +105,7 @@ def _sizes(images: Images, settings: Settings) -> list[tuple[int | Size, int]]:
     return stages(settings, images.content.size, narrowest, start)
 
 
-def _prepare(
-    images: Images, settings: Settings, device: torch.device, size: int | Size, steps: int
-) -> Stage:
+def _prepare(images: Images, settings: Settings, device: torch.device, size: int | Size) -> Stage:
     """Resize the pictures to one size, in the colours of the comparison."""
     style = images.style.blended(settings.blend)
     wide_high = content_size(images.content.size, settings, size)
@@ -117,23 +120,15 @@ def _prepare(
     def seen(part: Part[Image.Image]) -> Part[Tensor]:
         size = style_size(part.image.size, wide_high, settings)
         picture = to_tensor(stretch(part.image, size)).to(device)
-        mask = None if part.mask is None else mask_tensor(luma_of(part.mask, size))
-        seen = prepare_style(picture, original, colours)
-        return Part(part.name, seen, part.weight, _on(device, mask))
+        mask = None if part.mask is None else mask_tensor(luma_of(part.mask, size), device)
+        return Part(part.name, prepare_style(picture, original, colours), part.weight, mask)
 
     regions = [
-        Region([seen(part) for part in style.regions[colour]], _on(device, mask_tensor(mask)))
+        Region([seen(part) for part in style.regions[colour]], mask_tensor(mask, device))
         for colour, mask in split_mask(style, wide_high).items()
     ]
     content = prepare_content(original, colours)
     target = content
     if settings.content_target == "recoloured":
         target = put_together(regions, content, lambda style: recolour(content, style))
-    plan = Plan(steps, settings.keep, settings.clamp, settings.averaging)
-    halved = halvings(settings, size)
-    return Stage(original, content, target, regions, start, halved, plan)
-
-
-def _on(device: torch.device, mask: Tensor | None) -> Tensor | None:
-    """Move a mask, if there is one, to the device."""
-    return None if mask is None else mask.to(device)
+    return Stage(original, content, target, regions, start, halvings(settings, size), settings)

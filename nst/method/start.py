@@ -32,13 +32,6 @@ def start_image(
     device = content.device
     # On the CPU, so that a seed gives the same start for every device.
     content, style = content.cpu(), style.cpu()
-    return _start_on_cpu(settings, content, style, file).to(device)
-
-
-def _start_on_cpu(
-    settings: Settings, content: Tensor, style: Tensor, file: Tensor | None
-) -> Tensor:
-    """Compute the start of the kind that the settings name."""
     generator = torch.Generator().manual_seed(settings.seed)
     match settings.start:
         case "content":
@@ -63,7 +56,7 @@ def _start_on_cpu(
         case "recoloured":
             noise = pink_noise(content.shape[2], content.shape[3], generator).to(content)
             start = recolour(mix(content, noise, settings.start_noise), style)
-    return start
+    return start.to(device)
 
 
 def finest_detail(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:

@@ -51,7 +51,7 @@ def transfer(
         if state is not None and number < state.stage:
             continue  # finished before the interruption
         if state is None or number > state.stage:
-            optimiser = make_optimiser(shared, caution, coarse=stage.coarse)
+            optimiser = make_optimiser(stage.settings, caution)
             state = begin_stage(stage, cells, optimiser, state, outcome)
         if targets is None or stage.only != "style":
             # Content features, 1 c h w for each content layer; for each region, its style's
@@ -64,13 +64,13 @@ def transfer(
             )
         # b 3 h w -> losses of b each
         objective = Objective(network, targets, cells, stage.only, state.step_number)
-        outcome = optimise(objective, state, stage.plan, watch)  # b 3 h w, and their losses
+        outcome = optimise(objective, state, stage.settings, watch)  # b 3 h w, and their losses
     assert outcome is not None, "there is always a last size"
     assert targets is not None, "it was measured there"
     if stage.only is not None:
         with torch.no_grad():
-            outcome = replace(outcome, parts=Objective(network, targets, cells)(outcome.images))
-    return with_photograph(outcome, stage, shared)
+            outcome = replace(outcome, losses=Objective(network, targets, cells)(outcome.images))
+    return with_photograph(outcome, stage)
 
 
 def begin_stage(
@@ -91,7 +91,7 @@ def begin_stage(
     return state
 
 
-def with_photograph(outcome: Outcome, stage: Stage, settings: Settings) -> Outcome:
+def with_photograph(outcome: Outcome, stage: Stage) -> Outcome:
     """Return an outcome with the kept parts of the photograph restored.
 
     These parts are its colours, if the settings ask for them, and its pixels in the kept regions.
@@ -99,7 +99,8 @@ def with_photograph(outcome: Outcome, stage: Stage, settings: Settings) -> Outco
     """
 
     def restored(images: Tensor) -> Tensor:
-        coloured = restore_colours(images, stage.original, stage.regions, settings.colours)
+        colours = stage.settings.colours
+        coloured = restore_colours(images, stage.original, stage.regions, colours)
         return keep_photograph(coloured, stage.original, stage.regions)
 
     device = outcome.images.device
@@ -155,13 +156,11 @@ def _resized(images: Tensor, like: Tensor) -> Tensor:
     return functional.interpolate(images, size=size, mode="bicubic", antialias=True)
 
 
-def make_optimiser(settings: Settings, caution: float, *, coarse: bool) -> Optimiser:
-    """Build the optimiser that the settings ask for, at a ``coarse`` size or at the last one."""
+def make_optimiser(settings: Settings, caution: float = 1.0) -> Optimiser:
+    """Build the optimiser that the settings of a stage ask for."""
     if settings.optimiser == "lbfgs":
         return Lbfgs(caution)
-    rate = settings.learning_rate
-    if coarse and settings.coarse_learning_rate is not None:
-        rate = settings.coarse_learning_rate
+    rate = settings.learning_rate * caution
     betas = (settings.adam_beta1, settings.adam_beta2)
-    adam = Adam(rate * caution, betas, settings.adam_epsilon, settings.optimiser)
+    adam = Adam(rate, betas, settings.adam_epsilon, settings.optimiser)
     return Pyramid(adam) if settings.parametrisation == "pyramid" else adam

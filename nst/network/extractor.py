@@ -14,6 +14,7 @@ import logging
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -211,27 +212,21 @@ class Extractor(nn.Module):
     def _walk(self, images: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor, int]]:
         """Apply the network, and yield each layer with its margin as soon as it is computed."""
         margin = MARGIN if self.architecture.padding == "symmetric" else 0
+        of_max = self.architecture.pooling == "max"
+        pool = partial(functional.max_pool2d, kernel_size=2) if of_max else average_pool
         pictures = pad_symmetric(images, margin)
         # Channels last is the layout of the fast kernels. In the other layout, this convolution
         # takes 30 times as long at 1024 px. Colours are normalised in the picture's own precision.
         value = self.input(pictures.contiguous(memory_format=torch.channels_last)).to(self.dtype)
         for name, convolution in self.convolutions.items():
             if name.endswith("_1") and name != "conv1_1":
-                value = self._pool(value)
+                value = pool(value)
                 margin //= 2
             value = self._convolve(name, convolution, value)
             margin = max(0, margin - 1)
             yield name, value, margin
             value = functional.relu(value, inplace=name not in layers)
             yield name.replace("conv", "relu"), value, margin
-
-    def _pool(self, value: Tensor) -> Tensor:
-        """Halve the resolution."""
-        return (
-            functional.max_pool2d(value, 2)
-            if self.architecture.pooling == "max"
-            else average_pool(value)
-        )
 
     def _convolve(self, name: str, convolution: nn.Module, value: Tensor) -> Tensor:
         """Apply a convolution with the network's padding."""
@@ -288,7 +283,7 @@ def load_extractor(path: Path) -> Extractor:
     Raises:
         ExtractorError: the file is missing, damaged or of another kind.
     """
-    architecture, tensors = _read(path)
+    architecture, tensors = read_extractor(path)
     extractor = Extractor(architecture, drawn=False)
     try:
         extractor.load_state_dict(tensors, assign=True)
@@ -297,33 +292,25 @@ def load_extractor(path: Path) -> Extractor:
     return extractor.eval()
 
 
-def check_extractor(path: Path) -> Architecture:
-    """Check a network's file as ``load_extractor`` does, and return its architecture.
+def read_extractor(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
+    """Read the architecture and the tensors of a network's file, and check their sha256.
 
     Raises:
-        ExtractorError: the file is missing, damaged or of another kind.
+        ExtractorError: as ``load_extractor``.
     """
-    return _read(path)[0]
-
-
-def _read(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
-    """Read the architecture and the tensors of a network's file, and check their sha256."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["nst"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header.pop("sha256") != _digest(header, tensors):
             raise ValueError("its sha256 does not match")
-        return _architecture(header), tensors
-    except (
-        OSError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        safetensors.SafetensorError,
-    ) as error:
+        if header.pop("format") != FILE_FORMAT:
+            raise KeyError("format")
+        widths = tuple(tuple(block) for block in header["widths"])
+        return Architecture(**{**header, "widths": widths}), tensors
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file may raise any exception
         raise _unreadable(path, error) from error
 
 
@@ -333,15 +320,6 @@ def _unreadable(path: Path, error: Exception) -> ExtractorError:
         f"{path} is not a network file of this version ({error}). "
         "Delete it; the next run writes it again."
     )
-
-
-def _architecture(header: Mapping[str, object]) -> Architecture:
-    """Read the architecture back from a file's header."""
-    fields = dict(header)
-    if fields.pop("format") != FILE_FORMAT:
-        raise KeyError("format")
-    fields["widths"] = tuple(tuple(block) for block in fields["widths"])  # type: ignore[attr-defined]
-    return Architecture(**fields)  # type: ignore[arg-type]
 
 
 def _digest(header: Mapping[str, object], tensors: Mapping[str, Tensor]) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from nst.config.layers import SET_POSITIONS, SETS
+from nst.config.layers import SET_POSITIONS, SETS, Size
 from nst.network.tensors import Float, Int, Tensor
 
 
@@ -45,7 +45,10 @@ def pad_symmetric(pictures: Float[Tensor, "b 3 h w"], margin: int) -> Float[Tens
 
 
 def crop(features: Float[Tensor, "b c h w"], rows: slice, columns: slice) -> Tensor:
-    """Return rows and columns of features that lie channels last."""
+    """Return rows and columns of features that lie channels last; all of them without a view."""
+    height, width = features.shape[-2:]
+    if (rows, columns) == (slice(0, height), slice(0, width)):
+        return features
     cropped: Tensor = _Crop.apply(features, rows, columns)
     return cropped
 
@@ -190,8 +193,6 @@ def _binomial(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor
 # effectiveness of quasirandom sequences", 2018). As fractions of 2^32, they are exact everywhere.
 STRIDES = (3242174889, 2447445414)
 
-Size = tuple[int, int]
-
 
 def sample_columns(
     features: Sequence[Float[Tensor, "b _c _h _w"]], step: Int[Tensor, ""] | None = None
@@ -212,19 +213,14 @@ def sample_columns(
             size, halvings, (one.shape[2], one.shape[3]), dtype, flat.device
         )
         if step is not None:
-            corners, weights = (_of_step(values, step, 0) for values in (corners, weights))
+            corners, weights = (of_step(values, step, 0) for values in (corners, weights))
         picked = flat.index_select(1, corners.flatten()).unflatten(1, corners.shape)
         found.append((weights[..., None] * picked.to(dtype)).sum(3))
     return torch.cat(found, 3).permute(0, 3, 1, 2)
 
 
-def of_step(values: Float[Tensor, "b c _s n"], step: Int[Tensor, ""]) -> Float[Tensor, "b c 1 n"]:
-    """Select the values at a step's positions from the values at the positions of all sets."""
-    return _of_step(values, step, 2)
-
-
-def _of_step(values: Tensor, step: Tensor, axis: int) -> Tensor:
-    """Select the set of a step along an axis of sets."""
+def of_step(values: Tensor, step: Int[Tensor, ""], axis: int = 2) -> Tensor:
+    """Select the values at a step's positions along an axis with the positions of all sets."""
     return values.index_select(axis, (step % SETS)[None])
 
 

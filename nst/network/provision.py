@@ -17,7 +17,7 @@ from nst.config.layers import ARCHITECTURES, Architecture
 from nst.config.settings import ExtractorName, PublishedName
 from nst.errors import ExtractorError, FetchError
 from nst.imaging.images import fit_long_side, load_image
-from nst.network.extractor import Extractor, check_extractor, file_digest, save_extractor
+from nst.network.extractor import Extractor, file_digest, read_extractor, save_extractor
 from nst.network.kmeans import fit_kmeans
 from nst.network.tensors import to_tensor
 from nst.network.vgg import vgg16_hed_from_wheel, vgg19_16x_from_file, vgg_from_file
@@ -143,7 +143,7 @@ def _is_prepared(name: PublishedName, path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        if check_extractor(path) == ARCHITECTURES[name]:
+        if read_extractor(path)[0] == ARCHITECTURES[name]:
             return True
         cause = "it was prepared by another version"
     except ExtractorError as error:

@@ -57,12 +57,14 @@ def to_tensor(image: Image.Image) -> Float[Tensor, "1 3 h w"]:
     return values.permute(2, 0, 1).unsqueeze(0).contiguous().to(torch.float32) / 255
 
 
-def mask_tensor(mask: Image.Image | None) -> Float[Tensor, "1 1 h w"] | None:
+def mask_tensor(
+    mask: Image.Image | None, device: torch.device | None = None
+) -> Float[Tensor, "1 1 h w"] | None:
     """Turn a mask of mode L into shares in [0, 1]; return None if it is white throughout."""
     if mask is None:
         return None
     shares = torch.from_numpy(np.array(mask)).to(torch.float32) / 255
-    return None if bool((shares == 1).all()) else shares[None, None]
+    return None if bool((shares == 1).all()) else shares[None, None].to(device)
 
 
 def to_image(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "1 3 h w"]) -> Image.Image:

@@ -24,66 +24,50 @@ LEAST_BAND = 6  # times the margin: its two margins add a third to a band
 
 
 @dataclass(frozen=True)
-class Span:
-    """A tile's rows or columns, in px: from ``start`` to ``stop`` of a side of ``length``.
+class Tile:
+    """A part of a picture, and the positions of its features among those of the picture.
 
-    With its margin, the tile extends from ``first`` to ``last``.
+    ``size`` is that of the picture, (height, width) in px. ``own`` has the tile's rows and columns,
+    and ``seen`` has these with the tile's margin.
     """
 
-    start: int
-    stop: int
-    first: int
-    last: int
-    length: int
-
-    def positions(self, halvings: int) -> slice:
-        """Return the tile's positions among the features of the whole picture."""
-        return slice(self.start >> halvings, self.stop >> halvings)
-
-    def inner(self, halvings: int) -> slice:
-        """Return the tile's positions among the features computed with its margin."""
-        offset = self.first >> halvings
-        return slice((self.start >> halvings) - offset, (self.stop >> halvings) - offset)
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A part of a picture, and the positions of its features among those of the picture."""
-
-    rows: Span
-    columns: Span
+    size: tuple[int, int]
+    own: tuple[range, range]
+    seen: tuple[range, range]
 
     def of_picture(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 _h _w"]:
         """Return the tile's pixels, with its margin."""
-        rows, columns = self.rows, self.columns
-        return _part(images, slice(rows.first, rows.last), slice(columns.first, columns.last))
+        return crop(images, *(slice(one.start, one.stop) for one in self.seen))
 
     def of_whole(self, features: Float[Tensor, "b c h w"], layer: str) -> Tensor:
         """Return the tile's part of the features, or weights, of the whole picture."""
-        if is_sampled(layer):
-            return features  # the settings then allow no tiles
-        halvings = halvings_of(layer)
-        return _part(features, self.rows.positions(halvings), self.columns.positions(halvings))
+        # With sampled layers, the settings allow no tiles.
+        return features if is_sampled(layer) else crop(features, *self._positions(layer))
 
     def of_seen(self, features: Float[Tensor, "b c h w"], layer: str) -> Tensor:
         """Return the tile's part of the features computed with its margin."""
-        if is_sampled(layer):
-            return features
-        halvings = halvings_of(layer)
-        inner = self.rows.inner(halvings), self.columns.inner(halvings)
-        return features if _is_all(features, *inner) else crop(features, *inner)
+        first = (self.seen[0].start, self.seen[1].start)
+        return features if is_sampled(layer) else crop(features, *self._positions(layer, first))
 
     def whole(self, layer: str) -> tuple[int, int]:
         """Return how many rows and columns of features the whole picture has in a layer."""
         halvings = halvings_of(layer)
-        return self.rows.length >> halvings, self.columns.length >> halvings
+        return self.size[0] >> halvings, self.size[1] >> halvings
 
     def share(self, layer: str) -> float:
         """Return the tile's share of a layer's positions."""
-        of_all = math.prod(self.whole(layer))
-        rows, columns = (one.positions(halvings_of(layer)) for one in (self.rows, self.columns))
+        rows, columns = self._positions(layer)
         own: int = (rows.stop - rows.start) * (columns.stop - columns.start)
-        return own / of_all
+        return own / math.prod(self.whole(layer))
+
+    def _positions(self, layer: str, first: tuple[int, int] = (0, 0)) -> tuple[slice, slice]:
+        """Return the tile's positions among features that begin at the ``first`` px."""
+        halvings = halvings_of(layer)
+        rows, columns = (
+            slice(*((border >> halvings) - (at >> halvings) for border in (one.start, one.stop)))
+            for one, at in zip(self.own, first, strict=True)
+        )
+        return rows, columns
 
 
 def cut(
@@ -102,15 +86,19 @@ def cut(
         ExtractorError: a layer is unknown, or the picture is too small for one.
     """
     architecture.check(layers, min(size))
-    reach = _reach(architecture, layers)
+    # How far the receptive field of the deepest layer extends beyond a position, in px.
+    reach = sum(2 ** halvings_of(name) for name in architecture.needed(layers))
     unit = 2 ** max(map(halvings_of, layers))
     margin = math.ceil(reach / unit) * unit
     height, width = size
-    high, wide = (side, side) if side else size
+    tall, broad = (side, side) if side else size
     if side and side**2 // width >= max(unit, LEAST_BAND * margin):
-        high, wide = side**2 // width, width
-    rows, columns = _spans(height, high, unit, margin), _spans(width, wide, unit, margin)
-    return [Tile(*spans) for spans in itertools.product(rows, columns)]
+        tall, broad = side**2 // width, width
+    rows, columns = _spans(height, tall, unit, margin), _spans(width, broad, unit, margin)
+    return [
+        Tile(size, (row, column), (high, wide))
+        for (row, high), (column, wide) in itertools.product(rows, columns)
+    ]
 
 
 def octaves(
@@ -189,27 +177,11 @@ class _Views(torch.autograd.Function):
         return whole, None
 
 
-def _spans(length: int, side: int, unit: int, margin: int) -> list[Span]:
-    """Cut a side of a picture into spans."""
+def _spans(length: int, side: int, unit: int, margin: int) -> list[tuple[range, range]]:
+    """Cut a side of a picture into spans, each without and with its margin."""
     count = math.ceil(length / side)
     borders = [round(number * length / count / unit) * unit for number in range(count)]
     return [
-        Span(start, stop, max(0, start - margin), min(length, stop + margin), length)
+        (range(start, stop), range(max(0, start - margin), min(length, stop + margin)))
         for start, stop in zip(borders, [*borders[1:], length], strict=True)
     ]
-
-
-def _part(images: Tensor, rows: slice, columns: slice) -> Tensor:
-    """Return rows and columns; return all without a view, whose gradient would be a copy."""
-    return images if _is_all(images, rows, columns) else images[..., rows, columns]
-
-
-def _is_all(images: Tensor, rows: slice, columns: slice) -> bool:
-    """Return whether the slices cover all rows and columns."""
-    height, width = images.shape[-2:]
-    return (rows, columns) == (slice(0, height), slice(0, width))
-
-
-def _reach(architecture: Architecture, layers: Collection[str]) -> int:
-    """Return how far the receptive field of the deepest layer extends beyond a position, in px."""
-    return sum(2 ** halvings_of(name) for name in architecture.needed(layers))
