@@ -28,7 +28,7 @@ from nst.figures.grids import (
 )
 from nst.figures.layout import arrange
 from nst.figures.lettering import Hand, extent, face, fit, fit_alike, wrap
-from nst.figures.painting import Raster, draw_grid, save_grid
+from nst.figures.painting import draw_grid, save_grid
 from nst.figures.sheet import Axis, Box, Card, Grid, Layout, Page, Picture, Text, Tile
 
 LONG = (
@@ -518,10 +518,9 @@ def test_ink_stays_within_the_measured_box_and_the_box_within_its_width(text, wi
     fitted = fit(text, width, hand)
     assert fitted.width <= width
     assert len(fitted.lines) <= lines
-    raster = Raster(fitted.width + 200, fitted.height + 200, stroke=1)
     written = Text(100, 100, fitted)
-    raster.text(written)
-    ink = Image.eval(raster.image, lambda value: 255 - value).getbbox()
+    image = painting.paint(Layout(fitted.width + 200, fitted.height + 200, (written,)))
+    ink = Image.eval(image, lambda value: 255 - value).getbbox()
     if ink:
         left, top, right, bottom = ink
         box = Box(left, top, right - left, bottom - top)
