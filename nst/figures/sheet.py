@@ -4,7 +4,7 @@
 the layout.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -93,8 +93,7 @@ class Grid:
     """The tiles of a comparison grid, `tiles[row][column]`, and their titles.
 
     `inputs` are drawn in the left margin. The first `head_rows` rows show the inputs of the
-    columns, and are repeated on every page of a split grid. Raises `ValueError` if the counts of
-    titles, tiles and heads disagree.
+    columns, and are repeated on every page of a split grid.
     """
 
     title: str
@@ -105,28 +104,21 @@ class Grid:
     inputs: Sequence[Tile] = ()
     head_rows: int = 0
 
-    def __post_init__(self) -> None:
-        rows, columns = len(self.rows.titles), len(self.columns.titles)
-        if not rows or not columns:
-            raise ValueError(f"A grid needs a row and a column; got {rows} by {columns} titles.")
-        lengths = [len(row) for row in self.tiles]
-        if lengths != [columns] * rows:
-            raise ValueError(
-                f"{rows} row and {columns} column titles need {rows} rows of {columns} tiles; "
-                f"got rows of {lengths}. Give a Tile(note=...) where a picture is missing."
-            )
-        for axis in (self.rows, self.columns):
-            if len(axis.heads) not in (0, len(axis.titles)):
-                raise ValueError(
-                    f"An axis has one head per title, or none; got {len(axis.heads)} for "
-                    f"{len(axis.titles)}."
-                )
-
     @property
     def every_tile(self) -> list[Tile]:
         """All tiles, heads and inputs included."""
         results = [tile for row in self.tiles for tile in row]
         return [*self.inputs, *self.columns.heads, *self.rows.heads, *results]
+
+    def changed(self, change: Callable[[Tile], Tile]) -> "Grid":
+        """Return the grid with a change applied to every tile, heads and inputs included."""
+        rows, columns = (
+            replace(axis, heads=list(map(change, axis.heads))) for axis in (self.rows, self.columns)
+        )
+        tiles = [list(map(change, row)) for row in self.tiles]
+        return replace(
+            self, tiles=tiles, rows=rows, columns=columns, inputs=list(map(change, self.inputs))
+        )
 
 
 @dataclass(frozen=True)
