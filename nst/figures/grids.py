@@ -9,7 +9,6 @@ A cell's snapshots are drawn as a strip for print, and as an animation for the s
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from nst.errors import CellError, ImageError
 from nst.figures.painting import draw_grid
 from nst.figures.sheet import Axis, Grid, Tile
 from nst.imaging.images import unstack
-from nst.system.files import write_atomically
+from nst.system.files import atomic_file
 
 Titles = Mapping[str, str]  # of contents or styles, by name
 Variants = Sequence[Sequence[str]]  # layers and ratio of each
@@ -221,17 +220,16 @@ def save_animation(stacked: Path, steps: Sequence[int], path: Path) -> None:
     """Write the stacked pictures of a file as an animated WebP that repeats endlessly."""
     first, *others = _frames(stacked, len(steps))
     durations = [FRAME_MS] * len(others) + [LAST_FRAME_MS]
-    encoded = io.BytesIO()
-    first.save(
-        encoded,
-        format="WEBP",
-        save_all=True,
-        append_images=others,
-        duration=durations if others else LAST_FRAME_MS,
-        loop=0,
-        quality=90,
-    )
-    write_atomically(path, encoded.getvalue())
+    with atomic_file(path) as file:
+        first.save(
+            file,
+            format="WEBP",
+            save_all=True,
+            append_images=others,
+            duration=durations if others else LAST_FRAME_MS,
+            loop=0,
+            quality=90,
+        )
 
 
 def _frames(stacked: Path, count: int) -> list[Image.Image]:

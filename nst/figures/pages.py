@@ -73,18 +73,16 @@ def save_pages(grid: Grid, path: Path) -> None:
     page, layouts = paginate(grid, shapes)
     for bold, name in FONTS.items():
         pdfmetrics.registerFont(TTFont(name, str(font_file(bold))))
-    encoded = BytesIO()
     # Invariant: no dates, and an identifier that depends only on the contents.
     size = [(side + 2 * MARGIN) * POINT for side in (page.width_mm, page.height_mm)]
-    canvas = Canvas(encoded, size, invariant=1, initialFontName=FONTS[False])
+    canvas = Canvas("", size, invariant=1, initialFontName=FONTS[False])
     canvas.setTitle(clean(grid.title))
     for setter in (canvas.setAuthor, canvas.setCreator, canvas.setSubject):
         setter("")  # else reportlab writes "anonymous" and "unspecified"
     widest = max(layout.width for layout in layouts)
     for layout in layouts:
         _paint_page(canvas, page, layout, shapes, widest)
-    canvas.save()
-    write_atomically(path, encoded.getvalue())
+    write_atomically(path, canvas.getpdfdata())
 
 
 def paginate(grid: Grid, shapes: Mapping[Path, Shape]) -> tuple[Page, list[Layout]]:

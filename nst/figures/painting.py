@@ -8,7 +8,6 @@ itself.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import BytesIO
 from math import sqrt
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from nst.figures.sheet import (
     Text,
 )
 from nst.imaging.srgb import on_white
-from nst.system.files import write_atomically
+from nst.system.files import atomic_file
 
 PAPER: Colour = (255, 255, 255)
 CARD: Colour = (248, 248, 248)
@@ -193,15 +192,13 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 def save_grid(image: Image.Image, path: Path) -> None:
     """Write a PNG, whole or not at all, with the resolution that it was drawn for."""
-    encoded = BytesIO()
-    image.save(encoded, format="PNG", dpi=image.info["dpi"])
-    write_atomically(path, encoded.getvalue())
+    with atomic_file(path) as file:
+        image.save(file, format="PNG", dpi=image.info["dpi"])
 
 
 def save_preview(image: Image.Image, path: Path) -> None:
     """Write a grid as a JPEG, at most `PREVIEW_WIDTH` px wide and twice as high."""
     reduced = image.copy()
     reduced.thumbnail((PREVIEW_WIDTH, 2 * PREVIEW_WIDTH), Image.Resampling.LANCZOS)
-    encoded = BytesIO()
-    reduced.save(encoded, format="JPEG", quality=PREVIEW_QUALITY, optimize=True, progressive=True)
-    write_atomically(path, encoded.getvalue())
+    with atomic_file(path) as file:
+        reduced.save(file, format="JPEG", quality=PREVIEW_QUALITY, optimize=True, progressive=True)

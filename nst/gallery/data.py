@@ -8,7 +8,6 @@ version.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
@@ -20,11 +19,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-from PIL import Image
 
 from nst.imaging.images import fit_long_side, load_image, read_size
 from nst.reports.summary import LOSSES, MEASURES, evenly, read_table
-from nst.system.files import write_atomically
+from nst.system.files import atomic_file
 
 THUMBNAIL = 400  # px, longer side: for a card of 300 px, with some reserve for dense screens
 PREVIEW = 800  # px, longer side: for the full view, if the original is missing
@@ -56,9 +54,11 @@ class Previews:
         for name, side in zip((thumbnail, preview), sides, strict=True):
             if not (self.folder / name).is_file():
                 original = original or load_image(picture, any_shape=True)
-                write_atomically(self.folder / name, _webp(fit_long_side(original, side)))
+                with atomic_file(self.folder / name) as file:
+                    fit_long_side(original, side).save(file, "WEBP", quality=QUALITY, method=4)
         self.asked.update((thumbnail, preview))
-        return {"thumbnail": thumbnail, "preview": preview, "full": _link(picture, self.folder)}
+        full = quote(Path(os.path.relpath(picture, self.folder)).as_posix())
+        return {"thumbnail": thumbnail, "preview": preview, "full": full}
 
     def remove_others(self) -> int:
         """Remove the copies that were not requested, and return their number."""
@@ -70,21 +70,6 @@ class Previews:
         for path in others:
             path.unlink()
         return len(others)
-
-
-def _link(picture: Path, folder: Path) -> str | None:
-    """Return a relative link from a folder to a picture; None across Windows drives."""
-    try:
-        return quote(Path(os.path.relpath(picture, folder)).as_posix())
-    except ValueError:
-        return None
-
-
-def _webp(image: Image.Image) -> bytes:
-    """Encode a picture as WebP."""
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=QUALITY, method=4)
-    return buffer.getvalue()
 
 
 NAMES = ("content", "style", "layers", "ratio")

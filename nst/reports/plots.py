@@ -7,7 +7,6 @@ random ids. Names and titles are drawn literally, whatever characters they conta
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ from nst.figures.lettering import clean
 from nst.imaging.srgb import on_white
 from nst.reports.ranking import AIMS
 from nst.reports.summary import evenly
-from nst.system.files import write_atomically
+from nst.system.files import atomic_file
 
 COLUMN = 3.5  # inches, of a printed page with two columns
 PAGE = 7.2
@@ -88,12 +87,10 @@ Entry = tuple[str, dict[str, Any]]
 def save_plot(figure: Figure, *paths: Path) -> None:
     """Write a figure in the formats of the paths' suffixes; equal figures give equal bytes."""
     for path in paths:
-        encoded = io.BytesIO()
         kind = path.suffix.removeprefix(".")
         unsaid = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
-        with mpl.rc_context(STYLE):
-            figure.savefig(encoded, format=kind, metadata=unsaid.get(kind))
-        write_atomically(path, encoded.getvalue())
+        with atomic_file(path) as file, mpl.rc_context(STYLE):
+            figure.savefig(file, format=kind, metadata=unsaid.get(kind))
 
 
 def literal(text: str) -> str:
