@@ -9,7 +9,6 @@ A cell's snapshots are drawn as a strip for print, and as an animation for the s
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -169,10 +168,7 @@ def setting_axis(name: str, labels: Sequence[str]) -> Axis:
     titles = [prefix + ratio_title(label) for label in labels]
     if len(titles) == 1:
         return Axis(titles)
-    try:
-        values = [float(label) for label in labels]
-    except ValueError:
-        return Axis(titles, "α/β")
+    values = [float(label) for label in labels]
     if values == sorted(values):
         return Axis(titles, "α/β", "more style", "more content")
     if values == sorted(values, reverse=True):
@@ -181,19 +177,11 @@ def setting_axis(name: str, labels: Sequence[str]) -> Axis:
 
 
 def ratio_title(label: str) -> str:
-    """Return α/β as printed: `1e-2` as 10⁻², `5e-2` as 5·10⁻², `5e1` as 50.
-
-    A label without an exponent stays as it is.
-    """
-    found = re.fullmatch(r"([+-]?\d+(?:\.\d*)?)[eE]([+-]?\d+)", label.strip())
-    if not found:
-        return label
-    mantissa, exponent = found[1].lstrip("+"), int(found[2])
-    if "." in mantissa:
-        mantissa = mantissa.rstrip("0").rstrip(".")
-    if exponent in (0, 1):
+    """Return α/β as printed: `1e-2` as 10⁻², `5e-2` as 5·10⁻², `5e1` as 50."""
+    mantissa, _, exponent = label.partition("e")
+    if exponent in ("", "0", "1"):
         return f"{float(label):g}"
-    power = "10" + str(exponent).translate(_SUPERSCRIPTS)
+    power = "10" + exponent.translate(_SUPERSCRIPTS)
     return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
