@@ -156,14 +156,13 @@ def fit(text: str, width: int, hand: Hand) -> Lettering:
     The result is never wider than `width`, unless a single character is.
     """
     text = clean(text)
-    for size in range(hand.size, hand.floor, -1):
+    words = text.split(" ")
+    for size in range(hand.size, hand.floor - 1, -1):
         font = face(size, hand.bold)
-        whole = all(extent(word, font) <= width for word in text.split(" "))
+        whole = all(extent(word, font) <= width for word in words)
         if whole and len(wrap(text, font, width)) <= hand.lines:
-            return _letter(_even(text, font, width), size, hand.bold)
-    font = face(hand.floor, hand.bold)
-    lines = _even(text, font, width)
-    return _letter(_cut(lines, font, width, hand.lines), hand.floor, hand.bold)
+            break
+    return _letter(_cut(_even(text, font, width), font, width, hand.lines), size, hand.bold)
 
 
 def fit_alike(texts: Sequence[str], width: int, hand: Hand) -> list[Lettering]:
