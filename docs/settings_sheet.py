@@ -10,8 +10,8 @@ from nst.config.run import Run, read_file, read_run
 from nst.config.settings import Settings
 from nst.config.variants import Variant
 from nst.figures.grids import checked
+from nst.figures.layout import Axis, Grid, Tile
 from nst.figures.painting import draw_grid
-from nst.figures.sheet import Axis, Grid, Tile
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "settings.yaml"
 TITLES = {"ratio": "α/β", "layers": "style layers", "iterations": "iterations, without growth"}

@@ -27,10 +27,9 @@ from nst.figures.grids import (
     recipe_grid,
     setting_axis,
 )
-from nst.figures.layout import arrange
+from nst.figures.layout import Axis, Box, Card, Grid, Layout, Page, Picture, Text, Tile, arrange
 from nst.figures.lettering import Hand, extent, face, fit, fit_alike, wrap
 from nst.figures.painting import draw_grid, save_grid
-from nst.figures.sheet import Axis, Box, Card, Grid, Layout, Page, Picture, Text, Tile
 
 LONG = (
     "Der Wanderer über dem Nebelmeer, after Caspar David Friedrich, oil on canvas, 1818, "

@@ -24,7 +24,7 @@ from nst.config.catalogue import read_catalogue
 from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path, prepared
 from nst.config.run import Run, read_run
 from nst.config.settings import Settings
-from nst.figures.sheet import Tile
+from nst.figures.layout import Tile
 from nst.gallery.so_far import Progress, _overview, write_so_far
 
 RATIOS = ("1e0", "1e-1", "1e-2")

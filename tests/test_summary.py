@@ -14,7 +14,7 @@ from nst.cells.cell import Cell, read_details, write_details
 from nst.cells.pair import Pair, stylize_pair
 from nst.errors import CellError, UserError
 from nst.figures.grids import checked
-from nst.figures.sheet import Tile
+from nst.figures.layout import Tile
 from nst.reports.summary import (
     COLUMNS,
     FACTS,

@@ -22,8 +22,8 @@ from nst.config.names import counted
 from nst.config.paths import DETAILS, cell_path, prepared
 from nst.config.run import Sheet
 from nst.errors import CellError, ImageError
+from nst.figures.layout import Axis, Grid, Tile
 from nst.figures.painting import draw_grid
-from nst.figures.sheet import Axis, Grid, Tile
 from nst.imaging.images import unstack
 from nst.system.files import atomic_file
 

@@ -25,7 +25,18 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-from nst.figures.layout import arrange, columns_within
+from nst.figures.layout import (
+    SHARES,
+    Colour,
+    Grid,
+    Layout,
+    Page,
+    Picture,
+    Shape,
+    Text,
+    arrange,
+    columns_within,
+)
 from nst.figures.lettering import clean, font_file
 from nst.figures.painting import (
     Line,
@@ -36,7 +47,6 @@ from nst.figures.painting import (
     save_grid,
     save_preview,
 )
-from nst.figures.sheet import SHARES, Colour, Grid, Layout, Page, Picture, Shape, Text
 from nst.system.files import write_atomically
 
 rl_config.useA85 = 0  # else reportlab encodes every picture as text, which is a quarter larger

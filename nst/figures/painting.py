@@ -14,9 +14,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from nst.errors import ImageError
-from nst.figures.layout import arrange
-from nst.figures.lettering import extent, face, overhang
-from nst.figures.sheet import (
+from nst.figures.layout import (
     GREY,
     SHARES,
     Arrow,
@@ -30,7 +28,9 @@ from nst.figures.sheet import (
     Picture,
     Shape,
     Text,
+    arrange,
 )
+from nst.figures.lettering import extent, face, overhang
 from nst.imaging.srgb import on_white
 from nst.system.files import atomic_file
 

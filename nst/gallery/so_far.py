@@ -27,8 +27,8 @@ from nst.config.pictures import Picture
 from nst.config.run import Run
 from nst.errors import ImageError
 from nst.figures.grids import checked, formulation_grid, overview_grid
+from nst.figures.layout import Grid, Page, Tile
 from nst.figures.painting import draw_grid, save_grid
-from nst.figures.sheet import Grid, Page, Tile
 from nst.gallery.data import NAMES
 from nst.gallery.page import write_gallery
 from nst.reports.summary import tabulate
