@@ -95,10 +95,10 @@ def _bounds(line: str, font: ImageFont.FreeTypeFont) -> tuple[int, int, int, int
     return int(left // 1), int(top // 1), int(-(-right // 1)), int(-(-bottom // 1))
 
 
-def _longest_start(word: str, font: ImageFont.FreeTypeFont, width: int) -> int:
-    """Return the number of characters of a word that fit a width; at least one."""
-    ends = range(1, len(word) + 1)
-    return max(1, bisect_right(ends, width, key=lambda end: extent(word[:end], font)))
+def _longest_start(text: str, font: ImageFont.FreeTypeFont, width: int, ending: str = "") -> int:
+    """Return the number of characters that fit a width, with an ending; at least one."""
+    ends = range(1, len(text) + 1)
+    return max(1, bisect_right(ends, width, key=lambda end: extent(text[:end] + ending, font)))
 
 
 def _parts(word: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
@@ -141,9 +141,7 @@ def _cut(lines: Sequence[str], font: ImageFont.FreeTypeFont, width: int, most: i
     if len(lines) <= most:
         return list(lines)
     rest = " ".join(lines[most - 1 :])
-    rest = rest[: _longest_start(rest, font, width)]  # measuring a very long text is slow
-    while rest and extent(rest + ELLIPSIS, font) > width:
-        rest = rest[:-1]
+    rest = rest[: _longest_start(rest, font, width, ELLIPSIS)]
     words, _, stump = rest.rpartition(" ")
     rest = words if len(words) > 2 * len(stump) else rest
     return [*lines[: most - 1], rest.rstrip(" ,;:.–-(") + ELLIPSIS]

@@ -153,12 +153,9 @@ def _bounded(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> tuple[Layo
     while (excess := layout.width * layout.height / page.most_pixels) > 1:
         shrink = 0.98 / sqrt(excess)
         if page.smallest_tile_mm > PATCH:
-            smaller = max(PATCH, shrink * page.smallest_tile_mm)
-            page = replace(page, smallest_tile_mm=smaller)
-        elif page.dpi > 1:
-            page = replace(page, dpi=max(1, int(shrink * page.dpi)))
+            page = replace(page, smallest_tile_mm=max(PATCH, shrink * page.smallest_tile_mm))
         else:
-            return layout, page
+            page = replace(page, dpi=int(shrink * page.dpi))
         layout = arrange(grid, page, shapes)
     return layout, page
 
