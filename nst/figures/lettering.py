@@ -62,15 +62,14 @@ def face(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 def clean(text: str) -> str:
     """Return text as one line with composed accents, single spaces and no control characters."""
-    composed = unicodedata.normalize("NFC", text)
-    spaced = "".join(
-        " " if character in "\t\n\r\v\f\u2028\u2029" else character for character in composed
-    )
-    return " ".join(filter(None, "".join(map(_drawable, spaced)).split(" ")))
+    drawn = "".join(map(_drawable, unicodedata.normalize("NFC", text)))
+    return " ".join(filter(None, drawn.split(" ")))
 
 
 def _drawable(character: str) -> str:
     """Return a character, or nothing if it is invisible, or � for half of a surrogate pair."""
+    if character in "\t\n\r\v\f\u2028\u2029":
+        return " "
     category = unicodedata.category(character)
     if category == "Cs":
         return "\N{REPLACEMENT CHARACTER}"
