@@ -322,7 +322,7 @@ def test_an_overview_heads_rows_with_contents_and_columns_with_styles():
 def test_an_image_that_is_missing_is_named_with_the_remedy():
     grid = overview_grid({"e": "E"}, {"s": "S"}, [("all", "1")], subtitle="")
     with pytest.raises(CellError, match=r"content/e\.png is missing; run snakemake without"):
-        checked(grid.rows.heads[0])
+        grid.changed(checked)
 
 
 def _pictures(page_layout: Layout) -> list[Picture]:

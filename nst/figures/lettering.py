@@ -95,16 +95,16 @@ def _bounds(line: str, font: ImageFont.FreeTypeFont) -> tuple[int, int, int, int
 
 
 def _longest_start(text: str, font: ImageFont.FreeTypeFont, width: int, ending: str = "") -> int:
-    """Return the number of characters that fit a width, with an ending; at least one."""
+    """Return the number of characters that fit a width, with an ending."""
     ends = range(1, len(text) + 1)
-    return max(1, bisect_right(ends, width, key=lambda end: extent(text[:end] + ending, font)))
+    return bisect_right(ends, width, key=lambda end: extent(text[:end] + ending, font))
 
 
 def _parts(word: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """Break a word that is wider than its line, after punctuation in the line's second half."""
     parts = []
     while extent(word, font) > width and len(word) > 1:
-        end = _longest_start(word, font, width)
+        end = max(1, _longest_start(word, font, width))
         soft = [at for at in range(end // 2 + 1, end + 1) if word[at - 1] in _BREAK_AFTER]
         end = soft[-1] if soft else end
         parts.append(word[:end])

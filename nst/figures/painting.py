@@ -8,6 +8,7 @@ itself.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 from math import sqrt
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from nst.figures.layout import (
 )
 from nst.figures.lettering import extent, face, overhang
 from nst.imaging.srgb import on_white
-from nst.system.files import atomic_file
+from nst.system.files import atomic_file, write_atomically
 
 PAPER: Colour = (255, 255, 255)
 CARD: Colour = (248, 248, 248)
@@ -197,5 +198,6 @@ def save_preview(image: Image.Image, path: Path) -> None:
     """Write a grid as a JPEG, at most `PREVIEW_WIDTH` px wide and twice as high."""
     reduced = image.copy()
     reduced.thumbnail((PREVIEW_WIDTH, 2 * PREVIEW_WIDTH), Image.Resampling.LANCZOS)
-    with atomic_file(path) as file:
-        reduced.save(file, format="JPEG", quality=PREVIEW_QUALITY, optimize=True, progressive=True)
+    encoded = BytesIO()  # Pillow does not notice when a disk takes only a part of a JPEG
+    reduced.save(encoded, format="JPEG", quality=PREVIEW_QUALITY, optimize=True, progressive=True)
+    write_atomically(path, encoded.getvalue())
