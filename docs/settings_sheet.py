@@ -9,9 +9,9 @@ from nst.config.paths import cell_path, prepared
 from nst.config.run import Run, read_file, read_run
 from nst.config.settings import Settings
 from nst.config.variants import Variant
-from nst.figures.grids import cell_tile
+from nst.figures.grids import checked
+from nst.figures.layout import Axis, Grid, Tile
 from nst.figures.painting import draw_grid
-from nst.figures.sheet import Axis, Grid, Tile
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "settings.yaml"
 TITLES = {"ratio": "α/β", "layers": "style layers", "iterations": "iterations, without growth"}
@@ -36,9 +36,9 @@ def draw_sheet(folder: Path) -> Image.Image:
     (content,), (style,) = run.contents, run.styles
 
     def tile(one: Variant) -> Tile:
-        picture = cell_tile(folder / cell_path(content, style, one.layers, one.ratio)).picture
+        picture = folder / cell_path(content, style, one.layers, one.ratio)
         default = " (default)" if one.settings == defaults else ""
-        return Tile(picture, caption=one.layers.partition(" ")[2] + default)
+        return checked(Tile(picture, caption=one.layers.partition(" ")[2] + default))
 
     inputs = {"content": content, "style": style}
     tiles = [[Tile(folder / prepared(role, name), caption=role) for role, name in inputs.items()]]

@@ -39,7 +39,7 @@ PACKAGES = {
         *("objective", "optimisers", "optimise", "stages", "transfer", "checkpoint", "resilience"),
     ),
     "cells": ("metrics", "measure", "cell", "store", "pair", "sources", "verify"),
-    "figures": ("lettering", "sheet", "layout", "painting", "grids", "pages"),
+    "figures": ("lettering", "layout", "painting", "grids", "pages"),
     "reports": ("ranking", "summary", "tables", "plots"),
     "gallery": ("data", "page", "so_far"),
     "commands": ("job", "by_hand", "plan", "watch"),

@@ -20,8 +20,8 @@ from workflow_runs import ROOT, run_python, start_python
 from nst.cells.cell import read_details, write_cell, write_details
 from nst.commands.job import job
 from nst.errors import ConfigError
+from nst.figures.layout import Axis, Grid, Tile
 from nst.figures.pages import publish_grid
-from nst.figures.sheet import Axis, Grid, Tile
 from nst.imaging.images import load_image, save_png
 from nst.network.extractor import load_extractor, save_extractor
 from nst.reports.summary import summarise, write_parquet, write_summary

@@ -19,7 +19,7 @@ from workflow_runs import ROOT
 
 from nst.cells.cell import Source
 from nst.errors import ImageError, UserError
-from nst.gallery.data import CURVE_POINTS, METRICS, NAMES, PREVIEW, THUMBNAIL, Previews
+from nst.gallery.data import CURVE_POINTS, METRICS, NAMES, PREVIEW, THUMBNAIL, link_picture
 from nst.gallery.page import PAGE, SCRIPTS, write_gallery
 
 
@@ -192,7 +192,7 @@ def test_only_copies_are_removed(tmp_path, folder):
 
 def copies_of(picture: Path) -> list[Image.Image]:
     """Return the two small copies of a picture, as written."""
-    links = Previews(picture.parent).of(picture)
+    links = link_picture(picture, picture.parent)
     made = []
     for name in ("thumbnail", "preview"):
         with Image.open(picture.parent / links[name]) as copy:

@@ -17,8 +17,9 @@ from nst.cells.cell import write_details
 from nst.config.paths import DETAILS, cell_path, prepared
 from nst.config.run import Sheet
 from nst.errors import CellError, ImageError
-from nst.figures import grids, layout, lettering, painting
+from nst.figures import layout, lettering, painting
 from nst.figures.grids import (
+    checked,
     content_grid,
     overview_grid,
     pair_grid,
@@ -26,10 +27,9 @@ from nst.figures.grids import (
     recipe_grid,
     setting_axis,
 )
-from nst.figures.layout import arrange
+from nst.figures.layout import Axis, Box, Card, Grid, Layout, Page, Picture, Text, Tile, arrange
 from nst.figures.lettering import Hand, extent, face, fit, wrap
-from nst.figures.painting import Raster, draw_grid, save_grid
-from nst.figures.sheet import Axis, Box, Card, Grid, Layout, Page, Picture, Text, Tile
+from nst.figures.painting import draw_grid, save_grid
 
 LONG = (
     "Der Wanderer über dem Nebelmeer, after Caspar David Friedrich, oil on canvas, 1818, "
@@ -234,14 +234,10 @@ def test_titles_of_one_kind_share_a_size():
     [
         ("1e-2", "10⁻²"),
         ("2.5e-4", "2.5·10⁻⁴"),
-        ("1.0e-3", "10⁻³"),
-        ("1E+03", "10³"),
+        ("1e3", "10³"),
         ("5e0", "5"),
         ("2.5e1", "25"),
-        ("10e2", "10·10²"),
         ("0.5", "0.5"),
-        ("content only", "content only"),
-        ("", ""),
     ],
 )
 def test_a_ratio_is_written_as_in_print(label, title):
@@ -254,7 +250,6 @@ def test_a_ratio_is_written_as_in_print(label, title):
         ("ratio", ["1e-3", "1e-2"], ("α/β", "more style", "more content")),
         ("ratio", ["10", "1e0", "1e-2"], ("α/β", "more content", "more style")),
         ("ratio", ["1", "3", "2"], ("α/β", "", "")),
-        ("ratio", ["1", "content only"], ("α/β", "", "")),
         ("ratio", ["1"], ("", "", "")),
         ("layers", ["equal", "deep"], ("layer weighting", "", "")),
         ("style_scale", ["0.5", "1"], ("style scale", "", "")),
@@ -266,17 +261,6 @@ def test_an_axis_is_named_and_that_of_the_ratios_points_the_way_they_go(setting,
     assert setting == "ratio" or axis.titles == labels
 
 
-@pytest.fixture
-def there(tmp_path, monkeypatch):
-    """Return the folder of a run with prepared images, and treat its cells as finished."""
-    monkeypatch.chdir(tmp_path)
-    for role, name in (("content", "c"), ("content", "d"), *(("style", one) for one in "stu")):
-        Path(prepared(role, name)).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (80, 60)).save(prepared(role, name))
-    monkeypatch.setattr(grids, "cell_tile", Tile)
-
-
-@pytest.mark.usefixtures("there")
 def test_a_pair_s_grid_has_weightings_down_and_ratios_across():
     ratios = ["1e-2", "5e-2", "1e-1"]
     cells = [[(layers, ratio) for ratio in ratios] for layers in ("equal", "deep")]
@@ -293,7 +277,6 @@ def test_a_pair_s_grid_has_weightings_down_and_ratios_across():
     assert grid.tiles[1][1].picture == cell_path("c", "s", "deep", "5e-2")
 
 
-@pytest.mark.usefixtures("there")
 def test_a_content_s_grid_heads_each_row_with_its_style():
     styles, variants = {"s": "Waves", "t": "Dots"}, [("equal", "1"), ("equal", "2")]
     grid = content_grid({"c": "Coffee"}, styles, variants, subtitle="equal")
@@ -311,10 +294,9 @@ def test_a_content_s_grid_heads_each_row_with_its_style():
     assert content.top == boxes[cell_path("c", "s", "equal", "1")].top
 
 
-@pytest.mark.usefixtures("there")
 def test_an_overview_heads_rows_with_contents_and_columns_with_styles():
     contents, styles = {"c": "C", "d": "D"}, {"s": "S", "t": "T", "u": "U"}
-    grid = overview_grid(contents, styles, [("all", "1")], subtitle="", cell=Tile)
+    grid = overview_grid(contents, styles, [("all", "1")], subtitle="")
     shapes = {tile.picture: (400, 300) for tile in grid.every_tile}
     boxes = {mark.path: mark.box for mark in _pictures(arrange(grid, Page(), shapes))}
     for style in styles:
@@ -329,12 +311,10 @@ def test_an_overview_heads_rows_with_contents_and_columns_with_styles():
         assert boxes[Path(prepared("content", content))].top == first.top
 
 
-@pytest.mark.usefixtures("there")
 def test_an_image_that_is_missing_is_named_with_the_remedy():
+    grid = overview_grid({"e": "E"}, {"s": "S"}, [("all", "1")], subtitle="")
     with pytest.raises(CellError, match=r"content/e\.png is missing; run snakemake without"):
-        overview_grid({"e": "E"}, {"s": "S"}, [("all", "1")], subtitle="", cell=Tile)
-    with pytest.raises(CellError, match=r"style/missing\.png is missing"):
-        content_grid({"c": "C"}, {"missing": "M"}, [("all", "1")], subtitle="")
+        grid.changed(checked)
 
 
 def _pictures(page_layout: Layout) -> list[Picture]:
@@ -471,8 +451,9 @@ def test_a_saved_grid_knows_its_resolution(tmp_path):
 
 @pytest.mark.parametrize(("count", "shape"), [(13, (3, 5)), (14, (4, 4)), (1, (1, 3)), (6, (2, 4))])
 def test_recipes_follow_content_and_style_in_rows_that_are_almost_full(
-    there, monkeypatch, count, shape
+    tmp_path, monkeypatch, count, shape
 ):
+    monkeypatch.chdir(tmp_path)
     recipes = [f"recipe {number}" for number in range(count)]
     times = dict(zip(recipes, [5.4, 99.4, 100, 3600] * 4, strict=False))
     cells = {
@@ -510,10 +491,9 @@ def test_ink_stays_within_the_measured_box_and_the_box_within_its_width(text, wi
     fitted = fit(text, width, hand)
     assert fitted.width <= width
     assert len(fitted.lines) <= lines
-    raster = Raster(fitted.width + 200, fitted.height + 200, stroke=1)
     written = Text(100, 100, fitted)
-    raster.text(written)
-    ink = Image.eval(raster.image, lambda value: 255 - value).getbbox()
+    image = painting.paint(Layout(fitted.width + 200, fitted.height + 200, (written,)))
+    ink = Image.eval(image, lambda value: 255 - value).getbbox()
     if ink:
         left, top, right, bottom = ink
         box = Box(left, top, right - left, bottom - top)

@@ -14,6 +14,7 @@ from test_grids import FOREIGN, UNBROKEN, fake, paint, untitled
 
 from nst.errors import ImageError
 from nst.figures.grids import setting_axis
+from nst.figures.layout import Axis, Grid, Picture, Text, Tile
 from nst.figures.pages import (
     DPI,
     LANDSCAPE,
@@ -25,7 +26,6 @@ from nst.figures.pages import (
     split_grid,
 )
 from nst.figures.painting import read_shapes
-from nst.figures.sheet import Axis, Grid, Picture, Text, Tile
 
 
 def named(rows: int, columns: int, shape: tuple[int, int] = (400, 300)) -> tuple[Grid, dict]:

@@ -13,7 +13,8 @@ from conftest import POISON
 from nst.cells.cell import Cell, read_details, write_details
 from nst.cells.pair import Pair, stylize_pair
 from nst.errors import CellError, UserError
-from nst.figures.grids import cell_tile
+from nst.figures.grids import checked
+from nst.figures.layout import Tile
 from nst.reports.summary import (
     COLUMNS,
     FACTS,
@@ -174,7 +175,7 @@ def test_the_outcome_of_a_run_without_failures_is_a_line_in_the_log(pair, wanted
 
 def test_a_cell_s_tile_is_its_picture_and_a_failed_one_s_says_so(results):
     _, cells = results
-    finished, failed = map(cell_tile, cells)
+    finished, failed = (checked(Tile(picture)) for picture in cells)
     assert finished.picture == next(iter(cells))
     assert "failed" in failed.note
     assert failed.picture is None
@@ -185,9 +186,9 @@ def test_a_missing_picture_is_named_with_the_remedy(results):
     for picture in cells:
         picture.unlink()
         with pytest.raises(CellError, match=r"png is missing; run snakemake without a target"):
-            cell_tile(picture)
+            checked(Tile(picture))
 
 
 def test_a_picture_that_is_no_cell_is_named_with_the_remedy(pair):
     with pytest.raises(CellError, match=r"cat\.png cannot be read .*\. Delete it; the next run"):
-        cell_tile(pair.content)
+        checked(Tile(pair.content))

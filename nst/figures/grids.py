@@ -1,19 +1,16 @@
 """The comparison grids of a run: the places of the cells, and the titles of rows and columns.
 
 All builders take the contents and the styles of a grid, the variants of its cells (layers and
-ratio; for a pair's grid, its ``Sheet``), and a subtitle. They read the pictures in the run's
-folder. A missing picture is an error, unless the builder gets functions that return other tiles
-for cells and inputs. The overview of an unfinished run uses such functions.
+ratio; for a pair's grid, its ``Sheet``), and a subtitle. They name the pictures in the run's
+folder, and ``checked`` opens them.
 
 A cell's snapshots are drawn as a strip for print, and as an animation for the screen.
 """
 
 from __future__ import annotations
 
-import io
-import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -25,71 +22,62 @@ from nst.config.names import counted
 from nst.config.paths import DETAILS, cell_path, prepared
 from nst.config.run import Sheet
 from nst.errors import CellError, ImageError
+from nst.figures.layout import Axis, Grid, Tile
 from nst.figures.painting import draw_grid
-from nst.figures.sheet import Axis, Grid, Tile
 from nst.imaging.images import unstack
-from nst.system.files import write_atomically
+from nst.system.files import atomic_file
 
 Titles = Mapping[str, str]  # of contents or styles, by name
 Variants = Sequence[Sequence[str]]  # layers and ratio of each
-CellTile = Callable[[Path], Tile]
-InputTile = Callable[[str, str, str], Tile]
 
 IN_ROW = (5, 4, 6)  # pictures in a row of recipes, the preferred number first
 _FEW_COLUMNS = 6  # up to this number, each column repeats "α/β ="; else only the axis has it
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def cell_tile(picture: Path) -> Tile:
-    """Return a cell's tile. The record in the picture says whether the cell failed.
+def checked(tile: Tile) -> Tile:
+    """Return a tile whose picture exists, with a note in place of the picture of a failed cell.
+
+    The record in a cell's picture says whether the cell failed. Inputs, which have a label, have no
+    record.
 
     Raises:
         CellError: the picture is missing or damaged.
     """
-    _require(picture)
+    picture = tile.picture
+    if picture is not None and not picture.is_file():
+        raise CellError(f"{picture} is missing; run snakemake without a target to make it")
+    if picture is None or tile.label:
+        return tile
     try:
-        status = read_record(picture)["status"]
+        failed = read_record(picture)["status"] == "failed"
     except (ImageError, KeyError) as error:
         raise CellError(
             f"{picture} cannot be read ({error}). Delete it; the next run writes it again"
         ) from error
-    return Tile(note="failed: no finite loss") if status == "failed" else Tile(picture)
+    return replace(tile, picture=None, note="failed: no finite loss") if failed else tile
 
 
-def input_tile(role: str, name: str, caption: str) -> Tile:
-    """Return the tile of a content or a style.
-
-    Raises:
-        CellError: its image is not prepared.
-    """
-    path = Path(prepared(role, name))
-    _require(path)
-    return Tile(path, caption, label=role)
+def _input(role: str, name: str, title: str = "") -> Tile:
+    """Return the tile of a content or a style."""
+    return Tile(Path(prepared(role, name)), title, label=role)
 
 
-def _require(picture: Path) -> None:
-    """Raise a ``CellError`` if a picture is missing."""
-    if not picture.is_file():
-        raise CellError(f"{picture} is missing; run snakemake without a target to make it")
-
-
-def _inputs(role: str, titles: Titles, image: InputTile = input_tile) -> list[Tile]:
+def _inputs(role: str, titles: Titles) -> list[Tile]:
     """Return the tiles of contents or styles."""
-    return [image(role, name, title) for name, title in titles.items()]
+    return [_input(role, name, title) for name, title in titles.items()]
 
 
 def pair_grid(contents: Titles, styles: Titles, variants: Sheet, *, subtitle: str) -> Grid:
     """Return a grid of one pair: by default, a row per layer weighting and a column per α/β."""
     ((content, style),) = product(contents, styles)
-    inputs = [*_inputs("content", contents), *_inputs("style", styles)]
-    tiles = [[cell_tile(cell_path(content, style, *one)) for one in row] for row in variants.cells]
     return Grid(
-        " × ".join(tile.caption for tile in inputs),
-        tiles,
+        " × ".join([*contents.values(), *styles.values()]),
+        [[Tile(cell_path(content, style, *one)) for one in row] for row in variants.cells],
         rows=setting_axis(variants.row_axis, variants.rows),
         columns=setting_axis(variants.column_axis, variants.columns),
         subtitle=", ".join(filter(None, [variants.name, subtitle])),
-        inputs=inputs,
+        inputs=[*_inputs("content", contents), *_inputs("style", styles)],
     )
 
 
@@ -98,7 +86,7 @@ def content_grid(contents: Titles, styles: Titles, variants: Variants, *, subtit
     ((content, title),) = contents.items()
     return Grid(
         title,
-        [[cell_tile(cell_path(content, style, *one)) for one in variants] for style in styles],
+        [[Tile(cell_path(content, style, *one)) for one in variants] for style in styles],
         rows=_input_axis("style", styles),
         columns=setting_axis("ratio", [ratio for _, ratio in variants]),
         subtitle=subtitle,
@@ -106,44 +94,29 @@ def content_grid(contents: Titles, styles: Titles, variants: Variants, *, subtit
     )
 
 
-def overview_grid(
-    contents: Titles,
-    styles: Titles,
-    variants: Variants,
-    *,
-    subtitle: str,
-    cell: CellTile = cell_tile,
-    image: InputTile = input_tile,
-) -> Grid:
+def overview_grid(contents: Titles, styles: Titles, variants: Variants, *, subtitle: str) -> Grid:
     """Return the grid of a run, with one variant: a row per content, a column per style."""
     (one,) = variants
     return Grid(
         "Overview",
-        [[cell(cell_path(content, style, *one)) for style in styles] for content in contents],
-        rows=_input_axis("content", contents, image),
-        columns=_input_axis("style", styles, image),
+        [[Tile(cell_path(content, style, *one)) for style in styles] for content in contents],
+        rows=_input_axis("content", contents),
+        columns=_input_axis("style", styles),
         subtitle=subtitle,
     )
 
 
 def formulation_grid(
-    contents: Titles,
-    styles: Titles,
-    variants: Variants,
-    *,
-    subtitle: str,
-    recipes: Sequence[str],
-    cell: CellTile = cell_tile,
-    image: InputTile = input_tile,
+    contents: Titles, styles: Titles, variants: Variants, *, subtitle: str, recipes: Sequence[str]
 ) -> Grid:
     """Return the grid of recipes: a row per recipe, a column per pair, and two rows of inputs."""
     pairs = list(product(contents, styles))
     return Grid(
         "Formulations",
         [
-            [image("content", content, "") for content, _ in pairs],
-            [image("style", style, "") for _, style in pairs],
-            *([cell(cell_path(*pair, *one)) for pair in pairs] for one in variants),
+            [_input("content", content) for content, _ in pairs],
+            [_input("style", style) for _, style in pairs],
+            *([Tile(cell_path(*pair, *one)) for pair in pairs] for one in variants),
         ],
         rows=Axis(["content", "style", *recipes]),
         columns=Axis([""] * len(pairs)),
@@ -160,15 +133,14 @@ def recipe_grid(
     A row has four to six pictures, so that few places stay empty.
     """
     ((content, style),) = product(contents, styles)
-    inputs = [*_inputs("content", contents), *_inputs("style", styles)]
     cells = read_details(Path(DETAILS.format(content=content, style=style)))
-    tiles = list(inputs)
+    tiles = [*_inputs("content", contents), *_inputs("style", styles)]
     for one, recipe in zip(variants, recipes, strict=True):
         path = cell_path(content, style, *one)
-        caption = f"{recipe}: {_written_time(cells[path].seconds)}"
-        tiles.append(replace(cell_tile(path), caption=caption))
+        tiles.append(Tile(path, f"{recipe}: {_written_time(cells[path].seconds)}"))
     columns = min(len(tiles), min(IN_ROW, key=lambda one: -len(tiles) % one))
-    return wrap_tiles(" × ".join(tile.caption for tile in inputs), tiles, columns, subtitle)
+    title = " × ".join([*contents.values(), *styles.values()])
+    return wrap_tiles(title, tiles, columns, subtitle)
 
 
 def wrap_tiles(title: str, tiles: Sequence[Tile], columns: int, subtitle: str) -> Grid:
@@ -183,9 +155,9 @@ def _written_time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 99.5 else f"{seconds / 60:.0f} min"
 
 
-def _input_axis(role: str, titles: Titles, image: InputTile = input_tile) -> Axis:
+def _input_axis(role: str, titles: Titles) -> Axis:
     """Return the axis of contents or styles, with their pictures as heads."""
-    return Axis(list(titles.values()), role, heads=_inputs(role, titles, image))
+    return Axis(list(titles.values()), role, heads=_inputs(role, titles))
 
 
 def setting_axis(name: str, labels: Sequence[str]) -> Axis:
@@ -196,10 +168,7 @@ def setting_axis(name: str, labels: Sequence[str]) -> Axis:
     titles = [prefix + ratio_title(label) for label in labels]
     if len(titles) == 1:
         return Axis(titles)
-    try:
-        values = [float(label) for label in labels]
-    except ValueError:
-        return Axis(titles, "α/β")
+    values = [float(label) for label in labels]
     if values == sorted(values):
         return Axis(titles, "α/β", "more style", "more content")
     if values == sorted(values, reverse=True):
@@ -208,19 +177,11 @@ def setting_axis(name: str, labels: Sequence[str]) -> Axis:
 
 
 def ratio_title(label: str) -> str:
-    """Return α/β as printed: `1e-2` as 10⁻², `5e-2` as 5·10⁻², `5e1` as 50.
-
-    A label without an exponent stays as it is.
-    """
-    found = re.fullmatch(r"([+-]?\d+(?:\.\d*)?)[eE]([+-]?\d+)", label.strip())
-    if not found:
-        return label
-    mantissa, exponent = found[1].lstrip("+"), int(found[2])
-    if "." in mantissa:
-        mantissa = mantissa.rstrip("0").rstrip(".")
-    if exponent in (0, 1):
+    """Return α/β as printed: `1e-2` as 10⁻², `5e-2` as 5·10⁻², `5e1` as 50."""
+    mantissa, _, exponent = label.partition("e")
+    if exponent in ("", "0", "1"):
         return f"{float(label):g}"
-    power = "10" + str(exponent).translate(_SUPERSCRIPTS)
+    power = "10" + exponent.translate(_SUPERSCRIPTS)
     return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
@@ -247,17 +208,16 @@ def save_animation(stacked: Path, steps: Sequence[int], path: Path) -> None:
     """Write the stacked pictures of a file as an animated WebP that repeats endlessly."""
     first, *others = _frames(stacked, len(steps))
     durations = [FRAME_MS] * len(others) + [LAST_FRAME_MS]
-    encoded = io.BytesIO()
-    first.save(
-        encoded,
-        format="WEBP",
-        save_all=True,
-        append_images=others,
-        duration=durations if others else LAST_FRAME_MS,
-        loop=0,
-        quality=90,
-    )
-    write_atomically(path, encoded.getvalue())
+    with atomic_file(path) as file:
+        first.save(
+            file,
+            format="WEBP",
+            save_all=True,
+            append_images=others,
+            duration=durations if others else LAST_FRAME_MS,
+            loop=0,
+            quality=90,
+        )
 
 
 def _frames(stacked: Path, count: int) -> list[Image.Image]:

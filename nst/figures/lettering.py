@@ -62,15 +62,14 @@ def face(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 def clean(text: str) -> str:
     """Return text as one line with composed accents, single spaces and no control characters."""
-    composed = unicodedata.normalize("NFC", text)
-    spaced = "".join(
-        " " if character in "\t\n\r\v\f\u2028\u2029" else character for character in composed
-    )
-    return " ".join(filter(None, "".join(map(_drawable, spaced)).split(" ")))
+    drawn = "".join(map(_drawable, unicodedata.normalize("NFC", text)))
+    return " ".join(filter(None, drawn.split(" ")))
 
 
 def _drawable(character: str) -> str:
     """Return a character, or nothing if it is invisible, or � for half of a surrogate pair."""
+    if character in "\t\n\r\v\f\u2028\u2029":
+        return " "
     category = unicodedata.category(character)
     if category == "Cs":
         return "\N{REPLACEMENT CHARACTER}"
@@ -95,17 +94,17 @@ def _bounds(line: str, font: ImageFont.FreeTypeFont) -> tuple[int, int, int, int
     return int(left // 1), int(top // 1), int(-(-right // 1)), int(-(-bottom // 1))
 
 
-def _longest_start(word: str, font: ImageFont.FreeTypeFont, width: int) -> int:
-    """Return the number of characters of a word that fit a width; at least one."""
-    ends = range(1, len(word) + 1)
-    return max(1, bisect_right(ends, width, key=lambda end: extent(word[:end], font)))
+def _longest_start(text: str, font: ImageFont.FreeTypeFont, width: int, ending: str = "") -> int:
+    """Return the number of characters that fit a width, with an ending."""
+    ends = range(1, len(text) + 1)
+    return bisect_right(ends, width, key=lambda end: extent(text[:end] + ending, font))
 
 
 def _parts(word: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """Break a word that is wider than its line, after punctuation in the line's second half."""
     parts = []
     while extent(word, font) > width and len(word) > 1:
-        end = _longest_start(word, font, width)
+        end = max(1, _longest_start(word, font, width))
         soft = [at for at in range(end // 2 + 1, end + 1) if word[at - 1] in _BREAK_AFTER]
         end = soft[-1] if soft else end
         parts.append(word[:end])
@@ -141,9 +140,7 @@ def _cut(lines: Sequence[str], font: ImageFont.FreeTypeFont, width: int, most: i
     if len(lines) <= most:
         return list(lines)
     rest = " ".join(lines[most - 1 :])
-    rest = rest[: _longest_start(rest, font, width)]  # measuring a very long text is slow
-    while rest and extent(rest + ELLIPSIS, font) > width:
-        rest = rest[:-1]
+    rest = rest[: _longest_start(rest, font, width, ELLIPSIS)]
     words, _, stump = rest.rpartition(" ")
     rest = words if len(words) > 2 * len(stump) else rest
     return [*lines[: most - 1], rest.rstrip(" ,;:.–-(") + ELLIPSIS]
@@ -156,14 +153,13 @@ def fit(text: str, width: int, hand: Hand) -> Lettering:
     The result is never wider than `width`, unless a single character is.
     """
     text = clean(text)
-    for size in range(hand.size, hand.floor, -1):
+    words = text.split(" ")
+    for size in range(hand.size, hand.floor - 1, -1):
         font = face(size, hand.bold)
-        whole = all(extent(word, font) <= width for word in text.split(" "))
+        whole = all(extent(word, font) <= width for word in words)
         if whole and len(wrap(text, font, width)) <= hand.lines:
-            return _letter(_even(text, font, width), size, hand.bold)
-    font = face(hand.floor, hand.bold)
-    lines = _even(text, font, width)
-    return _letter(_cut(lines, font, width, hand.lines), hand.floor, hand.bold)
+            break
+    return _letter(_cut(_even(text, font, width), font, width, hand.lines), size, hand.bold)
 
 
 def fit_alike(texts: Sequence[str], width: int, hand: Hand) -> list[Lettering]:

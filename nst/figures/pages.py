@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from itertools import product
 from operator import itemgetter
@@ -25,19 +25,28 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-from nst.figures.layout import arrange, columns_within
+from nst.figures.layout import (
+    SHARES,
+    Colour,
+    Grid,
+    Layout,
+    Page,
+    Picture,
+    Shape,
+    Text,
+    arrange,
+    columns_within,
+)
 from nst.figures.lettering import clean, font_file
 from nst.figures.painting import (
-    STROKE,
-    Point,
-    Surface,
+    Line,
     draw_grid,
     open_reduced,
     read_shapes,
+    reduced,
     save_grid,
     save_preview,
 )
-from nst.figures.sheet import SHARES, Box, Colour, Grid, Layout, Page, Picture, Shape, Text
 from nst.system.files import write_atomically
 
 rl_config.useA85 = 0  # else reportlab encodes every picture as text, which is a quarter larger
@@ -45,25 +54,13 @@ rl_config.useA85 = 0  # else reportlab encodes every picture as text, which is a
 POINT: Final = 72 / 25.4  # one mm
 MARGIN = 5.0  # mm around the layout, which has another margin of 5 mm
 DPI = 300  # the highest resolution of an embedded picture, and the resolution of the layout
+STROKE = 0.13 * DPI / 25.4  # px, the width of lines
 SMALLEST_TILE = 25.0  # mm across; a grid is split rather than drawn smaller
 TILES = [SMALLEST_TILE + 0.5 * step for step in range(71)]  # mm, the candidate sizes
 QUALITY = 90
 FONTS = {False: "DejaVuSans", True: "DejaVuSans-Bold"}
 PORTRAIT = Page(width_mm=210.0 - 2 * MARGIN, height_mm=297.0 - 2 * MARGIN, dpi=DPI)
 LANDSCAPE = replace(PORTRAIT, width_mm=PORTRAIT.height_mm, height_mm=PORTRAIT.width_mm)
-
-
-@dataclass(frozen=True)
-class Split:
-    """A grid cut into parts, one per page.
-
-    The best split has the least `cost`: whether even a single tile is too large, and the number of
-    pages.
-    """
-
-    page: Page
-    parts: list[Grid]
-    cost: tuple[bool, int]
 
 
 def publish_grid(grid: Grid, picture: Path, pages: Path, preview: Path) -> None:
@@ -86,38 +83,49 @@ def save_pages(grid: Grid, path: Path) -> None:
     page, layouts = paginate(grid, shapes)
     for bold, name in FONTS.items():
         pdfmetrics.registerFont(TTFont(name, str(font_file(bold))))
-    encoded = BytesIO()
     # Invariant: no dates, and an identifier that depends only on the contents.
     size = [(side + 2 * MARGIN) * POINT for side in (page.width_mm, page.height_mm)]
-    canvas = Canvas(encoded, size, invariant=1, initialFontName=FONTS[False])
+    canvas = Canvas("", size, invariant=1, initialFontName=FONTS[False])
     canvas.setTitle(clean(grid.title))
     for setter in (canvas.setAuthor, canvas.setCreator, canvas.setSubject):
         setter("")  # else reportlab writes "anonymous" and "unspecified"
     widest = max(layout.width for layout in layouts)
     for layout in layouts:
         _paint_page(canvas, page, layout, shapes, widest)
-    canvas.save()
-    write_atomically(path, encoded.getvalue())
+    write_atomically(path, canvas.getpdfdata())
 
 
 def paginate(grid: Grid, shapes: Mapping[Path, Shape]) -> tuple[Page, list[Layout]]:
     """Return the best page for a grid, and the layouts of its pages, in px at `DPI`.
 
-    Only a layout of one row and one column can be larger than its page. It is then scaled down.
+    The best page needs the fewest pages, and then has the largest tiles. Only a layout of one row
+    and one column can be larger than its page. It is then scaled down.
     """
-    costs = {one: _split(grid, one, shapes, SMALLEST_TILE).cost for one in (PORTRAIT, LANDSCAPE)}
-    least = min(costs.values())
+    choices = []
+    for paper in (PORTRAIT, LANDSCAPE):
+        page, parts = _split(grid, paper, shapes)
+        layouts = [arrange(part, page, shapes) for part in parts]
+        merit = (all(map(page.holds, layouts)), -len(layouts), page.smallest_tile_mm)
+        choices.append((merit, page, layouts))
+    _, page, layouts = max(choices, key=itemgetter(0))
+    return page, layouts
 
-    def enlarged(paper: Page) -> int:
-        """Return the number of steps by which tiles can grow without more pages."""
-        return bisect_left(
-            TILES[1:], True, key=lambda tile: _split(grid, paper, shapes, tile).cost > least
-        )
 
-    papers = [paper for paper, cost in costs.items() if cost == least]
-    steps, paper = max(((enlarged(one), one) for one in papers), key=itemgetter(0))
-    best = _split(grid, paper, shapes, TILES[steps])
-    return best.page, [arrange(part, best.page, shapes) for part in best.parts]
+def _split(grid: Grid, paper: Page, shapes: Mapping[Path, Shape]) -> tuple[Page, list[Grid]]:
+    """Cut a grid into the fewest parts, and return the page with the largest tiles for them."""
+    pages = [replace(paper, smallest_tile_mm=tile, largest_tile_mm=tile) for tile in TILES]
+
+    def is_too_large(page: Page, parts: Sequence[Grid]) -> bool:
+        return not all(page.holds(arrange(part, page, shapes)) for part in parts)
+
+    def parts_of(rows: int) -> list[Grid]:
+        return split_grid(grid, rows, max(1, columns_within(grid, pages[0], shapes)))
+
+    rows = range(1, max(1, len(grid.tiles) - grid.head_rows) + 1)
+    most = bisect_left(rows, True, key=lambda down: is_too_large(pages[0], parts_of(down)))
+    parts = parts_of(max(1, most))
+    enlarged = bisect_left(pages[1:], True, key=lambda page: is_too_large(page, parts))
+    return pages[enlarged], parts
 
 
 def split_grid(grid: Grid, rows: int, columns: int) -> list[Grid]:
@@ -154,21 +162,6 @@ def _chunks(indices: range, most: int) -> list[Sequence[int]]:
     return [indices[start : start + size] for start in range(0, len(indices), size)] or [[]]
 
 
-def _split(grid: Grid, page: Page, shapes: Mapping[Path, Shape], tile: float) -> Split:
-    """Split a grid into the fewest pages with tiles of a given width in mm."""
-    page = replace(page, smallest_tile_mm=tile, largest_tile_mm=tile)
-    across = max(1, columns_within(grid, page, shapes))
-
-    def is_too_large(down: int) -> bool:
-        parts = split_grid(grid, down, across)
-        return not all(page.holds(arrange(part, page, shapes)) for part in parts)
-
-    rows = range(1, max(1, len(grid.tiles) - grid.head_rows) + 1)
-    most = bisect_left(rows, True, key=is_too_large)
-    parts = split_grid(grid, max(1, most), across)
-    return Split(page, parts, (most == 0, len(parts)))
-
-
 def _paint_page(
     canvas: Canvas, page: Page, layout: Layout, shapes: Mapping[Path, Shape], widest: int
 ) -> None:
@@ -178,76 +171,60 @@ def _paint_page(
     canvas.translate(((page.width_mm + 2 * MARGIN) * POINT - widest * unit) / 2, 0)
     canvas.translate(0, (page.height_mm + MARGIN) * POINT)
     canvas.scale(unit, unit)
-    _Written(canvas, shapes).paint(layout.marks)
+    canvas.setLineWidth(STROKE)
+    # The origin is the layout's upper left corner, and y points upwards.
+    for mark in reduced(layout.marks, STROKE):
+        match mark:
+            case Line():
+                _draw_line(canvas, mark)
+            case Text():
+                _write(canvas, mark)
+            case Picture():
+                _embed(canvas, mark, shapes[mark.path])
     canvas.showPage()
 
 
-class _Written(Surface):
-    """A page of a PDF to paint on; y points upwards, from the layout's upper left corner."""
+def _draw_line(canvas: Canvas, line: Line) -> None:
+    """Draw a line, or fill an area."""
+    colour = _parts(line.colour)
+    canvas.setFillColorRGB(*colour)
+    canvas.setStrokeColorRGB(*colour)
+    path = canvas.beginPath()
+    path.moveTo(line.points[0][0], -line.points[0][1])
+    for across, down in line.points[1:]:
+        path.lineTo(across, -down)
+    is_area = len(line.points) > 2
+    canvas.drawPath(path, stroke=not is_area, fill=is_area)
 
-    stroke = STROKE * DPI / 25.4
 
-    def __init__(self, canvas: Canvas, shapes: Mapping[Path, Shape]) -> None:
-        self.canvas, self.shapes = canvas, shapes
-        canvas.setLineWidth(self.stroke)
+def _write(canvas: Canvas, text: Text) -> None:
+    """Write the lines of a text, each aligned within its box and squeezed to its width."""
+    lettering = text.lettering
+    font = FONTS[lettering.bold]
+    for index, line in enumerate(lettering.lines):
+        natural = pdfmetrics.stringWidth(line, font, lettering.size)
+        squeeze = min(1.0, lettering.width / natural) if natural else 1.0
+        base = text.top + lettering.ascent + index * lettering.pitch
+        left = text.left + SHARES[text.align] * (lettering.width - squeeze * natural)
+        written = canvas.beginText(left, -base)
+        written.setFont(font, lettering.size)
+        written.setFillColorRGB(*_parts(text.colour))
+        written.setHorizScale(100 * squeeze)
+        written.textOut(line)
+        canvas.drawText(written)
 
-    def rectangle(self, box: Box, colour: Colour, *, filled: bool = True) -> None:
-        """Fill a box, or draw along its edge."""
-        self._take(colour)
-        self.canvas.rect(
-            *(box.left, -box.bottom, box.width, box.height), stroke=not filled, fill=filled
-        )
 
-    def line(self, start: Point, end: Point, colour: Colour) -> None:
-        """Draw a straight line."""
-        self._take(colour)
-        self.canvas.line(start[0], -start[1], end[0], -end[1])
+def _embed(canvas: Canvas, picture: Picture, shape: Shape) -> None:
+    """Embed a picture as JPEG, reduced to `DPI` but never enlarged.
 
-    def polygon(self, corners: Sequence[Point], colour: Colour) -> None:
-        """Fill a polygon."""
-        self._take(colour)
-        path = self.canvas.beginPath()
-        path.moveTo(corners[0][0], -corners[0][1])
-        for across, down in corners[1:]:
-            path.lineTo(across, -down)
-        path.close()
-        self.canvas.drawPath(path, stroke=0, fill=1)
-
-    def text(self, text: Text) -> None:
-        """Write the lines of a text, each aligned within the box and squeezed to its width."""
-        lettering, box = text.lettering, text.box
-        font = FONTS[lettering.bold]
-        for index, line in enumerate(lettering.lines):
-            natural = pdfmetrics.stringWidth(line, font, lettering.size)
-            squeeze = min(1.0, box.width / natural) if natural else 1.0
-            base = box.top + lettering.ascent + index * lettering.pitch
-            left = box.left + SHARES[text.align] * (box.width - squeeze * natural)
-            written = self.canvas.beginText(left, -base)
-            written.setFont(font, lettering.size)
-            written.setFillColorRGB(*_parts(text.colour))
-            written.setHorizScale(100 * squeeze)
-            written.textOut(line)
-            self.canvas.drawText(written)
-
-    def picture(self, picture: Picture) -> None:
-        """Embed a picture as JPEG, reduced to `DPI` but never enlarged.
-
-        The JPEG is not optimised: for this, Pillow's buffer has one byte per pixel, and noise takes
-        nearly two.
-        """
-        box, shape = picture.box, self.shapes[picture.path]
-        shown = shape if shape[0] <= box.width else (box.width, box.height)
-        encoded = BytesIO()
-        open_reduced(picture.path, shown).save(
-            encoded, format="JPEG", quality=QUALITY, subsampling=0
-        )
-        reader = ImageReader(encoded)
-        self.canvas.drawImage(reader, box.left, -box.bottom, box.width, box.height)
-
-    def _take(self, colour: Colour) -> None:
-        """Set the colour of all following lines and fills."""
-        self.canvas.setFillColorRGB(*_parts(colour))
-        self.canvas.setStrokeColorRGB(*_parts(colour))
+    The JPEG is not optimised: for this, Pillow's buffer has one byte per pixel, and noise takes
+    nearly two.
+    """
+    box = picture.box
+    shown = shape if shape[0] <= box.width else (box.width, box.height)
+    encoded = BytesIO()
+    open_reduced(picture.path, shown).save(encoded, format="JPEG", quality=QUALITY, subsampling=0)
+    canvas.drawImage(ImageReader(encoded), box.left, -box.bottom, box.width, box.height)
 
 
 def _parts(colour: Colour) -> tuple[float, float, float]:

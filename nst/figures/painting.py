@@ -1,14 +1,13 @@
-"""Paint a layout: a `Surface` reduces its marks to five primitives.
+"""Paint a layout as pixels, and reduce cards and arrows to lines for any kind of page.
 
-These are rectangles, lines, polygons, text and pictures. `Raster` draws them as pixels, and
-`nst.figures.pages` writes them as PDF. Pictures are opened, reduced and closed one by one, so a
-page of hundreds of pictures needs little more memory than the page itself.
+`nst.figures.pages` writes the same texts, pictures and lines as PDF. Pictures are opened, reduced
+and closed one by one, so a page of hundreds of pictures needs little more memory than the page
+itself.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from math import sqrt
 from pathlib import Path
@@ -16,9 +15,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from nst.errors import ImageError
-from nst.figures.layout import arrange
-from nst.figures.lettering import extent, face, overhang
-from nst.figures.sheet import (
+from nst.figures.layout import (
     GREY,
     SHARES,
     Arrow,
@@ -32,127 +29,106 @@ from nst.figures.sheet import (
     Picture,
     Shape,
     Text,
+    arrange,
 )
+from nst.figures.lettering import extent, face, overhang
 from nst.imaging.srgb import on_white
-from nst.system.files import write_atomically
+from nst.system.files import atomic_file, write_atomically
 
 PAPER: Colour = (255, 255, 255)
 CARD: Colour = (248, 248, 248)
 HATCH: Colour = (218, 218, 221)
 RULE: Colour = (196, 196, 200)
-STROKE = 0.13  # mm, the width of lines
 
 PATCH = 5.0  # mm; a smaller tile shows only patches of colour
 PREVIEW_WIDTH = 1400  # px
 PREVIEW_QUALITY = 80
 
-Point = tuple[int, int]
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line between two points in px, or the filled area between several points."""
+
+    points: Sequence[tuple[int, int]]
+    colour: Colour
 
 
-class Surface(ABC):
-    """A surface to paint marks on. Positions and lengths are in px of the layout."""
-
-    stroke: float  # the width of lines
-
-    @abstractmethod
-    def rectangle(self, box: Box, colour: Colour, *, filled: bool = True) -> None:
-        """Fill a box, or draw along its edge."""
-
-    @abstractmethod
-    def line(self, start: Point, end: Point, colour: Colour) -> None:
-        """Draw a straight line."""
-
-    @abstractmethod
-    def polygon(self, corners: Sequence[Point], colour: Colour) -> None:
-        """Fill a polygon."""
-
-    @abstractmethod
-    def text(self, text: Text) -> None:
-        """Letter the lines of a text, each aligned within its box."""
-
-    @abstractmethod
-    def picture(self, picture: Picture) -> None:
-        """Fit a picture into its box."""
-
-    def paint(self, marks: Iterable[Mark]) -> None:
-        """Paint every mark of a layout."""
-        for mark in marks:
-            match mark:
-                case Text():
-                    self.text(mark)
-                case Picture():
-                    self.picture(mark)
-                case Card():
-                    self.card(mark)
-                case Arrow():
-                    self.arrow(mark)
-
-    def card(self, card: Card) -> None:
-        """Paint a hatched card and, on a plain plate in its middle, its note."""
-        box, note, pad = card.box, card.note, round(6 * self.stroke)
-        self.rectangle(box, CARD)
-        for start in range(-box.height, box.width - 1, round(10 * self.stroke)):
-            # A diagonal, without the parts to the left and to the right of the box.
-            first, last = max(1, -start), min(box.height, box.width - 1 - start)
-            corner = box.left + start
-            ends = ((corner + first, box.bottom - first), (corner + last, box.bottom - last))
-            self.line(*ends, HATCH)
-        self.rectangle(box, RULE, filled=False)
-        if note.lines:
-            left = box.left + (box.width - note.width) // 2
-            top = box.top + (box.height - note.height) // 2
-            sides = (note.width + 2 * pad + 1, note.height + 2 * pad + 1)
-            self.rectangle(Box(left - pad, top - pad, *sides).within(box), CARD)
-            self.text(Text(left, top, note, GREY, "centre"))
-
-    def arrow(self, arrow: Arrow) -> None:
-        """Paint a thin line that ends in a small triangle."""
-        box, head = arrow.box, round(5 * self.stroke)
-        middle = box.top + box.height // 2
-        tip, inwards = (box.left, 1) if arrow.points == "left" else (box.right - 1, -1)
-        self.line((box.left, middle), (box.right - 1, middle), RULE)
-        base = tip + inwards * 2 * head
-        self.polygon([(tip, middle), (base, middle - head), (base, middle + head)], RULE)
+def reduced(marks: Iterable[Mark], stroke: float) -> Iterator[Text | Picture | Line]:
+    """Reduce marks to texts, pictures and lines; `stroke` is the width of a line in px."""
+    for mark in marks:
+        match mark:
+            case Card():
+                yield from _card(mark, stroke)
+            case Arrow():
+                yield from _arrow(mark, stroke)
+            case _:
+                yield mark
 
 
-class Raster(Surface):
-    """White paper made of pixels."""
+def _card(card: Card, stroke: float) -> Iterator[Text | Line]:
+    """Draw a hatched card and, on a plain plate in its middle, its note."""
+    box, note, pad = card.box, card.note, round(6 * stroke)
+    yield Line(_corners(box), CARD)
+    for start in range(-box.height, box.width - 1, round(10 * stroke)):
+        # A diagonal, without the parts to the left and to the right of the box.
+        first, last = max(1, -start), min(box.height, box.width - 1 - start)
+        corner = box.left + start
+        ends = ((corner + first, box.bottom - first), (corner + last, box.bottom - last))
+        yield Line(ends, HATCH)
+    corners = _corners(box)
+    for side in zip(corners, corners[1:] + corners[:1], strict=True):
+        yield Line(side, RULE)
+    if note.lines:
+        left = box.left + (box.width - note.width) // 2
+        top = box.top + (box.height - note.height) // 2
+        plate = Box(left - pad, top - pad, note.width + 2 * pad + 1, note.height + 2 * pad + 1)
+        yield Line(_corners(plate.within(box)), CARD)
+        yield Text(left, top, note, GREY, "centre")
 
-    stroke: int
 
-    def __init__(self, width: int, height: int, stroke: int) -> None:
-        self.image = Image.new("RGB", (width, height), PAPER)
-        self.stroke = stroke
-        self._draw = ImageDraw.Draw(self.image)
+def _corners(box: Box) -> list[tuple[int, int]]:
+    """Return the four outermost px of a box, clockwise."""
+    right, bottom = box.right - 1, box.bottom - 1
+    return [(box.left, box.top), (right, box.top), (right, bottom), (box.left, bottom)]
 
-    def rectangle(self, box: Box, colour: Colour, *, filled: bool = True) -> None:
-        """Fill a box, or draw along the inside of its edge."""
-        corners = (box.left, box.top, box.right - 1, box.bottom - 1)
-        how = {"fill": colour} if filled else {"outline": colour, "width": self.stroke}
-        self._draw.rectangle(corners, **how)
 
-    def line(self, start: Point, end: Point, colour: Colour) -> None:
-        """Draw a straight line, both ends included."""
-        self._draw.line((start, end), fill=colour, width=self.stroke)
+def _arrow(arrow: Arrow, stroke: float) -> Iterator[Line]:
+    """Draw a thin line that ends in a small triangle."""
+    box, head = arrow.box, round(5 * stroke)
+    middle = box.top + box.height // 2
+    tip, inwards = (box.left, 1) if arrow.points == "left" else (box.right - 1, -1)
+    yield Line([(box.left, middle), (box.right - 1, middle)], RULE)
+    base = tip + inwards * 2 * head
+    yield Line([(tip, middle), (base, middle - head), (base, middle + head)], RULE)
 
-    def polygon(self, corners: Sequence[Point], colour: Colour) -> None:
-        """Fill a polygon, its edge included."""
-        self._draw.polygon(corners, fill=colour)
 
-    def text(self, text: Text) -> None:
-        """Letter the lines of a text, each aligned within its box."""
-        lettering = text.lettering
-        font = face(lettering.size, lettering.bold)
-        for index, line in enumerate(lettering.lines):
-            spare = text.box.width - extent(line, font)
-            left = text.box.left + round(SHARES[text.align] * spare) + overhang(line, font)
-            base = text.box.top + lettering.ascent + index * lettering.pitch
-            self._draw.text((left, base), line, fill=text.colour, font=font, anchor="ls")
+def paint(layout: Layout) -> Image.Image:
+    """Paint a layout on white paper, with lines of one px."""
+    image = Image.new("RGB", (layout.width, layout.height), PAPER)
+    draw = ImageDraw.Draw(image)
+    for mark in reduced(layout.marks, stroke=1.0):
+        match mark:
+            case Line(points=(start, end)):
+                draw.line((start, end), fill=mark.colour)
+            case Line():
+                draw.polygon(mark.points, fill=mark.colour)
+            case Picture(box=box):
+                picture = open_reduced(mark.path, (box.width, box.height))
+                image.paste(picture, (box.left, box.top))
+            case Text():
+                _letter(draw, mark)
+    return image
 
-    def picture(self, picture: Picture) -> None:
-        """Paste a picture, reduced or enlarged to its box."""
-        box = picture.box
-        self.image.paste(open_reduced(picture.path, (box.width, box.height)), (box.left, box.top))
+
+def _letter(draw: ImageDraw.ImageDraw, text: Text) -> None:
+    """Letter the lines of a text, each aligned within its box."""
+    lettering = text.lettering
+    font = face(lettering.size, lettering.bold)
+    for index, line in enumerate(lettering.lines):
+        spare = lettering.width - extent(line, font)
+        left = text.left + round(SHARES[text.align] * spare) + overhang(line, font)
+        base = text.top + lettering.ascent + index * lettering.pitch
+        draw.text((left, base), line, fill=text.colour, font=font, anchor="ls")
 
 
 def draw_grid(grid: Grid, page: Page | None = None) -> Image.Image:
@@ -163,10 +139,9 @@ def draw_grid(grid: Grid, page: Page | None = None) -> Image.Image:
     for a missing picture.
     """
     layout, page = _bounded(grid, page or Page(), read_shapes(grid))
-    raster = Raster(layout.width, layout.height, stroke=page.mm(STROKE))
-    raster.paint(layout.marks)
-    raster.image.info["dpi"] = (page.dpi, page.dpi)
-    return raster.image
+    image = paint(layout)
+    image.info["dpi"] = (page.dpi, page.dpi)
+    return image
 
 
 def _bounded(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> tuple[Layout, Page]:
@@ -179,12 +154,9 @@ def _bounded(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> tuple[Layo
     while (excess := layout.width * layout.height / page.most_pixels) > 1:
         shrink = 0.98 / sqrt(excess)
         if page.smallest_tile_mm > PATCH:
-            smaller = max(PATCH, shrink * page.smallest_tile_mm)
-            page = replace(page, smallest_tile_mm=smaller)
-        elif page.dpi > 1:
-            page = replace(page, dpi=max(1, int(shrink * page.dpi)))
+            page = replace(page, smallest_tile_mm=max(PATCH, shrink * page.smallest_tile_mm))
         else:
-            return layout, page
+            page = replace(page, dpi=int(shrink * page.dpi))
         layout = arrange(grid, page, shapes)
     return layout, page
 
@@ -218,15 +190,14 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 def save_grid(image: Image.Image, path: Path) -> None:
     """Write a PNG, whole or not at all, with the resolution that it was drawn for."""
-    encoded = BytesIO()
-    image.save(encoded, format="PNG", dpi=image.info["dpi"])
-    write_atomically(path, encoded.getvalue())
+    with atomic_file(path) as file:
+        image.save(file, format="PNG", dpi=image.info["dpi"])
 
 
 def save_preview(image: Image.Image, path: Path) -> None:
     """Write a grid as a JPEG, at most `PREVIEW_WIDTH` px wide and twice as high."""
     reduced = image.copy()
     reduced.thumbnail((PREVIEW_WIDTH, 2 * PREVIEW_WIDTH), Image.Resampling.LANCZOS)
-    encoded = BytesIO()
+    encoded = BytesIO()  # Pillow does not notice when a disk takes only a part of a JPEG
     reduced.save(encoded, format="JPEG", quality=PREVIEW_QUALITY, optimize=True, progressive=True)
     write_atomically(path, encoded.getvalue())

@@ -8,23 +8,20 @@ version.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-from PIL import Image
 
 from nst.imaging.images import fit_long_side, load_image, read_size
 from nst.reports.summary import LOSSES, MEASURES, evenly, read_table
-from nst.system.files import write_atomically
+from nst.system.files import atomic_file
 
 THUMBNAIL = 400  # px, longer side: for a card of 300 px, with some reserve for dense screens
 PREVIEW = 800  # px, longer side: for the full view, if the original is missing
@@ -33,58 +30,41 @@ COPIES = "pictures"  # the folder of the copies, in the gallery's folder
 MADE = re.compile(r"[0-9a-f]{24}-\d+\.webp")
 
 
-@dataclass(frozen=True)
-class Previews:
-    """The copies in a gallery's folder; ``asked`` has the paths of all requested copies."""
+def link_picture(
+    picture: Path | None, folder: Path, *, size: int = PREVIEW
+) -> dict[str, str | None]:
+    """Return links from a gallery's folder to a picture and its copies; without a picture, None.
 
-    folder: Path
-    asked: set[str] = field(default_factory=set)
-
-    def of(self, picture: Path | None, *, size: int = PREVIEW) -> dict[str, str | None]:
-        """Return links from the gallery to a picture and its copies; without a picture, None.
-
-        Missing copies are written. ``size`` is the longer side of the larger copy in px; no copy is
-        larger than the picture. Raises ``ImageError`` if the picture cannot be read.
-        """
-        if picture is None:
-            return dict.fromkeys(("thumbnail", "preview", "full"))
-        longer = max(read_size(picture, any_shape=True))
-        digest = hashlib.sha256(picture.read_bytes()).hexdigest()[:24]
-        sides = [min(limit, longer) for limit in (THUMBNAIL, max(size, THUMBNAIL))]
-        thumbnail, preview = (f"{COPIES}/{digest}-{side}.webp" for side in sides)
-        original = None
-        for name, side in zip((thumbnail, preview), sides, strict=True):
-            if not (self.folder / name).is_file():
-                original = original or load_image(picture, any_shape=True)
-                write_atomically(self.folder / name, _webp(fit_long_side(original, side)))
-        self.asked.update((thumbnail, preview))
-        return {"thumbnail": thumbnail, "preview": preview, "full": _link(picture, self.folder)}
-
-    def remove_others(self) -> int:
-        """Remove the copies that were not requested, and return their number."""
-        others = [
-            path
-            for path in (self.folder / COPIES).glob("*.webp")
-            if MADE.fullmatch(path.name) and f"{COPIES}/{path.name}" not in self.asked
-        ]
-        for path in others:
-            path.unlink()
-        return len(others)
+    Missing copies are written. ``size`` is the longer side of the larger copy in px; no copy is
+    larger than the picture. Raises ``ImageError`` if the picture cannot be read.
+    """
+    if picture is None:
+        return dict.fromkeys(("thumbnail", "preview", "full"))
+    longer = max(read_size(picture, any_shape=True))
+    digest = hashlib.sha256(picture.read_bytes()).hexdigest()[:24]
+    sides = [min(limit, longer) for limit in (THUMBNAIL, max(size, THUMBNAIL))]
+    thumbnail, preview = (f"{COPIES}/{digest}-{side}.webp" for side in sides)
+    original = None
+    for name, side in zip((thumbnail, preview), sides, strict=True):
+        if not (folder / name).is_file():
+            original = original or load_image(picture, any_shape=True)
+            with atomic_file(folder / name) as file:
+                fit_long_side(original, side).save(file, "WEBP", quality=QUALITY, method=4)
+    full = quote(Path(os.path.relpath(picture, folder)).as_posix())
+    return {"thumbnail": thumbnail, "preview": preview, "full": full}
 
 
-def _link(picture: Path, folder: Path) -> str | None:
-    """Return a relative link from a folder to a picture; None across Windows drives."""
-    try:
-        return quote(Path(os.path.relpath(picture, folder)).as_posix())
-    except ValueError:
-        return None
-
-
-def _webp(image: Image.Image) -> bytes:
-    """Encode a picture as WebP."""
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=QUALITY, method=4)
-    return buffer.getvalue()
+def remove_old_copies(folder: Path, page: str) -> int:
+    """Remove the copies that a gallery's page does not name, and return their number."""
+    named = set(MADE.findall(page))
+    old = [
+        path
+        for path in (folder / COPIES).glob("*.webp")
+        if MADE.fullmatch(path.name) and path.name not in named
+    ]
+    for path in old:
+        path.unlink()
+    return len(old)
 
 
 NAMES = ("content", "style", "layers", "ratio")
@@ -107,9 +87,7 @@ ALL_CURVE_POINTS = 200_000  # of all curves; with thousands of cells, curves are
 LARGEST_BEFORE = 2048  # px: the largest content that the page lays over its cells
 
 
-def gallery_data(
-    table: pd.DataFrame, traces: Path, inputs: Path, previews: Previews
-) -> dict[str, Any]:
+def gallery_data(table: pd.DataFrame, traces: Path, inputs: Path, folder: Path) -> dict[str, Any]:
     """Return the data that the page shows, with links to pictures and their copies.
 
     ``cells`` is a table for the page, with None for missing values; a column such as
@@ -118,7 +96,8 @@ def gallery_data(
     ``settings`` describe what several cells share.
 
     ``traces`` is the table of traces in Parquet, which is read pair by pair. ``inputs`` has the
-    images of the run as ``content/{name}.png`` and ``style/{name}.png``.
+    images of the run as ``content/{name}.png`` and ``style/{name}.png``. ``folder`` is that of the
+    gallery, where missing copies are written.
 
     Raises:
         ImageError: a picture cannot be read.
@@ -131,7 +110,7 @@ def gallery_data(
         if name in table
     }
     pictures = [
-        previews.of(Path(path) if status == "finished" else None)
+        link_picture(Path(path) if status == "finished" else None, folder)
         for path, status in zip(table["path"], table["status"], strict=True)
     ]
     parts = [
@@ -145,15 +124,15 @@ def gallery_data(
     ]
     cells = pd.concat(parts, axis=1).astype(object)
     return {
-        "contents": list(_subjects(table, "content", inputs, previews)),
-        "styles": list(_subjects(table, "style", inputs, previews)),
+        "contents": list(_subjects(table, "content", inputs, folder)),
+        "styles": list(_subjects(table, "style", inputs, folder)),
         "settings": shared,
         "cells": cells.where(cells.notna(), None),
     }
 
 
 def _subjects(
-    table: pd.DataFrame, role: str, inputs: Path, previews: Previews
+    table: pd.DataFrame, role: str, inputs: Path, folder: Path
 ) -> Iterator[dict[str, str | None]]:
     """Yield each content or style: its name, title, and links to its picture if the file exists.
 
@@ -163,7 +142,7 @@ def _subjects(
         picture = inputs / role / f"{name}.png"
         largest = int(cells[["width", "height"]].max().fillna(0).max())
         size = min(LARGEST_BEFORE, max(PREVIEW, largest))
-        links = previews.of(picture if picture.is_file() else None, size=size)
+        links = link_picture(picture if picture.is_file() else None, folder, size=size)
         yield {"name": str(name), "title": cells[f"{role}_title"].iloc[0], **links}
 
 

@@ -24,7 +24,7 @@ from nst import __version__
 from nst.config.names import counted
 from nst.config.paths import GALLERY_SO_FAR
 from nst.errors import UserError
-from nst.gallery.data import Previews, gallery_data
+from nst.gallery.data import gallery_data, remove_old_copies
 from nst.system.files import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -76,14 +76,13 @@ def write_gallery(
             "A gallery needs at least one cell; got none. For prints, name their cells, as "
             "--config prints='{stars: starred.json, size: 2048}'."
         )
-    previews = Previews(folder)
-    data = gallery_data(table, traces, inputs, previews)
+    data = gallery_data(table, traces, inputs, folder)
     path = folder / (SO_FAR if so_far else "index.html")
     page = render({"title": title, "subtitle": subtitle, **data}, so_far)
     write_atomically(path, page.encode())
     removed = 0
     if not so_far:
-        removed = previews.remove_others()
+        removed = remove_old_copies(folder, page)
         (folder / SO_FAR).unlink(missing_ok=True)
     shown, old = counted(len(table), "cell"), counted(removed, "old picture")
     logger.info("%s shows %s; %s removed", path, shown, old)

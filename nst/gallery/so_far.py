@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -19,16 +20,15 @@ from nst.config.paths import (
     GALLERY_SO_FAR,
     OVERVIEW_SO_FAR,
     cell_path,
-    prepared,
     subtitle_of_run,
     title_of_run,
 )
 from nst.config.pictures import Picture
 from nst.config.run import Run
 from nst.errors import ImageError
-from nst.figures.grids import cell_tile, formulation_grid, input_tile, overview_grid
+from nst.figures.grids import checked, formulation_grid, overview_grid
+from nst.figures.layout import Grid, Page, Tile
 from nst.figures.painting import draw_grid, save_grid
-from nst.figures.sheet import Grid, Page, Tile
 from nst.gallery.data import NAMES
 from nst.gallery.page import write_gallery
 from nst.reports.summary import tabulate
@@ -162,23 +162,20 @@ def write_so_far(run: Run, is_finished: IsFinished, said: str) -> None:
 def _overview(run: Run, is_finished: IsFinished, said: str) -> Grid:
     """Return the overview of the run, or the grid of recipes if the run compares recipes."""
 
-    def cell(path: Path) -> Tile:
-        return cell_tile(path) if is_finished(path) else Tile(note=WAITING)
-
-    def image(role: str, name: str, caption: str) -> Tile:
-        if not Path(prepared(role, name)).is_file():
-            return Tile(None, caption, WAITING, role)
-        return input_tile(role, name, caption)
+    def place(tile: Tile) -> Tile:
+        path = tile.picture
+        if path is None or (path.is_file() if tile.label else is_finished(path)):
+            return checked(tile)
+        return replace(tile, picture=None, note=WAITING)
 
     titles = _titles(run.contents), _titles(run.styles)
-    if not run.compares_recipes:
-        variants = [run.overview]
-        return overview_grid(*titles, variants, subtitle=said, cell=cell, image=image)
-    variants = [(one.layers, one.ratio) for one in run.variants]
-    recipes = [one.title for one in run.recipes]
-    return formulation_grid(
-        *titles, variants, subtitle=said, recipes=recipes, cell=cell, image=image
-    )
+    if run.compares_recipes:
+        variants = [(one.layers, one.ratio) for one in run.variants]
+        recipes = [one.title for one in run.recipes]
+        grid = formulation_grid(*titles, variants, subtitle=said, recipes=recipes)
+    else:
+        grid = overview_grid(*titles, [run.overview], subtitle=said)
+    return grid.changed(place)
 
 
 def _titles(pictures: Mapping[str, Picture]) -> dict[str, str]:

@@ -7,7 +7,6 @@ random ids. Names and titles are drawn literally, whatever characters they conta
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ from nst.figures.lettering import clean
 from nst.imaging.srgb import on_white
 from nst.reports.ranking import AIMS
 from nst.reports.summary import evenly
-from nst.system.files import write_atomically
+from nst.system.files import atomic_file
 
 COLUMN = 3.5  # inches, of a printed page with two columns
 PAGE = 7.2
@@ -69,6 +68,7 @@ INKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0000
 DASHES = ("-", "--", ":", "-.")
 QUIET = "#8a8a8a"
 LINE = 68  # characters of a legend across the column
+INTERVAL: Any = {"fmt": "o", "ms": 3, "elinewidth": 1}  # a value and its interval
 MOST_PICTURES = 16  # in a plot; the other cells are points
 MOST_TICKS = 16  # on an axis of names
 MOST_ENTRIES = 8  # in a legend; the other names are left out
@@ -87,12 +87,10 @@ Entry = tuple[str, dict[str, Any]]
 def save_plot(figure: Figure, *paths: Path) -> None:
     """Write a figure in the formats of the paths' suffixes; equal figures give equal bytes."""
     for path in paths:
-        encoded = io.BytesIO()
         kind = path.suffix.removeprefix(".")
         unsaid = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
-        with mpl.rc_context(STYLE):
-            figure.savefig(encoded, format=kind, metadata=unsaid.get(kind))
-        write_atomically(path, encoded.getvalue())
+        with atomic_file(path) as file, mpl.rc_context(STYLE):
+            figure.savefig(file, format=kind, metadata=unsaid.get(kind))
 
 
 def literal(text: str) -> str:
@@ -132,10 +130,10 @@ def plot_pair(table: pd.DataFrame, title: str) -> Figure:
     with _figure(COLUMN, 3.4) as figure:
         axes = figure.subplots()
         axes.set_title(title_of(title, 52))
-        axes.set_xlabel("content distance (lower keeps more)")
-        axes.set_ylabel("style distance (lower takes more)")
+        axes.set_xlabel(AXIS_TITLES[AIMS[0]].replace("\n", " "))
+        axes.set_ylabel(AXIS_TITLES[AIMS[1]].replace("\n", " "))
         if len(cells):
-            _leave_room(axes, cells)
+            axes.margins(0.15)
             _draw_points(axes, cells, inks)
             _draw_pictures(axes, cells.head(MOST_PICTURES), inks)
         entries: list[Entry] = [("Pareto front", {"color": QUIET})]
@@ -148,14 +146,6 @@ def plot_pair(table: pd.DataFrame, title: str) -> Figure:
             entries.append((f"{missing} failed, not shown", NO_LINE))
         _legend(figure, entries, loc="outside lower center")
         return figure
-
-
-def _leave_room(axes: Axes, cells: pd.DataFrame) -> None:
-    """Set the limits of the axes so that there is a margin around all cells."""
-    for set_ends, aim in ((axes.set_xlim, AIMS[0]), (axes.set_ylim, AIMS[1])):
-        low, high = cells[aim].min(), cells[aim].max()
-        margin = 0.15 * (high - low) or 0.1 * abs(high) or 0.1
-        set_ends(low - margin, high + margin)
 
 
 def _draw_points(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> None:
@@ -173,33 +163,25 @@ def _draw_pictures(axes: Axes, cells: pd.DataFrame, inks: dict[str, str]) -> Non
     side = float(np.clip(100 / len(cells) ** 0.5, 17, 30))  # points, the longer side
     rows: list[Any] = list(cells.itertuples())
     framed = [_framed(row, 1.4 * side if row.suggested else side) for row in rows]
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    shares = (cells[list(AIMS)].to_numpy() - (left, bottom)) / (right - left, top - bottom)
-    sizes = np.array([size for _, size in framed])
-    offsets = spread_out(shares * AXES_SIZE, sizes, AXES_SIZE) - shares * AXES_SIZE
+    low, high = np.transpose([axes.get_xlim(), axes.get_ylim()])
+    places = (cells[list(AIMS)].to_numpy() - low) / (high - low) * AXES_SIZE
+    offsets = spread_out(places, np.array([size for _, size in framed]), AXES_SIZE) - places
     for row, (parts, _), offset in zip(rows, framed, offsets, strict=True):
+        ink = inks[row.kind]
         # The label is on the side of the picture that is away from the point.
         children: list[Artist] = [*parts] if offset[1] >= 0 else [*reversed(parts)]
-        picture = VPacker(children=children, align="center", pad=0, sep=1)
-        _draw_picture(axes, row, picture, offset, inks[row.kind])
-
-
-def _draw_picture(
-    axes: Axes, row: Any, framed: VPacker, offset: NDArray[np.float64], ink: str
-) -> None:
-    """Draw one picture in its frame, ``offset`` points away from the cell's point."""
-    box = AnnotationBbox(
-        framed,
-        (row.content_distance, row.style_distance),
-        (float(offset[0]), float(offset[1])),
-        boxcoords="offset points",
-        pad=0.1,
-        bboxprops={"edgecolor": ink, "linewidth": 2 if row.suggested else 0.8},
-        arrowprops={"arrowstyle": "-", "color": ink, "linewidth": 0.5, "shrinkB": 0},
-        zorder=4 if row.suggested else 3,
-    )
-    box.set_gid("suggested" if row.suggested else "picture")
-    axes.add_artist(box)
+        box = AnnotationBbox(
+            VPacker(children=children, align="center", pad=0, sep=1),
+            (row.content_distance, row.style_distance),
+            (float(offset[0]), float(offset[1])),
+            boxcoords="offset points",
+            pad=0.1,
+            bboxprops={"edgecolor": ink, "linewidth": 2 if row.suggested else 0.8},
+            arrowprops={"arrowstyle": "-", "color": ink, "linewidth": 0.5, "shrinkB": 0},
+            zorder=4 if row.suggested else 3,
+            gid="suggested" if row.suggested else "picture",
+        )
+        axes.add_artist(box)
 
 
 def _framed(row: Any, side: float) -> tuple[list[OffsetBox], NDArray[np.float64]]:
@@ -207,25 +189,18 @@ def _framed(row: Any, side: float) -> tuple[list[OffsetBox], NDArray[np.float64]
 
     The picture's longer side is ``side`` points.
     """
-    image = _thumbnail(Path(row.path))
+    with Image.open(row.path) as whole:
+        image = on_white(whole)
+    image.thumbnail((160, 160), Image.Resampling.LANCZOS)  # the size that print needs
     label = _short(row.label) + (" suggested" if row.suggested else "")
     weight = "bold" if row.suggested else "normal"
-    # OffsetImage draws a pixel as a point, and scales it with the figure.
-    zoom = side / max(image.size)
+    zoom = side / max(image.size)  # OffsetImage draws a pixel as a point, and scales with figure
     parts: list[OffsetBox] = [
         TextArea(literal(label), textprops={"size": 5.5, "weight": weight}),
         OffsetImage(np.asarray(image), zoom=zoom, interpolation="antialiased"),
     ]
     width, height = np.array(image.size) * side / max(image.size) + (3, LABEL_HEIGHT)
     return parts, np.array([max(width, LETTER * len(label)), height])
-
-
-def _thumbnail(path: Path) -> Image.Image:
-    """Read a picture at the size that print needs."""
-    with Image.open(path) as image:
-        small = on_white(image)
-    small.thumbnail((160, 160), Image.Resampling.LANCZOS)
-    return small
 
 
 def spread_out(
@@ -315,6 +290,8 @@ def plot_effect(table: pd.DataFrame, axis: str) -> Figure:
     other axes, the median is a bar per label.
     """
     points, orders = _axes(table)
+    cells = table[["content", "style", *AIMS]].join(points)
+    lines_of = [name for name in cells if name not in (axis, *AIMS)]
     names = orders[axis]
     ordered = axis == "ratio" or (axis != "layers" and _are_numbers(names))
     coloured = "layers" if axis == "ratio" else "ratio"
@@ -323,8 +300,8 @@ def plot_effect(table: pd.DataFrame, axis: str) -> Figure:
     thin: Any = {"lw": 0.5, "alpha": 0.35} if ordered else {"lw": 0.6, "marker": "o", "ms": 2.5}
     with _figure(PAGE, 2.6) as figure:
         for axes, aim in zip(figure.subplots(1, 2), AIMS, strict=True):
-            for label, cells in table.groupby(points[coloured], sort=False):
-                values = _effect(cells, points, axis, aim).reindex(names)
+            for label, group in cells.groupby(coloured, sort=False):
+                values = group.pivot_table(aim, axis, lines_of).reindex(names)
                 colour = colours[str(label)]
                 lines = values.to_numpy(float)[:, evenly(values.shape[1], most)]
                 axes.plot(lines, color=colour, **thin)
@@ -332,7 +309,7 @@ def plot_effect(table: pd.DataFrame, axis: str) -> Figure:
                     median = values.median(axis=1).to_numpy()
                     axes.plot(median, color=colour, lw=2, marker="o", ms=4)
             if not ordered:
-                medians = table.groupby(points[axis])[aim].median().reindex(names)
+                medians = cells.groupby(axis)[aim].median().reindex(names)
                 places = np.arange(len(names))
                 axes.hlines(medians, places - 0.25, places + 0.25, color="black", lw=2, zorder=3)
             _name_places(axes, names, _spoken(axis), aim)
@@ -356,22 +333,26 @@ def plot_votes(table: pd.DataFrame, variants: pd.DataFrame, agreed: pd.DataFrame
     ``table``, a summary. If layer weightings have several α/β, the axis shows α/β, and colours show
     the layer weightings. Otherwise the axis shows the layer weightings or recipes.
     """
-    ratios = table.groupby("layers")["ratio"].nunique().max() > 1
-    places = _ratios(table) if ratios else list(dict.fromkeys(table["layers"]))
-    lines = list(dict.fromkeys(variants["layers"])) if ratios else [""]
-    inks = _in_turn(lines, INKS)
+    if table.groupby("layers")["ratio"].nunique().max() > 1:
+        axis, places = "ratio", _ratios(table)
+        groups = list(variants.groupby("layers", sort=False))
+    else:
+        axis, places = "layers", list(table["layers"].unique())
+        groups = [("", variants)]
+    inks = _in_turn([str(line) for line, _ in groups], INKS)
     with _figure(PAGE, 2.8) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-        for number, line in enumerate(lines):
-            rows = variants[variants["layers"] == line] if ratios else variants
-            aside = 0.3 * ((number + 0.5) / len(lines) - 0.5)  # keeps intervals from overlapping
-            at = [places.index(name) + aside for name in rows["ratio" if ratios else "layers"]]
-            _draw_intervals(left, at, rows, "preference", inks[line])
+        for number, (line, rows) in enumerate(groups):
+            aside = 0.3 * ((number + 0.5) / len(groups) - 0.5)  # keeps intervals from overlapping
+            at = [places.index(name) + aside for name in rows[axis]]
+            values, around = _intervals(rows, "preference")
+            left.errorbar(at, values, yerr=around, color=inks[str(line)], **INTERVAL)
         left.axhline(0.5, color=QUIET, lw=0.6, ls="--")
         left.set_ylim(0, 1)
-        _name_places(left, places, "α/β" if ratios else "recipe or layers", "preference")
+        _name_places(left, places, "α/β" if axis == "ratio" else "recipe or layers", "preference")
         rows = agreed[agreed["votes"] > 0]
-        _draw_intervals(right, range(len(rows)), rows, "tau", INKS[0], vertical=False)
+        values, around = _intervals(rows, "tau")
+        right.errorbar(values, range(len(rows)), xerr=around, color=INKS[0], **INTERVAL)
         right.axvline(0, color=QUIET, lw=0.6, ls="--")
         right.set_xlim(-1, 1)
         names = [_spoken(one).replace("ssim", "SSIM") for one in rows["measure"]]
@@ -380,41 +361,18 @@ def plot_votes(table: pd.DataFrame, variants: pd.DataFrame, agreed: pd.DataFrame
         right.invert_yaxis()
         right.set_xlabel("agreement with the votes (Kendall's τ)")
         right.grid(visible=False, axis="y")
-        if len(lines) > 1:
+        if len(groups) > 1:
             look = {"marker": "o", "ms": 3, "lw": 1}
-            entries = [(_short(one), {"color": inks[one], **look}) for one in _some(lines)]
+            entries = [(_short(one), {"color": inks[one], **look}) for one in _some(list(inks))]
             _legend(figure, entries, loc="outside lower center")
         return figure
 
 
-def _draw_intervals(
-    axes: Axes,
-    places: Sequence[float] | range,
-    rows: pd.DataFrame,
-    name: str,
-    ink: str,
-    *,
-    vertical: bool = True,
-) -> None:
-    """Draw a point and its interval at each place."""
+def _intervals(rows: pd.DataFrame, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the values of a column, and their distances from both ends of their intervals."""
     values = rows[name].to_numpy(float)
-    low, high = rows[["low", "high"]].to_numpy(float).T
-    around = np.clip([values - low, high - values], 0, None)
-    style: Any = {"fmt": "o", "color": ink, "ms": 3, "elinewidth": 1}
-    if vertical:
-        axes.errorbar(places, values, yerr=around, **style)
-    else:
-        axes.errorbar(values, places, xerr=around, **style)
-
-
-def _effect(cells: pd.DataFrame, points: pd.DataFrame, axis: str, aim: str) -> pd.DataFrame:
-    """Return a measure by the labels of an axis; columns are pairs at points of all other axes."""
-    others = [name for name in points if name != axis]
-    return (
-        cells[["content", "style", aim]]
-        .join(points)
-        .pivot_table(index=axis, columns=["content", "style", *others], values=aim)
-    )
+    ends = [values - rows["low"], rows["high"] - values]
+    return values, np.clip(np.array(ends, float), 0, None)
 
 
 def _name_places(axes: Axes, names: Sequence[str], what: str, aim: str) -> None:
@@ -445,16 +403,11 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
 
 
 def _legend(figure: Figure, entries: Sequence[Entry], **options: Any) -> None:
-    """Add a legend of names and their lines; a name may be any text.
-
-    Matplotlib leaves out names that begin with an underscore, so the names are set afterwards.
-    """
+    """Add a legend of names and their lines; a name may be any text."""
     widths = sorted((len(name) + 8 for name, _ in entries), reverse=True)  # characters, with a line
     options.setdefault("ncols", max(1, sum(np.cumsum(widths) <= LINE)))
     lines = [Line2D([], [], **look) for _, look in entries]
-    legend = figure.legend(lines, [f"{place}" for place in range(len(lines))], **options)
-    for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
-        text.set_text(literal(name))
+    figure.legend(lines, [literal(name) for name, _ in entries], **options)
 
 
 def _short(name: str) -> str:
@@ -483,11 +436,7 @@ def _told_apart(orders: dict[str, list[str]]) -> list[str]:
 
 def _are_numbers(labels: Sequence[str]) -> bool:
     """Tell whether each of the labels is a number."""
-    try:
-        list(map(float, labels))
-    except ValueError:
-        return False
-    return True
+    return bool(pd.to_numeric(pd.Series(labels), errors="coerce").notna().all())
 
 
 def _spoken(axis: str) -> str:
@@ -503,8 +452,7 @@ def _named(axis: str, label: str) -> str:
 def _ratios(table: pd.DataFrame) -> list[str]:
     """List the labels of α/β, from most style to most content."""
     balance = table["alpha"] / (table["alpha"] + table["beta"])
-    order = table.assign(balance=balance).sort_values("balance", kind="stable")
-    return list(order["ratio"].drop_duplicates())
+    return list(table["ratio"][balance.sort_values(kind="stable").index].unique())
 
 
 def _shades(labels: list[str]) -> dict[str, Any]:

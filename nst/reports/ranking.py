@@ -46,7 +46,8 @@ def rank_cells(table: pd.DataFrame) -> pd.DataFrame:
     ranked = table.reset_index(drop=True)
     ranked["rank"] = pd.array([pd.NA] * len(ranked), dtype="Int64")
     ranked["pareto"] = ranked["suggested"] = np.zeros(len(ranked), bool)
-    ranked["reason"] = [_no_rank(status) for status in ranked["status"]]
+    ranked["reason"] = "Not measured, so it cannot be ranked."
+    ranked.loc[ranked["status"] == "failed", "reason"] = "Failed, so there is nothing to rank."
     measured = ranked[list(AIMS)].notna().all(axis=1)
     candidates = ranked[measured & (ranked["status"] == "finished")]
     for _, cells in candidates.groupby(list(PAIR), sort=False):
@@ -100,14 +101,19 @@ def _reasons(
     beaten = beats(points)
     first = order[0]
     reasons = []
-    for index in range(len(points)):
+    for index, point in enumerate(points):
         if index == first:
             reason = _why_first(int((front == 1).sum()), len(points))
+        elif np.array_equal(point, points[first]):
+            reason = f"No better and no worse than {names[first]}, which comes first in the table."
         elif front[index] == 1:
-            reason = _why_not_first(points[index], points[first], names[first])
+            reason = (
+                f"{_compared(point, points[first]).capitalize()} than {names[first]}, "
+                "which is nearer to the best of both."
+            )
         else:
             better = next(one for one in order if beaten[one, index])
-            reason = f"{names[better]} {_advantage(points[better], points[index])}."
+            reason = f"{names[better]} {_compared(points[better], point)}."
         reasons.append(reason)
     return reasons
 
@@ -121,30 +127,10 @@ def _why_first(rivals: int, cells: int) -> str:
     return f"Of the {rivals} cells that no other beats, this one is nearest to the best of both."
 
 
-def _why_not_first(point: NDArray[np.float64], first: NDArray[np.float64], name: str) -> str:
-    """Compare a point of the first front with the first point; neither beats the other."""
-    if np.array_equal(point, first):
-        return f"No better and no worse than {name}, which comes first in the table."
-    kept, taken = ("more", "less") if point[0] < first[0] else ("less", "more")
-    return (
-        f"Keeps {kept} content and takes {taken} style than {name}, "
-        "which is nearer to the best of both."
-    )
-
-
-def _advantage(better: NDArray[np.float64], point: NDArray[np.float64]) -> str:
-    """Describe how one point beats another."""
-    content, style = better < point
-    kept = f"keeps {'more' if content else 'as much'} content"
-    taken = f"takes {'more' if style else 'as much'} style"
-    return f"{kept} and {taken}"
-
-
-def _no_rank(status: str) -> str:
-    """Explain why a cell has no rank; ranked cells get another reason afterwards."""
-    if status == "failed":
-        return "Failed, so there is nothing to rank."
-    return "Not measured, so it cannot be ranked."
+def _compared(point: NDArray[np.float64], other: NDArray[np.float64]) -> str:
+    """Compare a point with another; less of a distance is more of its aim."""
+    content, style = np.select([point < other, point > other], ["more", "less"], "as much")
+    return f"keeps {content} content and takes {style} style"
 
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from nst.cells.cell import Cell, read_details
 from nst.config.names import counted
 from nst.errors import CellError, UserError
 from nst.reports.ranking import RANKING, rank_cells
-from nst.system.files import write_atomically
+from nst.system.files import atomic_file, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -204,9 +204,8 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
     """Write the table as Parquet, which keeps the types, whole or not at all."""
-    encoded = io.BytesIO()
-    table.to_parquet(encoded, index=False)
-    write_atomically(path, encoded.getvalue())
+    with atomic_file(path) as file:
+        table.to_parquet(file, index=False)
 
 
 def report_outcome(table: pd.DataFrame) -> None:

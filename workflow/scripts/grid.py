@@ -15,4 +15,4 @@ with job(snakemake.log[0], snakemake.input):
         variants, chosen = read_variants(snakemake.config), snakemake.config.get("grid", {})
         sheets = {one.suffix: one for one in pair_sheets(variants, chosen)}
         arguments["variants"] = sheets[snakemake.wildcards.sheet]
-    publish_grid(build(**arguments), *map(Path, snakemake.output))
+    publish_grid(build(**arguments).changed(grids.checked), *map(Path, snakemake.output))
