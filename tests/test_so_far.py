@@ -19,12 +19,12 @@ from workflow_runs import ROOT, start_python, wait_until
 from nst.cells.cell import Cell, Pictures, Source, write_cell, write_details
 from nst.cells.store import CellStore
 from nst.commands import watch
-from nst.commands.watch import Watch, _running, start_watcher, stop_watcher
+from nst.commands.watch import Progress, Watch, _running, start_watcher, stop_watcher
 from nst.config.catalogue import read_catalogue
 from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path, prepared
 from nst.config.run import Run, read_run
 from nst.config.settings import Settings
-from nst.gallery.so_far import Progress, write_so_far
+from nst.gallery.so_far import write_so_far
 
 RATIOS = ("1e0", "1e-1", "1e-2")
 STYLES = ("night", "wave")
