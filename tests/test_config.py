@@ -149,15 +149,15 @@ def test_a_name_is_made_of_the_file_s_own(folder):
 )
 def test_names_that_some_system_takes_for_one_are_refused(pair):
     pictures = [{"name": name, "path": "photos/cat.png"} for name in pair]
-    assert "must differ in more than case; give one" in refusal(least(contents=pictures))
+    assert "names must differ in more than case; got " in refusal(least(contents=pictures))
     layers = dict.fromkeys(pair, WEIGHTS)
-    assert "must differ in more than case; give one" in refusal(least(layers=layers))
+    assert "names must differ in more than case; got " in refusal(least(layers=layers))
 
 
 def test_two_spellings_of_an_accent_are_one_name():
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     pictures = [{"name": name, "path": "photos/cat.png"} for name in (composed, decomposed)]
-    assert "must differ in more than case" in refusal(least(contents=pictures))
+    assert "names must differ in more than case; got " in refusal(least(contents=pictures))
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("config/*.yaml")), ids=lambda path: path.name)

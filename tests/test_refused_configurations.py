@@ -73,7 +73,7 @@ MISTAKES = [
     ({"contents": ["a\nb.png"]}, "'a\\nb.png' does not exist"),
     (
         {"contents": ["photos/cat.png", "other/cat.png"]},
-        "contents: … 'cat' and 'cat' must differ in more than case … as {name: other, …}",
+        "contents: names must differ in more than case; got 'cat' and 'cat' … as {name: other, …}",
     ),
     ({"layers": {1: WEIGHTS}}, "layers: … a name must be text; got 1 … quotes"),
     (

@@ -153,11 +153,11 @@ def test_regions_may_describe_their_styles_and_an_image_of_the_catalogue_may_hav
                     {"name": "b", "regions": {"white": WAVE, "black": "keep"}},
                 ]
             },
-            "'b' names an image 'wave', and so is another image or style; give one of them a name",
+            "'b' names an image 'wave', which is also the name of another image or style; give one",
         ),
         (
             {"styles": [{"name": "great_wave_study", "blend": {"great_wave_study": 1}}]},
-            "names an image 'great_wave_study', and so is another image or style",
+            "names an image 'great_wave_study', which is also the name of another image or style",
         ),
     ],
 )
