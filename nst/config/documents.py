@@ -38,6 +38,9 @@ MOST_VALUES = 100_000  # values and keys of a file
 LONGEST_VALUE = 3000  # characters; Python prints numbers of up to 4300 digits
 # PyYAML's errors for a date that is none, and for a value that does not fit its tag.
 UNFIT = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+MOST_MISTAKES = 1000  # collected, to report the most telling mistake
+CANNOT_VARY = ("extractor", "snapshots")
+SCHEMA = SHARE / "workflow" / "schemas" / "config.schema.yaml"
 
 
 def read_document(path: Path) -> Any:
@@ -138,11 +141,6 @@ def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
         raise ConfigError(f"the key {key!r} is given twice; remove one")
     return mapping
-
-
-MOST_MISTAKES = 1000  # collected, to report the most telling mistake
-CANNOT_VARY = ("extractor", "snapshots")
-SCHEMA = SHARE / "workflow" / "schemas" / "config.schema.yaml"
 
 
 @cache

@@ -27,6 +27,34 @@ from nst.config.layers import (
 )
 from nst.config.settings import SIDE, Settings, longer_side
 
+FLOAT = 4  # bytes
+GIB = 2**30
+COPIES = 4.0  # of the used layers' features, including gradients; 2.6 to 3.3 measured with VGG-19
+OF_PICTURE = 5 * GIB  # the most memory for the features of a picture without tiles
+OF_TILE = 2 * GIB  # the most memory for the features of a tile, without its margin
+STEP = 64  # px; the side of a tile is a multiple
+HISTORY = (3, 10)  # pairs: with 3, the loss after a print was 1 % higher; 20 or 40 gained 1 %
+OF_HISTORY = 1 * GIB  # the most memory for a picture's pairs, unless the fewest pairs need more
+# A multiply-add counts as two operations, and the gradient to the pixels costs as much as the
+# features.
+OPERATIONS = 4  # per multiply-add of an evaluation
+FLOPS = {"cpu": 1e11, "gpu": 2e12}  # sustained in float32: half of two AVX-512 cores, half of a T4
+FINISHING = 10  # evaluations that take as long as measuring and writing a cell; 7 to 11 measured
+START = 10  # minutes: Python, torch and the network from a busy file system
+BASE = 4000  # MB: Python, torch, the weights: 700 measured on a CPU; CUDA's libraries take more
+PICTURES = 16  # float32 pictures of the result's size, in addition to the optimiser's history
+TILES = 2  # in memory at once: a tile with its margin, and the remains of the previous tile
+AGAIN = 1.5  # factor on the operations in tiles: features are computed twice, and margins are added
+SEARCH = 4 * 2 * 2048  # operations per feature value, in the search for the style's nearest feature
+OCTAVES = 4 / 3  # the most pixels of all octaves, in units of the picture's pixels
+# With the 2435 features of VGG-19 at a sampled position, which are the most.
+OPERATIONS_OF_SAMPLES = 1.2e11  # of a step: 1024 positions, each compared with 5000 of the style
+BYTES_OF_SAMPLES = 8.1e8  # the content's features at 16 sets of positions, and a step's distances
+MATCHED = 16  # hypercolumns held at once: the picture's, and the style's at four angles
+STYLE_SHARE = 0.5  # of a content's memory per pixel: the style's features are not differentiated
+MB_PER_FITTED_IMAGE = 25  # of 256 px; the features of all images are held together
+SECONDS_PER_FITTED_IMAGE = 6.0
+
 
 def fit_long(size: Size, longest: int) -> Size:
     """Return the size with the longer side ``longest``; the other is rounded, at least 1."""
@@ -75,16 +103,6 @@ def stages(
     return [(size, steps) for size, steps in settings.stages if size not in left_out]
 
 
-FLOAT = 4  # bytes
-GIB = 2**30
-COPIES = 4.0  # of the used layers' features, including gradients; 2.6 to 3.3 measured with VGG-19
-OF_PICTURE = 5 * GIB  # the most memory for the features of a picture without tiles
-OF_TILE = 2 * GIB  # the most memory for the features of a tile, without its margin
-STEP = 64  # px; the side of a tile is a multiple
-HISTORY = (3, 10)  # pairs: with 3, the loss after a print was 1 % higher; 20 or 40 gained 1 %
-OF_HISTORY = 1 * GIB  # the most memory for a picture's pairs, unless the fewest pairs need more
-
-
 def tile_side(settings: Settings, pixels: int | float) -> int | None:
     """Return the longest side of the tiles that a picture is computed in, or None for no tiles.
 
@@ -123,29 +141,6 @@ def bytes_per_pixel(widths: Mapping[str, int]) -> float:
 def per_pixel(numbers: Mapping[str, int]) -> float:
     """Sum the numbers per position of convolutions, converted to numbers per pixel."""
     return math.fsum(number / 4 ** halvings_of(name) for name, number in numbers.items())
-
-
-# A multiply-add counts as two operations, and the gradient to the pixels costs as much as the
-# features.
-OPERATIONS = 4  # per multiply-add of an evaluation
-FLOPS = {"cpu": 1e11, "gpu": 2e12}  # sustained in float32: half of two AVX-512 cores, half of a T4
-FINISHING = 10  # evaluations that take as long as measuring and writing a cell; 7 to 11 measured
-START = 10  # minutes: Python, torch and the network from a busy file system
-
-BASE = 4000  # MB: Python, torch, the weights: 700 measured on a CPU; CUDA's libraries take more
-PICTURES = 16  # float32 pictures of the result's size, in addition to the optimiser's history
-TILES = 2  # in memory at once: a tile with its margin, and the remains of the previous tile
-AGAIN = 1.5  # factor on the operations in tiles: features are computed twice, and margins are added
-SEARCH = 4 * 2 * 2048  # operations per feature value, in the search for the style's nearest feature
-OCTAVES = 4 / 3  # the most pixels of all octaves, in units of the picture's pixels
-# With the 2435 features of VGG-19 at a sampled position, which are the most.
-OPERATIONS_OF_SAMPLES = 1.2e11  # of a step: 1024 positions, each compared with 5000 of the style
-BYTES_OF_SAMPLES = 8.1e8  # the content's features at 16 sets of positions, and a step's distances
-MATCHED = 16  # hypercolumns held at once: the picture's, and the style's at four angles
-STYLE_SHARE = 0.5  # of a content's memory per pixel: the style's features are not differentiated
-
-MB_PER_FITTED_IMAGE = 25  # of 256 px; the features of all images are held together
-SECONDS_PER_FITTED_IMAGE = 6.0
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ RESERVED = {
     *("con", "prn", "aux", "nul"),
     *(f"{device}{number}" for device in ("com", "lpt") for number in range(1, 10)),
 }
+MOST_LOOKED_AT = 100_000  # names; takes 0.2 s on a disk
+LONGEST_LOOK = 10  # seconds; a limit for folders on a network
 
 
 def checked_name(key: str, name: object) -> str:
@@ -70,10 +72,6 @@ def refuse_collisions(key: str, names: Iterable[str]) -> None:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, such as ``1 cell`` or ``2 cells``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-MOST_LOOKED_AT = 100_000  # names; takes 0.2 s on a disk
-LONGEST_LOOK = 10  # seconds; a limit for folders on a network
 
 
 def is_pattern(text: str) -> bool:

@@ -23,6 +23,7 @@ PRINT_DETAILS = "results/prints/details/{content}/{style}/{layers}/{ratio}.json"
 SNAPSHOTS = "results/snapshots/{content}/{style}/{layers}/{ratio}.png"
 STORE = Path("results/store")
 STRIP = "results/strips/{content}/{style}/{layers}/{ratio}.png"
+SHARED = {"style_loss": "{} loss", "image_size": "{} px", "iterations": "{} iterations"}
 
 
 def cell_path(content: str, style: str, layers: str, ratio: str) -> Path:
@@ -106,9 +107,6 @@ def grids(run: Run) -> list[str]:
     ]
     contents = [f"contents/{content}/{layers}" for content in run.contents for layers in run.layers]
     return ["overview", *pairs, *contents]
-
-
-SHARED = {"style_loss": "{} loss", "image_size": "{} px", "iterations": "{} iterations"}
 
 
 def title_of_run(run: Run) -> str:

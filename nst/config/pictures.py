@@ -25,6 +25,7 @@ IMAGE_SUFFIXES = (
     *(".gif", ".bmp", ".ppm", ".jp2", ".avif", ".heic", ".heif"),
 )
 LONGEST_TITLE = 200  # characters: two lines over a grid
+KEEP = "keep"
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,6 @@ def checked_title(key: str, title: str) -> str:
             f"{title[:LONGEST_TITLE]!r}. Reword it."
         )
     return title
-
-
-KEEP = "keep"
 
 
 def read_pictures(

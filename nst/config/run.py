@@ -30,6 +30,8 @@ from nst.config.variants import Preset, Variant, Wanted, read_presets, read_rati
 from nst.config.votes import read_ballots
 from nst.errors import ConfigError
 
+MOST_CELLS = 1_000_000  # of a run: planning takes 5 s and 60 MB for 10,000
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -110,9 +112,6 @@ def _choose(axes: Mapping[str, Sequence[str]], chosen: Mapping[str, str]) -> tup
     if row == column:
         raise ConfigError(f"grid: rows and columns must be two axes; got {row!r} for both")
     return row, column
-
-
-MOST_CELLS = 1_000_000  # of a run: planning takes 5 s and 60 MB for 10,000
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from nst.errors import ConfigError, ExtractorError, did_you_mean
 
 FOLDER = SHARE / "config" / "presets"
 RECIPE = "relative"  # the default: the project's own recipe
+MOST_VARIANTS = 10_000  # of a pair; one job computes all of them
+MOST_SNAPSHOTS = 100  # megapixels per cell; 400 MB of memory
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,6 @@ def _read(path: Path) -> Preset:
             f"{path} is not a preset, with title, source and settings: {error}"
         ) from error
     return preset
-
-
-MOST_VARIANTS = 10_000  # of a pair; one job computes all of them
-MOST_SNAPSHOTS = 100  # megapixels per cell; 400 MB of memory
 
 
 def read_ratio(value: object) -> tuple[str, dict[str, float]]:

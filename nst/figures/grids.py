@@ -33,6 +33,9 @@ Variants = Sequence[Sequence[str]]  # layers and ratio of each
 IN_ROW = (5, 4, 6)  # pictures in a row of recipes, the preferred number first
 _FEW_COLUMNS = 6  # up to this number, each column repeats "α/β ="; else only the axis has it
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+COLUMNS = 6
+FRAME_MS = 600
+LAST_FRAME_MS = 2400  # the last picture stays longer before the animation repeats
 
 
 def checked(tile: Tile) -> Tile:
@@ -183,11 +186,6 @@ def ratio_title(label: str) -> str:
         return f"{float(label):g}"
     power = "10" + exponent.translate(_SUPERSCRIPTS)
     return power if mantissa == "1" else f"{mantissa}·{power}"
-
-
-COLUMNS = 6
-FRAME_MS = 600
-LAST_FRAME_MS = 2400  # the last picture stays longer before the animation repeats
 
 
 def draw_strip(

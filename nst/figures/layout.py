@@ -28,6 +28,24 @@ Align = Literal["left", "centre", "right"]
 INK: Colour = (28, 28, 30)
 GREY: Colour = (112, 112, 116)
 SHARES = {"left": 0.0, "centre": 0.5, "right": 1.0}  # of the spare width, before a line of text
+# Millimetres on the page.
+MARGIN = 5.0
+GUTTER = 1.2  # between tiles
+NARROW = 2.4  # between a title and its pictures, and between heads and tiles
+WIDE = 6.0  # between the blocks of the page
+ROW_TITLE = 36.0  # the largest width of a row's title
+INPUT = 32.0  # the smallest width of an input in the margin
+NARROWEST = 90.0  # the smallest width of a page, so that its title has room
+NARROW_TILE = 20.0  # below this width, most titles need more than four lines
+ARROW = 3.0  # the shortest arrow worth drawing
+# Limits on height, in widths. A picture gets the height at which the widest picture of its kind
+# fills its width, within these limits. A portrait among landscapes thus becomes narrower, not
+# taller.
+TILE_HEIGHT = (1.25, 2.0)
+HEAD_HEIGHT = (0.75, 1.25)
+INPUT_HEIGHT = (0.75, 1.25)
+ROW_INPUT_HEIGHT = (0.5, 1.25)  # for inputs side by side
+CARD_SHAPE: Shape = (4, 3)  # for a missing picture in a row of missing pictures
 
 
 @dataclass(frozen=True)
@@ -207,27 +225,6 @@ class Layout:
     width: int
     height: int
     marks: tuple[Mark, ...]
-
-
-# Millimetres on the page.
-MARGIN = 5.0
-GUTTER = 1.2  # between tiles
-NARROW = 2.4  # between a title and its pictures, and between heads and tiles
-WIDE = 6.0  # between the blocks of the page
-ROW_TITLE = 36.0  # the largest width of a row's title
-INPUT = 32.0  # the smallest width of an input in the margin
-NARROWEST = 90.0  # the smallest width of a page, so that its title has room
-NARROW_TILE = 20.0  # below this width, most titles need more than four lines
-ARROW = 3.0  # the shortest arrow worth drawing
-
-# Limits on height, in widths. A picture gets the height at which the widest picture of its kind
-# fills its width, within these limits. A portrait among landscapes thus becomes narrower, not
-# taller.
-TILE_HEIGHT = (1.25, 2.0)
-HEAD_HEIGHT = (0.75, 1.25)
-INPUT_HEIGHT = (0.75, 1.25)
-ROW_INPUT_HEIGHT = (0.5, 1.25)  # for inputs side by side
-CARD_SHAPE: Shape = (4, 3)  # for a missing picture in a row of missing pictures
 
 
 def arrange(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> Layout:

@@ -28,6 +28,24 @@ PREVIEW = 800  # px, longer side: for the full view, if the original is missing
 QUALITY = 80  # of WebP; brush strokes stay clean, at about 60 kB per 400 × 400 px
 COPIES = "pictures"  # the folder of the copies, in the gallery's folder
 MADE = re.compile(r"[0-9a-f]{24}-\d+\.webp")
+NAMES = ("content", "style", "layers", "ratio")
+"""Columns that identify a cell."""
+AS_THEY_ARE = (
+    *(*NAMES, "formulation", "status", "width", "height", "rank", "pareto", "suggested"),
+    *("seconds", "device", "fingerprint"),
+)
+"""Columns of the table that the page has unchanged."""
+METRICS = ("preference", *MEASURES, *(f"{name}_loss" for name in LOSSES))
+"""Numeric columns by which the page compares cells, if the table has them; see data.js."""
+CURVES = {
+    "evaluation": "evaluation",
+    **{name: f"{name}_loss" for name in ("total", "content", "style")},
+}
+"""The curves of a cell's trace, and their columns in the table of traces."""
+CURVE_POINTS = 48  # per loss curve, which is drawn 300 px wide
+LEAST_CURVE_POINTS = 12
+ALL_CURVE_POINTS = 200_000  # of all curves; with thousands of cells, curves are half the page
+LARGEST_BEFORE = 2048  # px: the largest content that the page lays over its cells
 
 
 def link_picture(
@@ -65,26 +83,6 @@ def remove_old_copies(folder: Path, page: str) -> int:
     for path in old:
         path.unlink()
     return len(old)
-
-
-NAMES = ("content", "style", "layers", "ratio")
-"""Columns that identify a cell."""
-AS_THEY_ARE = (
-    *(*NAMES, "formulation", "status", "width", "height", "rank", "pareto", "suggested"),
-    *("seconds", "device", "fingerprint"),
-)
-"""Columns of the table that the page has unchanged."""
-METRICS = ("preference", *MEASURES, *(f"{name}_loss" for name in LOSSES))
-"""Numeric columns by which the page compares cells, if the table has them; see data.js."""
-CURVES = {
-    "evaluation": "evaluation",
-    **{name: f"{name}_loss" for name in ("total", "content", "style")},
-}
-"""The curves of a cell's trace, and their columns in the table of traces."""
-CURVE_POINTS = 48  # per loss curve, which is drawn 300 px wide
-LEAST_CURVE_POINTS = 12
-ALL_CURVE_POINTS = 200_000  # of all curves; with thousands of cells, curves are half the page
-LARGEST_BEFORE = 2048  # px: the largest content that the page lays over its cells
 
 
 def gallery_data(table: pd.DataFrame, traces: Path, inputs: Path, folder: Path) -> dict[str, Any]:

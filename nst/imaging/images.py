@@ -37,6 +37,10 @@ from nst.imaging.srgb import check_mode, srgb_profile, to_srgb
 from nst.system.files import write_atomically
 
 logger = logging.getLogger(__name__)
+Levels: TypeAlias = NDArray[np.uint16]
+WIDER = 257  # levels of 16 bits per level of 8 bits: 255 becomes 65535
+PAETH = 4  # the filter of PNG that predicts a sample from three neighbours
+METRES_PER_INCH = 0.0254
 
 
 def load_image(path: Path, *, keep_alpha: bool = False, any_shape: bool = False) -> Image.Image:
@@ -201,13 +205,6 @@ def read_description(path: Path) -> str | None:
     with opened(path, ("TIFF",)) as image:
         found = tiff_tag(image, "ImageDescription")
         return found if isinstance(found, str) else None
-
-
-Levels: TypeAlias = NDArray[np.uint16]
-
-WIDER = 257  # levels of 16 bits per level of 8 bits: 255 becomes 65535
-PAETH = 4  # the filter of PNG that predicts a sample from three neighbours
-METRES_PER_INCH = 0.0254
 
 
 def widen(image: Image.Image) -> Levels:

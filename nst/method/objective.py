@@ -26,6 +26,15 @@ from nst.method.start import finest_detail
 from nst.network.extractor import Extractor
 from nst.network.tensors import Float, Int, Tensor
 
+SUMS = ("content", "style", "tv", "total")
+Role = Literal["content", "style"]
+Losses = dict[str, Float[Tensor, " b"]]
+"""The losses of each cell by name: those of ``SUMS``, then the unweighted loss of each layer.
+
+``content`` and ``style`` are sums over layers with the layers' weights, before α and β. Layers are
+named as ``content relu4_2`` or ``style relu1_1``.
+"""
+
 
 def match_style(
     features: Mapping[str, Float[Tensor, "b _c _h _w"]],
@@ -87,10 +96,6 @@ def _replace(
     return torch.stack(rows).contiguous(memory_format=torch.channels_last)
 
 
-SUMS = ("content", "style", "tv", "total")
-Role = Literal["content", "style"]
-
-
 @dataclass(frozen=True)
 class Targets:
     """The targets of the losses, measured once for a pair.
@@ -112,14 +117,6 @@ class Targets:
     def taps(self, cell: Settings) -> Taps:
         """Return the layers in which a cell is compared."""
         return cell.taps(*self.sizes, self.halvings)
-
-
-Losses = dict[str, Float[Tensor, " b"]]
-"""The losses of each cell by name: those of ``SUMS``, then the unweighted loss of each layer.
-
-``content`` and ``style`` are sums over layers with the layers' weights, before α and β. Layers are
-named as ``content relu4_2`` or ``style relu1_1``.
-"""
 
 
 def measure_targets(

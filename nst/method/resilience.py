@@ -46,6 +46,14 @@ TOO_LARGE = (
     "the picture does not fit into the device's memory; lower image_size, choose a smaller "
     "extractor, or set device to cpu"
 )
+Progress = Callable[[Sequence[int], int, int, Float[Tensor, "4 b"]], None]
+"""Called after each step with the cells' indices, the steps taken, the number of steps in all, and
+the losses of ``SUMS``."""
+CAUTION = 0.1  # factor on the size of the steps of a second attempt
+GOES_ASTRAY = (
+    "the loss of cell %d stopped being a finite number; starting it again with %g times the step "
+    "size"
+)
 
 
 def best_batch_size(device: torch.device) -> int:
@@ -122,16 +130,6 @@ def refused_if_too_large() -> Iterator[None]:
         if is_out_of_memory(error):
             raise UserError(TOO_LARGE) from error
         raise
-
-
-Progress = Callable[[Sequence[int], int, int, Float[Tensor, "4 b"]], None]
-"""Called after each step with the cells' indices, the steps taken, the number of steps in all, and
-the losses of ``SUMS``."""
-CAUTION = 0.1  # factor on the size of the steps of a second attempt
-GOES_ASTRAY = (
-    "the loss of cell %d stopped being a finite number; starting it again with %g times the step "
-    "size"
-)
 
 
 @dataclass(frozen=True)

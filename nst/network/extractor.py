@@ -39,6 +39,15 @@ DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": to
 # As torch.cpu.get_capabilities names them: of x86, and of ARM.
 BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
 AMPERE = (8, 0)  # the first compute capability of NVIDIA with bfloat16
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of RGB in [0, 1]
+FILE_FORMAT = "nst-extractor-2"
+# Symmetric padding extends the picture by a margin of its mirror image. The first convolutions use
+# up this margin and are not padded. Padded features would distort their neighbours, in a fringe of
+# one to three pixels.
+MARGIN = 4  # px
+UNPADDED = ("conv1_1", "conv1_2", "conv2_1")
 
 
 def choose_precision(name: PrecisionName, device: torch.device) -> Precision:
@@ -83,17 +92,6 @@ def _native_bfloat16(device: torch.device) -> tuple[bool, str]:
     capabilities = torch.cpu.get_capabilities()
     found = [name for name in BFLOAT16_INSTRUCTIONS if capabilities.get(name)]
     return bool(found), f"the processor has {found[0] if found else 'no bfloat16 instructions'}"
-
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of RGB in [0, 1]
-FILE_FORMAT = "nst-extractor-2"
-# Symmetric padding extends the picture by a margin of its mirror image. The first convolutions use
-# up this margin and are not padded. Padded features would distort their neighbours, in a fringe of
-# one to three pixels.
-MARGIN = 4  # px
-UNPADDED = ("conv1_1", "conv1_2", "conv2_1")
 
 
 class Extractor(nn.Module):

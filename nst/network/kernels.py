@@ -23,6 +23,13 @@ from torch.nn import functional
 from nst.config.layers import SET_POSITIONS, SETS, Size
 from nst.network.tensors import Float, Int, Tensor
 
+# Multiples of 1/g and 1/g², with g³ = g + 1, fill a square evenly (Roberts, "The unreasonable
+# effectiveness of quasirandom sequences", 2018). As fractions of 2^32, they are exact everywhere.
+STRIDES = (3242174889, 2447445414)
+PIECES = 8  # into which a product in bfloat16 is split
+COLOURS = 3  # channels of the layer rgb; every layer of a network has more
+IN_ORDER = 128  # positions of colours that are summed one after another
+
 
 def reflect(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h+2 w+2"]:
     """Reflection-pad features by one position."""
@@ -189,11 +196,6 @@ def _binomial(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor
     return torch.outer(row, row).expand(channels, 1, 4, 4)
 
 
-# Multiples of 1/g and 1/g², with g³ = g + 1, fill a square evenly (Roberts, "The unreasonable
-# effectiveness of quasirandom sequences", 2018). As fractions of 2^32, they are exact everywhere.
-STRIDES = (3242174889, 2447445414)
-
-
 def sample_columns(
     features: Sequence[Float[Tensor, "b _c _h _w"]], step: Int[Tensor, ""] | None = None
 ) -> Float[Tensor, "b _all _sets n"]:
@@ -248,11 +250,6 @@ def _neighbours(
         torch.stack(corners, 1).view(each).to(device),
         torch.stack(weights, 1).view(each).to(device, dtype),
     )
-
-
-PIECES = 8  # into which a product in bfloat16 is split
-COLOURS = 3  # channels of the layer rgb; every layer of a network has more
-IN_ORDER = 128  # positions of colours that are summed one after another
 
 
 class MeanSquaredError(torch.autograd.Function):

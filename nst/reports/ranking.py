@@ -34,6 +34,23 @@ from nst.config.votes import Vote, read_ballots
 PAIR = ("content", "style")
 AIMS = ("content_distance", "style_distance")
 RANKING = ("rank", "pareto", "suggested", "reason")
+logger = logging.getLogger(__name__)
+MEASURES: Mapping[str, int] = {
+    "content_distance": -1,
+    "style_distance": -1,
+    "colour_distance": -1,
+    "relative_content": -1,
+    "relative_style": -1,
+    "ssim": 1,
+    "rank": -1,
+}
+"""The measures that votes are compared with: 1 where higher is better, -1 where lower is."""
+PICTURE = [*PAIR, "fingerprint"]  # the columns that identify a row's picture
+SPREAD = 2.0  # prior standard deviation of a strength θ: most cells win 12 to 88 % of their votes
+DRAWS = 2000
+LEVEL = 95  # %, of intervals
+DEVIATIONS = 1.959964  # standard deviations to either side of the mean that contain ``LEVEL``
+SMALLEST_STEP = 1e-10
 
 
 def rank_cells(table: pd.DataFrame) -> pd.DataFrame:
@@ -131,26 +148,6 @@ def _compared(point: NDArray[np.float64], other: NDArray[np.float64]) -> str:
     """Compare a point with another; less of a distance is more of its aim."""
     content, style = np.select([point < other, point > other], ["more", "less"], "as much")
     return f"keeps {content} content and takes {style} style"
-
-
-logger = logging.getLogger(__name__)
-
-MEASURES: Mapping[str, int] = {
-    "content_distance": -1,
-    "style_distance": -1,
-    "colour_distance": -1,
-    "relative_content": -1,
-    "relative_style": -1,
-    "ssim": 1,
-    "rank": -1,
-}
-"""The measures that votes are compared with: 1 where higher is better, -1 where lower is."""
-PICTURE = [*PAIR, "fingerprint"]  # the columns that identify a row's picture
-SPREAD = 2.0  # prior standard deviation of a strength θ: most cells win 12 to 88 % of their votes
-DRAWS = 2000
-LEVEL = 95  # %, of intervals
-DEVIATIONS = 1.959964  # standard deviations to either side of the mean that contain ``LEVEL``
-SMALLEST_STEP = 1e-10
 
 
 def read_votes(paths: Iterable[Path]) -> pd.DataFrame:

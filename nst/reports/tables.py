@@ -42,6 +42,9 @@ AS_LATEX: Mapping[str, str] = {
 }
 DRAWS = 2000  # of the bootstrap
 LEVEL = 95  # %: the share of the draws' means within an interval
+HIDDEN = ("fingerprint", "path")  # for programs, not for people
+DIGITS = 4  # significant digits of the numbers on a page
+PAGES = Path(__file__).parent / "assets"
 
 
 def summarise_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -111,11 +114,6 @@ def _latex_heading(heading: str) -> str:
     for sign, latex in AS_LATEX.items():
         heading = heading.replace(sign, latex)
     return heading
-
-
-HIDDEN = ("fingerprint", "path")  # for programs, not for people
-DIGITS = 4  # significant digits of the numbers on a page
-PAGES = Path(__file__).parent / "assets"
 
 
 def write_table_page(table: pd.DataFrame, path: Path) -> None:

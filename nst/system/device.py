@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 # values are faster, and take more memory.
 M_TRIM_THRESHOLD, TRIMMED = -1, 256 * 2**20
 M_MMAP_THRESHOLD, APART = -3, 64 * 2**20
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""Environment variables that keep oneDNN, whose convolutions torch uses, from newer instructions.
+torch's own variable, ATEN_CPU_CAPABILITY, affects the result of ``get_cpu_capability``."""
 
 
 @contextmanager
@@ -154,11 +157,6 @@ def wait_for(device: torch.device) -> None:
     """Wait until a GPU has finished its queued work, so that a time can be measured."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
-"""Environment variables that keep oneDNN, whose convolutions torch uses, from newer instructions.
-torch's own variable, ATEN_CPU_CAPABILITY, affects the result of ``get_cpu_capability``."""
 
 
 def describe_machine(device: torch.device) -> Mapping[str, str]:

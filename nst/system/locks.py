@@ -36,6 +36,10 @@ RESULTS = Path("results")
 # detected when the run begins.
 NO_LOCKS = (OSError, NotImplementedError)
 _held: list[FileLock] = []  # until the process ends
+DEVICE_LOCKS = Path("/tmp")  # noqa: S108 - not TMPDIR, which may differ between users and jobs
+SECONDS_BETWEEN_TRIES = 1.0
+SECONDS_BETWEEN_REPORTS = 60.0
+PATIENCE = 10.0  # s to retry a lock that may not be opened: another user may be creating it
 
 
 def begin_run(tell: Callable[[str], object]) -> None:
@@ -110,12 +114,6 @@ def _check_writable(folder: Path) -> None:
     except OSError as error:
         error.filename = str(folder)
         raise RunError(explain_disk_trouble(error) or str(error)) from error
-
-
-DEVICE_LOCKS = Path("/tmp")  # noqa: S108 - not TMPDIR, which may differ between users and jobs
-SECONDS_BETWEEN_TRIES = 1.0
-SECONDS_BETWEEN_REPORTS = 60.0
-PATIENCE = 10.0  # s to retry a lock that may not be opened: another user may be creating it
 
 
 @contextmanager
