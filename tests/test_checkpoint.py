@@ -224,7 +224,7 @@ DAMAGES = [
     *(partial(overwritten, share=share) for share in (0.0, 0.6, 0.9)),
     lambda content: content[:-1000],
 ]
-# What is done to the file, what differs in the next job, and what is logged. `bytes` does nothing.
+# A change of the file (`bytes` makes none), a change of the next job, and the expected log.
 UNUSABLE = [
     *((damage, {}, "cannot be read") for damage in DAMAGES),
     (bytes, {"made_by": {"torch": "2"}}, "was written by other versions or for another device"),

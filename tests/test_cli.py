@@ -215,7 +215,7 @@ def mistake(result: tuple[int, str, str]) -> str:
     return line
 
 
-# The arguments after STYLIZE, or a whole command, and what is said.
+# The arguments after STYLIZE, or a whole command, and the expected message.
 MISTAKES = [
     ("--recipe gatys2017", "unknown recipe 'gatys2017'; did you mean 'gatys2016'? The"),
     ("--set octaves", "--set must be NAME=VALUE, as octaves=2; got 'octaves'"),

@@ -187,7 +187,7 @@ def at(value: object, path: tuple[object, ...]) -> Any:
 
 
 def changed_at(draw: st.DrawFn, value: object, path: tuple[object, ...]) -> object:
-    """Replace, repeat, rename or drop what is at a path."""
+    """Replace, repeat, rename or drop the value at a path."""
     way = draw(st.sampled_from(["put", "put", "put", "again", "move", "rename", "drop"]))
     changed = copy.deepcopy(value)
     if way == "put":

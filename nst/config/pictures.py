@@ -1,7 +1,7 @@
 """The contents and styles that a configuration names.
 
-An image is a catalogue entry, a path, a folder or a pattern. A style may also be a blend of images,
-or have a style of its own in each region.
+Images are given by a catalogue entry, a path, a folder or a pattern. A style may also blend several
+images, or use a different style for each region.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Files and folders that are written whole or not at all, even in a power cut.
 
 A file or folder in progress has a temporary name, a *part*, which identifies its writer. A writer
-that is killed leaves its part behind, and a later run removes it. A disk that is full, read-only or
-not writable is no defect of the program, and gets a message of its own.
+that is killed leaves its part behind, and a later run removes it. ``explain_disk_trouble`` tells
+the user what to do when a disk is full, read-only or not writable.
 """
 
 from __future__ import annotations

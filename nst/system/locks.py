@@ -166,7 +166,7 @@ def _acquired(lock: FileLock, denied: dict[str, float]) -> bool:
         ) from error
     except OSError as error:  # a symbolic link, a folder
         raise UserError(
-            f"{lock.lock_file} must be a plain file, to be the lock of a device; remove what is "
+            f"{lock.lock_file} must be a plain file, because it locks a device; remove what is "
             f"there ({error.strerror}), or set device to cpu"
         ) from error
     return True
