@@ -20,7 +20,7 @@ from typing import Any
 from common import DEVICE, RESULTS, save_report, studies, style_of, synchronise
 
 from nst.config.geometry import HISTORY
-from nst.config.layers import ARCHITECTURES
+from nst.config.layers import KMEANS
 from nst.config.settings import Settings
 from nst.imaging.images import fit_long_side
 from nst.method import checkpoint
@@ -34,7 +34,7 @@ WRITINGS = 3  # with a full history
 
 def measure(size: int) -> dict[str, Any]:
     """Write a checkpoint after every step of a cell of this size, and time both."""
-    extractor = Extractor(ARCHITECTURES["kmeans"]).eval().to(DEVICE)
+    extractor = Extractor(KMEANS).eval().to(DEVICE)
     pictures = studies()
     sources = (pictures.content, style_of(pictures))
     images = Images.of(*(fit_long_side(one, size) for one in sources))

@@ -31,11 +31,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nst.config.composition import Composition, Part
 from nst.config.layers import KMEANS, VGG16_HED
+from nst.config.registry import STATISTICS
 from nst.config.settings import Settings
 from nst.errors import UserError
 from nst.method.checkpoint import Checkpoint
 from nst.method.objective import Objective, measure_targets
-from nst.method.observe import STATISTICS
 from nst.method.optimise import State, take_step
 from nst.method.optimisers import Lbfgs
 from nst.method.regions import Region

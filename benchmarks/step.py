@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from common import DEVICE, random_network, save_report, studies, style_of, synchronise
 
-from nst.config.layers import ARCHITECTURES
+from nst.config.registry import NETWORKS
 from nst.config.settings import Settings
 from nst.config.variants import read_presets
 from nst.imaging.images import fit_long_side
@@ -48,7 +48,7 @@ def main() -> None:
     variants = STATISTICS | octave_variants(chosen.octaves)
     networks = {}
     for name in ("kmeans", "vgg19_16x"):
-        extractor = random_network(ARCHITECTURES[name]).to(DEVICE)
+        extractor = random_network(NETWORKS[name].architecture).to(DEVICE)
         extractor = extractor.to(memory_format=torch.channels_last)
         steps = {
             label: evaluation(

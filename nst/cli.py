@@ -28,14 +28,12 @@ from nst.commands.by_hand import (
 )
 from nst.config.catalogue import checked_mirror
 from nst.config.names import counted
+from nst.config.registry import NETWORKS
 from nst.config.settings import (
     MEANINGS,
-    PUBLISHED,
     ColoursName,
-    ExtractorName,
     PrecisionName,
     Settings,
-    as_published,
 )
 from nst.config.variants import RECIPE
 from nst.errors import UserError
@@ -50,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console(stderr=True)
+FETCHED = [name for name, one in NETWORKS.items() if one.read]
 DEFAULT_CONFIG = Path("config/config.yaml")
 Configuration = Annotated[Path, typer.Argument(help="The configuration of a run.")]
 Mirror = Annotated[
@@ -119,7 +118,7 @@ def stylize(
     ] = None,
     style_scale: Annotated[float | None, typer.Option(help=MEANINGS["style_scale"])] = None,
     extractor: Annotated[
-        ExtractorName, typer.Option(metavar="NETWORK", help=MEANINGS["extractor"])
+        str, typer.Option(metavar="NETWORK", help=MEANINGS["extractor"])
     ] = Settings.extractor,
     weights: Annotated[
         Path | None, typer.Option(help="A file with the network's weights, instead of a download.")
@@ -179,7 +178,7 @@ def stylize(
 def fetch(
     networks: Annotated[
         list[str] | None,
-        typer.Argument(help=f"Some of {', '.join(PUBLISHED)}; vgg16_hed if none is named."),
+        typer.Argument(help=f"Some of {', '.join(FETCHED)}; vgg16_hed if none is named."),
     ] = None,
     mirror: Mirror = None,
 ) -> None:
@@ -189,7 +188,7 @@ def fetch(
     """
     from nst.network.provision import prepared_extractor  # noqa: PLC0415
 
-    for name in map(as_published, networks or ["vgg16_hed"]):
+    for name in networks or ["vgg16_hed"]:
         with console.status(f"fetching {name}"):
             path = prepared_extractor(name, checked_mirror(mirror))
         typer.echo(f"{name}: {path}")

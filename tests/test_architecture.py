@@ -5,12 +5,9 @@ import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from workflow_runs import ROOT
-
-from nst.config.settings import ExtractorName, PublishedName
 
 PACKAGE = ROOT / "nst"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -29,8 +26,8 @@ PACKAGES = {
     "": ("errors",),
     "system": ("files", "locks", "download", "device"),
     "config": (
-        *("layers", "settings", "documents", "catalogue", "composition", "names", "pictures"),
-        *("variants", "prints", "geometry", "votes", "run", "paths"),
+        *("layers", "catalogue", "registry", "settings", "documents", "composition", "names"),
+        *("pictures", "variants", "prints", "geometry", "votes", "run", "paths"),
     ),
     "imaging": ("opening", "srgb", "images", "masks", "inspection"),
     "network": ("tensors", "kernels", "extractor", "tiles", "kmeans", "vgg", "provision"),
@@ -165,12 +162,6 @@ def test_every_script_belongs_to_a_rule():
     text = "".join(path.read_text(encoding="utf-8") for path in RULES)
     used = set(re.findall(r'"\.\./scripts/(\w+\.py)"', text))
     assert used == {path.name for path in SCRIPTS}
-
-
-def test_the_workflow_knows_every_extractor():
-    text = (ROOT / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
-    assert 'fetched="|".join(PUBLISHED)' in text
-    assert set(get_args(PublishedName)) == set(get_args(ExtractorName)) - {"kmeans"}
 
 
 # ---------------------------------------------------------------- form

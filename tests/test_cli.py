@@ -261,15 +261,16 @@ def test_a_mistake_is_one_line_and_exit_status_1(nst, tmp_path, monkeypatch, arg
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "status", "words"),
     [
-        (("--extractor", "resnet"), ("resnet", "kmeans", "vgg19", "vgg19_16x")),
-        (("--colour",), ("--colour",)),
+        (("--extractor", "resnet"), 1, ("resnet", "kmeans", "vgg19", "vgg19_16x")),
+        (("--start", "nosie"), 2, ("nosie", "recoloured", "content", "noise")),
+        (("--colour",), 2, ("--colour",)),
     ],
 )
-def test_a_misspelt_option_is_refused_with_the_choices(nst, options, words):
-    status, _, err = nst(*STYLIZE, *options)
-    assert status == 2
+def test_a_misspelt_option_is_refused_with_the_choices(nst, options, status, words):
+    found, _, err = nst(*STYLIZE, *options)
+    assert found == status
     assert "Traceback" not in err
     assert all(word in err for word in words)
 

@@ -18,7 +18,8 @@ from workflow_runs import ROOT, finish, small_config, unavailable, write_config
 
 from nst.cells.cell import read_record
 from nst.config.catalogue import fetch, read_catalogue
-from nst.config.layers import ARCHITECTURES, VGG16_HED
+from nst.config.layers import VGG16_HED
+from nst.config.registry import NETWORKS
 from nst.errors import ExtractorError, FetchError, UserError
 from nst.network import provision
 from nst.network.extractor import Extractor, file_digest, load_extractor, save_extractor
@@ -69,7 +70,8 @@ def wheel(arrays, tmp_path, monkeypatch) -> Path:
     pack(arrays, path)
     entry = replace(ENTRY, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     monkeypatch.setattr(provision, "read_catalogue", lambda: {"vgg16_hed": entry})
-    monkeypatch.setattr(provision, "ARCHITECTURES", {**ARCHITECTURES, "vgg16_hed": SMALL})
+    small = {**NETWORKS, "vgg16_hed": replace(NETWORKS["vgg16_hed"], architecture=SMALL)}
+    monkeypatch.setattr(provision, "NETWORKS", small)
     return path
 
 
@@ -207,7 +209,7 @@ def test_nst_fetch_prints_where_the_file_is_and_refuses_a_network_that_needs_non
     assert nst("fetch")[:2] == (0, f"vgg16_hed: {cache / 'vgg16_hed.safetensors'}\n")
     status, _, err = nst("fetch", "kmeans")
     assert status == 1
-    assert "must be one of vgg16_hed, vgg19_16x, vgg19, vgg16; got 'kmeans'" in err
+    assert "must be one of vgg19, vgg19_16x, vgg16, vgg16_hed; got 'kmeans'" in err
 
 
 def test_a_picture_by_hand_uses_the_prepared_file_and_can_be_verified(

@@ -10,8 +10,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from nst.config.composition import Part
 from nst.config.geometry import fitting_side, remembered_pairs, tile_side
-from nst.config.layers import ARCHITECTURES, KMEANS, VGG19, VGG19_16X, Architecture
-from nst.config.settings import OF_ALL_POSITIONS, Settings, StyleLossName
+from nst.config.layers import KMEANS, VGG19, VGG19_16X, Architecture
+from nst.config.registry import NETWORKS, STATISTICS
+from nst.config.settings import Settings
 from nst.errors import ConfigError, ExtractorError
 from nst.method import optimisers
 from nst.method.objective import SUMS, Objective, measure_targets
@@ -25,10 +26,10 @@ from nst.network.tiles import cut, see_in_tiles, views
 
 THIN = {  # as deep as the real networks
     name: replace(one, widths=tuple((6,) * len(block) for block in one.widths))
-    for name, one in ARCHITECTURES.items()
+    for name, one in ((name, network.architecture) for name, network in NETWORKS.items())
 }
 THIN["symmetric"] = replace(THIN["vgg16"], padding="symmetric")
-ADDED_UP = sorted(set(StyleLossName.__args__) - OF_ALL_POSITIONS)
+ADDED_UP = sorted(name for name, one in STATISTICS.items() if one.merge)
 
 
 def network_of(architecture: Architecture) -> Extractor:
@@ -220,7 +221,7 @@ def test_a_cell_in_tiles_looks_like_one_without(tiny, small):
 
 def test_the_size_of_the_picture_and_the_network_decide():
     small, large = 1024 * 1024, 4096 * 3072
-    for architecture in ARCHITECTURES.values():
+    for architecture in (one.architecture for one in NETWORKS.values()):
         assert fitting_side(architecture, small) is None
         side = fitting_side(architecture, large)
         assert side is not None
@@ -238,7 +239,7 @@ def test_a_side_that_is_asked_for_is_taken():
     assert tile_side(settings, 256 * 257) == 256
 
 
-@pytest.mark.parametrize("style_loss", sorted(OF_ALL_POSITIONS))
+@pytest.mark.parametrize("style_loss", sorted(set(STATISTICS) - set(ADDED_UP)))
 def test_statistics_that_need_all_positions_are_never_cut_and_refuse_to_be(style_loss):
     sampled = {"style_layers": {"sampled_hypercolumn": 1}, "optimiser": "adam"}
     others = sampled if style_loss == "relaxed_emd" else {}

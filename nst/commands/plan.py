@@ -28,7 +28,7 @@ from PIL import Image
 from nst.cells.cell import Cell
 from nst.cells.pair import Pair, stylize_pair
 from nst.config.geometry import evaluations, pixels
-from nst.config.layers import ARCHITECTURES, Size
+from nst.config.layers import Size
 from nst.config.paths import cell_path, grids, source_file
 from nst.config.pictures import Picture
 from nst.config.run import Run
@@ -196,7 +196,7 @@ def calibrate(variants: Sequence[Settings], sides: Sequence[int], device_name: s
     ):
         batch = min(len(variants), best_batch_size(device))
         folder = Path(name)
-        save_extractor(Extractor(ARCHITECTURES[variants[0].extractor]), folder / EXTRACTOR)
+        save_extractor(Extractor(variants[0].architecture), folder / EXTRACTOR)
         for side in sides:
             for kind, one in kinds.items():
                 seconds[kind][side**2] = _measure(folder, one, side, batch, device)

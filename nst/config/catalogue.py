@@ -20,14 +20,13 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from nst.config.documents import SHARE
 from nst.errors import ConfigError, FetchError
 from nst.system.download import PipError, download, pip_download, reason
-from nst.system.files import part_folder, rename_durably
+from nst.system.files import DATA, part_folder, rename_durably
 
 logger = logging.getLogger(__name__)
 
-RESOURCES = SHARE / "resources"
+RESOURCES = DATA / "resources"
 RETRIES = 3
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 

@@ -13,7 +13,6 @@ import json
 import os
 import stat
 import sys
-import sysconfig
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -27,11 +26,7 @@ from yaml.constructor import SafeConstructor
 from nst.config.layers import LAYER
 from nst.config.settings import RULES, Settings, read_setting
 from nst.errors import ConfigError, did_you_mean, shown
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-INSTALLED = Path(sysconfig.get_path("data")) / "share" / "nst"  # see data-files in pyproject.toml
-SHARE = CHECKOUT if (CHECKOUT / "config" / "presets").is_dir() else INSTALLED
-
+from nst.system.files import DATA
 
 MOST_BYTES = 2**19  # of a file: 10,000 paths; reading takes 5 s if every byte is a value
 MOST_VALUES = 100_000  # values and keys of a file
@@ -40,7 +35,7 @@ LONGEST_VALUE = 3000  # characters; Python prints numbers of up to 4300 digits
 UNFIT = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 MOST_MISTAKES = 1000  # collected, to report the most telling mistake
 CANNOT_VARY = ("extractor", "snapshots")
-SCHEMA = SHARE / "workflow" / "schemas" / "config.schema.yaml"
+SCHEMA = DATA / "workflow" / "schemas" / "config.schema.yaml"
 
 
 def read_document(path: Path) -> Any:

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nst.config.layers import (
-    ARCHITECTURES,
     HYPERCOLUMN,
     SAMPLED,
     Architecture,
@@ -112,7 +111,7 @@ def tile_side(settings: Settings, pixels: int | float) -> int | None:
         return settings.tile_size if pixels > settings.tile_size**2 else None
     if settings.needs_all_positions:
         return None
-    return fitting_side(ARCHITECTURES[settings.extractor], pixels)
+    return fitting_side(settings.architecture, pixels)
 
 
 def fitting_side(architecture: Architecture, pixels: int | float) -> int | None:
@@ -224,7 +223,7 @@ def _layer_names(settings: Settings) -> set[str]:
 
 def _layers(settings: Settings) -> dict[str, int]:
     """Return the widths of the convolutions that the layers need, by name."""
-    return ARCHITECTURES[settings.extractor].needed(_layer_names(settings))
+    return settings.architecture.needed(_layer_names(settings))
 
 
 def _multiply_adds(settings: Settings) -> float:

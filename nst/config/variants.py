@@ -18,13 +18,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from nst.config.documents import SHARE, read_document
-from nst.config.layers import ARCHITECTURES
+from nst.config.documents import read_document
 from nst.config.names import checked_name, refuse_collisions
+from nst.config.registry import Registry
 from nst.config.settings import SIDE, Settings, read_setting
 from nst.errors import ConfigError, ExtractorError, did_you_mean
+from nst.system.files import DATA
 
-FOLDER = SHARE / "config" / "presets"
+FOLDER = DATA / "config" / "presets"
 RECIPE = "relative"  # the default: the project's own recipe
 MOST_VARIANTS = 10_000  # of a pair; one job computes all of them
 MOST_SNAPSHOTS = 100  # megapixels per cell; 400 MB of memory
@@ -52,12 +53,13 @@ class Preset:
 
 @cache
 def read_presets(folder: Path = FOLDER) -> Mapping[str, Preset]:
-    """Read all recipes, by name.
+    """Read all recipes, by name; installed packages can add more.
 
     Raises:
         ConfigError: a file is not a preset, or one of its settings is unknown or out of range.
     """
-    return MappingProxyType({path.stem: _read(path) for path in sorted(folder.glob("*.yaml"))})
+    presets = {path.stem: _read(path) for path in sorted(folder.glob("*.yaml"))}
+    return Registry("formulation", Preset, presets)
 
 
 def find_recipe(name: str, key: str = "formulation") -> Preset:
@@ -264,9 +266,8 @@ def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) ->
         side, number, pixels = min(shape), len(settings.snapshots), math.prod(shape)
         seen = round(side * settings.style_scale) if settings.style_fit == "own" else side
         taps = settings.taps((side, side), (seen, seen))
-        architecture = ARCHITECTURES[settings.extractor]
-        architecture.check([*taps.content, *taps.style], side)
-        architecture.check(taps.style, seen)
+        settings.architecture.check([*taps.content, *taps.style], side)
+        settings.architecture.check(taps.style, seen)
         if number * pixels > MOST_SNAPSHOTS * 1e6:
             raise ConfigError(
                 f"snapshots may have up to {MOST_SNAPSHOTS} megapixels together; got {number} of "
@@ -288,7 +289,8 @@ def overridden(
         given = _fitting_stages(recipe.settings, side) | given
     if given.get("coarse_stages"):  # these sizes replace those of growth
         given.setdefault("growth", 0)
-    return {**recipe.settings, **given}
+    weights = {"alpha": Settings.alpha, "beta": Settings.beta}
+    return {**weights, **recipe.settings, **given}
 
 
 def _fitting_stages(recipe: Mapping[str, Any], side: object) -> dict[str, Any]:
@@ -304,7 +306,8 @@ def _fitting_stages(recipe: Mapping[str, Any], side: object) -> dict[str, Any]:
         return {"coarse_stages": shares} if stages else {}
     return {
         "coarse_stages": [],
-        "iterations": recipe["iterations"] + sum(steps for _, steps in stages),
+        "iterations": recipe.get("iterations", Settings.iterations)
+        + sum(steps for _, steps in stages),
     }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nst.config.catalogue import RESOURCES
 from nst.config.geometry import content_size, halvings, style_size
-from nst.config.layers import ARCHITECTURES, Size
+from nst.config.layers import Size
 from nst.config.paths import source_file
 from nst.config.pictures import Picture, composed
 from nst.config.prints import check_larger
@@ -143,7 +143,7 @@ def _distinct(variants: Sequence[Variant]) -> list[Settings]:
 def _check(who: str, size: Size, settings: Settings, layers: Sequence[str]) -> None:
     """Require that a picture of this size is large enough for all the layers."""
     try:
-        ARCHITECTURES[settings.extractor].check(layers, min(size))
+        settings.architecture.check(layers, min(size))
     except ExtractorError as error:
         raise ConfigError(
             f"{who} becomes {size[0]}x{size[1]} px, which is too narrow: {error} "

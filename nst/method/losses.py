@@ -1,19 +1,17 @@
 """The losses of style transfer: pure functions of features, one value per picture of the batch.
 
 A content loss takes the mean error of the features, a style loss compares their moments.
-A target may have a batch of one, shared by all pictures. To add a loss, add a function here, a row
-to a table (below, or in ``nst.method.observe`` for a style loss), and its name to the type in
-``nst.config.settings``.
+A target may have a batch of one, shared by all pictures. ``nst.config.registry`` has a row for each
+loss that a setting may name.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 
 import torch
 from torch.nn import functional
@@ -360,37 +358,3 @@ def _mean_square(values: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
 def _positive(scale: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     """Keep a divisor away from zero: a flat picture has no variance, but needs a finite loss."""
     return scale.clamp(min=1e-20)
-
-
-@dataclass(frozen=True)
-class ContentLoss:
-    """One way to compare features with a content's.
-
-    ``error`` compares features with the content's, and returns means over positions. ``against``
-    takes the content's features, and returns the loss as a function of this error. With
-    ``of_shares``, layer weights are scaled to sum to 1, so that more layers do not shift the
-    balance of content and style. The published recipes take their weights as given.
-    """
-
-    against: Callable[[Tensor], OfError]
-    error: Callable[[Tensor, Tensor], Tensor] = mean_squared_error
-    of_shares: bool = False
-
-
-CONTENT_LOSSES: Mapping[str, ContentLoss] = MappingProxyType(
-    {
-        "relative": ContentLoss(relative_content_loss, of_shares=True),
-        "half_sum": ContentLoss(half_sum_content_loss),
-        "mean": ContentLoss(mean_content_loss),
-        "scaled": ContentLoss(scaled_content_loss, square_and_absolute_error),
-        "cosine": ContentLoss(mean_content_loss, cosine_error),
-        "self_similarity": ContentLoss(mean_content_loss, self_similarity_error),
-    }
-)
-TV_LOSSES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
-    {
-        "mean_square": mean_square_total_variation,
-        "square_sum": square_sum_total_variation,
-        "absolute_sum": absolute_sum_total_variation,
-    }
-)

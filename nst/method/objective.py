@@ -17,10 +17,10 @@ from torch.nn import functional
 from nst.config.composition import Part
 from nst.config.geometry import tile_side
 from nst.config.layers import Size, Taps
+from nst.config.registry import CONTENT_LOSSES, STATISTICS, TV_LOSSES
 from nst.config.settings import Settings
 from nst.method.distributions import counted_features, counted_positions, nearest, sampled
-from nst.method.losses import CONTENT_LOSSES, TV_LOSSES
-from nst.method.observe import STATISTICS, Observer, content_features, for_tiles, measure_style
+from nst.method.observe import Observer, content_features, for_tiles, measure_style
 from nst.method.regions import Region, weights_at
 from nst.method.start import finest_detail
 from nst.network.extractor import Extractor
@@ -251,7 +251,7 @@ class Objective:
 
     def _style(self, layer: str, seen: Sequence[Any]) -> Float[Tensor, " b"]:
         """Return a layer's style loss: the regions' losses, weighted by their shares of area."""
-        losses = [
+        losses: list[Tensor] = [
             region.share * self._statistic.compare(found, target[layer])
             for region, found, target in zip(
                 self._targets.regions, seen, self._targets.style, strict=True

@@ -1,7 +1,6 @@
 """The errors and statistics that the losses need, computed from whole pictures or tile by tile.
 
-The statistics of a style loss are measured once per style, blended, and compared at each step. To
-add a style loss, add a row to ``STATISTICS``, and its name to the type in ``nst.config.settings``.
+The statistics of a style loss are measured once per style, blended, and compared at each step.
 
 With tiles, features are computed twice: first for the sums over all tiles, then again, tile by
 tile, for the gradient. The tiles' gradients add up to that of the whole picture, except for
@@ -14,14 +13,13 @@ import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
 from nst.config.layers import is_sampled
-from nst.method import distributions, losses
+from nst.config.registry import Statistic
 from nst.method.regions import Region, weights_at
 from nst.network.extractor import Extractor
 from nst.network.kernels import of_step, sample_columns
@@ -31,69 +29,6 @@ from nst.network.tiles import Tile, cut, features_of, octaves, see_in_tiles, vie
 T = TypeVar("T")
 Weights = Float[Tensor, "1 1 _h _w"] | None
 """How much each position counts; None if all count alike."""
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """One way to compare features with a style's.
-
-    ``measure`` takes the features of one style and the places that count; ``blend`` averages the
-    measurements of several styles by their shares. ``places`` turns weights into the places that
-    count, once for all steps. ``merge`` combines the measurements of a picture's tiles, and
-    ``loss`` compares those of a batch with the style's. It returns a loss for each picture.
-    ``merge`` is None if the statistic needs all positions at once; ``loss`` then takes the features
-    and the places that count, instead of a measurement. ``of_shares`` is as in ``ContentLoss``.
-    """
-
-    measure: Callable[[Tensor, Any], Any]
-    blend: Callable[[Sequence[tuple[float, Any]]], Any]
-    loss: Callable[..., Tensor]
-    places: Callable[[Weights], Any] = lambda weights: weights
-    merge: Callable[[Sequence[Any]], Any] | None = None
-    of_shares: bool = True
-
-    def look(self, features: Tensor, places: Any) -> Any:
-        """Return what ``compare`` needs of the features of a batch, or of a tile."""
-        return self.measure(features, places) if self.merge else (features, places)
-
-    def compare(self, seen: Any, target: Any) -> Float[Tensor, " b"]:
-        """Return the loss of features that ``look`` saw."""
-        return self.loss(seen, target) if self.merge else self.loss(*seen, target)
-
-
-_of_moments = partial(
-    Statistic, losses.moments, losses.blended_moments, merge=losses.merged_moments
-)
-_at_positions = partial(Statistic, places=distributions.counted_positions)
-STATISTICS: Mapping[str, Statistic] = MappingProxyType(
-    {
-        "covariance": _of_moments(losses.covariance_style_loss),
-        "moments": _of_moments(losses.moments_style_loss),
-        "relative": _of_moments(losses.relative_style_loss),
-        "sum_gram": _of_moments(losses.sum_gram_style_loss, of_shares=False),
-        "mean_gram": _of_moments(losses.mean_gram_style_loss, of_shares=False),
-        "mean_plain_gram": _of_moments(losses.mean_plain_gram_style_loss, of_shares=False),
-        "mean_plain_gram_per_value": _of_moments(
-            losses.mean_plain_gram_per_value_style_loss, of_shares=False
-        ),
-        "scaled_gram": _of_moments(losses.scaled_gram_style_loss, of_shares=False),
-        "sliced_wasserstein": _at_positions(
-            distributions.style_quantiles,
-            distributions.blended_quantiles,
-            distributions.sliced_wasserstein_style_loss,
-        ),
-        "nearest": _at_positions(
-            distributions.sample_features,
-            distributions.merged_samples,
-            distributions.nearest_style_loss,
-        ),
-        "relaxed_emd": Statistic(
-            distributions.style_cloud,
-            distributions.blended_cloud,
-            distributions.relaxed_emd_style_loss,
-        ),
-    }
-)
 
 
 @dataclass(frozen=True)

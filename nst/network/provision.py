@@ -4,45 +4,34 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from PIL import Image
 
 from nst.config.catalogue import Entry, fetch, read_catalogue
-from nst.config.layers import ARCHITECTURES, Architecture
-from nst.config.settings import ExtractorName, PublishedName
-from nst.errors import ExtractorError, FetchError
+from nst.config.layers import Architecture
+from nst.config.registry import NETWORKS
+from nst.errors import ConfigError, ExtractorError, FetchError
 from nst.imaging.images import fit_long_side, load_image
 from nst.network.extractor import Extractor, file_digest, read_extractor, save_extractor
 from nst.network.kmeans import fit_kmeans
 from nst.network.tensors import to_tensor
-from nst.network.vgg import vgg16_hed_from_wheel, vgg19_16x_from_file, vgg_from_file
 from nst.system.files import REMEDIES, part_folder, remove_parts, write_atomically
 
 logger = logging.getLogger(__name__)
 
 FIT_SIZE = 256  # px on the long side: enough for an image's patches
 SHORTEST = 32  # px on the short side: relu5_1 needs two positions
-READERS: Mapping[PublishedName, Callable[[Path, Architecture], Extractor]] = MappingProxyType(
-    {
-        "vgg16_hed": vgg16_hed_from_wheel,
-        "vgg19_16x": vgg19_16x_from_file,
-        "vgg19": vgg_from_file,
-        "vgg16": vgg_from_file,
-    }
-)
-"""The function that reads each network's file of the catalogue."""
 TORCHVISION = ("vgg19", "vgg16")
 OFFLINE = "extractor kmeans needs no weights, and vgg19_16x only a small file"
 CAFFE = ("d01eb7cb", "00b39a1b", "vgg_conv")  # in the names of published Caffe networks
 
 
 def provide_extractor(
-    name: ExtractorName,
+    name: str,
     *,
     images: Sequence[Path] = (),
     seed: int = 0,
@@ -63,19 +52,30 @@ def provide_extractor(
         logger.info("fitting kmeans to %d images", len(images))
         pictures = [load_image(path) for path in images]
         return fit_kmeans([to_tensor(_fit_size(picture)) for picture in pictures], seed)
-    entry, read = read_catalogue()[name], READERS[name]
+    entry, read, architecture = _published(name)
     if weights is not None:
-        return read(weights, _identify(entry, weights))
+        return read(weights, _identify(entry, weights, architecture))
     if name in TORCHVISION:
-        return read(_torchvision_file(entry, mirror), ARCHITECTURES[name])
+        return read(_torchvision_file(entry, mirror, architecture), architecture)
     with part_folder((cache or user_cache()) / entry.file) as folder:
         fetch(entry, folder / entry.file, mirror)
-        return read(folder / entry.file, ARCHITECTURES[name])
+        return read(folder / entry.file, architecture)
 
 
-def prepared_extractor(
-    name: PublishedName, mirror: str | None = None, cache: Path | None = None
-) -> Path:
+def _published(name: str) -> tuple[Entry, Callable[[Path, Architecture], Extractor], Architecture]:
+    """Return the file, the reader and the architecture of a network whose weights are fetched.
+
+    Raises:
+        ConfigError: there is no such network.
+    """
+    network = NETWORKS.get(name)
+    if network is None or network.read is None:
+        fetched = [name for name, one in NETWORKS.items() if one.read]
+        raise ConfigError(f"a network to fetch must be one of {', '.join(fetched)}; got {name!r}")
+    return network.entry or read_catalogue()[name], network.read, network.architecture
+
+
+def prepared_extractor(name: str, mirror: str | None = None, cache: Path | None = None) -> Path:
     """Return the file of a published network in the user's cache, which keeps one file of each.
 
     The network is fetched and the file is written the first time, and again if the file is damaged.
@@ -84,8 +84,9 @@ def prepared_extractor(
     Raises:
         UserError: the weights are unavailable, or the cache cannot be written.
     """
+    architecture = _published(name)[2]
     path = (cache or user_cache()) / f"{name}.safetensors"
-    if _is_prepared(name, path):
+    if _is_prepared(path, architecture):
         return path
     logger.info("preparing %s in %s", name, path)
     try:
@@ -101,7 +102,7 @@ def prepared_extractor(
 
 
 def extractor_file(
-    name: ExtractorName,
+    name: str,
     folder: Path,
     *,
     images: Sequence[Path] = (),
@@ -123,7 +124,7 @@ def extractor_file(
 
 
 def deliver_extractor(
-    name: PublishedName, path: Path, weights: Path | None = None, mirror: str | None = None
+    name: str, path: Path, weights: Path | None = None, mirror: str | None = None
 ) -> None:
     """Write a published network to ``path``: from ``weights``, or a copy of the prepared file.
 
@@ -138,12 +139,12 @@ def deliver_extractor(
     write_atomically(path, prepared.read_bytes())
 
 
-def _is_prepared(name: PublishedName, path: Path) -> bool:
-    """Return whether a file holds a published network; log if it is damaged or outdated."""
+def _is_prepared(path: Path, architecture: Architecture) -> bool:
+    """Return whether a file holds a network; log if it is damaged or outdated."""
     if not path.exists():
         return False
     try:
-        if read_extractor(path)[0] == ARCHITECTURES[name]:
+        if read_extractor(path)[0] == architecture:
             return True
         cause = "it was prepared by another version"
     except ExtractorError as error:
@@ -152,7 +153,7 @@ def _is_prepared(name: PublishedName, path: Path) -> bool:
     return False
 
 
-def _torchvision_file(entry: Entry, mirror: str | None) -> Path:
+def _torchvision_file(entry: Entry, mirror: str | None, architecture: Architecture) -> Path:
     """Return a mirror folder's file of torchvision's weights, or the file in torch's cache.
 
     The file is fetched into the cache the first time, and again if it is damaged there.
@@ -161,7 +162,7 @@ def _torchvision_file(entry: Entry, mirror: str | None) -> Path:
     if mirror and "://" not in mirror:
         there = Path(mirror) / entry.file
         if there.is_file():
-            _identify(entry, there)
+            _identify(entry, there, architecture)
             return there
         source = f"torch's cache or {entry.source}"
         logger.warning("%s is not in %s; taking it from %s", entry.file, mirror, source)
@@ -178,12 +179,12 @@ def _torchvision_file(entry: Entry, mirror: str | None) -> Path:
     return path
 
 
-def _identify(entry: Entry, path: Path) -> Architecture:
+def _identify(entry: Entry, path: Path, architecture: Architecture) -> Architecture:
     """Return the architecture with the origin of a file's weights; log the user's own weights.
 
     The origin leaves out the file's name: a renamed file must give the same fingerprints.
     """
-    digest, architecture = _digest(entry, path), ARCHITECTURES[entry.name]
+    digest = _digest(entry, path)
     if digest == entry.sha256:
         return architecture
     if path.name == entry.file or entry.name == "vgg16_hed":

@@ -16,6 +16,7 @@ import platform
 import re
 import secrets
 import shutil
+import sysconfig
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,10 @@ from typing import BinaryIO
 
 logger = logging.getLogger(__name__)
 
+CHECKOUT = Path(__file__).resolve().parents[2]
+INSTALLED = Path(sysconfig.get_path("data")) / "share" / "nst"  # see data-files in pyproject.toml
+DATA = CHECKOUT if (CHECKOUT / "config" / "presets").is_dir() else INSTALLED
+"""The folder of the package's data files: recipes, schema and catalogue."""
 PART = re.compile(r"\..*-(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.part", re.DOTALL)
 DAY = 24 * 3600
 # Errors of file systems that cannot sync a folder; a rename cannot be made safer there.

@@ -38,7 +38,7 @@ from nst.config.paths import (
 )
 from nst.config.prints import PrintFile, printed
 from nst.config.run import read_file, read_run
-from nst.config.settings import ALGORITHM_VERSION, PUBLISHED
+from nst.config.settings import ALGORITHM_VERSION
 from nst.config.variants import digest, find_variant
 from nst.errors import UserError
 from nst.imaging.inspection import inspect_run
@@ -93,7 +93,7 @@ wildcard_constraints:
     layers="|".join(map(re.escape, run.layers)),
     ratio="|".join(map(re.escape, run.ratios)),
     sheet=f"(?:{'|'.join(re.escape(one.suffix) for one in run.sheets)})",
-    fetched="|".join(PUBLISHED),
+    fetched="(?!kmeans\.)[^/]+",
 
 
 EXTRACTOR = f"results/extractors/{run.settings.extractor}.safetensors"

@@ -1,0 +1,149 @@
+"""Losses, networks and recipes of another package, as docs/api.md describes them."""
+
+import hashlib
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import paint
+from workflow_runs import ROOT, run_python
+
+from nst.cells.cell import read_record
+from nst.config import registry
+from nst.config.settings import Settings
+from nst.config.variants import find_recipe
+from nst.errors import ConfigError
+
+BLOCKS = re.findall(r"```\w+\n(.*?)```", (ROOT / "docs/api.md").read_text("utf-8"), re.DOTALL)
+POINTS, DECLARATIONS, LOSSES = BLOCKS[1:4]
+WEIGHTS = b"seed 7"
+MORE_POINTS = {
+    "nst.content_loss": {"absolute": "painterly:ABSOLUTE"},
+    "nst.tv_loss": {"none": "painterly:NONE"},
+    "nst.extractor": {"sketch": "painterly:SKETCH"},
+    "nst.style_loss": {"broken": "painterly.missing:LOSS", "wrong": "painterly:RECIPE"},
+}
+MORE_DECLARATIONS = f"""
+from dataclasses import replace
+from nst.config.catalogue import Entry
+from nst.config.layers import KMEANS
+from nst.config.registry import ContentLoss, Network
+
+ABSOLUTE = ContentLoss(*map(Function, ("painterly.losses:against", "painterly.losses:error")))
+NONE = Function("painterly.losses:none")
+SHA256 = "{hashlib.sha256(WEIGHTS).hexdigest()}"
+FILE = Entry("sketch", "", "", "", "", "sketch.txt", SHA256, "https://localhost/sketch.txt")
+SKETCH = Network(replace(KMEANS, name="sketch"), Function("painterly.losses:read"), FILE)
+"""
+MORE_LOSSES = """
+import torch
+from nst.network.extractor import Extractor
+
+
+def error(generated, target):
+    return (generated - target).abs().flatten(1).mean(1)
+
+
+def against(target):
+    return lambda error: error
+
+
+def none(images):
+    return images.new_zeros(len(images))
+
+
+def read(path, architecture):
+    torch.manual_seed(int(path.read_text().split()[1]))
+    return Extractor(architecture).eval()
+"""
+
+
+@pytest.fixture(autouse=True)
+def painterly(tmp_path, monkeypatch) -> None:
+    """Install the package of docs/api.md, with more rows, and enter a folder with its weights."""
+    package, facts = tmp_path / "site/painterly", tmp_path / "site/painterly-1.0.dist-info"
+    for folder in (package, facts):
+        folder.mkdir(parents=True)
+    (package / "__init__.py").write_text(DECLARATIONS + MORE_DECLARATIONS)
+    (package / "losses.py").write_text(LOSSES + MORE_LOSSES)
+    groups = tomllib.loads(POINTS)["project"]["entry-points"]
+    lines = [
+        f"[{group}]\n{name} = {place}"
+        for points in (groups, MORE_POINTS)
+        for group, rows in points.items()
+        for name, place in rows.items()
+    ]
+    (facts / "entry_points.txt").write_text("\n".join(lines))
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: painterly\nVersion: 1.0\n")
+    (tmp_path / "sketch.txt").write_bytes(WEIGHTS)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setenv("NST_MIRROR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    registry._added.cache_clear()
+    yield
+    for name in [one for one in sys.modules if one.partition(".")[0] == "painterly"]:
+        del sys.modules[name]
+
+
+def test_a_cell_is_computed_and_verified_with_losses_network_and_recipe_of_a_package(nst):
+    photo, painting = paint(Path("photo.png"), 1), paint(Path("painting.png"), 2)
+    chosen = {"content_loss": "absolute", "tv_loss": "none", "image_size": "48", "iterations": "2"}
+    options = [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
+    named = ("--recipe", "painterly", "--extractor", "sketch", "-o", "out.png")
+    assert nst("stylize", photo, painting, *named, *options)[0] == 0
+    record = read_record(Path("out.png"))
+    assert record["formulation"] == "painterly"
+    assert record["settings"]["style_loss"] == "deviations"
+    assert record["settings"]["extractor"] == "sketch"
+    assert record["losses"]["style"] > 0
+    found = nst("verify", "out.png", "--content", photo, "--style", painting)
+    assert found == (0, "out.png: identical\n", "")
+
+
+def test_the_loss_of_a_package_is_what_its_function_computes():
+    loss = registry.STATISTICS["deviations"]
+    picture, style = (torch.rand(1, 3, 4, 5, generator=torch.manual_seed(one)) for one in (1, 2))
+    found = loss.compare(loss.look(picture, None), loss.measure(style, None))
+    deviations = [(one.var((2, 3), correction=0) + 1e-6).sqrt() for one in (picture, style)]
+    torch.testing.assert_close(found, (deviations[0] - deviations[1]).square().mean(1))
+
+
+def test_a_run_with_the_rows_of_a_package_is_planned_without_torch(tmp_path):
+    paint(Path("photo.png"))
+    config = {
+        "contents": ["photo.png"],
+        "styles": ["starry_night_study"],
+        "formulations": ["painterly", "gatys2016"],
+        "extractor": "sketch",
+    }
+    script = (
+        "import sys; from nst.config.run import read_run\n"
+        "from nst.config.catalogue import read_catalogue\n"
+        f"run = read_run({config}, read_catalogue())\n"
+        "print([one.settings.style_loss for one in run.variants], run.recipes[0].title)\n"
+        "assert 'torch' not in sys.modules, 'slow'"
+    )
+    found = run_python(script, PYTHONPATH=f"{tmp_path / 'site'}:{ROOT}")
+    assert found == "['deviations', 'sum_gram'] Painterly\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("deviation", 'style_loss must be one of covariance, .*, relaxed_emd; got "deviation"'),
+        ("broken", "'broken' of nst.style_loss cannot be loaded .ModuleNotFoundError: .*uninstall"),
+        ("wrong", "'wrong' of nst.style_loss must be a Statistic of .*; got a Preset. Correct it"),
+    ],
+)
+def test_a_row_that_is_missing_or_broken_is_refused_in_one_line(name, message):
+    with pytest.raises(ConfigError, match=message):
+        Settings.from_mapping({"style_loss": name})
+
+
+def test_a_recipe_that_no_package_has_is_refused():
+    with pytest.raises(ConfigError, match="unknown recipe 'painterley'; the recipes are c"):
+        find_recipe("painterley")
