@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, cut, paint, small_settings, tiny_network
+from conftest import TINY, cut, paint, random_network, small_settings
 from PIL import Image, ImageOps, PngImagePlugin
 
 from nst.cells.cell import TEXT_KEY, Cell, read_record
@@ -58,7 +58,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paint(folder / "inputs/content/other.png", 3)
     paint(folder / "inputs/content/cat.png", 1)
     paint(folder / "inputs/style/night.png", 2, (56, 64))
-    save_extractor(tiny_network(), folder / "extractors/kmeans.safetensors")
+    save_extractor(random_network(TINY), folder / "extractors/kmeans.safetensors")
     make(folder, ONE, settings(beta=10.0))
     make(folder, OTHER, settings(beta=100.0))
     return folder
