@@ -111,6 +111,7 @@ def random_image(seed: int, height: int = 32, width: int = 32) -> torch.Tensor:
 
 CONTENT, STYLE = random_image(1, 32, 40), random_image(2, 36, 28)
 IMAGES = Images.of(to_image(CONTENT), to_image(STYLE))
+LEFT = torch.cat([torch.ones(1, 1, 32, 20), torch.zeros(1, 1, 32, 20)], dim=3)  # a mask
 
 
 def paint(path: Path, seed: int = 0, size: tuple[int, int] = (64, 48)) -> Path:

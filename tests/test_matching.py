@@ -3,7 +3,7 @@
 import pytest
 import torch
 from configurations import settings_of
-from conftest import CONTENT, IMAGES, STYLE, random_image
+from conftest import CONTENT, IMAGES, LEFT, STYLE, random_image
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,7 +25,6 @@ from nst.network.kernels import of_step, sample_columns
 from nst.network.tensors import to_image
 
 LAYER = "relu2_1"
-LEFT = torch.cat([torch.ones(1, 1, 32, 20), torch.zeros(1, 1, 32, 20)], dim=3)
 MATCHED = {
     **{"content_target": "matched", "content_loss": "cosine", "optimiser": "adam"},
     **{"start": "content", "keep": "last"},

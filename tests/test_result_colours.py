@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import random_image
+from conftest import LEFT, random_image
 
 from nst.method import colours as colours_module
 from nst.method.colours import (
@@ -151,9 +151,8 @@ def test_a_grey_style_makes_a_grey_result(tiny, small):
 
 
 def test_each_region_has_the_chroma_of_its_own_style():
-    left = torch.cat([torch.ones(1, 1, 32, 20), torch.zeros(1, 1, 32, 20)], dim=3)
     one, other = Region.whole(STYLE), Region.whole(1 - STYLE)
-    regions = [Region(one.parts, left), Region(other.parts, 1 - left)]
+    regions = [Region(one.parts, LEFT), Region(other.parts, 1 - LEFT)]
     found = restore_colours(CONTENT, CONTENT, regions, "recoloured")
     first, last = (recolour_chroma(CONTENT, CONTENT, style) for style in (STYLE, 1 - STYLE))
     torch.testing.assert_close(found[..., :20], first[..., :20])
