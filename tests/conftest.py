@@ -19,8 +19,11 @@ from nst.cells.cell import Cell
 from nst.cells.pair import Pair
 from nst.config.layers import Architecture
 from nst.config.settings import Settings
+from nst.method import distributions
 from nst.method import transfer as transfer_module
+from nst.method.stages import Images
 from nst.network.extractor import Extractor, save_extractor
+from nst.network.tensors import to_image
 
 __all__ = ["pauses", "serve"]  # fixtures
 
@@ -49,7 +52,7 @@ POISON = 1e12  # a weight that `poisoned` turns into NaN
 
 LONGEST = (
     *("test_slurm.py", "test_workflow.py", "test_workflow_engine.py", "test_faults_runs.py"),
-    *("test_tutorial.py", "test_end_to_end.py", "test_presets.py"),
+    *("test_tutorial.py", "test_end_to_end.py"),
 )
 
 
@@ -58,18 +61,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
-def tiny_network() -> Extractor:
-    """A network of three convolutions with fixed random weights."""
-    extractor = Extractor(TINY).eval()
-    generator = torch.Generator().manual_seed(0)
-    for parameter in extractor.convolutions.parameters():
-        parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+def random_network(architecture: Architecture) -> Extractor:
+    """A network of random weights whose features do not vanish with depth."""
+    extractor = Extractor(architecture).eval()
+    generator = torch.Generator().manual_seed(3)
+    for convolution in extractor.convolutions.values():
+        torch.nn.init.kaiming_normal_(convolution.weight, generator=generator)
+        torch.nn.init.normal_(convolution.bias, std=0.1, generator=generator)
     return extractor
 
 
 @pytest.fixture
 def tiny() -> Extractor:
-    return tiny_network()
+    """A network of three convolutions."""
+    return random_network(TINY)
 
 
 @pytest.fixture
@@ -104,6 +109,11 @@ def random_image(seed: int, height: int = 32, width: int = 32) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)
 
 
+CONTENT, STYLE = random_image(1, 32, 40), random_image(2, 36, 28)
+IMAGES = Images.of(to_image(CONTENT), to_image(STYLE))
+LEFT = torch.cat([torch.ones(1, 1, 32, 20), torch.zeros(1, 1, 32, 20)], dim=3)  # a mask
+
+
 def paint(path: Path, seed: int = 0, size: tuple[int, int] = (64, 48)) -> Path:
     """Write a small random picture, as PNG unless the suffix names another format."""
     values = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -125,15 +135,10 @@ def cut(path: Path) -> Path:
 @pytest.fixture
 def pair(tiny_file, tmp_path) -> Pair:
     """Return two small random pictures and the tiny network as a pair."""
-    return Pair(
-        content=paint(tmp_path / "in" / "cat.png", seed=1, size=(64, 48)),
-        content_name="cat",
-        content_title="Chelsea the cat",
-        style=paint(tmp_path / "in" / "night.jpg", seed=2, size=(40, 50)),
-        style_name="night",
-        style_title="The Starry Night",
-        extractor=tiny_file,
-    )
+    content = paint(tmp_path / "in" / "cat.png", seed=1, size=(64, 48))
+    style = paint(tmp_path / "in" / "night.jpg", seed=2, size=(40, 50))
+    named = (content, "cat", "Chelsea the cat", style, "night", "The Starry Night")
+    return Pair(*named, extractor=tiny_file)
 
 
 @pytest.fixture
@@ -167,6 +172,12 @@ def poisoned(monkeypatch) -> None:
             return {**parts, "total": parts["total"] + bad}
 
     monkeypatch.setattr(transfer_module, "Objective", Poisoned)
+
+
+@pytest.fixture
+def few_features(monkeypatch) -> None:
+    """Keep few of a style's sampled features, so that a step takes little time."""
+    monkeypatch.setattr(distributions, "CLOUD", 300)
 
 
 @pytest.fixture

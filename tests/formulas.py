@@ -4,12 +4,12 @@ This module uses no formula of the package. It computes the network, its inputs,
 losses in float64, from the table of recipes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from nst.config.layers import Architecture
@@ -18,36 +18,18 @@ from nst.network.extractor import Extractor
 # ---------------------------------------------------------------- a network of VGG-19's shape
 
 WIDTHS = ((4, 4), (6, 6), (8,) * 4, (8,) * 4, (8,) * 4)
-NAMES = [f"{block}_{n}" for block, w in enumerate(WIDTHS, 1) for n in range(1, len(w) + 1)]
 SHAPED_AS_VGG19 = Architecture("small", WIDTHS, "zeros", "max", "random, for tests")
 
 Weights = Mapping[str, tuple[Tensor, Tensor]]
 Features = Mapping[str, Tensor]
 
 
-def weights(gain: float = 1.0) -> Weights:
-    """Return random convolutions by name, as ``4_2``; the first is scaled by ``gain``.
-
-    They are rounded to float32, so that both networks have exactly the same weights.
-    """
-    generator = torch.Generator().manual_seed(5)
-    found, inputs = {}, 3
-    for name, width in zip(NAMES, (w for block in WIDTHS for w in block), strict=True):
-        weight = torch.randn(width, inputs, 3, 3, generator=generator) * (2 / (9 * inputs)) ** 0.5
-        bias = torch.randn(width, generator=generator) * 0.1
-        scale = gain if name == "1_1" else 1.0
-        found[name] = ((weight * scale).double(), bias.double())
-        inputs = width
-    return {name: (w.float().double(), b) for name, (w, b) in found.items()}
-
-
-def as_extractor(vgg: Weights) -> Extractor:
-    """Return the package's network with the same weights."""
-    extractor = Extractor(SHAPED_AS_VGG19).eval()
-    for name, (weight, bias) in vgg.items():
-        extractor.convolutions[f"conv{name}"].weight.copy_(weight)
-        extractor.convolutions[f"conv{name}"].bias.copy_(bias)
-    return extractor
+def weights(network: Extractor) -> Weights:
+    """Return a network's convolutions by name, as ``4_2``, in float64."""
+    return {
+        name.removeprefix("conv"): (one.weight.double(), one.bias.double())
+        for name, one in network.convolutions.items()
+    }
 
 
 def features(vgg: Weights, value: Tensor, pool: Callable[..., Tensor]) -> Features:
@@ -68,29 +50,6 @@ def seen(
 ) -> list[Features]:
     """Compute all layers of several pictures."""
     return [features(vgg, prepare(one), pool) for one in rgb]
-
-
-def torchvision_features(vgg: Weights) -> nn.Sequential:
-    """Return the layers as torchvision stacks them in ``vgg19().features``, with ReLU in place."""
-    layers: list[nn.Module] = []
-    for block, widths in enumerate(WIDTHS, 1):
-        for number in range(1, len(widths) + 1):
-            weight, bias = vgg[f"{block}_{number}"]
-            layer = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1, dtype=torch.float64)
-            layer.load_state_dict({"weight": weight, "bias": bias})
-            layers += [layer.requires_grad_(False), nn.ReLU(inplace=True)]
-        layers.append(nn.MaxPool2d(2, 2))
-    return nn.Sequential(*layers)
-
-
-def run_and_save(layers: nn.Sequential, value: Tensor, indices: Iterable[int]) -> list[Tensor]:
-    """Save the outputs of these layers as the notebooks do: later layers work in place."""
-    saved = []
-    for index, layer in enumerate(layers):
-        value = layer(value)
-        if index in indices:
-            saved.append(value)
-    return saved
 
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation of RGB
@@ -138,9 +97,6 @@ class Terms(NamedTuple):
     variation: Tensor | float = 0.0
 
 
-Formula = Callable[[Weights, Tensor, Tensor, Tensor], Terms]
-
-
 def gatys2015(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
     """Like ``gatys2016``, at α/β = 1e-4."""
     later = gatys2016(vgg, generated, content, style)
@@ -166,12 +122,15 @@ def gatys_pytorch(vgg: Weights, generated: Tensor, content: Tensor, style: Tenso
 
 
 def envision(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
-    """Σ_l mean (ΔF)² + 0.01 Σ_l mean (ΔG)², taps 0, 5, 10, 19, 28 of the stack cut off at 29."""
-    stack = torchvision_features(vgg)[:29]
-    taps = (0, 5, 10, 19, 28)
-    g, c, s = (run_and_save(stack, 1.0 * x, taps) for x in (generated, content, style))
-    error = sum((one - other).pow(2).mean() for one, other in zip(g, c, strict=True))
-    total = sum((gram(one) - gram(other)).pow(2).mean() for one, other in zip(g, s, strict=True))
+    """Σ_l mean (ΔF)² + 0.01 Σ_l mean (ΔG)², at outputs 0, 5, 10, 19 and 28 of torchvision's stack.
+
+    These are convolutions, but the ReLU after each works in place, so the values read are those
+    after it. The stack is cut off at 29, so the last convolution has no ReLU.
+    """
+    g, c, s = seen(vgg, lambda rgb: rgb, functional.max_pool2d, generated, content, style)
+    layers = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"]
+    error = sum((g[layer] - c[layer]).pow(2).mean() for layer in layers)
+    total = sum((gram(g[layer]) - gram(s[layer])).pow(2).mean() for layer in layers)
     return Terms(1 * error, 0.01 * total)
 
 
@@ -184,15 +143,16 @@ def content_init(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor
 
 
 def udacity(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
-    """mean (ΔF)² at 21 + 1e6 Σ_l w_l mean (ΔG)² / (C H W), taps 0, 5, 10, 19, 21, 28 of all 37."""
-    stack = torchvision_features(vgg)
-    taps = (0, 5, 10, 19, 21, 28)
-    g, c, s = (run_and_save(stack, imagenet(x), taps) for x in (generated, content, style))
+    """mean (ΔF)² + 1e6 Σ_l w_l mean (ΔG)² / (C H W), at outputs of torchvision's whole stack.
+
+    The outputs are 21 for the content, and 0, 5, 10, 19, 28 for the style, as in ``envision``.
+    """
+    g, c, s = seen(vgg, imagenet, functional.max_pool2d, generated, content, style)
     total = torch.zeros(())
-    for tap, weight in ((0, 1.0), (5, 0.75), (10, 0.2), (19, 0.2), (28, 0.2)):
-        one, other = (x[taps.index(tap)] for x in (g, s))
-        total = total + weight * (gram(one) - gram(other)).pow(2).mean() / one[0].numel()
-    return Terms((g[4] - c[4]).pow(2).mean(), 1e6 * total)
+    for block, weight in zip(FIRSTS, (1.0, 0.75, 0.2, 0.2, 0.2), strict=True):
+        one, other = g[f"relu{block}"], s[f"relu{block}"]
+        total = total + weight * (gram(one) - gram(other)).pow(2).mean() / one.numel()
+    return Terms((g["relu4_2"] - c["relu4_2"]).pow(2).mean(), 1e6 * total)
 
 
 def tensorflow(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -> Terms:
@@ -252,7 +212,7 @@ def crowsonkb(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) -
     return Terms(0.015 * scaled(g["relu4_2"] - c["relu4_2"]), total, variation)
 
 
-BLOCKS = [f"relu{name}" for name in NAMES if int(name[0]) <= 4]
+BLOCKS = [f"relu{block}_{n + 1}" for block in (1, 2, 3, 4) for n in range(len(WIDTHS[block - 1]))]
 SPLIT = [f"relu{name}" for name in ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3")]
 SPLIT += [f"relu{name}" for name in ("4_1", "4_2", "4_3")]
 
@@ -447,7 +407,7 @@ def relative(vgg: Weights, generated: Tensor, content: Tensor, style: Tensor) ->
     return Terms(error, 5 * total, 5 * (down + across))
 
 
-FORMULAS: Mapping[str, Formula] = {
+FORMULAS: Mapping[str, Callable[[Weights, Tensor, Tensor, Tensor], Terms]] = {
     one.__name__: one
     for one in (
         *(gatys2015, gatys2016, gatys_pytorch, envision, content_init, udacity, tensorflow),

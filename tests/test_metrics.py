@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from conftest import paint, random_image
-from formulas import as_extractor, halved, weights
+from conftest import paint, random_image, random_network
+from formulas import SHAPED_AS_VGG19, halved, relative_gram, weights
 from PIL import Image
 from skimage.color import rgb2lab
+from torch.nn import functional
 
 from nst.cells.measure import Measure
 from nst.cells.metrics import (
-    COLOUR_DIRECTIONS,
-    LEVELS,
     PATCH,
     POSITIONS,
     SEED,
@@ -19,7 +18,6 @@ from nst.cells.metrics import (
     feature_distance,
     measure_patches,
     patch_distance,
-    quantiles,
     sliced_wasserstein,
     structural_similarity,
     unit_features,
@@ -32,21 +30,9 @@ from nst.network.extractor import Extractor
 from nst.network.tensors import to_image, to_tensor
 from nst.reports.summary import MEASURES
 
-ALONG = directions(1, 1)
-
 
 def picture(seed: int, width: int = 64, height: int = 48) -> Image.Image:
     return to_image(random_image(seed, height, width))
-
-
-def points(*values: float) -> torch.Tensor:
-    return torch.tensor(values)[:, None]
-
-
-def shuffled(image: Image.Image, seed: int = 0) -> Image.Image:
-    values = np.asarray(image).reshape(-1, 3)
-    order = np.random.default_rng(seed).permutation(len(values))
-    return Image.fromarray(values[order].reshape(image.height, image.width, 3))
 
 
 def colour_distance(one: Image.Image, other: Image.Image) -> float:
@@ -58,27 +44,22 @@ def colour_distance(one: Image.Image, other: Image.Image) -> float:
 
 def reference_ssim(one: Image.Image, other: Image.Image) -> float:
     """Equation 13 of Wang et al. (2004)."""
-    x, y = (
-        np.lib.stride_tricks.sliding_window_view(np.asarray(image.convert("L"), float), (11, 11))
-        for image in (one, other)
-    )
-    weights = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
-    window = np.outer(weights, weights) / weights.sum() ** 2
-    mean_x, mean_y, squares_x, squares_y, products = (
-        (window * value).sum((2, 3)) for value in (x, y, x**2, y**2, x * y)
-    )
+    x, y = (torch.tensor(np.asarray(image.convert("L"), float)) for image in (one, other))
+    row = torch.exp(-(torch.arange(-5, 6, dtype=torch.float64) ** 2) / (2 * 1.5**2))
+    window = torch.outer(row, row)[None, None] / row.sum() ** 2
+    values = torch.stack([x, y, x**2, y**2, x * y])[:, None]
+    mean_x, mean_y, squares_x, squares_y, products = functional.conv2d(values, window)
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     variances = squares_x - mean_x**2 + squares_y - mean_y**2
     structure = (2 * (products - mean_x * mean_y) + c2) / (variances + c2)
-    return float((luminance * structure).mean())
+    return (luminance * structure).mean().item()
 
 
 @pytest.mark.parametrize("size", [(64, 48), (11, 40), (33, 12)])
 def test_ssim_is_the_paper_s(size):
     one, other = picture(1, *size), picture(2, *size)
-    expected = reference_ssim(one, other)
-    assert structural_similarity(one, other) == pytest.approx(expected, abs=1e-6)
+    assert structural_similarity(one, other) == pytest.approx(reference_ssim(one, other), abs=1e-6)
 
 
 def test_ssim_needs_pictures_of_one_size_and_as_large_as_its_window():
@@ -116,37 +97,9 @@ def test_the_directions_are_fixed_and_orthonormal_as_far_as_they_go():
         torch.testing.assert_close(along.norm(dim=1), torch.ones(count))
         first = along[:dimensions]
         torch.testing.assert_close(first @ first.T, torch.eye(len(first)), atol=1e-6, rtol=0)
+    before = directions(64, 16)
     directions.cache_clear()
-    again = directions(64, 16)
-    directions.cache_clear()
-    assert torch.equal(again, directions(64, 16))
-
-
-def test_the_distance_of_two_distributions_is_worked_out_by_hand():
-    # Sorted pairs: (0, 1), (1, 1), (4, 6), 2000 of each, so that interpolation has little effect.
-    one = points(4.0, 0.0, 1.0).repeat(2000, 1)
-    other = points(1.0, 1.0, 6.0).repeat(2000, 1)
-    distance = sliced_wasserstein(quantiles(one, ALONG), quantiles(other, ALONG)).item()
-    assert distance == pytest.approx(((1 + 0 + 4) / 3) ** 0.5, rel=0.01)
-
-
-@pytest.mark.parametrize("shift", [(1.0, 0, 0), (0, -2.0, 0), (1, 2, 3)])
-def test_a_shift_is_found_in_full_whatever_its_direction(shift):
-    one = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
-    along = directions(3, COLOUR_DIRECTIONS)
-    other = one + torch.tensor(shift)
-    distance = sliced_wasserstein(quantiles(one, along), quantiles(other, along))
-    assert distance.item() * 3**0.5 == pytest.approx(np.linalg.norm(shift), rel=1e-4)
-
-
-def test_the_order_and_the_number_of_points_do_not_matter():
-    one = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
-    along = directions(8, 16)
-    order = torch.randperm(400, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(quantiles(one[order], along), quantiles(one, along))
-    twice = quantiles(one.repeat(2, 1), along)
-    assert sliced_wasserstein(twice, quantiles(one, along)).item() < 0.01
-    assert quantiles(one[:1], along).shape == (16, LEVELS)
+    assert torch.equal(before, directions(64, 16))
 
 
 def test_of_many_places_the_same_ones_are_drawn_each_time():
@@ -192,12 +145,8 @@ def test_the_patch_distance_is_that_of_patches_cut_out_one_by_one(size, octaves)
 
 
 def test_a_style_s_own_patches_are_at_no_distance_wherever_they_are():
-    tile = picture(1, 32, 32)
-    tiled, moved = (Image.new("RGB", (128, 128)) for _ in range(2))
-    for x in range(-32, 128, 32):
-        for y in range(-32, 128, 32):
-            tiled.paste(tile, (x, y))
-            moved.paste(tile, (x + 8, y + 16))
+    tiles = np.tile(np.asarray(picture(1, 32, 32)), (4, 4, 1))
+    tiled, moved = map(Image.fromarray, (tiles, np.roll(tiles, (16, 8), axis=(0, 1))))
     assert style_distance(tiled, tiled) == 0
     assert style_distance(moved, tiled) < 0.25 * style_distance(picture(2, 128, 128), tiled)
 
@@ -219,7 +168,9 @@ def test_two_flat_colours_are_as_far_apart_as_in_cielab():
 
 def test_colours_are_compared_wherever_they_are_and_whatever_the_size():
     one = picture(1, 90, 60)
-    assert colour_distance(shuffled(one), one) == pytest.approx(0, abs=1e-4)
+    shuffled = np.random.default_rng(0).permutation(np.asarray(one).reshape(-1, 3))
+    elsewhere = Image.fromarray(shuffled.reshape(60, 90, 3))
+    assert colour_distance(elsewhere, one) == pytest.approx(0, abs=1e-4)
     larger = one.resize((180, 120), Image.Resampling.NEAREST)
     assert colour_distance(larger, one) < 0.5
 
@@ -230,10 +181,20 @@ def test_colours_are_compared_wherever_they_are_and_whatever_the_size():
 @pytest.fixture(scope="module")
 def network() -> Extractor:
     """A network with all five blocks."""
-    return as_extractor(weights())
+    return random_network(SHAPED_AS_VGG19)
 
 
 NAMES = set(MEASURES)
+
+
+def test_the_relative_measures_are_the_losses_of_relative_gram(network):
+    pictures = picture(3), picture(1), picture(2, 36, 48)
+    fitted = (fit_long_side(one, 64) for one in pictures)
+    generated, content, style = (to_tensor(one).double() for one in fitted)
+    expected = relative_gram(weights(network), generated, content, style)
+    found = Measure(network, pictures[1], Composition.plain(pictures[2]))(pictures[0])
+    assert found["relative_content"] == pytest.approx(expected.content.item(), rel=1e-5)
+    assert found["relative_style"] == pytest.approx(expected.style.item() / 10, rel=1e-5)
 
 
 def test_the_measures_go_one_way_from_the_content_to_the_style(network):

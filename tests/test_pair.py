@@ -14,7 +14,7 @@ from deep_files import deep_levels, eight_bits
 from PIL import Image
 
 from nst.cells import pair as pair_module
-from nst.cells.cell import PIXELS, Cell, draw_failure, read_record, write_details
+from nst.cells.cell import PIXELS, Cell, Source, draw_failure, read_record, write_details
 from nst.cells.pair import Pair, stylize_pair
 from nst.cells.store import CellStore
 from nst.config.prints import PrintFile
@@ -22,9 +22,8 @@ from nst.errors import ConfigError
 from nst.figures.grids import draw_strip, save_animation
 from nst.imaging.images import load_image, save_png
 from nst.imaging.srgb import pixel_digest
-from nst.method import transfer as transfer_module
 from nst.network.extractor import file_digest
-from nst.reports.summary import summarise
+from nst.reports.summary import MEASURES, summarise
 from nst.system.device import describe_device, describe_machine
 
 CPU = torch.device("cpu")
@@ -55,32 +54,24 @@ def pixels(path: Path) -> np.ndarray:
 
 def test_every_cell_is_written_with_all_that_made_it(pair, wanted):
     cells = stylize_pair(pair, wanted(1.0, 10.0), CPU)
-    assert [cell.settings.beta for cell in cells] == [1.0, 10.0]
     for cell, one in zip(cells, wanted(1.0, 10.0), strict=True):
-        assert cell.status == "finished"
+        assert (cell.settings.beta, cell.status) == (one.settings.beta, "finished")
         assert pixels(one.path).shape == (24, 32, 3), "the content's shape, scaled to 32 px"
         record = read_record(one.path)
         levels = b"32x24:" + pixels(one.path).tobytes()
         assert record.pop(PIXELS) == hashlib.sha256(levels).hexdigest()
         assert record == json.loads(json.dumps(cell.record()))
-        assert record["machine"] == describe_machine(CPU)
-
-
-def test_a_cell_knows_its_inputs_by_their_pixels_its_network_by_its_file_and_its_losses(
-    pair, wanted
-):
-    (cell,) = stylize_pair(pair, wanted(1.0), CPU)
-    assert (cell.content.name, cell.content.title) == ("cat", "Chelsea the cat")
-    assert (cell.style.name, cell.style.title) == ("night", "The Starry Night")
-    assert cell.content.digest == pixel_digest(load_image(pair.content))
-    assert cell.style.digest == pixel_digest(load_image(pair.style))
-    assert cell.extractor_digest == file_digest(pair.extractor)
-    assert (cell.layers, cell.ratio) == ("all", "1e+00")
-    assert (cell.device, cell.attempts) == (describe_device(CPU), 1)
-    assert {"content", "style", "tv", "total", "content relu2_1"} <= set(cell.losses)
-    assert all(np.isfinite(loss) for loss in cell.losses.values())
-    assert len(cell.trace["total"]) == cell.settings.iterations
-    assert cell.seconds > 0
+    first = cells[0]
+    of_content, of_style = (pixel_digest(load_image(one)) for one in (pair.content, pair.style))
+    assert first.content == Source("cat", "Chelsea the cat", of_content)
+    assert first.style == Source("night", "The Starry Night", of_style)
+    assert first.extractor_digest == file_digest(pair.extractor)
+    assert (first.layers, first.ratio, first.attempts) == ("all", "1e+00", 1)
+    assert (first.device, first.machine) == (describe_device(CPU), describe_machine(CPU))
+    assert {"content", "style", "tv", "total", "content relu2_1", *MEASURES} <= set(first.losses)
+    assert all(np.isfinite(loss) for loss in first.losses.values())
+    assert len(first.trace["total"]) == first.settings.iterations
+    assert first.seconds > 0
 
 
 def test_a_panorama_is_made_and_made_again_from_its_narrow_cell(pair, wanted):
@@ -93,25 +84,11 @@ def test_a_panorama_is_made_and_made_again_from_its_narrow_cell(pair, wanted):
     assert (cell.width, cell.height, cell.status) == (64, 4, "finished")
 
 
-def test_the_style_scale_sets_the_size_at_which_the_style_is_looked_at(pair, wanted, monkeypatch):
-    sizes = []
-    real = transfer_module.measure_targets
-
-    def measured(extractor, content, regions, *rest, **options):
-        ((style,),) = ([part.image for part in one.parts] for one in regions)
-        sizes.append((max(content.shape[-2:]), max(style.shape[-2:])))
-        return real(extractor, content, regions, *rest, **options)
-
-    monkeypatch.setattr(transfer_module, "measure_targets", measured)
-    for scale in (0.5, 1, 2.5):
-        stylize_pair(pair, wanted(1.0, style_scale=scale), CPU)
-    assert sizes == [(32, 16), (32, 32), (32, 80)]
-
-
-def test_the_same_pixels_give_the_same_bytes_whatever_the_format(pair, wanted):
-    load_image(pair.style).save(pair.style.with_suffix(".bmp"))
-    again = dataclasses.replace(pair, style=pair.style.with_suffix(".bmp"))
-    for one, folder in ((pair, "first"), (pair, "second"), (again, "third")):
+def test_the_same_pixels_on_white_give_the_same_bytes_whatever_the_format(pair, wanted):
+    soft = dataclasses.replace(pair, style=cut(paint(pair.style.with_name("cut.png"), seed=2)))
+    opaque = dataclasses.replace(pair, style=pair.style.with_suffix(".bmp"))
+    load_image(soft.style).save(opaque.style)
+    for one, folder in ((soft, "first"), (soft, "second"), (opaque, "third")):
         stylize_pair(one, wanted(1.0, 10.0, folder=folder), CPU)
     made = [
         [one.path.read_bytes() for one in wanted(1.0, 10.0, folder=folder)]
@@ -131,13 +108,6 @@ def cutting(pair) -> Pair:
     return pair
 
 
-def on_paper(pair: Pair) -> Pair:
-    """The same pair with its content composited on white, in a separate file."""
-    path = pair.content.with_name("white.png")
-    save_png(load_image(pair.content), path)
-    return dataclasses.replace(pair, content=path)
-
-
 def test_a_cell_is_as_transparent_as_its_content(cutting, wanted):
     (cell,) = stylize_pair(cutting, wanted(1.0), CPU)
     with Image.open(cutting.content) as content, Image.open(wanted(1.0)[0].path) as made:
@@ -150,22 +120,13 @@ def test_a_cell_is_as_transparent_as_its_content(cutting, wanted):
 
 def test_a_cut_out_is_redrawn_and_judged_as_it_looks_on_white(cutting, wanted):
     (cell,) = stylize_pair(cutting, wanted(1.0, folder="cut"), CPU)
-    (opaque,) = stylize_pair(on_paper(cutting), wanted(1.0, folder="white"), CPU)
+    save_png(load_image(cutting.content), cutting.content.with_name("white.png"))
+    on_paper = dataclasses.replace(cutting, content=cutting.content.with_name("white.png"))
+    (opaque,) = stylize_pair(on_paper, wanted(1.0, folder="white"), CPU)
     assert cell.losses == opaque.losses
     with Image.open(wanted(1.0, folder="cut")[0].path) as made:
         redrawn = pixels(wanted(1.0, folder="white")[0].path)
         assert np.array_equal(np.asarray(made)[..., :3], redrawn)
-
-
-def test_the_alpha_of_a_style_counts_for_nothing(pair, wanted):
-    style = cut(paint(pair.style.with_name("cut.png"), seed=2))
-    with_alpha = dataclasses.replace(pair, style=style)
-    save_png(load_image(style), pair.style.with_name("white.png"))
-    opaque = dataclasses.replace(pair, style=pair.style.with_name("white.png"))
-    for one, folder in ((with_alpha, "first"), (opaque, "second")):
-        stylize_pair(one, wanted(1.0, folder=folder), CPU)
-    first, second = (wanted(1.0, folder=folder)[0].path for folder in ("first", "second"))
-    assert first.read_bytes() == second.read_bytes()
 
 
 def test_the_pictures_on_the_way_are_cut_out_too_and_shown_on_white(cutting, wanted, tmp_path):
@@ -206,8 +167,9 @@ def test_a_print_holds_the_optimiser_s_pixels_and_rounded_they_are_its_cell_s(
 
 
 def test_a_cell_of_eight_bits_in_the_store_is_computed_again_for_sixteen(
-    pair, wanted, computed, tmp_path
+    pair, wanted, computed, tmp_path, caplog
 ):
+    caplog.set_level(logging.INFO)
     store = CellStore(tmp_path / "store")
     stylize_pair(pair, wanted(1.0), CPU, store)
     stylize_pair(pair, as_print(wanted(1.0), "png"), CPU, store)
@@ -215,6 +177,7 @@ def test_a_cell_of_eight_bits_in_the_store_is_computed_again_for_sixteen(
     for _ in range(2):
         stylize_pair(pair, as_print(wanted(1.0)), CPU, store)
     assert computed == [1.0, 1.0]
+    assert "has 8 bits; recomputing it in 16" in caplog.text
     stylize_pair(pair, wanted(1.0, folder="cell"), CPU, store)
     assert computed == [1.0, 1.0], "the print's entry also serves the cell"
     with Image.open(tmp_path / "cell" / "1.png") as image:
@@ -288,20 +251,6 @@ def test_a_print_no_larger_than_its_cell_is_refused(pair, wanted):
         stylize_pair(dataclasses.replace(pair, start=small.path), [large], CPU)
 
 
-def test_an_interrupted_job_keeps_what_it_had_finished(pair, wanted, computed, tmp_path):
-    store = CellStore(tmp_path / "store")
-
-    def interrupt(places, _evaluation, _of, _losses) -> None:
-        if 1 in places:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        stylize_pair(pair, wanted(1.0, 10.0), CPU, store, on_evaluation=interrupt)
-    assert wanted(1.0)[0].path.exists()
-    stylize_pair(pair, wanted(1.0, 10.0), CPU, store)
-    assert computed == [1.0, 10.0, 10.0]
-
-
 def test_equal_cells_are_made_once_and_written_under_each_name(pair, wanted, computed, tmp_path):
     store = CellStore(tmp_path / "store")
     first, other = wanted(1.0, 10.0, snapshots=(0, 4))
@@ -333,7 +282,7 @@ def test_a_failing_cell_leaves_the_others_intact(pair, wanted, computed, tmp_pat
     assert by_beta[POISON].status == "failed"
     assert by_beta[POISON].attempts == 2
     assert "stopped being a finite number, twice. Try other weights" in by_beta[POISON].reason
-    assert "starting it again with 0.1 times the step size" in caplog.text
+    assert "cell 2 stopped being a finite number; starting it again with 0.1 times" in caplog.text
     named = f"cat × night, all, {1 / POISON:.0e}"
     assert f"{named}: {by_beta[POISON].reason}" in caplog.text
     failed = all_wanted[1].path

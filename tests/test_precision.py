@@ -6,7 +6,7 @@ from conftest import random_image
 
 from nst.cells.pair import stylize_pair
 from nst.errors import ConfigError
-from nst.method.objective import Objective, measure_targets
+from nst.method.objective import Losses, Objective, measure_targets
 from nst.method.regions import Region
 from nst.network import extractor as extractor_module
 from nst.network.extractor import choose_precision, read_precision
@@ -19,12 +19,6 @@ def pretend(monkeypatch, **instructions: bool) -> None:
     for name in extractor_module.LIMITS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
-
-
-@pytest.mark.parametrize("name", ["float32", "bfloat16"])
-def test_a_precision_asked_for_by_name_is_taken_whatever_the_processor(monkeypatch, name):
-    pretend(monkeypatch)
-    assert choose_precision(name, CPU) == name
 
 
 @pytest.mark.parametrize(
@@ -52,20 +46,18 @@ def test_auto_is_bfloat16_on_a_gpu_from_ampere_on(monkeypatch, capability, chose
     assert choose_precision("auto", torch.device("cuda")) == chosen
 
 
-@pytest.mark.parametrize("name", extractor_module.LIMITS)
-def test_instructions_that_onednn_is_kept_from_do_not_count(monkeypatch, caplog, name):
+@pytest.mark.parametrize("kept_from", [*extractor_module.LIMITS, "torch"])
+def test_instructions_that_torch_or_onednn_does_not_report_do_not_count(
+    monkeypatch, caplog, kept_from
+):
     pretend(monkeypatch, avx512_bf16=True)
-    monkeypatch.setenv(name, "AVX2")
+    if kept_from == "torch":
+        monkeypatch.delattr(torch.cpu, "get_capabilities")
+    else:
+        monkeypatch.setenv(kept_from, "AVX2")
     caplog.set_level(logging.INFO, "nst")
     assert choose_precision("auto", CPU) == "float32"
-    assert name in caplog.text
-
-
-def test_a_torch_that_cannot_say_is_given_what_works_everywhere(monkeypatch, caplog):
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    caplog.set_level(logging.INFO, "nst")
-    assert choose_precision("auto", CPU) == "float32"
-    assert f"torch {torch.__version__} cannot report" in caplog.text
+    assert ("cannot report" if kept_from == "torch" else kept_from) in caplog.text
 
 
 def test_a_precision_that_was_written_down_is_read_and_another_text_refused(tmp_path):
@@ -87,18 +79,17 @@ def test_the_losses_and_gradient_in_bfloat16_are_those_of_float32_but_for_roundi
         content_layers={f"{tap}2_1": 1.0},
         style_layers={f"{tap}1_1": 1.0, f"{tap}1_2": 1.0, f"{tap}2_1": 1.0},
     )
-    results = {}
-    for dtype in (torch.float32, torch.bfloat16):
+
+    def computed(dtype: torch.dtype) -> tuple[Losses, torch.Tensor]:
         network = tiny.adapted("native", "native", dtype)
-        targets = measure_targets(
-            network, random_image(0), [Region.whole(random_image(1))], [settings]
-        )
+        regions = [Region.whole(random_image(1))]
+        targets = measure_targets(network, random_image(0), regions, [settings])
         image = random_image(2).requires_grad_()
         parts = Objective(network, targets, [settings])(image)
         (gradient,) = torch.autograd.grad(parts["total"].sum(), image)
-        results[dtype] = parts, gradient
-    exact, exact_gradient = results[torch.float32]
-    found, gradient = results[torch.bfloat16]
+        return parts, gradient
+
+    (exact, exact_gradient), (found, gradient) = map(computed, (torch.float32, torch.bfloat16))
     assert found["total"].dtype is gradient.dtype is tiny.dtype is torch.float32
     torch.testing.assert_close(found["total"], exact["total"], rtol=0.02, atol=0)
     likeness = torch.cosine_similarity(gradient.flatten(), exact_gradient.flatten(), dim=0)
@@ -106,10 +97,10 @@ def test_the_losses_and_gradient_in_bfloat16_are_those_of_float32_but_for_roundi
     torch.testing.assert_close(gradient.norm(), exact_gradient.norm(), rtol=0.03, atol=0)
 
 
-def test_a_cell_says_the_precision_it_was_made_in(monkeypatch, pair, wanted):
-    pretend(monkeypatch, avx512_bf16=True)
+def test_a_cell_is_made_in_the_precision_asked_for_and_says_it(monkeypatch, pair, wanted):
+    pretend(monkeypatch, avx512_bf16=False)
     names = ("auto", "bfloat16", "float32")
     cells = stylize_pair(pair, [wanted(1.0, folder=one, precision=one)[0] for one in names], CPU)
-    assert [cell.settings.precision for cell in cells] == ["bfloat16", "bfloat16", "float32"]
+    assert [cell.settings.precision for cell in cells] == ["float32", "bfloat16", "float32"]
     auto, bfloat16, float32 = (cell.fingerprint for cell in cells)
-    assert auto == bfloat16 != float32
+    assert auto == float32 != bfloat16

@@ -13,11 +13,10 @@ from nst.cells.cell import Cell, read_record, style_digest
 from nst.cells.measure import OF_STYLE, Measure
 from nst.cells.pair import Pair, stylize_pair
 from nst.cells.sources import Given
-from nst.cells.store import CellStore
 from nst.cells.verify import verify
 from nst.config.composition import Composition, Part
 from nst.errors import ImageError
-from nst.imaging.images import load_image, side_by_side
+from nst.imaging.images import side_by_side
 from nst.imaging.masks import check_masks, split_mask
 from nst.method.resilience import make_cells
 from nst.method.stages import Images
@@ -47,7 +46,6 @@ def halves(left: tuple, right: tuple, mask: Image.Image | None = None) -> Compos
 
 def made(tiny, cell, style: Composition[Image.Image], content: Image.Image = CONTENT):
     (result,) = make_cells(tiny, Images(content, style), [cell])
-    assert result.image is not None
     return result.image
 
 
@@ -179,26 +177,21 @@ def test_a_mask_is_split_into_shares_of_each_pixel():
     assert (shares["white"][:, :12] == 255).all()
 
 
-def smudged() -> Image.Image:
-    """A mask with soft edges, as in a JPEG or from a brush."""
-    return half_mask((640, 480)).resize((320, 240)).resize((640, 480), Image.Resampling.BICUBIC)
-
-
 def test_soft_edges_are_no_colours_of_their_own():
-    check_masks("cat × two", Image.new("RGB", (640, 480)), halves((), (), smudged()))
+    """A JPEG or a brush makes such edges."""
+    soft = half_mask((640, 480)).resize((320, 240)).resize((640, 480), Image.Resampling.BICUBIC)
+    check_masks("cat × two", Image.new("RGB", (640, 480)), halves((), (), soft))
 
 
-def painted(colour: str) -> Image.Image:
-    mask = half_mask()
-    mask.paste(colour, (0, 0, 20, 20))
-    return mask
+SPOTTED = half_mask()
+SPOTTED.paste("red", (0, 0, 20, 20))
 
 
 @pytest.mark.parametrize(
     ("style", "message"),
     [
         (halves((), (), Image.new("RGB", (64, 48), "white")), "no pixel of the mask is black"),
-        (halves((), (), painted("red")), "also has the colour #ff0000, which is none of white, bl"),
+        (halves((), (), SPOTTED), "also has the colour #ff0000, which is none of white, bl"),
         (halves((), (), half_mask((64, 64))), "shape of its picture, 64x48; got 64x64 px"),
         (Composition({"whyte": (), "black": ()}, half_mask()), "'whyte' is not a colour"),
         (
@@ -228,14 +221,10 @@ def test_the_measures_of_a_blend_are_the_means_of_its_parts_by_their_weights(tin
 
 
 def test_a_region_is_measured_against_its_own_style_alone(tiny):
-    left, right = (to_image(random_image(seed, 48, 32)) for seed in (4, 5))
-    picture = Image.new("RGB", (64, 48))
-    picture.paste(left, (0, 0))
-    picture.paste(right, (32, 0))
-    styles = [Image.new("RGB", (64, 48)) for _ in range(2)]
-    for style, half in zip(styles, (left, right), strict=True):
-        for x in (0, 32):
-            style.paste(half, (x, 0))
+    left, right = (np.asarray(to_image(random_image(seed, 48, 32))) for seed in (4, 5))
+    picture, *styles = (
+        Image.fromarray(np.hstack(both)) for both in ((left, right), (left, left), (right, right))
+    )
     own, swapped = (
         Measure(tiny, CONTENT, halves((Part("a", one),), (Part("b", other),)))(picture)
         for one, other in (styles, styles[::-1])
@@ -260,37 +249,23 @@ def test_what_is_kept_is_not_measured(tiny):
 @pytest.fixture
 def pair(tmp_path: Path, tiny_file: Path) -> Pair:
     inputs = tmp_path / "results/inputs"
-    half_mask((64, 48)).save(_parents(inputs / "content_mask/cat.png"))
+    (inputs / "content_mask").mkdir(parents=True)
+    half_mask().save(inputs / "content_mask/cat.png")
     parts = tuple(
         Part(name, paint(inputs / f"style/{name}.png", seed, size), weight)
         for name, seed, size, weight in (("a", 2, (48, 56), 0.5), ("b", 3, (60, 48), 0.25))
     )
-    return Pair(
-        content=paint(inputs / "content/cat.png", 1, (64, 48)),
-        content_name="cat",
-        content_title="cat",
-        style=paint(inputs / "style/two.png", 7),
-        style_name="two",
-        style_title="two",
-        extractor=tiny_file,
-        composition=Composition({"white": parts, "black": ()}, inputs / "content_mask/cat.png"),
-    )
-
-
-def _parents(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def want(settings, path: Path) -> list[Cell]:
-    return [Cell("all", "1e-2", "relative", settings, path)]
+    content, style = paint(inputs / "content/cat.png", 1), paint(inputs / "style/two.png", 7)
+    composition = Composition({"white": parts, "black": ()}, inputs / "content_mask/cat.png")
+    named = (content, "cat", "cat", style, "two", "two")
+    return Pair(*named, extractor=tiny_file, composition=composition)
 
 
 def test_a_cell_of_regions_says_what_it_was_made_of_and_is_verified(
     pair, cell, tmp_path, tiny_file
 ):
     path = tmp_path / "results/cells/cat/two/all/1e-2.png"
-    stylize_pair(pair, want(cell, path), CPU)
+    stylize_pair(pair, [Cell("all", "1e-2", "relative", cell, path)], CPU)
     regions = read_record(path)["composition"]["regions"]
     assert [one["name"] for one in regions["white"]] == ["a", "b"]
     assert regions["black"] == []
@@ -300,20 +275,3 @@ def test_a_cell_of_regions_says_what_it_was_made_of_and_is_verified(
     lost = verify(path, Given(extractor=tiny_file))
     assert lost.verdict == "unchecked"
     assert "the ingredient of the style two (" in lost.message
-
-
-def test_the_store_knows_a_style_by_what_it_is_made_of(pair, cell, tmp_path):
-    store = CellStore(tmp_path / "store")
-
-    def reused(pair: Pair, **changes: object) -> bool:
-        settings = replace(cell, **changes)
-        (made,) = stylize_pair(pair, want(settings, tmp_path / "cell.png"), CPU, store)
-        return made.reused
-
-    assert not reused(pair)
-    (a, b), mask = pair.composition.regions["white"], pair.composition.mask
-    swapped = Composition({"white": (b, a), "black": ()}, mask)
-    assert reused(replace(pair, composition=swapped))
-    assert not reused(pair, blend=0.5)
-    load_image(mask).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mask)
-    assert not reused(pair)

@@ -1,6 +1,5 @@
 """Styles composed of other styles, in the configuration and in a run."""
 
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +10,7 @@ from PIL import Image
 from workflow_runs import FITTED, details, finish, snakemake, write_config
 
 from nst.config.catalogue import read_catalogue
+from nst.config.composition import Composition, Part
 from nst.config.paths import composition_files
 from nst.config.run import Run, read_run
 from nst.imaging.inspection import inspect_run
@@ -42,35 +42,19 @@ def planned(**changes: object) -> Run:
     return run
 
 
-refusal = partial(refused, planned)
-
-
 # ---------------------------------------------------------------- valid styles
 
 
 def test_a_style_can_be_made_of_listed_ones_of_the_catalogue_s_and_of_files():
     run = planned()
     assert list(run.styles) == ["wave", "mix", "two"]
-    assert composition_files(run, "cat", "two").to_dict() == {
-        "regions": {
-            "white": [
-                {
-                    "name": "starry_night_study",
-                    "image": "results/inputs/style/starry_night_study.png",
-                    "weight": 3.0,
-                    "mask": None,
-                },
-                {
-                    "name": "wave",
-                    "image": "results/inputs/style/wave.png",
-                    "weight": 1.0,
-                    "mask": "results/inputs/style_mask/wave.png",
-                },
-            ],
-            "black": [],
-        },
-        "mask": "results/inputs/content_mask/cat.png",
-    }
+    inputs = "results/inputs"
+    parts = (
+        Part("starry_night_study", f"{inputs}/style/starry_night_study.png", 3.0),
+        Part("wave", f"{inputs}/style/wave.png", 1.0, f"{inputs}/style_mask/wave.png"),
+    )
+    expected = Composition({"white": parts, "black": ()}, f"{inputs}/content_mask/cat.png")
+    assert composition_files(run, "cat", "two").to_dict() == expected.to_dict()
 
 
 def test_the_run_s_images_are_those_that_its_styles_are_made_of():
@@ -115,33 +99,24 @@ def test_regions_may_describe_their_styles_and_an_image_of_the_catalogue_may_hav
 # ---------------------------------------------------------------- refusals
 
 
+def a_style(**keys: object) -> dict[str, object]:
+    return {"styles": [{"name": "a", **keys}]}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"contents": ["dog.png"]}, "'two' has regions, so every content needs a mask; 'dog' has"),
+        (a_style(blend={"starry_nite": 1}), "styles.a.blend: 'starry_nite' is neither a file nor"),
+        (a_style(blend={"great_wave_study": 0}), "styles.a.blend: all weights are 0; give one im"),
+        (a_style(blend={"*.png": 1}), "styles.a.blend: '*.png' must be one image; got 6. Name one"),
         (
-            {"styles": [{"name": "a", "blend": {"starry_nite": 1}}]},
-            "styles.a.blend: 'starry_nite' is neither a file nor in the catalogue",
-        ),
-        (
-            {"styles": [{"name": "a", "blend": {"great_wave_study": 0}}]},
-            "styles.a.blend: all weights are 0; give one image a weight above 0",
-        ),
-        (
-            {"styles": [{"name": "a", "blend": {"*.png": 1}}]},
-            "styles.a.blend: '*.png' must be one image; got 6. Name one of them.",
-        ),
-        (
-            {"styles": [{"name": "a", "regions": {"white": "keep", "black": {"keep": True}}}]},
+            a_style(regions={"white": "keep", "black": {"keep": True}}),
             "styles.a.regions: every region keeps the photograph; give one of them a style",
         ),
         (
-            {"styles": [{"name": "a", "regions": {"white": "great_wave_study"}}]},
+            a_style(regions={"white": "great_wave_study"}),
             "cat × a: the mask also has the colour #000000, which is none of white; add it",
-        ),
-        (
-            {"styles": [{**WAVE, "mask": "square.png"}]},
-            "cat × wave, style 'wave': the mask must have the shape of its picture",
         ),
         ({"contents": [{**CAT, "mask": "none.png"}]}, "contents.mask: 'none.png' does not exist"),
         ({"styles": [WAVE], "blend": 0.5}, "every style must be a blend, and 'wave' is not: give"),
@@ -162,7 +137,7 @@ def test_regions_may_describe_their_styles_and_an_image_of_the_catalogue_may_hav
     ],
 )
 def test_what_makes_no_sense_is_refused_while_planning(changes, message):
-    assert message in refusal(**changes)
+    assert message in refused(planned, **changes)
 
 
 # ---------------------------------------------------------------- a run
