@@ -46,8 +46,8 @@ def make(job: dict[str, Any], run: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     store = CellStore(folder / "store")
-    kept = folder / "store" / "checkpoints"
-    cells = stylize_pair(pair, wanted, torch.device("cpu"), store, count, checkpoints=kept)
+    kept = folder / "store" / "checkpoint.pt"
+    cells = stylize_pair(pair, wanted, torch.device("cpu"), store, count, checkpoint=kept)
     write_details(dict(zip((one.path for one in wanted), cells, strict=True)), folder / "all.json")
     (folder / "taken").write_text(str(taken))
 
