@@ -354,9 +354,14 @@ def test_a_picture_of_another_program_is_refused(tmp_path):
     assert "there is no such file" in unchecked(tmp_path / "nowhere.png")
 
 
-def test_a_picture_cut_short_is_refused(cell):
-    cell.write_bytes(cell.read_bytes()[:-400])
-    assert "image file is truncated" in unchecked(cell)
+@pytest.mark.parametrize(
+    ("kept", "message"), [(-400, "image file is truncated"), (4, "or damaged"), (0, "0 bytes")]
+)
+def test_a_picture_cut_short_is_refused(cell, kept, message):
+    cell.write_bytes(cell.read_bytes()[:kept])
+    refused = unchecked(cell)
+    assert message in refused
+    assert refused.endswith(". Restore it, or delete it and run again.")
 
 
 def test_a_cell_of_another_algorithm_names_the_version_that_can(cell):
