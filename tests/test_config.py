@@ -244,7 +244,11 @@ def test_a_title_that_would_end_the_report_s_script_is_refused():
 
 
 def test_the_schema_is_a_schema():
-    jsonschema.Draft202012Validator.check_schema(load_schema())
+    draft = jsonschema.Draft202012Validator
+    draft.check_schema(load_schema())
+    keywords = {*draft.VALIDATORS, "$schema", "title", "description", "default", "then", "else"}
+    for part in parts(load_schema()):  # a comma in an unquoted text within {} begins another key
+        assert set(part) <= keywords
 
 
 def test_every_key_of_the_schema_does_something():
