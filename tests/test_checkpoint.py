@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import random_image
+from disks import mounted
 from hypothesis import given
 from hypothesis import strategies as st
 from snakemake.iocontainers import Namedlist
@@ -311,12 +313,14 @@ def test_jobs_of_a_pair_do_not_touch_each_other_s_checkpoints(run_job, monkeypat
 
 
 @pytest.mark.usefixtures("always_kept")
-def test_where_no_checkpoint_can_be_written_the_job_goes_on(pair, wanted, tmp_path, caplog):
+@pytest.mark.parametrize(("folder", "reason"), [("file", "File exists"), ("disk", "No space left")])
+def test_where_no_checkpoint_can_be_written_the_job_goes_on(pair, wanted, caplog, folder, reason):
+    tmp_path = pair.extractor.parent
     (tmp_path / "file").write_text("a file where the folder should be")
-    cells = stylize_pair(pair, wanted, CPU, checkpoint=tmp_path / "file" / "kept.pt")
+    with mounted(tmp_path / "disk", "16k"):
+        cells = stylize_pair(pair, wanted, CPU, checkpoint=tmp_path / folder / "kept.pt")
     assert [cell.status for cell in cells] == ["finished"] * 2
-    assert "the checkpoint cannot be written: " in caplog.text
-    assert "continuing without it" in caplog.text
+    assert re.search(rf"kept.pt cannot be written: .*{reason}.*; continuing", caplog.text)
 
 
 def test_a_short_job_writes_nothing(pair, wanted, tmp_path, monkeypatch):
