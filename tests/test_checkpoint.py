@@ -1,7 +1,9 @@
 """The checkpoints of killed jobs, and how the next job resumes from them."""
 
-import dataclasses
 import logging
+import os
+import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -11,13 +13,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import IMAGES
-from disks import cut, flip
+from disks import cut, flip, mounted
 from hypothesis import given
 from hypothesis import strategies as st
+from snakemake.iocontainers import Namedlist
 
-from nst.cells.cell import PIXELS, Cell, read_record
-from nst.cells.pair import stylize_pair
-from nst.cells.store import CellStore
+from nst.cells.cell import Cell
+from nst.cells.pair import FORGOTTEN, _Reporter, stylize, stylize_pair
+from nst.config.paths import STORE
+from nst.config.variants import Variant
 from nst.method import checkpoint as checkpoint_module
 from nst.method import transfer as transfer_module
 from nst.method.checkpoint import Batch, Checkpoint
@@ -213,44 +217,73 @@ def wanted(wanted) -> list[Cell]:
     return wanted(1.0, 2.0, iterations=6)
 
 
-@pytest.mark.usefixtures("always_kept")
-def test_pairs_do_not_touch_each_other_s_checkpoints(pair, wanted, tmp_path, caplog):
-    folder = tmp_path / "checkpoints"
+@pytest.fixture
+def run_job(pair, small, tmp_path, monkeypatch) -> Callable[[str, int], None]:
+    """Compute two cells of the pair as the job that writes these details."""
+    monkeypatch.chdir(tmp_path)
 
-    def kill(places, evaluation, *_) -> None:
+    def run(details: str, seed: int) -> None:
+        variants = [
+            Variant("all", f"{beta:.0e}", "relative", small(beta=beta, iterations=6, seed=seed))
+            for beta in (1.0, 2.0)
+        ]
+        pictures = [f"{details}/{one.ratio}.png" for one in variants]
+        names = {name: one for name, one in vars(pair).items() if name.endswith(("name", "title"))}
+        stylize(
+            SimpleNamespace(
+                input=Namedlist(fromdict=vars(pair)),
+                output=Namedlist(fromdict={"pictures": pictures, "details": f"{details}.json"}),
+                params=SimpleNamespace(names=names, composition=None),
+                config={"device": "cpu"},
+                threads=1,
+            ),
+            variants,
+        )
+
+    return run
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_jobs_of_a_pair_do_not_touch_each_other_s_checkpoints(run_job, monkeypatch, caplog):
+    def kill(_, places, evaluation, *_rest) -> None:
         if (places[0], evaluation) == (1, 4):
             raise Killed
 
-    with pytest.raises(Killed):
-        stylize_pair(pair, wanted, CPU, CellStore(tmp_path / "s"), kill, checkpoints=folder)
-    assert [one.path.exists() for one in wanted] == [True, False]
+    with monkeypatch.context() as patch:
+        patch.setattr(_Reporter, "__call__", kill)
+        with pytest.raises(Killed):
+            run_job("results/details/cat/night", 0)
+    folder = STORE / "checkpoints"
     (file,) = folder.glob("*")
-    other = dataclasses.replace(pair, content_name="tom")
-    elsewhere = [dataclasses.replace(one, path=one.path.with_suffix(".b.png")) for one in wanted]
-    stylize_pair(other, elsewhere, CPU, checkpoints=folder)
+    forgotten = folder / "forgotten.pt"
+    forgotten.touch()
+    os.utime(forgotten, times=(0, time.time() - FORGOTTEN - 60))
+    run_job("results/prints/details/cat/night/all/1e0", 1)
     assert list(folder.glob("*")) == [file]
     caplog.set_level(logging.INFO)
-    stylize_pair(pair, wanted, CPU, CellStore(tmp_path / "s"), checkpoints=folder)
+    run_job("results/details/cat/night", 0)
     assert "cell 1: continuing at step 3" in caplog.text, "finished cells are not counted"
     assert not list(folder.glob("*"))
-    for one, again in zip(wanted, elsewhere, strict=True):
-        assert read_record(one.path)[PIXELS] == read_record(again.path)[PIXELS]
-    assert len({read_record(one.path)[PIXELS] for one in wanted}) == 2
+    file.touch()  # a kill after the last cell was stored leaves a file
+    run_job("results/details/cat/night", 0)
+    assert not list(folder.glob("*"))
 
 
 @pytest.mark.usefixtures("always_kept")
-def test_where_no_checkpoint_can_be_written_the_job_goes_on(pair, wanted, tmp_path, caplog):
-    (tmp_path / "checkpoints").write_text("a file where the folder should be")
-    cells = stylize_pair(pair, wanted, CPU, checkpoints=tmp_path / "checkpoints")
+@pytest.mark.parametrize(("folder", "reason"), [("file", "File exists"), ("disk", "No space left")])
+def test_where_no_checkpoint_can_be_written_the_job_goes_on(pair, wanted, caplog, folder, reason):
+    tmp_path = pair.extractor.parent
+    (tmp_path / "file").write_text("a file where the folder should be")
+    with mounted(tmp_path / "disk", "16k"):
+        cells = stylize_pair(pair, wanted, CPU, checkpoint=tmp_path / folder / "kept.pt")
     assert [cell.status for cell in cells] == ["finished"] * 2
-    assert "the checkpoint cannot be written: " in caplog.text
-    assert "continuing without it" in caplog.text
+    assert re.search(rf"kept.pt cannot be written: .*{reason}.*; continuing", caplog.text)
 
 
 def test_a_short_job_writes_nothing(pair, wanted, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint_module.torch, "save", None)
-    stylize_pair(pair, wanted, CPU, checkpoints=tmp_path / "checkpoints")
-    assert not (tmp_path / "checkpoints").exists()
+    stylize_pair(pair, wanted, CPU, checkpoint=tmp_path / "folder" / "kept.pt")
+    assert not (tmp_path / "folder").exists()
 
 
 # ---------------------------------------------------------------- lost work

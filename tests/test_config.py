@@ -71,6 +71,13 @@ def test_a_mirror_in_the_environment_serves_where_the_configuration_names_none(m
     assert find_mirror(config()) == "https://example.org/nst"
 
 
+def test_a_mirror_may_be_in_the_user_s_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/zoe")
+    assert find_mirror(least(mirror="~/mirror")) == "/home/zoe/mirror"
+    with pytest.raises(ConfigError, match=r"mirror must be a folder or an https:// address; got"):
+        find_mirror(least(mirror="~\0/mirror"))
+
+
 def test_a_job_reads_the_same_variants_as_the_plan_and_needs_no_image():
     for values in (config(), least(), least(iterations_scale=0.5)):
         plan = read_run(values, CATALOGUE)
@@ -244,7 +251,11 @@ def test_a_title_that_would_end_the_report_s_script_is_refused():
 
 
 def test_the_schema_is_a_schema():
-    jsonschema.Draft202012Validator.check_schema(load_schema())
+    draft = jsonschema.Draft202012Validator
+    draft.check_schema(load_schema())
+    keywords = {*draft.VALIDATORS, "$schema", "title", "description", "default", "then", "else"}
+    for part in parts(load_schema()):  # a comma in an unquoted text within {} begins another key
+        assert set(part) <= keywords
 
 
 def test_every_key_of_the_schema_does_something():

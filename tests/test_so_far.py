@@ -382,10 +382,20 @@ MISSING = dict.fromkeys(PATHS, True)
 def test_a_run_with_nothing_to_make_is_not_watched_and_loses_old_pages():
     for path in (GALLERY_SO_FAR, OVERVIEW_SO_FAR):
         paint(Path(path).with_suffix(".png")).rename(path)
-    start_watcher(CONFIG, dict.fromkeys(PATHS, False), pytest.fail)
+    make(PATHS[0])
+    start_watcher(CONFIG, {PATHS[0]: False}, pytest.fail)
     assert not _running
     assert not Path(GALLERY_SO_FAR).exists()
     assert not Path(OVERVIEW_SO_FAR).exists()
+
+
+def test_cells_that_the_target_does_not_ask_for_are_reported():
+    make(PATHS[0])
+    told: list[str] = []
+    start_watcher(CONFIG, dict.fromkeys(PATHS, False), told.append)
+    (line,) = told
+    assert line.startswith(f"5 cells of this run will be missing, such as {PATHS[1]}: ")
+    assert line.endswith("Run snakemake without a target to make all cells.")
 
 
 @pytest.mark.parametrize("finished", [True, False])

@@ -305,6 +305,16 @@ RECORDS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("kept", "message"), [(-400, "image file is truncated"), (4, "or damaged"), (0, "0 bytes")]
+)
+def test_a_picture_cut_short_is_refused(cell, kept, message):
+    cell.write_bytes(cell.read_bytes()[:kept])
+    refused = unchecked(cell)
+    assert message in refused
+    assert refused.endswith(". Restore it, or delete it and run again.")
+
+
 def lose_the_style(cell: Path) -> None:
     (cell.parents[4] / "inputs/style/night.png").unlink()
 
@@ -314,7 +324,6 @@ def lose_the_style(cell: Path) -> None:
     [
         (paint, "has no record of nst"),
         (Path.unlink, "there is no such file"),
-        (lambda cell: cell.write_bytes(cell.read_bytes()[:-400]), "image file is truncated"),
         (lose_the_style, "the style night (pixels' sha256"),
         *((partial(rewrite, **changes), message) for changes, message in RECORDS),
     ],

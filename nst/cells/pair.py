@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -50,10 +50,12 @@ from nst.network.extractor import (
 )
 from nst.network.tensors import Float, Tensor, from_bytes, to_image, to_levels
 from nst.system.device import describe_device, describe_machine, reserve_device, use_threads
+from nst.system.files import DAY
 
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_REPORTS = 10
+FORGOTTEN = 30 * DAY  # seconds after which nobody resumes a job, and its checkpoint is removed
 
 
 @dataclass(frozen=True)
@@ -99,15 +101,15 @@ def stylize_pair(
     store: CellStore | None = None,
     on_evaluation: Progress | None = None,
     *,
-    checkpoints: Path | None = None,
+    checkpoint: Path | None = None,
 ) -> list[Cell]:
     """Compute every wanted cell of a pair, or restore it from the store.
 
     Writes each cell's picture as soon as it is finished, and returns the cells in the order of
     ``wanted``. Cells with the same fingerprint are computed once. A cell that fails is written as a
     crossed-out field and returned with the status ``failed``; the other cells are not affected.
-    Without ``on_evaluation``, the progress is logged every ten seconds. ``checkpoints`` is the
-    folder where the jobs of all pairs save the batch that they are computing.
+    Without ``on_evaluation``, the progress is logged every ten seconds. ``checkpoint`` is the job's
+    own file for the batch that it is computing.
 
     Raises:
         UserError: a file cannot be read, or the images are too small for a layer, or too large for
@@ -124,15 +126,15 @@ def stylize_pair(
             missing.setdefault(one.fingerprint, []).append(one)
     if cells:
         _log_reused(pair, wanted, cells)
+    first = [equal[0] for equal in missing.values()]
+    made_by = {**wanted[0].versions, "device": wanted[0].device}
+    kept = Checkpoint(checkpoint, [one.fingerprint for one in first], made_by)
     if missing:
-        first = [equal[0] for equal in missing.values()]
         steps = sum(count_steps(images, one.settings) for one in first)
         report = on_evaluation or _Reporter(str(pair), len(first), steps)
-        checkpoint = _checkpoint(checkpoints, pair, first)
-        computed = _compute(
-            first, pair, images, device, on_evaluation=report, checkpoint=checkpoint
-        )
-        for cell, pictures in computed:
+        for cell, pictures in _compute(
+            first, pair, images, device, on_evaluation=report, checkpoint=kept
+        ):
             cells[cell.path] = cell
             write_pictures(cell, pictures)
             if store and cell.status == "finished":
@@ -142,6 +144,7 @@ def stylize_pair(
                 write_pictures(cells[twin.path], pictures)
         seconds = sum(cell.seconds for cell in cells.values() if not cell.reused)
         logger.info("%s: %s made in %.0f s", pair, counted(len(first), "cell"), seconds)
+    kept.remove()  # a killed job may have left it, although all its cells are stored
     return [cells[one.path] for one in wanted]
 
 
@@ -192,16 +195,6 @@ def _log_reused(pair: Pair, wanted: Sequence[Cell], cells: Mapping[Path, Cell]) 
         facts = [f"{name} {one['then']} then, {one['now']} now" for name, one in first.items()]
         count = sum(map(bool, changed))
         logger.info("%d of them were computed under other conditions: %s", count, ", ".join(facts))
-
-
-def _checkpoint(folder: Path | None, pair: Pair, cells: Sequence[Cell]) -> Checkpoint:
-    """Return the checkpoint of a pair's job: one file in ``folder``, named after the pair."""
-    if folder is None:
-        return Checkpoint(None)
-    names = json.dumps([pair.content_name, pair.style_name])
-    path = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.pt"
-    made_by = {**cells[0].versions, "device": cells[0].device}
-    return Checkpoint(path, [one.fingerprint for one in cells], made_by)
 
 
 def _compute(
@@ -327,9 +320,21 @@ def stylize(
             composition=Composition.from_dict(made_of).mapped(Path) if made_of else None,
             **params.names,
         )
-        store, checkpoints = CellStore(STORE), STORE / "checkpoints"
-        cells = stylize_pair(pair, wanted, device, store, checkpoints=checkpoints)
-    write_details({cell.path: cell for cell in cells}, Path(snakemake.output.details))
+        details = Path(snakemake.output.details)
+        cells = stylize_pair(
+            pair, wanted, device, CellStore(STORE), checkpoint=_checkpoint_of(details)
+        )
+    write_details({cell.path: cell for cell in cells}, details)
+
+
+def _checkpoint_of(details: Path) -> Path:
+    """Return the checkpoint's file of the job that writes ``details``; remove forgotten files."""
+    folder = STORE / "checkpoints"
+    for path in folder.glob("*.pt"):
+        with suppress(OSError):  # another job was first
+            if time.time() - path.stat().st_mtime > FORGOTTEN:
+                path.unlink()
+    return folder / f"{hashlib.sha256(bytes(details)).hexdigest()[:32]}.pt"
 
 
 def _wanted(

@@ -8,6 +8,7 @@ errors. The tolerance is based on measurements; docs/reproducibility.md has the 
 from __future__ import annotations
 
 import random
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ from nst.cells.metrics import structural_similarity
 from nst.cells.pair import stylize_pair
 from nst.cells.sources import Given, find_pair
 from nst.config.settings import ALGORITHM_VERSION
-from nst.errors import CellError, UserError
+from nst.errors import CellError, ImageError, UserError
 from nst.imaging.images import load_image
 from nst.imaging.srgb import on_white, pixel_digest
 from nst.system.device import choose_device, reserve_device
@@ -48,6 +49,9 @@ SAID: Mapping[Verdict, str] = {
     "unchecked": "NOT CHECKED",
 }
 MOST_THREADS = 1024  # a record may contain any number
+# A damaged photograph can be fetched again, but a cell is not an input of the user's.
+ADVICE = re.compile(r"(Fetch or export it again|Export it as PNG)\.$")
+ADVICE_FOR_CELL = "Restore it, or delete it and run again."
 
 
 @dataclass(frozen=True)
@@ -174,8 +178,7 @@ def verify(
     if device != "recorded":
         choose_device(device)
     try:
-        record = read_record(picture)
-        image = load_image(picture, keep_alpha=True, any_shape=True)
+        record, image = _read(picture)
         cell = _cell_of(picture, record)
         if edit := _edit(cell, record, image):
             return Verification(picture, "edited", edit)
@@ -231,6 +234,14 @@ def _is_cell(path: Path) -> bool:
         return BITS not in read_record(path)
     except UserError:
         return False
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Image.Image]:
+    """Return the record and the picture of a cell; raise ``ImageError`` with advice for a cell."""
+    try:
+        return read_record(path), load_image(path, keep_alpha=True, any_shape=True)
+    except ImageError as error:
+        raise ImageError(ADVICE.sub(ADVICE_FOR_CELL, str(error))) from error
 
 
 def _cell_of(path: Path, record: Mapping[str, Any]) -> Cell:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nst.config.catalogue import read_catalogue
+from nst.config.names import counted
 from nst.config.paths import GALLERY_SO_FAR, OVERVIEW_SO_FAR, STORE
 from nst.config.run import Run, read_run
 from nst.errors import ImageError, UserError
@@ -50,9 +51,17 @@ def start_watcher(
     """Start a process that watches a run until ``stop_watcher`` is called or this process ends.
 
     ``pictures`` maps each cell's picture to whether the run will make it. Pages of an earlier run's
-    progress are removed. ``tell`` is called with a message if the process cannot be started.
+    progress are removed. ``tell`` is called with a message if the process cannot be started, or if
+    a cell will be missing.
     """
     _remove_pages()
+    # Snakemake reruns a job for a new output only if another job, or the target, names that output.
+    lost = [path for path, is_made in pictures.items() if not (is_made or Path(path).exists())]
+    if lost:
+        tell(
+            f"{counted(len(lost), 'cell')} of this run will be missing, such as {lost[0]}: the "
+            "target does not ask for them. Run snakemake without a target to make all cells."
+        )
     # With the time stamps of existing files, which may come from another configuration.
     missing = {path: time_stamp(path) for path, is_missing in pictures.items() if is_missing}
     if not missing:

@@ -58,7 +58,7 @@ def read_catalogue(path: Path = RESOURCES / "catalogue.tsv") -> Mapping[str, Ent
 
 
 def checked_mirror(mirror: str | None) -> str | None:
-    """Require that a mirror is a folder, or an address with TLS or on this machine.
+    """Require that a mirror is a folder, or an address with TLS or on this machine; return it.
 
     The sha256 of every file is checked. But only TLS stops an intermediary from seeing which files
     are fetched, and from sending other files again and again.
@@ -66,13 +66,13 @@ def checked_mirror(mirror: str | None) -> str | None:
     Raises:
         ConfigError: the mirror is another kind of address.
     """
-    if mirror is None or "://" not in mirror:
-        return mirror
     try:
+        if mirror is None or "://" not in mirror:
+            return mirror and os.path.expanduser(mirror)
         address = urlsplit(mirror)
         if address.scheme == "https" or (address.scheme == "http" and address.hostname in LOOPBACK):
             return mirror
-    except ValueError:  # an unmatched bracket
+    except ValueError:  # an unmatched bracket, or a NUL in the user's name after ~
         pass
     raise ConfigError(
         f"mirror must be a folder or an https:// address; got {mirror!r}. Use https://, or copy "

@@ -137,8 +137,9 @@ class Checkpoint:
         try:
             with atomic_file(self._path) as file:
                 torch.save(kept, file)
-        except OSError as error:
-            logger.warning("the checkpoint cannot be written: %s; continuing without it", error)
+        except (OSError, RuntimeError) as error:  # torch raises the latter after a disk's error
+            told = "the checkpoint %s cannot be written: %s; continuing without it"
+            logger.warning(told, self._path, error.__context__ or error)
         self._saved = self._stepped = time.monotonic()
         self._cost = self._saved - started
 
