@@ -39,12 +39,6 @@ def words(layout) -> list[str]:
     return [" ".join(mark.lettering.lines) for mark in texts(layout)]
 
 
-def filters(image) -> list[str]:
-    """The encoding filters of an embedded picture."""
-    found = image.indirect_reference.get_object()["/Filter"]
-    return [found] if isinstance(found, str) else list(found)
-
-
 def starts(page) -> list[tuple[float, float]]:
     """The start of each piece of a page's text, in points."""
     found: list[tuple[float, float]] = []
@@ -104,11 +98,8 @@ def test_the_paper_lies_the_way_the_grid_does():
 
 def test_parts_are_about_equally_large():
     parts = split_grid(named(10, 7)[0], rows=4, columns=6)
-    assert [(len(part.tiles), len(part.columns.titles)) for part in parts] == [
-        *((4, 4), (4, 3)),
-        *((4, 4), (4, 3)),
-        *((2, 4), (2, 3)),
-    ]
+    sizes = [(len(part.tiles), len(part.columns.titles)) for part in parts]
+    assert sizes == [(4, 4), (4, 3), (4, 4), (4, 3), (2, 4), (2, 3)]
 
 
 def test_the_heads_of_rows_and_columns_go_with_them():
@@ -173,7 +164,8 @@ def test_text_is_text_in_embedded_fonts(small_grid, tmp_path):
 def test_pictures_are_jpeg_at_300_dpi_or_as_large_as_they_are(small_grid, tmp_path):
     save_pages(small_grid, tmp_path / "a.pdf")
     images = list(PdfReader(tmp_path / "a.pdf").pages[0].images)
-    assert all(filters(image) == ["/DCTDecode"] for image in images)
+    filters = [image.indirect_reference.get_object()["/Filter"] for image in images]
+    assert all(one in ("/DCTDecode", ["/DCTDecode"]) for one in filters)
     _, (layout,) = paginate(small_grid, read_shapes(small_grid))
     blue = next(mark.box for mark in pictures(layout) if mark.path.stem == "blue")
     sizes = sorted(image.image.size for image in images)
