@@ -1,15 +1,15 @@
-"""Galleries for the tests: rows of the table with everything filled in, and harmful titles."""
+"""Galleries for the tests: cells with everything filled in, and harmful titles."""
 
 import itertools
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from conftest import paint
+from made_cells import make_cell, make_table
 
-from nst.gallery.data import CURVES, NAMES
+from nst.cells.cell import Cell, Source
+from nst.config.settings import Settings
 from nst.gallery.page import write_gallery
 
 HOSTILE = "<script>alert(1)</script>"
@@ -21,104 +21,73 @@ TITLES = {
 }
 RATIOS = ("1e0", "1e-1", "1e-2")
 LAYERS = ("all", "fine")
+FAILED = {"status": "failed", "reason": "no finite loss", "losses": {}, "trace": {}}
 
-Row = dict[str, Any]
 
+def make_sample(
+    folder: Path, place: int, content: str = "cat", style: str = "wave", **changes: Any
+) -> Cell:
+    """Return a finished cell with its picture; ``place`` determines its numbers.
 
-def make_row(folder: Path, place: int, **changes: Any) -> Row:
-    """Return the row of a finished cell with its picture; ``place`` determines its numbers.
-
-    ``trace`` is not in the summary table: it lists the cell's rows of the table of traces.
+    Of six cells of a pair, the second ranks first, and the first is on the Pareto front too.
     """
-    size = changes.pop("size", (64, 48))
-    row = {
-        "content": "cat",
-        "style": "wave",
-        "layers": "all",
+    settings = {"beta": 10.0 * (place + 1), "iterations": 25, "style_layers": {"relu1_1": 1}}
+    values = {
+        "content": Source(content, TITLES.get(content, content), content),
+        "style": Source(style, TITLES.get(style, style), style),
         "ratio": "1e-1",
-        "status": "finished",
-        "path": str(folder / "cells" / f"a #{place} %.png"),
-        "width": size[0],
-        "height": size[1],
-        "formulation": "relative",
-        "settings": {"iterations": 25, "beta": 10.0 * (place + 1), "style_layers": {"relu1_1": 1}},
-        "ssim": 0.9 - place / 100,
-        "content_distance": place / 10,
-        "tv_loss": float(place),
-        "trace": [(1, 9.0, 0.1, 1.0), (2, 3.0, 0.5, 0.5), (3, 1.5 + place, 0.6, 0.1)],
-        "failure": "",
-        "rank": None,
-        "pareto": False,
-        "suggested": False,
-        "reason": "",
-        "seconds": 1.5,
-        "device": "cpu",
-        "fingerprint": f"{place:064x}",
-        **changes,
+        "settings": Settings.from_mapping(settings),
+        "path": folder / "cells" / f"a #{place} %.png",
+        "losses": {
+            "ssim": 0.9 - place / 100,
+            "content_distance": place / 10,
+            "style_distance": place / 10 if place % 6 else 9.0,
+            "tv": float(place),
+        },
+        "trace": {
+            "total": [9.0, 3.0, 1.5 + place],
+            "content": [0.1, 0.5, 0.6],
+            "style": [1.0, 0.5, 0.1],
+        },
     }
-    if row["status"] == "finished":
-        paint(Path(row["path"]), place, size)
-    return {
-        **row,
-        "content_title": TITLES.get(row["content"], row["content"]),
-        "style_title": TITLES.get(row["style"], row["style"]),
-        "settings": json.dumps(row["settings"]),
-    }
+    cell = make_cell(**(values | changes))
+    if cell.status == "finished":
+        paint(cell.path, place, (cell.width, cell.height))
+    return cell
 
 
-def waiting(row: Row) -> Row:
-    """Return the row of a cell that is not finished: its names only."""
-    names = {name: row[name] for name in (*NAMES, "content_title", "style_title", "formulation")}
-    return {**names, "status": "waiting", "trace": []}
-
-
-def write_rows(
-    rows: Iterable[Row], folder: Path, run: Path | None = None, title: str = "T", **named: str
+def write_cells(
+    cells: Iterable[Cell],
+    run: Path,
+    folder: Path | None = None,
+    title: str = "2 pictures in 2 styles",
+    subtitle: str = "kmeans",
 ) -> Path:
-    """Write the gallery of these rows; ``run`` defaults to the parent of ``folder``."""
-    run = run or folder.parent
-    table = pd.DataFrame(rows)
-    points = [
-        (*(row[name] for name in NAMES), *point)
-        for row in table.to_dict("records")
-        for point in row["trace"]
-    ]
-    traces = run / "traces.parquet"
-    pd.DataFrame(points, columns=[*NAMES, *CURVES.values()]).to_parquet(traces)
-    table = table.drop(columns="trace").astype({"rank": "Int64"})
-    return write_gallery(table, traces, run / "inputs", folder, title=title, **named)
+    """Write the gallery of a run's cells, by default into the run's folder; return its page."""
+    table, traces = make_table({cell.path: cell for cell in cells}, run)
+    named = {"title": title, "subtitle": subtitle}
+    return write_gallery(table, traces, run / "inputs", folder or run / "gallery", **named)
 
 
-def make_grid(folder: Path) -> list[Row]:
+def make_grid(folder: Path) -> list[Cell]:
     """Return 2 × 2 pairs of 2 × 3 cells; the fourth of the first pair failed."""
     contents, styles = ("cat", HOSTILE), ("wave", "night")
     for role, names in (("content", contents), ("style", styles)):
         for seed, name in enumerate(names, 10 if role == "style" else 0):
             paint(folder / "inputs" / role / f"{name}.png", seed, (96, 72))
+    names = itertools.product(contents, styles, LAYERS, RATIOS)
     return [
-        make_row(folder, place, **dict(zip(NAMES, names, strict=True)), **_standing(place))
-        for place, names in enumerate(itertools.product(contents, styles, LAYERS, RATIOS))
-    ]
-
-
-def make_sweep(folder: Path) -> list[Row]:
-    """Return the cells of a pair for two settings that vary and two ratios."""
-    return [
-        make_row(folder, place, layers=f"all_of/style_scale={scale}/style_loss={loss}", ratio=ratio)
-        for place, (scale, loss, ratio) in enumerate(
-            itertools.product(("2", "0.5", "10"), ("mean_gram", "covariance"), RATIOS[:2])
+        make_sample(
+            folder, place, *pair, layers=layers, ratio=ratio, **(FAILED if place == 3 else {})
         )
+        for place, (*pair, layers, ratio) in enumerate(names)
     ]
 
 
-def _standing(place: int) -> Row:
-    if place == 3:
-        measures = dict.fromkeys(("ssim", "content_distance", "tv_loss"))
-        return {"status": "failed", "failure": "no finite loss", "trace": [], **measures}
-    rank = place % 6 + 1
-    return {
-        "rank": rank,
-        "pareto": rank < 3,
-        "suggested": rank == 2,
-        "reason": "Keeps the most at half of the style." if rank == 2 else "",
-    }
+def make_sweep(folder: Path) -> list[Cell]:
+    """Return the cells of a pair for two settings that vary and two ratios."""
+    points = itertools.product(("2", "0.5", "10"), ("mean_gram", "covariance"), RATIOS[:2])
+    return [
+        make_sample(folder, at, layers=f"all_of/style_scale={scale}/style_loss={loss}", ratio=ratio)
+        for at, (scale, loss, ratio) in enumerate(points)
+    ]

@@ -226,7 +226,6 @@ MISTAKES = [
     ("--mask painting.png", "the mask must have the shape of its picture"),
     ("--blend painting.png=nan", "--blend: a weight must be at least 0"),
     ("--blend none.png", "none.png does not exist"),
-    ("stylize photo.jpg nowhere.png", "nst: nowhere.png does not exist; check the path"),
     ("stylize no[/where].jpg painting.png", "nst: no[/where].jpg does not exist; check the path"),
     ("stylize notes.txt painting.png", "nst: notes.txt: must be one of PNG, JPEG"),
     ("-o result.jpg", "its name must end in .png or, for 16 bits, .tif; got result.jpg"),

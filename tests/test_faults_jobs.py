@@ -13,7 +13,7 @@ import pytest
 from conftest import paint
 from disks import Disk, cut, flip, mounted, part_of_another
 from filelock import FileLock
-from gallery_samples import make_row, write_rows
+from gallery_samples import make_sample, write_cells
 from made_cells import make_cell, make_image
 from workflow_runs import ROOT, run_python, start_python
 
@@ -91,7 +91,7 @@ def save_summary(out: Path, sources: Path) -> None:
 
 
 def save_gallery(out: Path, sources: Path) -> None:
-    write_rows([make_row(sources, 0)], out / "gallery", sources)
+    write_cells([make_sample(sources, 0)], sources, out / "gallery")
 
 
 SAVED = (save_cell, save_details, save_grid, save_summary, save_gallery)

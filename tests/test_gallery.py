@@ -12,12 +12,10 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 from conftest import paint
-from gallery_samples import HOSTILE, TITLES, make_grid, make_row, write_rows
-from made_cells import make_cell, make_table
+from gallery_samples import FAILED, HOSTILE, TITLES, make_grid, make_sample, write_cells
 from PIL import Image
 from workflow_runs import ROOT
 
-from nst.cells.cell import Source
 from nst.errors import ImageError, UserError
 from nst.gallery.data import CURVE_POINTS, METRICS, NAMES, PREVIEW, THUMBNAIL, link_picture
 from nst.gallery.page import PAGE, SCRIPTS, write_gallery
@@ -63,11 +61,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_cell_is_in_the_page_with_links_that_lead_somewhere(tmp_path, folder):
-    rows = make_grid(tmp_path)
-    assert write_rows(rows, folder) == folder / "index.html"
+    cells = make_grid(tmp_path)
+    assert write_cells(cells, tmp_path) == folder / "index.html"
     data = page_data(folder)
     assert [[cell[name] for name in NAMES] for cell in data["cells"]] == [
-        [row[name] for name in NAMES] for row in rows
+        [cell.content.name, cell.style.name, cell.layers, cell.ratio] for cell in cells
     ]
     pictures = [*data["contents"], *data["styles"], *data["cells"]]
     finished = [one for one in pictures if one.get("status") != "failed"]
@@ -78,7 +76,7 @@ def test_every_cell_is_in_the_page_with_links_that_lead_somewhere(tmp_path, fold
 
 
 def test_names_and_titles_cannot_become_markup(tmp_path, folder):
-    write_rows(make_grid(tmp_path), folder, title=HOSTILE, subtitle="a & b < c")
+    write_cells(make_grid(tmp_path), tmp_path, title=HOSTILE, subtitle="a & b < c")
     text = page_text(folder)
     assert HOSTILE not in text
     assert "onerror=" not in re.sub(r'id="data">.*?</script>', "", text, flags=re.DOTALL)
@@ -93,7 +91,7 @@ def test_names_and_titles_cannot_become_markup(tmp_path, folder):
 
 
 def test_the_policy_allows_exactly_the_style_and_script_that_are_there(tmp_path, folder):
-    write_rows([make_row(tmp_path, 0)], folder)
+    write_cells([make_sample(tmp_path, 0)], tmp_path)
     text = page_text(folder)
     policy = html.unescape(re.findall(r'Content-Security-Policy" content="(.*?)">', text)[0])
     for tag, directive in (("style", "style-src"), ("script", "script-src")):
@@ -125,27 +123,26 @@ def test_every_part_of_the_page_is_used_and_installed():
 
 
 def test_settings_that_all_cells_share_are_written_once(tmp_path, folder):
-    write_rows([make_row(tmp_path, 0), make_row(tmp_path, 1, ratio="1")], folder)
+    write_cells([make_sample(tmp_path, place, ratio=str(place)) for place in (0, 1)], tmp_path)
     data = page_data(folder)
-    assert data["settings"] == {"iterations": 25, "style_layers": {"relu1_1": 1}}
+    assert (data["settings"]["iterations"], data["settings"]["style_layers"]) == (
+        25,
+        {"relu1_1": 1},
+    )
     assert [one["settings"] for one in data["cells"]] == [{"beta": 10}, {"beta": 20}]
 
 
-def test_a_number_that_is_not_finite_is_left_out(tmp_path, folder):
-    measures = {"ssim": float("nan"), "content_distance": float("inf"), "tv_loss": 1.23456789}
-    infinite = (1, float("inf"), 0.5, 0.5)
-    row = make_row(tmp_path, 0, **measures, trace=[infinite, (2, 1.0, 0.5, 0.5)])
-    write_rows([row], folder)
-    (cell,) = page_data(folder)["cells"]
+def test_a_number_that_is_not_finite_is_left_out(tmp_path):
+    infinite = float("inf")
+    losses = {"ssim": float("nan"), "content_distance": infinite, "tv": 1.23456789}
+    _, cell = shown(tmp_path, losses=losses, trace={"total": [infinite, 1.0]})
     assert cell["metrics"] == {"tv_loss": 1.23457}
     assert cell["trace"]["total"] == [None, 1]
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, CURVE_POINTS, CURVE_POINTS + 1, 3000])
-def test_a_curve_keeps_its_ends_and_few_points(tmp_path, folder, length):
-    trace = [(step, float(step), 0.5, 0.5) for step in range(1, length + 1)]
-    write_rows([make_row(tmp_path, 0, trace=trace)], folder)
-    (cell,) = page_data(folder)["cells"]
+def test_a_curve_keeps_its_ends_and_few_points(tmp_path, length):
+    _, cell = shown(tmp_path, trace={"total": [float(step) for step in range(1, length + 1)]})
     thinned = cell["trace"].get("evaluation", [])
     assert len(thinned) == min(length, CURVE_POINTS)
     assert thinned[:1] + thinned[-1:] == [1, length] * (length > 0)
@@ -159,12 +156,12 @@ def test_a_gallery_of_nothing_is_refused_in_one_line(tmp_path, folder):
 
 
 def test_a_lost_picture_is_named_and_the_old_page_stays(tmp_path, folder):
-    row = make_row(tmp_path, 0)
-    write_rows([row], folder)
+    cell = make_sample(tmp_path, 0)
+    write_cells([cell], tmp_path)
     before = page_text(folder)
-    Path(row["path"]).unlink()
+    cell.path.unlink()
     with pytest.raises(ImageError, match=r"a #0 %.png.*no such file"):
-        write_rows([row], folder)
+        write_cells([cell], tmp_path)
     assert page_text(folder) == before
 
 
@@ -172,11 +169,11 @@ def test_a_lost_picture_is_named_and_the_old_page_stays(tmp_path, folder):
 
 
 def test_only_a_new_or_changed_picture_is_copied_again(tmp_path, folder):
-    rows = [make_row(tmp_path, place, ratio=str(place)) for place in range(3)]
-    write_rows(rows, folder)
+    cells = [make_sample(tmp_path, place, ratio=str(place)) for place in range(3)]
+    write_cells(cells, tmp_path)
     before = copies(folder)
-    paint(Path(rows[1]["path"]), 77, (64, 48))
-    write_rows(rows, folder)
+    paint(cells[1].path, 77)
+    write_cells(cells, tmp_path)
     after = copies(folder)
     assert len(after) == 3
     kept = set(before) & set(after)
@@ -186,7 +183,7 @@ def test_only_a_new_or_changed_picture_is_copied_again(tmp_path, folder):
 
 def test_only_copies_are_removed(tmp_path, folder):
     other = paint(folder / "pictures" / "mine.webp")
-    write_rows([make_row(tmp_path, 0)], folder)
+    write_cells([make_sample(tmp_path, 0)], tmp_path)
     assert other.is_file()
 
 
@@ -228,8 +225,7 @@ def test_a_copy_of_a_cut_out_is_on_white(tmp_path):
 
 def shown(folder: Path, **changes: object) -> tuple[dict, dict]:
     """Return the data of a gallery page with one cell, and the cell's data."""
-    table, traces = make_table({paint(folder / "cell.png"): make_cell(**changes)}, folder)
-    write_gallery(table, traces, folder, folder / "gallery", title="T")
+    write_cells([make_sample(folder, 0, **changes)], folder)
     data = page_data(folder / "gallery")
     (cell,) = data["cells"]
     return data, cell
@@ -240,34 +236,35 @@ def standing(cell: dict) -> tuple[object, ...]:
 
 
 def test_a_cell_of_the_page_says_what_its_row_its_trace_and_its_images_do(tmp_path):
-    paint(tmp_path / "content" / "cat.png")
+    paint(tmp_path / "inputs" / "content" / "cat.png")
     losses = {"content": 0.25, "style relu1_1": 0.5, "relative_style": 0.75, "tv": float("nan")}
     aims = {"content_distance": 0.5, "style_distance": 0.25}
     data, cell = shown(tmp_path, losses={**losses, **aims})
     (content,), (style,) = data["contents"], data["styles"]
-    assert (content["name"], content["title"]) == ("cat", "Chelsea die Kätzin 猫")
-    assert content["full"] == "../content/cat.png"
+    assert (content["name"], content["title"]) == ("cat", TITLES["cat"])
+    assert content["full"] == "../inputs/content/cat.png"
     assert style["full"] is None
     assert cell["metrics"] == {"content_loss": 0.25, "relative_style": 0.75, **aims}
     assert standing(cell) == (1, True, True, True)
-    assert data["settings"]["beta"] == 100
+    assert data["settings"]["beta"] == 10
     assert cell["trace"]["evaluation"] == [1, 2, 3]
-    assert cell["trace"]["total"] == [3.0, 2.0, 1.5]
-    assert cell["fingerprint"] == make_cell().fingerprint
+    assert cell["trace"]["total"] == [9, 3, 1.5]
+    assert cell["fingerprint"] == make_sample(tmp_path, 0).fingerprint
 
 
 def test_a_failed_cell_has_its_reason_and_neither_picture_nor_rank(tmp_path):
-    _, cell = shown(tmp_path, status="failed", reason="no finite loss", losses={}, trace={})
+    _, cell = shown(tmp_path, **FAILED)
     assert standing(cell) == (None, False, False, False)
     assert cell["thumbnail"] is cell["preview"] is cell["full"] is None
     assert (cell["reason"], cell["trace"], cell["metrics"]) == ("no finite loss", {}, {})
 
 
 def test_names_that_look_like_numbers_or_gaps_stay_names(tmp_path):
-    source = Source("001", "NA", "c" * 64)
-    data, cell = shown(tmp_path, content=source, layers="null", ratio="1e0")
-    assert [(one["name"], one["title"]) for one in data["contents"]] == [("001", "NA")]
-    assert (cell["content"], cell["layers"], cell["ratio"]) == ("001", "null", "1e0")
+    data, cell = shown(tmp_path, content="001", style="NA", layers="null", ratio="1e0")
+    (content,), (style,) = data["contents"], data["styles"]
+    assert (content["name"], content["title"]) == ("001", "001")
+    assert (style["name"], style["title"]) == ("NA", "NA")
+    assert [cell[name] for name in NAMES] == ["001", "NA", "null", "1e0"]
 
 
 def test_every_metric_is_described():

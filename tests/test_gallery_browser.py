@@ -1,45 +1,62 @@
 """The gallery in a real browser, opened from disk: everything a reader can do with it."""
 
-import csv
 import io
 import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 import pytest
-from gallery_samples import (
-    HOSTILE,
-    TITLES,
-    make_grid,
-    make_row,
-    make_sweep,
-    waiting,
-    write_rows,
-)
+from gallery_samples import HOSTILE, TITLES, make_grid, make_sample, make_sweep, write_cells
+from made_cells import make_table
 from PIL import Image
-from playwright.sync_api import Browser, Download, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from test_gallery import page_data
 from workflow_runs import ROOT, unavailable
 
+from nst.cells.cell import Cell
 from nst.config.votes import read_ballots
+from nst.gallery.data import NAMES
+from nst.gallery.page import write_gallery
 
 pytestmark = pytest.mark.slow
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# A sandbox cannot run as root; the other flags keep the browser itself off the network.
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 FIRST = "cat/wave/all/1e0"
 SECOND = "cat/wave/all/1e-1"
 FAILED = "cat/wave/fine/1e0"
 
-Open = Callable[..., Page]
+
+def make_thousand(folder: Path) -> list[Cell]:
+    """Return a thousand cells that are not ranked, which would take seconds."""
+    look = {"losses": {"ssim": 0.5}, "width": 40, "height": 32}
+    return [
+        make_sample(folder, i, layers=f"w{i // 40}", ratio=f"{i % 40 + 1}e-2", **look)
+        for i in range(1000)
+    ]
+
+
+def write_going_on(folder: Path) -> Path:
+    """Write a gallery with no cells of the first pair and four of the second, without traces."""
+    cells = {cell.path: replace(cell, trace={}) for cell in make_grid(folder)}
+    table, traces = make_table(cells, folder)
+    names = table[[*NAMES, "content_title", "style_title", "formulation"]]
+    waiting = names.drop(range(6, 10)).assign(status="waiting")
+    table = pd.concat([table[6:10], waiting]).sort_index()
+    so_far = "At 12:00: 4 of 24 cells, about 5 min left"
+    folders = folder / "inputs", folder / "gallery"
+    return write_gallery(table, traces, *folders, title="T", so_far=so_far)
+
+
+CELLS = {"grid": make_grid, "sweep": make_sweep, "thousand": make_thousand}
+Show = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +65,7 @@ def browser() -> Iterator[Browser]:
     if path is None:
         unavailable(f"needs one of the browsers {', '.join(BROWSERS)}; apt-get install chromium")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        started = playwright.chromium.launch(executable_path=path)
         yield started
         started.close()
 
@@ -62,30 +79,39 @@ def axe() -> str:
 
 
 @pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a gallery of 24 cells, in a folder whose name must be escaped in addresses."""
-    folder = tmp_path_factory.mktemp("run") / "mes résultats #1 100%"
-    named = {"title": "2 pictures in 2 styles", "subtitle": "kmeans"}
-    return write_rows(make_grid(folder), folder / "gallery", **named)
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Write a gallery by its name, once, in a folder whose name must be escaped in addresses."""
+
+    @cache
+    def write(name: str) -> Path:
+        folder = tmp_path_factory.mktemp("run") / "mes résultats #1 100%"
+        if name == "going on":
+            return write_going_on(folder)
+        return write_cells(CELLS[name](folder), folder)
+
+    return write
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Open]:
-    """Open a page from disk. Fail if it logs, throws, or requests anything from the network."""
-    mistakes: list[str] = []
-    contexts = []
+def show(browser: Browser, written: Callable[[str], Path], tmp_path: Path) -> Iterator[Show]:
+    """Open a gallery from disk: that of a name, or one of the cells that the test gives.
 
-    def start(path: Path, state: str = "", script: str = "", **options: object) -> Page:
+    Fail if the page logs, throws, or requests anything from the network.
+    """
+    mistakes: list[str] = []
+
+    def start(
+        state: str = "", of: str | list[Cell] = "grid", script: str = "", **options: object
+    ) -> Page:
+        path = written(of) if isinstance(of, str) else write_cells(of, tmp_path)
         context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
-        contexts.append(context)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()
         page.on("console", lambda one: mistakes.append(f"{one.type}: {one.text}"))
         page.on("pageerror", lambda error: mistakes.append(str(error)))
         page.on("dialog", lambda one: mistakes.append(f"dialog: {one.message}"))
         page.on("request", lambda one: mistakes.extend(outside(one.url)))
-        if script:
-            page.add_init_script(script)
+        page.add_init_script(script)
         page.goto(path.as_uri() + state)
         return page
 
@@ -93,17 +119,9 @@ def visit(browser: Browser) -> Iterator[Open]:
         return [] if url.startswith(("file:", "blob:")) else [f"request: {url}"]
 
     yield start
-    for context in contexts:
+    for context in browser.contexts:
         context.close()
     assert mistakes == []
-
-
-@pytest.fixture
-def show(visit: Open, gallery: Path) -> Open:
-    def start(state: str = "", **options: object) -> Page:
-        return visit(gallery, state, **options)
-
-    return start
 
 
 def cell(key: str) -> str:
@@ -123,30 +141,13 @@ def button(page: Page, key: str, name: str):
     return plate(page, key).get_by_role("button", name=re.compile(f"^{name}"))
 
 
-def box(shown) -> dict[str, float]:
-    """Return the position of an element on the screen."""
-    found = shown.bounding_box()
-    assert found
-    return found
-
-
-def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    page.mouse.move(*start)
-    page.mouse.down()
-    page.mouse.move(*end, steps=4)
-    page.mouse.up()
-
-
-def saved(page: Page, name: str) -> Download:
-    """Click a button, and return the file that it saves."""
+def saved(page: Page, name: str, folder: Path) -> Path:
+    """Click a button, and save the file that it offers."""
     with page.expect_download() as download:
         page.get_by_role("button", name=name).click()
-    return download.value
-
-
-def table_of(download: Download) -> list[dict[str, str]]:
-    with Path(download.path()).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
 
 
 def address(page: Page) -> str:
@@ -195,20 +196,8 @@ def test_another_pair_is_picked_by_mouse_and_by_keyboard(show):
     assert {key.split("/")[1] for key in keys(page)} == {"night"}
 
 
-@pytest.fixture(scope="module")
-def going_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a gallery with no cells of the first pair and four of the second, without traces."""
-    folder = tmp_path_factory.mktemp("going on")
-    rows = [
-        {**one, "trace": []} if 6 <= place <= 9 else waiting(one)
-        for place, one in enumerate(make_grid(folder))
-    ]
-    so_far = "At 12:00: 4 of 24 cells, about 5 min left"
-    return write_rows(rows, folder / "gallery", so_far=so_far)
-
-
-def test_a_run_that_goes_on_has_places_for_what_is_to_come(visit, going_on):
-    page = visit(going_on)
+def test_a_run_that_goes_on_has_places_for_what_is_to_come(show):
+    page = show(of="going on")
     expect(page.locator(".so-far")).to_contain_text(
         "4 of 24 cells, about 5 min left. While the run"
     )
@@ -230,12 +219,12 @@ def test_a_run_that_goes_on_has_places_for_what_is_to_come(visit, going_on):
     assert len(keys(page)) == 4
 
 
-def test_recipes_with_a_balance_each_are_shown_as_a_list(visit, tmp_path):
-    rows = [
-        make_row(tmp_path, i, layers=name, ratio=f"{i + 1}e-3", formulation=name)
+def test_recipes_with_a_balance_each_are_shown_as_a_list(show, tmp_path):
+    cells = [
+        make_sample(tmp_path, i, layers=name, ratio=f"{i + 1}e-3", formulation=name)
         for i, name in enumerate(("gatys2016", "udacity", "tensorflow"))
     ]
-    page = visit(write_rows(rows, tmp_path / "gallery"))
+    page = show(of=cells)
     expect(page.locator(".matrix")).to_have_count(0)
     assert len(keys(page)) == 3
 
@@ -282,7 +271,7 @@ def test_a_limit_that_is_no_number_is_marked_and_ignored(show):
 
 @pytest.mark.parametrize(
     ("metric", "first", "last"),
-    [("ssim", 0, 23), ("content_distance", 0, 23), ("tv_loss", 0, 23), ("rank", 0, 5)],
+    [("ssim", 0, 23), ("content_distance", 0, 23), ("tv_loss", 0, 23), ("rank", 1, 11)],
 )
 def test_sorting_puts_the_best_first_and_what_has_no_number_last(show, metric, first, last):
     page = show("#view=all")
@@ -299,18 +288,12 @@ def test_sorting_puts_the_best_first_and_what_has_no_number_last(show, metric, f
 # ---------------------------------------------------------------- settings that vary
 
 
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sweep")
-    return write_rows(make_sweep(folder), folder / "gallery")
-
-
 ONE = "cat/wave/all_of/style_scale=0.5/style_loss=mean_gram/1e-1"
 OTHER = "cat/wave/all_of/style_scale=10/style_loss=mean_gram/1e-1"
 
 
-def test_each_setting_that_varies_is_a_filter(visit, sweep):
-    page = visit(sweep, "#view=all")
+def test_each_setting_that_varies_is_a_filter(show):
+    page = show("#view=all", of="sweep")
     page.get_by_text("Filters", exact=True).click()
     scale = page.get_by_role("combobox", name="Style scale", exact=True)
     loss = page.get_by_role("combobox", name="Style loss", exact=True)
@@ -335,31 +318,24 @@ def test_each_setting_that_varies_is_a_filter(visit, sweep):
     expect(scale).to_have_value("")
 
 
-def test_settings_that_vary_are_said_in_words(visit, sweep):
+def test_settings_that_vary_are_said_in_words(show):
     said = "all_of · style scale 0.5 · style loss mean_gram · α/β 10⁻¹"
-    page = visit(sweep, "#view=all&sort=ssim")
+    page = show("#view=all", of="sweep")
     expect(plate(page, ONE).locator(".variant")).to_contain_text(said)
     expect(plate(page, ONE).locator("img")).to_have_attribute(
         "alt", re.compile("layers all_of, style scale 0.5, style loss mean_gram, alpha/beta 1e-1$")
     )
-    for key in (ONE, OTHER):
-        button(page, key, "Compare").click()
-    plate(page, ONE).get_by_role("link").click()
-    expect(page.get_by_role("dialog").locator(".variant")).to_contain_text(said)
-    page.keyboard.press("Escape")
-    page.get_by_role("link", name="Compare 2").last.click()
+    page = show(f"#view=compare&with={quote(ONE)}&with={quote(OTHER)}", of="sweep")
     expect(page.get_by_role("columnheader").first).to_contain_text(said)
     expect(page.locator(".side")).to_have_count(2)
 
 
-def test_the_matrix_of_a_sweep_has_settings_as_rows(visit, sweep):
-    page = visit(sweep)
+def test_the_matrix_of_a_sweep_has_settings_as_rows(show):
+    page = show(of="sweep")
     assert page.locator(".corner").inner_text() == "settings"
     rows = page.locator("th[scope=row]").all_inner_texts()
-    assert rows[:2] == [
-        "style scale 2, style loss mean_gram",
-        "style scale 2, style loss covariance",
-    ]
+    losses = ("mean_gram", "covariance")
+    assert rows[:2] == [f"style scale 2, style loss {loss}" for loss in losses]
     assert keys(page)[:2] == [
         f"cat/wave/all_of/style_scale=2/style_loss=mean_gram/{ratio}" for ratio in ("1e0", "1e-1")
     ]
@@ -385,17 +361,6 @@ def test_the_full_view_opens_walks_and_returns_focus(show):
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(plate(page, "cat/wave/fine/1e-2").get_by_role("link")).to_be_focused()
-
-
-def test_focus_stays_inside_the_full_view(show):
-    page = show(f"#{cell(FIRST)}")
-    expect(page.get_by_role("dialog")).to_be_visible()
-    for _ in range(30):
-        page.keyboard.press("Tab")
-        inside = page.evaluate(
-            "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
-        )
-        assert inside
 
 
 def test_back_closes_the_full_view_and_forward_opens_it(show):
@@ -449,9 +414,9 @@ def test_the_slider_lays_the_content_over_the_result(show):
     assert FIRST in address(page), "arrows move the slider and must not change the cell"
     page.keyboard.press("ArrowLeft")
     expect(slider).to_have_attribute("aria-valuetext", "99 % content")
-    canvas = box(page.locator(".canvas"))
-    y = canvas["y"] + 50
-    drag(page, (canvas["x"] + 5, y), (canvas["x"] + canvas["width"] * 0.25, y))
+    canvas = page.locator(".canvas")
+    quarter = {"x": canvas.bounding_box()["width"] / 4, "y": 50}
+    canvas.drag_to(canvas, source_position={"x": 5, "y": 50}, target_position=quarter)
     assert abs(int(slider.input_value()) - 25) <= 1
     page.keyboard.press("Tab")
     page.keyboard.press("b")
@@ -460,32 +425,31 @@ def test_the_slider_lays_the_content_over_the_result(show):
 
 def test_the_picture_zooms_pans_and_fits(show):
     page = show(f"#{cell(FIRST)}")
-    canvas = page.locator("#full-stage .canvas")
-    fitted = box(canvas)
+    stage, canvas = page.locator("#full-stage"), page.locator("#full-stage .canvas")
+    fitted = canvas.bounding_box()
     page.get_by_role("button", name="Zoom in").click()
     for _ in range(4):
         page.keyboard.press("+")
-    closer = box(canvas)
+    closer = canvas.bounding_box()
     assert closer["width"] == pytest.approx(fitted["width"] * 4, rel=0.01), "the zoom ends here"
-    stage = box(page.locator("#full-stage"))
-    x, y = stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2
-    drag(page, (x, y), (x + 40, y + 10))
-    moved = box(canvas)
+    start, end = {"x": 200, "y": 200}, {"x": 240, "y": 210}
+    stage.drag_to(stage, source_position=start, target_position=end)
+    moved = canvas.bounding_box()
     assert moved["x"] == pytest.approx(closer["x"] + 40, abs=1)
     page.keyboard.press("Shift+ArrowRight")
-    assert box(canvas)["x"] == pytest.approx(moved["x"] - 60, abs=1)
+    assert canvas.bounding_box()["x"] == pytest.approx(moved["x"] - 60, abs=1)
     page.keyboard.press("0")
-    assert box(canvas) == fitted
+    assert canvas.bounding_box() == fitted
     page.mouse.wheel(0, -300)
-    assert box(canvas)["width"] > fitted["width"] * 1.5
-    page.mouse.dblclick(x, y)
-    assert box(canvas) == fitted
+    assert canvas.bounding_box()["width"] > fitted["width"] * 1.5
+    stage.dblclick()
+    assert canvas.bounding_box() == fitted
 
 
 def test_the_full_view_tells_settings_measures_and_losses(show):
     page = show(f"#{cell(SECOND)}")
     label = page.get_by_role("region", name="About this picture")
-    expect(label).to_contain_text("Keeps the most at half of the style.")
+    expect(label).to_contain_text("this one is nearest to the best of both.")
     expect(label.get_by_role("row", name="Structure kept (SSIM)")).to_contain_text("0.890")
     curve = label.get_by_role(
         "img", name=re.compile("^Losses over 3 evaluations: total from 9 to 2.50")
@@ -497,13 +461,13 @@ def test_the_full_view_tells_settings_measures_and_losses(show):
 
 
 def test_the_picture_itself_is_shown_where_it_is_and_a_copy_where_not(
-    show, browser, gallery, tmp_path
+    show, browser, written, tmp_path
 ):
     page = show(f"#{cell(FIRST)}")
     picture = page.locator("#full-stage img:not(.before)")
     expect(picture).to_have_attribute("data-source", "full")
     assert "/cells/" in picture.evaluate("one => one.src")
-    alone = shutil.copytree(gallery.parent, tmp_path / "alone")
+    alone = shutil.copytree(written("grid").parent, tmp_path / "alone")
     page = browser.new_page()  # it logs that the picture is missing
     page.goto((alone / "index.html").as_uri() + f"#{cell(FIRST)}")
     picture = page.locator("#full-stage img:not(.before)")
@@ -516,10 +480,10 @@ def test_the_picture_itself_is_shown_where_it_is_and_a_copy_where_not(
 # ---------------------------------------------------------------- stars
 
 
-def test_a_cut_out_is_shown_on_white_in_the_dark_too(visit, tmp_path):
-    row = make_row(tmp_path, 0)
-    Image.new("RGBA", (64, 48), (200, 0, 0, 0)).save(row["path"])
-    page = visit(write_rows([row], tmp_path / "gallery"), f"#{cell(SECOND)}", color_scheme="dark")
+def test_a_cut_out_is_shown_on_white_in_the_dark_too(show, tmp_path):
+    one = make_sample(tmp_path, 0)
+    Image.new("RGBA", (64, 48), (200, 0, 0, 0)).save(one.path)
+    page = show(f"#{cell(SECOND)}", of=[one], color_scheme="dark")
     picture = page.locator("#full-stage img")
     expect(picture).to_have_attribute("data-source", "full")
     with Image.open(io.BytesIO(picture.screenshot())) as shown:
@@ -542,35 +506,34 @@ def test_stars_stay_and_are_listed(show):
     assert keys(page) == [SECOND]
 
 
-def test_starred_cells_are_saved_and_copied(show, gallery):
+def test_starred_cells_are_saved_and_copied(show, written, tmp_path):
     hostile = f"{HOSTILE}/night/all/1e0"
     page = show("#view=all")
     for key in (SECOND, hostile):
         button(page, key, "Star").click()
     page.get_by_role("link", name="Starred").click()
-    file = saved(page, "Save as JSON")
-    assert file.suggested_filename == "starred.json"
-    rows = json.loads(Path(file.path()).read_text("utf-8"))
+    rows = json.loads(saved(page, "Save as JSON", tmp_path).read_text("utf-8"))
     assert [(row["content"], row["style"], row["ratio"]) for row in rows] == [
         ("cat", "wave", "1e-1"),
         (HOSTILE, "night", "1e0"),
     ]
     assert rows[0]["ssim"] == 0.89
-    assert (gallery.parent.parent / rows[0]["path"]).is_file()
-    table = table_of(saved(page, "Save as CSV"))
-    assert [row["path"] for row in table] == [row["path"] for row in rows]
+    assert (written("grid").parent.parent / rows[0]["path"]).is_file()
+    table = pd.read_csv(saved(page, "Save as CSV", tmp_path))
+    assert list(table["path"]) == [row["path"] for row in rows]
+    assert {path.stem for path in tmp_path.iterdir()} == {"starred"}
     page.get_by_role("button", name="Copy the paths").click()
     expect(page.locator("#live")).to_have_text("Paths copied")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.split("\n") == [row["path"] for row in rows]
 
 
-def test_a_text_that_a_spreadsheet_would_run_is_saved_as_text(visit, tmp_path):
-    page = visit(write_rows([make_row(tmp_path, 0, layers='=1+"1"')], tmp_path / "gallery"))
+def test_a_text_that_a_spreadsheet_would_run_is_saved_as_text(show, tmp_path):
+    page = show(of=[make_sample(tmp_path, 0, layers='=1+"1"')])
     page.get_by_role("button", name=re.compile("^Star")).click()
     page.get_by_role("link", name="Starred").click()
-    (row,) = table_of(saved(page, "Save as CSV"))
-    assert row["layers"] == '\'=1+"1"'
+    table = pd.read_csv(saved(page, "Save as CSV", tmp_path))
+    assert list(table["layers"]) == ['\'=1+"1"']
 
 
 def test_without_storage_stars_work_and_that_is_shown(show):
@@ -619,11 +582,9 @@ def test_hostile_names_are_text(show):
     expect(heading).to_contain_text("ليلة النجوم")
     assert page.locator("main script, img[onerror]").count() == 0
     plate(page, f"{HOSTILE}/night/fine/1e-1").get_by_role("link").click()
-    expect(page.get_by_role("dialog").get_by_role("heading", level=2)).to_contain_text(
-        TITLES[HOSTILE]
-    )
     page.reload()
-    expect(page.get_by_role("dialog")).to_be_visible()
+    title = page.get_by_role("dialog").get_by_role("heading", level=2)
+    expect(title).to_contain_text(TITLES[HOSTILE])
 
 
 # ---------------------------------------------------------------- appearance and print
@@ -644,29 +605,6 @@ def test_dark_follows_the_system_and_the_button(show):
     assert page.evaluate(ground) == dark
 
 
-@pytest.mark.parametrize(
-    "state",
-    [
-        "",
-        "#view=all&only.mark=pareto",
-        f"#{cell(SECOND)}",
-        f"#view=compare&with={FIRST}&with={SECOND}",
-    ],
-)
-def test_a_phone_needs_no_sideways_scrolling(show, state):
-    page = show(state, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
-    expect(page.locator("main h2").first).to_be_attached()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    small = page.evaluate(
-        """[...document.querySelectorAll('button, a[href]:not(.skip, .subject, #full-original)')]
-        .filter(one => one.checkVisibility())
-        .map(one => [one.getBoundingClientRect(), one.outerHTML.slice(0, 120)])
-        .filter(([box]) => box.width && (box.width < 24 || box.height < 24))
-        .map(([, text]) => text)"""
-    )
-    assert small == []
-
-
 def test_paper_has_the_matrix_with_captions_and_no_controls(show):
     page = show(color_scheme="dark")
     page.emulate_media(media="print")
@@ -682,20 +620,8 @@ def test_paper_has_the_matrix_with_captions_and_no_controls(show):
 # ---------------------------------------------------------------- a thousand cells
 
 
-@pytest.fixture(scope="module")
-def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("thousand")
-    rows = (
-        make_row(
-            folder, i, layers=f"w{i // 40}", ratio=f"{i % 40 + 1}e-2", size=(40, 32), rank=i + 1
-        )
-        for i in range(1000)
-    )
-    return write_rows(rows, folder / "gallery")
-
-
-def test_a_thousand_cells_are_drawn_and_loaded_as_they_are_looked_at(visit, thousand):
-    page = visit(thousand, "#view=all")
+def test_a_thousand_cells_are_drawn_and_loaded_as_they_are_looked_at(show):
+    page = show("#view=all", of="thousand")
     expect(page.locator("#count")).to_have_text("1,000 cells")
     page.wait_for_function(
         """() => [...document.querySelectorAll("main img")]
@@ -724,32 +650,16 @@ def test_a_thousand_cells_are_drawn_and_loaded_as_they_are_looked_at(visit, thou
 SEEDED = "let seed = 7; Math.random = () => (seed = (16807 * seed) % 2147483647) / 2147483647;"
 
 
-def asked(page: Page) -> list[tuple[str, ...]]:
-    """Return the names of the two cells that the page compares; the page does not show them."""
-    return page.evaluate(
-        """() => {
-          const { columns } = JSON.parse(document.getElementById("data").textContent).cells;
-          const column = (name) => columns.find(({ path }) => path[0] === name);
-          const value = (name, i) => {
-            const { each, values, indices } = column(name);
-            return each ? each[i] : values[indices[i]];
-          };
-          const previews = column("preview").each;
-          const place = (src) => previews.findIndex((one) => one && src.endsWith(one));
-          return [...document.querySelectorAll(".candidate img")].map((one) => {
-            const i = place(decodeURIComponent(one.src));
-            return ["content", "style", "layers", "ratio"].map((name) => value(name, i));
-          });
-        }"""
-    )
+def asked(page: Page, gallery: Path) -> list[dict]:
+    """Return the data of the two cells that the page compares; the page does not show it."""
+    cells = {Path(one["preview"] or "").name: one for one in page_data(gallery)["cells"]}
+    sources = page.eval_on_selector_all(".candidate img", "all => all.map(one => one.src)")
+    return [cells[Path(source).name] for source in sources]
 
 
 def saved_votes(page: Page, voter: str, folder: Path) -> Path:
     page.get_by_label("Your name").fill(voter)
-    file = saved(page, "Save the votes as JSON")
-    path = folder / file.suggested_filename
-    file.save_as(path)
-    return path
+    return saved(page, "Save the votes as JSON", folder)
 
 
 def test_votes_are_cast_by_click_and_key_taken_back_and_saved(show, tmp_path):
@@ -775,16 +685,16 @@ def test_votes_are_cast_by_click_and_key_taken_back_and_saved(show, tmp_path):
     assert {one.voter for one in votes} == {"Zoë & Co"}
 
 
-def test_the_two_cells_are_of_one_pair_finished_and_without_names(show):
+def test_the_two_cells_are_of_one_pair_finished_and_without_names(show, written):
     page = show("#view=vote")
     for _ in range(12):
-        one, other = asked(page)
-        assert one[:2] == other[:2]
+        one, other = asked(page, written("grid").parent)
+        assert (one["content"], one["style"]) == (other["content"], other["style"])
         assert one != other
-        assert "/".join(one) != FAILED
+        assert one["status"] == other["status"] == "finished"
         ballot = page.locator("#ballot").inner_text()
         assert not any(ratio in ballot for ratio in ("1e0", "1e-1", "1e-2"))
-        assert TITLES.get(one[0], one[0]) in ballot
+        assert TITLES[one["content"]] in ballot
         page.keyboard.press("n")
 
 
@@ -818,10 +728,10 @@ def test_the_next_voter_starts_again_once_the_votes_are_saved(show, tmp_path):
     expect(page.get_by_label("Your name")).to_have_value("")
 
 
-def test_votes_of_two_tabs_add_up(show, gallery):
+def test_votes_of_two_tabs_add_up(show):
     page = show("#view=vote")
     other = page.context.new_page()
-    other.goto(gallery.as_uri() + "#view=vote")
+    other.goto(page.url)
     other.get_by_role("button", name="Neither").click()
     page.get_by_role("button", name="Neither").click()
     expect(page.locator("#votes-given")).to_have_text("2 votes")
@@ -831,48 +741,48 @@ def test_a_cell_is_shown_in_full_above_the_ballot(show):
     expect(show(f"#view=vote&{cell(SECOND)}").get_by_role("dialog")).to_be_visible()
 
 
-def test_close_cells_are_compared_more_often_than_clearly_different_ones(visit, tmp_path):
-    rows = [make_row(tmp_path, i, ratio=f"1e-{i}") for i in range(5)]  # the best first
-    page = visit(write_rows(rows, tmp_path / "gallery"), "#view=vote", SEEDED)
-    random, pairs = np.random.default_rng(4), []
+def test_close_cells_are_compared_more_often_than_clearly_different_ones(show, tmp_path):
+    # The best first.
+    page = show("#view=vote", [make_sample(tmp_path, i, ratio=f"1e-{i}") for i in range(5)], SEEDED)
+    random, pairs, places = np.random.default_rng(4), [], []
     for number in range(1, 61):
-        left, right = (int(one[3][3:]) for one in asked(page))
-        preferred = random.random() < 1 / (1 + np.exp(left - right))
+        left, right = asked(page, tmp_path / "gallery")
+        places += [int(one["ratio"][3:]) for one in (left, right)]
+        preferred = random.random() < 1 / (1 + np.exp(places[-2] - places[-1]))
         page.keyboard.press("ArrowLeft" if preferred else "ArrowRight")
         expect(page.locator("#votes-given")).to_have_text(re.compile(f"^{number} "))
-        pairs.append((left, right))
-    first, *between, last = np.bincount(np.ravel(pairs))
+        pairs.append((left["fingerprint"], right["fingerprint"]))
+    first, *between, last = np.bincount(places)
     assert min(between) > max(first, last)
     votes = read_ballots([saved_votes(page, "Ann", tmp_path)])
-    assert [(int(one.left, 16), int(one.right, 16)) for one in votes] == pairs, "by fingerprint"
+    assert [(one.left, one.right) for one in votes] == pairs
 
 
 # ---------------------------------------------------------------- accessibility
 
 STATES = {
-    "matrix": ("gallery", ""),
-    "all": ("gallery", "#view=all&min.ssim=0.1"),
-    "nothing found": ("gallery", "#view=all&q=nothing"),
-    "full view": ("gallery", f"#{cell(SECOND)}"),
-    "failed": ("gallery", f"#{cell(FAILED)}"),
-    "starred": ("gallery", "#view=starred"),
-    "vote": ("gallery", "#view=vote"),
-    "compare": ("gallery", f"#view=compare&with={FIRST}&with={SECOND}&with={FAILED}"),
-    "tray": ("gallery", f"#with={FIRST}&with={SECOND}"),
-    "hostile": ("gallery", f"#content={quote(HOSTILE)}&style=night"),
-    "a run that goes on": ("going_on", ""),
-    "matrix of a sweep": ("sweep", ""),
-    "filters of a sweep": ("sweep", "#view=all&only.style_scale=2"),
-    "full view of a sweep": ("sweep", f"#{cell(ONE)}"),
+    "matrix": ("", "grid"),
+    "all": ("#view=all&min.ssim=0.1", "grid"),
+    "nothing found": ("#view=all&q=nothing", "grid"),
+    "full view": (f"#{cell(SECOND)}", "grid"),
+    "failed": (f"#{cell(FAILED)}", "grid"),
+    "starred": ("#view=starred", "grid"),
+    "vote": ("#view=vote", "grid"),
+    "compare": (f"#view=compare&with={FIRST}&with={SECOND}&with={FAILED}", "grid"),
+    "tray": (f"#with={FIRST}&with={SECOND}", "grid"),
+    "hostile": (f"#content={quote(HOSTILE)}&style=night", "grid"),
+    "a run that goes on": ("", "going on"),
+    "matrix of a sweep": ("", "sweep"),
+    "filters of a sweep": ("#view=all&only.style_scale=2", "sweep"),
+    "full view of a sweep": (f"#{cell(ONE)}", "sweep"),
 }
 
 
-@pytest.mark.parametrize("look", [("light", 1280), ("dark", 360)])
+@pytest.mark.parametrize(("colours", "width"), [("light", 1280), ("dark", 360)])
 @pytest.mark.parametrize("state", STATES)
-def test_axe_finds_nothing_serious(visit, axe, request, state, look):
-    (gallery, address), (colours, width) = STATES[state], look
+def test_axe_finds_nothing_serious(show, axe, state, colours, width):
     look = {"color_scheme": colours, "viewport": {"width": width, "height": 800}}
-    page = visit(request.getfixturevalue(gallery), address, **look)
+    page = show(*STATES[state], **look)
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     page.evaluate(axe)
     result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
@@ -884,3 +794,19 @@ def test_axe_finds_nothing_serious(visit, axe, request, state, look):
         if one["impact"] in ("serious", "critical")
     }
     assert found == set()
+
+
+@pytest.mark.parametrize("state", ["matrix", "all", "full view", "compare"])
+def test_a_phone_needs_no_sideways_scrolling(show, state):
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+    page = show(*STATES[state], **phone)
+    expect(page.locator("main h2").first).to_be_attached()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    small = page.evaluate(
+        """[...document.querySelectorAll('button, a[href]:not(.skip, .subject, #full-original)')]
+        .filter(one => one.checkVisibility())
+        .map(one => [one.getBoundingClientRect(), one.outerHTML.slice(0, 120)])
+        .filter(([box]) => box.width && (box.width < 24 || box.height < 24))
+        .map(([, text]) => text)"""
+    )
+    assert small == []

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from made_cells import make_image
 from PIL import Image
 from pypdf import PdfReader
-from test_grids import FOREIGN, UNBROKEN, fake, paint, untitled
+from test_grids import FOREIGN, UNBROKEN, paint, pictures, plain, texts, untitled
 
-from nst.errors import ImageError
 from nst.figures.grids import setting_axis
-from nst.figures.layout import Axis, Grid, Picture, Text, Tile
+from nst.figures.layout import Axis, Grid, Tile
 from nst.figures.pages import (
     DPI,
     LANDSCAPE,
@@ -30,27 +29,14 @@ from nst.figures.painting import read_shapes
 
 def named(rows: int, columns: int, shape: tuple[int, int] = (400, 300)) -> tuple[Grid, dict]:
     """A grid with a title for each row and column, and the shapes of its pictures."""
-    tiles, shapes = fake(rows, columns, shape)
-    axes = (
-        Axis([f"row {row}" for row in range(rows)]),
-        Axis([f"column {at}" for at in range(columns)]),
-    )
-    return Grid("A title", tiles, *axes, "a subtitle"), shapes
+    grid, shapes = plain(rows, columns, shape)
+    down, across = [f"row {at}" for at in range(rows)], [f"column {at}" for at in range(columns)]
+    return Grid("A title", grid.tiles, Axis(down), Axis(across), "a subtitle"), shapes
 
 
 def words(layout) -> list[str]:
     """All texts on a page, one for each mark."""
-    return [" ".join(mark.lettering.lines) for mark in layout.marks if isinstance(mark, Text)]
-
-
-def shown(layout) -> list[Picture]:
-    return [mark for mark in layout.marks if isinstance(mark, Picture)]
-
-
-def filters(image) -> list[str]:
-    """The encoding filters of an embedded picture."""
-    found = image.indirect_reference.get_object()["/Filter"]
-    return [found] if isinstance(found, str) else list(found)
+    return [" ".join(mark.lettering.lines) for mark in texts(layout)]
 
 
 def starts(page) -> list[tuple[float, float]]:
@@ -74,12 +60,12 @@ def starts(page) -> list[tuple[float, float]]:
 def test_every_tile_is_on_one_page_readable_and_within_the_paper(rows, columns, shape):
     grid, shapes = named(rows, columns, shape)
     page, layouts = paginate(grid, shapes)
-    pictures = [mark for layout in layouts for mark in shown(layout)]
-    assert sorted(mark.path for mark in pictures) == sorted(shapes)
+    marks = [mark for layout in layouts for mark in pictures(layout)]
+    assert sorted(mark.path for mark in marks) == sorted(shapes)
     assert all(page.holds(layout) for layout in layouts)
     smallest = SMALLEST_TILE * DPI / 25.4
     allowed = 2.0 * smallest  # px in height; a portrait may be narrower than its tile but not lower
-    for mark in pictures:
+    for mark in marks:
         assert mark.box.width >= int(smallest) or mark.box.height >= int(0.9 * allowed)
 
 
@@ -88,7 +74,7 @@ def test_a_page_has_the_titles_of_its_own_rows_and_columns():
     _, layouts = paginate(grid, shapes)
     assert len(layouts) > 1
     for number, layout in enumerate(layouts, start=1):
-        places = {tuple(map(int, mark.path.name.split())) for mark in shown(layout)}
+        places = {tuple(map(int, mark.path.name.split())) for mark in pictures(layout)}
         rows, columns = {row for row, _ in places}, {column for _, column in places}
         assert len(places) == len(rows) * len(columns)
         assert set(words(layout)) == {
@@ -112,28 +98,22 @@ def test_the_paper_lies_the_way_the_grid_does():
 
 def test_parts_are_about_equally_large():
     parts = split_grid(named(10, 7)[0], rows=4, columns=6)
-    assert [(len(part.tiles), len(part.columns.titles)) for part in parts] == [
-        *((4, 4), (4, 3)),
-        *((4, 4), (4, 3)),
-        *((2, 4), (2, 3)),
-    ]
+    sizes = [(len(part.tiles), len(part.columns.titles)) for part in parts]
+    assert sizes == [(4, 4), (4, 3), (4, 4), (4, 3), (2, 4), (2, 3)]
 
 
 def test_the_heads_of_rows_and_columns_go_with_them():
-    tiles, _ = fake(5, 4)
-    contents = [Tile(Path(f"content {row}")) for row in range(5)]
-    styles = [Tile(Path(f"style {column}")) for column in range(4)]
-    rows, columns = Axis(list("abcde"), heads=contents), Axis(list("stuv"), heads=styles)
+    tiles = plain(5, 4)[0].tiles
+    contents, styles = ([Tile(Path(f"{role} {at}")) for at in range(5)] for role in ("c", "s"))
+    rows, columns = Axis(list("abcde"), heads=contents), Axis(list("stuv"), heads=styles[:4])
     last = split_grid(Grid("", tiles, rows, columns), rows=3, columns=2)[-1]
     assert last.rows == Axis(["d", "e"], heads=contents[3:])
-    assert last.columns == Axis(["u", "v"], heads=styles[2:])
-    assert [[tile.picture for tile in row] for row in last.tiles] == [
-        [tiles[row][column].picture for column in (2, 3)] for row in (3, 4)
-    ]
+    assert last.columns == Axis(["u", "v"], heads=styles[2:4])
+    assert last.tiles == [row[2:] for row in tiles[3:]]
 
 
 def test_head_rows_are_on_every_page():
-    tiles, _ = fake(32, 3)
+    tiles = plain(32, 3)[0].tiles
     recipes = [f"recipe {row}" for row in range(30)]
     rows, columns = Axis(["content", "style", *recipes]), Axis([""] * 3)
     parts = split_grid(Grid("", tiles, rows, columns, head_rows=2), rows=8, columns=9)
@@ -146,13 +126,13 @@ def test_head_rows_are_on_every_page():
 
 def test_the_inputs_stand_on_every_page(tmp_path):
     red = paint(tmp_path, "red", (255, 0, 0))
-    tiles, shapes = fake(16, 3)
-    axes = Axis([str(at) for at in range(16)]), setting_axis("ratio", ["1e0", "1e-1", "1e-2"])
-    grid = Grid("", tiles, *axes, inputs=[Tile(red, "A"), Tile(red, "B")])
+    grid, shapes = plain(16, 3)
+    ratios = setting_axis("ratio", ["1e0", "1e-1", "1e-2"])
+    grid = replace(grid, columns=ratios, inputs=[Tile(red, "A"), Tile(red, "B")])
     _, layouts = paginate(grid, shapes | {red: (80, 60)})
     assert len(layouts) > 1
     for layout in layouts:
-        assert [mark.path for mark in shown(layout)].count(red) == 2
+        assert [mark.path for mark in pictures(layout)].count(red) == 2
         assert {"more content", "more style", "A", "B"} <= set(words(layout))
 
 
@@ -184,9 +164,10 @@ def test_text_is_text_in_embedded_fonts(small_grid, tmp_path):
 def test_pictures_are_jpeg_at_300_dpi_or_as_large_as_they_are(small_grid, tmp_path):
     save_pages(small_grid, tmp_path / "a.pdf")
     images = list(PdfReader(tmp_path / "a.pdf").pages[0].images)
-    assert all(filters(image) == ["/DCTDecode"] for image in images)
+    filters = [image.indirect_reference.get_object()["/Filter"] for image in images]
+    assert all(one in ("/DCTDecode", ["/DCTDecode"]) for one in filters)
     _, (layout,) = paginate(small_grid, read_shapes(small_grid))
-    blue = next(mark.box for mark in shown(layout) if mark.path.stem == "blue")
+    blue = next(mark.box for mark in pictures(layout) if mark.path.stem == "blue")
     sizes = sorted(image.image.size for image in images)
     assert sizes == [(80, 60), (blue.width, blue.height)], "a picture shown twice is embedded once"
     red = next(image.image for image in images if image.image.size == (80, 60))
@@ -199,14 +180,6 @@ def test_the_page_is_a4_and_knows_its_title(small_grid, tmp_path):
     sides = sorted(float(side) / 72 * 25.4 for side in reader.pages[0].mediabox[2:])
     assert sides == pytest.approx([210, 297], abs=0.01)
     assert reader.metadata.title == small_grid.title
-
-
-def test_the_same_grid_gives_the_same_bytes(small_grid, tmp_path):
-    for name in ("a.pdf", "b.pdf"):
-        save_pages(small_grid, tmp_path / name)
-    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
-    save_pages(replace(small_grid, title="Another"), tmp_path / "b.pdf")
-    assert (tmp_path / "a.pdf").read_bytes() != (tmp_path / "b.pdf").read_bytes()
 
 
 @pytest.mark.parametrize("text", [UNBROKEN * 2, FOREIGN, ""])
@@ -228,14 +201,6 @@ def test_any_text_is_written_within_the_page(text, tmp_path):
             assert 0 <= base <= height
 
 
-def test_a_picture_that_cannot_be_read_is_named_and_nothing_is_written(tmp_path):
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
-    with pytest.raises(ImageError, match=r"broken\.png cannot be read"):
-        save_pages(untitled([[Tile(broken)]]), tmp_path / "a.pdf")
-    assert not list(tmp_path.glob("*.pdf"))
-
-
 def test_a_picture_of_noise_which_no_encoder_makes_smaller_is_embedded(tmp_path):
     make_image(600, 400).save(tmp_path / "noise.png")
     paths = [tmp_path / f"grid.{form}" for form in ("png", "pdf", "jpg")]
@@ -245,10 +210,18 @@ def test_a_picture_of_noise_which_no_encoder_makes_smaller_is_embedded(tmp_path)
     assert embedded.image.size == (600, 400)
 
 
-def test_a_grid_is_published_in_three_forms(small_grid, tmp_path):
-    paths = [tmp_path / "out" / f"grid.{form}" for form in ("png", "pdf", "jpg")]
-    publish_grid(small_grid, *paths)
-    assert [path.read_bytes()[:4] for path in paths] == [b"\x89PNG", b"%PDF", b"\xff\xd8\xff\xe0"]
-    with Image.open(paths[0]) as full, Image.open(BytesIO(paths[2].read_bytes())) as preview:
+def test_a_grid_is_published_in_three_forms_and_the_same_grid_as_the_same_bytes(
+    small_grid, tmp_path
+):
+    forms = ("png", "pdf", "jpg")
+    both = [[tmp_path / folder / f"grid.{form}" for form in forms] for folder in ("a", "b")]
+    for paths in both:
+        publish_grid(small_grid, *paths)
+    png, pdf, jpg = (path.read_bytes() for path in both[0])
+    assert [png, pdf, jpg] == [path.read_bytes() for path in both[1]]
+    assert pdf.startswith(b"%PDF")
+    with Image.open(BytesIO(png)) as full, Image.open(BytesIO(jpg)) as preview:
+        assert (full.format, full.mode, preview.format) == ("PNG", "RGB", "JPEG")
+        assert full.info["dpi"] == pytest.approx((200, 200), abs=0.1)
         assert preview.width <= min(1400, full.width)
         assert preview.width / preview.height == pytest.approx(full.width / full.height, rel=0.01)

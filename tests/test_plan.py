@@ -1,4 +1,3 @@
-import dataclasses
 import re
 import shutil
 import time
@@ -26,7 +25,6 @@ from nst.config.geometry import (
 from nst.config.prints import print_settings
 from nst.config.run import read_file, read_run
 from nst.config.settings import Settings
-from nst.config.variants import read_presets
 from nst.errors import ConfigError
 from nst.imaging.images import load_image
 from nst.method.objective import Objective
@@ -100,10 +98,17 @@ def test_the_time_grows_with_the_steps_of_all_stages(run, priced):
     assert staged - once == pytest.approx(4 * 40e-6 * (32 * 21 + 16 * 32))
 
 
-def test_the_memory_is_that_of_the_largest_picture(run, priced):
-    estimate = plan_run(run(image_size=640))
-    assert priced[-1] == (160, 320)
-    assert estimate.memory == 1_000_000 + 100 * 640 * 427
+@pytest.mark.parametrize(
+    ("changes", "sides", "count"),
+    [
+        ({"image_size": 640}, (160, 320), 640 * 427),
+        # It is yet to be fetched, so it has the usual shape; the squares have its area.
+        ({"contents": ["chelsea"], "image_size": 300}, (122, 245), 300 * 200),
+    ],
+)
+def test_the_memory_is_that_of_the_largest_picture(run, priced, changes, sides, count):
+    assert plan_run(run(**changes)).memory == 1_000_000 + 100 * count
+    assert priced[-1] == sides
 
 
 @pytest.mark.parametrize(
@@ -128,18 +133,10 @@ def test_a_cost_is_read_off_the_line_through_two_and_never_falls():
     assert plan_module._at({100: 2.0, 400: 1.0}, 1000) == 1.0
 
 
-def test_a_content_that_is_yet_to_be_fetched_has_the_usual_shape(run, priced):
-    memory = plan_run(run(contents=["chelsea"], image_size=300)).memory
-    assert memory == 1_000_000 + 100 * 300 * 200
-    assert priced[-1] == (122, 245), "squares of equal area"
-
-
 def test_a_calibration_measures_each_kind_at_each_size():
     kind = Settings.from_mapping({"precision": "float32"})
-    shallow = dataclasses.replace(
-        kind, content_layers={"relu1_1": 1.0}, style_layers={"relu1_1": 1.0}
-    )
-    found = calibrate([kind, shallow, dataclasses.replace(kind, beta=2.0)], [32, 64], "cpu")
+    shallow = replace(kind, content_layers={"relu1_1": 1.0}, style_layers={"relu1_1": 1.0})
+    found = calibrate([kind, shallow, replace(kind, beta=2.0)], [32, 64], "cpu")
     assert (found.device.startswith("cpu"), found.precision) == (True, "float32")
     for costs in (*found.seconds.values(), found.memory):
         assert list(costs) == [32**2, 64**2]
@@ -164,7 +161,7 @@ def test_a_calibration_whose_batch_did_not_fit_counts_the_half_that_did(monkeypa
     monkeypatch.setattr("nst.method.resilience.best_batch_size", lambda _: 4)
     monkeypatch.setattr(Objective, "__call__", crowded)
     kind = Settings.from_mapping({"precision": "float32"})
-    several = [dataclasses.replace(kind, seed=seed) for seed in range(4)]
+    several = [replace(kind, seed=seed) for seed in range(4)]
     (seconds,) = calibrate(several, [32], "cpu").seconds.values()
     assert set(sizes) == {2}
     assert seconds[32**2] > 0.09, "two cells take 0.2 s"
@@ -175,8 +172,7 @@ def test_the_command_measures_this_machine_and_says_what_a_run_takes(run, nst):
     run()
     Path("my.yaml").write_text(
         "contents: [wide.png]\nstyles: [style.png]\nratios: [1e0]\nimage_size: 64\niterations: 5\n"
-        "layers: {all: {content: {relu2_1: 1}, style: {relu1_1: 1}}}\n",
-        encoding="utf-8",
+        "layers: {all: {content: {relu2_1: 1}, style: {relu1_1: 1}}}\n"
     )
     status, out, _ = nst("plan", "my.yaml")
     assert status == 0
@@ -325,9 +321,7 @@ def test_more_is_asked_for_than_was_measured_but_not_much(vgg19):
 
 def test_a_print_of_4096_px_asks_for_what_was_measured():
     """Measured by benchmarks/prints.py: 7.04 GiB and 15 minutes on two cores."""
-    cell = Settings.from_mapping(
-        {**read_presets()["relative"].settings, "extractor": "vgg19_16x", "image_size": 512}
-    )
+    cell = settings_of("relative", extractor="vgg19_16x", image_size=512)
     asked = allocate_pair([print_settings(cell, 4096)], "cpu")
     assert 1.2 * 7560 < asked.mem_mb < 2 * 7560
     assert 15 < asked.runtime < 60

@@ -1,7 +1,7 @@
 """The plots: their contents, and that no name, number or failure breaks them."""
 
+import itertools
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage, TextArea
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from nst.reports.plots import (
@@ -28,7 +29,6 @@ from nst.reports.plots import (
     title_of,
 )
 from nst.reports.ranking import rank_cells
-from nst.reports.summary import read_table
 
 SWEEP = tuple(
     f"{name}/style_scale={scale}/colours={colours}"
@@ -51,25 +51,15 @@ def table(tmp_path):
         styles: tuple[str, ...] = ("night",),
         failed: tuple[int, ...] = (),
     ) -> pd.DataFrame:
-        random = np.random.default_rng(0)
-        rows = [
-            {
-                "content": "cat",
-                "style": style,
-                "layers": name,
-                "ratio": f"1e{power}",
-                "alpha": 1.0,
-                "beta": 10.0**-power,
-                "content_distance": 2 - power / ratios + random.normal(0, 0.1),
-                "style_distance": 0.2 + power / ratios + random.normal(0, 0.1),
-                "status": "finished",
-                "path": str(picture),
-            }
-            for style in styles
-            for name in layers
-            for power in range(ratios)
-        ]
-        cells = pd.DataFrame(rows)
+        names = itertools.product(("cat",), styles, layers, range(ratios))
+        cells = pd.DataFrame(names, columns=["content", "style", "layers", "power"])
+        power = cells.pop("power")
+        noise = np.random.default_rng(0).normal(0, 0.1, (len(cells), 2))
+        cells["ratio"] = [f"1e{one}" for one in power]
+        cells["alpha"], cells["beta"] = 1.0, 10.0**-power
+        cells["content_distance"] = 2 - power / ratios + noise[:, 0]
+        cells["style_distance"] = 0.2 + power / ratios + noise[:, 1]
+        cells["status"], cells["path"] = "finished", str(picture)
         cells.loc[list(failed), ["content_distance", "style_distance"]] = np.nan
         cells.loc[list(failed), "status"] = "failed"
         return rank_cells(cells)
@@ -78,20 +68,12 @@ def table(tmp_path):
 
 
 def traces_of(table: pd.DataFrame) -> pd.DataFrame:
-    finished = table[table["status"] == "finished"]
-    return pd.DataFrame(
-        [
-            {
-                **{name: row[name] for name in ("content", "style", "layers", "ratio")},
-                "evaluation": evaluation,
-                "content_loss": place + 1 / evaluation,
-                "style_loss": place / 7 + 1 / evaluation,
-            }
-            for place, (_, row) in enumerate(finished.iterrows())
-            for evaluation in range(1, 6)
-        ],
-        columns=["content", "style", "layers", "ratio", "evaluation", "content_loss", "style_loss"],
-    )
+    """Return five evaluations of each finished cell."""
+    names = table.loc[table["status"] == "finished", ["content", "style", "layers", "ratio"]]
+    traces = names.reset_index(drop=True).rename_axis("place").reset_index()
+    traces = traces.merge(pd.Series(range(1, 6), name="evaluation"), how="cross")
+    fall = 1 / traces["evaluation"]
+    return traces.assign(content_loss=traces["place"] + fall, style_loss=traces["place"] / 7 + fall)
 
 
 def drawn(figure: Figure) -> Figure:
@@ -120,17 +102,10 @@ def test_the_front_goes_through_the_cells_that_none_beats(table):
     cells = table()
     lines = drawn(plot_pair(cells, "Cat × Night")).axes[0].lines
     front = next(one for one in lines if one.get_gid() == "front").get_xydata()
-    best = [
-        (row.content_distance, row.style_distance)
-        for row in cells.itertuples()
-        if not any(
-            other.content_distance < row.content_distance
-            and other.style_distance < row.style_distance
-            for other in cells.itertuples()
-        )
-    ]
+    points = cells[["content_distance", "style_distance"]].to_numpy()
+    best = [list(one) for one in points if not (points < one).all(axis=1).any()]
     assert 1 < len(best) < len(cells)
-    assert front.tolist() == [list(one) for one in sorted(best)]
+    assert front.tolist() == sorted(best)
 
 
 def test_every_cell_has_its_picture_and_ratio_and_the_suggested_one_stands_out(table):
@@ -157,12 +132,8 @@ def test_the_pictures_stay_inside_the_figure_and_hardly_cover_each_other(table, 
     for one in extents:
         assert whole.x0 <= one.x0 <= one.x1 <= whole.x1
         assert whole.y0 <= one.y0 <= one.y1 <= whole.y1
-    covered = 0.0
-    for place, one in enumerate(extents):
-        for other in extents[place + 1 :]:
-            width = min(one.x1, other.x1) - max(one.x0, other.x0)
-            height = min(one.y1, other.y1) - max(one.y0, other.y0)
-            covered += max(width, 0) * max(height, 0)
+    both = (Bbox.intersection(*pair) for pair in itertools.combinations(extents, 2))
+    covered = sum(one.width * one.height for one in both if one)
     assert covered < 0.1 * sum(one.width * one.height for one in extents)
 
 
@@ -224,11 +195,8 @@ def test_labels_wider_than_their_pictures_do_not_cover_each_other(table):
     cells["content_distance"], cells["style_distance"] = [0.0, 1.0, 2.0, 3.0], 0.5
     figure = drawn(plot_pair(rank_cells(cells), "Cat"))
     edges = [box.patch.get_window_extent() for box in boxes(figure)]
-    covered = [
-        one.overlaps(other) for place, one in enumerate(edges) for other in edges[place + 1 :]
-    ]
-    assert len(covered) == 6
-    assert not any(covered)
+    assert len(edges) == 4
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(edges, 2))
 
 
 @pytest.mark.parametrize(
@@ -261,10 +229,9 @@ def test_of_a_sweep_colours_tell_one_axis_and_labels_the_others(table, size, nam
 def test_every_cell_has_a_curve_of_each_loss(table):
     cells = table(failed=(2,))
     traces = traces_of(cells)
-    figure = drawn(plot_losses(cells, traces, "Cat × Night"))
-    upper, lower = figure.axes
-    assert len(upper.lines) == len(lower.lines) == 7
+    upper, lower = drawn(plot_losses(cells, traces, "Cat × Night")).axes
     for axes, name in ((upper, "content_loss"), (lower, "style_loss")):
+        assert len(axes.lines) == 7
         curves = {tuple(one.get_ydata()) for one in axes.lines}
         assert curves == set(traces.groupby(["layers", "ratio"])[name].apply(tuple))
     colours = {tuple(one.get_color()) for one in upper.lines}
@@ -448,25 +415,12 @@ def test_a_long_title_is_cut_after_two_lines():
 
 
 def test_the_same_table_gives_the_same_bytes_without_a_date(table, tmp_path):
-    for folder in ("first", "second"):
-        paths = [tmp_path / folder / f"plot.{kind}" for kind in ("png", "svg")]
+    both = [[tmp_path / name / f"plot.{kind}" for kind in ("png", "svg")] for name in ("a", "b")]
+    for paths in both:
         save_plot(plot_pair(table(), "Cat × Night"), *paths)
-    for kind in ("png", "svg"):
-        first, second = (tmp_path / one / f"plot.{kind}" for one in ("first", "second"))
-        assert first.read_bytes() == second.read_bytes()
-    svg = (tmp_path / "first" / "plot.svg").read_text(encoding="utf-8")
-    assert not re.search(r"<dc:date>|Matplotlib v", svg)
-    with Image.open(tmp_path / "first" / "plot.png") as image:
+    first, second = ([path.read_bytes() for path in paths] for paths in both)
+    assert first == second
+    assert not re.search(rb"<dc:date>|Matplotlib v", first[1])
+    with Image.open(both[0][0]) as image:
         assert image.width == round(3.5 * 300)
         assert "Software" not in image.info
-
-
-def test_a_pair_is_read_from_the_table_of_all(table, tmp_path):
-    cells = table(styles=("night", "wave"))
-    path = Path(tmp_path / "summary.parquet")
-    cells.to_parquet(path, index=False)
-    assert len(read_table(path)) == 16
-    pair = read_table(path, ("cat", "wave"))
-    assert len(pair) == 8
-    assert set(pair["style"]) == {"wave"}
-    assert read_table(path, ("dog", "wave")).empty

@@ -31,33 +31,23 @@ def ranks(*points: tuple[float, float]) -> list[int]:
 # ---------------------------------------------------------------- the order
 
 
-def test_within_a_front_the_nearest_to_the_best_of_both_is_first():
+GOOD = ((0.0, 3.0), (0.3, 1.0), (0.5, 0.9), (2.0, 0.1))
+ORDERS = {
     # Scaled by the front's range: (0, 1), (0.2, 0.2), (1, 0) and (0.5, 0.1).
-    assert ranks((0, 10), (2, 2), (10, 0), (5, 1)) == [4, 1, 3, 2]
+    "the nearest to the best of both": (((0, 10), (2, 2), (10, 0), (5, 1)), (4, 1, 3, 2)),
+    "an earlier front, however far": (((0, 10), (1, 1), (10, 0), (1.1, 1.1)), (3, 1, 2, 4)),
+    "a front of one is scaled by all cells": (((0, 0), (2, 20), (1, 30)), (1, 3, 2)),
+    "the order of good cells": (GOOD, (4, 1, 2, 3)),
+    "a cell gone wrong changes no order": ((*GOOD, (1e6, 1e6)), (4, 1, 2, 3, 5)),
+    "of equals, the one with more style": (((0, 1), (1, 0)), (2, 1)),
+    "then the earlier": (((1, 1), (1, 1), (1, 1)), (1, 2, 3)),
+}
 
 
-def test_an_earlier_front_comes_first_however_far_from_the_best_of_both():
-    assert ranks((0, 10), (1, 1), (10, 0), (1.1, 1.1)) == [3, 1, 2, 4]
-
-
-def test_a_front_of_one_is_scaled_by_all_the_cells():
-    assert ranks((0, 0), (2, 20), (1, 30)) == [1, 3, 2]
-
-
-def test_the_unit_of_a_distance_does_not_matter():
-    points = [(0.0, 3.0), (0.3, 1.0), (0.5, 0.9), (2.0, 0.1), (2.1, 0.4), (1.0, 2.0)]
+@pytest.mark.parametrize(("points", "expected"), ORDERS.values(), ids=ORDERS)
+def test_the_first_are_those_of_the_rules_whatever_the_unit(points, expected):
     scaled = [(1000 * content + 5, style / 7) for content, style in points]
-    assert ranks(*points) == ranks(*scaled)
-
-
-def test_a_cell_gone_wrong_does_not_change_the_order_of_the_others():
-    good = [(0.0, 3.0), (0.3, 1.0), (0.5, 0.9), (2.0, 0.1)]
-    assert ranks(*good, (1e6, 1e6)) == [*ranks(*good), 5]
-
-
-def test_of_equals_the_one_with_more_style_is_first_and_then_the_earlier():
-    assert ranks((0, 1), (1, 0)) == [2, 1]
-    assert ranks((1, 1), (1, 1), (1, 1)) == [1, 2, 3]
+    assert tuple(ranks(*points)) == tuple(ranks(*scaled)) == expected
 
 
 @given(POINTS)

@@ -1,17 +1,16 @@
 """Files and tiles from a run's cells: the table, the traces, the outcome, tiles for grids."""
 
-import dataclasses
 import json
 import logging
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
-from conftest import POISON
+from conftest import paint
+from made_cells import make_cell, make_image, make_table
 
-from nst.cells.cell import Cell, read_details, write_details
-from nst.cells.pair import Pair, stylize_pair
+from nst.cells.cell import Cell, Source, write_cell
+from nst.config.settings import Settings
 from nst.errors import CellError, UserError
 from nst.figures.grids import checked
 from nst.figures.layout import Tile
@@ -26,104 +25,96 @@ from nst.reports.summary import (
     write_summary,
 )
 
-CPU = torch.device("cpu")
-
-
-# ---------------------------------------------------------------- the summary
-
-
-def described(pair: Pair, wanted: list[Cell]) -> tuple[Path, dict[Path, Cell]]:
-    """Make a pair's cells; return its details file and the cells by their pictures."""
-    cells = stylize_pair(pair, wanted, CPU)
-    by_picture = dict(zip((one.path for one in wanted), cells, strict=True))
-    path = wanted[0].path.parent / "details.json"
-    write_details(by_picture, path)
-    return path, by_picture
+Cells = dict[Path, Cell]
 
 
 @pytest.fixture
-def results(pair, wanted, poisoned) -> tuple[Path, dict[Path, Cell]]:
-    """The details and the cells of a pair: a finished one and a failed one."""
-    return described(pair, wanted(1.0, POISON))
+def cells(tmp_path) -> Cells:
+    """A finished cell and a failed one of four steps, by their pictures."""
+    settings = Settings(beta=100.0, iterations=4, growth=0)
+    nothing = {"losses": {}, "trace": {}}
+    return {
+        tmp_path / "finished.png": make_cell(settings=settings),
+        tmp_path / "failed.png": make_cell(
+            settings=settings, ratio="1e-1", status="failed", reason="no finite loss", **nothing
+        ),
+    }
 
 
-def test_the_summary_has_a_row_for_each_cell(results):
-    details, cells = results
-    table = summarise([details, details])
+# ---------------------------------------------------------------- the table
+
+
+def test_the_table_has_all_of_a_cell_that_readers_see(cells, tmp_path):
+    table, _ = make_table(cells, tmp_path)
     assert tuple(table.columns) == (*COLUMNS, *FACTS)
-    assert list(table["path"]) == [path.as_posix() for path in cells] * 2
-    first = table.iloc[0]
+    assert list(table["path"]) == [path.as_posix() for path in cells]
+    finished, failed = table.to_dict("records")
     cell = next(iter(cells.values()))
-    assert (first["content"], first["style"]) == ("cat", "night")
-    assert (first["alpha"], first["beta"], first["ratio"]) == (1.0, 1.0, "1e+00")
-    assert (first["layers"], first["iterations"], first["seed"]) == ("all", 4, 0)
-    assert (first["width"], first["height"]) == (32, 24)
-    assert first["status"] == "finished"
-    assert first["fingerprint"] == cell.fingerprint
-    for name in ("content", "style", "tv", "total"):
-        assert first[f"{name}_loss"] == cell.losses[name]
+    assert (
+        finished.items()
+        >= {
+            **{"content": "cat", "style": "night", "layers": "all", "formulation": "relative"},
+            **{"alpha": 1.0, "beta": 100.0, "ratio": "1e-2", "extractor": cell.settings.extractor},
+            **{
+                "width": 64,
+                "height": 48,
+                "iterations": 3,
+                "seed": 0,
+                "attempts": 1,
+                "seconds": 1.5,
+            },
+            **{"content_loss": 0.25, "style_loss": 0.125, "total_loss": 12.75},
+            **{"status": "finished", "failure": "", "device": "cpu: x86_64, 1 threads"},
+            **{"content_title": "Chelsea die Kätzin 猫", "style_title": "The Starry Night"},
+            "fingerprint": cell.fingerprint,
+        }.items()
+    )
+    assert json.loads(finished["settings"]) == cell.settings.to_dict()
+    assert json.loads(finished["versions"]) == cell.versions
+    assert json.loads(finished["machine"]) == cell.machine
+    assert (failed["status"], failed["failure"]) == ("failed", "no finite loss")
 
 
-def test_a_failed_cell_has_no_losses_in_the_summary(results, tmp_path):
-    write_summary(summarise([results[0]]), tmp_path / "summary.csv")
+def test_a_failed_cell_has_no_losses_in_the_summary(cells, tmp_path):
+    write_summary(make_table(cells, tmp_path)[0], tmp_path / "summary.csv")
     table = pd.read_csv(tmp_path / "summary.csv")
-    assert list(table["status"]) == ["finished", "failed"]
-    losses = table[[f"{name}_loss" for name in ("content", "style", "tv", "total")]]
+    losses = table[[f"{name}_loss" for name in ("content", "style", "total")]]
     assert losses.iloc[0].notna().all()
     assert losses.iloc[1].isna().all()
     line = (tmp_path / "summary.csv").read_text(encoding="utf-8").splitlines()[2]
     assert ",4,,,,," in line, "missing losses must be empty, not nan or None"
 
 
-def test_the_summary_survives_names_that_look_like_something_else(pair, wanted, tmp_path):
-    odd = dataclasses.replace(pair, content_name="a, b", style_name='the "best" 猫')
-    details, _ = described(odd, wanted(1.0))
-    write_summary(summarise([details]), tmp_path / "summary.csv")
-    table = pd.read_csv(tmp_path / "summary.csv")
-    assert list(table["content"]) == ["a, b"]
-    assert list(table["style"]) == ['the "best" 猫']
+def test_the_summary_survives_names_that_look_like_something_else(tmp_path):
+    names = ("a, b", 'the "best" 猫')
+    content, style = (Source(name, name, "d" * 64) for name in names)
+    table, _ = make_table({tmp_path / "a.png": make_cell(content=content, style=style)}, tmp_path)
+    write_summary(table, tmp_path / "summary.csv")
+    read = pd.read_csv(tmp_path / "summary.csv")
+    assert read[["content", "style"]].to_numpy().tolist() == [list(names)]
 
 
-def test_parquet_holds_what_the_csv_does_with_its_types(results, tmp_path):
-    details, _ = results
-    table = summarise([details])
-    write_parquet(table, tmp_path / "new" / "summary.parquet")
-    back = pd.read_parquet(tmp_path / "new" / "summary.parquet")
+def test_parquet_holds_what_the_csv_does_with_its_types(cells, tmp_path):
+    table, _ = make_table(cells, tmp_path)
+    paths = [tmp_path / "new" / f"{name}.parquet" for name in ("first", "again")]
+    for path in paths:
+        write_parquet(table, path)
+    back = read_table(paths[0])
     pd.testing.assert_frame_equal(back, table)
-    assert back["ratio"].tolist()[0] == "1e+00", "the ratio is a label, not a number"
+    assert back["ratio"].tolist()[0] == "1e-2", "the ratio is a label, not a number"
     assert back["pareto"].dtype == bool
-    write_parquet(table, tmp_path / "again.parquet")
-    first = (tmp_path / "new" / "summary.parquet").read_bytes()
-    assert (tmp_path / "again.parquet").read_bytes() == first
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_the_table_has_all_that_the_gallery_and_the_report_show(results):
-    details, cells = results
-    finished, failed = summarise([details]).to_dict("records")
+def test_the_traces_have_a_row_for_each_evaluation(cells, tmp_path):
+    traces = read_table(make_table(cells, tmp_path)[1])
     cell = next(iter(cells.values()))
-    assert (finished["content_title"], finished["style_title"]) == (
-        cell.content.title,
-        cell.style.title,
-    )
-    assert json.loads(finished["settings"]) == cell.settings.to_dict()
-    assert json.loads(finished["versions"]) == cell.versions
-    assert json.loads(finished["machine"]) == cell.machine
-    assert finished["failure"] == ""
-    assert "stopped being a finite number" in failed["failure"]
-
-
-def test_the_traces_have_a_row_for_each_evaluation(results, tmp_path):
-    details, (picture, _) = results
-    summarise([details], tmp_path / "traces.parquet")
-    traces = read_table(tmp_path / "traces.parquet")
-    cell = read_details(details)[picture]
     assert dict(traces.dtypes.astype(str)) | TRACE_TYPES == dict(traces.dtypes.astype(str))
-    own = traces[traces["fingerprint"] == cell.fingerprint]
-    assert list(own["evaluation"]) == [1, 2, 3, 4]
-    assert list(own["style_loss"]) == cell.trace["style"]
-    assert list(own["total_loss"]) == cell.trace["total"]
-    assert set(own["content"]) == {"cat"}
-    assert set(traces["ratio"]) == {"1e+00"}, "a failed cell has no trace"
+    assert list(traces["evaluation"]) == [1, 2, 3], "a failed cell has no trace"
+    assert list(traces["style_loss"]) == cell.trace["style"]
+    assert list(traces["total_loss"]) == cell.trace["total"]
+    names = traces[["content", "style", "layers", "ratio", "fingerprint"]].drop_duplicates()
+    assert names.to_numpy().tolist() == [["cat", "night", "all", "1e-2", cell.fingerprint]]
 
 
 def test_a_summary_of_nothing_has_columns_and_types_all_the_same(tmp_path):
@@ -144,51 +135,33 @@ def test_a_damaged_table_is_named_with_the_remedy(tmp_path, content):
         read_table(path)
 
 
-def test_a_summary_names_the_details_that_cannot_be_read(results):
-    details, _ = results
-    details.write_text("{")
-    with pytest.raises(CellError, match=r"details\.json cannot be read .* Delete"):
-        summarise([details])
-
-
-def test_the_outcome_names_the_cells_that_failed(results):
-    details, (finished, failed) = results
+def test_the_outcome_names_the_cells_that_failed(cells, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    table, _ = make_table(cells, tmp_path)
     with pytest.raises(UserError) as caught:
-        report_outcome(summarise([details]))
+        report_outcome(table)
     message = str(caught.value)
     assert message.startswith("1 of 2 cells failed, the others are finished: ")
-    assert failed.as_posix() in message
-    assert finished.as_posix() not in message
+    assert "failed.png" in message
+    assert "finished.png" not in message
     assert "nst show" in message
     assert message.splitlines() == [message]
-
-
-def test_the_outcome_of_a_run_without_failures_is_a_line_in_the_log(pair, wanted, caplog):
-    caplog.set_level(logging.INFO)
-    details, _ = described(pair, wanted(1.0))
-    report_outcome(summarise([details]))
+    report_outcome(table[:1])
     assert "1 cell finished" in caplog.text
 
 
 # ---------------------------------------------------------------- tiles for the grids
 
 
-def test_a_cell_s_tile_is_its_picture_and_a_failed_one_s_says_so(results):
-    _, cells = results
-    finished, failed = (checked(Tile(picture)) for picture in cells)
+def test_a_cell_s_tile_is_its_picture_and_a_failed_one_s_says_so(cells):
+    for path, cell in cells.items():
+        write_cell(cell, make_image(), path)
+    finished, failed = (checked(Tile(path)) for path in cells)
     assert finished.picture == next(iter(cells))
     assert "failed" in failed.note
     assert failed.picture is None
 
 
-def test_a_missing_picture_is_named_with_the_remedy(results):
-    _, cells = results
-    for picture in cells:
-        picture.unlink()
-        with pytest.raises(CellError, match=r"png is missing; run snakemake without a target"):
-            checked(Tile(picture))
-
-
-def test_a_picture_that_is_no_cell_is_named_with_the_remedy(pair):
+def test_a_picture_that_is_no_cell_is_named_with_the_remedy(tmp_path):
     with pytest.raises(CellError, match=r"cat\.png cannot be read .*\. Delete it; the next run"):
-        checked(Tile(pair.content))
+        checked(Tile(paint(tmp_path / "cat.png")))
