@@ -21,7 +21,7 @@ import pytest
 from bounds import GIB, fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
-from image_files import chunk, encoded, orientation_exif, picture, png_header, rgb_profile
+from image_files import chunk, encoded, orientation_exif, picture, rgb_profile
 from PIL import Image, ImageCms
 from workflow_runs import run_python
 
@@ -136,6 +136,13 @@ FOREIGN = {
     "an archive": (b"PK\x03\x04" + b"\0" * 50, "an archive"),
     "a page": (b"<!DOCTYPE html><html><svg></svg>", "a web page"),
     "PDF": (b"%PDF-1.7\n" + b"\0" * 50, "a document"),
+    "EPS, which ghostscript would run": (
+        b"%!PS-Adobe EPSF-3.0\n%%BoundingBox: 0 0 48 40",
+        "a document",
+    ),
+    "an icon": (encoded(RGBA, "ICO", sizes=[RGBA.size]), "of another format, or damaged"),
+    "a text": (b"Dear diary" * 20, "of another format, or damaged"),
+    "the name of a format": (b"GIF" * 20, "of another format, or damaged"),
 }
 
 
@@ -144,25 +151,40 @@ def test_another_kind_of_file_is_refused_by_its_name(path, content, kind):
     path.write_bytes(content)
     message = refusal(load_image, path)
     check_form(message, path)
+    assert "must be one of PNG, JPEG, " in message
     assert f"it is {kind}" in message
     assert "Export it as PNG." in message
 
 
-def test_a_socket_a_device_a_loop_and_a_dangling_link_are_refused_at_once(tmp_path, monkeypatch):
+NO_FILES = {
+    **dict.fromkeys(("absent.png", "dangling.png"), "there is no such file. Check the path"),
+    **dict.fromkeys(
+        ("pipe.png", "to a pipe.png", "listening.png", "endless.png", "/dev/zero"),
+        "must be a regular file; it is a device or a pipe. Save it first",
+    ),
+    "folder.png": "must be an image file; it is a directory. Name a file",
+    "empty.png": "it has 0 bytes. Fetch or export it again",
+    "/proc/self/mem": "it has 0 bytes",
+    **dict.fromkeys(("loop.png", "a\0b", "x" * 5000), ""),
+}
+
+
+def test_what_is_no_file_with_content_is_refused_at_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a socket's path must be short
+    os.mkfifo("pipe.png")
+    os.symlink("loop.png", "loop.png")
+    os.symlink("nowhere", "dangling.png")
+    os.symlink("/dev/zero", "endless.png")
+    os.symlink("pipe.png", "to a pipe.png")
+    os.mkdir("folder.png")
+    Path("empty.png").touch()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("listening.png")
-        os.mkfifo("pipe.png")
-        os.symlink("loop.png", "loop.png")
-        os.symlink("nowhere", "dangling.png")
-        os.symlink("/dev/zero", "endless.png")
-        os.symlink("pipe.png", "to a pipe.png")
-        os.mkdir("folder.png")
-        for name in (*sorted(os.listdir()), "/dev/zero", "/proc/self/mem", "a\0b", "x" * 5000):
-            path = Path(name)
+        for name, rule in NO_FILES.items():
             for use in (load_image, read_size, read_png_text):
-                message = refusal(use, path)
+                message = refusal(use, Path(name))
                 assert message.isprintable()
+                assert rule in message
                 assert REMEDY.search(message), message
 
 
@@ -212,13 +234,6 @@ def blank_png(width: int, height: int, colour_type: int = 2, *extra: bytes) -> b
     )
 
 
-def zipped_chunk(kind: bytes) -> bytes:
-    """Return a PNG with a chunk of 256 MiB of zeros, compressed."""
-    squeeze = zlib.compressobj(9)
-    zeros = b"".join(squeeze.compress(b"\0" * 2**20) for _ in range(256)) + squeeze.flush()
-    return blank_png(64, 64, 2, chunk(kind, b"x\0\0" + zeros))
-
-
 def frames_of_gif(count: int) -> bytes:
     """Return a GIF that repeats its second frame ``count`` times."""
     one = encoded(picture(), "GIF", **FRAMES)
@@ -254,11 +269,7 @@ def tiff_of_strips(count: int) -> bytes:
 
 
 EXIF_OF_MANY = b"II*\0\x08\0\0\0\xff\xff" + b"\x0e\x01\2\0\1\0\0\0x\0\0\0" * 65535
-GIF_COMMENT = b"\x21\xfe" + (b"\xff" + b"x" * 255) * 400_000 + b"\0;"
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
-    "a declared size": (lambda: png_header(2**31 - 1, 2**31 - 1), f"have at most {MAX_MEGAPIXELS}"),
-    "a zipped profile": (lambda: zipped_chunk(b"iCCP"), "read as an image (Decompressed"),
-    "a zipped text": (lambda: zipped_chunk(b"zTXt"), "read as an image (Decompressed"),
     "large EXIF": (
         lambda: blank_png(64, 64, 2, chunk(b"eXIf", b"II*\0" + b"\0" * 2**27)),
         "may carry at most",
@@ -272,7 +283,6 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "TIFF of 50,000 pages": (lambda: pages_of_tiff(50_000), "read"),
     "TIFF that loops": (lambda: pages_of_tiff(0, loop=True), "read"),
     "TIFF of 40 million strips": (lambda: tiff_of_strips(4 * 10**7), ""),
-    "a long GIF comment": (lambda: encoded(picture(), "GIF")[:-1] + GIF_COMMENT, ""),
 }
 
 
