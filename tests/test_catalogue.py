@@ -1,16 +1,18 @@
 import csv
 import hashlib
 import re
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from conftest import paint
-from downloads import CONTENT, break_off, entry_at, refusal, unused_address
+from downloads import CONTENT, begin, break_off, entry_at, refusal, unused_address
 from torchvision.models import VGG16_Weights, VGG19_Weights
 
 from nst.config.catalogue import RESOURCES, RETRIES, fetch, read_catalogue
 from nst.config.pictures import IMAGE_SUFFIXES
 from nst.imaging.images import load_image
+from nst.system.files import PART
 
 # requests leaves the closing of a broken connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -132,13 +134,21 @@ def test_the_real_mirror_holds_what_the_catalogue_says(entry, mirror, tmp_path):
 
 
 def test_a_download_arrives_whole(serve, tmp_path, pauses):
-    server = serve(CONTENT)
     destination = tmp_path / "deep" / "er" / "photo.jpg"
+    meanwhile: list[str] = []
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        begin(handler)
+        meanwhile.extend(path.name for path in destination.parent.iterdir())
+        handler.wfile.write(CONTENT)
+
+    server = serve(send)
     fetch(entry_at(f"{server.url}/get?file=a%20b.jpg"), destination)
     assert destination.read_bytes() == CONTENT
     assert server.asked == ["/get?file=a%20b.jpg"]
     assert not pauses
     assert [path.name for path in destination.parent.iterdir()] == ["photo.jpg"]
+    assert [PART.fullmatch(name) is None for name in meanwhile] == [False], "a run can remove it"
     other = paint(tmp_path / "other.png")
     assert destination.stat().st_mode == other.stat().st_mode, "others may read it too"
 
