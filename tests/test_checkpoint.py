@@ -1,10 +1,9 @@
 """The checkpoints of killed jobs, and how the next job resumes from them."""
 
 import dataclasses
-import json
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +13,11 @@ import torch
 from conftest import random_image
 from hypothesis import given
 from hypothesis import strategies as st
-from workflow_runs import run_python
 
-from nst.cells.cell import PIXELS, Cell, read_details, read_record
-from nst.cells.pair import stylize_pair
+from nst.cells.cell import PIXELS, Cell, read_details, read_record, write_details
+from nst.cells.pair import Pair, stylize_pair
 from nst.cells.store import CellStore
+from nst.config.settings import Settings
 from nst.method import checkpoint as checkpoint_module
 from nst.method import transfer as transfer_module
 from nst.method.checkpoint import Batch, Checkpoint
@@ -65,13 +64,7 @@ def always_kept(monkeypatch) -> None:
     monkeypatch.setattr(checkpoint_module, "SHARE", float("inf"))
 
 
-# ---------------------------------------------------------------- processes that are killed
-
-
-def run_jobs(job: dict, folder: Path) -> list[dict]:
-    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    script = Path(__file__).with_name("killed_job.py").read_text("utf-8")
-    return json.loads(run_python(script, folder / "job.json"))
+# ---------------------------------------------------------------- jobs that are killed
 
 
 def made(folder: Path) -> tuple[dict[str, bytes], list[dict]]:
@@ -83,35 +76,47 @@ def made(folder: Path) -> tuple[dict[str, bytes], list[dict]]:
     return {str(one.relative_to(folder)): one.read_bytes() for one in pictures}, details
 
 
+def run_job(pair: Pair, settings: list[Settings], folder: Path, kill_after: int = 0) -> int:
+    """Render the pair's cells as a job of the workflow does; return the number of steps taken."""
+    wanted = [
+        Cell("all", str(number), "relative", one, folder / f"{number}.png")
+        for number, one in enumerate(settings)
+    ]
+    store, kept = CellStore(folder / "store"), folder / "store" / "checkpoints"
+    taken = 0
+
+    def count(*_: object) -> None:
+        nonlocal taken
+        taken += 1
+        if taken == kill_after:
+            raise Killed
+
+    with suppress(Killed):
+        cells = stylize_pair(pair, wanted, CPU, store, count, checkpoints=kept)
+        paths = (one.path for one in wanted)
+        write_details(dict(zip(paths, cells, strict=True)), folder / "all.json")
+    return taken
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("always_kept")
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_job_that_is_killed_again_and_again_ends_with_the_same_bytes(
-    recipe, pair, small, tmp_path
+    recipe, pair, small, tmp_path, caplog
 ):
+    caplog.set_level(logging.INFO, "nst")
     settings = [small(beta=beta, **RECIPES[recipe]) for beta in (1.0, 30.0)]
     steps = sum(steps for _, steps in settings[0].stages)
+    assert run_job(pair, settings, tmp_path / "whole") == 2 * steps
+    assert "continuing" not in caplog.text
+    broken = tmp_path / "broken"
     kills = [5, 2, 4, steps, 3]  # the fourth run starts the second picture
-    whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
-    job = {
-        "pair": {name: str(one) for name, one in vars(pair).items() if one},
-        "settings": [one.to_dict() for one in settings],
-        "runs": [
-            {"folder": whole},
-            *({"folder": broken, "kill_after": kill} for kill in kills),
-            {"folder": broken},
-        ],
-    }
-    undisturbed, *killed, last = run_jobs(job, tmp_path)
-    assert [one["status"] for one in killed] == [-9] * len(kills)
-    assert (undisturbed["status"], last["status"]) == (0, 0), last["log"]
-    assert made(tmp_path / "broken") == made(tmp_path / "whole")
+    assert [run_job(pair, settings, broken, kill) for kill in kills] == kills
+    assert "cell 1: continuing at step 4" in caplog.text
     # Each run was killed within its last step, so only that step is repeated.
-    assert int((tmp_path / "whole" / "taken").read_text()) == 2 * steps
-    lasting = sum(kill - 1 for kill in kills)
-    assert int((tmp_path / "broken" / "taken").read_text()) == 2 * steps - lasting
-    assert "cell 1: continuing at step 4" in killed[1]["log"]
-    assert "continuing" not in undisturbed["log"]
-    assert not list((tmp_path / "broken" / "store" / "checkpoints").rglob("*.*")), "none is left"
+    assert run_job(pair, settings, broken) == 2 * steps - sum(kill - 1 for kill in kills)
+    assert made(broken) == made(tmp_path / "whole")
+    assert not list((broken / "store" / "checkpoints").rglob("*.*")), "none is left"
 
 
 # ---------------------------------------------------------------- batches
