@@ -58,14 +58,7 @@ class Server(ThreadingHTTPServer):
         self.answers = answers
         self.asked: list[str] = []
         self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def server_close(self) -> None:
-        self.ended.set()
-        self.shutdown()
-        self.thread.join()
-        super().server_close()
+        threading.Thread(target=self.serve_forever, args=(0.01,)).start()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -113,6 +106,8 @@ def serve() -> Iterator:
 
     yield start
     for server in servers:
+        server.ended.set()
+        server.shutdown()
         server.server_close()
     gc.collect()
 
@@ -156,9 +151,9 @@ def saying(words: str, status: int = 1) -> str:
     return f"printf '%s\\n' {shlex.quote(warning)} {shlex.quote(words)} >&2\nexit {status}"
 
 
-def bringing(wheel: Path) -> str:
-    """Return a script that copies a wheel to pip's destination folder."""
+def bringing(wheel: Path, name: str = "") -> str:
+    """Return a script that copies a wheel to pip's folder, under another name if given."""
     return (
         'while [ "$1" != --dest ]; do shift; done\n'
-        f'mkdir -p "$2" && cp {shlex.quote(str(wheel))} "$2"'
+        f'mkdir -p "$2" && cp {shlex.quote(str(wheel))} "$2"/{name}'
     )

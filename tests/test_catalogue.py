@@ -39,6 +39,9 @@ def test_a_row_is_complete(row):
         assert row[column], column
         assert row[column] == row[column].strip()
     assert re.fullmatch(r"[a-z0-9_]+", row["name"]), "safe in paths and easy to type"
+    assert re.fullmatch(r"\w[\w.-]*\.(jpg|png|pth|whl)", row["file"]), "a name, not a path"
+    assert re.fullmatch("[0-9a-f]{64}", row["sha256"])
+    assert row["source"].startswith(("https://", "pip:", *HERE)), "it is fetched over TLS"
 
 
 @pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.name)
@@ -87,18 +90,14 @@ def folder(tmp_path) -> Path:
     return folder
 
 
-def test_a_mirror_folder_serves_instead_of_the_network(folder, tmp_path):
-    destination = tmp_path / "out" / "photo.jpg"
-    fetch(entry_at(unused_address()), destination, str(folder))
-    assert destination.read_bytes() == CONTENT
-    assert (folder / "photo.jpg").exists(), "copied, not moved"
-
-
-def test_a_mirror_address_serves_instead_of_the_source(serve, tmp_path):
+@pytest.mark.parametrize("source", ["https://127.0.0.1:9/x", "pip:some-package==1.0"])
+def test_a_mirror_serves_instead_of_the_source(serve, folder, tmp_path, source):
     server = serve(CONTENT)
-    for number, start in enumerate((f"{server.url}/files", f"{server.url}/files/")):
-        fetch(entry_at(unused_address()), tmp_path / f"{number}.jpg", start)
+    for number, mirror in enumerate((folder, f"{server.url}/files", f"{server.url}/files/")):
+        fetch(entry_at(source), tmp_path / f"{number}.jpg", str(mirror))
+        assert (tmp_path / f"{number}.jpg").read_bytes() == CONTENT
     assert server.asked == ["/files/photo.jpg"] * 2
+    assert (folder / "photo.jpg").exists(), "copied, not moved"
 
 
 def test_a_file_that_the_mirror_has_not_is_reported_with_the_remedy(folder, tmp_path):
@@ -108,10 +107,13 @@ def test_a_file_that_the_mirror_has_not_is_reported_with_the_remedy(folder, tmp_
     assert "Put photo.jpg there, or change the mirror setting" in message
 
 
-def test_another_file_in_the_mirror_is_refused_and_leaves_the_one_that_was_there(folder, tmp_path):
+@pytest.mark.parametrize("source", ["https://127.0.0.1:9/x", "pip:some-package==1.0"])
+def test_another_file_in_the_mirror_is_refused_and_leaves_the_one_that_was_there(
+    folder, tmp_path, source
+):
     (folder / "photo.jpg").write_bytes(b"another")
     (tmp_path / "photo.jpg").write_bytes(b"before")
-    entry = entry_at("https://example.org/x")
+    entry = entry_at(source)
     message = refusal(entry, tmp_path / "photo.jpg", str(folder))
     assert hashlib.sha256(b"another").hexdigest()[:12] in message
     assert entry.sha256[:12] in message

@@ -132,15 +132,6 @@ def test_a_secure_address_is_never_left_for_one_that_is_not(tmp_path, serve, cer
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(
-    tmp_path, serve, certificate, monkeypatch
-):
-    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    with pytest.raises(requests.exceptions.SSLError):
-        download(f"{serve(CONTENT, context=certificate).url}/file", tmp_path / "file")
-    assert not (tmp_path / "file").exists()
-
-
 def test_a_machine_that_never_answers_is_given_up(tmp_path):
     """Use a listening socket with a full queue that never accepts a connection."""
     with socket.socket() as listener:
