@@ -5,18 +5,16 @@ import logging
 import os
 import platform
 import signal
-import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from workflow_runs import run_python, start_python, unavailable
+from workflow_runs import killed_soon, run_python, unavailable
 
 from nst.errors import ConfigError, UserError
 from nst.system import locks
@@ -24,19 +22,18 @@ from nst.system.device import choose_device, reserve_device, use_threads
 from nst.system.locks import hold_one
 
 ONE = {"cuda:0": "first"}
-SECOND = {"cuda:1": "second"}
-TWO = ONE | SECOND
+TWO = {"cuda:0": "first", "cuda:1": "second"}
 HOLD = """
 import json, os, sys, time
 from pathlib import Path
 from nst.system import locks
-user = int(sys.argv[2])
+folder, devices, user = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
 if user:  # not from the start, since another user may not be allowed to run this Python
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)
-locks.DEVICE_LOCKS = Path(sys.argv[1])
-with locks.hold_one(json.loads(sys.argv[3])):
+locks.DEVICE_LOCKS = Path(folder)
+with locks.hold_one(devices):
     print("ready", flush=True)
     time.sleep(60)
 """
@@ -50,18 +47,6 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@contextmanager
-def held_elsewhere(
-    folder: Path, device: dict[str, str], user: int = 0
-) -> Iterator[subprocess.Popen[str]]:
-    """Let a process hold a device, as another user if given; kill it after half a second."""
-    process = start_python(HOLD, folder, user, json.dumps(device))
-    assert process.stdout.readline() == "ready\n", process.communicate()
-    threading.Timer(0.5, process.kill).start()
-    yield process
-    process.communicate()
-
-
 def test_each_holder_has_a_device_of_its_own_without_a_word(caplog):
     caplog.set_level(logging.INFO)
     with hold_one(TWO) as one, hold_one(TWO) as other:
@@ -73,8 +58,9 @@ def test_each_holder_has_a_device_of_its_own_without_a_word(caplog):
 
 def test_waiting_for_a_killed_holder_is_announced_from_time_to_time(folder, caplog, monkeypatch):
     monkeypatch.setattr(locks, "SECONDS_BETWEEN_REPORTS", 0.1)
-    with hold_one(ONE), held_elsewhere(folder, SECOND) as other, hold_one(TWO) as name:
-        assert (name, other.wait(5)) == ("cuda:1", -signal.SIGKILL)
+    second = killed_soon(HOLD, folder, json.dumps({"cuda:1": "second"}), 0)
+    with hold_one(ONE), second as other, hold_one(TWO) as name:
+        assert (name, other.wait(0.2)) == ("cuda:1", -signal.SIGKILL)
     assert 3 <= len(caplog.messages) <= 6
     start_of_all = f"waiting for a device: other jobs hold cuda:0 ({folder}/nst-device-"
     assert all(message.startswith(start_of_all) for message in caplog.messages)
@@ -136,8 +122,8 @@ def test_users_share_the_locks_whatever_their_umask(monkeypatch):
         finally:
             os.umask(before)
         for user in (65534, 12345):
-            with held_elsewhere(shared, ONE, user) as other, hold_one(ONE):
-                assert other.wait(5) == -signal.SIGKILL, "it waits for the other user"
+            with killed_soon(HOLD, shared, json.dumps(ONE), user) as other, hold_one(ONE):
+                assert other.wait(0.2) == -signal.SIGKILL, "it waits for the other user"
 
 
 # ---------------------------------------------------------------- visible devices
@@ -272,19 +258,15 @@ def test_there_are_no_more_threads_than_cores(monkeypatch, asked, used):
 
 
 FAULTS = """
-import resource, sys
+import resource
 import torch
 from nst.system.device import reserve_device
-
-def faults(count):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(count):
-        torch.ones(2**23)  # 32 MB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
+counts = []
 with reserve_device("cpu"):
-    faults(20)  # until the heap has reached its full size
-    print(faults(10))
+    for _ in range(30):
+        torch.ones(2**23)  # 32 MB
+        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(counts[-1] - counts[19])  # by then the heap has reached its full size
 """
 
 

@@ -1,21 +1,20 @@
-"""Power cuts, kills and full disks while a file or a store entry is being written."""
+"""Power cuts while a file or a store entry is being written, and the parts of killed writers."""
 
 import errno
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
-from disks import Disk, mounted, part_of_another
+from disks import part_of_another
 from made_cells import make_cell, make_image
 from workflow_runs import start_python
 
 from nst.cells.cell import Pictures
 from nst.cells.store import CellStore
-from nst.errors import ImageError
 from nst.system.files import (
     explain_disk_trouble,
     part_folder,
@@ -23,17 +22,6 @@ from nst.system.files import (
     remove_parts,
     write_atomically,
 )
-
-
-@pytest.fixture
-def disk(tmp_path) -> Iterator[Disk]:
-    with mounted(tmp_path / "disk", "256k") as disk:
-        yield disk
-
-
-def names_in(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-
 
 # ---------------------------------------------------------------- power cuts
 
@@ -129,26 +117,10 @@ def test_nothing_but_parts_is_removed(tmp_path):
     (tmp_path / "link").symlink_to(outside)
     remove_parts(tmp_path)
     assert {name for name in kept if (tmp_path / name).exists()} >= {*kept} - {".part"}
-    assert names_in(outside)
+    assert any(outside.iterdir())
 
 
-# ---------------------------------------------------------------- full and read-only disks
-
-
-@pytest.mark.parametrize("leave", [0, 4096, 12288, 16384])
-def test_on_a_full_disk_the_store_has_no_half_entry(disk, leave):
-    store = CellStore(disk.folder / "store")
-    store.add(make_cell(), Pictures(make_image()))
-    before = names_in(disk.folder)
-    disk.fill(leave)
-    other = make_cell(extractor_digest="0" * 64)
-    with pytest.raises((OSError, ImageError), match="No space left"):
-        store.add(other, Pictures(make_image(seed=1)))
-    assert names_in(disk.folder) == before | {"filler"}
-    assert store.find(make_cell().fingerprint), "finished cells must be kept"
-    disk.free()
-    store.add(other, Pictures(make_image(seed=1)))
-    assert store.find(other.fingerprint)
+# ---------------------------------------------------------------- other trouble
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +15,10 @@ from disks import Disk, cut, flip, mounted, part_of_another
 from filelock import FileLock
 from gallery_samples import make_row, write_rows
 from made_cells import make_cell, make_image
-from workflow_runs import ROOT, start_python
+from workflow_runs import ROOT, killed_soon
 
-from nst.cells.cell import read_details, write_cell, write_details
+from nst.cells.cell import Pictures, read_details, write_cell, write_details
+from nst.cells.store import CellStore
 from nst.commands.job import job
 from nst.errors import ConfigError, RunError
 from nst.figures.layout import Axis, Grid, Tile
@@ -36,8 +35,9 @@ LOG = "results/logs/job.log"
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch) -> Iterator[Path]:
-    """Change to a new working directory, and restore logging afterwards."""
+    """Change to a new working directory; restore logging and forget run locks afterwards."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(locks, "_held", [])
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     yield tmp_path
@@ -54,26 +54,20 @@ def fails(capsys) -> Callable[..., str]:
         with pytest.raises(SystemExit) as caught, job(log, map(str, inputs)):
             body()
         assert caught.value.code == 1
-        return printed(capsys)
+        return capsys.readouterr().err
 
     return run
-
-
-def printed(capsys) -> str:
-    return capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- full and read-only disks
 
 
-def grid_of(folder: Path) -> Grid:
-    picture = paint(folder / "cell.png", 1)
-    axis = Axis(["a"], heads=[Tile(picture)])
-    return Grid("small", [[Tile(picture)]], axis, axis)
-
-
 def save_cell(out: Path, _sources: Path) -> None:
     write_cell(make_cell(), make_image(), out / "cell.png")
+
+
+def save_entry(out: Path, _sources: Path) -> None:
+    CellStore(out).add(make_cell(), Pictures(make_image()))
 
 
 def save_details(out: Path, _sources: Path) -> None:
@@ -83,7 +77,10 @@ def save_details(out: Path, _sources: Path) -> None:
 
 
 def save_grid(out: Path, sources: Path) -> None:
-    publish_grid(grid_of(sources), *(out / f"grid.{suffix}" for suffix in ("png", "pdf", "jpg")))
+    picture = paint(sources / "cell.png", 1)
+    axis = Axis(["a"], heads=[Tile(picture)])
+    grid = Grid("small", [[Tile(picture)]], axis, axis)
+    publish_grid(grid, *(out / f"grid.{suffix}" for suffix in ("png", "pdf", "jpg")))
 
 
 def save_summary(out: Path, sources: Path) -> None:
@@ -97,7 +94,7 @@ def save_gallery(out: Path, sources: Path) -> None:
     write_rows([make_row(sources, 0)], out / "gallery", sources)
 
 
-SAVED = (save_cell, save_details, save_grid, save_summary, save_gallery)
+SAVED = (save_cell, save_entry, save_details, save_grid, save_summary, save_gallery)
 
 
 @pytest.fixture
@@ -117,7 +114,7 @@ def test_a_disk_that_takes_nothing_is_reported_in_one_line_and_mended_by_the_sam
     message = fails(lambda: save(out, sources), log=log)
     reason = "No space left on device" if trouble == "full" else "Read-only file system"
     (line,) = [line for line in message.splitlines() if reason in line]
-    assert re.match(rf"results/out/[-\w/]+\.\w+: {reason}\. ", line), "it starts with the file"
+    assert re.match(rf"results/out/[-\w/.]+: {reason}\. ", line), "it starts with the file"
     assert ".part" not in line
     assert "run the same command again; the cells that are finished are kept" in line
     assert "Traceback" not in message
@@ -151,7 +148,7 @@ def test_a_defect_is_a_traceback_even_if_it_is_the_system_s_word(capsys):
     """A missing file that is no input is the program's own defect, not a fault of the disk."""
     with pytest.raises(FileNotFoundError), job(LOG):
         Path("results/nowhere").read_bytes()
-    message = printed(capsys)
+    message = capsys.readouterr().err
     assert "this is a bug in nst" in message
     assert "Traceback" in message
     assert "Traceback" in Path(LOG).read_text("utf-8")
@@ -268,30 +265,19 @@ with job(sys.argv[1]):
 """
 
 
-@pytest.fixture
-def holder() -> Iterator[subprocess.Popen[str]]:
-    """Start a process that runs a job, and wait until it does; kill it after the test."""
+def test_a_second_process_of_a_job_waits_for_the_first_and_says_so(capsys):
     FOLDER.mkdir()
-    process = start_python(HOLD, LOG)
-    assert process.stdout.readline() == "ready\n"
-    yield process
-    process.kill()
-    process.communicate()
-
-
-def test_a_second_process_of_a_job_waits_for_the_first_and_says_so(capsys, holder):
-    threading.Timer(0.5, holder.kill).start()
-    with job("results/logs/other.log"):
-        assert holder.poll() is None, "another job does not wait"
+    with killed_soon(HOLD, LOG) as first:
+        with job("results/logs/other.log"):
+            assert first.poll() is None, "another job does not wait"
+        with job(LOG):
+            assert first.wait(0.2) == -signal.SIGKILL, "the first process must have ended"
+    assert "a job of a killed run is still working; waiting for it" in capsys.readouterr().err
     with job(LOG):
-        assert holder.wait(5) == -signal.SIGKILL, "the first process must have ended"
-    assert "a job of a killed run is still working; waiting for it" in printed(capsys)
-    with job(LOG):
-        assert "waiting" not in printed(capsys)
+        assert "waiting" not in capsys.readouterr().err
 
 
-def test_a_run_after_a_killed_one_goes_on_and_says_so(monkeypatch):
-    monkeypatch.setattr(locks, "_held", [])
+def test_a_run_after_a_killed_one_goes_on_and_says_so():
     FOLDER.mkdir()
     HOLDER.write_bytes(b"process 7 \xff")  # a damaged note stops nobody
     part = part_of_another(Path("results/cells/cell.png"), 2**22 + 1)  # no process has this number

@@ -8,7 +8,8 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -29,8 +30,13 @@ PAIR = "cat/night"
 SECONDS = 120
 
 
-def config() -> dict:
-    return {
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run up to the table without a fault."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    paint(folder / "photos" / "cat.png", 1, (64, 48))
+    paint(folder / "paintings" / "night.png", 3, (90, 60))
+    config = {
         "contents": ["photos/cat.png"],
         "styles": ["paintings/night.png"],
         "ratios": ["1e0", "1e-1", "1e-2"],
@@ -41,15 +47,7 @@ def config() -> dict:
         "extractor": "kmeans",
         "kmeans": {"images": ["night"]},  # a new fit takes longer than all other steps
     }
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run up to the table without a fault."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    paint(folder / "photos" / "cat.png", 1, (64, 48))
-    paint(folder / "paintings" / "night.png", 3, (90, 60))
-    write_config(folder, config())
+    write_config(folder, config)
     finish(folder, *TARGET)
     return folder
 
@@ -65,29 +63,16 @@ def prepared(undisturbed: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def started() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
-    """Start a run in the background, in its own process group; end it after the test."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def start(folder: Path) -> subprocess.Popen[str]:
-        with (folder / "said.txt").open("w") as said:
-            process = subprocess.Popen(
-                command(folder, *TARGET),
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-        process.wait()
+def run(prepared: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start this run in the background, in its own process group; end it after the test."""
+    with (prepared / "said.txt").open("w") as said:
+        process = subprocess.Popen(
+            command(prepared, *TARGET), stdout=said, stderr=said, start_new_session=True
+        )
+    yield process
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def cells_in(folder: Path) -> dict[str, bytes]:
@@ -114,9 +99,8 @@ def stored(folder: Path) -> list[Path]:
 
 
 def test_after_a_kill_of_everything_in_the_middle_of_a_write_the_same_command_finishes(
-    prepared, undisturbed, started
+    prepared, undisturbed, run
 ):
-    run = started(prepared)
     wait_until(lambda: stored(prepared), run)
     wait_until(lambda: list((prepared / "results").rglob(".*.part")), run)
     os.killpg(run.pid, signal.SIGKILL)
@@ -129,20 +113,19 @@ def test_after_a_kill_of_everything_in_the_middle_of_a_write_the_same_command_fi
 
 
 def test_a_second_run_in_the_folder_is_refused_and_the_first_is_not_disturbed(
-    prepared, undisturbed, started
+    prepared, undisturbed, run
 ):
-    first = started(prepared)
-    wait_until((prepared / HOLDER).exists, first)
-    os.killpg(first.pid, signal.SIGSTOP)  # so that it is still there
+    wait_until((prepared / HOLDER).exists, run)
+    os.killpg(run.pid, signal.SIGSTOP)  # so that it is still there
     second = snakemake(prepared, *TARGET)
     assert second.returncode != 0
     assert "Only one run may be at work in a folder" in second.stdout
-    assert f"(process {first.pid} on " in second.stdout
+    assert f"(process {run.pid} on " in second.stdout
     assert "Wait for its end, or stop it with Ctrl-C" in second.stdout
     assert "Traceback" not in second.stdout
     finish(prepared, *TARGET, "--dry-run")  # needs no lock
-    os.killpg(first.pid, signal.SIGCONT)
-    assert first.wait(SECONDS) == 0
+    os.killpg(run.pid, signal.SIGCONT)
+    assert run.wait(SECONDS) == 0
     assert_as_undisturbed(prepared, undisturbed)
 
 
@@ -166,11 +149,10 @@ def test_a_damaged_input_of_a_job_is_named_and_made_again_once_it_is_deleted(pre
 
 
 def test_an_image_that_changes_during_the_run_is_used_as_it_was_and_redone_by_the_next(
-    prepared, started
+    prepared, run
 ):
     photo, ready = prepared / "photos/cat.png", prepared / "results/inputs/content/cat.png"
     old = pixel_digest(load_image(photo))
-    run = started(prepared)
     wait_until(lambda: stored(prepared), run)
     paint(photo, 7, (64, 48))
     assert run.wait(SECONDS) == 0, (prepared / "said.txt").read_text()
