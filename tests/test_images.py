@@ -81,19 +81,13 @@ def test_lab_is_converted(tmp_path):
     assert max(green, blue) < 25
 
 
-def test_a_phone_photograph_with_a_second_picture_gives_the_first_in_silence(tmp_path, caplog):
-    first, second = plain("RGB", (0, 0, 0)), plain("RGB", (255, 255, 255))
-    content = encoded(first, "MPO", save_all=True, append_images=[second])
-    assert colours(read(tmp_path, content)) == {BLACK}
-    assert not caplog.records
-
-
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", *AVIF])
-def test_an_animation_gives_its_first_frame_and_says_so(tmp_path, caplog, kind):
+@pytest.mark.parametrize("kind", ["MPO", "GIF", "PNG", "WEBP", "TIFF", *AVIF])
+def test_of_several_frames_the_first_is_read_and_an_animation_says_so(tmp_path, caplog, kind):
     first, second = plain("RGB", (0, 0, 0)), plain("RGB", (255, 255, 255))
     content = encoded(first, kind, save_all=True, append_images=[second])
     assert colours(read(tmp_path, content)) == {BLACK}
-    assert "picture.bin: has several frames; only the first is used." in caplog.text
+    said = [f"{tmp_path}/picture.bin: has several frames; only the first is used."]
+    assert caplog.messages == ([] if kind == "MPO" else said), "phones add a second photograph"
 
 
 # ---------------------------------------------------------------- orientation
@@ -105,12 +99,6 @@ def smooth() -> Image.Image:
     return Image.fromarray(np.stack([x * 5, y * 6, 255 - x * 2 - y * 3], axis=-1).astype(np.uint8))
 
 
-def apart(one: Image.Image, other: Image.Image) -> float:
-    """Return the mean absolute difference of two pictures, in levels."""
-    assert (one.size, one.mode) == (other.size, other.mode)
-    return float(np.abs(np.asarray(one).astype(int) - np.asarray(other)).mean())
-
-
 @pytest.mark.parametrize(
     ("kind", "tolerance"),
     [("PNG", 0), ("TIFF", 0), ("HEIF", 4), *((kind, 4) for kind in AVIF)],
@@ -119,7 +107,7 @@ def test_a_photograph_is_turned_upright_once(tmp_path, kind, tolerance):
     stored = smooth().transpose(Image.Transpose.ROTATE_90)
     exif = orientation_exif(6).tobytes()
     loaded = read(tmp_path, encoded(stored, kind, exif=exif, quality=100))
-    assert apart(loaded, smooth()) <= tolerance
+    assert np.abs(np.asarray(loaded).astype(int) - np.asarray(smooth())).mean() <= tolerance
     assert read_size(tmp_path / "picture.bin") in {stored.size, smooth().size}
 
 
@@ -169,12 +157,6 @@ def test_the_long_side_fits_and_the_short_side_keeps_the_proportion(width, heigh
         assert abs(after - before * size / max(width, height)) <= 0.5 or after == 1
 
 
-def test_a_fitted_picture_that_already_fits_is_unchanged():
-    fitted = fit_long_side(picture(), WIDTH)
-    assert pixel_digest(fitted) == pixel_digest(picture())
-    assert fitted is not picture()
-
-
 def test_fitting_uses_lanczos():
     expected = picture().resize((24, 20), Image.Resampling.LANCZOS)
     assert pixel_digest(fit_long_side(picture(), 24)) == pixel_digest(expected)
@@ -193,17 +175,13 @@ def test_the_digest_sees_the_size_and_every_level():
 # ---------------------------------------------------------------- saving
 
 
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 def test_a_saved_picture_and_its_text_are_read_back(tmp_path):
     path = tmp_path / "new" / "folder" / "result.png"
     text = {"config": '{"style": "Große Welle 神奈川沖浪裏"}', "lines": "one\ntwo", "empty": ""}
     save_png(picture(), path, text)
     assert read_png_text(path) == text
     assert pixel_digest(load_image(path)) == pixel_digest(picture())
-    assert names(path.parent) == ["result.png"]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_the_same_picture_and_text_give_the_same_bytes(tmp_path):
@@ -232,7 +210,7 @@ def test_a_full_disk_is_reported_in_one_line(tmp_path):
     rule = r"result\.png: cannot be written \(No space left on device\)\. Check the folder's"
     with full, pytest.raises(ImageError, match=rule):
         save_png(picture(), tmp_path / "result.png")
-    assert names(tmp_path) == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_text_is_only_read_from_png(tmp_path):
