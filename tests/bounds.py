@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import re
 import resource
 import signal
 from collections.abc import Callable, Iterator
@@ -9,26 +10,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
+from workflow_runs import run_python
 
 GIB = 2**30
-# Shrinking a large example can exceed CI's time limit, so report a failure without shrinking it.
-PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 CI = os.environ.get("CI") == "true"
 
 
-def cases(number: int) -> int:
-    """Return the number of cases to try: all of them in CI, a tenth at a developer's desk."""
-    return number if CI else max(1, number // 10)
-
-
 def fuzzed(number: int) -> settings:
-    """Try ``number`` cases in CI, each under a time limit."""
+    """Try ``number`` cases in CI, a tenth of them elsewhere, each under a time limit."""
     return settings(
-        max_examples=cases(number),
+        max_examples=number if CI else max(1, number // 10),
         deadline=datetime.timedelta(seconds=20),
         suppress_health_check=list(HealthCheck),
-        phases=PHASES,
+        # Not Phase.shrink: shrinking a large example can exceed CI's time limit.
+        phases=(Phase.explicit, Phase.reuse, Phase.generate),
     )
+
+
+def run_and_measure(code: str, *arguments: object) -> tuple[str, int]:
+    """Run code in a separate process; return its output and its peak of memory in bytes."""
+    # Not getrusage, which counts what the process that started this one had.
+    report = "\nprint(open('/proc/self/status').read())"
+    said = run_python(code + report, *arguments, OMP_NUM_THREADS="1")
+    output, status = said.split("Name:", 1)
+    return output, int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
 
 class OutOfTimeError(BaseException):

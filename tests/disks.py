@@ -18,13 +18,12 @@ class Disk:
 
     folder: Path
 
-    def fill(self, leave: int = 0) -> None:
-        """Fill the disk with one file, except for ``leave`` bytes (in pages of 4 KiB)."""
+    def fill(self) -> None:
+        """Fill the disk with one file."""
         filler = self.folder / "filler"
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(4096))
-        os.truncate(filler, max(0, filler.stat().st_size - leave))
 
     def free(self) -> None:
         """Free the space again."""

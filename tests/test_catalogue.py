@@ -1,16 +1,18 @@
 import csv
 import hashlib
 import re
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from conftest import paint
-from downloads import CONTENT, break_off, entry_at, refusal, unused_address
+from downloads import CONTENT, begin, break_off, entry_at, refusal, unused_address
 from torchvision.models import VGG16_Weights, VGG19_Weights
 
 from nst.config.catalogue import RESOURCES, RETRIES, fetch, read_catalogue
 from nst.config.pictures import IMAGE_SUFFIXES
 from nst.imaging.images import load_image
+from nst.system.files import PART
 
 # requests leaves the closing of a broken connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -37,6 +39,9 @@ def test_a_row_is_complete(row):
         assert row[column], column
         assert row[column] == row[column].strip()
     assert re.fullmatch(r"[a-z0-9_]+", row["name"]), "safe in paths and easy to type"
+    assert re.fullmatch(r"\w[\w.-]*\.(jpg|png|pth|whl)", row["file"]), "a name, not a path"
+    assert re.fullmatch("[0-9a-f]{64}", row["sha256"])
+    assert row["source"].startswith(("https://", "pip:", *HERE)), "it is fetched over TLS"
 
 
 @pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.name)
@@ -85,18 +90,14 @@ def folder(tmp_path) -> Path:
     return folder
 
 
-def test_a_mirror_folder_serves_instead_of_the_network(folder, tmp_path):
-    destination = tmp_path / "out" / "photo.jpg"
-    fetch(entry_at(unused_address()), destination, str(folder))
-    assert destination.read_bytes() == CONTENT
-    assert (folder / "photo.jpg").exists(), "copied, not moved"
-
-
-def test_a_mirror_address_serves_instead_of_the_source(serve, tmp_path):
+@pytest.mark.parametrize("source", ["https://127.0.0.1:9/x", "pip:some-package==1.0"])
+def test_a_mirror_serves_instead_of_the_source(serve, folder, tmp_path, source):
     server = serve(CONTENT)
-    for number, start in enumerate((f"{server.url}/files", f"{server.url}/files/")):
-        fetch(entry_at(unused_address()), tmp_path / f"{number}.jpg", start)
+    for number, mirror in enumerate((folder, f"{server.url}/files", f"{server.url}/files/")):
+        fetch(entry_at(source), tmp_path / f"{number}.jpg", str(mirror))
+        assert (tmp_path / f"{number}.jpg").read_bytes() == CONTENT
     assert server.asked == ["/files/photo.jpg"] * 2
+    assert (folder / "photo.jpg").exists(), "copied, not moved"
 
 
 def test_a_file_that_the_mirror_has_not_is_reported_with_the_remedy(folder, tmp_path):
@@ -106,10 +107,13 @@ def test_a_file_that_the_mirror_has_not_is_reported_with_the_remedy(folder, tmp_
     assert "Put photo.jpg there, or change the mirror setting" in message
 
 
-def test_another_file_in_the_mirror_is_refused_and_leaves_the_one_that_was_there(folder, tmp_path):
+@pytest.mark.parametrize("source", ["https://127.0.0.1:9/x", "pip:some-package==1.0"])
+def test_another_file_in_the_mirror_is_refused_and_leaves_the_one_that_was_there(
+    folder, tmp_path, source
+):
     (folder / "photo.jpg").write_bytes(b"another")
     (tmp_path / "photo.jpg").write_bytes(b"before")
-    entry = entry_at("https://example.org/x")
+    entry = entry_at(source)
     message = refusal(entry, tmp_path / "photo.jpg", str(folder))
     assert hashlib.sha256(b"another").hexdigest()[:12] in message
     assert entry.sha256[:12] in message
@@ -132,13 +136,21 @@ def test_the_real_mirror_holds_what_the_catalogue_says(entry, mirror, tmp_path):
 
 
 def test_a_download_arrives_whole(serve, tmp_path, pauses):
-    server = serve(CONTENT)
     destination = tmp_path / "deep" / "er" / "photo.jpg"
+    meanwhile: list[str] = []
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        begin(handler)
+        meanwhile.extend(path.name for path in destination.parent.iterdir())
+        handler.wfile.write(CONTENT)
+
+    server = serve(send)
     fetch(entry_at(f"{server.url}/get?file=a%20b.jpg"), destination)
     assert destination.read_bytes() == CONTENT
     assert server.asked == ["/get?file=a%20b.jpg"]
     assert not pauses
     assert [path.name for path in destination.parent.iterdir()] == ["photo.jpg"]
+    assert [PART.fullmatch(name) is None for name in meanwhile] == [False], "a run can remove it"
     other = paint(tmp_path / "other.png")
     assert destination.stat().st_mode == other.stat().st_mode, "others may read it too"
 

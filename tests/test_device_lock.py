@@ -1,13 +1,11 @@
 """Locks of devices, tested with real processes and pretended devices."""
 
+import json
 import logging
 import os
 import platform
 import signal
-import subprocess
 import tempfile
-import textwrap
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -16,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from workflow_runs import run_python, start_python, unavailable
+from workflow_runs import killed_soon, run_python, unavailable
 
 from nst.errors import ConfigError, UserError
 from nst.system import locks
@@ -25,6 +23,20 @@ from nst.system.locks import hold_one
 
 ONE = {"cuda:0": "first"}
 TWO = {"cuda:0": "first", "cuda:1": "second"}
+HOLD = """
+import json, os, sys, time
+from pathlib import Path
+from nst.system import locks
+folder, devices, user = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+if user:  # not from the start, since another user may not be allowed to run this Python
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+locks.DEVICE_LOCKS = Path(folder)
+with locks.hold_one(devices):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -33,38 +45,6 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(locks, "DEVICE_LOCKS", tmp_path)
     monkeypatch.setattr(locks, "SECONDS_BETWEEN_TRIES", 0.02)
     return tmp_path
-
-
-def start(folder: Path, devices: dict[str, str], body: str, user: int = 0) -> subprocess.Popen[str]:
-    """Start a process that holds a device and runs ``body``, as another user if given."""
-    code = f"""
-import os, sys, time, logging
-from pathlib import Path
-from nst.system import locks
-logging.disable()
-locks.DEVICE_LOCKS = folder = Path({str(folder)!r})
-locks.SECONDS_BETWEEN_TRIES = 0.02
-if {user}:  # not from the start, since another user may not be allowed to run this Python
-    os.setgroups([])
-    os.setgid({user})
-    os.setuid({user})
-with locks.hold_one({devices!r}) as name:
-{textwrap.indent(textwrap.dedent(body), "    ")}
-"""
-    return start_python(code)
-
-
-FOREVER = "print(name, flush=True); time.sleep(100)"
-
-
-@pytest.fixture
-def holder(folder) -> Iterator[subprocess.Popen[str]]:
-    """Start a process that holds the first device."""
-    process = start(folder, ONE, FOREVER)
-    assert process.stdout.readline() == "cuda:0\n"
-    yield process
-    process.kill()
-    process.communicate()
 
 
 def test_each_holder_has_a_device_of_its_own_without_a_word(caplog):
@@ -76,36 +56,11 @@ def test_each_holder_has_a_device_of_its_own_without_a_word(caplog):
     assert not caplog.messages
 
 
-def test_many_processes_never_share_a_device(folder):
-    body = """
-    mark = folder / f"busy {name}"
-    mark.touch(exist_ok=False)
-    time.sleep(0.05)
-    mark.unlink()
-    print(name)
-    """
-    processes = [start(folder, TWO, body) for _ in range(8)]
-    ends = [process.communicate(timeout=60) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, ends
-    assert {out for out, _ in ends} == {"cuda:0\n", "cuda:1\n"}
-
-
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_holder_s_device_is_free_at_once(holder, end):
-    holder.send_signal(end)
-    holder.wait()
-    with hold_one(ONE) as name:
-        assert name == "cuda:0"
-
-
-def test_waiting_is_announced_from_time_to_time_with_the_locks(folder, holder, caplog, monkeypatch):
+def test_waiting_for_a_killed_holder_is_announced_from_time_to_time(folder, caplog, monkeypatch):
     monkeypatch.setattr(locks, "SECONDS_BETWEEN_REPORTS", 0.1)
-    other = start(folder, TWO, FOREVER)
-    assert other.stdout.readline() == "cuda:1\n"
-    threading.Timer(0.5, other.kill).start()
-    with hold_one(TWO) as name:
-        assert name == "cuda:1"
-    other.communicate()
+    second = killed_soon(HOLD, folder, json.dumps({"cuda:1": "second"}), 0)
+    with hold_one(ONE), second as other, hold_one(TWO) as name:
+        assert (name, other.wait(0.2)) == ("cuda:1", -signal.SIGKILL)
     assert 3 <= len(caplog.messages) <= 6
     start_of_all = f"waiting for a device: other jobs hold cuda:0 ({folder}/nst-device-"
     assert all(message.startswith(start_of_all) for message in caplog.messages)
@@ -116,9 +71,6 @@ def test_a_device_is_given_back_when_the_job_fails():
         _ = 1 / 0
     with hold_one(ONE) as name:
         assert name == "cuda:0"
-
-
-# ---------------------------------------------------------------- a folder that all may write to
 
 
 def lock_file(folder: Path) -> Path:
@@ -135,11 +87,11 @@ def test_what_another_user_laid_in_a_lock_s_place_is_refused(folder, kind):
     if kind == "a link":
         victim.write_text("precious")
     path.mkdir() if kind == "a folder" else path.symlink_to(victim)
+    before = [victim.read_text()] if victim.exists() else []
     told = r"nst-device-\w+\.lock must be a plain file.*; remove what is there"
     with pytest.raises(UserError, match=told), hold_one(ONE):
         pass
-    assert victim.exists() == (kind == "a link")
-    assert kind != "a link" or victim.read_text() == "precious"
+    assert [one.read_text() for one in folder.glob("victim")] == before
 
 
 def test_a_lock_that_may_not_be_opened_is_not_waited_for_for_ever(folder, monkeypatch):
@@ -170,13 +122,8 @@ def test_users_share_the_locks_whatever_their_umask(monkeypatch):
         finally:
             os.umask(before)
         for user in (65534, 12345):
-            other = start(shared, ONE, FOREVER, user=user)
-            assert other.stdout.readline() == "cuda:0\n", other.communicate()
-            threading.Timer(0.3, other.kill).start()
-            started = time.monotonic()
-            with hold_one(ONE):
-                assert time.monotonic() - started > 0.2, "it waits for the other user"
-            other.communicate()
+            with killed_soon(HOLD, shared, json.dumps(ONE), user) as other, hold_one(ONE):
+                assert other.wait(0.2) == -signal.SIGKILL, "it waits for the other user"
 
 
 # ---------------------------------------------------------------- visible devices
@@ -311,19 +258,15 @@ def test_there_are_no_more_threads_than_cores(monkeypatch, asked, used):
 
 
 FAULTS = """
-import resource, sys
+import resource
 import torch
 from nst.system.device import reserve_device
-
-def faults(count):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(count):
-        torch.ones(2**23)  # 32 MB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
+counts = []
 with reserve_device("cpu"):
-    faults(20)  # until the heap has reached its full size
-    print(faults(10))
+    for _ in range(30):
+        torch.ones(2**23)  # 32 MB
+        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(counts[-1] - counts[19])  # by then the heap has reached its full size
 """
 
 

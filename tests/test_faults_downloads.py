@@ -1,25 +1,21 @@
 """Servers that are slow, silent, wrong, cut off or gone."""
 
-import json
 import shutil
 import socket
 import ssl
 import subprocess
-import threading
 import time
-from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 import requests
 from disks import mounted
 from downloads import CONTENT, begin, break_off, entry_at
-from workflow_runs import start_python, unavailable
+from workflow_runs import unavailable
 
 import nst.system.download
 from nst.config.catalogue import fetch
 from nst.system.download import download
-from nst.system.files import remove_parts
 
 pytestmark = [
     pytest.mark.slow,
@@ -134,43 +130,6 @@ def test_a_secure_address_is_never_left_for_one_that_is_not(tmp_path, serve, cer
     assert insecure.asked == [], "no request may be sent"
     download(f"{secure.url}/file", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
-
-
-def test_a_certificate_that_nobody_vouches_for_is_refused(
-    tmp_path, serve, certificate, monkeypatch
-):
-    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    with pytest.raises(requests.exceptions.SSLError):
-        download(f"{serve(CONTENT, context=certificate).url}/file", tmp_path / "file")
-    assert not (tmp_path / "file").exists()
-
-
-FETCHER = """
-import json, sys
-from pathlib import Path
-from nst.config.catalogue import Entry, fetch
-fetch(Entry(**json.loads(sys.argv[1])), Path(sys.argv[2]))
-"""
-
-
-def test_a_fetch_that_is_killed_leaves_a_part_that_a_later_run_removes(tmp_path, serve):
-    path = tmp_path / "cache" / "photo.jpg"
-    asked = threading.Event()
-
-    def hold(handler: BaseHTTPRequestHandler) -> None:
-        asked.set()
-        silent_half_way(handler)
-
-    address = serve(hold, CONTENT).url
-    process = start_python(FETCHER, json.dumps(asdict(entry_at(address))), path)
-    assert asked.wait(60)
-    process.kill()
-    process.wait()
-    assert not path.exists()
-    assert len(remove_parts(tmp_path)) == 1
-    assert list(path.parent.iterdir()) == []
-    fetch(entry_at(address), path)
-    assert path.read_bytes() == CONTENT
 
 
 def test_a_machine_that_never_answers_is_given_up(tmp_path):

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import shutil
-import subprocess
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,16 +15,18 @@ from disks import Disk, cut, flip, mounted, part_of_another
 from filelock import FileLock
 from gallery_samples import make_sample, write_cells
 from made_cells import make_cell, make_image
-from workflow_runs import ROOT, run_python, start_python
+from workflow_runs import ROOT, killed_soon
 
-from nst.cells.cell import read_details, write_cell, write_details
+from nst.cells.cell import Pictures, read_details, write_cell, write_details
+from nst.cells.store import CellStore
 from nst.commands.job import job
-from nst.errors import ConfigError
+from nst.errors import ConfigError, RunError
 from nst.figures.layout import Axis, Grid, Tile
 from nst.figures.pages import publish_grid
 from nst.imaging.images import load_image, save_png
 from nst.network.extractor import load_extractor, save_extractor
 from nst.reports.summary import summarise, write_parquet, write_summary
+from nst.system import locks
 from nst.system.files import write_atomically
 from nst.system.locks import FOLDER, HOLDER, begin_run, end_run
 
@@ -33,8 +35,9 @@ LOG = "results/logs/job.log"
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch) -> Iterator[Path]:
-    """Change to a new working directory, and restore logging afterwards."""
+    """Change to a new working directory; restore logging and forget run locks afterwards."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(locks, "_held", [])
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     yield tmp_path
@@ -51,26 +54,20 @@ def fails(capsys) -> Callable[..., str]:
         with pytest.raises(SystemExit) as caught, job(log, map(str, inputs)):
             body()
         assert caught.value.code == 1
-        return printed(capsys)
+        return capsys.readouterr().err
 
     return run
-
-
-def printed(capsys) -> str:
-    return capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- full and read-only disks
 
 
-def grid_of(folder: Path) -> Grid:
-    picture = paint(folder / "cell.png", 1)
-    axis = Axis(["a"], heads=[Tile(picture)])
-    return Grid("small", [[Tile(picture)]], axis, axis)
-
-
 def save_cell(out: Path, _sources: Path) -> None:
     write_cell(make_cell(), make_image(), out / "cell.png")
+
+
+def save_entry(out: Path, _sources: Path) -> None:
+    CellStore(out).add(make_cell(), Pictures(make_image()))
 
 
 def save_details(out: Path, _sources: Path) -> None:
@@ -80,7 +77,10 @@ def save_details(out: Path, _sources: Path) -> None:
 
 
 def save_grid(out: Path, sources: Path) -> None:
-    publish_grid(grid_of(sources), *(out / f"grid.{suffix}" for suffix in ("png", "pdf", "jpg")))
+    picture = paint(sources / "cell.png", 1)
+    axis = Axis(["a"], heads=[Tile(picture)])
+    grid = Grid("small", [[Tile(picture)]], axis, axis)
+    publish_grid(grid, *(out / f"grid.{suffix}" for suffix in ("png", "pdf", "jpg")))
 
 
 def save_summary(out: Path, sources: Path) -> None:
@@ -94,7 +94,7 @@ def save_gallery(out: Path, sources: Path) -> None:
     write_cells([make_sample(sources, 0)], sources, out / "gallery")
 
 
-SAVED = (save_cell, save_details, save_grid, save_summary, save_gallery)
+SAVED = (save_cell, save_entry, save_details, save_grid, save_summary, save_gallery)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_disk_that_takes_nothing_is_reported_in_one_line_and_mended_by_the_sam
     message = fails(lambda: save(out, sources), log=log)
     reason = "No space left on device" if trouble == "full" else "Read-only file system"
     (line,) = [line for line in message.splitlines() if reason in line]
-    assert re.match(rf"results/out/[-\w/]+\.\w+: {reason}\. ", line), "it starts with the file"
+    assert re.match(rf"results/out/[-\w/.]+: {reason}\. ", line), "it starts with the file"
     assert ".part" not in line
     assert "run the same command again; the cells that are finished are kept" in line
     assert "Traceback" not in message
@@ -148,7 +148,7 @@ def test_a_defect_is_a_traceback_even_if_it_is_the_system_s_word(capsys):
     """A missing file that is no input is the program's own defect, not a fault of the disk."""
     with pytest.raises(FileNotFoundError), job(LOG):
         Path("results/nowhere").read_bytes()
-    message = printed(capsys)
+    message = capsys.readouterr().err
     assert "this is a bug in nst" in message
     assert "Traceback" in message
     assert "Traceback" in Path(LOG).read_text("utf-8")
@@ -157,36 +157,31 @@ def test_a_defect_is_a_traceback_even_if_it_is_the_system_s_word(capsys):
 # ---------------------------------------------------------------- damaged inputs
 
 
-Reader = Callable[[Path], object]
-
-
-def prepared(_tiny) -> tuple[Path, Reader]:
-    save_png(make_image(), Path("results/inputs/content/cat.png"))
-    return Path("results/inputs/content/cat.png"), load_image
-
-
-def details(_tiny) -> tuple[Path, Reader]:
-    path = Path("results/details/cat/night.json")
-    write_details({Path("results/cells/cat/night/all/1e0.png"): make_cell()}, path)
-    return path, read_details
-
-
-def extractor(tiny) -> tuple[Path, Reader]:
-    save_extractor(tiny, Path("results/extractors/tiny.safetensors"))
-    return Path("results/extractors/tiny.safetensors"), load_extractor
+PICTURE = Path("results/inputs/content/cat.png")
+EXTRACTOR = Path("results/extractors/tiny.safetensors")
+DETAILS = Path("results/details/cat/night.json")
+MADE = {  # how each file of the workflow is written and read
+    PICTURE: (lambda tiny: save_png(make_image(), PICTURE), load_image),
+    EXTRACTOR: (lambda tiny: save_extractor(tiny, EXTRACTOR), load_extractor),
+    DETAILS: (
+        lambda tiny: write_details({Path("results/cells/1e0.png"): make_cell()}, DETAILS),
+        read_details,
+    ),
+}
 
 
 @pytest.mark.parametrize(
-    ("make", "damage"),
+    ("path", "damage"),
     [
-        (prepared, cut),
-        (prepared, lambda path: flip(path, -60)),
-        (extractor, cut),
-        (details, cut),  # only truncated: JSON has no sha256, so a changed digit goes unnoticed
+        (PICTURE, cut),
+        (PICTURE, lambda path: flip(path, -60)),
+        (EXTRACTOR, cut),
+        (DETAILS, cut),  # only truncated: JSON has no sha256, so a changed digit goes unnoticed
     ],
 )
-def test_a_damaged_file_of_the_workflow_s_is_named_with_the_remedy(tiny, fails, make, damage):
-    path, read = make(tiny)
+def test_a_damaged_file_of_the_workflow_s_is_named_with_the_remedy(tiny, fails, path, damage):
+    write, read = MADE[path]
+    write(tiny)
     with job(LOG, [str(path)]):
         read(path)
     damage(path)
@@ -196,12 +191,12 @@ def test_a_damaged_file_of_the_workflow_s_is_named_with_the_remedy(tiny, fails, 
 
 
 def test_a_flipped_bit_in_the_weights_is_noticed_wherever_it_is(tiny, fails):
-    path, _ = extractor(tiny)
-    before = path.read_bytes()
+    save_extractor(tiny, EXTRACTOR)
+    before = EXTRACTOR.read_bytes()
     for place in range(8, len(before), 97):
-        flip(path, place)
-        assert f"delete {path}" in fails(lambda: load_extractor(path), path), place
-        path.write_bytes(before)
+        flip(EXTRACTOR, place)
+        assert f"delete {EXTRACTOR}" in fails(lambda: load_extractor(EXTRACTOR), EXTRACTOR), place
+        EXTRACTOR.write_bytes(before)
 
 
 def test_what_was_fetched_is_looked_at_before_it_is_used(fails):
@@ -251,6 +246,13 @@ def test_an_input_that_stays_is_fine_whatever_the_clock_does():
         load_image(mine)
 
 
+def test_a_disk_that_takes_nothing_is_reported_before_the_run_begins(disk):
+    FOLDER.mkdir()
+    disk.protect()
+    with pytest.raises(RunError, match=r"^results: Read-only file system\. Mount that file system"):
+        begin_run(print)
+
+
 # ---------------------------------------------------------------- one process per job and run
 
 
@@ -259,44 +261,37 @@ import sys, time
 from nst.commands.job import job
 with job(sys.argv[1]):
     print("ready", flush=True)
-    time.sleep(float(sys.argv[2]))
+    time.sleep(60)
 """
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a process that prints "ready", and wait until it does; kill it after the test."""
-    processes: list[subprocess.Popen[str]] = []
+def test_a_second_process_of_a_job_waits_for_the_first_and_says_so(capsys):
     FOLDER.mkdir()
-
-    def begin(code: str, *arguments: object) -> subprocess.Popen[str]:
-        process = start_python(code, *arguments)
-        processes.append(process)
-        while (line := process.stdout.readline()) != "ready\n":
-            assert line, "the process ended before it was ready"
-        return process
-
-    yield begin
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
-def test_a_second_process_of_a_job_waits_for_the_first_and_says_so(capsys, start):
-    first = start(HOLD, LOG, 0.8)
+    with killed_soon(HOLD, LOG) as first:
+        with job("results/logs/other.log"):
+            assert first.poll() is None, "another job does not wait"
+        with job(LOG):
+            assert first.wait(0.2) == -signal.SIGKILL, "the first process must have ended"
+    assert "a job of a killed run is still working; waiting for it" in capsys.readouterr().err
     with job(LOG):
-        assert first.wait(5) == 0, "the first process must have ended"
-    assert "a job of a killed run is still working; waiting for it" in printed(capsys)
+        assert "waiting" not in capsys.readouterr().err
 
 
-def test_neither_another_job_nor_a_killed_one_is_waited_for(capsys, start):
-    first = start(HOLD, LOG, 60)
-    with job("results/logs/other.log"):
-        assert first.poll() is None
-    first.kill()
-    first.wait()
-    with job(LOG):
-        assert "waiting" not in printed(capsys)
+def test_a_run_after_a_killed_one_goes_on_and_says_so():
+    FOLDER.mkdir()
+    HOLDER.write_bytes(b"process 7 \xff")  # a damaged note stops nobody
+    part = part_of_another(Path("results/cells/cell.png"), 2**22 + 1)  # no process has this number
+    write_atomically(part, b"half")
+    said: list[str] = []
+    begin_run(said.append)
+    assert said[0].startswith("A run was cut off (process 7 \ufffd). This one continues it")
+    assert said[1:] == ["Removed 1 files that killed processes left half written."]
+    assert not part.exists()
+    assert HOLDER.read_text().startswith(f"process {os.getpid()} on ")
+    end_run()
+    locks._held.pop().release()
+    begin_run(pytest.fail)  # the last run ended by itself
+    end_run()
 
 
 @pytest.mark.parametrize("error", [OSError(37, "No locks available"), NotImplementedError("flock")])
@@ -312,40 +307,3 @@ def test_where_there_are_no_locks_a_run_and_its_jobs_go_on(monkeypatch, error):
     assert "This file system has no locks" in lines[0]
     with job(LOG):
         pass
-
-
-RUN = """
-import sys, time
-from nst.system.locks import begin_run, end_run
-begin_run(print)
-print("ready", flush=True)
-time.sleep(float(sys.argv[1]))
-end_run()
-"""
-
-
-def test_a_second_run_in_a_folder_is_refused_with_the_remedy_and_the_first_goes_on(start):
-    first = start(RUN, 60)
-    second = start_python(RUN, 0)
-    said, _ = second.communicate()
-    assert second.returncode != 0
-    message = said.splitlines()[-1]
-    assert "Only one run may be at work in a folder; another is in " in message
-    assert f"process {first.pid} on " in message
-    assert "Wait for its end, or stop it with Ctrl-C" in message
-    assert first.poll() is None
-
-
-def test_a_run_after_a_killed_one_goes_on_and_says_so(start):
-    first = start(RUN, 60)
-    first.kill()
-    first.wait()
-    part = part_of_another(Path("results/cells/cell.png"), first.pid)
-    write_atomically(part, b"half")
-    said = run_python(RUN, 0).splitlines()
-    assert f"A run was cut off (process {first.pid} on " in said[0]
-    assert said[1] == "Removed 1 files that killed processes left half written."
-    assert not part.exists()
-    assert run_python(RUN, 0) == "ready\n", "the last run ended by itself"
-    HOLDER.write_bytes(b"\xff")
-    assert "A run was cut off" in run_python(RUN, 0), "a damaged note stops nobody"

@@ -1,4 +1,4 @@
-"""Whole runs are killed, started twice, starved of space or fed damaged files, and run again.
+"""Whole runs are killed, started twice or fed damaged and changing files, and run again.
 
 After each fault, the same command must produce the pictures and the table of an undisturbed run.
 """
@@ -8,13 +8,14 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import paint
-from disks import flip, mounted
+from disks import flip
 from workflow_runs import LAYERS, command, details, finish, snakemake, wait_until, write_config
 
 from nst.imaging.images import load_image
@@ -29,8 +30,13 @@ PAIR = "cat/night"
 SECONDS = 120
 
 
-def config() -> dict:
-    return {
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run up to the table without a fault."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    paint(folder / "photos" / "cat.png", 1, (64, 48))
+    paint(folder / "paintings" / "night.png", 3, (90, 60))
+    config = {
         "contents": ["photos/cat.png"],
         "styles": ["paintings/night.png"],
         "ratios": ["1e0", "1e-1", "1e-2"],
@@ -41,15 +47,7 @@ def config() -> dict:
         "extractor": "kmeans",
         "kmeans": {"images": ["night"]},  # a new fit takes longer than all other steps
     }
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run up to the table without a fault."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    paint(folder / "photos" / "cat.png", 1, (64, 48))
-    paint(folder / "paintings" / "night.png", 3, (90, 60))
-    write_config(folder, config())
+    write_config(folder, config)
     finish(folder, *TARGET)
     return folder
 
@@ -65,29 +63,16 @@ def prepared(undisturbed: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def started() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
-    """Start a run in the background, in its own process group; end it after the test."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def start(folder: Path) -> subprocess.Popen[str]:
-        with (folder / "said.txt").open("w") as said:
-            process = subprocess.Popen(
-                command(folder, *TARGET),
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-        process.wait()
+def run(prepared: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start this run in the background, in its own process group; end it after the test."""
+    with (prepared / "said.txt").open("w") as said:
+        process = subprocess.Popen(
+            command(prepared, *TARGET), stdout=said, stderr=said, start_new_session=True
+        )
+    yield process
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def cells_in(folder: Path) -> dict[str, bytes]:
@@ -110,25 +95,12 @@ def stored(folder: Path) -> list[Path]:
     return [path for path in (folder / "results/store").glob("??/*") if path.name[0] != "."]
 
 
-def job_of(folder: Path) -> int:
-    """Return the process that renders the pictures: it holds the log of the pair's job."""
-    log = (folder / f"results/logs/stylize/{PAIR}.log").resolve()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if any(os.readlink(handle) == str(log) for handle in (process / "fd").iterdir()):
-                return int(process.name)
-        except OSError:
-            continue
-    raise AssertionError("nobody is at the job")
-
-
 # ---------------------------------------------------------------- kills
 
 
 def test_after_a_kill_of_everything_in_the_middle_of_a_write_the_same_command_finishes(
-    prepared, undisturbed, started
+    prepared, undisturbed, run
 ):
-    run = started(prepared)
     wait_until(lambda: stored(prepared), run)
     wait_until(lambda: list((prepared / "results").rglob(".*.part")), run)
     os.killpg(run.pid, signal.SIGKILL)
@@ -140,75 +112,21 @@ def test_after_a_kill_of_everything_in_the_middle_of_a_write_the_same_command_fi
     assert_as_undisturbed(prepared, undisturbed)
 
 
-def test_after_a_kill_of_snakemake_the_next_run_waits_for_the_job_that_goes_on(
-    prepared, undisturbed, started
-):
-    run = started(prepared)
-    wait_until(lambda: stored(prepared), run)
-    orphan = job_of(prepared)
-    os.kill(orphan, signal.SIGSTOP)  # so that it is still there when the next run starts
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait()
-    second = started(prepared)
-    waiting = "a job of a killed run is still working"
-    wait_until(lambda: waiting in (prepared / "said.txt").read_text(), second)
-    os.kill(orphan, signal.SIGCONT)
-    assert second.wait(SECONDS) == 0, (prepared / "said.txt").read_text()
-    said = (prepared / "said.txt").read_text()
-    assert "3 of 3 cells were finished before" in said, "the next run must reuse the job's cells"
-    assert_as_undisturbed(prepared, undisturbed)
-    assert "Nothing to be done" in snakemake(prepared, *TARGET).stdout
-
-
 def test_a_second_run_in_the_folder_is_refused_and_the_first_is_not_disturbed(
-    prepared, undisturbed, started
+    prepared, undisturbed, run
 ):
-    first = started(prepared)
-    wait_until((prepared / HOLDER).exists, first)
-    os.killpg(first.pid, signal.SIGSTOP)  # so that it is still there
+    wait_until((prepared / HOLDER).exists, run)
+    os.killpg(run.pid, signal.SIGSTOP)  # so that it is still there
     second = snakemake(prepared, *TARGET)
     assert second.returncode != 0
     assert "Only one run may be at work in a folder" in second.stdout
-    assert f"(process {first.pid} on " in second.stdout
+    assert f"(process {run.pid} on " in second.stdout
+    assert "Wait for its end, or stop it with Ctrl-C" in second.stdout
     assert "Traceback" not in second.stdout
     finish(prepared, *TARGET, "--dry-run")  # needs no lock
-    os.killpg(first.pid, signal.SIGCONT)
-    assert first.wait(SECONDS) == 0
+    os.killpg(run.pid, signal.SIGCONT)
+    assert run.wait(SECONDS) == 0
     assert_as_undisturbed(prepared, undisturbed)
-
-
-# ---------------------------------------------------------------- disks
-
-
-@pytest.mark.parametrize("trouble", ["full", "read-only"])
-def test_a_disk_that_takes_nothing_ends_the_run_and_the_same_command_finishes(
-    prepared, undisturbed, trouble
-):
-    results = prepared / "results"
-    kept = results.rename(prepared / "kept")
-    with mounted(results, "4m") as disk:
-        shutil.copytree(kept, results, dirs_exist_ok=True)
-        if trouble == "full":
-            disk.fill(leave=48 * 1024)  # enough for one cell, not for three
-        else:
-            disk.protect()
-        run = snakemake(prepared, *TARGET)
-        assert run.returncode != 0
-        assert "Traceback" not in run.stdout
-        said = {
-            "full": "results/(cells|store)/.*: No space left on device. Free some space",
-            "read-only": "results: Read-only file system. Mount that file system for writing",
-        }
-        assert re.search(rf"^{said[trouble]}", run.stdout, re.MULTILINE)
-        assert ".part" not in run.stdout
-        finished = stored(prepared)
-        if trouble == "full":
-            assert 0 < len(finished) < 3, "some cells must be finished, but not all"
-        disk.free() if trouble == "full" else disk.protect(False)
-        finish(prepared, *TARGET)
-        assert all(path.is_dir() for path in finished)
-        assert sum(cell.reused for cell in details(prepared).values()) == len(finished)
-        assert_as_undisturbed(prepared, undisturbed)
 
 
 # ---------------------------------------------------------------- damage
@@ -231,11 +149,10 @@ def test_a_damaged_input_of_a_job_is_named_and_made_again_once_it_is_deleted(pre
 
 
 def test_an_image_that_changes_during_the_run_is_used_as_it_was_and_redone_by_the_next(
-    prepared, started
+    prepared, run
 ):
     photo, ready = prepared / "photos/cat.png", prepared / "results/inputs/content/cat.png"
     old = pixel_digest(load_image(photo))
-    run = started(prepared)
     wait_until(lambda: stored(prepared), run)
     paint(photo, 7, (64, 48))
     assert run.wait(SECONDS) == 0, (prepared / "said.txt").read_text()

@@ -9,7 +9,6 @@ import os
 import re
 import socket
 import struct
-import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,12 +17,11 @@ from unittest import mock
 import bounds
 import numpy as np
 import pytest
-from bounds import GIB, fuzzed
+from bounds import GIB, fuzzed, run_and_measure
 from hypothesis import given
 from hypothesis import strategies as st
-from image_files import chunk, encoded, orientation_exif, picture, png_header, rgb_profile
+from image_files import encoded, orientation_exif, picture, rgb_profile
 from PIL import Image, ImageCms
-from workflow_runs import run_python
 
 from nst.cells.cell import TEXT_KEY, read_record
 from nst.errors import ImageError
@@ -136,6 +134,13 @@ FOREIGN = {
     "an archive": (b"PK\x03\x04" + b"\0" * 50, "an archive"),
     "a page": (b"<!DOCTYPE html><html><svg></svg>", "a web page"),
     "PDF": (b"%PDF-1.7\n" + b"\0" * 50, "a document"),
+    "EPS, which ghostscript would run": (
+        b"%!PS-Adobe EPSF-3.0\n%%BoundingBox: 0 0 48 40",
+        "a document",
+    ),
+    "an icon": (encoded(RGBA, "ICO", sizes=[RGBA.size]), "of another format, or damaged"),
+    "a text": (b"Dear diary" * 20, "of another format, or damaged"),
+    "the name of a format": (b"GIF" * 20, "of another format, or damaged"),
 }
 
 
@@ -144,25 +149,40 @@ def test_another_kind_of_file_is_refused_by_its_name(path, content, kind):
     path.write_bytes(content)
     message = refusal(load_image, path)
     check_form(message, path)
+    assert "must be one of PNG, JPEG, " in message
     assert f"it is {kind}" in message
     assert "Export it as PNG." in message
 
 
-def test_a_socket_a_device_a_loop_and_a_dangling_link_are_refused_at_once(tmp_path, monkeypatch):
+NO_FILES = {
+    **dict.fromkeys(("absent.png", "dangling.png"), "there is no such file. Check the path"),
+    **dict.fromkeys(
+        ("pipe.png", "to a pipe.png", "listening.png", "endless.png", "/dev/zero"),
+        "must be a regular file; it is a device or a pipe. Save it first",
+    ),
+    "folder.png": "must be an image file; it is a directory. Name a file",
+    "empty.png": "it has 0 bytes. Fetch or export it again",
+    "/proc/self/mem": "it has 0 bytes",
+    **dict.fromkeys(("loop.png", "a\0b", "x" * 5000), ""),
+}
+
+
+def test_what_is_no_file_with_content_is_refused_at_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a socket's path must be short
+    os.mkfifo("pipe.png")
+    os.symlink("loop.png", "loop.png")
+    os.symlink("nowhere", "dangling.png")
+    os.symlink("/dev/zero", "endless.png")
+    os.symlink("pipe.png", "to a pipe.png")
+    os.mkdir("folder.png")
+    Path("empty.png").touch()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("listening.png")
-        os.mkfifo("pipe.png")
-        os.symlink("loop.png", "loop.png")
-        os.symlink("nowhere", "dangling.png")
-        os.symlink("/dev/zero", "endless.png")
-        os.symlink("pipe.png", "to a pipe.png")
-        os.mkdir("folder.png")
-        for name in (*sorted(os.listdir()), "/dev/zero", "/proc/self/mem", "a\0b", "x" * 5000):
-            path = Path(name)
+        for name, rule in NO_FILES.items():
             for use in (load_image, read_size, read_png_text):
-                message = refusal(use, path)
+                message = refusal(use, Path(name))
                 assert message.isprintable()
+                assert rule in message
                 assert REMEDY.search(message), message
 
 
@@ -177,8 +197,8 @@ def test_a_name_cannot_give_orders_to_the_terminal(tmp_path, caplog):
 
 # ---------------------------------------------------------------- bombs
 
-READ = r"""
-import re, sys
+READ = """
+import sys
 from pathlib import Path
 from nst.errors import ImageError
 from nst.imaging.images import load_image, save_png
@@ -187,80 +207,22 @@ try:
     print("read")
 except ImageError as error:
     print(error)
-# Not getrusage, which counts what the process that started this one had.
-peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-print(int(peak[1]) * 1024)
 """
 
 
 def read_elsewhere(path: Path) -> str:
     """Prepare an image as the workflow does, in a separate process; return its output."""
-    said, peak = run_python(READ, path).splitlines()
-    assert int(peak) < GIB, "it must use less than 1 GiB"
-    return said
+    said, peak = run_and_measure(READ, path)
+    assert peak < GIB, "it must use less than 1 GiB"
+    return said.strip()
 
 
-def blank_png(width: int, height: int, colour_type: int = 2, *extra: bytes) -> bytes:
-    """Return a whole PNG of one colour (1-bit grey, RGB or RGBA) without holding its rows."""
-    bits = {0: 1, 2: 24, 6: 32}[colour_type]
-    squeeze = zlib.compressobj(1)
-    row = b"\0" * (1 + (width * bits + 7) // 8)
-    rows = b"".join(squeeze.compress(row) for _ in range(height)) + squeeze.flush()
-    head = struct.pack(">IIBBBBB", width, height, min(bits, 8), colour_type, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        [chunk(b"IHDR", head), *extra, chunk(b"IDAT", rows), chunk(b"IEND", b"")]
-    )
-
-
-def zipped_chunk(kind: bytes) -> bytes:
-    """Return a PNG with a chunk of 256 MiB of zeros, compressed."""
-    squeeze = zlib.compressobj(9)
-    zeros = b"".join(squeeze.compress(b"\0" * 2**20) for _ in range(256)) + squeeze.flush()
-    return blank_png(64, 64, 2, chunk(kind, b"x\0\0" + zeros))
-
-
-def frames_of_gif(count: int) -> bytes:
-    """Return a GIF that repeats its second frame ``count`` times."""
-    one = encoded(picture(), "GIF", **FRAMES)
-    end = one.rindex(b"\x21\xf9\x04")
-    return one[:end] + one[end:-1] * count + b";"
-
-
-def pages_of_tiff(count: int, *, loop: bool = False) -> bytes:
-    """Return a TIFF with ``count`` more directories, each pointing to the next, or a loop."""
-    content = bytearray(encoded(picture(), "TIFF"))
-    (first,) = struct.unpack("<I", content[4:8])
-    (entries,) = struct.unpack("<H", content[first : first + 2])
-    at = first + 2 + 12 * entries
-    body = bytes(content[first:at])
-    for _ in range(count):
-        content[at : at + 4] = struct.pack("<I", len(content))
-        content += body + b"\0\0\0\0"
-        at = len(content) - 4
-    if loop:
-        content[at : at + 4] = content[4:8]
-    return bytes(content)
-
-
-def tiff_of_strips(count: int) -> bytes:
-    """Return a TIFF that lists ``count`` strips for a picture of 40 rows."""
-    tags = [
-        *((256, 3, 1, 48), (257, 3, 1, 40), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)),
-        *((273, 4, count, 200), (277, 3, 1, 1), (278, 3, 1, 1), (279, 4, count, 200)),
-    ]
-    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
-    head = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + b"\0\0\0\0"
-    return head.ljust(200, b"\0") + struct.pack("<I", 200) * count
-
-
+pack = struct.Struct("<I").pack
+STRIPS = struct.pack("<HH", 273, 4)  # the tag of a TIFF, and the type of its values
 EXIF_OF_MANY = b"II*\0\x08\0\0\0\xff\xff" + b"\x0e\x01\2\0\1\0\0\0x\0\0\0" * 65535
-GIF_COMMENT = b"\x21\xfe" + (b"\xff" + b"x" * 255) * 400_000 + b"\0;"
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
-    "a declared size": (lambda: png_header(2**31 - 1, 2**31 - 1), f"have at most {MAX_MEGAPIXELS}"),
-    "a zipped profile": (lambda: zipped_chunk(b"iCCP"), "read as an image (Decompressed"),
-    "a zipped text": (lambda: zipped_chunk(b"zTXt"), "read as an image (Decompressed"),
     "large EXIF": (
-        lambda: blank_png(64, 64, 2, chunk(b"eXIf", b"II*\0" + b"\0" * 2**27)),
+        lambda: encoded(picture(), "PNG", exif=b"II*\0" + bytes(2**27)),
         "may carry at most",
     ),
     "many EXIF tags": (lambda: encoded(picture(), "PNG", exif=EXIF_OF_MANY), "read"),
@@ -268,11 +230,10 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: encoded(picture(), "JPEG") + b"\xff\xda" * 100_000,
         "at most 1000 scans; got 100001",
     ),
-    "GIF of 5,000 frames": (lambda: frames_of_gif(5000), "read"),
-    "TIFF of 50,000 pages": (lambda: pages_of_tiff(50_000), "read"),
-    "TIFF that loops": (lambda: pages_of_tiff(0, loop=True), "read"),
-    "TIFF of 40 million strips": (lambda: tiff_of_strips(4 * 10**7), ""),
-    "a long GIF comment": (lambda: encoded(picture(), "GIF")[:-1] + GIF_COMMENT, ""),
+    "TIFF of 40 million strips": (
+        lambda: encoded(picture(), "TIFF").replace(STRIPS + pack(1), STRIPS + pack(4 * 10**7)),
+        "may have at most 150000 values in a tag; got 40000000",
+    ),
 }
 
 
@@ -305,21 +266,12 @@ def largest(kind: str, mode: str, **options: object) -> bytes:
     """Return a blank picture of the most megapixels that a format may have."""
     most = MAX_MEGAPIXELS_OF.get(kind, MAX_MEGAPIXELS)
     side = int((most * 1e6) ** 0.5)
-    return encoded(
-        Image.new(mode, (side, side), 77 if mode == "L" else (90, 80, 70, 60)[: len(mode)]),
-        kind,
-        **options,
-    )
+    return encoded(Image.new(mode, (side, side), (90, 80, 70, 60)), kind, **options)
 
 
-def turned_png() -> bytes:
-    """Return a PNG with opacity, a profile and an orientation, which needs every conversion."""
-    profile = chunk(b"iCCP", b"x\0\0" + zlib.compress(rgb_profile(1.0)))
-    return blank_png(8600, 8600, 6, profile, chunk(b"eXIf", orientation_exif(6).tobytes()[6:]))
-
-
+TURNED = {"icc_profile": rgb_profile(1.0), "exif": orientation_exif(6), "compress_level": 1}
 LARGEST: dict[str, Callable[[], bytes]] = {
-    "PNG": turned_png,
+    "PNG that needs every conversion": lambda: largest("PNG", "RGBA", **TURNED),
     "progressive JPEG": lambda: largest("JPEG", "CMYK", progressive=True, quality=5),
     "WebP": lambda: largest("WEBP", "RGBA", method=0, quality=5),
     "JPEG 2000": lambda: largest("JPEG2000", "RGBA"),

@@ -1,11 +1,8 @@
 """A run whose folder, files and titles look like commands or markup."""
 
 import csv
-import hashlib
-import json
 import os
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pypdf
@@ -28,17 +25,14 @@ TITLES = {
 LAYERS = "fine - ø.1 _"
 
 
-def all_files(folder: Path) -> dict[str, str]:
-    """Return the sha256 of every file below a folder."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+def all_files(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
     """Return a finished run's folder, which contains the user's home, and its earlier files."""
     folder = tmp_path_factory.mktemp("hostile") / FOLDER
     for seed, name in enumerate((PHOTO, DASHED, STYLE, START)):
@@ -93,59 +87,19 @@ def test_nothing_is_written_outside_the_results(run):
     assert sorted(os.listdir(folder.parent)) == [FOLDER], "nothing may appear beside it"
 
 
-def test_names_are_made_of_what_every_system_can_store(run):
+MARKUP = ("<img", "<svg/", "<para>", "<a ", "</b></td>", "--> <")  # of the titles
+
+
+def test_no_title_becomes_markup(run):
+    """test_gallery.py covers the gallery, whose own markup has links."""
     folder, _ = run
-    cells = [
-        path.relative_to(folder / "results/cells") for path in folder.glob("results/cells/*/*/*/*")
-    ]
-    assert len(cells) == 2
-    for path in cells:
-        assert all(re.fullmatch(r"\w[\w .-]*", part) for part in path.parts), path
-    assert {path.parts[2] for path in cells} == {LAYERS}
-
-
-class Tags(HTMLParser):
-    """Collects the elements of a page, their attributes, and its text outside scripts."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append(tag)
-        self.attributes += attrs
-
-
-@pytest.mark.parametrize(
-    "page", ["gallery/index.html", "report/table.html", "report/made_with.html"]
-)
-def test_no_title_becomes_markup(run, page):
-    folder, _ = run
-    tags = Tags((folder / "results" / page).read_text("utf-8"))
-    assert not [name for name, _ in tags.attributes if name.startswith("on")]
-    assert not [value for _, value in tags.attributes if value and "javascript:" in value]
-    assert not {"a", "para", "svg"} & set(tags.elements) - template_elements(page)
-    assert "alert(1)" not in json.dumps(tags.attributes)
-
-
-def test_no_title_becomes_markup_in_a_plot(run):
-    folder, _ = run
+    pages = sorted(folder.glob("results/report/*.html"))
     plots = sorted(folder.glob("results/plots/**/*.svg"))
+    assert len(pages) >= 2
     assert len(plots) >= 4
-    for path in plots:
-        tags = Tags(path.read_text("utf-8"))
-        assert not {"script", "a", "foreignobject", "img", "para"} & set(tags.elements)
-        assert not [name for name, _ in tags.attributes if name.startswith("on")]
-
-
-def template_elements(page: str) -> set[str]:
-    """Return the elements of the page's template."""
-    if not page.startswith("gallery"):
-        return set()
-    template = Path(__file__).resolve().parents[1] / "nst/gallery/assets/page.html"
-    return set(Tags(template.read_text("utf-8")).elements)
+    for path in (*pages, *plots):
+        text = path.read_text("utf-8")
+        assert not [part for part in MARKUP if part in text], path
 
 
 def test_titles_are_text_in_the_grids_on_paper(run):

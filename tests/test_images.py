@@ -34,7 +34,7 @@ from PIL import Image, PngImagePlugin
 from workflow_runs import run_python
 
 from nst.errors import ImageError
-from nst.imaging import images, opening
+from nst.imaging import images
 from nst.imaging.images import fit_long_side, load_image, read_png_text, read_size, save_png
 from nst.imaging.opening import MAX_MEGAPIXELS
 from nst.imaging.srgb import pixel_digest
@@ -54,10 +54,6 @@ def test_a_lossy_file_is_read_closely(tmp_path, kind):
     smooth = plain("RGB", (30, 120, 200))
     loaded = np.asarray(read(tmp_path, encoded(smooth, kind))).astype(int)
     assert np.abs(loaded - np.asarray(smooth)).max() <= 4
-
-
-def test_a_lying_extension_does_not_matter(tmp_path):
-    assert colours(read(tmp_path, encoded(plain("RGB", RED), "PNG"), "photo.jpg")) == {RED}
 
 
 def test_a_picture_carries_no_metadata(tmp_path):
@@ -85,33 +81,16 @@ def test_lab_is_converted(tmp_path):
     assert max(green, blue) < 25
 
 
-def test_a_phone_photograph_with_a_second_picture_gives_the_first_in_silence(tmp_path, caplog):
-    first, second = plain("RGB", (0, 0, 0)), plain("RGB", (255, 255, 255))
-    content = encoded(first, "MPO", save_all=True, append_images=[second])
-    assert colours(read(tmp_path, content)) == {BLACK}
-    assert not caplog.records
-
-
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", *AVIF])
-def test_an_animation_gives_its_first_frame_and_says_so(tmp_path, caplog, kind):
+@pytest.mark.parametrize("kind", ["MPO", "GIF", "PNG", "WEBP", "TIFF", *AVIF])
+def test_of_several_frames_the_first_is_read_and_an_animation_says_so(tmp_path, caplog, kind):
     first, second = plain("RGB", (0, 0, 0)), plain("RGB", (255, 255, 255))
     content = encoded(first, kind, save_all=True, append_images=[second])
     assert colours(read(tmp_path, content)) == {BLACK}
-    assert "picture.bin: has several frames; only the first is used." in caplog.text
+    said = [f"{tmp_path}/picture.bin: has several frames; only the first is used."]
+    assert caplog.messages == ([] if kind == "MPO" else said), "phones add a second photograph"
 
 
 # ---------------------------------------------------------------- orientation
-
-STORED = {  # the pixels that a camera stores for an upright scene, by EXIF orientation
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def smooth() -> Image.Image:
@@ -120,22 +99,15 @@ def smooth() -> Image.Image:
     return Image.fromarray(np.stack([x * 5, y * 6, 255 - x * 2 - y * 3], axis=-1).astype(np.uint8))
 
 
-def apart(one: Image.Image, other: Image.Image) -> float:
-    """Return the mean absolute difference of two pictures, in levels."""
-    assert (one.size, one.mode) == (other.size, other.mode)
-    return float(np.abs(np.asarray(one).astype(int) - np.asarray(other)).mean())
-
-
 @pytest.mark.parametrize(
     ("kind", "tolerance"),
     [("PNG", 0), ("TIFF", 0), ("HEIF", 4), *((kind, 4) for kind in AVIF)],
 )
-@pytest.mark.parametrize("orientation", STORED)
-def test_every_orientation_is_turned_upright_once(tmp_path, orientation, kind, tolerance):
-    method, exif = STORED[orientation], orientation_exif(orientation).tobytes()
-    stored = smooth() if method is None else smooth().transpose(method)
+def test_a_photograph_is_turned_upright_once(tmp_path, kind, tolerance):
+    stored = smooth().transpose(Image.Transpose.ROTATE_90)
+    exif = orientation_exif(6).tobytes()
     loaded = read(tmp_path, encoded(stored, kind, exif=exif, quality=100))
-    assert apart(loaded, smooth()) <= tolerance
+    assert np.abs(np.asarray(loaded).astype(int) - np.asarray(smooth())).mean() <= tolerance
     assert read_size(tmp_path / "picture.bin") in {stored.size, smooth().size}
 
 
@@ -185,12 +157,6 @@ def test_the_long_side_fits_and_the_short_side_keeps_the_proportion(width, heigh
         assert abs(after - before * size / max(width, height)) <= 0.5 or after == 1
 
 
-def test_a_fitted_picture_that_already_fits_is_unchanged():
-    fitted = fit_long_side(picture(), WIDTH)
-    assert pixel_digest(fitted) == pixel_digest(picture())
-    assert fitted is not picture()
-
-
 def test_fitting_uses_lanczos():
     expected = picture().resize((24, 20), Image.Resampling.LANCZOS)
     assert pixel_digest(fit_long_side(picture(), 24)) == pixel_digest(expected)
@@ -209,17 +175,13 @@ def test_the_digest_sees_the_size_and_every_level():
 # ---------------------------------------------------------------- saving
 
 
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 def test_a_saved_picture_and_its_text_are_read_back(tmp_path):
     path = tmp_path / "new" / "folder" / "result.png"
     text = {"config": '{"style": "Große Welle 神奈川沖浪裏"}', "lines": "one\ntwo", "empty": ""}
     save_png(picture(), path, text)
     assert read_png_text(path) == text
     assert pixel_digest(load_image(path)) == pixel_digest(picture())
-    assert names(path.parent) == ["result.png"]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_the_same_picture_and_text_give_the_same_bytes(tmp_path):
@@ -248,7 +210,7 @@ def test_a_full_disk_is_reported_in_one_line(tmp_path):
     rule = r"result\.png: cannot be written \(No space left on device\)\. Check the folder's"
     with full, pytest.raises(ImageError, match=rule):
         save_png(picture(), tmp_path / "result.png")
-    assert names(tmp_path) == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_text_is_only_read_from_png(tmp_path):
@@ -261,37 +223,6 @@ def test_text_is_only_read_from_png(tmp_path):
 
 
 FORMATS = ["PNG", "JPEG", "TIFF", "GIF", "BMP", "JPEG2000", "WEBP", "HEIF", *AVIF]
-SMALL = [(31, 400), (400, 31), (1, 1), (1, 10_000), (10_000, 1)]
-
-
-@pytest.mark.parametrize(
-    ("name", "make", "rule"),
-    [
-        ("absent.png", lambda path: None, r"absent\.png: .* is no such file\. Check the path"),
-        ("a folder", Path.mkdir, r"must be an image file; it is a directory\. Name a file"),
-        ("pipe.png", os.mkfifo, r"pipe\.png: must be a regular file; .* Save it first"),
-        ("empty.png", Path.touch, r"empty\.png: .* 0 bytes\. Fetch or export it again"),
-        ("two\nlines", lambda path: None, "two lines"),
-    ],
-)
-def test_what_is_no_file_with_content_is_refused_at_once(tmp_path, name, make, rule):
-    make(tmp_path / name)
-    with pytest.raises(ImageError, match=rule):
-        load_image(tmp_path / name)
-
-
-@pytest.mark.parametrize("content", [b"Dear diary", b"\0\1\2", b"GIF"])
-def test_what_is_not_an_image_is_refused(tmp_path, content):
-    rule = r"photo\.jpg: must be one of PNG, JPEG, .*; it is .*\. Export it as PNG\."
-    with pytest.raises(ImageError, match=rule):
-        read(tmp_path, content * 20, "photo.jpg")
-
-
-def test_only_listed_formats_are_read(tmp_path):
-    """Pillow could read an icon, or an EPS by running ghostscript."""
-    assert not {"EPS", "PSD", "WMF"} & set(opening.FORMATS)
-    with pytest.raises(ImageError, match="must be one of PNG"):
-        read(tmp_path, encoded(plain("RGBA", 0), "ICO", sizes=[(WIDTH, HEIGHT)]))
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -337,18 +268,17 @@ def with_chunk(content: bytes, kind: bytes, data: bytes) -> bytes:
     return content[:place] + chunk(kind, data) + content[place:]
 
 
-@pytest.mark.parametrize("mode", ["RGB", "P"])
-def test_a_text_that_poses_as_transparency_is_refused(tmp_path, mode):
-    content = encoded(picture().convert(mode), "PNG")
-    forged = with_chunk(content, b"tEXt", b"transparency\0none")
+@pytest.mark.parametrize(
+    ("image", "kind", "forged"),
+    [
+        (picture(), b"tEXt", b"transparency\0none"),  # a text that poses as transparency
+        (picture().quantize(16), b"tEXt", b"transparency\0none"),
+        (picture().quantize(16), b"tRNS", bytes(400)),  # more transparency than colours
+    ],
+)
+def test_forged_transparency_is_refused(tmp_path, image, kind, forged):
     with pytest.raises(ImageError, match=r"picture\.bin: cannot be read as an image"):
-        read(tmp_path, forged)
-
-
-def test_more_transparency_than_colours_is_refused(tmp_path):
-    content = encoded(picture().quantize(16), "PNG")
-    with pytest.raises(ImageError, match=r"picture\.bin: cannot be read as an image"):
-        read(tmp_path, with_chunk(content, b"tRNS", bytes(400)))
+        read(tmp_path, with_chunk(encoded(image, "PNG"), kind, forged))
 
 
 def test_the_text_of_a_png_is_read_without_its_pixels(tmp_path):
@@ -380,7 +310,8 @@ def test_an_absurdly_large_image_is_refused_by_its_header(tmp_path, side, use):
 @pytest.mark.parametrize(
     ("size", "rule"),
     [
-        *(((w, h), "needs at least 32 px per side; got {}. Use a larger one.") for w, h in SMALL),
+        ((31, 400), "needs at least 32 px per side; got {}. Use a larger one."),
+        ((10_000, 1), "needs at least 32 px per side; got {}. Use a larger one."),
         ((32, 513), "may be at most 16 times as long as wide; got {}. Crop it."),
         ((10_000, 32), "may be at most 16 times as long as wide; got {}. Crop it."),
     ],
@@ -416,11 +347,6 @@ def test_a_tensor_has_channels_rows_columns_and_values_from_zero_to_one():
     assert tensor.is_contiguous()
     assert tensor[0, :, 1, 3].tolist() == pytest.approx([1.0, 0.2, 0.0])
     assert tensor.sum().item() == pytest.approx(1.2)
-
-
-def test_a_tensor_may_come_without_its_batch_axis():
-    tensor = to_tensor(picture())
-    assert pixel_digest(to_image(tensor[0])) == pixel_digest(to_image(tensor))
 
 
 def test_values_out_of_range_are_clamped_and_others_rounded():
@@ -461,32 +387,7 @@ def test_without_jaxtyping_a_shaped_type_is_the_bare_one(monkeypatch):
     assert bare["Float"][torch.Tensor, "1 3 h w"] is torch.Tensor
 
 
-# ---------------------------------------------------------------- HEIC and AVIF
-
-
-KINDS = ["HEIF", *AVIF]
-BEST = {"quality": 100}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_its_colour_profile_counts(tmp_path, kind):
-    swapped = rgb_profile(2.2, order="bgr")
-    shown = read(tmp_path, encoded(smooth(), kind, icc_profile=swapped, **BEST))
-    wanted = read(tmp_path, encoded(smooth(), "PNG", icc_profile=swapped), "wanted.png")
-    assert apart(shown, wanted) < 5 < apart(shown, smooth())
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_it_may_be_cut_out(tmp_path, kind):
-    cut = smooth()
-    cut.putalpha(Image.new("L", cut.size, 0))
-    left = (0, 0, WIDTH // 2, HEIGHT)
-    cut.paste(smooth().crop(left), left)
-    (tmp_path / "cut.bin").write_bytes(encoded(cut, kind, **BEST))
-    shown = load_image(tmp_path / "cut.bin", keep_alpha=True)
-    assert shown.mode == "RGBA"
-    alpha = np.asarray(shown.getchannel("A"))
-    assert (alpha[:, : WIDTH // 2 - 4].min(), alpha[:, WIDTH // 2 + 4 :].max()) == (255, 0)
+# ---------------------------------------------------------------- without pillow-heif
 
 
 def test_without_its_package_the_refusal_names_it_and_other_pictures_are_read(tmp_path):

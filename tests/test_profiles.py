@@ -1,7 +1,6 @@
 """The profiles: Snakemake accepts every key, and the scripts parse the schedulers' output."""
 
 import os
-import stat
 import subprocess
 import time
 from pathlib import Path
@@ -33,17 +32,11 @@ def test_a_profile_for_a_cluster_has_what_it_takes_the_place_of(name):
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
-def test_snakemake_plans_the_default_grid_with_each_profile(name, tmp_path):
-    run = plan(PROFILES / name)
-    assert run.returncode == 0, run.stdout
-    assert "stylize" in run.stdout
-
-
-def plan(profile: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def test_snakemake_plans_the_default_grid_with_each_profile(name):
+    run = subprocess.run(
         [
             *(str(cluster_python()), "-m", "snakemake", "--dry-run", "--nolock"),
-            *("--workflow-profile", str(profile)),
+            *("--workflow-profile", str(PROFILES / name)),
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -52,6 +45,8 @@ def plan(profile: Path) -> subprocess.CompletedProcess[str]:
         timeout=120,
         check=False,
     )
+    assert run.returncode == 0, run.stdout
+    assert "stylize" in run.stdout
 
 
 # ---------------------------------------------------------------- cluster-generic's status.py
@@ -99,14 +94,14 @@ def status_of(
         program = folder / name
         output = "&1" if status == 0 else "&2"
         program.write_text(f"#!/bin/sh\ncat >{output} <<'END'\n{text}END\nexit {status}\n", "utf-8")
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        program.chmod(0o755)
     return subprocess.run(
         [PROFILES / "cluster-generic" / "status.py", system, "7"],
         cwd=folder,
         env=os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
 
 
@@ -129,12 +124,7 @@ def test_a_job_that_pbs_has_forgotten_is_reported_with_the_remedy(tmp_path):
     assert "job_history_enable=True" in said.stderr
 
 
-def test_a_system_that_is_none_is_refused_with_those_that_are():
-    said = subprocess.run(
-        [PROFILES / "cluster-generic" / "status.py", "torque", "7"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_a_system_that_is_none_is_refused_with_those_that_are(tmp_path):
+    said = status_of("torque", {}, tmp_path)
     assert said.returncode == 1
     assert "slurm|pbs|lsf|sge" in said.stderr

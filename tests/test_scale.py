@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from bounds import run_and_measure
 from conftest import paint
 from made_cells import make_cell
-from workflow_runs import finish, run_python, write_config
+from workflow_runs import finish, write_config
 
 from nst.cells.cell import TRACE_POINTS, Source, write_details
 from nst.reports.summary import read_table, summarise
@@ -21,6 +22,11 @@ pytestmark = pytest.mark.slow
 
 VARIANTS = 100
 FEW, MANY = 5, 20  # pairs
+BEGIN = """
+import sys
+from pathlib import Path
+folder = Path(sys.argv[1])
+"""
 STEPS = {
     "tables": """
 from nst.reports.summary import summarise, write_parquet, write_summary
@@ -41,14 +47,6 @@ inputs = folder / "inputs"
 write_gallery(table, folder / "traces.parquet", inputs, folder / "gallery", title="many")
 """,
 }
-PROGRAM = """
-import re, sys
-from pathlib import Path
-folder = Path(sys.argv[1])
-{step}
-# Not getrusage, which counts what the process that started this one had.
-print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)
-"""
 # kB of memory for each additional cell. Reading a cell's trace takes 60 kB.
 LIMITS = {"tables": 32, "made with": 8, "gallery": 32}
 
@@ -61,25 +59,15 @@ def make_results(folder: Path, pairs: int) -> Path:
         cells = {}
         for place in range(VARIANTS):
             share = (number * VARIANTS + place) / (pairs * VARIANTS)
-            losses = {
-                "content": 0.1 + share,
-                "style": 1.3 - share,
-                "total": 1.0 + share,
-                "content_distance": 0.1 + share * (1 - share),
-                "style_distance": 0.9 - share,
-            }
-            trace = {
-                "evaluation": steps,
-                **{name: [losses[name] + 1 / step for step in steps] for name in list(losses)[:3]},
-            }
+            parts = {"content": 0.1 + share, "style": 1.3 - share, "total": 1.0 + share}
+            trace = {name: [value + 1 / step for step in steps] for name, value in parts.items()}
             path = folder / "cells" / f"{number}-{place}.png"
             path.hardlink_to(picture)
             cells[path] = make_cell(
-                content=Source("cat", "Cat", "c" * 64),
                 style=Source(f"style{number}", f"Style {number}", "5" * 64),
                 ratio=f"1e-{place}",
-                losses=losses,
-                trace=trace,
+                losses=parts | {"content_distance": share, "style_distance": 1 - share},
+                trace={"evaluation": steps, **trace},
                 width=32,
                 height=32,
             )
@@ -91,12 +79,10 @@ def make_results(folder: Path, pairs: int) -> Path:
 def peaks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int]]:
     """The peak of memory of each step at both sizes, in bytes."""
     folders = [make_results(tmp_path_factory.mktemp("results"), pairs) for pairs in (FEW, MANY)]
-    return {name: tuple(peak(step, folder) for folder in folders) for name, step in STEPS.items()}
-
-
-def peak(step: str, folder: Path) -> int:
-    """Run a step in a separate process; return its peak of memory in bytes."""
-    return int(run_python(PROGRAM.format(step=step), folder, OMP_NUM_THREADS="1"))
+    return {
+        name: tuple(run_and_measure(BEGIN + step, folder)[1] for folder in folders)
+        for name, step in STEPS.items()
+    }
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,16 @@ def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+@contextmanager
+def killed_soon(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Start Python with code that prints "ready", and kill it half a second after it does."""
+    process = start_python(code, *arguments)
+    assert process.stdout.readline() == "ready\n", process.communicate()
+    threading.Timer(0.5, process.kill).start()
+    yield process
+    process.communicate()
 
 
 def run_python(code: str, *arguments: object, **environment: str) -> str:

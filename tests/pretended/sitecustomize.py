@@ -1,7 +1,7 @@
 """Pretends devices, clocks and checkpoint intervals for processes with this folder on their path.
 
-``PRETENDED_DEVICES`` lists the UUIDs of the machine's GPUs in the driver's order. As in torch,
-``CUDA_VISIBLE_DEVICES`` decides which of them are visible; their computations run on the CPU.
+``PRETENDED_DEVICES`` lists the UUIDs of the machine's GPUs. ``CUDA_VISIBLE_DEVICES`` may name those
+that are visible; their computations run on the CPU.
 ``PRETENDED_LOCKS`` is the folder of their locks. With ``PRETENDED_MEETING``, a folder and a
 number as ``FOLDER:4``, a job that has its device waits until this number of jobs have theirs.
 
@@ -51,20 +51,11 @@ def pretend_devices() -> None:
 
             return func(*tree_map(moved, args), **tree_map(moved, kwargs or {}))
 
-    physical = os.environ["PRETENDED_DEVICES"].split(",")
+    physical = os.environ["PRETENDED_DEVICES"]
 
     def visible() -> list[str]:
-        named = torch.cuda._parse_visible_devices()
-        if named and isinstance(named[0], str):
-            if named[0].startswith("MIG-"):
-                return [named[0].removeprefix("MIG-")]  # CUDA shows a process only one MIG part
-            named = torch.cuda._transform_uuid_to_ordinals(named, physical)
-        shown = []
-        for number in named:
-            if not 0 <= number < len(physical):
-                break
-            shown.append(physical[number].removeprefix("GPU-"))
-        return shown
+        named = os.environ.get("CUDA_VISIBLE_DEVICES", physical).split(",")
+        return [one.removeprefix("GPU-") for one in named if one in physical]
 
     def set_device(name: str) -> None:
         current[0] = int(name.removeprefix("cuda:"))

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
@@ -81,28 +82,24 @@ def start() -> None:
         folder.mkdir(mode=0o755)
     _configure()
     munge = HOME / "munge"
-    _daemon("mungekey", "--create", f"--keyfile={munge / 'key'}")
+    _daemon("mungekey", "--create", f"--keyfile={munge}/key")
     _daemon(
-        "munged",
-        f"--socket={munge / 'socket'}",
-        f"--key-file={munge / 'key'}",
-        f"--seed-file={munge / 'seed'}",
-        f"--log-file={HOME / 'munged.log'}",
-        f"--pid-file={HOME / 'munged.pid'}",
+        *("munged", f"--socket={munge}/socket", f"--key-file={munge}/key"),
+        *(f"--seed-file={munge}/seed", f"--log-file={HOME}/munged.log"),
+        f"--pid-file={HOME}/munged.pid",
     )
     _daemon("slurmctld")
     _daemon("slurmd", "-N", NODE)
-    _await("the node to become idle", _is_idle)
+    nodes = ("sinfo", "--noheader", "--Node", "--format=%T")
+    _await("the node to become idle", lambda: ask(*nodes).split() == ["idle"] * 2)
 
 
 def stop() -> None:
     """Cancel the jobs and stop only the daemons that ``start`` started."""
-    if _pid("slurmctld") and _pid("slurmd"):
-        # Jobs survive the end of slurmd.
-        running = ask("squeue", "--noheader", "--format=%A").split()
-        if running:
-            ask("scancel", *running)
-            await_end()
+    # Jobs survive the end of slurmd.
+    if _pid("slurmctld") and _pid("slurmd") and (running := jobs()):
+        ask("scancel", *running)
+        await_end()
     for name in DAEMONS:
         if pid := _pid(name):
             os.kill(pid, signal.SIGTERM)
@@ -114,8 +111,13 @@ def stop() -> None:
             path.unlink()
 
 
+def jobs() -> list[str]:
+    """Return the numbers of the jobs that wait or run."""
+    return ask("squeue", "--noheader", "--format=%A").split()
+
+
 def await_end() -> None:
-    _await("the jobs to end", _has_no_jobs)
+    _await("the jobs to end", lambda: not jobs())
 
 
 def _configure() -> None:
@@ -133,7 +135,9 @@ def _configure() -> None:
 def _slurm_conf() -> str:
     host = socket.gethostname().split(".")[0]
     # The daemons bind to what the host's name resolves to; only 127.0.0.1 itself works for srun.
-    local = _address(host) == "127.0.0.1"
+    local = False
+    with suppress(OSError):
+        local = socket.gethostbyname(host) == "127.0.0.1"
     bound = "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny" if local else ""
     return f"""
 ClusterName=nst
@@ -179,13 +183,6 @@ def _write(name: str, text: str) -> None:
     (CONFIGURATION / name).write_text(f"{MARK}\n{text}", encoding="utf-8")
 
 
-def _address(host: str) -> str | None:
-    try:
-        return socket.gethostbyname(host)
-    except OSError:
-        return None
-
-
 def _version() -> tuple[int, int]:
     """Return Slurm's version, as (22, 5)."""
     found = re.search(r"(\d+)\.(\d+)", ask("slurmd", "-V"))
@@ -224,14 +221,6 @@ def _pid(name: str) -> int | None:
         return None
     program, state = stat.partition("(")[2].rpartition(") ")[::2]
     return pid if program == name and state[0] != "Z" else None
-
-
-def _is_idle() -> bool:
-    return ask("sinfo", "--noheader", "--Node", "--format=%T").split() == ["idle"] * 2
-
-
-def _has_no_jobs() -> bool:
-    return not ask("squeue", "--noheader", "--format=%A").strip()
 
 
 def _await(what: str, reached: Callable[[], bool]) -> None:

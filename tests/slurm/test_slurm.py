@@ -77,9 +77,13 @@ class Job:
     ended: datetime
 
 
-def jobs_of(run: str) -> list[Job]:
-    """List the jobs of a run, in the order in which they were submitted."""
-    return [one for one in all_jobs() if one.name == run]
+def jobs_of(output: str) -> list[Job]:
+    """List a run's jobs in the order of their submission, from the run's output."""
+    if "SLURM run ID" in output:
+        return [one for one in all_jobs() if one.name == run_of(output)]
+    # The generic profile does not name runs.
+    submitted = re.findall(r"Submitted job \d+ with external jobid '(\d+)'", output)
+    return [one for one in all_jobs() if one.number in submitted]
 
 
 def all_jobs() -> list[Job]:
@@ -179,11 +183,7 @@ class Running:
 
     @property
     def jobs(self) -> list[Job]:
-        """Return the run's jobs; the generic profile does not name runs, so use the job numbers."""
-        if "SLURM run ID" in self.output:
-            return jobs_of(run_of(self.output))
-        submitted = re.findall(r"Submitted job \d+ with external jobid '(\d+)'", self.output)
-        return [one for one in all_jobs() if one.number in submitted]
+        return jobs_of(self.output)
 
     def await_job(self, rule: str, state: str, also: Callable[[], bool] = lambda: True) -> Job:
         """Wait until a job of this rule is in this state and ``also`` is true."""
@@ -206,15 +206,6 @@ class Running:
 # The content's file name contains commands that a shell would run.
 CONTENT = "photos/a $(touch pwned); `touch pwned` cat.png"
 STYLES = ("nuit étoilée", "wave", "nude")
-
-
-def grid(folder: Path) -> Path:
-    """Paint a content and three styles, and write their configuration."""
-    paint(folder / CONTENT, 1, (64, 48))
-    for seed, style in enumerate(STYLES, start=2):
-        paint(folder / f"paintings/{style}.png", seed, (90, 60))
-    configure(folder)
-    return folder
 
 
 def configure(folder: Path, **changes: object) -> None:
@@ -254,7 +245,6 @@ def allocation(folder: Path) -> tuple[int, int]:
 @dataclass(frozen=True)
 class Finished:
     folder: Path
-    output: str
     jobs: list[Job]
 
 
@@ -265,10 +255,14 @@ def finished(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     Skip most of the plots and pages: they would repeat the same check, and each job takes ten
     seconds of a core.
     """
-    folder = grid(tmp_path_factory.mktemp("slurm") / "ma grille")
+    folder = tmp_path_factory.mktemp("slurm") / "ma grille"
+    paint(folder / CONTENT, 1, (64, 48))
+    for seed, style in enumerate(STYLES, start=2):
+        paint(folder / f"paintings/{style}.png", seed, (90, 60))
+    configure(folder)
     status, output = through_slurm(folder, "results/grids/overview.png", "results/summary.csv")
     assert status == 0, output
-    return Finished(folder, output, jobs_of(run_of(output)))
+    return Finished(folder, jobs_of(output))
 
 
 @pytest.fixture
@@ -358,7 +352,7 @@ def test_a_failing_job_is_reported_with_its_log_and_the_other_pairs_are_made(pre
     assert "Error in rule prepare_image" in output
     assert "paintings/broken.png: cannot be read as an image" in output
     assert "Traceback" not in output
-    jobs = jobs_of(run_of(output))
+    jobs = jobs_of(output)
     assert {(one.rule, one.state, one.partition) for one in jobs} == {
         ("prepare_image", "FAILED", "cpu"),
         ("stylize", "COMPLETED", "gpu"),
@@ -368,18 +362,10 @@ def test_a_failing_job_is_reported_with_its_log_and_the_other_pairs_are_made(pre
 
 def profile_with_partitions(folder: Path) -> Path:
     """Write the profile of a user who names partitions."""
-    text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text("utf-8")
-    for commented in (
-        "# slurm_partition: cpu ",
-        "# set-resources:",
-        "#   stylize:",
-        "#   precision:",
-    ):
-        assert text.count(commented) == 1
-        text = text.replace(commented, commented.removeprefix("# ").replace("# ", "", 1))
-    commented = "#     slurm_partition: gpu"
-    assert text.count(commented) == 1
-    text = text.replace(commented, commented.replace("# ", "", 1))
+    named = r"^( *)# ( *(?:slurm_partition|set-resources|stylize|precision):)"
+    text = (SLURM / "config.yaml").read_text("utf-8")
+    text, count = re.subn(named, r"\1\2", text, flags=re.MULTILINE)
+    assert count == 5
     folder.mkdir()
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     return folder
