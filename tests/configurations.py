@@ -68,17 +68,6 @@ def least(**changes: object) -> dict[str, object]:
     return {key: config()[key] for key in ("contents", "styles", "ratios", "layers")} | changes
 
 
-def places(value: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-    """List the path of every item in a nested value."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
-    found: list[tuple[object, ...]] = []
-    for key, inner in items:
-        found.append((*path, key))
-        if isinstance(inner, dict | list):
-            found += places(inner, (*path, key))
-    return found
-
-
 def settings_of(name: str, **changes: Any) -> Settings:
     """Return the settings of a preset, with some of them changed."""
     return Settings.from_mapping({**read_presets()[name].settings, **changes})

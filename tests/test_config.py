@@ -187,12 +187,17 @@ def test_a_missing_file_is_refused(folder):
         read_file(folder / "nowhere.yaml")
 
 
-def test_yaml_s_idea_of_a_number_does_not_matter(folder):
-    path = folder / "my.yaml"
-    path.write_text("ratios: [1e-2, 1e0, 1.0e-1]")
-    values = read_file(path)["ratios"]
-    assert [type(value) for value in values] == [str, str, float]
-    assert [read_ratio(value)[0] for value in values] == ["1e-2", "1e0", "1e-1"]
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("ratios: [1e-2, 1e0, 1.0e-1]", {"ratios": ["1e-2", "1e0", 0.1]}),  # as YAML 1.1 has it
+        ('{\n\t"seed": 1e-3\n}', {"seed": 0.001}),  # JSON may have tabs
+        ("a: &a {x: 1, y: 1}\nb: {<<: *a, x: 2}", {"a": {"x": 1, "y": 1}, "b": {"x": 2, "y": 1}}),
+    ],
+)
+def test_a_file_is_read_as_snakemake_reads_it(folder, text, values):
+    (folder / "my.yaml").write_text(text)
+    assert read_file(folder / "my.yaml") == values
 
 
 # ---------------------------------------------------------------- mistakes
@@ -260,7 +265,7 @@ MISTAKES = [
     ("styles: [{name: a, blend: {2020: 1}}]", "blend must be … in quotes; got 2020"),
     ("extractor: vgg19", "vgg19.weights: 'vgg19.pth' does not exist; paths are relative"),
     ("mirror: http://a.org/b", "a folder or an https:// address … got 'http://a.org/b' … Use"),
-    # weights and ratios
+    # weights, ratios and axes
     ("layers: {1: {content: {relu4_2: 1}, style: {relu1_1: 1}}}", "a name must be text; got 1"),
     (
         "layers: {all: {content: {relu4_2: -1}, style: {relu1_1: 1}}}",
@@ -287,6 +292,9 @@ MISTAKES = [
     ("ratios: [{alpha: 1}]", "ratios: … both alpha and beta … got {'alpha': 1}"),
     ("ratios: [{alpha: 0, beta: 1}]", "ratios: alpha must be … from 1e-12 … got 0"),
     ("ratios: [{alpha: 1e+12, beta: 1e-12}]", "ratios: alpha/beta must be … to 1e12 … got 1e+24"),
+    ("vary: {seed: [0, 1]}", "seed: give it once, by itself or in vary"),
+    ("grid: {rows: sead}", "grid.rows must be one of layers, ratio; got 'sead'"),
+    ("grid: {rows: ratio, columns: ratio}", "rows and columns must be two axes; got 'ratio' for"),
     ("overview: {ratio: 5}", "overview.ratio must be one of 1e0, 1e-2, 2.5e-1 … got 5e0"),
     ("overview: {layers: coarse}", "overview.layers must be one of all, fine … got 'coarse'"),
     (

@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import bounds
 import pytest
 import yaml
 from bounds import bounded, fuzzed
-from configurations import WEIGHTS, config, places
+from configurations import WEIGHTS, config
 from conftest import paint
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -132,6 +133,16 @@ def filled(value: Any) -> Any:
 
 
 anything = nested | st.sampled_from(sorted(LARGE)).map(Large)
+
+
+def places(value: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    """List the path of every item in a nested value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    inner = [((*path, key), one) for key, one in items]
+    below = (places(one, key) for key, one in inner if isinstance(one, dict | list))
+    return [*(key for key, _ in inner), *itertools.chain(*below)]
+
+
 PLACES = places(config())
 CHANGES = ["put", "put", "put", "again", "move", "rename", "drop"]
 
@@ -250,27 +261,10 @@ def test_a_file_that_stands_for_much_more_is_refused_in_time(folder, text):
     check_form(message, re.compile(rf"{re.escape(str(path))}|{FORM.pattern}"))
 
 
-def test_a_key_that_goes_before_a_merged_one_is_not_twice(folder):
-    path = folder / "merged.yaml"
-    path.write_text("base: &b {x: 1, y: 1}\nown: {<<: *b, x: 2}\nother: {<<: *b}")
-    assert read_file(path)["own"] == {"x": 2, "y": 1}
-
-
-def test_json_with_tabs_is_read_as_snakemake_reads_it(folder):
-    path = folder / "tabs.json"
-    path.write_text('{\n\t"seed": 1e-3\n}')
-    assert read_file(path) == {"seed": 0.001}
-
-
-@pytest.mark.parametrize("kind", ["a pipe", "endless", "a folder"])
-def test_what_is_no_file_is_refused_without_waiting_for_its_end(folder, kind):
-    path = folder / "odd.yaml"
-    if kind == "a pipe":
-        os.mkfifo(path)
-    path = {"endless": Path("/dev/zero"), "a folder": folder}.get(kind, path)
-    message = refusal(lambda: read_file(path))
-    (folder / "odd.yaml").unlink(missing_ok=True)
-    assert message.startswith(f"{path} must be a regular file; save it")
+def test_what_is_no_file_is_refused_without_waiting_for_its_end(folder):
+    os.mkfifo(folder / "pipe.yaml")
+    for path in (folder / "pipe.yaml", Path("/dev/zero"), folder):
+        assert refusal(read_file, path).startswith(f"{path} must be a regular file; save it")
 
 
 # ---------------------------------------------------------------- patterns and names
@@ -278,7 +272,7 @@ def test_what_is_no_file_is_refused_without_waiting_for_its_end(folder, kind):
 
 @pytest.mark.slow
 def test_a_pattern_does_not_search_the_whole_machine(folder):
-    message = refusal(lambda: find_files("contents", "/**/*.no-such-kind"))
+    message = refusal(find_files, "contents", "/**/*.no-such-kind")
     assert "has too many files and folders to look at" in message
     assert "name a deeper folder" in message
 
@@ -392,7 +386,7 @@ def test_an_image_too_narrow_for_a_layer_is_found_while_planning(folder, changes
     paint(folder / "square.png", size=(100, 100))
     values = {"contents": ["square.png"], "styles": ["square.png"], "ratios": [1]}
     run = read_run({**values, "layers": weighted(a=1), **changes}, CATALOGUE)
-    message = refusal(lambda: inspect_run(run))
+    message = refusal(inspect_run, run)
     assert bool(message) == bool(expected)
     if expected:
         assert expected in message
