@@ -116,14 +116,15 @@ def turn_back_the_clock() -> None:
     time.time_ns = lambda: nanoseconds() - back() * 10**9
 
 
-if "PRETENDED_DEVICES" in os.environ:
-    sys.meta_path.insert(0, Pretender("nst.system.device", pretend_devices))
-if "PRETENDED_GAP" in os.environ:
-    sys.meta_path.insert(0, Pretender("nst.cells.pair", pretend_haste))
-if "PRETENDED_PATCHES" in os.environ:
-    sys.meta_path.insert(0, Pretender("nst.network.provision", fit_sooner))
-if "PRETENDED_STOP" in os.environ:
-    sys.meta_path.insert(0, Pretender("nst.cells.pair", stop_the_clock))
+# What each variable changes, once this module is imported.
+CHANGES = {
+    "PRETENDED_DEVICES": ("nst.system.device", pretend_devices),
+    "PRETENDED_GAP": ("nst.cells.pair", pretend_haste),
+    "PRETENDED_PATCHES": ("nst.network.provision", fit_sooner),
+    "PRETENDED_STOP": ("nst.cells.pair", stop_the_clock),
+}
+for variable in CHANGES.keys() & os.environ.keys():
+    sys.meta_path.insert(0, Pretender(*CHANGES[variable]))
 if "PRETENDED_HASTE" in os.environ and "nst.commands.watch" in " ".join(sys.orig_argv):
     hasten_the_watcher()
 if "PRETENDED_CLOCK" in os.environ:
