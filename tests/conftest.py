@@ -49,7 +49,7 @@ POISON = 1e12  # a weight that `poisoned` turns into NaN
 
 LONGEST = (
     *("test_slurm.py", "test_workflow.py", "test_workflow_engine.py", "test_faults_runs.py"),
-    *("test_tutorial.py", "test_presets.py"),
+    *("test_documents.py", "test_presets.py"),
 )
 
 

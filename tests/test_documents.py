@@ -1,10 +1,13 @@
-"""The documents agree with the code and files that they describe."""
+"""The documents agree with the code and files that they describe; the tutorial's commands run."""
 
+import json
 import re
 import tomllib
+import zipfile
 from itertools import groupby
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import paint
@@ -13,7 +16,8 @@ from make_reference import with_reference
 from make_site import pages
 from PIL import Image
 from settings_sheet import TITLES, draw_sheet, read_sheet
-from workflow_runs import ROOT
+from tutorial import PAGE, follow, read_steps
+from workflow_runs import ROOT, details
 
 from nst.cells.cell import TEXT_KEY
 from nst.config.catalogue import read_catalogue
@@ -75,7 +79,8 @@ def test_every_document_is_a_page_of_the_site():
 
 def test_every_column_of_the_tables_is_described():
     described = text_of("results/README.md")
-    assert all(f"`{column}`" in described for column in (*COLUMNS, *FACTS, *TRACE_TYPES))
+    names = (*COLUMNS, *FACTS, *TRACE_TYPES, "preference", "cells.csv", "agreement.csv")
+    assert [name for name in names if f"`{name}`" not in described] == []
 
 
 @pytest.mark.slow
@@ -218,3 +223,59 @@ def test_the_sheet_has_a_row_for_each_setting(tmp_path):
     sheet = draw_sheet(tmp_path)
     column = [sheet.getpixel((sheet.width // 3, y)) for y in range(sheet.height)]
     assert [colour for colour, _ in groupby(column)].count((0x30, 0x60, 0xC0)) == len(ROWS)
+
+
+# ---------------------------------------------------------------- the tutorial
+
+# What makes the page's run quick: one pair, small pictures, and few steps.
+QUICK = {
+    **{", photos/coffee.png": "", ", great_wave_study, impression_sunrise_study": ""},
+    **{"image_size: 192": "image_size: 48", "growth: 20": "growth: 2", "=768": "=192"},
+}
+
+
+def quick_page() -> str:
+    """Return the page with a quicker run; the commands before it plan the page's own run."""
+    plan, run = PAGE.split("## Run\n")
+    run = plan[plan.index("Save this as `my.yaml`") : plan.index("The photographs are")] + run
+    for given, quick in QUICK.items():
+        assert given in run
+        run = run.replace(given, quick)
+    return plan + run
+
+
+def test_every_command_of_the_tutorial_is_in_a_block_that_is_run():
+    commands = "".join(step.commands for step in read_steps(PAGE))
+    outside = re.sub(r"^```.*?^```$", "", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert not re.search(r"^(    |\t)", outside, re.MULTILINE), "every block is fenced"
+    quoted = re.findall(r"`([^`]+)`", outside)
+    assert len(quoted) > 10
+    for one in quoted:
+        if re.match(r"(make|nst|snakemake|\.venv/bin/\w+) ", one):
+            assert one in commands
+
+
+@pytest.mark.slow
+def test_the_tutorial_does_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("CORES", "1")  # for make; other tests use the other cores
+    here = tmp_path / "nst"
+    checked = 0
+    for step in follow(tmp_path, quick_page()):
+        for line in step.expected:
+            pattern = ".*".join(map(re.escape, line.split("…")))
+            assert re.search(f"^{pattern}$", step.output, re.MULTILINE), (line, step.output)
+        for name in re.findall(r"`((?:results|photos)/[^`]*)`", step.said):
+            assert (here / name).exists(), (step.commands, name)
+            checked += 1
+    assert checked > 8
+    reused = {name: cell.reused for name, cell in details(here).items()}
+    assert reused == {
+        f"cat/starry_night_study/relative/{ratio}": ratio == "1e-1" for ratio in ("1e0", "1e-1")
+    }, "the second run computes only the new cells"
+    (star,) = json.loads((here / "starred.json").read_text("utf-8"))
+    (row,) = pd.read_csv(here / "results/prints/summary.csv").to_dict("records")
+    assert star.items() <= {**row, "ratio": star["ratio"]}.items()
+    with Image.open(here / row["path"]) as picture:
+        assert max(picture.size) == 192
+    with zipfile.ZipFile(here / "results/report.zip") as report:
+        assert "report/report.html" in report.namelist()
