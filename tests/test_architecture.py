@@ -103,17 +103,12 @@ def test_the_imports_are_found_wherever_they_stand():
 
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
-def test_the_rules_have_no_code_of_their_own_and_do_not_import_torch(path):
+def test_the_rules_have_no_code_of_their_own(path):
     """Rule files are not valid Python, so search their lines."""
     text = path.read_text(encoding="utf-8")
     assert "lambda" not in text
     assert not re.search(r"^\s*run:", text, re.MULTILINE)
     assert not re.search(r"^\s*(import|from) (torch|numpy|pandas|skimage)", text, re.MULTILINE)
-    used = set(re.findall(r"^\s*from nst\.([\w.]+) import", text, re.MULTILINE))
-    loads_torch = {name for name, module in MODULES.items() if "torch" in heavy(module)}
-    assert {"network.tensors", "cells.pair"} <= loads_torch
-    assert used <= set(MODULES)
-    assert not used & loads_torch
 
 
 @functools.cache
