@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "tutorial.md"
+PAGE = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
 ADDRESS = "https://example.org/nst.git"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -47,7 +47,7 @@ def read_steps(text: str) -> list[Step]:
     return steps
 
 
-def follow(folder: Path) -> Iterator[Step]:
+def follow(folder: Path, page: str = PAGE) -> Iterator[Step]:
     """Run the page's commands in a folder, from the clone on; the clone is its subfolder `nst`.
 
     The clone is of this working tree, and this Python's environment replaces the
@@ -56,7 +56,7 @@ def follow(folder: Path) -> Iterator[Step]:
     environment = {**os.environ, **_publish(folder / "published.git")}
     environment.pop("MAKEFLAGS", None)  # set if `make images` started this
     checkout = folder / "nst"
-    for step in read_steps(PAGE.read_text("utf-8")):
+    for step in read_steps(page):
         here = checkout if checkout.exists() else folder
         for name, text in step.files.items():
             (here / name).write_text(text, "utf-8")

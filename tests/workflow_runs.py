@@ -20,13 +20,16 @@ LAYERS = {
     "fine": {"content": {"relu3_1": 1}, "style": {"relu1_1": 1}},
 }
 
+# Jobs with this folder on their path pretend what their environment says.
+PRETENDED = str(ROOT / "tests" / "pretended")
+
 # Fitting takes about a third of a small run; the fixture ``take_fitted`` avoids it.
 FITTED = {"extractor": "kmeans", "kmeans": {"images": ["great_wave_study"]}}
 
 
 def small_config() -> dict:
     return {
-        "contents": [{"path": "photos/a cat.png", "title": "A cat"}, "photos/über.jpg"],
+        "contents": [{"path": "photos/a cat.png", "title": "A cat"}],
         "styles": ["paintings/nuit étoilée.png", "great_wave_study"],
         "ratios": ["1e0", "1e-2"],
         "layers": LAYERS,
@@ -50,9 +53,10 @@ def command(folder: Path, *options: str) -> list[str]:
     ]
 
 
-def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def snakemake(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command(folder, *options),
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -62,9 +66,9 @@ def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def finish(folder: Path, *options: str) -> str:
+def finish(folder: Path, *options: str, **environment: str) -> str:
     """Run Snakemake, assert that it succeeds, and return its output."""
-    run = snakemake(folder, *options)
+    run = snakemake(folder, *options, **environment)
     assert run.returncode == 0, run.stdout
     return run.stdout
 

@@ -1,13 +1,14 @@
-"""Pretends devices, clocks and checkpoint intervals for processes with this folder on their path.
+"""Pretends devices, clocks and other speeds for processes with this folder on their path.
 
-``PRETENDED_DEVICES`` lists the UUIDs of the machine's GPUs. ``CUDA_VISIBLE_DEVICES`` may name those
-that are visible; their computations run on the CPU.
+``PRETENDED_DEVICES`` lists the UUIDs of the machine's GPUs; their computations run on the CPU.
 ``PRETENDED_LOCKS`` is the folder of their locks. With ``PRETENDED_MEETING``, a folder and a
-number as ``FOLDER:4``, a job that has its device waits until this number of jobs have theirs.
+number as ``FOLDER:2``, a job that has its device waits until this number of jobs have theirs.
 
 ``PRETENDED_GAP`` is the number of seconds between two checkpoints. After ``PRETENDED_CLOCK``
 seconds of a process, the wall clock goes back by a day. ``PRETENDED_HASTE`` is the factor by
-which time runs faster in the process that watches a run.
+which time runs faster in the process that watches a run. With ``PRETENDED_STOP``, every cell takes
+no time, so that two runs write the same bytes. ``PRETENDED_PATCHES`` is the number of patches that
+a network is fitted to, which shortens the fit.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -51,26 +53,14 @@ def pretend_devices() -> None:
 
             return func(*tree_map(moved, args), **tree_map(moved, kwargs or {}))
 
-    physical = os.environ["PRETENDED_DEVICES"]
-
-    def visible() -> list[str]:
-        named = os.environ.get("CUDA_VISIBLE_DEVICES", physical).split(",")
-        return [one.removeprefix("GPU-") for one in named if one in physical]
-
-    def set_device(name: str) -> None:
-        current[0] = int(name.removeprefix("cuda:"))
-        if "PRETENDED_MEETING" in os.environ:
-            meet(visible()[current[0]])
-
-    current = [0]
-    torch.cuda.device_count = lambda: len(visible())
-    torch.cuda.is_available = lambda: bool(visible())
-    torch.cuda.get_device_properties = lambda index: SimpleNamespace(
-        uuid=visible()[index], major=8, minor=0
-    )
+    uuids = [one.removeprefix("GPU-") for one in os.environ["PRETENDED_DEVICES"].split(",")]
+    torch.cuda.device_count = lambda: len(uuids)
+    torch.cuda.is_available = lambda: True
+    made = [SimpleNamespace(uuid=one, major=8, minor=0) for one in uuids]
+    torch.cuda.get_device_properties = made.__getitem__
     torch.cuda.get_device_name = lambda *_: "Pretended GPU"
     torch.cuda.is_bf16_supported = lambda **_: False
-    torch.cuda.set_device = set_device
+    torch.cuda.set_device = lambda name: meet(uuids[int(name.removeprefix("cuda:"))])
     locks.DEVICE_LOCKS = Path(os.environ["PRETENDED_LOCKS"])
     OnTheCpu().__enter__()
 
@@ -93,6 +83,20 @@ def pretend_haste() -> None:
     checkpoint.SHORTEST_GAP, checkpoint.SHARE = float(os.environ["PRETENDED_GAP"]), float("inf")
 
 
+def fit_sooner() -> None:
+    """Fit a network to fewer patches."""
+    from nst.network import kmeans
+
+    kmeans.fit_kmeans = partial(kmeans.fit_kmeans, patches=int(os.environ["PRETENDED_PATCHES"]))
+
+
+def stop_the_clock() -> None:
+    """Let every cell take no time."""
+    from nst.method import optimise
+
+    optimise.time = SimpleNamespace(monotonic=lambda: 0.0)
+
+
 def hasten_the_watcher() -> None:
     """Speed up the clock of the process that watches a run."""
     haste, seconds, sleep = float(os.environ["PRETENDED_HASTE"]), time.monotonic, time.sleep
@@ -112,10 +116,15 @@ def turn_back_the_clock() -> None:
     time.time_ns = lambda: nanoseconds() - back() * 10**9
 
 
-if "PRETENDED_DEVICES" in os.environ:
-    sys.meta_path.insert(0, Pretender("nst.system.device", pretend_devices))
-if "PRETENDED_GAP" in os.environ:
-    sys.meta_path.insert(0, Pretender("nst.cells.pair", pretend_haste))
+# What each variable changes, once this module is imported.
+CHANGES = {
+    "PRETENDED_DEVICES": ("nst.system.device", pretend_devices),
+    "PRETENDED_GAP": ("nst.cells.pair", pretend_haste),
+    "PRETENDED_PATCHES": ("nst.network.provision", fit_sooner),
+    "PRETENDED_STOP": ("nst.cells.pair", stop_the_clock),
+}
+for variable in CHANGES.keys() & os.environ.keys():
+    sys.meta_path.insert(0, Pretender(*CHANGES[variable]))
 if "PRETENDED_HASTE" in os.environ and "nst.commands.watch" in " ".join(sys.orig_argv):
     hasten_the_watcher()
 if "PRETENDED_CLOCK" in os.environ:
