@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.text import Text
 
 from nst import __version__
@@ -155,7 +155,7 @@ def stylize(
     composition = compose(style, blended or [], mask, region or [])
     check_files(content, composition, output)
     checked_mirror(mirror)
-    with _bar() as bar:
+    with Progress(console=console) as bar:
         task = bar.add_task(f"preparing {extractor}", total=None)
 
         def advance(_indices: Sequence[int], evaluation: int, steps: int, _losses: object) -> None:
@@ -358,16 +358,6 @@ def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{minutes:.1f} min" if minutes < 100 else f"{hours:.1f} h"
-
-
-def _bar() -> Progress:
-    """Return a progress bar with the time left."""
-    return Progress(
-        TextColumn("{task.description}"),
-        *Progress.get_default_columns()[1:3],
-        TimeRemainingColumn(),
-        console=console,
-    )
 
 
 if __name__ == "__main__":
