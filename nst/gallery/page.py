@@ -95,8 +95,9 @@ def render(data: Mapping[str, Any], so_far: str = "") -> str:
     The page's content security policy allows only this style and script, and pictures from the same
     folder.
     """
-    style = _source("page.css")
-    script = "".join(_source(f"{name}.js") for name in SCRIPTS)
+    # Read as text, so that the line ends are those that the browser hashes.
+    style = (PAGE / "page.css").read_text(encoding="utf-8")
+    script = "".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'(() => {{\n"use strict";\n{script}}})();\n'
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined
@@ -133,11 +134,6 @@ def _column(values: Sequence[Any]) -> dict[str, Any]:
     if 4 * len(different) > len(values):
         return {"each": values}
     return {"values": [json.loads(text) for text in different], "indices": indices.tolist()}
-
-
-def _source(name: str) -> str:
-    """Read a part of the page, with the line ends that the browser hashes."""
-    return (PAGE / name).read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
 def _hash(text: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,14 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import get_font
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetBox, OffsetImage, TextArea, VPacker
 from numpy.typing import NDArray
 from PIL import Image
 
 from nst.config.variants import labels_of
-from nst.figures.lettering import clean
+from nst.figures.lettering import clean, font_file
 from nst.imaging.srgb import on_white
 from nst.reports.ranking import AIMS, spoken
 from nst.reports.summary import evenly
@@ -43,7 +42,6 @@ STYLE: Any = {
     "font.family": "DejaVu Sans",  # shipped with matplotlib, so it is the same everywhere
     "font.size": 7,
     "axes.titlesize": 8,
-    "axes.labelsize": 7,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -95,11 +93,9 @@ def save_plot(figure: Figure, *paths: Path) -> None:
 
 def literal(text: str) -> str:
     """Return text that matplotlib draws literally; characters that the font lacks become �."""
-    known = _characters()
-    drawn = "".join(
-        character if ord(character) in known else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
-    return clean(drawn).replace("$", r"\$")
+    font = get_font(font_file())
+    drawn = [one if font.get_char_index(ord(one)) else "\N{REPLACEMENT CHARACTER}" for one in text]
+    return clean("".join(drawn)).replace("$", r"\$")
 
 
 def title_of(text: str, width: int) -> str:
@@ -460,10 +456,3 @@ def _in_turn(labels: list[str], looks: Sequence[str]) -> dict[str, str]:
 def _some(names: list[str]) -> list[str]:
     """Return an even subset of the names, as many as a legend holds."""
     return [names[place] for place in evenly(len(names), MOST_ENTRIES)]
-
-
-@cache
-def _characters() -> frozenset[int]:
-    """Return the code points that the font can draw."""
-    font = get_font(findfont(FontProperties(family="DejaVu Sans")))
-    return frozenset(font.get_charmap())
