@@ -22,7 +22,7 @@ from nst.config.names import counted
 from nst.figures.lettering import clean
 from nst.reports.ranking import DRAWS, ENDS, PAIR, spoken
 from nst.reports.ranking import MEASURES as DIRECTIONS
-from nst.reports.summary import FACTS
+from nst.reports.summary import FACTS, shared_settings
 from nst.system.files import write_atomically
 
 AXES: Mapping[str, str] = {"styles": "style", "ratios": "ratio", "layers": "layers"}
@@ -114,17 +114,15 @@ def write_table_page(table: pd.DataFrame, path: Path) -> None:
 
 def write_made_with_page(table: pd.DataFrame, path: Path) -> None:
     """Write the page of the cells' settings, versions and devices."""
-    settings: dict[str, set[str]] = {}
-    for text in table["settings"].unique():
-        for name, value in json.loads(text).items():
-            settings.setdefault(name, set()).add(_value(value))
+    settings = list(map(json.loads, table["settings"].unique()))
+    shared = shared_settings(settings)
     places = zip(table["device"], map(_listed, table["machine"]), strict=True)
     sections = {
         "Versions": _counts(map(_listed, table["versions"])),
         "Devices": _counts("; ".join(filter(None, place)) for place in places),
-        "Settings of all cells": [(name, *one) for name, one in settings.items() if len(one) == 1],
+        "Settings of all cells": [(name, _value(value)) for name, value in shared.items()],
     }
-    varied = [name for name, values in settings.items() if len(values) > 1]
+    varied = [name for name in settings[0] if name not in shared]
     title = "What the cells were made with"
     _write(path, "made_with.html", title=title, sections=sections.items(), varied=varied)
 
