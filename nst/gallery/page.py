@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from nst import __version__
 from nst.config.names import counted
@@ -32,17 +31,8 @@ logger = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "assets"
 SO_FAR = Path(GALLERY_SO_FAR).name
 SCRIPTS = (
-    "dom",
-    "data",
-    "state",
-    "viewer",
-    "cards",
-    "charts",
-    "views",
-    "compare",
-    "vote",
-    "full",
-    "main",
+    *("dom", "data", "state", "viewer", "cards", "charts"),
+    *("views", "compare", "vote", "full", "main"),
 )
 LISTED = 500  # cells listed for readers without JavaScript
 
@@ -108,8 +98,8 @@ def render(data: Mapping[str, Any], so_far: str = "") -> str:
         data={**data, "cells": pack(data["cells"])},
         listed=data["cells"].head(LISTED).to_dict("records"),
         so_far=so_far,
-        style=Markup(style),  # noqa: S704 - this project's own file
-        script=Markup(script),  # noqa: S704 - as above
+        style=style,
+        script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
         version=__version__,
