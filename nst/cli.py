@@ -196,9 +196,7 @@ def fetch(
 
 
 @app.command()
-def check(
-    config: Configuration = DEFAULT_CONFIG,
-) -> None:
+def check(config: Configuration = DEFAULT_CONFIG) -> None:
     """Check CONFIG and its images, and start nothing.
 
     Unlike Snakemake, which evaluates templates in a configuration, this runs nothing that is
@@ -208,14 +206,12 @@ def check(
 
     run, grid = _read(config)
     inspect_run(run)
-    cells = len(run.contents) * len(run.styles) * len(run.variants)
-    typer.echo(f"{config} is in order: {grid} = {counted(cells, 'cell')}")
+    cells = counted(len(run.pairs) * len(run.variants), "cell")
+    typer.echo(f"{config} is in order: {grid} = {cells}")
 
 
 @app.command()
-def plan(
-    config: Configuration = DEFAULT_CONFIG,
-) -> None:
+def plan(config: Configuration = DEFAULT_CONFIG) -> None:
     """Tell what a run of CONFIG will take: cells, time, memory and disk.
 
     Measures a few evaluations on this machine first, which takes some seconds. Cells that are in

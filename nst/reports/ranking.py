@@ -36,9 +36,13 @@ AIMS = ("content_distance", "style_distance")
 RANKING = ("rank", "pareto", "suggested", "reason")
 logger = logging.getLogger(__name__)
 MEASURES: Mapping[str, str] = {
-    **dict.fromkeys(("content_distance", "style_distance", "colour_distance"), "↓"),
-    **dict.fromkeys(("relative_content", "relative_style"), "↓"),
-    **{"ssim": "↑", "rank": "↓"},
+    "content_distance": "↓",
+    "style_distance": "↓",
+    "colour_distance": "↓",
+    "relative_content": "↓",
+    "relative_style": "↓",
+    "ssim": "↑",
+    "rank": "↓",
 }
 """The measures that votes are compared with, and the better direction of each."""
 PICTURE = [*PAIR, "fingerprint"]  # the columns that identify a row's picture
