@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.text import Text
 
 from nst import __version__
@@ -154,7 +154,7 @@ def stylize(
     composition = compose(style, blended or [], mask, region or [])
     check_files(content, composition, output)
     checked_mirror(mirror)
-    with _bar() as bar:
+    with Progress(console=console) as bar:
         task = bar.add_task(f"preparing {extractor}", total=None)
 
         def advance(_indices: Sequence[int], evaluation: int, steps: int, _losses: object) -> None:
@@ -195,9 +195,7 @@ def fetch(
 
 
 @app.command()
-def check(
-    config: Configuration = DEFAULT_CONFIG,
-) -> None:
+def check(config: Configuration = DEFAULT_CONFIG) -> None:
     """Check CONFIG and its images, and start nothing.
 
     Unlike Snakemake, which evaluates templates in a configuration, this runs nothing that is
@@ -207,14 +205,12 @@ def check(
 
     run, grid = _read(config)
     inspect_run(run)
-    cells = len(run.contents) * len(run.styles) * len(run.variants)
-    typer.echo(f"{config} is in order: {grid} = {counted(cells, 'cell')}")
+    cells = counted(len(run.pairs) * len(run.variants), "cell")
+    typer.echo(f"{config} is in order: {grid} = {cells}")
 
 
 @app.command()
-def plan(
-    config: Configuration = DEFAULT_CONFIG,
-) -> None:
+def plan(config: Configuration = DEFAULT_CONFIG) -> None:
     """Tell what a run of CONFIG will take: cells, time, memory and disk.
 
     Measures a few evaluations on this machine first, which takes some seconds. Cells that are in
@@ -357,16 +353,6 @@ def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{minutes:.1f} min" if minutes < 100 else f"{hours:.1f} h"
-
-
-def _bar() -> Progress:
-    """Return a progress bar with the time left."""
-    return Progress(
-        TextColumn("{task.description}"),
-        *Progress.get_default_columns()[1:3],
-        TimeRemainingColumn(),
-        console=console,
-    )
 
 
 if __name__ == "__main__":

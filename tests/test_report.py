@@ -33,6 +33,7 @@ def text(tmp_path) -> str:
         "content": ["cat", '<b>&"x"', "cat"],
         "ratio": ["1e-1", "1e-1", "1e-1"],
         "total_loss": [0.123456, None, 12.0],
+        "rank": pd.array([2, None, 1], dtype="Int64"),
         "pareto": [True, False, False],
         "fingerprint": ["abc", "def", "ghi"],
     }
@@ -42,10 +43,10 @@ def text(tmp_path) -> str:
 
 def test_a_table_shows_its_rows_rounded_and_sorts_them_as_they_are(text):
     assert rows(text) == [
-        ["content", "total_loss", "pareto"],
-        ["cat", "0.1235", "yes"],
-        ['<b>&"x"', "", "no"],
-        ["cat", "12", "no"],
+        ["content", "total_loss", "rank", "pareto"],
+        ["cat", "0.1235", "2", "yes"],
+        ['<b>&"x"', "", "", "no"],
+        ["cat", "12", "1", "no"],
     ]
     assert 'data-value="0.123456"' in text
 

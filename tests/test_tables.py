@@ -70,7 +70,7 @@ def test_cells_of_a_pair_count_as_one_and_those_that_failed_do_not():
 
 
 def test_titles_are_written_as_they_are():
-    hostile = ("50 % & more_|_$x$", r"\input{/etc/passwd}", "[Untitled]", "*Star")
+    hostile = ("50 % & more_|_$x$", r"\input{/etc/passwd}", "[Untitled]", "*Star ↓")
     found = summarise_by(table(hostile), "style")
     latex, markdown = as_latex(found), as_markdown(found)
     assert r"50 \% \& more\_|\_\$x\$" in latex
@@ -80,7 +80,7 @@ def test_titles_are_written_as_they_are():
     for line in ("toprule", "midrule", "bottomrule"):
         assert f"\\{line}" in latex
     assert "\n{}[Untitled] & " in latex
-    assert "\n{}*Star & " in latex
+    assert "\n{}*Star $\\downarrow$ & " in latex
     assert r"50 % & more\_\|\_$x$" in markdown
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in markdown.splitlines()}) == 1
 

@@ -3,8 +3,8 @@
 Small jobs measure a step of each kind of settings on this machine, at two sizes. They use random
 weights and pictures of noise, which take the same time and memory as real ones. Time and memory are
 assumed to grow linearly with the number of pixels. Measuring and writing a cell counts as some
-extra steps, as in ``allocate_pair``. The rest of a run, its processes and plots, is counted in
-starts of Python, which are also measured.
+extra steps, as in ``allocate_pair``, and as no memory. The rest of a run, its processes and plots,
+is counted in starts of Python, which are also measured.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import timeit
 from collections.abc import Hashable, Mapping, Sequence
@@ -25,8 +24,6 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from nst.cells.cell import Cell
-from nst.cells.pair import Pair, stylize_pair
 from nst.config.geometry import evaluations, pixels
 from nst.config.layers import Size
 from nst.config.paths import cell_path, grids, source_file
@@ -35,8 +32,9 @@ from nst.config.run import Run
 from nst.config.settings import SIDE, Settings
 from nst.errors import ImageError
 from nst.imaging.images import read_size
-from nst.method.resilience import best_batch_size
-from nst.network.extractor import Extractor, choose_precision, save_extractor
+from nst.method.resilience import best_batch_size, make_cells, refused_if_too_large
+from nst.method.stages import Images
+from nst.network.extractor import Extractor, choose_precision
 from nst.system.device import (
     count_cores,
     describe_device,
@@ -49,7 +47,6 @@ PROBED_SIDE = 320  # px: from this side on, the time grows with the number of pi
 EVALUATIONS = 14  # steps of a small job; L-BFGS has its whole history after ten
 COUNTED = 4  # of these steps, the last ones, whose median counts
 JOB_THREADS = 8  # the threads of the rule stylize
-EXTRACTOR = "extractor.safetensors"
 ASSUMED_SHAPE = (3, 2)  # of a content that has not been fetched
 BYTES_PER_PIXEL = 2.3  # of a picture as PNG: measured over the default grid
 COPIES = 2  # of each picture: the output and its copy in the store
@@ -111,8 +108,9 @@ def plan_run(run: Run) -> Estimate:
     calibration = calibrate(variants, (side // 2, side), run.device)
     drawn = 0
     for (content, _), settings in missing:
-        seconds += _cell_seconds(calibration.seconds[_kind(settings)], settings, sizes[content])
-        drawn += pixels(settings, settings.image_size, sizes[content])
+        size, cost = sizes[content], calibration.seconds[_kind(settings)]
+        seconds += sum(steps * _at(cost, count) for count, steps in evaluations(settings, size))
+        drawn += pixels(settings, settings.image_size, size)
     count = len(run.pairs) * len(variants)
     return Estimate(
         cells=count,
@@ -140,11 +138,6 @@ def _kind(settings: Settings) -> Hashable:
         *(settings.optimiser, settings.pooling, settings.precision, settings.parametrisation),
         *(settings.content_target, settings.style_rotations),
     )
-
-
-def _cell_seconds(seconds: Costs, settings: Settings, content: Size) -> float:
-    """Return the seconds of one cell, through all its stages."""
-    return sum(steps * _at(seconds, count) for count, steps in evaluations(settings, content))
 
 
 def _at(measured: Costs, count: int) -> float:
@@ -180,6 +173,7 @@ def _start_seconds(program: str) -> float:
 # ---------------------------------------------------------------- measuring a few steps
 
 
+@refused_if_too_large()
 def calibrate(variants: Sequence[Settings], sides: Sequence[int], device_name: str) -> Calibration:
     """Measure small jobs of each kind of settings at each side, in px, the smallest side first.
 
@@ -190,22 +184,21 @@ def calibrate(variants: Sequence[Settings], sides: Sequence[int], device_name: s
     seconds: dict[Hashable, dict[int, float]] = {kind: {} for kind in kinds}
     memory: dict[int, int] = {}
     use_threads(JOB_THREADS)
-    with (
-        reserve_device(device_name) as device,
-        tempfile.TemporaryDirectory(prefix="nst-plan-") as name,
-    ):
+    with reserve_device(device_name) as device:
+        extractor = Extractor(variants[0].architecture).eval().to(device)
+        extractor = extractor.to(memory_format=torch.channels_last)
         batch = min(len(variants), best_batch_size(device))
-        folder = Path(name)
-        save_extractor(Extractor(variants[0].architecture), folder / EXTRACTOR)
         for side in sides:
             for kind, one in kinds.items():
-                seconds[kind][side**2] = _measure(folder, one, side, batch, device)
+                seconds[kind][side**2] = _measure(extractor, one, side, batch, device)
             memory[side**2] = _peak_memory(device)
         precision = choose_precision(variants[0].precision, device)
     return Calibration(seconds, memory, describe_device(device), precision)
 
 
-def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.device) -> float:
+def _measure(
+    extractor: Extractor, kind: Settings, side: int, batch: int, device: torch.device
+) -> float:
     """Run one small job, and return the seconds of a step of one of its cells."""
     settings = replace(
         kind,
@@ -217,29 +210,25 @@ def _measure(folder: Path, kind: Settings, side: int, batch: int, device: torch.
         finish=0,
         snapshots=(),
         start="content" if kind.start == "file" else kind.start,
+        precision=choose_precision(kind.precision, device),
     )
-    content, style = (_noise(folder / f"{role}.png", side) for role in ("content", "style"))
-    wanted = [
-        Cell("probe", str(number), "relative", replace(settings, seed=number), picture)
-        for number, picture in enumerate(folder / f"{number}.png" for number in range(batch))
-    ]
+    images = Images.of(_noise(side), _noise(side))
+    cells = [replace(settings, seed=seed) for seed in range(batch)]
     moments: list[tuple[float, int]] = []  # the end of each step, and the cells in its batch
 
     def tick(indices: Sequence[int], *_: object) -> None:
         wait_for(device)
         moments.append((time.perf_counter(), len(indices)))
 
-    pair = Pair(content, "content", "Content", style, "style", "Style", folder / EXTRACTOR)
-    stylize_pair(pair, wanted, device, on_evaluation=tick)
+    list(make_cells(extractor, images, cells, progress=tick))
     last = itertools.pairwise(moments[-COUNTED - 1 :])  # of a batch that fits into the memory
     return statistics.median((after - before) / count for (before, _), (after, count) in last)
 
 
-def _noise(path: Path, side: int) -> Path:
-    """Write a picture of coloured noise."""
+def _noise(side: int) -> Image.Image:
+    """Return a picture of coloured noise."""
     bands = [Image.effect_noise((side, side), sigma) for sigma in (60, 70, 80)]
-    Image.merge("RGB", bands).save(path)
-    return path
+    return Image.merge("RGB", bands)
 
 
 def _peak_memory(device: torch.device) -> int:

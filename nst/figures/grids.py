@@ -197,8 +197,7 @@ def draw_strip(
         for frame, step in zip(_frames(stacked, len(steps)), steps, strict=True):
             path = Path(folder) / f"{step}.png"
             frame.save(path)
-            caption = counted(step, "step") if step else "start"
-            tiles.append(Tile(path, caption))
+            tiles.append(Tile(path, counted(step, "step") if step else "start"))
         return draw_grid(wrap_tiles(title, tiles, min(COLUMNS, len(tiles)), subtitle))
 
 
@@ -212,7 +211,7 @@ def save_animation(stacked: Path, steps: Sequence[int], path: Path) -> None:
             format="WEBP",
             save_all=True,
             append_images=others,
-            duration=durations if others else LAST_FRAME_MS,
+            duration=durations,
             loop=0,
             quality=90,
         )

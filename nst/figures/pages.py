@@ -27,7 +27,6 @@ from reportlab.pdfgen.canvas import Canvas
 
 from nst.figures.layout import (
     SHARES,
-    Colour,
     Grid,
     Layout,
     Page,
@@ -186,7 +185,7 @@ def _paint_page(
 
 def _draw_line(canvas: Canvas, line: Line) -> None:
     """Draw a line, or fill an area."""
-    colour = _parts(line.colour)
+    colour = [part / 255 for part in line.colour]
     canvas.setFillColorRGB(*colour)
     canvas.setStrokeColorRGB(*colour)
     path = canvas.beginPath()
@@ -208,7 +207,7 @@ def _write(canvas: Canvas, text: Text) -> None:
         left = text.left + SHARES[text.align] * (lettering.width - squeeze * natural)
         written = canvas.beginText(left, -base)
         written.setFont(font, lettering.size)
-        written.setFillColorRGB(*_parts(text.colour))
+        written.setFillColorRGB(*(part / 255 for part in text.colour))
         written.setHorizScale(100 * squeeze)
         written.textOut(line)
         canvas.drawText(written)
@@ -225,8 +224,3 @@ def _embed(canvas: Canvas, picture: Picture, shape: Shape) -> None:
     encoded = BytesIO()
     open_reduced(picture.path, shown).save(encoded, format="JPEG", quality=QUALITY, subsampling=0)
     canvas.drawImage(ImageReader(encoded), box.left, -box.bottom, box.width, box.height)
-
-
-def _parts(colour: Colour) -> tuple[float, float, float]:
-    """Return a colour's red, green and blue in [0, 1]."""
-    return colour[0] / 255, colour[1] / 255, colour[2] / 255

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from nst.imaging.images import fit_long_side, load_image, read_size
-from nst.reports.summary import LOSSES, MEASURES, evenly, read_table
+from nst.reports.summary import LOSSES, MEASURES, evenly, read_table, shared_settings
 from nst.system.files import atomic_file
 
 THUMBNAIL = 400  # px, longer side: for a card of 300 px, with some reserve for dense screens
@@ -101,12 +101,8 @@ def gallery_data(table: pd.DataFrame, traces: Path, inputs: Path, folder: Path) 
         ImageError: a picture cannot be read.
     """
     settings = table["settings"].dropna().map(json.loads)
-    shared = _shared(list(settings))
-    metrics = {
-        f"metrics.{name}": [_rounded(value, 6) for value in table[name]]
-        for name in METRICS
-        if name in table
-    }
+    shared = shared_settings(list(settings))
+    metrics = table[[name for name in METRICS if name in table]].map(_rounded, digits=6)
     pictures = [
         link_picture(Path(path) if status == "finished" else None, folder)
         for path, status in zip(table["path"], table["status"], strict=True)
@@ -117,7 +113,7 @@ def gallery_data(table: pd.DataFrame, traces: Path, inputs: Path, folder: Path) 
         table["reason"].where(table["suggested"].eq(other=True), "").rename("suggestion"),
         settings.map(lambda one: {n: one[n] for n in one if n not in shared}),
         pd.DataFrame(pictures, table.index),
-        pd.DataFrame(metrics, table.index),
+        metrics.add_prefix("metrics."),
         pd.DataFrame(_curves(table, traces), table.index).add_prefix("trace."),
     ]
     cells = pd.concat(parts, axis=1).astype(object)
@@ -168,13 +164,3 @@ def _rounded(value: int | float | None, digits: int) -> int | float | None:
     if value is None or isinstance(value, int):
         return value
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
-
-
-def _shared(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the settings that have the same value in all of ``settings``."""
-    first = settings[0] if settings else {}
-    return {
-        name: value
-        for name, value in first.items()
-        if all((name, value) in one.items() for one in settings)
-    }

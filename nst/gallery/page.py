@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from nst import __version__
 from nst.config.names import counted
@@ -32,17 +31,8 @@ logger = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "assets"
 SO_FAR = Path(GALLERY_SO_FAR).name
 SCRIPTS = (
-    "dom",
-    "data",
-    "state",
-    "viewer",
-    "cards",
-    "charts",
-    "views",
-    "compare",
-    "vote",
-    "full",
-    "main",
+    *("dom", "data", "state", "viewer", "cards", "charts"),
+    *("views", "compare", "vote", "full", "main"),
 )
 LISTED = 500  # cells listed for readers without JavaScript
 
@@ -95,8 +85,9 @@ def render(data: Mapping[str, Any], so_far: str = "") -> str:
     The page's content security policy allows only this style and script, and pictures from the same
     folder.
     """
-    style = _source("page.css")
-    script = "".join(_source(f"{name}.js") for name in SCRIPTS)
+    # Read as text, so that the line ends are those that the browser hashes.
+    style = (PAGE / "page.css").read_text(encoding="utf-8")
+    script = "".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'(() => {{\n"use strict";\n{script}}})();\n'
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined
@@ -107,8 +98,8 @@ def render(data: Mapping[str, Any], so_far: str = "") -> str:
         data={**data, "cells": pack(data["cells"])},
         listed=data["cells"].head(LISTED).to_dict("records"),
         so_far=so_far,
-        style=Markup(style),  # noqa: S704 - this project's own file
-        script=Markup(script),  # noqa: S704 - as above
+        style=style,
+        script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
         version=__version__,
@@ -133,11 +124,6 @@ def _column(values: Sequence[Any]) -> dict[str, Any]:
     if 4 * len(different) > len(values):
         return {"each": values}
     return {"values": [json.loads(text) for text in different], "indices": indices.tolist()}
-
-
-def _source(name: str) -> str:
-    """Read a part of the page, with the line ends that the browser hashes."""
-    return (PAGE / name).read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
 def _hash(text: str) -> str:

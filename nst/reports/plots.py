@@ -10,7 +10,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,16 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import get_font
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetBox, OffsetImage, TextArea, VPacker
 from numpy.typing import NDArray
 from PIL import Image
 
 from nst.config.variants import labels_of
-from nst.figures.lettering import clean
+from nst.figures.lettering import clean, font_file
 from nst.imaging.srgb import on_white
-from nst.reports.ranking import AIMS
+from nst.reports.ranking import AIMS, spoken
 from nst.reports.summary import evenly
 from nst.system.files import atomic_file
 
@@ -43,7 +42,6 @@ STYLE: Any = {
     "font.family": "DejaVu Sans",  # shipped with matplotlib, so it is the same everywhere
     "font.size": 7,
     "axes.titlesize": 8,
-    "axes.labelsize": 7,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -95,11 +93,9 @@ def save_plot(figure: Figure, *paths: Path) -> None:
 
 def literal(text: str) -> str:
     """Return text that matplotlib draws literally; characters that the font lacks become �."""
-    known = _characters()
-    drawn = "".join(
-        character if ord(character) in known else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
-    return clean(drawn).replace("$", r"\$")
+    font = get_font(font_file())
+    drawn = [one if font.get_char_index(ord(one)) else "\N{REPLACEMENT CHARACTER}" for one in text]
+    return clean("".join(drawn)).replace("$", r"\$")
 
 
 def title_of(text: str, width: int) -> str:
@@ -141,7 +137,7 @@ def plot_pair(table: pd.DataFrame, title: str) -> Figure:
             (_named(coloured, name), {"marker": "o", "ls": "", "color": inks[name]})
             for name in orders[coloured][:MOST_ENTRIES]
         ]
-        entries.append((f"labels: {', '.join(map(_spoken, others))}", NO_LINE))
+        entries.append((f"labels: {', '.join(map(spoken, others))}", NO_LINE))
         if missing := len(table) - len(cells):
             entries.append((f"{missing} failed, not shown", NO_LINE))
         _legend(figure, entries, loc="outside lower center")
@@ -253,7 +249,7 @@ def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure
         both[1].set_xlabel("evaluation")
         shades, dashes = _shades(orders[shaded]), _in_turn(orders[dashed], DASHES)
         for axes, name in zip(both, ("content_loss", "style_loss"), strict=True):
-            axes.set_ylabel(_spoken(name))
+            axes.set_ylabel(spoken(name))
             for (layers, ratio), trace in traces.groupby(["layers", "ratio"], sort=False):
                 point = {**labels_of(str(layers)), "ratio": str(ratio)}
                 axes.plot(
@@ -272,7 +268,7 @@ def plot_losses(table: pd.DataFrame, traces: pd.DataFrame, title: str) -> Figure
                 for one in orders[dashed][:MOST_ENTRIES]
             ]
         if others:
-            entries.append((f"not told apart: {', '.join(map(_spoken, others))}", NO_LINE))
+            entries.append((f"not told apart: {', '.join(map(spoken, others))}", NO_LINE))
         _legend(figure, entries, loc="outside lower center")
         return figure
 
@@ -312,7 +308,7 @@ def plot_effect(table: pd.DataFrame, axis: str) -> Figure:
                 medians = cells.groupby(axis)[aim].median().reindex(names)
                 places = np.arange(len(names))
                 axes.hlines(medians, places - 0.25, places + 0.25, color="black", lw=2, zorder=3)
-            _name_places(axes, names, _spoken(axis), aim)
+            _name_places(axes, names, spoken(axis), aim)
         chosen = _some(orders[coloured])
         if ordered:
             entries = [(_short(one), {"color": colours[one], "lw": 2}) for one in chosen]
@@ -321,7 +317,7 @@ def plot_effect(table: pd.DataFrame, axis: str) -> Figure:
             entries += [
                 (f"α/β {one}", {"color": colours[one], "marker": "o", "ms": 2.5}) for one in chosen
             ]
-        title = f"{_spoken(coloured)}, median" if ordered else None
+        title = f"{spoken(coloured)}, median" if ordered else None
         _legend(figure, entries, title=title, loc="outside right center", ncols=1)
         return figure
 
@@ -334,7 +330,7 @@ def plot_votes(table: pd.DataFrame, variants: pd.DataFrame, agreed: pd.DataFrame
     the layer weightings. Otherwise the axis shows the layer weightings or recipes.
     """
     if table.groupby("layers")["ratio"].nunique().max() > 1:
-        axis, places = "ratio", _ratios(table)
+        axis, places = "ratio", _axes(table)[1]["ratio"]
         groups = list(variants.groupby("layers", sort=False))
     else:
         axis, places = "layers", list(table["layers"].unique())
@@ -355,8 +351,8 @@ def plot_votes(table: pd.DataFrame, variants: pd.DataFrame, agreed: pd.DataFrame
         right.errorbar(values, range(len(rows)), xerr=around, color=INKS[0], **INTERVAL)
         right.axvline(0, color=QUIET, lw=0.6, ls="--")
         right.set_xlim(-1, 1)
-        names = [_spoken(one).replace("ssim", "SSIM") for one in rows["measure"]]
-        named = [f"{name} ({votes})" for name, votes in zip(names, rows["votes"], strict=True)]
+        measured = zip(rows["measure"], rows["votes"], strict=True)
+        named = [f"{spoken(measure)} ({votes})" for measure, votes in measured]
         right.set_yticks(range(len(rows)), named)
         right.invert_yaxis()
         right.set_xlabel("agreement with the votes (Kendall's τ)")
@@ -418,14 +414,16 @@ def _short(name: str) -> str:
 def _axes(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     """Return the cells' labels by axis, and the labels of each axis in order.
 
-    The axes are ``layers``, the settings that vary, and ``ratio``.
+    The axes are ``layers``, the settings that vary, and ``ratio``, from most style to most content.
     """
     points = pd.DataFrame([labels_of(name) for name in table["layers"]], index=table.index)
     orders = {str(axis): list(points[axis].drop_duplicates()) for axis in points}
     for axis, labels in orders.items():
         if axis != "layers" and _are_numbers(labels):
             labels.sort(key=float)
-    return points.assign(ratio=table["ratio"]), {**orders, "ratio": _ratios(table)}
+    balance = table["alpha"] / (table["alpha"] + table["beta"])
+    ratios = table["ratio"][balance.sort_values(kind="stable").index].unique()
+    return points.assign(ratio=table["ratio"]), {**orders, "ratio": list(ratios)}
 
 
 def _told_apart(orders: dict[str, list[str]]) -> list[str]:
@@ -439,20 +437,9 @@ def _are_numbers(labels: Sequence[str]) -> bool:
     return bool(pd.to_numeric(pd.Series(labels), errors="coerce").notna().all())
 
 
-def _spoken(axis: str) -> str:
-    """Return the name of an axis as shown to readers."""
-    return "α/β" if axis == "ratio" else axis.replace("_", " ")
-
-
 def _named(axis: str, label: str) -> str:
     """Return a label as shown to readers: with its axis, except for layer weightings."""
-    return _short(label if axis == "layers" else f"{_spoken(axis)} {label}")
-
-
-def _ratios(table: pd.DataFrame) -> list[str]:
-    """List the labels of α/β, from most style to most content."""
-    balance = table["alpha"] / (table["alpha"] + table["beta"])
-    return list(table["ratio"][balance.sort_values(kind="stable").index].unique())
+    return _short(label if axis == "layers" else f"{spoken(axis)} {label}")
 
 
 def _shades(labels: list[str]) -> dict[str, Any]:
@@ -469,10 +456,3 @@ def _in_turn(labels: list[str], looks: Sequence[str]) -> dict[str, str]:
 def _some(names: list[str]) -> list[str]:
     """Return an even subset of the names, as many as a legend holds."""
     return [names[place] for place in evenly(len(names), MOST_ENTRIES)]
-
-
-@cache
-def _characters() -> frozenset[int]:
-    """Return the code points that the font can draw."""
-    font = get_font(findfont(FontProperties(family="DejaVu Sans")))
-    return frozenset(font.get_charmap())

@@ -35,22 +35,26 @@ PAIR = ("content", "style")
 AIMS = ("content_distance", "style_distance")
 RANKING = ("rank", "pareto", "suggested", "reason")
 logger = logging.getLogger(__name__)
-MEASURES: Mapping[str, int] = {
-    "content_distance": -1,
-    "style_distance": -1,
-    "colour_distance": -1,
-    "relative_content": -1,
-    "relative_style": -1,
-    "ssim": 1,
-    "rank": -1,
+MEASURES: Mapping[str, str] = {
+    "content_distance": "↓",
+    "style_distance": "↓",
+    "colour_distance": "↓",
+    "relative_content": "↓",
+    "relative_style": "↓",
+    "ssim": "↑",
+    "rank": "↓",
 }
-"""The measures that votes are compared with: 1 where higher is better, -1 where lower is."""
+"""The measures that votes are compared with, and the better direction of each."""
 PICTURE = [*PAIR, "fingerprint"]  # the columns that identify a row's picture
 SPREAD = 2.0  # prior standard deviation of a strength θ: most cells win 12 to 88 % of their votes
 DRAWS = 2000
-LEVEL = 95  # %, of intervals
-DEVIATIONS = 1.959964  # standard deviations to either side of the mean that contain ``LEVEL``
+ENDS = (2.5, 97.5)  # percentiles: the ends of an interval that holds 95 %
 SMALLEST_STEP = 1e-10
+
+
+def spoken(column: str) -> str:
+    """Return the name of a column or of an axis as shown to readers."""
+    return {"ratio": "α/β", "ssim": "SSIM"}.get(column, column.replace("_", " "))
 
 
 def rank_cells(table: pd.DataFrame) -> pd.DataFrame:
@@ -189,8 +193,8 @@ def preferences(scores: NDArray[np.float64]) -> pd.DataFrame:
     """Return the probability, in [0, 1], that each of n items is preferred to another item.
 
     ``preference`` is the mean over all other items, ``low`` and ``high`` are the ends of the
-    interval that contains ``LEVEL`` % of the draws from the posterior, and ``votes`` is the number
-    of the item's votes.
+    interval that holds 95 % of the draws from the posterior, and ``votes`` is the number of the
+    item's votes.
     """
     if not len(scores):
         return pd.DataFrame({"preference": [], "low": [], "high": [], "votes": []})
@@ -198,8 +202,7 @@ def preferences(scores: NDArray[np.float64]) -> pd.DataFrame:
     drawn = np.random.default_rng(0).multivariate_normal(
         strengths, covariance, DRAWS, method="eigh"
     )
-    outside = (100 - LEVEL) / 2
-    low, high = np.percentile([_means(one) for one in drawn], [outside, 100 - outside], axis=0)
+    low, high = np.percentile([_means(one) for one in drawn], ENDS, axis=0)
     votes = (scores + scores.T).sum(1)
     return pd.DataFrame(
         {"preference": _means(strengths), "low": low, "high": high, "votes": votes.astype(int)}
@@ -294,26 +297,21 @@ def agreement(table: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
 
     ``tau`` is Kendall's τ over the pairs of cells that were voted on: the share of votes for the
     cell that is better by the measure, minus the share of votes for the other cell. ``low`` and
-    ``high`` are its interval (Wilson 1927). Votes for neither, and on cells that are equal by the
-    measure, do not count. ``votes`` are those of ``matched_votes``.
+    ``high`` are its interval of 95 % (Wilson 1927), which has a width even at -1 and 1. Votes for
+    neither, and on cells that are equal by the measure, do not count. ``votes`` are those of
+    ``matched_votes``.
     """
+    from scipy.stats import binomtest  # noqa: PLC0415  (takes 0.5 s, and few runs have votes)
+
     rows = []
-    for name, sign in MEASURES.items():
+    for name, better in MEASURES.items():
         values = table[name].astype(float).to_numpy()
-        difference = sign * (values[votes["left"]] - values[votes["right"]])
-        signs = np.sign(difference) * np.sign(votes["score"].to_numpy() - 0.5)
+        signs = np.sign(values[votes["left"]] - values[votes["right"]])
+        signs *= np.sign(votes["score"].to_numpy() - 0.5) * (1 if better == "↑" else -1)
         signs = signs[np.isfinite(signs) & (signs != 0)]
-        tau = signs.mean() if len(signs) else np.nan
-        low, high = (2 * share - 1 for share in _wilson(int((signs > 0).sum()), len(signs)))
-        rows.append((name, tau, low, high, len(signs)))
+        found = [np.nan] * 3
+        if len(signs):
+            wins = binomtest(int((signs > 0).sum()), len(signs)).proportion_ci(method="wilson")
+            found = [signs.mean(), 2 * wins.low - 1, 2 * wins.high - 1]
+        rows.append((name, *found, len(signs)))
     return pd.DataFrame(rows, columns=["measure", "tau", "low", "high", "votes"])
-
-
-def _wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Return Wilson's interval of a probability (1927), which has a width even at 0 and 1."""
-    if not trials:
-        return np.nan, np.nan
-    share, square = successes / trials, DEVIATIONS**2 / trials
-    middle = (share + square / 2) / (1 + square)
-    half = np.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
-    return middle - half, middle + half

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -141,16 +142,25 @@ def _varied_settings(table: pd.DataFrame) -> pd.DataFrame:
     column. The columns ``content_loss`` and ``style_loss`` have values of losses. The settings of
     these names become ``content_loss_kind`` and ``style_loss_kind``.
     """
-    settings = pd.DataFrame([json.loads(text) for text in table["settings"]], index=table.index)
-    settings = settings.rename(columns=lambda name: f"{name}_kind" if name in LOSS_KINDS else name)
-    own = [*COLUMNS, "content_layers", "style_layers"]
-    texts = settings.map(json.dumps)
+    settings = [json.loads(text) for text in table["settings"]]
+    varied = pd.DataFrame(settings, index=table.index).drop(columns=list(shared_settings(settings)))
+    varied = varied.rename(columns=lambda name: f"{name}_kind" if name in LOSS_KINDS else name)
+    varied = varied.drop(columns=[*COLUMNS, "content_layers", "style_layers"], errors="ignore")
     columns = {
-        name: settings[name] if is_numeric_dtype(settings[name]) else settings[name].map(str)
-        for name in settings
-        if name not in own and texts[name].nunique() > 1
+        name: column if is_numeric_dtype(column) else column.map(str)
+        for name, column in varied.items()
     }
     return pd.DataFrame(columns, index=table.index)
+
+
+def shared_settings(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the settings that have the same value in all of ``settings``."""
+    first = settings[0] if settings else {}
+    return {
+        name: value
+        for name, value in first.items()
+        if all((name, value) in one.items() for one in settings)
+    }
 
 
 def read_table(path: Path, pair: tuple[str, str] | None = None) -> pd.DataFrame:

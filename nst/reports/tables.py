@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,29 +20,17 @@ from numpy.typing import NDArray
 
 from nst.config.names import counted
 from nst.figures.lettering import clean
-from nst.reports.ranking import PAIR
-from nst.reports.summary import FACTS
+from nst.reports.ranking import DRAWS, ENDS, PAIR, spoken
+from nst.reports.ranking import MEASURES as DIRECTIONS
+from nst.reports.summary import FACTS, shared_settings
 from nst.system.files import write_atomically
 
 AXES: Mapping[str, str] = {"styles": "style", "ratios": "ratio", "layers": "layers"}
 """The column by which each table groups cells."""
-MEASURES: Mapping[str, str] = {
-    "content_distance": "content distance ↓",
-    "style_distance": "style distance ↓",
-    "ssim": "SSIM ↑",
-    "colour_distance": "colour distance ↓",
-    "seconds": "seconds",
-}
-"""The measures, and their headings with an arrow in the better direction."""
+MEASURES = ("content_distance", "style_distance", "ssim", "colour_distance", "seconds")
 SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\|*_<`"})
 """Characters that are special in Markdown, escaped by a backslash."""
-AS_LATEX: Mapping[str, str] = {
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "α/β": r"$\alpha/\beta$",
-}
-DRAWS = 2000  # of the bootstrap
-LEVEL = 95  # %: the share of the draws' means within an interval
+AS_LATEX = {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "α/β": r"$\alpha/\beta$"}
 HIDDEN = ("fingerprint", "path")  # for programs, not for people
 DIGITS = 4  # significant digits of the numbers on a page
 PAGES = Path(__file__).parent / "assets"
@@ -50,9 +39,10 @@ PAGES = Path(__file__).parent / "assets"
 def summarise_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return a row of text for each value of a column of the summary table, in its order.
 
-    Each measure has its mean over pairs of a content and a style, with a bootstrap interval over
-    pairs (Efron 1979, percentiles) in parentheses. The cells of a pair are averaged first.
-    ``pairs`` is the number of pairs; a single pair has no interval. Failed cells are left out.
+    Each measure has an arrow in its better direction, and its mean over pairs of a content and a
+    style, with a bootstrap interval over pairs (Efron 1979, percentiles) in parentheses. The cells
+    of a pair are averaged first. ``pairs`` is the number of pairs; a single pair has no interval.
+    Failed cells are left out.
     """
     finished = table[table["status"] == "finished"]
     labels, rows = [], []
@@ -61,9 +51,9 @@ def summarise_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
         texts = [mean_and_interval(pairs[name].to_numpy(float)) for name in MEASURES]
         labels.append(clean(str(cells["style_title"].iloc[0] if column == "style" else value)))
         rows.append([str(len(pairs)), *texts])
-    heading = "α/β" if column == "ratio" else column
-    index = pd.Index(labels, name=heading, dtype=str)
-    return pd.DataFrame(rows, index, columns=["pairs", *MEASURES.values()])
+    headings = [f"{spoken(name)} {DIRECTIONS.get(name, '')}".rstrip() for name in MEASURES]
+    index = pd.Index(labels, name=spoken(column), dtype=str)
+    return pd.DataFrame(rows, index, columns=["pairs", *headings])
 
 
 def mean_and_interval(values: NDArray[np.float64]) -> str:
@@ -75,16 +65,16 @@ def mean_and_interval(values: NDArray[np.float64]) -> str:
     if len(values) == 1:
         return mean
     drawn = np.random.default_rng(0).integers(len(values), size=(DRAWS, len(values)))
-    outside = (100 - LEVEL) / 2
-    low, high = np.percentile(values[drawn].mean(axis=1), [outside, 100 - outside])
+    low, high = np.percentile(values[drawn].mean(axis=1), ENDS)
     return f"{mean} ({_digits(low)}–{_digits(high)})"
 
 
 def as_latex(summary: pd.DataFrame) -> str:
     """Return a summary as a ``tabular`` with the rules of the package booktabs."""
-    flat = summary.reset_index().rename(columns=_latex_heading)
-    style = flat.style.format(escape="latex").hide(axis="index")
+    style = summary.reset_index().style.format(escape="latex").hide(axis="index")
     latex = style.to_latex(hrules=True, column_format="l" + "r" * len(summary.columns))
+    for sign, written in AS_LATEX.items():
+        latex = latex.replace(sign, written)
     # LaTeX would read a [ or * at the beginning of a row as an option of the line break before it.
     return re.sub(r"^(?=[\[*])", "{}", latex, flags=re.MULTILINE)
 
@@ -109,13 +99,6 @@ def _digits(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
-def _latex_heading(heading: str) -> str:
-    """Replace the symbols of a heading by LaTeX."""
-    for sign, latex in AS_LATEX.items():
-        heading = heading.replace(sign, latex)
-    return heading
-
-
 def write_table_page(table: pd.DataFrame, path: Path) -> None:
     """Write the table of cells as a page whose columns can be sorted.
 
@@ -131,17 +114,15 @@ def write_table_page(table: pd.DataFrame, path: Path) -> None:
 
 def write_made_with_page(table: pd.DataFrame, path: Path) -> None:
     """Write the page of the cells' settings, versions and devices."""
-    settings: dict[str, set[str]] = {}
-    for text in table["settings"].unique():
-        for name, value in json.loads(text).items():
-            settings.setdefault(name, set()).add(_value(value))
+    settings = list(map(json.loads, table["settings"].unique()))
+    shared = shared_settings(settings)
     places = zip(table["device"], map(_listed, table["machine"]), strict=True)
     sections = {
         "Versions": _counts(map(_listed, table["versions"])),
         "Devices": _counts("; ".join(filter(None, place)) for place in places),
-        "Settings of all cells": [(name, *one) for name, one in settings.items() if len(one) == 1],
+        "Settings of all cells": [(name, _value(value)) for name, value in shared.items()],
     }
-    varied = [name for name, values in settings.items() if len(values) > 1]
+    varied = [name for name in settings[0] if name not in shared]
     title = "What the cells were made with"
     _write(path, "made_with.html", title=title, sections=sections.items(), varied=varied)
 
@@ -167,23 +148,17 @@ def _value(value: object) -> str:
     return "none" if value in (None, "") else str(value)
 
 
-def _is_number(value: object) -> bool:
-    """Tell whether a field is a number, which is shown rounded and sorted unrounded."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and not pd.isna(value)
-
-
-def _text(value: object) -> str:
-    """Return a value of the summary as text."""
-    if isinstance(value, bool | np.bool_):
+def _text(value: Any) -> str:
+    """Return a value of the summary as text; a missing value is empty."""
+    if pd.isna(value):
+        return ""
+    if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:.{DIGITS}g}"
-    return str(value)
+    return f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)
 
 
 def _write(path: Path, template: str, **shown: object) -> None:
     """Write a page, whole or not at all."""
     pages = Environment(loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined)
     pages.filters["text"] = _text
-    pages.tests["a_number"] = _is_number
     write_atomically(path, pages.get_template(template).render(shown).encode())
