@@ -10,9 +10,7 @@ rule overview_grid:
         styles=[prepared("style", name) for name in run.styles],
         details=expand(DETAILS, content=run.contents, style=run.styles),
     output:
-        grid_forms(
-            "overview", "overview_grid", "Overview", {"grid": "contents × styles"}
-        ),
+        grid_forms("overview", "overview_grid", "Overview", grid="contents × styles"),
     log:
         "results/logs/overview_grid.log",
     conda:
@@ -35,7 +33,7 @@ use rule overview_grid as pair_grid with:
         style="results/inputs/style/{style}.png",
         details=DETAILS,
     output:
-        grid_forms("pairs/{content}/{style}{sheet}", "pair_grid", "Pairs", pair_labels),
+        grid_forms("pairs/{content}/{style}{sheet}", "pair_grid", "Pairs"),
     log:
         "results/logs/pair_grid/{content}/{style}{sheet}.log",
     params:
@@ -53,7 +51,10 @@ use rule overview_grid as content_grid with:
         details=expand(DETAILS, style=run.styles, allow_missing=True),
     output:
         grid_forms(
-            "contents/{content}/{layers}", "content_grid", "Contents", content_labels
+            "contents/{content}/{layers}",
+            "content_grid",
+            "Contents",
+            layers="{layers}",
         ),
     log:
         "results/logs/content_grid/{content}/{layers}.log",
@@ -71,7 +72,7 @@ use rule overview_grid as formulation_grid with:
             "formulations",
             "formulation_grid",
             "Formulations",
-            {"grid": "recipes × pairs"},
+            grid="recipes × pairs",
         ),
     log:
         "results/logs/formulation_grid.log",
@@ -86,7 +87,7 @@ use rule overview_grid as formulation_grid with:
 
 use rule pair_grid as recipe_grid with:
     output:
-        grid_forms("recipes/{content}/{style}", "recipe_grid", "Recipes", pair_labels),
+        grid_forms("recipes/{content}/{style}", "recipe_grid", "Recipes"),
     log:
         "results/logs/recipe_grid/{content}/{style}.log",
     params:
@@ -182,13 +183,9 @@ rule votes:
         table="results/summary.parquet",
         votes=run.votes,
     output:
-        plot=report(
-            "results/votes/preference.png",
-            caption="../report/plot_votes.rst",
-            category="Plots",
-            labels={"content": "all", "style": "all", "shows": "votes"},
+        plot=plot_forms(
+            "votes/preference", "votes", content="all", style="all", shows="votes"
         ),
-        drawing="results/votes/preference.svg",
         cells="results/votes/cells.csv",
         variants="results/votes/variants.csv",
         agreement="results/votes/agreement.csv",
