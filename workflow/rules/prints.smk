@@ -6,14 +6,14 @@ OF_PRINT = allocate_pair(
 PRINT_FILE = PrintFile.read(config.get("prints", {}))
 
 
-rule print:
+use rule stylize as print with:
     input:
         content="results/inputs/content/{content}.png",
         style="results/inputs/style/{style}.png",
         extractor=EXTRACTOR,
         start=CELL,
-        precision=PRECISION,
         parts=files_of_composition,
+        precision=PRECISION,
     output:
         pictures=[PRINT],
         details=PRINT_DETAILS,
@@ -22,24 +22,16 @@ rule print:
         "results/logs/print/{content}/{style}/{layers}/{ratio}.log",
     benchmark:
         "results/benchmarks/print/{content}/{style}/{layers}/{ratio}.tsv"
-    conda:
-        "../envs/nst.yaml"
-    threads: share_of_cores(8)
     resources:
         gpu=1,
         mem_mb=growing(OF_PRINT.mem_mb),
         runtime=growing(OF_PRINT.runtime),
     params:
-        settings=print_digest,
+        variants=print_digest,
         format=PRINT_FILE.format,
         dpi=PRINT_FILE.dpi,
-        names=pair_names,
-        composition=composition_of_pair,
-        algorithm=ALGORITHM_VERSION,
     message:
         "Print {wildcards.content} in the style of {wildcards.style}, {wildcards.layers}"
-    script:
-        "../scripts/print.py"
 
 
 use rule summarise as summarise_prints with:
