@@ -23,9 +23,9 @@ from nst.figures.grids import draw_strip, save_animation
 from nst.imaging.images import load_image, save_png
 from nst.imaging.srgb import pixel_digest
 from nst.method import transfer as transfer_module
-from nst.network.extractor import file_digest
 from nst.reports.summary import summarise
 from nst.system.device import describe_device, describe_machine
+from nst.system.files import file_digest
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,6 @@ needs it, from its pinned source or from a mirror. A file with another sha256 is
 from __future__ import annotations
 
 import csv
-import hashlib
 import importlib.resources
 import logging
 import os
@@ -23,7 +22,7 @@ from urllib.parse import urlsplit
 from nst.config.documents import SHARE
 from nst.errors import ConfigError, FetchError
 from nst.system.download import PipError, download, pip_download, reason
-from nst.system.files import part_folder, rename_durably
+from nst.system.files import file_digest, part_folder, rename_durably
 
 logger = logging.getLogger(__name__)
 
@@ -123,11 +122,6 @@ def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:
         rename_durably(arrived, destination)
 
 
-def is_intact(entry: Entry, path: Path) -> bool:
-    """Return whether a file has the entry's sha256. Raises ``OSError`` if it cannot be read."""
-    return _digest(path) == entry.sha256
-
-
 def check_fetched(path: Path) -> None:
     """Require that a fetched file still has the sha256 of the catalogue.
 
@@ -135,28 +129,21 @@ def check_fetched(path: Path) -> None:
         FetchError: its sha256 differs.
     """
     entries = {entry.file: entry for entry in read_catalogue().values()}
-    if path.name in entries and not is_intact(entries[path.name], path):
+    if path.name in entries and file_digest(path) != entries[path.name].sha256:
         raise FetchError(f"{path} must have the sha256 of the catalogue, and has another")
-
-
-def _digest(path: Path) -> str:
-    """Return the sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _copy(source: Path, arrived: Path, entry: Entry) -> None:
     """Copy a local file and check its sha256."""
     try:
-        with source.open("rb") as file:
-            content = file.read()
+        content = source.read_bytes()
     except OSError as error:
         raise FetchError(
             f"{entry.name}: {source} cannot be read ({error.strerror}). "
             f"Put {entry.file} there, or change the mirror setting."
         ) from error
     arrived.write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
+    digest = file_digest(arrived)
     if digest != entry.sha256:
         raise FetchError(
             f"{entry.name}: {source} has sha256 {digest[:12]}…, but the catalogue says "
@@ -168,7 +155,7 @@ def _take_from_pip(requirement: str, arrived: Path, entry: Entry) -> None:
     """Download a package's file with pip, and check its sha256 again after pip."""
     try:
         wheel = pip_download(requirement, entry.sha256, arrived.parent)
-        if not is_intact(entry, wheel):
+        if file_digest(wheel) != entry.sha256:
             raise PipError("it brought another file")
     except PipError as error:
         raise FetchError(
@@ -192,7 +179,9 @@ def _download(url: str, arrived: Path, entry: Entry) -> None:
         retry_if_failed=RETRIES,
     )
     try:
-        file = downloads.fetch(entry.file, downloader=_to_file)
+        file = downloads.fetch(
+            entry.file, downloader=lambda url, path, _: download(url, Path(path))
+        )
         arrived.touch()
         with suppress(PermissionError):  # from a file system without modes
             shutil.copymode(arrived, file)  # only the owner can read pooch's files
@@ -207,8 +196,3 @@ def _download(url: str, arrived: Path, entry: Entry) -> None:
             f"{entry.name}: {url} did not send the catalogue's file (sha256 "
             f"{entry.sha256[:12]}…), in {RETRIES + 1} tries. Set mirror to a folder that holds it."
         ) from error
-
-
-def _to_file(url: str, file: str, _pooch: object) -> None:
-    """Download with the signature of a pooch downloader."""
-    download(url, Path(file))

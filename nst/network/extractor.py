@@ -30,6 +30,7 @@ from nst.errors import ConfigError, ExtractorError
 from nst.network.kernels import average_pool, crop, pad_symmetric, reflect, sample_columns
 from nst.network.tensors import Float, Int, Tensor
 from nst.system.device import LIMITS
+from nst.system.files import file_digest as file_digest  # noqa: PLC0414 - provision imports it
 from nst.system.files import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -326,9 +327,3 @@ def _digest(header: Mapping[str, object], tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         digest.update(tensors[name].numpy().data)
     return digest.hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """Return the sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

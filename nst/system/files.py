@@ -132,6 +132,12 @@ def sync_folder(folder: Path) -> None:
             raise
 
 
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def time_stamp(path: str | Path) -> int | None:
     """Return when a file or folder was last written, in ns; None if it does not exist."""
     try:
