@@ -73,7 +73,7 @@ def opened(path: Path, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile
     for note in notes:
         # MAX_MEGAPIXELS supersedes Pillow's own warning about large images.
         if not issubclass(note.category, Image.DecompressionBombWarning):
-            logger.warning("%s: Pillow says: %s", shown_name(path), one_line(str(note.message)))
+            warn(path, f"Pillow says: {note.message}")
 
 
 @contextmanager
@@ -138,8 +138,7 @@ def _check_pixels(path: Path, image: Image.Image) -> None:
     """Refuse, with an ``ImageError``, an image whose header claims too many pixels to decode."""
     width, height = image.size
     megapixels = width * height / 1e6
-    most = MAX_MEGAPIXELS_OF.get(image.format or "", MAX_MEGAPIXELS)
-    most = min(most, MAX_MEGAPIXELS)
+    most = min(MAX_MEGAPIXELS, MAX_MEGAPIXELS_OF.get(image.format or "", MAX_MEGAPIXELS))
     if megapixels > most:
         raise refusal(
             path,
@@ -166,12 +165,12 @@ def refuse_scans(path: Path) -> None:
 
 def refusal(path: Path, reason: str) -> ImageError:
     """Build the error about a file."""
-    return ImageError(f"{shown_name(path)}: {reason}")
+    return ImageError(f"{path}: {reason}")
 
 
-def shown_name(path: Path) -> str:
-    """Return a file's name in printable form."""
-    return one_line(str(path))
+def warn(path: Path, message: str) -> None:
+    """Log a warning about a file, in one printable line."""
+    logger.warning("%s", one_line(f"{path}: {message}"))
 
 
 def tiff_tag(image: Image.Image, name: str) -> object:
