@@ -44,6 +44,11 @@ class Picture:
     mask: Picture | None = None
     made_of: Composition[Picture] | None = None
 
+    @property
+    def composition(self) -> Composition[Picture]:
+        """The images of a style, with their weights and masks; an image is made of itself."""
+        return self.made_of or Composition.plain(self, self.name, self.mask)
+
 
 def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture]:
     """Resolve an item to pictures: a catalogue name, a path, a folder, a pattern or a mapping."""
@@ -203,7 +208,7 @@ def ingredients(styles: Mapping[str, Picture]) -> dict[str, Picture]:
     found: dict[str, Picture] = {}
     known = dict(styles)
     for style in styles.values():
-        for picture in [part.image for part in style.made_of.parts] if style.made_of else [style]:
+        for picture in (part.image for part in style.composition.parts):
             if known.setdefault(picture.name, picture) != picture:
                 raise ConfigError(
                     f"styles: {style.name!r} names an image {picture.name!r}, which is also the "
@@ -223,13 +228,13 @@ def check_styles(
     """
     bare = [name for name, picture in contents.items() if picture.mask is None]
     for name, style in styles.items():
-        if blend and not (style.made_of and style.made_of.blends):
+        if blend and not style.composition.blends:
             raise ConfigError(
                 "blend leads from one picture of a blended style to the next, so every style must "
                 f"be a blend, and {name!r} is not: give it as {{name: a, blend: {{b: 1, c: 1}}}}, "
                 "or leave out blend"
             )
-        if _has_regions(style) and bare:
+        if WHOLE not in style.composition.regions and bare:
             raise ConfigError(
                 f"styles: {name!r} has regions, so every content needs a mask; {bare[0]!r} has "
                 "none. Give it one, as {path: …, mask: …}, or split the run."
@@ -238,15 +243,10 @@ def check_styles(
 
 def composed(content: Picture, style: Picture) -> Composition[Picture] | None:
     """Return the composition of a style for a content; None if the style is one whole picture."""
-    if style.made_of is not None:
-        mask = content.mask if _has_regions(style) else None
-        return Composition(style.made_of.regions, mask)
-    return Composition.plain(style, style.name, style.mask) if style.mask else None
-
-
-def _has_regions(style: Picture) -> bool:
-    """Tell whether a style has different parts in different regions."""
-    return style.made_of is not None and WHOLE not in style.made_of.regions
+    if not (style.made_of or style.mask):
+        return None
+    regions = style.composition.regions
+    return Composition(regions, None if WHOLE in regions else content.mask)
 
 
 def _kind(item: Any) -> str:
@@ -263,9 +263,7 @@ def _read_composed(
 
     def parts(key: str, item: Any) -> tuple[Part[Picture], ...]:
         named = known.get(item) if isinstance(item, str) else None
-        picture = named or resolve_one(key, item, catalogue)
-        plain = (Part(picture.name, picture, mask=picture.mask),)
-        return picture.made_of.regions[WHOLE] if picture.made_of else plain
+        return (named or resolve_one(key, item, catalogue)).composition.regions[WHOLE]
 
     if kind == "blend":
         if not any(item["blend"].values()):
