@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
 from nst.config.geometry import fit_long
+from nst.errors import ImageError
 from nst.imaging.opening import (
     FORMATS,
     check_header,
     decoding,
     opened,
-    refusal,
     refuse_scans,
     tiff_tag,
     warn,
@@ -171,8 +171,8 @@ def write_picture(path: Path, content: bytes) -> None:
         write_atomically(path, content)
     except OSError as error:
         reason = error.strerror or error
-        raise refusal(
-            path, f"cannot be written ({reason}). Check the folder's permissions and free space."
+        raise ImageError(
+            f"{path}: cannot be written ({reason}). Check the folder's permissions and free space."
         ) from error
 
 

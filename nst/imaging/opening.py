@@ -87,7 +87,7 @@ def decoding(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[None]:
     except ImageError:
         raise
     except Exception as error:  # Pillow raises nearly every type of exception for damaged files
-        raise refusal(path, _explain(path, error, formats)) from error
+        raise ImageError(f"{path}: {_explain(path, error, formats)}") from error
 
 
 def _register(path: Path) -> None:
@@ -108,29 +108,28 @@ def check_header(path: Path, image: ImageFile.ImageFile, *, any_shape: bool = Fa
     """
     width, height = image.size
     if not any_shape and min(width, height) < MIN_SIDE:
-        raise refusal(
-            path, f"needs at least {MIN_SIDE} px per side; got {width}x{height}. Use a larger one."
+        raise ImageError(
+            f"{path}: needs at least {MIN_SIDE} px per side; got {width}x{height}. Use a larger "
+            "one."
         )
     if not any_shape and max(width, height) > MAX_ASPECT * min(width, height):
-        raise refusal(
-            path,
-            f"may be at most {MAX_ASPECT} times as long as wide; got {width}x{height}. Crop it.",
+        raise ImageError(
+            f"{path}: may be at most {MAX_ASPECT} times as long as wide; got {width}x{height}. "
+            "Crop it."
         )
     metadata = sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
     if metadata > MAX_METADATA:
-        raise refusal(
-            path,
-            f"may carry at most {MAX_METADATA} bytes of metadata; got {metadata}. "
-            "Export it without.",
+        raise ImageError(
+            f"{path}: may carry at most {MAX_METADATA} bytes of metadata; got {metadata}. "
+            "Export it without."
         )
     bits = tiff_tag(image, "BitsPerSample")
     deep = isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
     raw = image.info.get("compression") == "raw"
     if deep and raw and tiff_tag(image, "PlanarConfiguration") == 2:
-        raise refusal(  # the one layout that Pillow misreads silently
-            path,
-            "must hold its channels pixel by pixel; got uncompressed 16-bit planes. "
-            "Export it with interleaved channels, or as PNG.",
+        raise ImageError(  # the one layout that Pillow misreads silently
+            f"{path}: must hold its channels pixel by pixel; got uncompressed 16-bit planes. "
+            "Export it with interleaved channels, or as PNG."
         )
 
 
@@ -140,10 +139,9 @@ def _check_pixels(path: Path, image: Image.Image) -> None:
     megapixels = width * height / 1e6
     most = min(MAX_MEGAPIXELS, MAX_MEGAPIXELS_OF.get(image.format or "", MAX_MEGAPIXELS))
     if megapixels > most:
-        raise refusal(
-            path,
-            f"may have at most {most} megapixels; got {width}x{height} ({megapixels:.2f}). "
-            "Scale it down.",
+        raise ImageError(
+            f"{path}: may have at most {most} megapixels; got {width}x{height} ({megapixels:.2f}). "
+            "Scale it down."
         )
 
 
@@ -157,15 +155,10 @@ def refuse_scans(path: Path) -> None:
         while block := file.read(BLOCK):
             scans += block.count(b"\xff\xda")
     if scans > MAX_SCANS:
-        raise refusal(
-            path,
-            f"may have at most {MAX_SCANS} scans; got {scans}. Export it again, not progressive.",
+        raise ImageError(
+            f"{path}: may have at most {MAX_SCANS} scans; got {scans}. Export it again, not "
+            "progressive."
         )
-
-
-def refusal(path: Path, reason: str) -> ImageError:
-    """Build the error about a file."""
-    return ImageError(f"{path}: {reason}")
 
 
 def warn(path: Path, message: str) -> None:
@@ -211,18 +204,19 @@ def _head(path: Path) -> bytes:
 def _check_file(path: Path) -> None:
     """Refuse a path that cannot be an image, before Pillow opens it."""
     if path.is_dir():
-        raise refusal(path, "must be an image file; it is a directory. Name a file in it.")
+        raise ImageError(f"{path}: must be an image file; it is a directory. Name a file in it.")
     if not path.exists():
-        raise refusal(path, "must be an image file; there is no such file. Check the path.")
+        raise ImageError(f"{path}: must be an image file; there is no such file. Check the path.")
     if not path.is_file():  # opening a pipe would wait for ever
-        raise refusal(path, "must be a regular file; it is a device or a pipe. Save it first.")
+        raise ImageError(
+            f"{path}: must be a regular file; it is a device or a pipe. Save it first."
+        )
     if path.stat().st_size == 0:
-        raise refusal(path, "must hold an image; it has 0 bytes. Fetch or export it again.")
+        raise ImageError(f"{path}: must hold an image; it has 0 bytes. Fetch or export it again.")
     if path.stat().st_size > MAX_BYTES:
-        raise refusal(
-            path,
-            f"may have at most {MAX_BYTES} bytes; it has {path.stat().st_size}. Export it "
-            "compressed, or scale it down.",
+        raise ImageError(
+            f"{path}: may have at most {MAX_BYTES} bytes; it has {path.stat().st_size}. Export it "
+            "compressed, or scale it down."
         )
 
 
@@ -245,8 +239,7 @@ def _check_lists(path: Path) -> None:
     whole = content[: len(content) // of_tag.size * of_tag.size]
     for tag, kind, count in of_tag.iter_unpack(whole):
         if kind not in BYTES and count > MAX_VALUES:
-            raise refusal(
-                path,
-                f"may have at most {MAX_VALUES} values in a tag; got {count} in tag "
-                f"{tag}. Export it with larger strips, or as PNG.",
+            raise ImageError(
+                f"{path}: may have at most {MAX_VALUES} values in a tag; got {count} in tag "
+                f"{tag}. Export it with larger strips, or as PNG."
             )

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from nst.errors import ImageError
-from nst.imaging.opening import decoding, refusal, tiff_tag, warn
+from nst.imaging.opening import decoding, tiff_tag, warn
 
 BAND = 2**20  # px that are converted at a time
 DATE = slice(24, 36)  # in the header of an ICC profile: when it was made
@@ -75,15 +75,17 @@ def _scaling(path: Path, image: Image.Image) -> Conversion:
     """
     if not image.mode.startswith(("I", "F")):
         return lambda band: band
-    white = _white_level(image)
+    if image.mode == "F":
+        kind, white = "float", 1.0
+    else:  # Pillow leaves 12-bit TIFF at 0 to 4095; mode I holds 16-bit values of PNG and PGM
+        kind, white = "integer", 4095.0 if tiff_tag(image, "BitsPerSample") == (12,) else 65535.0
     values = (np.asarray(image.crop(box)) for box in bands(image.size))
     ends = np.array([(band.min(), band.max()) for band in values])
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     if not (low >= 0 and high <= white):  # written so that it also refuses NaN
-        raise refusal(
-            path,
-            f"{'float' if image.mode == 'F' else 'integer'} pixels must lie in 0 to {white:g}; "
-            f"got {low:g} to {high:g}. Rescale them.",
+        raise ImageError(
+            f"{path}: {kind} pixels must lie in 0 to {white:g}; got {low:g} to {high:g}. Rescale "
+            "them."
         )
     transparent = image.info.get("transparency")
     inverted = tiff_tag(image, "PhotometricInterpretation") == 0  # Pillow inverts 8 bits itself
@@ -98,14 +100,6 @@ def _scaling(path: Path, image: Image.Image) -> Conversion:
         return ImageOps.invert(grey) if inverted else grey
 
     return scale
-
-
-def _white_level(image: Image.Image) -> float:
-    """Return the value that means white in a deep grey image."""
-    if image.mode == "F":
-        return 1.0
-    # Pillow leaves 12-bit TIFF at 0 to 4095; mode I holds 16-bit values of PNG and PGM.
-    return 4095.0 if tiff_tag(image, "BitsPerSample") == (12,) else 65535.0
 
 
 def _colour_and_alpha(path: Path, image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
