@@ -94,7 +94,6 @@ use rule pair_grid as recipe_grid with:
         builder="recipe_grid",
         variants=VARIANTS,
         recipes=dated_recipes,
-        subtitle=SUBTITLE,
     message:
         "Draw the recipes of {wildcards.content} × {wildcards.style}"
 
@@ -112,7 +111,7 @@ rule strip:
     params:
         contents=content_titles,
         styles=style_titles,
-        variant=variant_label,
+        variant="{layers}, α/β = {ratio}",
         steps=snapshot_steps,
     message:
         "Draw the strip of {wildcards.content} × {wildcards.style}, {wildcards.layers}"
@@ -172,12 +171,6 @@ rule report_pages:
         "../scripts/report_pages.py"
 
 
-OF_VOTES = [
-    "results/votes/preference.png",
-    "results/votes/cells.csv",
-] * bool(run.votes)
-
-
 rule votes:
     input:
         table="results/summary.parquet",
@@ -205,7 +198,7 @@ rule confirm:
         plot_files(run),
         "results/gallery/index.html",
         SUMMARIES,
-        OF_VOTES,
+        ["results/votes/preference.png", "results/votes/cells.csv"] * bool(run.votes),
         table="results/summary.parquet",
     output:
         touch("results/complete"),

@@ -64,7 +64,7 @@ use rule gallery as print_gallery with:
         "Write the gallery of the prints"
 
 
-rule prints:
+use rule confirm as prints with:
     input:
         of_cells(PRINT, run.prints),
         [of_cells(pattern, run.prints) for pattern in deep_prints(PRINT_FILE)],
@@ -74,9 +74,5 @@ rule prints:
         touch("results/prints/complete"),
     log:
         "results/logs/prints.log",
-    conda:
-        "../envs/nst.yaml"
     message:
         "Check for failed prints"
-    script:
-        "../scripts/confirm.py"

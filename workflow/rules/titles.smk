@@ -19,11 +19,6 @@ def titles_of_pairs(wildcards):
     return [f"{content} × {style.title}" for style in run.styles.values()]
 
 
-def variant_label(wildcards):
-    """Return the names of a cell's variant, for the title of its strip."""
-    return f"{wildcards.layers}, α/β = {wildcards.ratio}"
-
-
 def variants_of_layers(wildcards):
     """List ``layers`` and ``ratio`` of each cell in a row of a content's grid."""
     return run.places(wildcards.layers)
