@@ -128,7 +128,7 @@ def test_a_folder_without_images_is_refused(folder):
 
 def test_the_catalogue_goes_before_a_file_of_the_same_name(folder):
     (folder / "chelsea").write_bytes(b"")
-    assert read_run(least(), CATALOGUE).contents["chelsea"].path is None
+    assert read_run(least(), CATALOGUE).contents["chelsea"].entry
 
 
 def test_a_file_without_an_extension_is_found(folder):

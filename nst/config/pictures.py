@@ -26,20 +26,21 @@ IMAGE_SUFFIXES = (
 )
 LONGEST_TITLE = 200  # characters: two lines over a grid
 KEEP = "keep"
+FETCHED = "results/inputs/catalogue"  # the folder of the catalogue's files
 
 
 @dataclass(frozen=True)
 class Picture:
     """A content or style image of the run: its name in paths, its title, and its file.
 
-    Exactly one of these is set: ``path``, the user's file; ``entry``, the catalogue's entry; or
-    ``made_of``, the composition of a style. The ``mask`` of a style selects the part of the image
-    that counts. The ``mask`` of a content defines its regions.
+    ``path`` is the user's file, or the file that an ``entry`` of the catalogue is fetched to. A
+    style may be ``made_of`` several images instead. The ``mask`` of a style selects the part of the
+    image that counts. The ``mask`` of a content defines its regions.
     """
 
     name: str
     title: str
-    path: str | None = None
+    path: str = ""
     entry: Entry | None = None
     mask: Picture | None = None
     made_of: Composition[Picture] | None = None
@@ -56,13 +57,13 @@ def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture
         return [_described(key, item, catalogue)]
     entry = catalogue.get(item)
     if entry is not None and entry.file.lower().endswith(IMAGE_SUFFIXES):
-        return [Picture(item, entry.title, entry=entry)]
+        return [Picture(item, entry.title, f"{FETCHED}/{entry.file}", entry)]
     if not set(item) & set("./*?") and not os.path.exists(_home(item)):
         images = [name for name, one in catalogue.items() if one.file.endswith(IMAGE_SUFFIXES)]
         hint = did_you_mean(item, images, f"it has {', '.join(images)}.")
         raise ConfigError(f"{key}: {item!r} is neither a file nor in the catalogue; {hint}")
     return [
-        Picture(_name_of(key, path), checked_title(key, _stem(path)), path=path)
+        Picture(_name_of(key, path), checked_title(key, _stem(path)), path)
         for path in files_at(key, item, IMAGE_SUFFIXES)
     ]
 
@@ -85,7 +86,7 @@ def _described(key: str, item: Mapping[str, Any], catalogue: Mapping[str, Entry]
             )
     else:
         path = existing(key, item["path"])
-        picture = Picture(item.get("name") or _name_of(key, path), _stem(path), path=path)
+        picture = Picture(item.get("name") or _name_of(key, path), _stem(path), path)
     name = checked_name(key, item.get("name", picture.name))
     title = checked_title(key, item.get("title", item.get("name", picture.title)))
     mask = resolve_one(f"{key}.mask", item["mask"], catalogue) if "mask" in item else None

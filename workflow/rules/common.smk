@@ -32,7 +32,6 @@ from nst.config.paths import (
     plot_files,
     prepared,
     report_label,
-    source_file,
     subtitle_of_run,
     title_of_run,
 )

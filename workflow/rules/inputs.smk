@@ -81,7 +81,7 @@ OF_FIT = allocate_fit(len(run.kmeans_images))
 
 rule make_extractor:
     input:
-        [source_file(picture) for picture in run.kmeans_images],
+        [picture.path for picture in run.kmeans_images],
     output:
         "results/extractors/kmeans.safetensors",
     log:

@@ -28,7 +28,7 @@ def prepare_image_input(wildcards):
     if wildcards.role == "style" and wildcards.name in COMPOSED:
         # Snakemake calls this although compose_style has priority, and would print an exception.
         return []
-    return source_file(run.pictures[f"{wildcards.role}/{wildcards.name}"])
+    return run.pictures[f"{wildcards.role}/{wildcards.name}"].path
 
 
 def ingredient_files(wildcards):
