@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,7 +53,7 @@ def read_catalogue(path: Path = RESOURCES / "catalogue.tsv") -> Mapping[str, Ent
     """Read the catalogue's entries, by name."""
     with path.open(encoding="utf-8", newline="") as file:
         entries = [Entry(**row) for row in csv.DictReader(file, delimiter="\t")]
-    return MappingProxyType({entry.name: entry for entry in entries})
+    return {entry.name: entry for entry in entries}
 
 
 def checked_mirror(mirror: str | None) -> str | None:

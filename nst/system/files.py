@@ -20,7 +20,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import BinaryIO
 
 logger = logging.getLogger(__name__)
@@ -30,17 +29,15 @@ DAY = 24 * 3600
 # Errors of file systems that cannot sync a folder; a rename cannot be made safer there.
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EISDIR)
 FORBIDDEN = "Get permission to read and write there, or work in another folder"
-REMEDIES: Mapping[int | None, str] = MappingProxyType(
-    {
-        errno.ENOSPC: "Free some space on that disk",
-        errno.EDQUOT: "Delete some of your files, or ask for a larger quota",
-        errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
-        errno.EROFS: "Mount that file system for writing, or work in another folder",
-        errno.EACCES: FORBIDDEN,
-        errno.EPERM: FORBIDDEN,
-        errno.EIO: "The disk or its connection is failing: save what you can, see the system's log",
-    }
-)
+REMEDIES: Mapping[int | None, str] = {
+    errno.ENOSPC: "Free some space on that disk",
+    errno.EDQUOT: "Delete some of your files, or ask for a larger quota",
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "Mount that file system for writing, or work in another folder",
+    errno.EACCES: FORBIDDEN,
+    errno.EPERM: FORBIDDEN,
+    errno.EIO: "The disk or its connection is failing: save what you can, see the system's log",
+}
 
 
 @contextmanager
