@@ -65,9 +65,6 @@ except UserError as error:
     sys.exit(1)
 
 
-COMPOSED = [name for name, style in run.styles.items() if style.made_of]
-
-
 def start_run():
     """Take the run's lock, or fail with a message of one line; start the progress watcher."""
     try:
@@ -87,7 +84,6 @@ wildcard_constraints:
     role="(?:content|style)(?:_mask)?",
     name="[^/]+",
     content="|".join(map(re.escape, run.contents)),
-    composed="|".join(map(re.escape, COMPOSED)) or "(?!)",  # matches nothing
     style="|".join(map(re.escape, run.styles)),
     layers="|".join(map(re.escape, run.layers)),
     ratio="|".join(map(re.escape, run.ratios)),

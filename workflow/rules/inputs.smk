@@ -28,31 +28,12 @@ rule prepare_image:
     priority: 10
     conda:
         "../envs/nst.yaml"
+    params:
+        weights=ingredient_weights,
     message:
         "Check and prepare {wildcards.role} {wildcards.name}"
     script:
         "../scripts/prepare_image.py"
-
-
-ruleorder: compose_style > prepare_image
-
-
-# This picture represents a composed style in grids and in the gallery.
-rule compose_style:
-    input:
-        ingredient_files,
-    output:
-        "results/inputs/style/{composed}.png",
-    log:
-        "results/logs/compose_style/{composed}.log",
-    conda:
-        "../envs/nst.yaml"
-    params:
-        weights=ingredient_weights,
-    message:
-        "Show what the style {wildcards.composed} is made of"
-    script:
-        "../scripts/compose_style.py"
 
 
 rule fetch_extractor:

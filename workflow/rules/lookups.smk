@@ -23,23 +23,22 @@ def growing(least):
     return asked
 
 
+def ingredients(wildcards):
+    """List the parts of an image that is a style made of several images; else none."""
+    style = run.styles.get(wildcards.name) if wildcards.role == "style" else None
+    return style.made_of.parts if style and style.made_of else []
+
+
 def prepare_image_input(wildcards):
-    """Return the file that an image is prepared from."""
-    if wildcards.role == "style" and wildcards.name in COMPOSED:
-        # Snakemake calls this although compose_style has priority, and would print an exception.
-        return []
-    return run.pictures[f"{wildcards.role}/{wildcards.name}"].path
-
-
-def ingredient_files(wildcards):
-    """List the images that a style is made of."""
-    parts = run.styles[wildcards.composed].made_of.parts
-    return [prepared("style", one.name) for one in parts]
+    """List the files that an image is prepared from."""
+    if parts := ingredients(wildcards):
+        return [prepared("style", one.name) for one in parts]
+    return [run.pictures[f"{wildcards.role}/{wildcards.name}"].path]
 
 
 def ingredient_weights(wildcards):
     """List the weights of the images that a style is made of."""
-    return [one.weight for one in run.styles[wildcards.composed].made_of.parts]
+    return [one.weight for one in ingredients(wildcards)]
 
 
 def weights_of_user(wildcards):
