@@ -26,7 +26,6 @@ from nst.config.paths import (
     SNAPSHOTS,
     STRIP,
     composition_files,
-    deep_prints,
     grid_files,
     of_cells,
     plot_files,

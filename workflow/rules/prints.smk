@@ -4,6 +4,7 @@ OF_PRINT = allocate_pair(
     [one.settings for _, _, one in run.prints] or [run.settings], run.device
 )
 PRINT_FILE = PrintFile.read(config.get("prints", {}))
+DEEP = PRINT_FILE.deep(Path(PRINT))  # None for 8 bits
 
 
 use rule stylize as print with:
@@ -17,7 +18,7 @@ use rule stylize as print with:
     output:
         pictures=[PRINT],
         details=PRINT_DETAILS,
-        deep=deep_prints(PRINT_FILE),
+        deep=DEEP or [],
     log:
         "results/logs/print/{content}/{style}/{layers}/{ratio}.log",
     benchmark:
@@ -67,7 +68,7 @@ use rule gallery as print_gallery with:
 use rule confirm as prints with:
     input:
         of_cells(PRINT, run.prints),
-        [of_cells(pattern, run.prints) for pattern in deep_prints(PRINT_FILE)],
+        of_cells(str(DEEP), run.prints) if DEEP else [],
         "results/prints/gallery/index.html",
         table="results/prints/summary.parquet",
     output:
