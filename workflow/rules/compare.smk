@@ -3,7 +3,7 @@
 VARIANTS = [(one.layers, one.ratio) for one in run.variants]
 
 
-# The rules of the other grids inherit all items that they do not set, such as `contents`.
+# The rules of the other grids inherit all items that they do not set, such as `titles`.
 rule overview_grid:
     input:
         contents=[prepared("content", name) for name in run.contents],
@@ -17,8 +17,7 @@ rule overview_grid:
         "../envs/nst.yaml"
     params:
         builder="overview_grid",
-        contents=content_titles,
-        styles=style_titles,
+        titles=titles,
         variants=[run.overview],
         subtitle=f"layer weighting {run.overview[0]}, α/β = {run.overview[1]}, {SUBTITLE}",
     message:
@@ -109,8 +108,7 @@ rule strip:
     conda:
         "../envs/nst.yaml"
     params:
-        contents=content_titles,
-        styles=style_titles,
+        titles=titles,
         variant="{layers}, α/β = {ratio}",
         steps=snapshot_steps,
     message:

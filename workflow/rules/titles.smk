@@ -24,22 +24,14 @@ def variants_of_layers(wildcards):
     return run.places(wildcards.layers)
 
 
-def titles_by_name(role):
-    """Return a function that looks up titles: of a job's content or style, or else of all."""
-
+def titles(wildcards):
+    """Return titles by name: of a job's content and style, or else of all."""
     # A function, since Snakemake would read braces in a title as wildcards.
-    def titles(wildcards):
-        chosen = dict(wildcards.items()).get(role)
-        pictures = PICTURES[role]
-        return {
-            name: pictures[name].title for name in ([chosen] if chosen else pictures)
-        }
-
-    return titles
-
-
-content_titles = titles_by_name("content")
-style_titles = titles_by_name("style")
+    chosen = {role: [name] for role, name in wildcards.items()}
+    return {
+        f"{role}s": {name: pictures[name].title for name in chosen.get(role, pictures)}
+        for role, pictures in PICTURES.items()
+    }
 
 
 def formulation_titles(wildcards):
