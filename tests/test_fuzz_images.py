@@ -261,7 +261,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a zipped text": (lambda: zipped_chunk(b"zTXt"), "read as an image (Decompressed"),
     "large EXIF": (
         lambda: blank_png(64, 64, 2, chunk(b"eXIf", b"II*\0" + b"\0" * 2**27)),
-        "may carry at most",
+        "bytes of metadata; got",
     ),
     "many EXIF tags": (lambda: encoded(picture(), "PNG", exif=EXIF_OF_MANY), "read"),
     "JPEG of 100,000 scans": (

@@ -118,11 +118,7 @@ def check_header(path: Path, image: ImageFile.ImageFile, *, any_shape: bool = Fa
             "Crop it."
         )
     metadata = sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
-    if metadata > MAX_METADATA:
-        raise ImageError(
-            f"{path}: may carry at most {MAX_METADATA} bytes of metadata; got {metadata}. "
-            "Export it without."
-        )
+    _limit(path, metadata, MAX_METADATA, "bytes of metadata", "Export it without.")
     bits = tiff_tag(image, "BitsPerSample")
     deep = isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
     raw = image.info.get("compression") == "raw"
@@ -154,11 +150,13 @@ def refuse_scans(path: Path) -> None:
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             scans += block.count(b"\xff\xda")
-    if scans > MAX_SCANS:
-        raise ImageError(
-            f"{path}: may have at most {MAX_SCANS} scans; got {scans}. Export it again, not "
-            "progressive."
-        )
+    _limit(path, scans, MAX_SCANS, "scans", "Export it again, not progressive.")
+
+
+def _limit(path: Path, number: int, most: int, noun: str, remedy: str) -> None:
+    """Refuse, with an ``ImageError``, a file that has more than ``most`` of something."""
+    if number > most:
+        raise ImageError(f"{path}: may have at most {most} {noun}; got {number}. {remedy}")
 
 
 def warn(path: Path, message: str) -> None:
@@ -213,11 +211,8 @@ def _check_file(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise ImageError(f"{path}: must hold an image; it has 0 bytes. Fetch or export it again.")
-    if path.stat().st_size > MAX_BYTES:
-        raise ImageError(
-            f"{path}: may have at most {MAX_BYTES} bytes; it has {path.stat().st_size}. Export it "
-            "compressed, or scale it down."
-        )
+    remedy = "Export it compressed, or scale it down."
+    _limit(path, path.stat().st_size, MAX_BYTES, "bytes", remedy)
 
 
 def _check_lists(path: Path) -> None:
@@ -238,8 +233,6 @@ def _check_lists(path: Path) -> None:
         content = file.read(min(entries, 65535) * of_tag.size)
     whole = content[: len(content) // of_tag.size * of_tag.size]
     for tag, kind, count in of_tag.iter_unpack(whole):
-        if kind not in BYTES and count > MAX_VALUES:
-            raise ImageError(
-                f"{path}: may have at most {MAX_VALUES} values in a tag; got {count} in tag "
-                f"{tag}. Export it with larger strips, or as PNG."
-            )
+        if kind not in BYTES:
+            remedy = "Export it with larger strips, or as PNG."
+            _limit(path, count, MAX_VALUES, f"values in tag {tag}", remedy)
