@@ -26,7 +26,6 @@ GRACE = 60.0  # seconds before the rate counts
 LEAST_RATE = 10_000  # bytes/s on average; at a lower rate, the largest file would take a day
 MOST = 2_000_000_000  # bytes; the largest file to download has 575 MB
 CHUNK = 1 << 16
-WHO = re.compile(r"^(<.*>|HTTPS?Connection(Pool)?\([^)]*\)): ")  # urllib3's prefix to a message
 LONGEST = 1800.0  # seconds: 30 kB/s are enough for the largest file
 OPTIONS = (
     *("--no-input", "--no-color", "--disable-pip-version-check", "--no-cache-dir"),
@@ -101,16 +100,11 @@ def _receive(answer: Any, path: Path) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Return why a download failed, in a few words: the innermost reason is the most specific."""
-    innermost: Any = error
-    while inner := getattr(innermost, "reason", None) or next(
-        (one for one in innermost.args if isinstance(one, Exception)), None
-    ):
-        if not isinstance(inner, Exception):
-            break
-        innermost = inner
-    said = WHO.sub("", " ".join(str(innermost).split()))
-    return said or type(innermost).__name__
+    """Return why a download failed, in a few words: the first error is the most specific."""
+    first: BaseException = error
+    while first.__context__:
+        first = first.__context__
+    return " ".join(str(first).split()) or type(first).__name__
 
 
 class PipError(Exception):
