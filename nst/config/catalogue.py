@@ -67,12 +67,10 @@ def checked_mirror(mirror: str | None) -> str | None:
     """
     if mirror is None or "://" not in mirror:
         return mirror
-    try:
+    with suppress(ValueError):  # an unmatched bracket
         address = urlsplit(mirror)
         if address.scheme == "https" or (address.scheme == "http" and address.hostname in LOOPBACK):
             return mirror
-    except ValueError:  # an unmatched bracket
-        pass
     raise ConfigError(
         f"mirror must be a folder or an https:// address; got {mirror!r}. Use https://, or copy "
         "the files to a folder."

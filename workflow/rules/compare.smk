@@ -135,13 +135,6 @@ rule summarise:
         "../scripts/summarise.py"
 
 
-SUMMARIES = expand(
-    "results/tables/{by}.{format}",
-    by=["styles", "ratios", "layers"],
-    format=["tex", "md"],
-)
-
-
 rule report_pages:
     input:
         "results/summary.parquet",
@@ -158,7 +151,11 @@ rule report_pages:
             category="Settings",
             labels={"page": "settings, versions and devices"},
         ),
-        summaries=SUMMARIES,
+        summaries=expand(
+            "results/tables/{by}.{format}",
+            by=["styles", "ratios", "layers"],
+            format=["tex", "md"],
+        ),
     log:
         "results/logs/report_pages.log",
     conda:
@@ -195,7 +192,7 @@ rule confirm:
         grid_files(run),
         plot_files(run),
         "results/gallery/index.html",
-        SUMMARIES,
+        rules.report_pages.output.summaries,
         ["results/votes/preference.png", "results/votes/cells.csv"] * bool(run.votes),
         table="results/summary.parquet",
     output:
