@@ -274,9 +274,7 @@ def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) ->
     return settings
 
 
-def overridden(
-    recipe: Preset, config: Mapping[str, Any], own: Mapping[str, Any] = MappingProxyType({})
-) -> dict[str, Any]:
+def overridden(recipe: Preset, config: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return a recipe's settings, overridden by the configuration's and then by its ``own``."""
     given = {name: config[name] for name in Settings.shared_names() if name in config} | dict(own)
     if "image_size" in given:

@@ -78,7 +78,7 @@ use rule overview_grid as formulation_grid with:
     params:
         builder="formulation_grid",
         variants=VARIANTS,
-        recipes=formulation_titles,
+        recipes=[one.title for one in run.recipes],
         subtitle=SUBTITLE,
     message:
         "Draw the grid of recipes"
@@ -92,7 +92,7 @@ use rule pair_grid as recipe_grid with:
     params:
         builder="recipe_grid",
         variants=VARIANTS,
-        recipes=dated_recipes,
+        recipes=[one.dated for one in run.recipes],
     message:
         "Draw the recipes of {wildcards.content} × {wildcards.style}"
 

@@ -34,16 +34,6 @@ def titles(wildcards):
     }
 
 
-def formulation_titles(wildcards):
-    """List the recipes' titles."""
-    return [one.title for one in run.recipes]
-
-
-def dated_recipes(wildcards):
-    """List the recipes' titles with their years."""
-    return [one.dated for one in run.recipes]
-
-
 def labels_of(others):
     """Return a function for a file's labels in the report: its titles, and ``others``."""
 
