@@ -6,9 +6,9 @@ VARIANTS = [(one.layers, one.ratio) for one in run.variants]
 # The rules of the other grids inherit all items that they do not set, such as `titles`.
 rule overview_grid:
     input:
-        contents=[prepared("content", name) for name in run.contents],
-        styles=[prepared("style", name) for name in run.styles],
-        details=expand(DETAILS, content=run.contents, style=run.styles),
+        contents=[paths.prepared("content", name) for name in run.contents],
+        styles=[paths.prepared("style", name) for name in run.styles],
+        details=expand(paths.DETAILS, content=run.contents, style=run.styles),
     output:
         grid_forms("overview", "overview_grid", "Overview", grid="contents × styles"),
     log:
@@ -30,7 +30,7 @@ use rule overview_grid as pair_grid with:
     input:
         content="results/inputs/content/{content}.png",
         style="results/inputs/style/{style}.png",
-        details=DETAILS,
+        details=paths.DETAILS,
     output:
         grid_forms("pairs/{content}/{style}{sheet}", "pair_grid", "Pairs"),
     log:
@@ -46,8 +46,8 @@ use rule overview_grid as pair_grid with:
 use rule overview_grid as content_grid with:
     input:
         content="results/inputs/content/{content}.png",
-        styles=[prepared("style", name) for name in run.styles],
-        details=expand(DETAILS, style=run.styles, allow_missing=True),
+        styles=[paths.prepared("style", name) for name in run.styles],
+        details=expand(paths.DETAILS, style=run.styles, allow_missing=True),
     output:
         grid_forms(
             "contents/{content}/{layers}",
@@ -99,10 +99,10 @@ use rule pair_grid as recipe_grid with:
 
 rule strip:
     input:
-        SNAPSHOTS,
+        paths.SNAPSHOTS,
     output:
-        strip=STRIP,
-        animation=STRIP.replace(".png", ".webp"),
+        strip=paths.STRIP,
+        animation=paths.STRIP.replace(".png", ".webp"),
     log:
         "results/logs/strip/{content}/{style}/{layers}/{ratio}.log",
     conda:
@@ -119,7 +119,7 @@ rule strip:
 
 rule summarise:
     input:
-        details=expand(DETAILS, content=run.contents, style=run.styles),
+        details=expand(paths.DETAILS, content=run.contents, style=run.styles),
         votes=run.votes,
     output:
         summary="results/summary.csv",
@@ -189,8 +189,8 @@ rule votes:
 
 rule confirm:
     input:
-        grid_files(run),
-        plot_files(run),
+        paths.grid_files(run),
+        paths.plot_files(run),
         "results/gallery/index.html",
         rules.report_pages.output.summaries,
         ["results/votes/preference.png", "results/votes/cells.csv"] * bool(run.votes),

@@ -21,7 +21,7 @@ rule prepare_image:
     input:
         prepare_image_input,
     output:
-        PREPARED,
+        paths.PREPARED,
     log:
         "results/logs/prepare_image/{role}/{name}.log",
     # Bad images are found before any long job starts.

@@ -32,7 +32,7 @@ def ingredients(wildcards):
 def prepare_image_input(wildcards):
     """List the files that an image is prepared from."""
     if parts := ingredients(wildcards):
-        return [prepared("style", one.name) for one in parts]
+        return [paths.prepared("style", one.name) for one in parts]
     return [run.pictures[f"{wildcards.role}/{wildcards.name}"].path]
 
 
@@ -48,13 +48,13 @@ def weights_of_user(wildcards):
 
 def composition_of_pair(wildcards):
     """Return a style's composition for a content, as plain values; None for one whole image."""
-    found = composition_files(run, wildcards.content, wildcards.style)
+    found = paths.composition_files(run, wildcards.content, wildcards.style)
     return found and found.to_dict()
 
 
 def files_of_composition(wildcards):
     """List the files of a style's composition for a content, without the style's own picture."""
-    found = composition_files(run, wildcards.content, wildcards.style)
+    found = paths.composition_files(run, wildcards.content, wildcards.style)
     return found.everything if found else []
 
 

@@ -4,7 +4,7 @@ OF_PRINT = allocate_pair(
     [one.settings for _, _, one in run.prints] or [run.settings], run.device
 )
 PRINT_FILE = PrintFile.read(config.get("prints", {}))
-DEEP = PRINT_FILE.deep(Path(PRINT))  # None for 8 bits
+DEEP = PRINT_FILE.deep(Path(paths.PRINT))  # None for 8 bits
 
 
 use rule stylize as print with:
@@ -12,12 +12,12 @@ use rule stylize as print with:
         content="results/inputs/content/{content}.png",
         style="results/inputs/style/{style}.png",
         extractor=EXTRACTOR,
-        start=CELL,
+        start=paths.CELL,
         parts=files_of_composition,
         precision=PRECISION,
     output:
-        pictures=[PRINT],
-        details=PRINT_DETAILS,
+        pictures=[paths.PRINT],
+        details=paths.PRINT_DETAILS,
         deep=DEEP or [],
     log:
         "results/logs/print/{content}/{style}/{layers}/{ratio}.log",
@@ -37,7 +37,7 @@ use rule stylize as print with:
 
 use rule summarise as summarise_prints with:
     input:
-        details=of_cells(PRINT_DETAILS, run.prints),
+        details=paths.of_cells(paths.PRINT_DETAILS, run.prints),
     output:
         summary="results/prints/summary.csv",
         table="results/prints/summary.parquet",
@@ -52,23 +52,23 @@ use rule gallery as print_gallery with:
     input:
         table="results/prints/summary.parquet",
         traces="results/prints/traces.parquet",
-        contents=[prepared("content", name) for name in run.contents],
-        styles=[prepared("style", name) for name in run.styles],
+        contents=[paths.prepared("content", name) for name in run.contents],
+        styles=[paths.prepared("style", name) for name in run.styles],
     output:
         "results/prints/gallery/index.html",
     log:
         "results/logs/print_gallery.log",
     params:
         title="Prints",
-        subtitle=f"{title_of_run(run)}, {SUBTITLE}",
+        subtitle=f"{paths.title_of_run(run)}, {SUBTITLE}",
     message:
         "Write the gallery of the prints"
 
 
 use rule confirm as prints with:
     input:
-        of_cells(PRINT, run.prints),
-        of_cells(str(DEEP), run.prints) if DEEP else [],
+        paths.of_cells(paths.PRINT, run.prints),
+        paths.of_cells(str(DEEP), run.prints) if DEEP else [],
         "results/prints/gallery/index.html",
         table="results/prints/summary.parquet",
     output:

@@ -39,7 +39,7 @@ def labels_of(others):
 
     def labels(wildcards):
         titles = {
-            role: report_label(PICTURES[role][name].title)
+            role: paths.report_label(PICTURES[role][name].title)
             for role, name in wildcards.items()
             if role in PICTURES
         }
@@ -77,7 +77,7 @@ def pair_plot_files(kind, shows):
         plot_forms(
             f"plots/{kind}/{{content}}/{name}",
             kind,
-            style=report_label(style.title),
+            style=paths.report_label(style.title),
             shows=shows,
         )
         for name, style in run.styles.items()
@@ -100,4 +100,4 @@ def effect_plot_files():
     ]
 
 
-SUBTITLE = subtitle_of_run(run)
+SUBTITLE = paths.subtitle_of_run(run)
