@@ -130,7 +130,7 @@ MISTAKES = [
         {"mirror": "http://example.org/nst"},
         "mirror must be a folder or an https:// address … got 'http://example.org/nst' … Use",
     ),
-    ({"ratios": [{"alpha": 1}]}, "ratios: … both alpha and beta … got {'alpha': 1}"),
+    ({"ratios": [{"alpha": 1}]}, "ratios.0: the key 'beta' is missing"),
     (
         {"ratios": [{"alpha": 1, "beta": 1, "gamma": 1}]},
         "ratios.0: … unknown key 'gamma' … alpha, beta",

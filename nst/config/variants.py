@@ -95,8 +95,6 @@ def read_ratio(value: object) -> tuple[str, dict[str, float]]:
         ConfigError: α/β, α or β is not a number from 1e-12 to 1e12.
     """
     if isinstance(value, Mapping):
-        if set(value) != {"alpha", "beta"}:
-            raise ConfigError(f"ratios: give both alpha and beta, and no more; got {value!r}")
         alpha, beta = (_positive(f"ratios: {key}", value[key]) for key in ("alpha", "beta"))
         ratio = alpha / beta
         _positive("ratios: alpha/beta", float(ratio))

@@ -41,8 +41,7 @@ def inspect_run(run: Run) -> None:
     sizes: dict[str, dict[str, Size]] = {"content": {}, "style": {}}
     for key, picture in run.pictures.items():
         role, _, name = key.partition("/")
-        file = _at_hand(picture)
-        if file is not None:
+        if file := _at_hand(picture):
             sizes.setdefault(role, {})[name] = read_size(file)
     for picture in run.kmeans_images:
         if (file := _at_hand(picture)) and picture not in run.pictures.values():
