@@ -157,9 +157,10 @@ class Run:
         """The names of the layer weightings or recipes, with the settings that vary."""
         return list(dict.fromkeys(variant.layers for variant in self.variants))
 
-    def places(self, layers: str) -> list[tuple[str, str]]:
-        """Return ``layers`` and ``ratio`` of each variant of a layer weighting or recipe."""
-        return [(one.layers, one.ratio) for one in self.variants if one.layers == layers]
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        """``layers`` and ``ratio`` of each variant."""
+        return [(one.layers, one.ratio) for one in self.variants]
 
     @cached_property
     def ratios(self) -> list[str]:

@@ -1,7 +1,5 @@
 """Rules that combine cells: grids, strips, the summary table, the report's pages and the votes."""
 
-VARIANTS = [(one.layers, one.ratio) for one in run.variants]
-
 
 # The rules of the other grids inherit all items that they do not set, such as `titles`.
 rule overview_grid:
@@ -77,7 +75,7 @@ use rule overview_grid as formulation_grid with:
         "results/logs/formulation_grid.log",
     params:
         builder="formulation_grid",
-        variants=VARIANTS,
+        variants=run.places,
         recipes=[one.title for one in run.recipes],
         subtitle=SUBTITLE,
     message:
@@ -91,7 +89,7 @@ use rule pair_grid as recipe_grid with:
         "results/logs/recipe_grid/{content}/{style}.log",
     params:
         builder="recipe_grid",
-        variants=VARIANTS,
+        variants=run.places,
         recipes=[one.dated for one in run.recipes],
     message:
         "Draw the recipes of {wildcards.content} × {wildcards.style}"

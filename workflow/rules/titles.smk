@@ -1,6 +1,7 @@
 """The titles of pictures, in the captions of grids and plots and in the report."""
 
 PICTURES = {"content": run.contents, "style": run.styles}
+SUBTITLE = paths.subtitle_of_run(run)
 
 
 def pair_names(wildcards):
@@ -21,7 +22,7 @@ def titles_of_pairs(wildcards):
 
 def variants_of_layers(wildcards):
     """List ``layers`` and ``ratio`` of each cell in a row of a content's grid."""
-    return run.places(wildcards.layers)
+    return [place for place in run.places if place[0] == wildcards.layers]
 
 
 def titles(wildcards):
@@ -98,6 +99,3 @@ def effect_plot_files():
         )
         for name, caption, shows in plots
     ]
-
-
-SUBTITLE = paths.subtitle_of_run(run)
