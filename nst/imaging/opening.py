@@ -177,20 +177,15 @@ def _explain(path: Path, error: Exception, formats: tuple[str, ...]) -> str:
         return (
             f"may have at most {MAX_MEGAPIXELS} megapixels; its header claims more. Scale it down."
         )
-    kinds = ", ".join(formats)
     if isinstance(error, UnidentifiedImageError):
-        kind = _foreign_kind(path) or "of another format, or damaged"
-        return f"must be one of {kinds}; it is {kind}. Export it as {formats[0]}."
+        head = _head(path)
+        known = ((kind, name) for magic, kind, name in FOREIGN if re.match(magic, head))
+        kind, name = next(known, ("", None))
+        if not kind or name in Image.OPEN:  # if the format can be read, the file is damaged
+            kind = "of another format, or damaged"
+        return f"must be one of {', '.join(formats)}; it is {kind}. Export it as {formats[0]}."
     reason = str(error).strip() or type(error).__name__
     return f"cannot be read as an image ({reason}). Fetch or export it again."
-
-
-def _foreign_kind(path: Path) -> str | None:
-    """Return the kind of a file in a known format that cannot be read; None for other files."""
-    head = _head(path)
-    known = ((kind, name) for magic, kind, name in FOREIGN if re.match(magic, head))
-    kind, name = next(known, (None, None))
-    return None if name in Image.OPEN else kind  # if the format can be read, the file is damaged
 
 
 def _head(path: Path) -> bytes:
