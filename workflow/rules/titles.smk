@@ -14,12 +14,6 @@ def pair_names(wildcards):
     }
 
 
-def titles_of_pairs(wildcards):
-    """List the titles of a content's pairs."""
-    content = run.contents[wildcards.content].title
-    return [f"{content} × {style.title}" for style in run.styles.values()]
-
-
 def variants_of_layers(wildcards):
     """List ``layers`` and ``ratio`` of each cell in a row of a content's grid."""
     return [place for place in run.places if place[0] == wildcards.layers]
