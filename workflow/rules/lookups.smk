@@ -24,7 +24,7 @@ def growing(least):
 
 
 def ingredients(wildcards):
-    """List the parts of an image that is a style made of several images; else none."""
+    """List the parts of a style that is made of several images; none for other images."""
     style = run.styles.get(wildcards.name) if wildcards.role == "style" else None
     return style.made_of.parts if style and style.made_of else []
 
