@@ -41,10 +41,10 @@ onerror:
 rule all:
     default_target: True
     input:
-        of_cells(CELL, run.cells),
-        expand(DETAILS, content=run.contents, style=run.styles),
-        grid_files(run),
-        plot_files(run),
+        paths.of_cells(paths.CELL, run.cells),
+        expand(paths.DETAILS, content=run.contents, style=run.styles),
+        paths.grid_files(run),
+        paths.plot_files(run),
         "results/summary.csv",
         "results/gallery/index.html",
         "results/report/table.html",

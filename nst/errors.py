@@ -41,10 +41,6 @@ class CellError(UserError):
     """The record or details of a finished cell cannot be used, or one of its files is missing."""
 
 
-class RunError(UserError):
-    """Another run is active in the same folder, or nothing can be written there."""
-
-
 class FetchError(UserError):
     """A file could not be fetched, or is not the requested file."""
 

@@ -128,7 +128,7 @@ def test_a_folder_may_be_the_user_s_home(folder, monkeypatch):
 
 def test_the_catalogue_goes_before_a_file_of_the_same_name(folder):
     (folder / "chelsea").write_bytes(b"")
-    assert read_run(least(), CATALOGUE).contents["chelsea"].path is None
+    assert read_run(least(), CATALOGUE).contents["chelsea"].entry
 
 
 def test_a_file_without_an_extension_is_found(folder):
@@ -296,7 +296,7 @@ MISTAKES = [
     ("ratios: [true]", "ratios.0 must be … as 1e-2 … got true"),
     ("ratios: [.inf]", "ratios.0 must be … got Infinity"),
     ("ratios: [1e999]", "ratios must be … got '1e999'"),
-    ("ratios: [{alpha: 1}]", "ratios: … both alpha and beta … got {'alpha': 1}"),
+    ("ratios: [{alpha: 1}]", "ratios.0: the key 'beta' is missing"),
     ("ratios: [{alpha: 0, beta: 1}]", "ratios: alpha must be … from 1e-12 … got 0"),
     ("ratios: [{alpha: 1e+12, beta: 1e-12}]", "ratios: alpha/beta must be … to 1e12 … got 1e+24"),
     ("vary: {seed: [0, 1]}", "seed: give it once, by itself or in vary"),

@@ -9,10 +9,11 @@ from workflow_runs import run_python
 
 from nst.config.layers import KMEANS, Architecture
 from nst.errors import ExtractorError
-from nst.network.extractor import Extractor, file_digest, load_extractor, save_extractor
+from nst.network.extractor import Extractor, load_extractor, save_extractor
 from nst.network.kernels import halve
 from nst.network.kmeans import fit_kmeans
 from nst.network.provision import provide_extractor
+from nst.system.files import file_digest
 
 
 def test_nothing_is_computed_beyond_the_last_layer_asked_for(tiny):

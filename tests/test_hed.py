@@ -23,7 +23,7 @@ from nst.config.layers import VGG16_HED
 from nst.config.registry import NETWORKS
 from nst.errors import ExtractorError, FetchError, UserError
 from nst.network import provision
-from nst.network.extractor import Extractor, file_digest, load_extractor, save_extractor
+from nst.network.extractor import Extractor, load_extractor, save_extractor
 from nst.network.provision import (
     deliver_extractor,
     extractor_file,
@@ -31,6 +31,7 @@ from nst.network.provision import (
     provide_extractor,
 )
 from nst.network.vgg import HED_WEIGHTS, vgg16_hed_from_wheel
+from nst.system.files import file_digest
 
 ENTRY = read_catalogue()["vgg16_hed"]
 MIRROR = os.environ.get("NST_MIRROR")  # the other tests run without it

@@ -22,9 +22,9 @@ from nst.errors import ConfigError
 from nst.figures.grids import draw_strip, save_animation
 from nst.imaging.images import load_image, save_png
 from nst.imaging.srgb import pixel_digest
-from nst.network.extractor import file_digest
 from nst.reports.summary import MEASURES, summarise
 from nst.system.device import describe_device, describe_machine
+from nst.system.files import file_digest
 
 CPU = torch.device("cpu")
 

@@ -41,16 +41,10 @@ from nst.method.checkpoint import Checkpoint
 from nst.method.objective import SUMS
 from nst.method.resilience import Progress, Transfer, make_cells, refused_if_too_large
 from nst.method.stages import Images, count_steps
-from nst.network.extractor import (
-    Precision,
-    choose_precision,
-    file_digest,
-    load_extractor,
-    read_precision,
-)
+from nst.network.extractor import Precision, choose_precision, load_extractor, read_precision
 from nst.network.tensors import Float, Tensor, from_bytes, to_image, to_levels
 from nst.system.device import describe_device, describe_machine, reserve_device, use_threads
-from nst.system.files import DAY
+from nst.system.files import DAY, file_digest
 
 logger = logging.getLogger(__name__)
 

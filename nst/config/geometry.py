@@ -28,7 +28,7 @@ from nst.config.settings import SIDE, Settings, longer_side
 
 FLOAT = 4  # bytes
 GIB = 2**30
-COPIES = 4.0  # of the used layers' features, including gradients; 2.6 to 3.3 measured with VGG-19
+FEATURE = 4 * FLOAT  # bytes: copies with gradients; 2.6 to 3.3 copies measured with VGG-19
 OF_PICTURE = 5 * GIB  # the most memory for the features of a picture without tiles
 OF_TILE = 2 * GIB  # the most memory for the features of a tile, without its margin
 STEP = 64  # px; the side of a tile is a multiple
@@ -120,7 +120,7 @@ def fitting_side(architecture: Architecture, pixels: int | float) -> int | None:
     If the features of a picture take more than ``OF_PICTURE``, it is cut into tiles whose features
     take ``OF_TILE``. All layers count, so that a cell does not depend on the layers of other cells.
     """
-    each = bytes_per_pixel(architecture.convolutions)
+    each = FEATURE * per_pixel(architecture.convolutions)
     if each * pixels <= OF_PICTURE:
         return None
     return math.floor(math.sqrt(OF_TILE / each) / STEP) * STEP
@@ -130,11 +130,6 @@ def remembered_pairs(pixels: int | float) -> int:
     """Return the number of pairs (step, change of gradient) that L-BFGS keeps for a picture."""
     fewest, most = HISTORY
     return max(fewest, min(most, math.floor(OF_HISTORY / (2 * 3 * FLOAT * pixels))))
-
-
-def bytes_per_pixel(widths: Mapping[str, int]) -> float:
-    """Return the bytes of the convolutions' features that an evaluation holds, per pixel."""
-    return COPIES * FLOAT * per_pixel(widths)
 
 
 def per_pixel(numbers: Mapping[str, int]) -> float:
@@ -209,7 +204,7 @@ def _memory(settings: Settings) -> float:
         seen = min(seen, TILES * side**2)
     pictures = PICTURES + 2 * remembered_pairs(content)
     names, widths = _layer_names(settings), _layers(settings)
-    features = bytes_per_pixel(widths)
+    features = FEATURE * per_pixel(widths)
     if HYPERCOLUMN in names:
         features += MATCHED * FLOAT * sum(widths.values()) / 16
     sampled = BYTES_OF_SAMPLES if SAMPLED in names else 0

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from nst.config.composition import Composition, Part
 from nst.config.names import counted
-from nst.config.pictures import Picture, composed
-from nst.config.prints import PrintFile
+from nst.config.pictures import composed
 from nst.config.run import Run
 from nst.config.variants import Wanted
 
@@ -55,20 +54,6 @@ def plot_files(run: Run) -> list[str]:
     plots += ["layers"] if run.compares_recipes else ["ratios", "layers"]
     plots += [f"vary/{name}" for name in run.varied]
     return [f"results/plots/{plot}.{form}" for plot in plots for form in ("png", "svg")]
-
-
-def source_file(picture: Picture) -> str:
-    """Return the file that a picture is prepared from: the user's file or the catalogue's."""
-    if picture.path is not None:
-        return picture.path
-    assert picture.entry is not None, "a style that is made of others has no file"
-    return f"results/inputs/catalogue/{picture.entry.file}"
-
-
-def deep_prints(print_file: PrintFile) -> list[str]:
-    """List the pattern of a print's 16-bit file beside ``PRINT``, if its format has this file."""
-    path = print_file.deep(Path(PRINT))
-    return [path.as_posix()] if path else []
 
 
 def prepared(role: str, name: str) -> str:

@@ -26,23 +26,29 @@ IMAGE_SUFFIXES = (
 )
 LONGEST_TITLE = 200  # characters: two lines over a grid
 KEEP = "keep"
+FETCHED = "results/inputs/catalogue"  # the folder of the catalogue's files
 
 
 @dataclass(frozen=True)
 class Picture:
     """A content or style image of the run: its name in paths, its title, and its file.
 
-    Exactly one of these is set: ``path``, the user's file; ``entry``, the catalogue's entry; or
-    ``made_of``, the composition of a style. The ``mask`` of a style selects the part of the image
-    that counts. The ``mask`` of a content defines its regions.
+    ``path`` is the user's file, or the file that an ``entry`` of the catalogue is fetched to. A
+    style may be ``made_of`` several images instead. The ``mask`` of a style selects the part of the
+    image that counts. The ``mask`` of a content defines its regions.
     """
 
     name: str
     title: str
-    path: str | None = None
+    path: str = ""
     entry: Entry | None = None
     mask: Picture | None = None
     made_of: Composition[Picture] | None = None
+
+    @property
+    def composition(self) -> Composition[Picture]:
+        """The images of a style, with their weights and masks; an image is made of itself."""
+        return self.made_of or Composition.plain(self, self.name, self.mask)
 
 
 def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture]:
@@ -51,13 +57,13 @@ def resolve(key: str, item: Any, catalogue: Mapping[str, Entry]) -> list[Picture
         return [_described(key, item, catalogue)]
     entry = catalogue.get(item)
     if entry is not None and entry.file.lower().endswith(IMAGE_SUFFIXES):
-        return [Picture(item, entry.title, entry=entry)]
+        return [Picture(item, entry.title, f"{FETCHED}/{entry.file}", entry)]
     if not set(item) & set("./*?") and not os.path.exists(_home(item)):
         images = [name for name, one in catalogue.items() if one.file.endswith(IMAGE_SUFFIXES)]
         hint = did_you_mean(item, images, f"it has {', '.join(images)}.")
         raise ConfigError(f"{key}: {item!r} is neither a file nor in the catalogue; {hint}")
     return [
-        Picture(_name_of(key, path), checked_title(key, _stem(path)), path=path)
+        Picture(_name_of(key, path), checked_title(key, _stem(path)), path)
         for path in files_at(key, item, IMAGE_SUFFIXES)
     ]
 
@@ -80,7 +86,7 @@ def _described(key: str, item: Mapping[str, Any], catalogue: Mapping[str, Entry]
             )
     else:
         path = existing(key, item["path"])
-        picture = Picture(item.get("name") or _name_of(key, path), _stem(path), path=path)
+        picture = Picture(item.get("name") or _name_of(key, path), _stem(path), path)
     name = checked_name(key, item.get("name", picture.name))
     title = checked_title(key, item.get("title", item.get("name", picture.title)))
     mask = resolve_one(f"{key}.mask", item["mask"], catalogue) if "mask" in item else None
@@ -203,7 +209,7 @@ def ingredients(styles: Mapping[str, Picture]) -> dict[str, Picture]:
     found: dict[str, Picture] = {}
     known = dict(styles)
     for style in styles.values():
-        for picture in [part.image for part in style.made_of.parts] if style.made_of else [style]:
+        for picture in (part.image for part in style.composition.parts):
             if known.setdefault(picture.name, picture) != picture:
                 raise ConfigError(
                     f"styles: {style.name!r} names an image {picture.name!r}, which is also the "
@@ -223,13 +229,13 @@ def check_styles(
     """
     bare = [name for name, picture in contents.items() if picture.mask is None]
     for name, style in styles.items():
-        if blend and not (style.made_of and style.made_of.blends):
+        if blend and not style.composition.blends:
             raise ConfigError(
                 "blend leads from one picture of a blended style to the next, so every style must "
                 f"be a blend, and {name!r} is not: give it as {{name: a, blend: {{b: 1, c: 1}}}}, "
                 "or leave out blend"
             )
-        if _has_regions(style) and bare:
+        if WHOLE not in style.composition.regions and bare:
             raise ConfigError(
                 f"styles: {name!r} has regions, so every content needs a mask; {bare[0]!r} has "
                 "none. Give it one, as {path: …, mask: …}, or split the run."
@@ -238,15 +244,10 @@ def check_styles(
 
 def composed(content: Picture, style: Picture) -> Composition[Picture] | None:
     """Return the composition of a style for a content; None if the style is one whole picture."""
-    if style.made_of is not None:
-        mask = content.mask if _has_regions(style) else None
-        return Composition(style.made_of.regions, mask)
-    return Composition.plain(style, style.name, style.mask) if style.mask else None
-
-
-def _has_regions(style: Picture) -> bool:
-    """Tell whether a style has different parts in different regions."""
-    return style.made_of is not None and WHOLE not in style.made_of.regions
+    if not (style.made_of or style.mask):
+        return None
+    regions = style.composition.regions
+    return Composition(regions, None if WHOLE in regions else content.mask)
 
 
 def _kind(item: Any) -> str:
@@ -263,9 +264,7 @@ def _read_composed(
 
     def parts(key: str, item: Any) -> tuple[Part[Picture], ...]:
         named = known.get(item) if isinstance(item, str) else None
-        picture = named or resolve_one(key, item, catalogue)
-        plain = (Part(picture.name, picture, mask=picture.mask),)
-        return picture.made_of.regions[WHOLE] if picture.made_of else plain
+        return (named or resolve_one(key, item, catalogue)).composition.regions[WHOLE]
 
     if kind == "blend":
         if not any(item["blend"].values()):

@@ -7,7 +7,7 @@ found before any job starts.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,29 +69,21 @@ def pair_sheets(variants: Sequence[Variant], chosen: Mapping[str, str]) -> list[
     if len(axes) == 1:  # only recipes, whose grid has a column per pair
         return []
     row_axis, column_axis = _choose(axes, chosen)
-    order = [{label: at for at, label in enumerate(labels)} for labels in axes.values()]
     rows, columns = axes.pop(row_axis), axes.pop(column_axis)
-    found: dict[str, dict[tuple[str, str], tuple[str, str]]] = {}
-    for one in sorted(
-        variants,
-        key=lambda one: [at[label] for at, label in zip(order, one.point.values(), strict=True)],
-    ):
-        name = ", ".join(
-            f"{axis}={one.point[axis]}" for axis, labels in axes.items() if len(labels) > 1
-        )
-        place = one.point[row_axis], one.point[column_axis]
-        found.setdefault(name, {})[place] = (one.layers, one.ratio)
-    return [
-        Sheet(
-            name,
-            row_axis,
-            column_axis,
-            rows,
-            columns,
-            [[cells[row, column] for column in columns] for row in rows],
-        )
-        for name, cells in found.items()
-    ]
+    places = {frozenset(one.point.items()): (one.layers, one.ratio) for one in variants}
+    sheets = []
+    for labels in itertools.product(*axes.values()):
+        others = dict(zip(axes, labels, strict=True))
+        named = (f"{axis}={label}" for axis, label in others.items() if len(axes[axis]) > 1)
+        cells = [
+            [
+                places[frozenset({**others, row_axis: row, column_axis: column}.items())]
+                for column in columns
+            ]
+            for row in rows
+        ]
+        sheets.append(Sheet(", ".join(named), row_axis, column_axis, rows, columns, cells))
+    return sheets
 
 
 def _choose(axes: Mapping[str, Sequence[str]], chosen: Mapping[str, str]) -> tuple[str, str]:
@@ -99,16 +91,14 @@ def _choose(axes: Mapping[str, Sequence[str]], chosen: Mapping[str, str]) -> tup
     for side, name in chosen.items():
         if name not in axes:
             raise ConfigError(f"grid.{side} must be one of {', '.join(axes)}; got {name!r}")
-    varied = [name for name in axes if name not in ("layers", "ratio")]
+    names = sorted(axes, key=lambda name: name == "ratio")  # with α/β at the end
 
-    def pick(names: Sequence[str], other: str | None) -> str:
-        free = [name for name in names if name in axes and name != other]
+    def pick(names: Iterable[str], other: str | None) -> str:
+        free = [name for name in names if name != other]
         return next((name for name in free if len(axes[name]) > 1), free[0])
 
-    column = chosen.get("columns") or pick(
-        ["ratio", *reversed(varied), "layers"], chosen.get("rows")
-    )
-    row = chosen.get("rows") or pick(["layers", *varied, "ratio"], column)
+    column = chosen.get("columns") or pick(reversed(names), chosen.get("rows"))
+    row = chosen.get("rows") or pick(names, column)
     if row == column:
         raise ConfigError(f"grid: rows and columns must be two axes; got {row!r} for both")
     return row, column
@@ -167,9 +157,10 @@ class Run:
         """The names of the layer weightings or recipes, with the settings that vary."""
         return list(dict.fromkeys(variant.layers for variant in self.variants))
 
-    def places(self, layers: str) -> list[tuple[str, str]]:
-        """Return ``layers`` and ``ratio`` of each variant of a layer weighting or recipe."""
-        return [(one.layers, one.ratio) for one in self.variants if one.layers == layers]
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        """``layers`` and ``ratio`` of each variant."""
+        return [(one.layers, one.ratio) for one in self.variants]
 
     @cached_property
     def ratios(self) -> list[str]:
@@ -289,14 +280,12 @@ def _kmeans_images(
 
 def _overview(chosen: Mapping[str, Any], variants: Sequence[Variant]) -> tuple[str, str]:
     """Choose the variant of the overview; by default the first weighting with the middle α/β."""
-    ratios: dict[str, list[str]] = {}
-    for one in variants:
-        ratios.setdefault(one.layers, []).append(one.ratio)
     layers = chosen.get("layers", variants[0].layers)
-    if layers not in ratios:
-        raise ConfigError(f"overview.layers must be one of {', '.join(ratios)}; got {layers!r}")
-    middle = ratios[layers][len(ratios[layers]) // 2]
-    ratio = read_ratio(chosen["ratio"])[0] if "ratio" in chosen else middle
-    if ratio not in ratios[layers]:
-        raise ConfigError(f"overview.ratio must be one of {', '.join(ratios[layers])}; got {ratio}")
+    ratios = [one.ratio for one in variants if one.layers == layers]
+    if not ratios:
+        known = ", ".join(dict.fromkeys(one.layers for one in variants))
+        raise ConfigError(f"overview.layers must be one of {known}; got {layers!r}")
+    ratio = read_ratio(chosen["ratio"])[0] if "ratio" in chosen else ratios[len(ratios) // 2]
+    if ratio not in ratios:
+        raise ConfigError(f"overview.ratio must be one of {', '.join(ratios)}; got {ratio}")
     return layers, ratio

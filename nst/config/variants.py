@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from nst.config.documents import read_document
@@ -97,8 +96,6 @@ def read_ratio(value: object) -> tuple[str, dict[str, float]]:
         ConfigError: α/β, α or β is not a number from 1e-12 to 1e12.
     """
     if isinstance(value, Mapping):
-        if set(value) != {"alpha", "beta"}:
-            raise ConfigError(f"ratios: give both alpha and beta, and no more; got {value!r}")
         alpha, beta = (_positive(f"ratios: {key}", value[key]) for key in ("alpha", "beta"))
         ratio = alpha / beta
         _positive("ratios: alpha/beta", float(ratio))
@@ -158,9 +155,8 @@ def read_variants(config: Mapping[str, Any]) -> list[Variant]:
         ConfigError: one line that names the key, the rule, the value and the remedy.
     """
     key = "formulations" if "formulations" in config else "layers"
-    rows = _read_rows(key, config)
-    axes = _read_axes(config)
-    number = len(rows) * math.prod(map(len, axes.values()))
+    axes = {"layers": _read_rows(key, config), **_read_axes(config)}
+    number = math.prod(map(len, axes.values()))
     if number > MOST_VARIANTS:
         raise ConfigError(
             f"layers or formulations × vary × ratios may be at most {MOST_VARIANTS} variants of a "
@@ -168,16 +164,14 @@ def read_variants(config: Mapping[str, Any]) -> list[Variant]:
         )
     is_axis = "ratios" in config or key == "layers"
     variants = []
-    for (name, (recipe, own)), *choices in itertools.product(
-        rows.items(), *(axis.items() for axis in axes.values())
-    ):
-        varied = {axis: label for axis, (label, _) in zip(axes, choices, strict=True)}
-        given = {name: value for _, values in choices for name, value in values.items()}
-        values = overridden(recipe, config, {**own, **given})
+    for labels in itertools.product(*axes.values()):
+        varied = dict(zip(axes, labels, strict=True))
+        given = {name: one for axis in varied for name, one in axes[axis][varied[axis]].items()}
+        recipe = find_recipe(given.pop("formulation"))
+        values = overridden(recipe, config, given)
         label, weights = read_ratio({weight: values[weight] for weight in ("alpha", "beta")})
-        values |= weights
-        ratio = varied.pop("ratio", label)
-        settings = _settings(f"{key}.{name}", values, config)
+        name, ratio = varied.pop("layers"), varied.pop("ratio", label)
+        settings = _settings(f"{key}.{name}", values | weights, config)
         layers = "/".join([name, *(f"{axis}={label}" for axis, label in varied.items())])
         point = {"layers": name, **({"ratio": ratio} if is_axis else {}), **varied}
         variants.append(Variant(layers, ratio, recipe.name, settings, point))
@@ -190,8 +184,8 @@ def read_variants(config: Mapping[str, Any]) -> list[Variant]:
     return variants
 
 
-def _read_rows(key: str, config: Mapping[str, Any]) -> dict[str, tuple[Preset, dict[str, Any]]]:
-    """Read the recipes by name, each with its own settings.
+def _read_rows(key: str, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Read the layer weightings or recipes: a ``formulation`` with its own settings, by name.
 
     A layer weighting is the recipe of ``formulation`` with other layers. The default is a single
     weighting with the recipe's layers.
@@ -211,8 +205,8 @@ def _read_rows(key: str, config: Mapping[str, Any]) -> dict[str, tuple[Preset, d
     rows = []
     for item in items:
         own = dict(item) if isinstance(item, Mapping) else {"formulation": item}
-        preset = find_recipe(own.pop("formulation"))
-        rows.append((checked_name(key, own.pop("name", preset.name)), (preset, own)))
+        recipe = find_recipe(own["formulation"])
+        rows.append((checked_name(key, own.pop("name", recipe.name)), own))
     refuse_collisions(key, [name for name, _ in rows])
     return dict(rows)
 
@@ -278,9 +272,7 @@ def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) ->
     return settings
 
 
-def overridden(
-    recipe: Preset, config: Mapping[str, Any], own: Mapping[str, Any] = MappingProxyType({})
-) -> dict[str, Any]:
+def overridden(recipe: Preset, config: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return a recipe's settings, overridden by the configuration's and then by its ``own``."""
     given = {name: config[name] for name in Settings.shared_names() if name in config} | dict(own)
     if "image_size" in given:

@@ -72,9 +72,8 @@ def _overview(run: Run, is_finished: IsFinished, said: str) -> Grid:
 
     titles = _titles(run.contents), _titles(run.styles)
     if run.compares_recipes:
-        variants = [(one.layers, one.ratio) for one in run.variants]
         recipes = [one.title for one in run.recipes]
-        grid = formulation_grid(*titles, variants, subtitle=said, recipes=recipes)
+        grid = formulation_grid(*titles, run.places, subtitle=said, recipes=recipes)
     else:
         grid = overview_grid(*titles, [run.overview], subtitle=said)
     return grid.changed(place)

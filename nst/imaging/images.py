@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -22,21 +21,19 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
 from nst.config.geometry import fit_long
-from nst.errors import one_line
+from nst.errors import ImageError
 from nst.imaging.opening import (
     FORMATS,
     check_header,
     decoding,
     opened,
-    refusal,
     refuse_scans,
-    shown_name,
     tiff_tag,
+    warn,
 )
 from nst.imaging.srgb import check_mode, srgb_profile, to_srgb
 from nst.system.files import write_atomically
 
-logger = logging.getLogger(__name__)
 Levels: TypeAlias = NDArray[np.uint16]
 WIDER = 257  # levels of 16 bits per level of 8 bits: 255 becomes 65535
 PAETH = 4  # the filter of PNG that predicts a sample from three neighbours
@@ -65,7 +62,7 @@ def load_image(path: Path, *, keep_alpha: bool = False, any_shape: bool = False)
         with decoding(path):
             several = image.format != "MPO" and getattr(image, "is_animated", False)
         if several:
-            logger.warning("%s: has several frames; only the first is used.", shown_name(path))
+            warn(path, "has several frames; only the first is used.")
         if image.format in ("JPEG", "MPO"):
             refuse_scans(path)
         with decoding(path):
@@ -77,8 +74,7 @@ def load_image(path: Path, *, keep_alpha: bool = False, any_shape: bool = False)
             # Pillow has already turned a TIFF. A turned copy would be a third image in memory.
             ImageOps.exif_transpose(image, in_place=True)
         except Exception as error:  # EXIF has its own parser, which raises as widely as decoders
-            name, reason = shown_name(path), one_line(str(error))
-            logger.warning("%s: its EXIF is broken (%s); ignored.", name, reason)
+            warn(path, f"its EXIF is broken ({error}); ignored.")
         return to_srgb(path, image, keep_alpha=keep_alpha)
 
 
@@ -175,8 +171,8 @@ def write_picture(path: Path, content: bytes) -> None:
         write_atomically(path, content)
     except OSError as error:
         reason = error.strerror or error
-        raise refusal(
-            path, f"cannot be written ({reason}). Check the folder's permissions and free space."
+        raise ImageError(
+            f"{path}: cannot be written ({reason}). Check the folder's permissions and free space."
         ) from error
 
 

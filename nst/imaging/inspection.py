@@ -14,7 +14,6 @@ from pathlib import Path
 from nst.config.catalogue import RESOURCES
 from nst.config.geometry import content_size, halvings, style_size
 from nst.config.layers import Size
-from nst.config.paths import source_file
 from nst.config.pictures import Picture, composed
 from nst.config.prints import check_larger
 from nst.config.run import Run
@@ -42,12 +41,11 @@ def inspect_run(run: Run) -> None:
     sizes: dict[str, dict[str, Size]] = {"content": {}, "style": {}}
     for key, picture in run.pictures.items():
         role, _, name = key.partition("/")
-        file = _at_hand(picture)
-        if file is not None:
+        if file := _at_hand(picture):
             sizes.setdefault(role, {})[name] = read_size(file)
     for picture in run.kmeans_images:
-        if picture.path is not None and picture not in run.pictures.values():
-            read_size(Path(picture.path))
+        if (file := _at_hand(picture)) and picture not in run.pictures.values():
+            read_size(file)
     check_sizes(run.variants, sizes["content"], sizes["style"])
     _inspect_prints(run, sizes["content"])
     _inspect_masks(run)
@@ -120,11 +118,8 @@ def check_sizes(
 
 def _at_hand(picture: Picture) -> Path | None:
     """Return a file with the picture; None if it has not been fetched."""
-    if picture.path is not None:
-        return Path(picture.path)
-    assert picture.entry is not None
-    kind, _, rest = picture.entry.source.partition(":")
-    file = RESOURCES / rest if kind == "resources" else Path(source_file(picture))
+    kind, _, rest = (picture.entry.source if picture.entry else "").partition(":")
+    file = RESOURCES / rest if kind == "resources" else Path(picture.path)
     return file if file.is_file() else None
 
 

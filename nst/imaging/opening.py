@@ -73,7 +73,7 @@ def opened(path: Path, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile
     for note in notes:
         # MAX_MEGAPIXELS supersedes Pillow's own warning about large images.
         if not issubclass(note.category, Image.DecompressionBombWarning):
-            logger.warning("%s: Pillow says: %s", shown_name(path), one_line(str(note.message)))
+            warn(path, f"Pillow says: {note.message}")
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def decoding(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[None]:
     except ImageError:
         raise
     except Exception as error:  # Pillow raises nearly every type of exception for damaged files
-        raise refusal(path, _explain(path, error, formats)) from error
+        raise ImageError(f"{path}: {_explain(path, error, formats)}") from error
 
 
 def _register(path: Path) -> None:
@@ -108,29 +108,24 @@ def check_header(path: Path, image: ImageFile.ImageFile, *, any_shape: bool = Fa
     """
     width, height = image.size
     if not any_shape and min(width, height) < MIN_SIDE:
-        raise refusal(
-            path, f"needs at least {MIN_SIDE} px per side; got {width}x{height}. Use a larger one."
+        raise ImageError(
+            f"{path}: needs at least {MIN_SIDE} px per side; got {width}x{height}. Use a larger "
+            "one."
         )
     if not any_shape and max(width, height) > MAX_ASPECT * min(width, height):
-        raise refusal(
-            path,
-            f"may be at most {MAX_ASPECT} times as long as wide; got {width}x{height}. Crop it.",
+        raise ImageError(
+            f"{path}: may be at most {MAX_ASPECT} times as long as wide; got {width}x{height}. "
+            "Crop it."
         )
     metadata = sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
-    if metadata > MAX_METADATA:
-        raise refusal(
-            path,
-            f"may carry at most {MAX_METADATA} bytes of metadata; got {metadata}. "
-            "Export it without.",
-        )
+    _limit(path, metadata, MAX_METADATA, "bytes of metadata", "Export it without.")
     bits = tiff_tag(image, "BitsPerSample")
     deep = isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
     raw = image.info.get("compression") == "raw"
     if deep and raw and tiff_tag(image, "PlanarConfiguration") == 2:
-        raise refusal(  # the one layout that Pillow misreads silently
-            path,
-            "must hold its channels pixel by pixel; got uncompressed 16-bit planes. "
-            "Export it with interleaved channels, or as PNG.",
+        raise ImageError(  # the one layout that Pillow misreads silently
+            f"{path}: must hold its channels pixel by pixel; got uncompressed 16-bit planes. "
+            "Export it with interleaved channels, or as PNG."
         )
 
 
@@ -138,13 +133,11 @@ def _check_pixels(path: Path, image: Image.Image) -> None:
     """Refuse, with an ``ImageError``, an image whose header claims too many pixels to decode."""
     width, height = image.size
     megapixels = width * height / 1e6
-    most = MAX_MEGAPIXELS_OF.get(image.format or "", MAX_MEGAPIXELS)
-    most = min(most, MAX_MEGAPIXELS)
+    most = min(MAX_MEGAPIXELS, MAX_MEGAPIXELS_OF.get(image.format or "", MAX_MEGAPIXELS))
     if megapixels > most:
-        raise refusal(
-            path,
-            f"may have at most {most} megapixels; got {width}x{height} ({megapixels:.2f}). "
-            "Scale it down.",
+        raise ImageError(
+            f"{path}: may have at most {most} megapixels; got {width}x{height} ({megapixels:.2f}). "
+            "Scale it down."
         )
 
 
@@ -157,21 +150,18 @@ def refuse_scans(path: Path) -> None:
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             scans += block.count(b"\xff\xda")
-    if scans > MAX_SCANS:
-        raise refusal(
-            path,
-            f"may have at most {MAX_SCANS} scans; got {scans}. Export it again, not progressive.",
-        )
+    _limit(path, scans, MAX_SCANS, "scans", "Export it again, not progressive.")
 
 
-def refusal(path: Path, reason: str) -> ImageError:
-    """Build the error about a file."""
-    return ImageError(f"{shown_name(path)}: {reason}")
+def _limit(path: Path, number: int, most: int, noun: str, remedy: str) -> None:
+    """Refuse, with an ``ImageError``, a file that has more than ``most`` of something."""
+    if number > most:
+        raise ImageError(f"{path}: may have at most {most} {noun}; got {number}. {remedy}")
 
 
-def shown_name(path: Path) -> str:
-    """Return a file's name in printable form."""
-    return one_line(str(path))
+def warn(path: Path, message: str) -> None:
+    """Log a warning about a file, in one printable line."""
+    logger.warning("%s", one_line(f"{path}: {message}"))
 
 
 def tiff_tag(image: Image.Image, name: str) -> object:
@@ -187,20 +177,15 @@ def _explain(path: Path, error: Exception, formats: tuple[str, ...]) -> str:
         return (
             f"may have at most {MAX_MEGAPIXELS} megapixels; its header claims more. Scale it down."
         )
-    kinds = ", ".join(formats)
     if isinstance(error, UnidentifiedImageError):
-        kind = _foreign_kind(path) or "of another format, or damaged"
-        return f"must be one of {kinds}; it is {kind}. Export it as {formats[0]}."
+        head = _head(path)
+        known = ((kind, name) for magic, kind, name in FOREIGN if re.match(magic, head))
+        kind, name = next(known, ("", None))
+        if not kind or name in Image.OPEN:  # if the format can be read, the file is damaged
+            kind = "of another format, or damaged"
+        return f"must be one of {', '.join(formats)}; it is {kind}. Export it as {formats[0]}."
     reason = str(error).strip() or type(error).__name__
     return f"cannot be read as an image ({reason}). Fetch or export it again."
-
-
-def _foreign_kind(path: Path) -> str | None:
-    """Return the kind of a file in a known format that cannot be read; None for other files."""
-    head = _head(path)
-    known = ((kind, name) for magic, kind, name in FOREIGN if re.match(magic, head))
-    kind, name = next(known, (None, None))
-    return None if name in Image.OPEN else kind  # if the format can be read, the file is damaged
 
 
 def _head(path: Path) -> bytes:
@@ -212,19 +197,17 @@ def _head(path: Path) -> bytes:
 def _check_file(path: Path) -> None:
     """Refuse a path that cannot be an image, before Pillow opens it."""
     if path.is_dir():
-        raise refusal(path, "must be an image file; it is a directory. Name a file in it.")
+        raise ImageError(f"{path}: must be an image file; it is a directory. Name a file in it.")
     if not path.exists():
-        raise refusal(path, "must be an image file; there is no such file. Check the path.")
+        raise ImageError(f"{path}: must be an image file; there is no such file. Check the path.")
     if not path.is_file():  # opening a pipe would wait for ever
-        raise refusal(path, "must be a regular file; it is a device or a pipe. Save it first.")
-    if path.stat().st_size == 0:
-        raise refusal(path, "must hold an image; it has 0 bytes. Fetch or export it again.")
-    if path.stat().st_size > MAX_BYTES:
-        raise refusal(
-            path,
-            f"may have at most {MAX_BYTES} bytes; it has {path.stat().st_size}. Export it "
-            "compressed, or scale it down.",
+        raise ImageError(
+            f"{path}: must be a regular file; it is a device or a pipe. Save it first."
         )
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path}: must hold an image; it has 0 bytes. Fetch or export it again.")
+    remedy = "Export it compressed, or scale it down."
+    _limit(path, path.stat().st_size, MAX_BYTES, "bytes", remedy)
 
 
 def _check_lists(path: Path) -> None:
@@ -245,9 +228,6 @@ def _check_lists(path: Path) -> None:
         content = file.read(min(entries, 65535) * of_tag.size)
     whole = content[: len(content) // of_tag.size * of_tag.size]
     for tag, kind, count in of_tag.iter_unpack(whole):
-        if kind not in BYTES and count > MAX_VALUES:
-            raise refusal(
-                path,
-                f"may have at most {MAX_VALUES} values in a tag; got {count} in tag "
-                f"{tag}. Export it with larger strips, or as PNG.",
-            )
+        if kind not in BYTES:
+            remedy = "Export it with larger strips, or as PNG."
+            _limit(path, count, MAX_VALUES, f"values in tag {tag}", remedy)

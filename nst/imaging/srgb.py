@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import logging
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from operator import methodcaller
@@ -16,10 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops, ImageCms, ImageOps
 
-from nst.errors import ImageError, one_line
-from nst.imaging.opening import decoding, refusal, shown_name, tiff_tag
-
-logger = logging.getLogger(__name__)
+from nst.errors import ImageError
+from nst.imaging.opening import decoding, tiff_tag, warn
 
 BAND = 2**20  # px that are converted at a time
 DATE = slice(24, 36)  # in the header of an ICC profile: when it was made
@@ -78,15 +75,17 @@ def _scaling(path: Path, image: Image.Image) -> Conversion:
     """
     if not image.mode.startswith(("I", "F")):
         return lambda band: band
-    white = _white_level(image)
+    if image.mode == "F":
+        kind, white = "float", 1.0
+    else:  # Pillow leaves 12-bit TIFF at 0 to 4095; mode I holds 16-bit values of PNG and PGM
+        kind, white = "integer", 4095.0 if tiff_tag(image, "BitsPerSample") == (12,) else 65535.0
     values = (np.asarray(image.crop(box)) for box in bands(image.size))
     ends = np.array([(band.min(), band.max()) for band in values])
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     if not (low >= 0 and high <= white):  # written so that it also refuses NaN
-        raise refusal(
-            path,
-            f"{'float' if image.mode == 'F' else 'integer'} pixels must lie in 0 to {white:g}; "
-            f"got {low:g} to {high:g}. Rescale them.",
+        raise ImageError(
+            f"{path}: {kind} pixels must lie in 0 to {white:g}; got {low:g} to {high:g}. Rescale "
+            "them."
         )
     transparent = image.info.get("transparency")
     inverted = tiff_tag(image, "PhotometricInterpretation") == 0  # Pillow inverts 8 bits itself
@@ -101,14 +100,6 @@ def _scaling(path: Path, image: Image.Image) -> Conversion:
         return ImageOps.invert(grey) if inverted else grey
 
     return scale
-
-
-def _white_level(image: Image.Image) -> float:
-    """Return the value that means white in a deep grey image."""
-    if image.mode == "F":
-        return 1.0
-    # Pillow leaves 12-bit TIFF at 0 to 4095; mode I holds 16-bit values of PNG and PGM.
-    return 4095.0 if tiff_tag(image, "BitsPerSample") == (12,) else 65535.0
 
 
 def _colour_and_alpha(path: Path, image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -132,19 +123,15 @@ def _converter(path: Path, mode: str, profile: bytes | None) -> Conversion:
         try:
             return _by_profile(mode, profile)
         except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
-            logger.warning(
-                "%s: its colour profile is broken (%s); ignored.",
-                shown_name(path),
-                one_line(str(error)),
-            )
+            warn(path, f"its colour profile is broken ({error}); ignored.")
     return _as_rgb
 
 
 def _by_profile(mode: str, profile: bytes) -> Conversion:
     """Return a conversion by an ICC profile: relative colorimetric, black point compensated.
 
-    Photo editors do the same, so that colours in gamut are kept. A profile that is already sRGB (it
-    moves no probe by more than one level of 255) leaves the bytes unchanged.
+    Photo editors do the same, so that colours in gamut are kept. A profile that is already sRGB (of
+    16 levels per channel, it moves no colour by more than one level of 255) changes no bytes.
     """
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     if source.profile.xcolor_space.strip() == "RGB":
@@ -157,27 +144,17 @@ def _by_profile(mode: str, profile: bytes) -> Conversion:
         ImageCms.Intent.RELATIVE_COLORIMETRIC,
         ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
-    probe = _probe(mode)
-    if probe is not None:
-        moved = ImageChops.difference(transform.apply(probe), probe.convert("RGB"))
-        if np.asarray(moved).max() <= 1:
-            return _as_rgb
+    levels = np.arange(0, 256, 17, dtype=np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(64, 64, 3)
+    probe = Image.fromarray(colours).convert(mode)
+    moved = ImageChops.difference(transform.apply(probe), probe.convert("RGB"))
+    if np.asarray(moved).max() <= 1:
+        return _as_rgb
 
     def convert(colour: Image.Image) -> Image.Image:
         return transform.apply(colour if colour.mode == mode else colour.convert(mode))
 
     return convert
-
-
-def _probe(mode: str) -> Image.Image | None:
-    """Return every grey (L) or 16 levels per channel (RGB); ``None`` for CMYK: it is never sRGB."""
-    if mode == "L":
-        return Image.linear_gradient("L")
-    if mode == "RGB":
-        levels = np.arange(0, 256, 17, dtype=np.uint8)
-        cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1)
-        return Image.fromarray(cube.reshape(64, 64, 3))
-    return None
 
 
 def on_white(image: Image.Image) -> Image.Image:

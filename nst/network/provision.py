@@ -16,10 +16,10 @@ from nst.config.layers import Architecture
 from nst.config.registry import NETWORKS
 from nst.errors import ConfigError, ExtractorError, FetchError
 from nst.imaging.images import fit_long_side, load_image
-from nst.network.extractor import Extractor, file_digest, read_extractor, save_extractor
+from nst.network.extractor import Extractor, read_extractor, save_extractor
 from nst.network.kmeans import fit_kmeans
 from nst.network.tensors import to_tensor
-from nst.system.files import REMEDIES, part_folder, remove_parts, write_atomically
+from nst.system.files import REMEDIES, file_digest, part_folder, remove_parts, write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -166,10 +166,11 @@ def describe_machine(device: torch.device) -> Mapping[str, str]:
     number of threads. Sums are split among threads and kernels are chosen by instruction set, so
     the same settings round differently elsewhere.
     """
+    limits = (f"{name}={os.environ[name]}" for name in LIMITS if os.environ.get(name))
     facts = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
-        "instructions": _instructions(),
+        "instructions": ", ".join([torch.backends.cpu.get_cpu_capability(), *limits]),
         "threads": str(torch.get_num_threads()),
     }
     if device.type == "cuda":
@@ -186,10 +187,3 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _instructions() -> str:
-    """Return the instruction set of torch's kernels, and the limit on oneDNN's if there is one."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    held = [f"{name}={os.environ[name]}" for name in LIMITS if os.environ.get(name)]
-    return ", ".join([capability, *held])

@@ -26,13 +26,10 @@ GRACE = 60.0  # seconds before the rate counts
 LEAST_RATE = 10_000  # bytes/s on average; at a lower rate, the largest file would take a day
 MOST = 2_000_000_000  # bytes; the largest file to download has 575 MB
 CHUNK = 1 << 16
-WHO = re.compile(r"^(<.*>|HTTPS?Connection(Pool)?\([^)]*\)): ")  # urllib3's prefix to a message
 LONGEST = 1800.0  # seconds: 30 kB/s are enough for the largest file
 OPTIONS = (
     *("--no-input", "--no-color", "--disable-pip-version-check", "--no-cache-dir"),
     "-vv",  # without it, pip does not print an index's answer
-)
-DOWNLOAD = (
     *("download", "--progress-bar", "off", "--no-deps", "--only-binary=:all:"),
     *("--require-hashes", "--ignore-requires-python"),  # the file is read, and never run
 )
@@ -101,16 +98,11 @@ def _receive(answer: Any, path: Path) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Return why a download failed, in a few words: the innermost reason is the most specific."""
-    innermost: Any = error
-    while inner := getattr(innermost, "reason", None) or next(
-        (one for one in innermost.args if isinstance(one, Exception)), None
-    ):
-        if not isinstance(inner, Exception):
-            break
-        innermost = inner
-    said = WHO.sub("", " ".join(str(innermost).split()))
-    return said or type(innermost).__name__
+    """Return why a download failed, in a few words: the first error is the most specific."""
+    first: BaseException = error
+    while first.__context__:
+        first = first.__context__
+    return " ".join(str(first).split()) or type(first).__name__
 
 
 class PipError(Exception):
@@ -128,7 +120,7 @@ def pip_download(requirement: str, sha256: str, folder: Path) -> Path:
     pins.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
     arrived = folder / "wheel"
     named = ("--dest", str(arrived), "--requirement", str(pins))
-    status, said = _run([*OPTIONS, *DOWNLOAD, *named], folder)
+    status, said = _run([*OPTIONS, *named], folder)
     if full := DISK.search(said):
         number = int(full[1])
         raise OSError(number, os.strerror(number), str(folder))

@@ -19,9 +19,8 @@ import shutil
 import sysconfig
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import BinaryIO
 
 logger = logging.getLogger(__name__)
@@ -35,17 +34,15 @@ DAY = 24 * 3600
 # Errors of file systems that cannot sync a folder; a rename cannot be made safer there.
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EISDIR)
 FORBIDDEN = "Get permission to read and write there, or work in another folder"
-REMEDIES: Mapping[int, str] = MappingProxyType(
-    {
-        errno.ENOSPC: "Free some space on that disk",
-        errno.EDQUOT: "Delete some of your files, or ask for a larger quota",
-        errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
-        errno.EROFS: "Mount that file system for writing, or work in another folder",
-        errno.EACCES: FORBIDDEN,
-        errno.EPERM: FORBIDDEN,
-        errno.EIO: "The disk or its connection is failing: save what you can, see the system's log",
-    }
-)
+REMEDIES: Mapping[int | None, str] = {
+    errno.ENOSPC: "Free some space on that disk",
+    errno.EDQUOT: "Delete some of your files, or ask for a larger quota",
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "Mount that file system for writing, or work in another folder",
+    errno.EACCES: FORBIDDEN,
+    errno.EPERM: FORBIDDEN,
+    errno.EIO: "The disk or its connection is failing: save what you can, see the system's log",
+}
 
 
 @contextmanager
@@ -57,7 +54,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
     Raises ``OSError`` as the file system does, with ``path`` as its file.
     """
-    try:
+    with _naming(path):
         make_folder(path.parent)
         part = part_of(path)
         try:
@@ -67,11 +64,6 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         except BaseException:  # including an interrupt
             part.unlink(missing_ok=True)
             raise
-    except OSError as error:
-        if error.errno is None:  # not an error of the system
-            raise
-        # A full disk names no file, and a failed rename names the part: neither helps the user.
-        raise _about(error, path) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -99,15 +91,26 @@ def part_folder(path: Path) -> Iterator[Path]:
     """
     folder = part_of(path)
     try:
-        make_folder(path.parent)
-        folder.mkdir()
-        yield folder
-    except OSError as error:
-        if error.errno is None:  # an error of a connection, not of the disk
-            raise
-        raise _about(error, path) from error
+        with _naming(path):
+            make_folder(path.parent)
+            folder.mkdir()
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Give an ``OSError`` of the file system ``path`` as its file.
+
+    A full disk names no file, and a failed rename names the part: neither helps the user.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # an error of a connection, not of the file system
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -122,17 +125,19 @@ def sync_folder(folder: Path) -> None:
     """Sync the names in a folder to disk; do nothing where the file system cannot."""
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        if error.errno in NO_FOLDER_SYNC:
-            return
-        raise
-    try:
-        os.fsync(handle)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
     except OSError as error:
         if error.errno not in NO_FOLDER_SYNC:
             raise
-    finally:
-        os.close(handle)
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def time_stamp(path: str | Path) -> int | None:
@@ -193,27 +198,20 @@ def _is_abandoned(part: Path) -> bool:
 
 
 def _lives(process: int) -> bool:
-    """Return whether a process with this number is alive."""
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass  # another user's process
-    return not _is_zombie(process)
+    """Return whether a process with this number is alive.
 
-
-def _is_zombie(process: int) -> bool:
-    """Return whether a process is dead, but its parent has not collected its exit status.
-
-    When a run is killed with its jobs, the system becomes their parent, and may take seconds to
-    collect it.
+    A dead process whose parent has not collected its exit status is not alive. When a run is killed
+    with its jobs, the system becomes their parent, and may take seconds to collect it.
     """
     try:
+        with suppress(PermissionError):  # another user's process
+            os.kill(process, 0)
         facts = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # gone by now, or not Linux
+    except (ProcessLookupError, OverflowError):
         return False
-    return facts.rpartition(")")[2].split()[0] in ("Z", "X")
+    except OSError:  # gone by now, or not Linux
+        return True
+    return facts.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def _remove(part: Path) -> None:
@@ -227,20 +225,12 @@ def _remove(part: Path) -> None:
         logger.warning("%s is left over and cannot be removed (%s)", part, error.strerror)
 
 
-def _about(error: OSError, path: Path) -> OSError:
-    """Return the same error with ``path`` as its file."""
-    return OSError(error.errno, error.strerror, str(path))
-
-
 def explain_disk_trouble(error: BaseException | None) -> str | None:
     """Return one line with the file, the error and the remedy; None for any other error."""
-    if not isinstance(error, OSError):
-        return None
-    remedy = REMEDIES.get(error.errno or 0)
-    if remedy is None:
+    if not isinstance(error, OSError) or error.errno not in REMEDIES:
         return None
     file = " ".join(str(error.filename or "a temporary file").splitlines())
     return (
-        f"{file}: {error.strerror}. {remedy}, and run the same command again; the cells that are "
-        "finished are kept."
+        f"{file}: {error.strerror}. {REMEDIES[error.errno]}, and run the same command again; the "
+        "cells that are finished are kept."
     )

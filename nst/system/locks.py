@@ -24,7 +24,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from nst.errors import RunError, UserError
+from nst.errors import UserError
 from nst.system.files import explain_disk_trouble, part_folder, remove_parts, write_atomically
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def begin_run(tell: Callable[[str], object]) -> None:
     ``tell`` is called with a line for each event that the user should know of.
 
     Raises:
-        RunError: another run is active in this folder, or nothing can be written.
+        UserError: another run is active in this folder, or nothing can be written.
     """
     holder = HOLDER.read_text("utf-8", "replace") if HOLDER.exists() else ""
     lock = FileLock(FOLDER / "nst.lock", is_singleton=False)
@@ -56,7 +56,7 @@ def begin_run(tell: Callable[[str], object]) -> None:
         lock.acquire(blocking=False)
         _held.append(lock)
     except Timeout:
-        raise RunError(
+        raise UserError(
             f"Only one run may be at work in a folder; another is in {Path.cwd()} "
             f"({holder or 'it is just starting'}). Wait "
             "for its end, or stop it with Ctrl-C. A run in another folder: --directory FOLDER."
@@ -113,7 +113,7 @@ def _check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         error.filename = str(folder)
-        raise RunError(explain_disk_trouble(error) or str(error)) from error
+        raise UserError(explain_disk_trouble(error) or str(error)) from error
 
 
 @contextmanager

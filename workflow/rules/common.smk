@@ -15,27 +15,9 @@ if (BESIDE / "nst").is_dir():
 
 from nst.commands.job import share_package_with_jobs
 from nst.commands.watch import start_watcher, stop_watcher
+from nst.config import paths
 from nst.config.geometry import allocate_fit, allocate_pair
 from nst.config.catalogue import read_catalogue
-from nst.config.paths import (
-    CELL,
-    DETAILS,
-    PREPARED,
-    PRINT,
-    PRINT_DETAILS,
-    SNAPSHOTS,
-    STRIP,
-    composition_files,
-    deep_prints,
-    grid_files,
-    of_cells,
-    plot_files,
-    prepared,
-    report_label,
-    source_file,
-    subtitle_of_run,
-    title_of_run,
-)
 from nst.config.prints import PrintFile, printed
 from nst.config.run import read_file, read_run
 from nst.config.settings import ALGORITHM_VERSION
@@ -66,16 +48,16 @@ except UserError as error:
     sys.exit(1)
 
 
-COMPOSED = [name for name, style in run.styles.items() if style.made_of]
-
-
 def start_run():
     """Take the run's lock, or fail with a message of one line; start the progress watcher."""
     try:
         begin_run(logger.info)
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    cells = {*of_cells(CELL, run.cells), *of_cells(PRINT, run.prints)}
+    cells = {
+        *paths.of_cells(paths.CELL, run.cells),
+        *paths.of_cells(paths.PRINT, run.prints),
+    }
     pictures = {
         path: bool(workflow.dag.needrun(job))
         for job in workflow.dag.jobs
@@ -88,7 +70,6 @@ wildcard_constraints:
     role="(?:content|style)(?:_mask)?",
     name="[^/]+",
     content="|".join(map(re.escape, run.contents)),
-    composed="|".join(map(re.escape, COMPOSED)) or "(?!)",  # matches nothing
     style="|".join(map(re.escape, run.styles)),
     layers="|".join(map(re.escape, run.layers)),
     ratio="|".join(map(re.escape, run.ratios)),

@@ -1,26 +1,21 @@
 """Rules that combine cells: grids, strips, the summary table, the report's pages and the votes."""
 
-VARIANTS = [(one.layers, one.ratio) for one in run.variants]
 
-
-# The rules of the other grids inherit all items that they do not set, such as `contents`.
+# The rules of the other grids inherit all items that they do not set, such as `titles`.
 rule overview_grid:
     input:
-        contents=[prepared("content", name) for name in run.contents],
-        styles=[prepared("style", name) for name in run.styles],
-        details=expand(DETAILS, content=run.contents, style=run.styles),
+        contents=[paths.prepared("content", name) for name in run.contents],
+        styles=[paths.prepared("style", name) for name in run.styles],
+        details=expand(paths.DETAILS, content=run.contents, style=run.styles),
     output:
-        grid_forms(
-            "overview", "overview_grid", "Overview", {"grid": "contents × styles"}
-        ),
+        grid_forms("overview", "overview_grid", "Overview", grid="contents × styles"),
     log:
         "results/logs/overview_grid.log",
     conda:
         "../envs/nst.yaml"
     params:
         builder="overview_grid",
-        contents=content_titles,
-        styles=style_titles,
+        titles=titles,
         variants=[run.overview],
         subtitle=f"layer weighting {run.overview[0]}, α/β = {run.overview[1]}, {SUBTITLE}",
     message:
@@ -33,9 +28,9 @@ use rule overview_grid as pair_grid with:
     input:
         content="results/inputs/content/{content}.png",
         style="results/inputs/style/{style}.png",
-        details=DETAILS,
+        details=paths.DETAILS,
     output:
-        grid_forms("pairs/{content}/{style}{sheet}", "pair_grid", "Pairs", pair_labels),
+        grid_forms("pairs/{content}/{style}{sheet}", "pair_grid", "Pairs"),
     log:
         "results/logs/pair_grid/{content}/{style}{sheet}.log",
     params:
@@ -49,11 +44,14 @@ use rule overview_grid as pair_grid with:
 use rule overview_grid as content_grid with:
     input:
         content="results/inputs/content/{content}.png",
-        styles=[prepared("style", name) for name in run.styles],
-        details=expand(DETAILS, style=run.styles, allow_missing=True),
+        styles=[paths.prepared("style", name) for name in run.styles],
+        details=expand(paths.DETAILS, style=run.styles, allow_missing=True),
     output:
         grid_forms(
-            "contents/{content}/{layers}", "content_grid", "Contents", content_labels
+            "contents/{content}/{layers}",
+            "content_grid",
+            "Contents",
+            layers="{layers}",
         ),
     log:
         "results/logs/content_grid/{content}/{layers}.log",
@@ -71,14 +69,14 @@ use rule overview_grid as formulation_grid with:
             "formulations",
             "formulation_grid",
             "Formulations",
-            {"grid": "recipes × pairs"},
+            grid="recipes × pairs",
         ),
     log:
         "results/logs/formulation_grid.log",
     params:
         builder="formulation_grid",
-        variants=VARIANTS,
-        recipes=formulation_titles,
+        variants=run.places,
+        recipes=[one.title for one in run.recipes],
         subtitle=SUBTITLE,
     message:
         "Draw the grid of recipes"
@@ -86,32 +84,30 @@ use rule overview_grid as formulation_grid with:
 
 use rule pair_grid as recipe_grid with:
     output:
-        grid_forms("recipes/{content}/{style}", "recipe_grid", "Recipes", pair_labels),
+        grid_forms("recipes/{content}/{style}", "recipe_grid", "Recipes"),
     log:
         "results/logs/recipe_grid/{content}/{style}.log",
     params:
         builder="recipe_grid",
-        variants=VARIANTS,
-        recipes=dated_recipes,
-        subtitle=SUBTITLE,
+        variants=run.places,
+        recipes=[one.dated for one in run.recipes],
     message:
         "Draw the recipes of {wildcards.content} × {wildcards.style}"
 
 
 rule strip:
     input:
-        SNAPSHOTS,
+        paths.SNAPSHOTS,
     output:
-        strip=STRIP,
-        animation=STRIP.replace(".png", ".webp"),
+        strip=paths.STRIP,
+        animation=paths.STRIP.replace(".png", ".webp"),
     log:
         "results/logs/strip/{content}/{style}/{layers}/{ratio}.log",
     conda:
         "../envs/nst.yaml"
     params:
-        contents=content_titles,
-        styles=style_titles,
-        variant=variant_label,
+        titles=titles,
+        variant="{layers}, α/β = {ratio}",
         steps=snapshot_steps,
     message:
         "Draw the strip of {wildcards.content} × {wildcards.style}, {wildcards.layers}"
@@ -121,7 +117,7 @@ rule strip:
 
 rule summarise:
     input:
-        details=expand(DETAILS, content=run.contents, style=run.styles),
+        details=expand(paths.DETAILS, content=run.contents, style=run.styles),
         votes=run.votes,
     output:
         summary="results/summary.csv",
@@ -135,13 +131,6 @@ rule summarise:
         "Write the summary table"
     script:
         "../scripts/summarise.py"
-
-
-SUMMARIES = expand(
-    "results/tables/{by}.{format}",
-    by=["styles", "ratios", "layers"],
-    format=["tex", "md"],
-)
 
 
 rule report_pages:
@@ -160,7 +149,11 @@ rule report_pages:
             category="Settings",
             labels={"page": "settings, versions and devices"},
         ),
-        summaries=SUMMARIES,
+        summaries=expand(
+            "results/tables/{by}.{format}",
+            by=["styles", "ratios", "layers"],
+            format=["tex", "md"],
+        ),
     log:
         "results/logs/report_pages.log",
     conda:
@@ -171,24 +164,14 @@ rule report_pages:
         "../scripts/report_pages.py"
 
 
-OF_VOTES = [
-    "results/votes/preference.png",
-    "results/votes/cells.csv",
-] * bool(run.votes)
-
-
 rule votes:
     input:
         table="results/summary.parquet",
         votes=run.votes,
     output:
-        plot=report(
-            "results/votes/preference.png",
-            caption="../report/plot_votes.rst",
-            category="Plots",
-            labels={"content": "all", "style": "all", "shows": "votes"},
+        plot=plot_forms(
+            "votes/preference", "votes", content="all", style="all", shows="votes"
         ),
-        drawing="results/votes/preference.svg",
         cells="results/votes/cells.csv",
         variants="results/votes/variants.csv",
         agreement="results/votes/agreement.csv",
@@ -204,11 +187,11 @@ rule votes:
 
 rule confirm:
     input:
-        grid_files(run),
-        plot_files(run),
+        paths.grid_files(run),
+        paths.plot_files(run),
         "results/gallery/index.html",
-        SUMMARIES,
-        OF_VOTES,
+        rules.report_pages.output.summaries,
+        ["results/votes/preference.png", "results/votes/cells.csv"] * bool(run.votes),
         table="results/summary.parquet",
     output:
         touch("results/complete"),

@@ -5,8 +5,8 @@ rule gallery:
     input:
         table="results/summary.parquet",
         traces="results/traces.parquet",
-        contents=[prepared("content", name) for name in run.contents],
-        styles=[prepared("style", name) for name in run.styles],
+        contents=[paths.prepared("content", name) for name in run.contents],
+        styles=[paths.prepared("style", name) for name in run.styles],
     output:
         "results/gallery/index.html",
     log:
@@ -14,7 +14,7 @@ rule gallery:
     conda:
         "../envs/nst.yaml"
     params:
-        title=title_of_run(run),
+        title=paths.title_of_run(run),
         subtitle=SUBTITLE,
     message:
         "Write the gallery"

@@ -21,38 +21,19 @@ rule prepare_image:
     input:
         prepare_image_input,
     output:
-        PREPARED,
+        paths.PREPARED,
     log:
         "results/logs/prepare_image/{role}/{name}.log",
     # Bad images are found before any long job starts.
     priority: 10
     conda:
         "../envs/nst.yaml"
+    params:
+        weights=ingredient_weights,
     message:
         "Check and prepare {wildcards.role} {wildcards.name}"
     script:
         "../scripts/prepare_image.py"
-
-
-ruleorder: compose_style > prepare_image
-
-
-# This picture represents a composed style in grids and in the gallery.
-rule compose_style:
-    input:
-        ingredient_files,
-    output:
-        "results/inputs/style/{composed}.png",
-    log:
-        "results/logs/compose_style/{composed}.log",
-    conda:
-        "../envs/nst.yaml"
-    params:
-        weights=ingredient_weights,
-    message:
-        "Show what the style {wildcards.composed} is made of"
-    script:
-        "../scripts/compose_style.py"
 
 
 rule fetch_extractor:
@@ -81,7 +62,7 @@ OF_FIT = allocate_fit(len(run.kmeans_images))
 
 rule make_extractor:
     input:
-        [source_file(picture) for picture in run.kmeans_images],
+        [picture.path for picture in run.kmeans_images],
     output:
         "results/extractors/kmeans.safetensors",
     log:

@@ -23,23 +23,22 @@ def growing(least):
     return asked
 
 
+def ingredients(wildcards):
+    """List the parts of a style that is made of several images; none for other images."""
+    style = run.styles.get(wildcards.name) if wildcards.role == "style" else None
+    return style.made_of.parts if style and style.made_of else []
+
+
 def prepare_image_input(wildcards):
-    """Return the file that an image is prepared from."""
-    if wildcards.role == "style" and wildcards.name in COMPOSED:
-        # Snakemake calls this although compose_style has priority, and would print an exception.
-        return []
-    return source_file(run.pictures[f"{wildcards.role}/{wildcards.name}"])
-
-
-def ingredient_files(wildcards):
-    """List the images that a style is made of."""
-    parts = run.styles[wildcards.composed].made_of.parts
-    return [prepared("style", one.name) for one in parts]
+    """List the files that an image is prepared from."""
+    if parts := ingredients(wildcards):
+        return [paths.prepared("style", one.name) for one in parts]
+    return [run.pictures[f"{wildcards.role}/{wildcards.name}"].path]
 
 
 def ingredient_weights(wildcards):
     """List the weights of the images that a style is made of."""
-    return [one.weight for one in run.styles[wildcards.composed].made_of.parts]
+    return [one.weight for one in ingredients(wildcards)]
 
 
 def weights_of_user(wildcards):
@@ -49,13 +48,13 @@ def weights_of_user(wildcards):
 
 def composition_of_pair(wildcards):
     """Return a style's composition for a content, as plain values; None for one whole image."""
-    found = composition_files(run, wildcards.content, wildcards.style)
+    found = paths.composition_files(run, wildcards.content, wildcards.style)
     return found and found.to_dict()
 
 
 def files_of_composition(wildcards):
     """List the files of a style's composition for a content, without the style's own picture."""
-    found = composition_files(run, wildcards.content, wildcards.style)
+    found = paths.composition_files(run, wildcards.content, wildcards.style)
     return found.everything if found else []
 
 

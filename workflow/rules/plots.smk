@@ -14,8 +14,7 @@ rule pair_plots:
     conda:
         "../envs/nst.yaml"
     params:
-        styles=list(run.styles),
-        titles=titles_of_pairs,
+        titles=titles,
     message:
         "Plot the cells of {wildcards.content}"
     script:

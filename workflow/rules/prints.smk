@@ -4,47 +4,40 @@ OF_PRINT = allocate_pair(
     [one.settings for _, _, one in run.prints] or [run.settings], run.device
 )
 PRINT_FILE = PrintFile.read(config.get("prints", {}))
+DEEP = PRINT_FILE.deep(Path(paths.PRINT))  # None for 8 bits
 
 
-rule print:
+use rule stylize as print with:
     input:
         content="results/inputs/content/{content}.png",
         style="results/inputs/style/{style}.png",
         extractor=EXTRACTOR,
-        start=CELL,
-        precision=PRECISION,
+        start=paths.CELL,
         parts=files_of_composition,
+        precision=PRECISION,
     output:
-        pictures=[PRINT],
-        details=PRINT_DETAILS,
-        deep=deep_prints(PRINT_FILE),
+        pictures=[paths.PRINT],
+        details=paths.PRINT_DETAILS,
+        deep=DEEP or [],
     log:
         "results/logs/print/{content}/{style}/{layers}/{ratio}.log",
     benchmark:
         "results/benchmarks/print/{content}/{style}/{layers}/{ratio}.tsv"
-    conda:
-        "../envs/nst.yaml"
-    threads: share_of_cores(8)
     resources:
         gpu=1,
         mem_mb=growing(OF_PRINT.mem_mb),
         runtime=growing(OF_PRINT.runtime),
     params:
-        settings=print_digest,
+        variants=print_digest,
         format=PRINT_FILE.format,
         dpi=PRINT_FILE.dpi,
-        names=pair_names,
-        composition=composition_of_pair,
-        algorithm=ALGORITHM_VERSION,
     message:
         "Print {wildcards.content} in the style of {wildcards.style}, {wildcards.layers}"
-    script:
-        "../scripts/print.py"
 
 
 use rule summarise as summarise_prints with:
     input:
-        details=of_cells(PRINT_DETAILS, run.prints),
+        details=paths.of_cells(paths.PRINT_DETAILS, run.prints),
     output:
         summary="results/prints/summary.csv",
         table="results/prints/summary.parquet",
@@ -59,32 +52,28 @@ use rule gallery as print_gallery with:
     input:
         table="results/prints/summary.parquet",
         traces="results/prints/traces.parquet",
-        contents=[prepared("content", name) for name in run.contents],
-        styles=[prepared("style", name) for name in run.styles],
+        contents=[paths.prepared("content", name) for name in run.contents],
+        styles=[paths.prepared("style", name) for name in run.styles],
     output:
         "results/prints/gallery/index.html",
     log:
         "results/logs/print_gallery.log",
     params:
         title="Prints",
-        subtitle=f"{title_of_run(run)}, {SUBTITLE}",
+        subtitle=f"{paths.title_of_run(run)}, {SUBTITLE}",
     message:
         "Write the gallery of the prints"
 
 
-rule prints:
+use rule confirm as prints with:
     input:
-        of_cells(PRINT, run.prints),
-        [of_cells(pattern, run.prints) for pattern in deep_prints(PRINT_FILE)],
+        paths.of_cells(paths.PRINT, run.prints),
+        paths.of_cells(str(DEEP), run.prints) if DEEP else [],
         "results/prints/gallery/index.html",
         table="results/prints/summary.parquet",
     output:
         touch("results/prints/complete"),
     log:
         "results/logs/prints.log",
-    conda:
-        "../envs/nst.yaml"
     message:
         "Check for failed prints"
-    script:
-        "../scripts/confirm.py"

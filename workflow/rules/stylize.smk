@@ -31,10 +31,10 @@ rule stylize:
         parts=files_of_composition,
         precision=PRECISION,
     output:
-        pictures=of_cells(CELL, CELLS),
-        details=DETAILS,
-        snapshots=of_cells(
-            SNAPSHOTS, [one for one in CELLS if one[2].settings.snapshots]
+        pictures=paths.of_cells(paths.CELL, CELLS),
+        details=paths.DETAILS,
+        snapshots=paths.of_cells(
+            paths.SNAPSHOTS, [one for one in CELLS if one[2].settings.snapshots]
         ),
     log:
         "results/logs/stylize/{content}/{style}.log",

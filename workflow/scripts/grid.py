@@ -10,6 +10,7 @@ from nst.figures.pages import publish_grid
 
 with job(snakemake.log[0], snakemake.input):
     arguments = dict(snakemake.params.items())
+    arguments |= arguments.pop("titles")
     build = getattr(grids, arguments.pop("builder"))
     if build is grids.pair_grid:  # a sheet is long; its rule has only a digest
         variants, chosen = read_variants(snakemake.config), snakemake.config.get("grid", {})

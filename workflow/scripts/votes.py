@@ -15,5 +15,4 @@ with job(snakemake.log[0], snakemake.input):
     write_csv(names.join(prefer_cells(table, votes)), Path(snakemake.output.cells))
     write_csv(variants, Path(snakemake.output.variants))
     write_csv(agreed, Path(snakemake.output.agreement))
-    plots = snakemake.output.plot, snakemake.output.drawing
-    save_plot(plot_votes(table, variants, agreed), *map(Path, plots))
+    save_plot(plot_votes(table, variants, agreed), *map(Path, snakemake.output.plot))
