@@ -19,7 +19,7 @@ from nst.config.settings import Settings
 from nst.errors import UserError
 from nst.method.checkpoint import Batch, Checkpoint
 from nst.method.objective import SUMS
-from nst.method.optimise import Outcome, State
+from nst.method.optimise import State
 from nst.method.stages import Images, count_steps
 from nst.method.transfer import transfer
 from nst.network.extractor import Extractor
@@ -180,17 +180,15 @@ def make_cells(
     waiting = [interrupted, *groups]
     while waiting := [one for one in waiting if one.cells]:
         batch = waiting[0] if state else waiting[0].first(size)
-        outcome = _optimise(
-            extractor, images, batch, state, checkpoint=checkpoint, progress=progress
-        )
+        made = _optimise(extractor, images, batch, state, checkpoint=checkpoint, progress=progress)
         state = None
-        if outcome is None:
+        if made is None:
             size = halved(len(batch.cells))
             waiting[0] = waiting[0].without(range(-len(batch.cells), 0))  # no longer wanted
         else:
             waiting[0] = waiting[0].without(batch.cells)
             again = []
-            for one in _as_transfers(batch, outcome):
+            for one in made:
                 if one.image is None and batch.attempt == 1:
                     logger.warning(GOES_ASTRAY, one.index + 1, CAUTION)
                     again.append(Batch({one.index: one.settings}, 2, one.seconds))
@@ -208,7 +206,7 @@ def _optimise(
     *,
     checkpoint: Checkpoint,
     progress: Progress | None,
-) -> Outcome | None:
+) -> list[Transfer] | None:
     """Compute a batch, from ``state`` on, saving its state from time to time.
 
     Returns None if it does not fit into the memory: the exception holds the batch's memory, which
@@ -228,7 +226,7 @@ def _optimise(
 
     caution = CAUTION if batch.attempt > 1 else 1.0
     try:
-        outcome = transfer(extractor, images, settings, caution=caution, state=state, watch=watch)
+        last = transfer(extractor, images, settings, caution=caution, state=state, watch=watch)
         if reached and len(settings) > 1:
             # If the job is killed while it stores the cells, the restarted job needs this batch.
             checkpoint.save(batch, reached)
@@ -236,31 +234,31 @@ def _optimise(
         if is_out_of_memory(error):
             return None
         raise
-    return outcome
+    return list(_as_transfers(batch, last))
 
 
-def _as_transfers(batch: Batch, outcome: Outcome) -> Iterator[Transfer]:
-    """Yield the cells of a batch's outcome, without the cells that are no longer wanted."""
-    seconds = batch.seconds + outcome.seconds / len(batch.cells)
+def _as_transfers(batch: Batch, last: State) -> Iterator[Transfer]:
+    """Yield the cells of a batch's last state, without the cells that are no longer wanted."""
+    seconds = batch.seconds + last.seconds / len(batch.cells)
     for row, (index, settings) in enumerate(batch.cells.items()):
         if index < 0:
             continue
         one = Transfer(index, settings, None, {}, {}, {}, seconds, batch.attempt)
-        if not bool(outcome.finite[row]):
+        if not bool(last.finite[row]):
             yield one
             continue
         this = slice(row, row + 1)
-        steps = torch.stack([losses[:, row] for losses in outcome.trace], 1).tolist()
+        steps = torch.stack([losses[:, row] for losses in last.trace], 1).tolist()
         yield replace(
             one,
-            image=outcome.images[this],
+            image=last.images[this],
             losses={
                 name: loss[row].item()
-                for name, loss in outcome.losses.items()
+                for name, loss in last.losses.items()
                 if name in SUMS or _layer_weight(settings, name)
             },
             trace=dict(zip(SUMS, steps, strict=True)),
-            snapshots={number: shown[this] for number, shown in outcome.snapshots.items()},
+            snapshots={number: shown[this] for number, shown in last.snapshots.items()},
         )
 
 
