@@ -7,6 +7,7 @@ killed job.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,34 +66,20 @@ def best_batch_size(device: torch.device) -> int:
     return 1 if device.type == "cpu" else 16
 
 
-def _shared(settings: Settings) -> Mapping[str, object]:
-    """Return the settings that the cells of a batch have in common.
-
-    Cells that start from a file may go through other sizes than the rest. Cells that start from the
-    content's detail get this detail again at larger sizes. The layers decide whether a picture can
-    be computed in tiles.
-    """
-    shared = {name: value for name, value in settings.to_dict().items() if name not in VARIED}
-    return {
-        **shared,
-        "from a file": settings.start == "file",
-        "adds detail": settings.start == "detail",
-        "whole": bool(settings.needs_all_positions),
-    }
-
-
 def group_cells(cells: Sequence[Settings]) -> list[dict[int, Settings]]:
-    """Group the cells that can share a batch, each under its index."""
-    groups: list[tuple[Mapping[str, object], dict[int, Settings]]] = []
+    """Group the cells that can share a batch, each under its index.
+
+    They differ in nothing but ``VARIED``. Cells that start from a file may go through other sizes
+    than the rest. Cells that start from the content's detail get this detail again at larger sizes.
+    The layers decide whether a picture can be computed in tiles.
+    """
+    groups: dict[str, dict[int, Settings]] = {}
     for index, cell in enumerate(cells):
-        shared = _shared(cell)
-        for of_group, group in groups:
-            if of_group == shared:
-                group[index] = cell
-                break
-        else:
-            groups.append((shared, {index: cell}))
-    return [group for _, group in groups]
+        shared = {name: value for name, value in cell.to_dict().items() if name not in VARIED}
+        start = cell.start if cell.start in ("file", "detail") else ""
+        key = json.dumps([shared, start, bool(cell.needs_all_positions)])
+        groups.setdefault(key, {})[index] = cell
+    return list(groups.values())
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -243,6 +230,11 @@ def _as_transfers(batch: Batch, last: State) -> Iterator[Transfer]:
     for row, (index, settings) in enumerate(batch.cells.items()):
         if index < 0:
             continue
+        compared = {
+            f"{role} {split_octave(layer)[0]}"
+            for role, layers in zip(("content", "style"), settings.compared_layers, strict=True)
+            for layer in layers
+        }
         one = Transfer(index, settings, None, {}, {}, {}, seconds, batch.attempt)
         if not bool(last.finite[row]):
             yield one
@@ -255,17 +247,8 @@ def _as_transfers(batch: Batch, last: State) -> Iterator[Transfer]:
             losses={
                 name: loss[row].item()
                 for name, loss in last.losses.items()
-                if name in SUMS or _layer_weight(settings, name)
+                if name in SUMS or split_octave(name)[0] in compared
             },
             trace=dict(zip(SUMS, steps, strict=True)),
             snapshots={number: shown[this] for number, shown in last.snapshots.items()},
         )
-
-
-def _layer_weight(settings: Settings, name: str) -> float:
-    """Return a cell's weight for a layer named as in ``Losses``, at any octave."""
-    role, tap = name.split()
-    weights = settings.content_layers if role == "content" else settings.style_layers
-    layer, _ = split_octave(tap)
-    found = (weight for one, weight in weights.items() if split_octave(one)[0] == layer)
-    return max(found, default=0.0)
