@@ -38,7 +38,6 @@ from nst.imaging.images import load_image, stack, widen, with_alpha_of
 from nst.imaging.masks import check_masks
 from nst.imaging.srgb import cut_out, pixel_digest
 from nst.method.checkpoint import Checkpoint
-from nst.method.objective import SUMS
 from nst.method.resilience import Progress, Transfer, make_cells, refused_if_too_large
 from nst.method.stages import Images, count_steps
 from nst.network.extractor import (
@@ -54,6 +53,10 @@ from nst.system.device import describe_device, describe_machine, reserve_device,
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_REPORTS = 10
+NOT_FINITE = (
+    "the loss stopped being a finite number, twice. Try other weights, optimiser: adam, or a "
+    "smaller image_size."
+)
 
 
 @dataclass(frozen=True)
@@ -126,11 +129,8 @@ def stylize_pair(
         _log_reused(pair, wanted, cells)
     if missing:
         first = [equal[0] for equal in missing.values()]
-        steps = sum(count_steps(images, one.settings) for one in first)
-        report = on_evaluation or _Reporter(str(pair), len(first), steps)
-        checkpoint = _checkpoint(checkpoints, pair, first)
         computed = _compute(
-            first, pair, images, device, on_evaluation=report, checkpoint=checkpoint
+            first, pair, images, device, on_evaluation=on_evaluation, checkpoints=checkpoints
         )
         for cell, pictures in computed:
             cells[cell.path] = cell
@@ -153,16 +153,16 @@ def _described(
     The precision ``auto`` is replaced by the one that this device uses: it affects the pixels, so
     the record and the fingerprint must contain it.
     """
-    digests = images.style.mapped(pixel_digest)
-    start_digest = pixel_digest(images.start) if images.start else ""
     shared: dict[str, Any] = {
-        "content": Source(pair.content_name, pair.content_title, pixel_digest(images.content)),
-        "composition": digests.to_dict() if pair.composition else None,
-        "extractor_digest": file_digest(pair.extractor),
         "device": describe_device(device),
         "versions": current_versions(),
         "machine": describe_machine(device),
+        "extractor_digest": file_digest(pair.extractor),
+        "content": Source(pair.content_name, pair.content_title, pixel_digest(images.content)),
     }
+    start_digest = pixel_digest(images.start) if images.start else ""
+    digests = images.style.mapped(pixel_digest)
+    composition = digests.to_dict() if pair.composition else None
     described = []
     for one in wanted:
         precision = choose_precision(one.settings.precision, device)
@@ -175,6 +175,7 @@ def _described(
             one,
             settings=settings,
             style=Source(pair.style_name, pair.style_title, style),
+            composition=composition,
             start_digest=start_digest if settings.start == "file" else "",
             width=width,
             height=height,
@@ -187,11 +188,11 @@ def _described(
 def _log_reused(pair: Pair, wanted: Sequence[Cell], cells: Mapping[Path, Cell]) -> None:
     """Log how many cells the store had, and how many were computed under other conditions."""
     logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
-    changed = [changed_facts(cells[one.path], one) for one in wanted if one.path in cells]
-    if first := next(filter(None, changed), None):
-        facts = [f"{name} {one['then']} then, {one['now']} now" for name, one in first.items()]
-        count = sum(map(bool, changed))
-        logger.info("%d of them were computed under other conditions: %s", count, ", ".join(facts))
+    compared = (changed_facts(cells[one.path], one) for one in wanted if one.path in cells)
+    if changed := [facts for facts in compared if facts]:
+        facts = [f"{name} {one['then']} then, {one['now']} now" for name, one in changed[0].items()]
+        told = ", ".join(facts)
+        logger.info("%d of them were computed under other conditions: %s", len(changed), told)
 
 
 def _checkpoint(folder: Path | None, pair: Pair, cells: Sequence[Cell]) -> Checkpoint:
@@ -210,8 +211,8 @@ def _compute(
     images: Images,
     device: torch.device,
     *,
-    on_evaluation: Progress,
-    checkpoint: Checkpoint,
+    on_evaluation: Progress | None,
+    checkpoints: Path | None,
 ) -> Iterator[tuple[Cell, Pictures]]:
     """Compute cells, and yield each with its pictures as soon as it is finished."""
     extractor = load_extractor(pair.extractor).to(device).to(memory_format=torch.channels_last)
@@ -221,50 +222,44 @@ def _compute(
         return Measure(extractor, images.content, images.style.blended(blend))
 
     settings = [one.settings for one in cells]
-    for result in make_cells(
-        extractor, images, settings, progress=on_evaluation, checkpoint=checkpoint
-    ):
-        cell = replace(
-            cells[result.index],
-            trace=result.trace,
-            seconds=result.seconds,
-            attempts=result.attempts,
-        )
-        if result.image is None:
-            yield _failed(cell)
-        else:
-            yield _finished(cell, result, images.content, measure(cell.settings.blend))
+    steps = sum(count_steps(images, one) for one in settings)
+    computed = make_cells(
+        extractor,
+        images,
+        settings,
+        progress=on_evaluation or _Reporter(str(pair), len(cells), steps),
+        checkpoint=_checkpoint(checkpoints, pair, cells),
+    )
+    for result in computed:
+        cell = cells[result.index]
+        yield _finished(cell, result, images.content, measure(cell.settings.blend))
 
 
 def _finished(
     cell: Cell, result: Transfer, content: Image.Image, measure: Measure
 ) -> tuple[Cell, Pictures]:
-    """Measure a computed cell; return it with its pictures, which get the content's alpha."""
-    assert result.image is not None, "it did not fail"
-    picture = to_image(result.image)
-    losses = {**result.losses, **measure(picture)}
-    image = cut_out(picture, content)
-    frames = [
-        cut_out(to_image(from_bytes(frame)), content)
-        for _, frame in sorted(result.snapshots.items())
-    ]
-    levels = with_alpha_of(image, to_levels(result.image)) if cell.print_file else None
-    return replace(cell, losses=losses), Pictures(image, stack(frames) if frames else None, levels)
+    """Add a result to its cell, and return the cell with its pictures.
 
-
-def _failed(cell: Cell) -> tuple[Cell, Pictures]:
-    """Log why a cell failed; return it with placeholders for its pictures."""
-    reason = (
-        "the loss stopped being a finite number, twice. Try other weights, optimiser: adam, or a "
-        "smaller image_size."
-    )
-    named = f"{cell.content.name} × {cell.style.name}, {cell.layers}, {cell.ratio}"
-    logger.error("%s: %s", named, reason)
-    crossed = draw_failure(cell.width, cell.height)
-    count = len(cell.settings.snapshots)
-    snapshots = stack([crossed] * count) if count else None
-    levels = widen(crossed) if cell.print_file else None
-    return replace(cell, status="failed", reason=reason), Pictures(crossed, snapshots, levels)
+    The pictures get the content's alpha. Those of a failed cell are crossed out.
+    """
+    cell = replace(cell, trace=result.trace, seconds=result.seconds, attempts=result.attempts)
+    if result.image is None:
+        named = f"{cell.content.name} × {cell.style.name}, {cell.layers}, {cell.ratio}"
+        logger.error("%s: %s", named, NOT_FINITE)
+        cell = replace(cell, status="failed", reason=NOT_FINITE)
+        image = draw_failure(cell.width, cell.height)
+        frames = [image] * len(cell.settings.snapshots)
+    else:
+        picture = to_image(result.image)
+        cell = replace(cell, losses={**result.losses, **measure(picture)})
+        image = cut_out(picture, content)
+        taken = [to_image(from_bytes(shown)) for _, shown in sorted(result.snapshots.items())]
+        frames = [cut_out(frame, content) for frame in taken]
+    levels = None
+    if cell.print_file:
+        exact = widen(image) if result.image is None else to_levels(result.image)
+        levels = with_alpha_of(image, exact)
+    return cell, Pictures(image, stack(frames) if frames else None, levels)
 
 
 class _Reporter:
@@ -287,15 +282,15 @@ class _Reporter:
             return
         self._last = time.monotonic()
         done = sum(self._done.values())
-        means = dict(zip(SUMS, losses.mean(1).tolist(), strict=True))
+        content, style, *_ = losses.mean(1).tolist()  # in the order of SUMS
         pace = (self._last - self._started) / self._taken
         logger.info(
             "%s: %.0f %% of %d cells, content %.3g, style %.3g, %.0f s left",
             self._pair,
             100 * done / self._all,
             self._count,
-            means["content"],
-            means["style"],
+            content,
+            style,
             pace * (self._all - done),
         )
 
