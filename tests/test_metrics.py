@@ -50,7 +50,7 @@ def shuffled(image: Image.Image, seed: int = 0) -> Image.Image:
 
 
 def colour_distance(one: Image.Image, other: Image.Image) -> float:
-    return sliced_wasserstein(colour_quantiles(one), colour_quantiles(other)).item()
+    return sliced_wasserstein(*(colour_quantiles(to_tensor(each)) for each in (one, other))).item()
 
 
 # ---------------------------------------------------------------- structure

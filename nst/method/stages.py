@@ -115,20 +115,30 @@ def _prepare(images: Images, settings: Settings, device: torch.device, size: int
         smaller = settings.growth and max(images.start.size) < max(wide_high)
         fitted = images.start if smaller else stretch(images.start, wide_high)
         start = to_tensor(fitted).to(device)
-    colours = settings.colours
+    regions = prepare_regions(style, original, settings)
+    content = prepare_content(original, settings.colours)
+    target = content
+    if settings.content_target == "recoloured":
+        target = put_together(regions, content, lambda style: recolour(content, style))
+    return Stage(original, content, target, regions, start, halvings(settings, size), settings)
+
+
+def prepare_regions(
+    style: Composition[Image.Image], content: Float[Tensor, "1 3 _h _w"], settings: Settings
+) -> list[Region]:
+    """Return a style's regions for a content, RGB in [0, 1]: its pictures in the size and colours.
+
+    ``style_fit``, ``style_scale`` and ``colours`` of the settings decide size and colours.
+    """
+    device, wide_high = content.device, (content.shape[3], content.shape[2])
 
     def seen(part: Part[Image.Image]) -> Part[Tensor]:
         size = style_size(part.image.size, wide_high, settings)
         picture = to_tensor(stretch(part.image, size)).to(device)
         mask = None if part.mask is None else mask_tensor(luma_of(part.mask, size), device)
-        return Part(part.name, prepare_style(picture, original, colours), part.weight, mask)
+        return Part(part.name, prepare_style(picture, content, settings.colours), part.weight, mask)
 
-    regions = [
+    return [
         Region([seen(part) for part in style.regions[colour]], mask_tensor(mask, device))
         for colour, mask in split_mask(style, wide_high).items()
     ]
-    content = prepare_content(original, colours)
-    target = content
-    if settings.content_target == "recoloured":
-        target = put_together(regions, content, lambda style: recolour(content, style))
-    return Stage(original, content, target, regions, start, halvings(settings, size), settings)
