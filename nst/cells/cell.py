@@ -226,14 +226,11 @@ def write_details(cells: Mapping[Path, Cell], path: Path) -> None:
     The file is a JSON list with one cell per line, in the order of ``cells``. The key ``picture``
     holds the path of the picture relative to this file, so that both can be moved together.
     """
-    lines = [
-        json.dumps(
-            {**cell.details(), "picture": Path(os.path.relpath(picture, path.parent)).as_posix()},
-            ensure_ascii=False,
-            sort_keys=True,
-        )
-        for picture, cell in cells.items()
-    ]
+    lines = []
+    for picture, cell in cells.items():
+        beside = Path(os.path.relpath(picture, path.parent)).as_posix()
+        details = {**cell.details(), "picture": beside}
+        lines.append(json.dumps(details, ensure_ascii=False, sort_keys=True))
     write_atomically(path, "[\n{}\n]\n".format(",\n".join(lines)).encode())
 
 
