@@ -15,7 +15,6 @@ from nst.method.regions import Region
 from nst.method.resilience import CAUTION, is_out_of_memory, make_cells
 from nst.method.stages import Images
 from nst.method.start import start_image
-from nst.network import kernels
 from nst.network.kernels import MomentsOf
 from nst.network.tensors import to_bytes, to_image
 
@@ -137,7 +136,7 @@ def test_a_batch_that_fails_in_its_gradient_leaves_nothing_in_the_memory(tiny, s
         graphs.append(_parts_of_graphs())
         return smaller
 
-    monkeypatch.setattr(kernels, "_gradient_of_features", full)
+    monkeypatch.setattr(MomentsOf, "backward", full)
     monkeypatch.setattr(resilience, "halved", halved)
     with pytest.raises(UserError, match="does not fit into the device's memory"):
         run(tiny, [small(), small(beta=3.0)], batch_size=2)

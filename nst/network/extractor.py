@@ -209,7 +209,8 @@ class Extractor(nn.Module):
 
     def _walk(self, images: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor, int]]:
         """Apply the network, and yield each layer with its margin as soon as it is computed."""
-        margin = MARGIN if self.architecture.padding == "symmetric" else 0
+        padding = self.architecture.padding
+        margin = MARGIN if padding == "symmetric" else 0
         of_max = self.architecture.pooling == "max"
         pool = partial(functional.max_pool2d, kernel_size=2) if of_max else average_pool
         pictures = pad_symmetric(images, margin)
@@ -220,22 +221,15 @@ class Extractor(nn.Module):
             if name.endswith("_1") and name != "conv1_1":
                 value = pool(value)
                 margin //= 2
-            value = self._convolve(name, convolution, value)
+            assert isinstance(convolution, nn.Conv2d)
+            if padding == "reflect" or (padding == "symmetric" and name not in UNPADDED):
+                value = reflect(value)
+            zeros = int(padding == "zeros")
+            value = functional.conv2d(value, convolution.weight, convolution.bias, padding=zeros)
             margin = max(0, margin - 1)
             yield name, value, margin
             value = functional.relu(value, inplace=name not in layers)
             yield name.replace("conv", "relu"), value, margin
-
-    def _convolve(self, name: str, convolution: nn.Module, value: Tensor) -> Tensor:
-        """Apply a convolution with the network's padding."""
-        assert isinstance(convolution, nn.Conv2d)
-        padding = self.architecture.padding
-        if padding == "zeros":
-            convolved: Tensor = convolution(value)
-            return convolved
-        if padding == "reflect" or name not in UNPADDED:
-            value = reflect(value)
-        return functional.conv2d(value, convolution.weight, convolution.bias)
 
 
 def _hypercolumn(

@@ -302,29 +302,16 @@ class MomentsOf(torch.autograd.Function):
     ) -> tuple[Tensor | None, None, None]:
         """Return r (r F (G + Gᵀ) / n + r m / n), with G and m the gradients of product and mean."""
         guided, roots = context.saved_tensors
-        gradient = _gradient_of_features(guided, roots, of_mean, of_gram, context.total)
+        gradient = shift = None
+        if of_mean is not None:
+            shift = (of_mean / context.total)[:, None].to(guided.dtype)
+            gradient = shift = (shift if roots is None else roots * shift).expand_as(guided)
+        if of_gram is not None:
+            both = ((of_gram + of_gram.transpose(1, 2)) / context.total).to(guided.dtype)
+            gradient = guided @ both if shift is None else torch.baddbmm(shift, guided, both)
         if gradient is not None and roots is not None:
             gradient = gradient * roots
         return gradient, None, None
-
-
-def _gradient_of_features(
-    guided: Tensor,
-    roots: Tensor | None,
-    of_mean: Tensor | None,
-    of_gram: Tensor | None,
-    total: int | Tensor,
-) -> Tensor | None:
-    """Return the gradient by the guided features, or None if nothing depends on them."""
-    shift = None
-    if of_mean is not None:
-        shift = (of_mean / total)[:, None].to(guided.dtype)
-        shift = shift if roots is None else roots * shift
-    if of_gram is None:
-        return None if shift is None else shift.expand_as(guided)
-    both = ((of_gram + of_gram.transpose(1, 2)) / total).to(guided.dtype)
-    product: Tensor = guided @ both if shift is None else torch.baddbmm(shift, guided, both)
-    return product
 
 
 def _product(left: Float[Tensor, "b n k"], right: Float[Tensor, "b n c"]) -> Float[Tensor, "b k c"]:
