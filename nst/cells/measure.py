@@ -39,7 +39,6 @@ from nst.cells.metrics import (
     patch_distance,
     sliced_wasserstein,
     structural_similarity,
-    unit_features,
 )
 from nst.config.composition import Composition
 from nst.config.geometry import fitting_side
@@ -151,7 +150,7 @@ class Measure:
             error = mean_squared_error(found[layer], wanted[layer])
             relative += tile.share(layer) * target.relative(error).item()
             for one in distances:
-                distance = feature_distance(found[one], unit_features(wanted[one])).item()
+                distance = feature_distance(found[one], wanted[one]).item()
                 distances[one] += tile.share(one) * distance
             for part, of_part in zip(target.style, tiles, strict=True):
                 _add_moments(of_part, found, part.mask, tile)

@@ -75,21 +75,18 @@ def structural_similarity(picture: Image.Image, content: Image.Image) -> float |
     )
 
 
-def unit_features(features: Float[Tensor, "1 c h w"]) -> Float[Tensor, "1 c h w"]:
-    """Scale the features of each position to length 1: only their mixture counts. 0 stays 0."""
-    return functional.normalize(features, dim=1, eps=1e-10)
-
-
 def feature_distance(
     generated: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 c h w"]
 ) -> Float[Tensor, ""]:
     """Return the squared difference of unit features: sum over channels, mean over positions.
 
+    The features of each position are scaled to length 1, so only their mixture counts; 0 stays 0.
     Zhang et al. (2018), equation 1, for one layer. All channels have the same weight, because their
     calibrated weights exist only for their own networks. The distance lies in [0, 2] after a ReLU;
     it is 0 for equal features.
     """
-    return (unit_features(generated) - target).square().sum(1).mean()
+    unit, wanted = (functional.normalize(one, dim=1, eps=1e-10) for one in (generated, target))
+    return (unit - wanted).square().sum(1).mean()
 
 
 def quantiles(points: Float[Tensor, "n d"], along: Float[Tensor, "k d"]) -> Float[Tensor, "k q"]:

@@ -179,13 +179,12 @@ class Objective:
         step: Int[Tensor, ""] | None = None,
     ) -> None:
         self._targets = targets
-        kinds = cells[0]
-        content_loss = CONTENT_LOSSES[kinds.content_loss]
+        content_loss = CONTENT_LOSSES[cells[0].content_loss]
         self._content_losses = {
             layer: content_loss.against(target) for layer, target in targets.content.items()
         }
-        self._statistic = STATISTICS[kinds.style_loss]
-        self._tv_loss = for_tiles(TV_LOSSES[kinds.tv_loss], targets.side)
+        self._statistic = STATISTICS[cells[0].style_loss]
+        self._tv_loss = for_tiles(TV_LOSSES[cells[0].tv_loss], targets.side)
         device = next(extractor.parameters()).device
         column = functools.partial(torch.tensor, dtype=torch.float32, device=device)
 
@@ -193,7 +192,10 @@ class Objective:
             weightings: Sequence[Mapping[str, float]], of_shares: bool
         ) -> dict[str, Float[Tensor, " b"]]:
             if of_shares:
-                weightings = [_shares(weights) for weights in weightings]
+                weightings = [
+                    {layer: weight / sum(weights.values()) for layer, weight in weights.items()}
+                    for weights in weightings
+                ]
             return {
                 layer: column([weights.get(layer, 0.0) for weights in weightings])
                 for layer in _used(weightings)
@@ -269,9 +271,3 @@ def _size(images: Float[Tensor, "b 3 _h _w"]) -> Size:
 def _used(weightings: Iterable[Mapping[str, float]]) -> list[str]:
     """List the layers of any of ``weightings``, in a fixed order."""
     return sorted(set().union(*weightings))
-
-
-def _shares(weights: Mapping[str, float]) -> dict[str, float]:
-    """Scale weights to sum to 1."""
-    total = sum(weights.values())
-    return {layer: weight / total for layer, weight in weights.items()}

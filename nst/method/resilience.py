@@ -236,19 +236,18 @@ def _as_transfers(batch: Batch, last: State) -> Iterator[Transfer]:
             for layer in layers
         }
         one = Transfer(index, settings, None, {}, {}, {}, seconds, batch.attempt)
-        if not bool(last.finite[row]):
-            yield one
-            continue
-        this = slice(row, row + 1)
-        steps = torch.stack([losses[:, row] for losses in last.trace], 1).tolist()
-        yield replace(
-            one,
-            image=last.images[this],
-            losses={
-                name: loss[row].item()
-                for name, loss in last.losses.items()
-                if name in SUMS or split_octave(name)[0] in compared
-            },
-            trace=dict(zip(SUMS, steps, strict=True)),
-            snapshots={number: shown[this] for number, shown in last.snapshots.items()},
-        )
+        if last.finite[row]:
+            this = slice(row, row + 1)
+            steps = torch.stack([losses[:, row] for losses in last.trace], 1).tolist()
+            one = replace(
+                one,
+                image=last.images[this],
+                losses={
+                    name: loss[row].item()
+                    for name, loss in last.losses.items()
+                    if name in SUMS or split_octave(name)[0] in compared
+                },
+                trace=dict(zip(SUMS, steps, strict=True)),
+                snapshots={number: shown[this] for number, shown in last.snapshots.items()},
+            )
+        yield one
