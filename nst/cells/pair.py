@@ -227,7 +227,7 @@ def _compute(
         extractor,
         images,
         settings,
-        progress=on_evaluation or _Reporter(str(pair), len(cells), steps),
+        progress=on_evaluation or _reporter(str(pair), len(cells), steps),
         checkpoint=_checkpoint(checkpoints, pair, cells),
     )
     for result in computed:
@@ -262,37 +262,30 @@ def _finished(
     return cell, Pictures(image, stack(frames) if frames else None, levels)
 
 
-class _Reporter:
-    """Logs the optimiser's progress every ten seconds."""
+def _reporter(pair: str, count: int, steps: int) -> Progress:
+    """Return a function that logs the optimiser's progress every ten seconds."""
+    started = last = time.monotonic()
+    taken = 0  # steps of this process, including those of an abandoned attempt
+    reached: dict[int, int] = {}
 
-    def __init__(self, pair: str, count: int, steps: int) -> None:
-        self._pair = pair
-        self._count = count
-        self._all = steps
-        self._done: dict[int, int] = {}
-        self._taken = 0  # steps of this process, including those of an abandoned attempt
-        self._started = self._last = time.monotonic()
-
-    def __call__(
-        self, indices: Sequence[int], evaluation: int, _of: int, losses: Float[Tensor, "4 b"]
+    def report(
+        indices: Sequence[int], evaluation: int, _of: int, losses: Float[Tensor, "4 b"]
     ) -> None:
-        self._taken += len(indices)
-        self._done.update(dict.fromkeys(indices, evaluation))
-        if time.monotonic() - self._last < SECONDS_BETWEEN_REPORTS:
+        nonlocal last, taken
+        taken += len(indices)
+        reached.update(dict.fromkeys(indices, evaluation))
+        if time.monotonic() - last < SECONDS_BETWEEN_REPORTS:
             return
-        self._last = time.monotonic()
-        done = sum(self._done.values())
+        last = time.monotonic()
+        done = sum(reached.values())
         content, style, *_ = losses.mean(1).tolist()  # in the order of SUMS
-        pace = (self._last - self._started) / self._taken
+        left = (last - started) / taken * (steps - done)
         logger.info(
             "%s: %.0f %% of %d cells, content %.3g, style %.3g, %.0f s left",
-            self._pair,
-            100 * done / self._all,
-            self._count,
-            content,
-            style,
-            pace * (self._all - done),
+            *(pair, 100 * done / steps, count, content, style, left),
         )
+
+    return report
 
 
 def stylize(

@@ -85,10 +85,9 @@ def prepare_stages(images: Images, settings: Settings, device: torch.device) -> 
             snapshots=settings.snapshots if number == full else (),
             learning_rate=settings.learning_rate if coarse is None else coarse,
         )
-        stage = replace(_prepare(images, here, device, size), coarse=number < full)
-        if settings.finish:
-            stage = replace(stage, only="style" if number == len(sizes) else "content")
-        yield stage
+        stage = _prepare(images, here, device, size)
+        only: Role = "style" if number == len(sizes) else "content"
+        yield replace(stage, coarse=number < full, only=only if settings.finish else None)
 
 
 def count_steps(images: Images, settings: Settings) -> int:
