@@ -90,22 +90,17 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def halved(size: int) -> int:
-    """Return half a batch size, after a batch of ``size`` did not fit into the memory."""
-    if size == 1:
-        raise UserError(TOO_LARGE)
-    logger.warning("%d cells do not fit into the memory; continuing with %d", size, size // 2)
-    _free_memory()
-    return size // 2
-
-
-def _free_memory() -> None:
-    """Free the memory that a failed batch still holds.
+    """Return half a batch size, and free the memory of a batch of ``size`` that did not fit.
 
     When an error ends a backward pass, the waiting tasks stay in autograd's queue. They hold the
     graph's features until the next backward pass empties the queue.
     """
+    if size == 1:
+        raise UserError(TOO_LARGE)
+    logger.warning("%d cells do not fit into the memory; continuing with %d", size, size // 2)
     torch.zeros(1, requires_grad=True).backward()
     torch.cuda.empty_cache()
+    return size // 2
 
 
 @contextmanager

@@ -43,6 +43,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of RGB in [0, 1]
 FILE_FORMAT = "nst-extractor-2"
+UNREADABLE = (
+    "{} is not a network file of this version ({}). Delete it; the next run writes it again."
+)
 # Symmetric padding extends the picture by a margin of its mirror image. The first convolutions use
 # up this margin and are not padded. Padded features would distort their neighbours, in a fringe of
 # one to three pixels.
@@ -280,7 +283,7 @@ def load_extractor(path: Path) -> Extractor:
     try:
         extractor.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
-        raise _unreadable(path, error) from error
+        raise ExtractorError(UNREADABLE.format(path, error)) from error
     return extractor.eval()
 
 
@@ -303,15 +306,7 @@ def read_extractor(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
     except MemoryError:
         raise
     except Exception as error:  # a damaged file may raise any exception
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> ExtractorError:
-    """Return the error for a file that holds no network."""
-    return ExtractorError(
-        f"{path} is not a network file of this version ({error}). "
-        "Delete it; the next run writes it again."
-    )
+        raise ExtractorError(UNREADABLE.format(path, error)) from error
 
 
 def _digest(header: Mapping[str, object], tensors: Mapping[str, Tensor]) -> str:

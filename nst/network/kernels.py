@@ -330,14 +330,12 @@ def _product(left: Float[Tensor, "b n k"], right: Float[Tensor, "b n c"]) -> Flo
         return left.transpose(1, 2) @ right
     at_least = torch.promote_types(right.dtype, torch.float32)
     whole = positions - positions % pieces
-    products = (_cut(left, whole, pieces).transpose(1, 2) @ _cut(right, whole, pieces)).to(at_least)
+    first, second = (
+        one[:, :whole].reshape(batch * pieces, whole // pieces, one.shape[2])
+        for one in (left, right)
+    )
+    products = (first.transpose(1, 2) @ second).to(at_least)
     total: Tensor = products.view(batch, pieces, -1, channels).sum(1)
     if whole == positions:
         return total
     return total + (left[:, whole:].transpose(1, 2) @ right[:, whole:]).to(at_least)
-
-
-def _cut(flat: Float[Tensor, "b n c"], whole: int, pieces: int) -> Float[Tensor, "_pieces _n c"]:
-    """Cut the first ``whole`` positions into pieces."""
-    batch, _, channels = flat.shape
-    return flat[:, :whole].reshape(batch * pieces, whole // pieces, channels)
