@@ -117,7 +117,7 @@ class Measure:
         self, extractor: Extractor, content: Image.Image, style: Composition[Image.Image]
     ) -> None:
         self._extractor = extractor
-        self._content = on_white(content)
+        self._content = content
         self._style = style.blended(None)
         self._targets: dict[Size, _Target] = {}
 
@@ -159,9 +159,9 @@ class Measure:
 
     def _measure_targets(self, size: Size) -> _Target:
         """Compute the targets for pictures of one size, (width, height) in px."""
-        content = stretch(self._content, size)
+        content = stretch(on_white(self._content), size)
         pixels = to_tensor(content)
-        regions = [one for one in prepare_regions(self._style, pixels, OWN) if one.parts]
+        regions = [one for one in prepare_regions(self._style, size, pixels, OWN) if one.parts]
         pictures = [part.image for region in regions for part in region.parts]
         side = min(min(one.shape[-2:]) for one in (pixels, *pictures))
         everything = self._present(self._extractor.architecture.layers, side)

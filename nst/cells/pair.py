@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -41,7 +41,6 @@ from nst.method.checkpoint import Checkpoint
 from nst.method.resilience import Progress, Transfer, make_cells, refused_if_too_large
 from nst.method.stages import Images, count_steps
 from nst.network.extractor import (
-    Precision,
     choose_precision,
     file_digest,
     load_extractor,
@@ -215,14 +214,14 @@ def _compute(
     checkpoints: Path | None,
 ) -> Iterator[tuple[Cell, Pictures]]:
     """Compute cells, and yield each with its pictures as soon as it is finished."""
+    settings = [one.settings for one in cells]
+    steps = sum(count_steps(images, one) for one in settings)
     extractor = load_extractor(pair.extractor).to(device).to(memory_format=torch.channels_last)
 
     @cache
     def measure(blend: float | None) -> Measure:
         return Measure(extractor, images.content, images.style.blended(blend))
 
-    settings = [one.settings for one in cells]
-    steps = sum(count_steps(images, one) for one in settings)
     computed = make_cells(
         extractor,
         images,
@@ -249,17 +248,16 @@ def _finished(
         cell = replace(cell, status="failed", reason=NOT_FINITE)
         image = draw_failure(cell.width, cell.height)
         frames = [image] * len(cell.settings.snapshots)
+        levels = widen(image) if cell.print_file else None
     else:
         picture = to_image(result.image)
+        levels = to_levels(result.image) if cell.print_file else None
         cell = replace(cell, losses={**result.losses, **measure(picture)})
         image = cut_out(picture, content)
         taken = [to_image(from_bytes(shown)) for _, shown in sorted(result.snapshots.items())]
         frames = [cut_out(frame, content) for frame in taken]
-    levels = None
-    if cell.print_file:
-        exact = widen(image) if result.image is None else to_levels(result.image)
-        levels = with_alpha_of(image, exact)
-    return cell, Pictures(image, stack(frames) if frames else None, levels)
+    deep = None if levels is None else with_alpha_of(image, levels)
+    return cell, Pictures(image, stack(frames) if frames else None, deep)
 
 
 def _reporter(pair: str, count: int, steps: int) -> Progress:
@@ -295,17 +293,30 @@ def stylize(
 
     ``snakemake`` is the object that Snakemake passes to a script. Its ``input`` has ``content``,
     ``style``, ``extractor`` and optionally ``start`` and the files of ``precision``. ``output`` has
-    ``pictures``, ``details`` and optionally ``snapshots``. ``params`` has the ``names`` of the pair
-    and the ``composition`` of its style.
+    ``pictures`` and optionally ``snapshots``, in the order of the variants, and ``details``. With a
+    storage plugin, these paths differ from the rule's patterns. ``params`` has the ``names`` of the
+    pair and the ``composition`` of its style.
 
     Raises:
         UserError: as ``stylize_pair``.
     """
-    files, params = snakemake.input, snakemake.params
+    files, output, params = snakemake.input, snakemake.output, snakemake.params
     with reserve_device(snakemake.config.get("device", "auto")) as device:
         use_threads(snakemake.threads)
-        precision = [read_precision(Path(path)) for path in files.get("precision", [])]
-        wanted = list(_wanted(variants, snakemake.output, print_file, *precision))
+        recorded = [read_precision(Path(path)) for path in files.get("precision", [])]
+        snapshots = map(Path, output.get("snapshots", []))
+        wanted = []
+        for one, picture in zip(variants, output.pictures, strict=True):
+            settings = one.settings
+            if recorded and settings.precision == "auto":
+                settings = replace(settings, precision=recorded[0])
+            wanted.append(
+                Cell(
+                    *(one.layers, one.ratio, one.formulation, settings, Path(picture)),
+                    snapshots=next(snapshots, None) if settings.snapshots else None,
+                    print_file=print_file,
+                )
+            )
         made_of, start = params.composition, files.get("start")
         pair = Pair(
             content=Path(files.content),
@@ -317,31 +328,4 @@ def stylize(
         )
         store, checkpoints = CellStore(STORE), STORE / "checkpoints"
         cells = stylize_pair(pair, wanted, device, store, checkpoints=checkpoints)
-    write_details({cell.path: cell for cell in cells}, Path(snakemake.output.details))
-
-
-def _wanted(
-    variants: Iterable[Variant],
-    output: Any,
-    print_file: PrintFile | None,
-    precision: Precision | None = None,
-) -> Iterator[Cell]:
-    """Yield the wanted cell of each variant; ``precision`` replaces ``auto``.
-
-    The paths are Snakemake's, in the order of the variants. With a storage plugin, they differ from
-    the rule's patterns.
-    """
-    snapshots = map(Path, output.get("snapshots", []))
-    for variant, picture in zip(variants, output.pictures, strict=True):
-        settings = variant.settings
-        if precision and settings.precision == "auto":
-            settings = replace(settings, precision=precision)
-        yield Cell(
-            variant.layers,
-            variant.ratio,
-            variant.formulation,
-            settings,
-            Path(picture),
-            snapshots=next(snapshots, None) if settings.snapshots else None,
-            print_file=print_file,
-        )
+    write_details({cell.path: cell for cell in cells}, Path(output.details))

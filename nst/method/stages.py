@@ -114,7 +114,7 @@ def _prepare(images: Images, settings: Settings, device: torch.device, size: int
         smaller = settings.growth and max(images.start.size) < max(wide_high)
         fitted = images.start if smaller else stretch(images.start, wide_high)
         start = to_tensor(fitted).to(device)
-    regions = prepare_regions(style, original, settings)
+    regions = prepare_regions(style, wide_high, original, settings, device)
     content = prepare_content(original, settings.colours)
     target = content
     if settings.content_target == "recoloured":
@@ -123,13 +123,17 @@ def _prepare(images: Images, settings: Settings, device: torch.device, size: int
 
 
 def prepare_regions(
-    style: Composition[Image.Image], content: Float[Tensor, "1 3 _h _w"], settings: Settings
+    style: Composition[Image.Image],
+    wide_high: Size,
+    content: Float[Tensor, "1 3 _h _w"],
+    settings: Settings,
+    device: torch.device | None = None,
 ) -> list[Region]:
-    """Return a style's regions for a content, RGB in [0, 1]: its pictures in the size and colours.
+    """Return a style's regions for a content, RGB in [0, 1], of the size ``wide_high``.
 
-    ``style_fit``, ``style_scale`` and ``colours`` of the settings decide size and colours.
+    ``style_fit``, ``style_scale`` and ``colours`` of the settings decide the size and the colours
+    of the style's pictures.
     """
-    device, wide_high = content.device, (content.shape[3], content.shape[2])
 
     def seen(part: Part[Image.Image]) -> Part[Tensor]:
         size = style_size(part.image.size, wide_high, settings)

@@ -97,8 +97,9 @@ def with_photograph(state: State, stage: Stage) -> State:
         coloured = restore_colours(images, stage.original, stage.regions, colours)
         return keep_photograph(coloured, stage.original, stage.regions)
 
+    device = state.images.device
     snapshots = {
-        number: to_bytes(restored(from_bytes(levels).to(state.images.device)))
+        number: to_bytes(restored(from_bytes(levels).to(device)))
         for number, levels in state.snapshots.items()
     }
     return replace(state, images=restored(state.images), snapshots=snapshots)
