@@ -63,11 +63,6 @@ class Stage:
     coarse: bool = False
     only: Role | None = None
 
-    @property
-    def start_is_smaller(self) -> bool:
-        """Whether there is a picture to start from that has to grow to this size."""
-        return self.start is not None and self.start.shape != self.content.shape
-
 
 def prepare_stages(images: Images, settings: Settings, device: torch.device) -> Iterator[Stage]:
     """Yield the pictures at each of the sizes that they go through, the smallest first."""

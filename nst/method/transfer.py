@@ -115,18 +115,15 @@ def start_images(
     ``coarse_stages`` a picture is only enlarged, as published; ``start: detail`` adds the content's
     detail at all sizes but the last.
     """
-    if before is not None and before.shape[-2:] == stage.content.shape[-2:]:
+    size, file = stage.content.shape[-2:], stage.start
+    if before is not None and before.shape[-2:] == size:
         return before
-    if before is None and cells[0].start == "file" and stage.start_is_smaller:
-        assert stage.start is not None
-        before = stage.start.expand(len(cells), -1, -1, -1)
+    if before is None and cells[0].start == "file" and file is not None:
+        before = None if file.shape[-2:] == size else file.expand(len(cells), -1, -1, -1)
     if before is not None and not cells[0].growth:
-        size = stage.content.shape[-2:]
         enlarged = functional.interpolate(before, size=size, mode="bicubic").clamp(0, 1)
         adds_detail = cells[0].start == "detail" and stage.coarse
         return enlarged + finest_detail(stage.content) if adds_detail else enlarged
-
-    file = stage.start if before is None else None
 
     def start(cell: Settings) -> Tensor:
         if before is not None and cell.start == "file":
