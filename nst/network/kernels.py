@@ -114,21 +114,16 @@ class _Crop(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
         """Slice."""
-        context.place = (..., rows, columns)
-        context.shape = features.shape
+        height, width = features.shape[-2:]
+        (top, bottom, _), (left, right, _) = rows.indices(height), columns.indices(width)
+        context.margins = (left, width - right, top, height - bottom)
         return features[..., rows, columns]
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         """Put the gradient between zeros."""
-        whole = torch.empty(
-            context.shape,
-            dtype=gradient.dtype,
-            device=gradient.device,
-            memory_format=torch.channels_last,
-        ).zero_()
-        whole[context.place] = gradient
-        return whole, None, None
+        whole = functional.pad(gradient, context.margins)
+        return whole.contiguous(memory_format=torch.channels_last), None, None
 
 
 class _AveragePool(torch.autograd.Function):
@@ -137,20 +132,17 @@ class _AveragePool(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, features: Tensor) -> Tensor:
         """Average."""
-        context.shape = features.shape
+        context.size = features.shape[-2:]
         return functional.avg_pool2d(features, 2)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
         """Give each of four positions a quarter."""
-        batch, channels, height, width = context.shape
-        rows, columns = gradient.shape[-2:]
-        quarter = (gradient / 4).permute(0, 2, 3, 1)[:, :, None, :, None]  # b h 1 w 1 c
-        spread = quarter.expand(-1, -1, 2, -1, 2, -1).reshape(
-            batch, 2 * rows, 2 * columns, channels
-        )
-        odd = (0, 0, 0, width - 2 * columns, 0, height - 2 * rows)
-        return (functional.pad(spread, odd) if any(odd) else spread).permute(0, 3, 1, 2)
+        quarter = gradient.contiguous(memory_format=torch.channels_last) / 4
+        spread = functional.interpolate(quarter, scale_factor=2)
+        height, width = context.size
+        odd = (0, width - spread.shape[3], 0, height - spread.shape[2])
+        return functional.pad(spread, odd) if any(odd) else spread
 
 
 class _Halve(torch.autograd.Function):
