@@ -78,19 +78,6 @@ class _Part:
     patches: Sequence[PatchTarget]
     colours: Float[Tensor, "_k _q"]
 
-    def distances(
-        self, picture: Float[Tensor, "1 3 _h _w"], grams: Mapping[str, Moments]
-    ) -> dict[str, float]:
-        """Return the distances of a picture, which has the moments ``grams``, from the targets."""
-        colours = sliced_wasserstein(colour_quantiles(picture, self.mask), self.colours)
-        return {
-            "relative_style": fmean(
-                relative_style_loss(grams[layer], gram).item() for layer, gram in self.grams.items()
-            ),
-            "style_distance": patch_distance(picture, self.patches, self.mask).item(),
-            "colour_distance": colours.item(),
-        }
-
 
 @dataclass(frozen=True)
 class _Target:
@@ -129,7 +116,16 @@ class Measure:
         target, pixels = self._targets[picture.size], to_tensor(picture)
         measures, grams = self._compare(pixels, target)
         for part, of_part in zip(target.style, grams, strict=True):
-            for name, distance in part.distances(pixels, of_part).items():
+            losses = [
+                relative_style_loss(of_part[layer], gram) for layer, gram in part.grams.items()
+            ]
+            colours = sliced_wasserstein(colour_quantiles(pixels, part.mask), part.colours)
+            distances = {
+                "relative_style": fmean(loss.item() for loss in losses),
+                "style_distance": patch_distance(pixels, part.patches, part.mask).item(),
+                "colour_distance": colours.item(),
+            }
+            for name, distance in distances.items():
                 measures[name] = measures.get(name, 0.0) + part.share * distance
         ssim = structural_similarity(picture, target.picture)
         return measures if ssim is None else {**measures, "ssim": ssim}

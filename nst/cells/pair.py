@@ -196,12 +196,10 @@ def _log_reused(pair: Pair, wanted: Sequence[Cell], cells: Mapping[Path, Cell]) 
 
 def _checkpoint(folder: Path | None, pair: Pair, cells: Sequence[Cell]) -> Checkpoint:
     """Return the checkpoint of a pair's job: one file in ``folder``, named after the pair."""
-    if folder is None:
-        return Checkpoint(None)
     names = json.dumps([pair.content_name, pair.style_name])
-    path = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.pt"
+    file = f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.pt"
     made_by = {**cells[0].versions, "device": cells[0].device}
-    return Checkpoint(path, [one.fingerprint for one in cells], made_by)
+    return Checkpoint(folder and folder / file, [one.fingerprint for one in cells], made_by)
 
 
 def _compute(
