@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from configurations import refused
 from made_cells import make_cell, make_table
 from snakemake.iocontainers import Namedlist
 
-from nst.cells.pair import _wanted
+from nst.cells import pair as pair_module
 from nst.config.catalogue import read_catalogue
 from nst.config.paths import (
     CELL,
@@ -195,13 +196,28 @@ def test_the_grid_of_a_recipe_has_the_cells_at_its_own_balance():
     assert len(run.ratios) == 2
 
 
-def test_a_job_writes_the_paths_that_snakemake_gives_it():
+def test_a_job_writes_the_paths_that_snakemake_gives_it(tmp_path, monkeypatch):
     run = run_of(snapshots=[0, 1])
+    precision = tmp_path / "precision.txt"
+    precision.write_text("float32")
     prefix = "storage/fs/"
     wanted = [("cat", "night", one) for one in run.variants]
     places, snapshots = (of_cells(prefix + pattern, wanted) for pattern in (CELL, SNAPSHOTS))
-    output = Namedlist(fromdict={"pictures": places, "snapshots": snapshots})
-    cells = list(_wanted(run.variants, output, None, "float32"))
+    files = dict.fromkeys(("content", "style", "extractor"), "file") | {"precision": [precision]}
+    written = {"pictures": places, "snapshots": snapshots, "details": tmp_path / "details.json"}
+    names = dict.fromkeys(("content_name", "content_title", "style_name", "style_title"), "")
+    job = SimpleNamespace(
+        input=Namedlist(fromdict=files),
+        output=Namedlist(fromdict=written),
+        params=SimpleNamespace(names=names, composition=None),
+        config={"device": "cpu"},
+        threads=1,
+    )
+    cells = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pair_module, "stylize_pair", lambda _, wanted, *_rest, **_options: wanted)
+    monkeypatch.setattr(pair_module, "write_details", lambda made, _: cells.extend(made.values()))
+    pair_module.stylize(job, run.variants)
     assert [str(cell.path) for cell in cells] == places
     assert [str(cell.snapshots) for cell in cells] == snapshots
     assert {cell.settings.precision for cell in cells} == {"float32"}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from snakemake.iocontainers import Namedlist
 
 from nst.cells.cell import Cell
-from nst.cells.pair import FORGOTTEN, _Reporter, stylize, stylize_pair
+from nst.cells.pair import FORGOTTEN, stylize, stylize_pair
 from nst.config.paths import STORE
 from nst.config.variants import Variant
 from nst.method import checkpoint as checkpoint_module
@@ -245,12 +245,12 @@ def run_job(pair, small, tmp_path, monkeypatch) -> Callable[[str, int], None]:
 
 @pytest.mark.usefixtures("always_kept")
 def test_jobs_of_a_pair_do_not_touch_each_other_s_checkpoints(run_job, monkeypatch, caplog):
-    def kill(_, places, evaluation, *_rest) -> None:
+    def kill(places, evaluation, *_rest) -> None:
         if (places[0], evaluation) == (1, 4):
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Reporter, "__call__", kill)
+        patch.setattr("nst.cells.pair._reporter", lambda *_: kill)
         with pytest.raises(Killed):
             run_job("results/details/cat/night", 0)
     folder = STORE / "checkpoints"

@@ -14,8 +14,8 @@ from nst.config.prints import print_settings
 from nst.config.settings import Settings
 from nst.errors import ConfigError
 from nst.method.distributions import blended_cloud, relaxed_emd_style_loss, style_cloud
-from nst.method.objective import SUMS, Objective, Targets, match_style, measure_targets, mix_so_far
-from nst.method.optimise import Outcome, State, take_step
+from nst.method.objective import Objective, Targets, match_style, measure_targets, mix_so_far
+from nst.method.optimise import State, take_step
 from nst.method.optimisers import Adam, Lbfgs, Pyramid
 from nst.method.regions import Region
 from nst.method.resilience import group_cells, make_cells
@@ -199,7 +199,6 @@ STROTSS = {
     **{"optimiser": "rmsprop", "parametrisation": "pyramid", "learning_rate": 2e-3},
     **{"start": "detail", "keep": "last", "clamp": False, "image_size": 40},
 }
-LOSSES = dict.fromkeys(SUMS, torch.zeros(1))
 
 
 def test_a_step_has_one_set_and_they_take_turns():
@@ -292,10 +291,10 @@ def test_the_content_s_detail_is_there_at_all_sizes_but_the_last(small):
     first, second, last = prepare_stages(WIDE_IMAGES, cell, torch.device("cpu"))
     mean = first.regions[0].parts[0].image.mean((2, 3), keepdim=True)
     torch.testing.assert_close(start_images(first, [cell]), mean + finest_detail(first.content))
-    before = Outcome(random_image(5, 26, 32), LOSSES, [], torch.ones(1, dtype=torch.bool), {}, 0.0)
+    before = random_image(5, 26, 32)
     for stage, share in ((second, 1), (last, 0)):
         size = stage.content.shape[-2:]
-        enlarged = functional.interpolate(before.images, size=size, mode="bicubic").clamp(0, 1)
+        enlarged = functional.interpolate(before, size=size, mode="bicubic").clamp(0, 1)
         expected = enlarged + share * finest_detail(stage.content)
         torch.testing.assert_close(start_images(stage, [cell], before), expected)
 
@@ -338,8 +337,7 @@ def test_a_detailed_start_is_clamped_where_all_pictures_are(tiny, small):
         cell = small(**STROTSS | {"clamp": clamp, "learning_rate": 1e-9, "iterations": 1})
         stage = next(prepare_stages(WIDE_IMAGES, cell, torch.device("cpu")))
         start = stage.content + finest_detail(stage.content).sign()
-        before = Outcome(start, LOSSES, [], torch.ones(1, dtype=torch.bool), {}, 0.0)
-        images = begin_stage(stage, [cell], Lbfgs(), None, before).images
+        images = begin_stage(stage, [cell], Lbfgs(), State.at(start, Lbfgs())).images
         assert (images.max() <= 1) == clamp
 
 

@@ -10,7 +10,7 @@ from nst.config.geometry import HISTORY
 from nst.config.settings import Settings
 from nst.method import optimisers
 from nst.method.objective import SUMS, Losses
-from nst.method.optimise import Outcome, State, optimise
+from nst.method.optimise import State, optimise
 from nst.method.optimisers import LARGEST_STEP, PREFERENCE, TRUST, Adam, Lbfgs
 from nst.method.spectrum import BANDS, energy_by_band
 from nst.network.tensors import to_bytes
@@ -25,7 +25,7 @@ def bowl(targets: torch.Tensor, scales: torch.Tensor):
     return evaluate
 
 
-def minimise(evaluate, start: torch.Tensor, optimiser, settings: Settings, watch=None) -> Outcome:
+def minimise(evaluate, start: torch.Tensor, optimiser, settings: Settings, watch=None) -> State:
     """Optimise from the first step."""
     return optimise(evaluate, State.at(start, optimiser), settings, watch)
 

@@ -319,7 +319,7 @@ def test_the_pace_is_that_of_all_steps_of_this_process(caplog, monkeypatch, step
     caplog.set_level(logging.INFO)
     now = [0.0]
     monkeypatch.setattr(pair_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    report = pair_module._Reporter("cat × night", 1, 100)
+    report = pair_module._reporter("cat × night", 1, 100)
     for taken in steps:
         now[0] += 1.0
         report((0,), taken, 100, torch.zeros(4, 1))

@@ -140,7 +140,7 @@ def test_a_picture_from_a_file_grows_from_the_file_s_size(small):
     found = list(prepare_stages(images, cell, CPU))
     sizes = [(max(one.content.shape), one.settings.iterations) for one in found]
     assert sizes == [(128, 3), (256, 5)]
-    assert [one.start_is_smaller for one in found] == [True, True]
+    assert [one.start.shape != one.content.shape for one in found] == [True, True]
     other = list(prepare_stages(images, replace(cell, start="content"), CPU))
     assert [max(one.content.shape) for one in other] == [64, 128, 256]
     assert len(group_cells([cell, replace(cell, start="content")])) == 2, "they share no batch"

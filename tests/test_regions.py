@@ -10,7 +10,7 @@ from conftest import paint, random_image
 from PIL import Image
 
 from nst.cells.cell import Cell, read_record, style_digest
-from nst.cells.measure import OF_STYLE, Measure
+from nst.cells.measure import Measure
 from nst.cells.pair import Pair, stylize_pair
 from nst.cells.sources import Given
 from nst.cells.verify import verify
@@ -22,6 +22,7 @@ from nst.method.resilience import make_cells
 from nst.method.stages import Images
 from nst.network.tensors import to_image, to_tensor
 
+OF_STYLE = ("relative_style", "style_distance", "colour_distance")
 CPU = torch.device("cpu")
 CONTENT, FIRST, LAST = (
     to_image(random_image(seed, *size))

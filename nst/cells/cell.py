@@ -201,22 +201,22 @@ def write_pictures(cell: Cell, pictures: Pictures) -> None:
     """
     if pictures.snapshots and cell.snapshots:
         save_png(pictures.snapshots, cell.snapshots)
-    form = cell.print_file
-    write_cell(cell, pictures.image, cell.path, form.dpi if form else None)
-    if form and cell.deep:
+    write_cell(cell, pictures.image, cell.path)
+    if cell.print_file and cell.deep:
         assert pictures.levels is not None, "a print is computed, or restored, with its levels"
         text = json.dumps({**cell.record(), BITS: 16}, sort_keys=True)
-        save_deep(pictures.levels, cell.deep, dpi=form.dpi, text=(TEXT_KEY, text))
+        save_deep(pictures.levels, cell.deep, dpi=cell.print_file.dpi, text=(TEXT_KEY, text))
 
 
-def write_cell(cell: Cell, image: Image.Image, path: Path, dpi: int | None = None) -> None:
-    """Write ``path``, a PNG that carries the cell's record, and ``dpi`` if it is a print.
+def write_cell(cell: Cell, image: Image.Image, path: Path) -> None:
+    """Write ``path``, a PNG that carries the cell's record, and its resolution if it is a print.
 
     The record's key ``PIXELS`` holds the sha256 of the picture's pixels. It distinguishes a picture
     that was edited later from a picture that another machine computed.
     """
     record = {**cell.record(), PIXELS: pixel_digest(image)}
     text = json.dumps(record, ensure_ascii=False, sort_keys=True)
+    dpi = cell.print_file.dpi if cell.print_file else None
     save_png(image, path, {TEXT_KEY: text, "Software": f"nst {__version__}"}, dpi=dpi)
 
 
@@ -226,14 +226,11 @@ def write_details(cells: Mapping[Path, Cell], path: Path) -> None:
     The file is a JSON list with one cell per line, in the order of ``cells``. The key ``picture``
     holds the path of the picture relative to this file, so that both can be moved together.
     """
-    lines = [
-        json.dumps(
-            {**cell.details(), "picture": Path(os.path.relpath(picture, path.parent)).as_posix()},
-            ensure_ascii=False,
-            sort_keys=True,
-        )
-        for picture, cell in cells.items()
-    ]
+    lines = []
+    for picture, cell in cells.items():
+        beside = Path(os.path.relpath(picture, path.parent)).as_posix()
+        details = {**cell.details(), "picture": beside}
+        lines.append(json.dumps(details, ensure_ascii=False, sort_keys=True))
     write_atomically(path, "[\n{}\n]\n".format(",\n".join(lines)).encode())
 
 

@@ -39,14 +39,13 @@ from nst.cells.metrics import (
     patch_distance,
     sliced_wasserstein,
     structural_similarity,
-    unit_features,
 )
 from nst.config.composition import Composition
 from nst.config.geometry import fitting_side
-from nst.config.settings import CONTENT_LAYERS, STYLE_LAYERS
+from nst.config.layers import Size
+from nst.config.settings import CONTENT_LAYERS, STYLE_LAYERS, Settings
 from nst.errors import ExtractorError
-from nst.imaging.images import fit_long_side, stretch
-from nst.imaging.masks import luma_of, split_mask
+from nst.imaging.images import stretch
 from nst.imaging.srgb import on_white
 from nst.method.losses import (
     Moments,
@@ -57,13 +56,16 @@ from nst.method.losses import (
     relative_style_loss,
 )
 from nst.method.observe import content_features, weights_in
+from nst.method.regions import Region
+from nst.method.stages import prepare_regions
 from nst.network.extractor import Extractor
-from nst.network.tensors import Float, Tensor, mask_tensor, to_tensor
+from nst.network.tensors import Float, Tensor, to_tensor
 from nst.network.tiles import Tile, see_in_tiles
 
-OF_STYLE = ("relative_style", "style_distance", "colour_distance")
 PERCEPTUAL_LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_1")
 """The last layer of each block that all networks have; Zhang et al. take each block's last."""
+OWN = Settings(style_fit="own", style_scale=1.0, colours="style")
+"""Styles are measured in their own shape and colours, at the size of the picture."""
 
 
 @dataclass(frozen=True)
@@ -76,24 +78,6 @@ class _Part:
     patches: Sequence[PatchTarget]
     colours: Float[Tensor, "_k _q"]
 
-    def distances(
-        self, picture: Image.Image, seen: Mapping[str, Sequence[Moments]]
-    ) -> dict[str, float]:
-        """Return a picture's distances from the targets; ``seen`` has the moments of its tiles."""
-        colours = sliced_wasserstein(colour_quantiles(picture, self.mask), self.colours)
-        return {
-            "relative_style": fmean(
-                relative_style_loss(merged_moments(seen[layer]), gram).item()
-                for layer, gram in self.grams.items()
-            ),
-            "style_distance": patch_distance(to_tensor(picture), self.patches, self.mask).item(),
-            "colour_distance": colours.item(),
-        }
-
-
-Seen = Iterable[tuple[Tile, Mapping[str, Tensor]]]
-"""The tiles of a picture, each with its features by layer."""
-
 
 @dataclass(frozen=True)
 class _Target:
@@ -101,7 +85,7 @@ class _Target:
 
     ``relative`` computes the relative content loss from the mean squared error in
     ``content_layer``. ``layers`` are all layers whose features are computed, including the style's.
-    ``seen`` has the content's features; None if the content is too large to keep them.
+    ``seen`` has the content's features by tile; None if the content is too large to keep them.
     """
 
     picture: Image.Image
@@ -120,113 +104,105 @@ class Measure:
         self, extractor: Extractor, content: Image.Image, style: Composition[Image.Image]
     ) -> None:
         self._extractor = extractor
-        self._content = on_white(content)
+        self._content = content
         self._style = style.blended(None)
-        self._targets: dict[tuple[int, int], _Target] = {}
+        self._targets: dict[Size, _Target] = {}
 
     @torch.no_grad()
     def __call__(self, picture: Image.Image) -> dict[str, float]:
         """Return a picture's measures by name, without ``ssim`` if the picture is too small."""
         if picture.size not in self._targets:
             self._targets[picture.size] = self._measure_targets(picture.size)
-        target = self._targets[picture.size]
-        of_content, grams = self._compare(picture, target)
+        target, pixels = self._targets[picture.size], to_tensor(picture)
+        measures, grams = self._compare(pixels, target)
+        for part, of_part in zip(target.style, grams, strict=True):
+            losses = [
+                relative_style_loss(of_part[layer], gram) for layer, gram in part.grams.items()
+            ]
+            colours = sliced_wasserstein(colour_quantiles(pixels, part.mask), part.colours)
+            distances = {
+                "relative_style": fmean(loss.item() for loss in losses),
+                "style_distance": patch_distance(pixels, part.patches, part.mask).item(),
+                "colour_distance": colours.item(),
+            }
+            for name, distance in distances.items():
+                measures[name] = measures.get(name, 0.0) + part.share * distance
         ssim = structural_similarity(picture, target.picture)
-        distances = [
-            (part.share, part.distances(picture, seen))
-            for part, seen in zip(target.style, grams, strict=True)
-        ]
-        return {
-            **of_content,
-            **{name: sum(share * one[name] for share, one in distances) for name in OF_STYLE},
-            **({} if ssim is None else {"ssim": ssim}),
-        }
+        return measures if ssim is None else {**measures, "ssim": ssim}
 
     def _compare(
-        self, picture: Image.Image, target: _Target
-    ) -> tuple[dict[str, float], list[dict[str, list[Moments]]]]:
-        """Return the content measures, and the tiles' moments for each part of the style."""
-        relative, distances = 0.0, dict.fromkeys(target.perceptual, 0.0)
-        grams: list[dict[str, list[Moments]]] = [
+        self, picture: Float[Tensor, "1 3 _h _w"], target: _Target
+    ) -> tuple[dict[str, float], list[dict[str, Moments]]]:
+        """Return the content measures, and the picture's moments for each part of the style."""
+        layer, relative = target.content_layer, 0.0
+        distances = dict.fromkeys(target.perceptual, 0.0)
+        tiles: list[dict[str, list[Moments]]] = [
             {layer: [] for layer in part.grams} for part in target.style
         ]
-        kept = target.seen or self._look(target.picture, target.layers)
+        kept = target.seen or self._look(to_tensor(target.picture), target.layers)
         for (tile, found), (_, wanted) in zip(
             self._look(picture, target.layers), kept, strict=True
         ):
-            layer = target.content_layer
             error = mean_squared_error(found[layer], wanted[layer])
             relative += tile.share(layer) * target.relative(error).item()
-            for layer in distances:
-                distance = feature_distance(found[layer], unit_features(wanted[layer])).item()
-                distances[layer] += tile.share(layer) * distance
-            for part, of_part in zip(target.style, grams, strict=True):
-                for layer, parts in of_part.items():
-                    parts.append(_moments(found[layer], part.mask, tile, layer))
-        return {"relative_content": relative, "content_distance": fmean(distances.values())}, grams
+            for one in distances:
+                distance = feature_distance(found[one], wanted[one]).item()
+                distances[one] += tile.share(one) * distance
+            for part, of_part in zip(target.style, tiles, strict=True):
+                _add_moments(of_part, found, part.mask, tile)
+        of_content = {"relative_content": relative, "content_distance": fmean(distances.values())}
+        return of_content, [_merged(of_part) for of_part in tiles]
 
-    def _measure_targets(self, size: tuple[int, int]) -> _Target:
+    def _measure_targets(self, size: Size) -> _Target:
         """Compute the targets for pictures of one size, (width, height) in px."""
-        content = stretch(self._content, size)
-        pictures = [fit_long_side(one.image, max(size)) for one in self._style.parts]
-        side = min(min(one.size) for one in (content, *pictures))
+        content = stretch(on_white(self._content), size)
+        pixels = to_tensor(content)
+        regions = [one for one in prepare_regions(self._style, size, pixels, OWN) if one.parts]
+        pictures = [part.image for region in regions for part in region.parts]
+        side = min(min(one.shape[-2:]) for one in (pixels, *pictures))
         everything = self._present(self._extractor.architecture.layers, side)
         (content_layer,) = self._present(CONTENT_LAYERS, side) or everything[-1:]
-        of_content = content_features(
-            self._extractor, self._tensor(content), [content_layer], self._side(content)
-        )
         perceptual = self._present(PERCEPTUAL_LAYERS, side)
         of_style = self._present(STYLE_LAYERS, side)
         layers = {content_layer, *perceptual, *of_style}
+        in_tiles = self._side(pixels)
+        features = content_features(self._extractor, pixels, [content_layer], in_tiles)
         return _Target(
             picture=content,
             content_layer=content_layer,
-            relative=relative_content_loss(of_content[content_layer]),
+            relative=relative_content_loss(features[content_layer]),
             perceptual=perceptual,
             layers=layers,
             # Before ``seen``, so that the style's features are freed when the content's are kept.
-            style=list(self._style_parts(size, of_style)),
-            seen=list(self._look(content, layers)) if self._side(content) is None else None,
+            style=list(self._style_parts(regions, of_style)),
+            seen=list(self._look(pixels, layers)) if in_tiles is None else None,
         )
 
-    def _style_parts(self, size: tuple[int, int], layers: Sequence[str]) -> Iterator[_Part]:
+    def _style_parts(self, regions: Sequence[Region], layers: Sequence[str]) -> Iterator[_Part]:
         """Yield the targets of each of the style's pictures; their shares sum to 1."""
-        masks = {
-            colour: mask_tensor(mask) for colour, mask in split_mask(self._style, size).items()
-        }
-        regions = {
-            colour: 1.0 if mask is None else mask.mean().item()
-            for colour, mask in masks.items()
-            if self._style.regions[colour]
-        }
-        for colour, share in regions.items():
-            for part in self._style.regions[colour]:
-                picture = fit_long_side(part.image, max(size))
-                mask = None if part.mask is None else luma_of(part.mask, picture.size)
-                of_part = mask_tensor(mask)
+        whole = sum(region.share for region in regions)
+        for region in regions:
+            for part in region.parts:
                 grams: dict[str, list[Moments]] = {layer: [] for layer in layers}
-                for tile, features in self._look(picture, layers):
-                    for layer, found in features.items():
-                        grams[layer].append(_moments(found, of_part, tile, layer))
+                for tile, features in self._look(part.image, layers):
+                    _add_moments(grams, features, part.mask, tile)
                 yield _Part(
-                    share=part.weight * share / sum(regions.values()),
-                    mask=masks[colour],
-                    grams={layer: merged_moments(parts) for layer, parts in grams.items()},
-                    patches=measure_patches(to_tensor(picture), of_part),
-                    colours=colour_quantiles(picture, of_part),
+                    share=part.weight * region.share / whole,
+                    mask=region.mask,
+                    grams=_merged(grams),
+                    patches=measure_patches(part.image, part.mask),
+                    colours=colour_quantiles(part.image, part.mask),
                 )
 
-    def _look(self, picture: Image.Image, layers: Collection[str]) -> Seen:
-        """Compute and yield a picture's features, in tiles if it is too large."""
-        return see_in_tiles(self._extractor, self._tensor(picture), layers, self._side(picture))
+    def _look(
+        self, picture: Float[Tensor, "1 3 _h _w"], layers: Collection[str]
+    ) -> Iterator[tuple[Tile, dict[str, Tensor]]]:
+        """Compute and yield a picture's features by layer, in tiles if it is too large."""
+        return see_in_tiles(self._extractor, picture, layers, self._side(picture))
 
-    def _tensor(self, picture: Image.Image) -> Float[Tensor, "1 3 h w"]:
-        """Convert a picture to a tensor on the network's device."""
-        return to_tensor(picture).to(next(self._extractor.parameters()).device)
-
-    def _side(self, picture: Image.Image) -> int | None:
+    def _side(self, picture: Float[Tensor, "1 3 _h _w"]) -> int | None:
         """Return the side of the tiles for a picture; None if it needs no tiles."""
-        return fitting_side(self._extractor.architecture, picture.width * picture.height)
+        return fitting_side(self._extractor.architecture, picture[0, 0].numel())
 
     def _present(self, layers: Iterable[str], side: int) -> list[str]:
         """Keep the layers that the network has and for which this shorter side is large enough."""
@@ -238,7 +214,16 @@ class Measure:
         return present
 
 
-def _moments(features: Tensor, mask: Mask, tile: Tile, layer: str) -> Moments:
-    """Compute a tile's moments within a mask of the whole picture."""
-    weights = weights_in(mask, tile, layer)
-    return moments(features, None if weights is None else weights.to(features.device))
+def _add_moments(
+    moments_of: Mapping[str, list[Moments]], features: Mapping[str, Tensor], mask: Mask, tile: Tile
+) -> None:
+    """Add a tile's moments within a mask of the whole picture, by layer."""
+    for layer, tiles in moments_of.items():
+        weights = weights_in(mask, tile, layer)
+        weights = None if weights is None else weights.to(features[layer].device)
+        tiles.append(moments(features[layer], weights))
+
+
+def _merged(moments_of: Mapping[str, Sequence[Moments]]) -> dict[str, Moments]:
+    """Combine the moments of a picture's tiles, by layer."""
+    return {layer: merged_moments(tiles) for layer, tiles in moments_of.items()}

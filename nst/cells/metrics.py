@@ -8,7 +8,7 @@ style, wherever they occur, and ``colour_quantiles`` serves to compare its colou
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,13 @@ from torch.nn import functional
 
 from nst.errors import ImageError
 from nst.imaging.srgb import check_mode
-from nst.method.distributions import at_levels, counted_positions, directions, sampled
+from nst.method.distributions import (
+    at_levels,
+    counted_features,
+    counted_positions,
+    directions,
+    sampled,
+)
 from nst.method.regions import weights_at
 from nst.network.kernels import halve
 from nst.network.tensors import Float, Tensor
@@ -69,21 +75,18 @@ def structural_similarity(picture: Image.Image, content: Image.Image) -> float |
     )
 
 
-def unit_features(features: Float[Tensor, "1 c h w"]) -> Float[Tensor, "1 c h w"]:
-    """Scale the features of each position to length 1: only their mixture counts. 0 stays 0."""
-    return functional.normalize(features, dim=1, eps=1e-10)
-
-
 def feature_distance(
     generated: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 c h w"]
 ) -> Float[Tensor, ""]:
     """Return the squared difference of unit features: sum over channels, mean over positions.
 
+    The features of each position are scaled to length 1, so only their mixture counts; 0 stays 0.
     Zhang et al. (2018), equation 1, for one layer. All channels have the same weight, because their
     calibrated weights exist only for their own networks. The distance lies in [0, 2] after a ReLU;
     it is 0 for equal features.
     """
-    return (unit_features(generated) - target).square().sum(1).mean()
+    unit, wanted = (functional.normalize(one, dim=1, eps=1e-10) for one in (generated, target))
+    return (unit - wanted).square().sum(1).mean()
 
 
 def quantiles(points: Float[Tensor, "n d"], along: Float[Tensor, "k d"]) -> Float[Tensor, "k q"]:
@@ -125,7 +128,18 @@ def measure_patches(style: Float[Tensor, "1 3 h w"], mask: Mask = None) -> list[
 
     With a ``mask``, only patches whose centre lies in it count.
     """
-    return [_patch_target(octave, mask) for octave in _octaves(style)]
+    targets = []
+    for octave in _octaves(style):
+        pixels = octave.flatten(2)  # 1 3 h*w
+        inside = counted_positions(weights_at(mask, (octave.shape[2], octave.shape[3])))
+        pixels = (pixels if inside is None else pixels[..., inside])[..., None]
+        deviation, mean = torch.std_mean(pixels, dim=(2, 3), correction=0, keepdim=True)
+        deviation = deviation.clamp(min=LEAST_DEVIATION)
+        projected = _project((octave - mean) / deviation, mask)
+        spreads = projected.std(1, correction=0, keepdim=True).clamp(min=LEAST_DEVIATION)
+        found = at_levels(projected / spreads, LEVELS)
+        targets.append(PatchTarget(mean, deviation, spreads, found))
+    return targets
 
 
 def patch_distance(
@@ -140,46 +154,25 @@ def patch_distance(
     Laplacian pyramid, and that of Elnekave and Weiss (2022). The distance is 0 for the style
     itself. With a ``mask``, only patches whose centre lies in it count.
     """
-    distances = [
-        sliced_wasserstein(_projected_quantiles(octave, target, mask), target.quantiles)
-        for octave, target in zip(_octaves(picture), targets, strict=True)
-    ]
+    distances = []
+    for octave, target in zip(_octaves(picture), targets, strict=True):
+        projected = _project((octave - target.mean) / target.deviation, mask)
+        found = at_levels(projected / target.spreads, LEVELS)
+        distances.append(sliced_wasserstein(found, target.quantiles))
     return torch.stack(distances).mean()
 
 
-def _octaves(picture: Float[Tensor, "1 3 h w"]) -> list[Float[Tensor, "1 3 _h _w"]]:
-    """Return a picture and its successive halvings down to about ``SMALLEST``."""
-    count = 1 + max(0, round(math.log2(max(picture.shape[-2:]) / SMALLEST)))
-    octaves = [_at_least_a_patch(picture)]
-    while len(octaves) < count:
-        octaves.append(_at_least_a_patch(halve(octaves[-1])))
-    return octaves
+def _octaves(picture: Float[Tensor, "1 3 h w"]) -> Iterator[Float[Tensor, "1 3 _h _w"]]:
+    """Yield a picture and its successive halvings down to about ``SMALLEST``.
 
-
-def _at_least_a_patch(picture: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 _h _w"]:
-    """Pad a picture that is narrower than a patch by repeating its last row or column."""
-    height, width = picture.shape[-2:]
-    missing = (0, max(0, PATCH - width), 0, max(0, PATCH - height))
-    return functional.pad(picture, missing, mode="replicate")
-
-
-def _patch_target(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> PatchTarget:
-    """Measure the patches of a style at one octave."""
-    middles = weights_at(mask, (octave.shape[2], octave.shape[3]))
-    seen = _inside(octave.flatten(2)[0], middles)[None, :, :, None]
-    deviation, mean = torch.std_mean(seen, dim=(0, 2, 3), correction=0, keepdim=True)
-    deviation = deviation.clamp(min=LEAST_DEVIATION)
-    projected = _project((octave - mean) / deviation, mask)
-    spreads = projected.std(1, correction=0, keepdim=True).clamp(min=LEAST_DEVIATION)
-    return PatchTarget(mean, deviation, spreads, at_levels(projected / spreads, LEVELS))
-
-
-def _projected_quantiles(
-    octave: Float[Tensor, "1 3 h w"], target: PatchTarget, mask: Mask
-) -> Float[Tensor, "k q"]:
-    """Return the quantiles of a picture's patches at one octave, in the target's units."""
-    projected = _project((octave - target.mean) / target.deviation, mask)
-    return at_levels(projected / target.spreads, LEVELS)
+    A picture that is narrower than a patch is padded by repeating its last row or column.
+    """
+    for number in range(1 + max(0, round(math.log2(max(picture.shape[-2:]) / SMALLEST)))):
+        picture = halve(picture) if number else picture
+        height, width = picture.shape[-2:]
+        missing = (0, max(0, PATCH - width), 0, max(0, PATCH - height))
+        picture = functional.pad(picture, missing, mode="replicate")
+        yield picture
 
 
 def _project(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> Float[Tensor, "k n"]:
@@ -199,14 +192,8 @@ def _project(octave: Float[Tensor, "1 3 h w"], mask: Mask) -> Float[Tensor, "k n
     return along.to(octave) @ patches.T
 
 
-def _inside(values: Float[Tensor, "k n"], mask: Mask) -> Float[Tensor, "k _n"]:
-    """Keep the values at the positions that count in a mask of the picture's size."""
-    positions = counted_positions(mask)
-    return values if positions is None else values[:, positions]
-
-
-def colour_quantiles(picture: Image.Image, mask: Mask = None) -> Float[Tensor, "k q"]:
-    """Return the quantiles of a picture's colours in CIELAB, in units of ΔE.
+def colour_quantiles(picture: Float[Tensor, "1 3 h w"], mask: Mask = None) -> Float[Tensor, "k q"]:
+    """Return the quantiles of the colours of a picture, RGB in [0, 1], in CIELAB, in units of ΔE.
 
     They are scaled so that ``sliced_wasserstein`` of two pictures is d if one has all the colours
     of the other, shifted by d. Black to white is 100; the eye can just see a difference of about 2.
@@ -214,8 +201,6 @@ def colour_quantiles(picture: Image.Image, mask: Mask = None) -> Float[Tensor, "
     """
     from skimage.color import rgb2lab  # noqa: PLC0415  (loads SciPy)
 
-    check_mode(picture)
-    pixels = torch.from_numpy(np.array(picture)).reshape(-1, 3).float() / 255
-    pixels = sampled(_inside(pixels.T, mask).T, POSITIONS, SEED)
+    pixels = sampled(counted_features(picture, counted_positions(mask))[0], POSITIONS, SEED)
     lab = torch.from_numpy(rgb2lab(pixels.numpy()))
     return quantiles(lab, directions(3, COLOUR_DIRECTIONS, SEED)) * 3**0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -38,10 +38,9 @@ from nst.imaging.images import load_image, stack, widen, with_alpha_of
 from nst.imaging.masks import check_masks
 from nst.imaging.srgb import cut_out, pixel_digest
 from nst.method.checkpoint import Checkpoint
-from nst.method.objective import SUMS
 from nst.method.resilience import Progress, Transfer, make_cells, refused_if_too_large
 from nst.method.stages import Images, count_steps
-from nst.network.extractor import Precision, choose_precision, load_extractor, read_precision
+from nst.network.extractor import choose_precision, load_extractor, read_precision
 from nst.network.tensors import Float, Tensor, from_bytes, to_image, to_levels
 from nst.system.device import describe_device, describe_machine, reserve_device, use_threads
 from nst.system.files import DAY, file_digest
@@ -50,6 +49,10 @@ logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_REPORTS = 10
 FORGOTTEN = 30 * DAY  # seconds after which nobody resumes a job, and its checkpoint is removed
+NOT_FINITE = (
+    "the loss stopped being a finite number, twice. Try other weights, optimiser: adam, or a "
+    "smaller image_size."
+)
 
 
 @dataclass(frozen=True)
@@ -124,10 +127,8 @@ def stylize_pair(
     made_by = {**wanted[0].versions, "device": wanted[0].device}
     kept = Checkpoint(checkpoint, [one.fingerprint for one in first], made_by)
     if missing:
-        steps = sum(count_steps(images, one.settings) for one in first)
-        report = on_evaluation or _Reporter(str(pair), len(first), steps)
         for cell, pictures in _compute(
-            first, pair, images, device, on_evaluation=report, checkpoint=kept
+            first, pair, images, device, on_evaluation=on_evaluation, checkpoint=kept
         ):
             cells[cell.path] = cell
             write_pictures(cell, pictures)
@@ -150,16 +151,16 @@ def _described(
     The precision ``auto`` is replaced by the one that this device uses: it affects the pixels, so
     the record and the fingerprint must contain it.
     """
-    digests = images.style.mapped(pixel_digest)
-    start_digest = pixel_digest(images.start) if images.start else ""
     shared: dict[str, Any] = {
-        "content": Source(pair.content_name, pair.content_title, pixel_digest(images.content)),
-        "composition": digests.to_dict() if pair.composition else None,
-        "extractor_digest": file_digest(pair.extractor),
         "device": describe_device(device),
         "versions": current_versions(),
         "machine": describe_machine(device),
+        "extractor_digest": file_digest(pair.extractor),
+        "content": Source(pair.content_name, pair.content_title, pixel_digest(images.content)),
     }
+    start_digest = pixel_digest(images.start) if images.start else ""
+    digests = images.style.mapped(pixel_digest)
+    composition = digests.to_dict() if pair.composition else None
     described = []
     for one in wanted:
         precision = choose_precision(one.settings.precision, device)
@@ -172,6 +173,7 @@ def _described(
             one,
             settings=settings,
             style=Source(pair.style_name, pair.style_title, style),
+            composition=composition,
             start_digest=start_digest if settings.start == "file" else "",
             width=width,
             height=height,
@@ -184,11 +186,11 @@ def _described(
 def _log_reused(pair: Pair, wanted: Sequence[Cell], cells: Mapping[Path, Cell]) -> None:
     """Log how many cells the store had, and how many were computed under other conditions."""
     logger.info("%s: %d of %d cells were finished before", pair, len(cells), len(wanted))
-    changed = [changed_facts(cells[one.path], one) for one in wanted if one.path in cells]
-    if first := next(filter(None, changed), None):
-        facts = [f"{name} {one['then']} then, {one['now']} now" for name, one in first.items()]
-        count = sum(map(bool, changed))
-        logger.info("%d of them were computed under other conditions: %s", count, ", ".join(facts))
+    compared = (changed_facts(cells[one.path], one) for one in wanted if one.path in cells)
+    if changed := [facts for facts in compared if facts]:
+        facts = [f"{name} {one['then']} then, {one['now']} now" for name, one in changed[0].items()]
+        told = ", ".join(facts)
+        logger.info("%d of them were computed under other conditions: %s", len(changed), told)
 
 
 def _compute(
@@ -197,94 +199,80 @@ def _compute(
     images: Images,
     device: torch.device,
     *,
-    on_evaluation: Progress,
+    on_evaluation: Progress | None,
     checkpoint: Checkpoint,
 ) -> Iterator[tuple[Cell, Pictures]]:
     """Compute cells, and yield each with its pictures as soon as it is finished."""
+    settings = [one.settings for one in cells]
+    steps = sum(count_steps(images, one) for one in settings)
     extractor = load_extractor(pair.extractor).to(device).to(memory_format=torch.channels_last)
 
     @cache
     def measure(blend: float | None) -> Measure:
         return Measure(extractor, images.content, images.style.blended(blend))
 
-    settings = [one.settings for one in cells]
-    for result in make_cells(
-        extractor, images, settings, progress=on_evaluation, checkpoint=checkpoint
-    ):
-        cell = replace(
-            cells[result.index],
-            trace=result.trace,
-            seconds=result.seconds,
-            attempts=result.attempts,
-        )
-        if result.image is None:
-            yield _failed(cell)
-        else:
-            yield _finished(cell, result, images.content, measure(cell.settings.blend))
+    computed = make_cells(
+        extractor,
+        images,
+        settings,
+        progress=on_evaluation or _reporter(str(pair), len(cells), steps),
+        checkpoint=checkpoint,
+    )
+    for result in computed:
+        cell = cells[result.index]
+        yield _finished(cell, result, images.content, measure(cell.settings.blend))
 
 
 def _finished(
     cell: Cell, result: Transfer, content: Image.Image, measure: Measure
 ) -> tuple[Cell, Pictures]:
-    """Measure a computed cell; return it with its pictures, which get the content's alpha."""
-    assert result.image is not None, "it did not fail"
-    picture = to_image(result.image)
-    losses = {**result.losses, **measure(picture)}
-    image = cut_out(picture, content)
-    frames = [
-        cut_out(to_image(from_bytes(frame)), content)
-        for _, frame in sorted(result.snapshots.items())
-    ]
-    levels = with_alpha_of(image, to_levels(result.image)) if cell.print_file else None
-    return replace(cell, losses=losses), Pictures(image, stack(frames) if frames else None, levels)
+    """Add a result to its cell, and return the cell with its pictures.
+
+    The pictures get the content's alpha. Those of a failed cell are crossed out.
+    """
+    cell = replace(cell, trace=result.trace, seconds=result.seconds, attempts=result.attempts)
+    if result.image is None:
+        named = f"{cell.content.name} × {cell.style.name}, {cell.layers}, {cell.ratio}"
+        logger.error("%s: %s", named, NOT_FINITE)
+        cell = replace(cell, status="failed", reason=NOT_FINITE)
+        image = draw_failure(cell.width, cell.height)
+        frames = [image] * len(cell.settings.snapshots)
+        levels = widen(image) if cell.print_file else None
+    else:
+        picture = to_image(result.image)
+        levels = to_levels(result.image) if cell.print_file else None
+        cell = replace(cell, losses={**result.losses, **measure(picture)})
+        image = cut_out(picture, content)
+        taken = [to_image(from_bytes(shown)) for _, shown in sorted(result.snapshots.items())]
+        frames = [cut_out(frame, content) for frame in taken]
+    deep = None if levels is None else with_alpha_of(image, levels)
+    return cell, Pictures(image, stack(frames) if frames else None, deep)
 
 
-def _failed(cell: Cell) -> tuple[Cell, Pictures]:
-    """Log why a cell failed; return it with placeholders for its pictures."""
-    reason = (
-        "the loss stopped being a finite number, twice. Try other weights, optimiser: adam, or a "
-        "smaller image_size."
-    )
-    named = f"{cell.content.name} × {cell.style.name}, {cell.layers}, {cell.ratio}"
-    logger.error("%s: %s", named, reason)
-    crossed = draw_failure(cell.width, cell.height)
-    count = len(cell.settings.snapshots)
-    snapshots = stack([crossed] * count) if count else None
-    levels = widen(crossed) if cell.print_file else None
-    return replace(cell, status="failed", reason=reason), Pictures(crossed, snapshots, levels)
+def _reporter(pair: str, count: int, steps: int) -> Progress:
+    """Return a function that logs the optimiser's progress every ten seconds."""
+    started = last = time.monotonic()
+    taken = 0  # steps of this process, including those of an abandoned attempt
+    reached: dict[int, int] = {}
 
-
-class _Reporter:
-    """Logs the optimiser's progress every ten seconds."""
-
-    def __init__(self, pair: str, count: int, steps: int) -> None:
-        self._pair = pair
-        self._count = count
-        self._all = steps
-        self._done: dict[int, int] = {}
-        self._taken = 0  # steps of this process, including those of an abandoned attempt
-        self._started = self._last = time.monotonic()
-
-    def __call__(
-        self, indices: Sequence[int], evaluation: int, _of: int, losses: Float[Tensor, "4 b"]
+    def report(
+        indices: Sequence[int], evaluation: int, _of: int, losses: Float[Tensor, "4 b"]
     ) -> None:
-        self._taken += len(indices)
-        self._done.update(dict.fromkeys(indices, evaluation))
-        if time.monotonic() - self._last < SECONDS_BETWEEN_REPORTS:
+        nonlocal last, taken
+        taken += len(indices)
+        reached.update(dict.fromkeys(indices, evaluation))
+        if time.monotonic() - last < SECONDS_BETWEEN_REPORTS:
             return
-        self._last = time.monotonic()
-        done = sum(self._done.values())
-        means = dict(zip(SUMS, losses.mean(1).tolist(), strict=True))
-        pace = (self._last - self._started) / self._taken
+        last = time.monotonic()
+        done = sum(reached.values())
+        content, style, *_ = losses.mean(1).tolist()  # in the order of SUMS
+        left = (last - started) / taken * (steps - done)
         logger.info(
             "%s: %.0f %% of %d cells, content %.3g, style %.3g, %.0f s left",
-            self._pair,
-            100 * done / self._all,
-            self._count,
-            means["content"],
-            means["style"],
-            pace * (self._all - done),
+            *(pair, 100 * done / steps, count, content, style, left),
         )
+
+    return report
 
 
 def stylize(
@@ -294,17 +282,30 @@ def stylize(
 
     ``snakemake`` is the object that Snakemake passes to a script. Its ``input`` has ``content``,
     ``style``, ``extractor`` and optionally ``start`` and the files of ``precision``. ``output`` has
-    ``pictures``, ``details`` and optionally ``snapshots``. ``params`` has the ``names`` of the pair
-    and the ``composition`` of its style.
+    ``pictures`` and optionally ``snapshots``, in the order of the variants, and ``details``. With a
+    storage plugin, these paths differ from the rule's patterns. ``params`` has the ``names`` of the
+    pair and the ``composition`` of its style.
 
     Raises:
         UserError: as ``stylize_pair``.
     """
-    files, params = snakemake.input, snakemake.params
+    files, output, params = snakemake.input, snakemake.output, snakemake.params
     with reserve_device(snakemake.config.get("device", "auto")) as device:
         use_threads(snakemake.threads)
-        precision = [read_precision(Path(path)) for path in files.get("precision", [])]
-        wanted = list(_wanted(variants, snakemake.output, print_file, *precision))
+        recorded = [read_precision(Path(path)) for path in files.get("precision", [])]
+        snapshots = map(Path, output.get("snapshots", []))
+        wanted = []
+        for one, picture in zip(variants, output.pictures, strict=True):
+            settings = one.settings
+            if recorded and settings.precision == "auto":
+                settings = replace(settings, precision=recorded[0])
+            wanted.append(
+                Cell(
+                    *(one.layers, one.ratio, one.formulation, settings, Path(picture)),
+                    snapshots=next(snapshots, None) if settings.snapshots else None,
+                    print_file=print_file,
+                )
+            )
         made_of, start = params.composition, files.get("start")
         pair = Pair(
             content=Path(files.content),
@@ -314,10 +315,9 @@ def stylize(
             composition=Composition.from_dict(made_of).mapped(Path) if made_of else None,
             **params.names,
         )
-        details = Path(snakemake.output.details)
-        cells = stylize_pair(
-            pair, wanted, device, CellStore(STORE), checkpoint=_checkpoint_of(details)
-        )
+        details = Path(output.details)
+        kept = _checkpoint_of(details)
+        cells = stylize_pair(pair, wanted, device, CellStore(STORE), checkpoint=kept)
     write_details({cell.path: cell for cell in cells}, details)
 
 
@@ -329,30 +329,3 @@ def _checkpoint_of(details: Path) -> Path:
             if time.time() - path.stat().st_mtime > FORGOTTEN:
                 path.unlink()
     return folder / f"{hashlib.sha256(bytes(details)).hexdigest()[:32]}.pt"
-
-
-def _wanted(
-    variants: Iterable[Variant],
-    output: Any,
-    print_file: PrintFile | None,
-    precision: Precision | None = None,
-) -> Iterator[Cell]:
-    """Yield the wanted cell of each variant; ``precision`` replaces ``auto``.
-
-    The paths are Snakemake's, in the order of the variants. With a storage plugin, they differ from
-    the rule's patterns.
-    """
-    snapshots = map(Path, output.get("snapshots", []))
-    for variant, picture in zip(variants, output.pictures, strict=True):
-        settings = variant.settings
-        if precision and settings.precision == "auto":
-            settings = replace(settings, precision=precision)
-        yield Cell(
-            variant.layers,
-            variant.ratio,
-            variant.formulation,
-            settings,
-            Path(picture),
-            snapshots=next(snapshots, None) if settings.snapshots else None,
-            print_file=print_file,
-        )

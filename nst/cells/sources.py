@@ -45,7 +45,8 @@ def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
     Raises:
         UserError: an input is missing, or a file that the user named has another sha256.
     """
-    results = given.results or _results_of(picture)
+    runs = (one for one in picture.resolve().parents if (one / "inputs").is_dir())
+    results = given.results or next(runs, Path("results"))
 
     def find(role: str, name: str, digest: str) -> Path:
         if path := _search(role, name, digest, given, results):
@@ -57,36 +58,26 @@ def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
         )
 
     content = find("content", cell.content.name, cell.content.digest)
-    composition = None
-    if cell.composition is None:
-        styles = [find("style", cell.style.name, cell.style.digest)]
-    else:
+    role, named, digests = "style", cell.style.name, Composition.plain(cell.style.digest)
+    if cell.composition is not None:
+        role, named = "ingredient", f"of the style {cell.style.name}"
         digests = Composition.from_dict(cell.composition)
-        named = f"of the style {cell.style.name}"
-        composition = digests.mapped(lambda digest: find("ingredient", named, digest))
-        styles = [part.image for part in composition.parts]
+    style = digests.mapped(lambda digest: find(role, named, digest))
+    images = list(dict.fromkeys((content, *(part.image for part in style.parts))))
     start = find("start", "of the cell", cell.start_digest) if cell.start_digest else None
     network = cell.settings.extractor
     return Pair(
         content=content,
         content_name=cell.content.name,
         content_title=cell.content.title,
-        style=styles[0],
+        style=style.parts[0].image,
         style_name=cell.style.name,
         style_title=cell.style.title,
         extractor=_search("extractor", network, cell.extractor_digest, given, results)
-        or _made(cell, given, list(dict.fromkeys((content, *styles))), folder),
+        or _made(cell, given, images, folder),
         start=start,
-        composition=composition,
+        composition=style if cell.composition else None,
     )
-
-
-def _results_of(picture: Path) -> Path:
-    """Return the folder of the run that contains a picture, or else ``results``."""
-    for folder in picture.resolve().parents:
-        if (folder / "inputs").is_dir():
-            return folder
-    return Path("results")
 
 
 def _search(role: str, name: str, digest: str, given: Given, results: Path) -> Path | None:

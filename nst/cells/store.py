@@ -12,13 +12,14 @@ import logging
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
-from nst.cells.cell import Cell, Pictures, write_cell, write_pictures
+from nst.cells.cell import Cell, Pictures, write_pictures
 from nst.errors import ImageError
-from nst.imaging.images import read_deep, save_deep, save_png
+from nst.imaging.images import read_deep, save_deep
 from nst.system.files import part_folder, sync_folder, time_stamp, write_atomically
 
 logger = logging.getLogger(__name__)
@@ -49,17 +50,16 @@ class CellStore:
         """
         entry = self._entry(cell.fingerprint)
         with part_folder(entry) as part:
+            there = replace(cell, path=part / PICTURE, snapshots=part / SNAPSHOTS, print_file=None)
             try:
-                write_cell(cell, pictures.image, part / PICTURE)
-                if pictures.snapshots is not None:
-                    save_png(pictures.snapshots, part / SNAPSHOTS)
+                write_pictures(there, pictures)
                 if pictures.levels is not None:
                     save_deep(pictures.levels, part / LEVELS)
             except ImageError as error:  # it names the part, which is about to be removed
                 raise error.__cause__ or error from None
             details = json.dumps(cell.details(), ensure_ascii=False, sort_keys=True)
             write_atomically(part / DETAILS, f"{details}\n".encode())
-            write_atomically(part / DIGESTS, _digests(part, cell).encode())
+            write_atomically(part / DIGESTS, _digests(part).encode())
             if pictures.levels is not None and entry.is_dir() and not (entry / LEVELS).exists():
                 shutil.rmtree(entry, ignore_errors=True)
             try:
@@ -77,7 +77,7 @@ class CellStore:
             return None
         with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             cell = Cell.from_record(json.loads((entry / DETAILS).read_text("utf-8")))
-            intact = _digests(entry, cell) == (entry / DIGESTS).read_text()
+            intact = _digests(entry) == (entry / DIGESTS).read_text()
             if intact and cell.fingerprint == fingerprint:
                 return cell
         logger.warning("the stored cell %s is damaged; recomputing it", entry)
@@ -91,7 +91,9 @@ class CellStore:
     def restore(self, wanted: Cell) -> Cell | None:
         """Write the files of a stored cell, and return it; None if the cell must be computed.
 
-        The names and the print format are those of ``wanted``, not those it was stored with.
+        The names and the print format are those of ``wanted``, not those it was stored with. The
+        files are copies, because a link would keep the old time stamp, and Snakemake would consider
+        the output out of date.
         """
         stored, entry = self.find(wanted.fingerprint), self._entry(wanted.fingerprint)
         if stored is None:
@@ -99,27 +101,19 @@ class CellStore:
         if wanted.deep and not (entry / LEVELS).exists():
             logger.info("the stored cell %s has 8 bits; recomputing it in 16", entry)
             return None
+        cell = stored.named(wanted)
         try:
-            return self._write(entry, stored, wanted)
+            if cell.snapshots is not None:
+                write_atomically(cell.snapshots, (entry / SNAPSHOTS).read_bytes())
+            if cell.print_file is None and cell.record() == stored.record():
+                write_atomically(cell.path, (entry / PICTURE).read_bytes())
+                return cell
+            levels = read_deep(entry / LEVELS) if cell.deep else None
+            with Image.open(entry / PICTURE) as image:  # load_image would refuse a narrow picture
+                write_pictures(cell, Pictures(image, levels=levels))
         except FileNotFoundError:
             logger.info("another job replaced the stored cell %s; recomputing it", entry)
             return None
-
-    def _write(self, entry: Path, stored: Cell, wanted: Cell) -> Cell:
-        """Write a stored cell's files; return the cell with the names of ``wanted``.
-
-        The files are copies, because a link would keep the old time stamp, and Snakemake would
-        consider the output out of date.
-        """
-        cell = stored.named(wanted)
-        if cell.snapshots is not None:
-            write_atomically(cell.snapshots, (entry / SNAPSHOTS).read_bytes())
-        if cell.print_file is None and cell.record() == stored.record():
-            write_atomically(cell.path, (entry / PICTURE).read_bytes())
-            return cell
-        levels = read_deep(entry / LEVELS) if cell.deep else None
-        with Image.open(entry / PICTURE) as image:  # load_image would refuse a narrow picture
-            write_pictures(cell, Pictures(image, levels=levels))
         return cell
 
     def _entry(self, fingerprint: str) -> Path:
@@ -127,10 +121,9 @@ class CellStore:
         return self._folder / fingerprint[:2] / fingerprint
 
 
-def _digests(entry: Path, cell: Cell) -> str:
+def _digests(entry: Path) -> str:
     """Return the sha256 of each of an entry's files, in the format of ``sha256sum --check``."""
-    names = [DETAILS, PICTURE, *([SNAPSHOTS] if cell.settings.snapshots else [])]
-    names += [LEVELS] if (entry / LEVELS).exists() else []
+    names = [one for one in (DETAILS, PICTURE, SNAPSHOTS, LEVELS) if (entry / one).exists()]
     return "".join(
         f"{hashlib.sha256((entry / name).read_bytes()).hexdigest()}  {name}\n" for name in names
     )

@@ -97,7 +97,7 @@ def compare(
     levels = _levels_apart(one, other)
     error = float(np.mean(levels**2))
     small, other_small = one.reduce(REDUCED), other.reduce(REDUCED)
-    both = {name: (losses[name], other_losses[name]) for name in losses if name in other_losses}
+    both = [(name, losses[name], other_losses[name]) for name in losses if name in other_losses]
     return Difference(
         largest=int(levels.max()),
         mean=float(levels.mean()),
@@ -105,8 +105,7 @@ def compare(
         coarse=float(_levels_apart(small, other_small).mean()),
         ssim=structural_similarity(on_white(small), on_white(other_small)),
         losses={
-            name: abs(then - now) / max(abs(then), abs(now), 1e-12)
-            for name, (then, now) in both.items()
+            name: abs(then - now) / max(abs(then), abs(now), 1e-12) for name, then, now in both
         },
     )
 
@@ -192,7 +191,17 @@ def verify(
             remade = load_image(wanted.path, keep_alpha=True, any_shape=True)
     except UserError as error:
         return Verification(picture, "unchecked", str(error))
-    return _judge(picture, (cell, image), (again, remade))
+    changed = changed_facts(cell, again)
+    if again.status == "failed":
+        return Verification(picture, "different", again.reason, changed=changed)
+    found = compare(image, remade, cell.losses, again.losses)
+    verdict, message = found.verdict, ""
+    if not found.largest and verdict != "identical":
+        message = "its pixels are identical, but the losses in its record differ"
+    if lacking := sorted(again.losses.keys() - cell.losses.keys()):
+        verdict = "close" if verdict == "identical" else verdict
+        message = f"its record does not have {', '.join(lacking)}"
+    return Verification(picture, verdict, message, found, changed)
 
 
 def exit_status(found: Iterable[Verification], *, exact: bool = False) -> int:
@@ -213,19 +222,17 @@ def choose_pictures(paths: Iterable[Path], sample: int | None) -> list[Path]:
     """
     chosen: list[Path] = []
     for path in paths:
-        chosen += _cells_in(path, sample) if path.is_dir() else [path]
+        if not path.is_dir():
+            chosen.append(path)
+            continue
+        folder = path / "cells" if (path / "cells").is_dir() else path
+        pictures = list(folder.rglob("*.png"))
+        random.shuffle(pictures)
+        cells = sorted(islice(filter(_is_cell, pictures), sample))  # opens files until it has some
+        if not cells:
+            raise CellError(f"{path} has no pictures made by nst; name the folder of a run")
+        chosen += cells
     return chosen
-
-
-def _cells_in(folder: Path, sample: int | None) -> list[Path]:
-    """Draw cells from a folder, and open files only until there are enough."""
-    inside = folder / "cells" if (folder / "cells").is_dir() else folder
-    pictures = list(inside.rglob("*.png"))
-    random.shuffle(pictures)
-    found = sorted(islice(filter(_is_cell, pictures), sample))
-    if not found:
-        raise CellError(f"{folder} has no pictures made by nst; name the folder of a run")
-    return found
 
 
 def _is_cell(path: Path) -> bool:
@@ -292,21 +299,3 @@ def _recorded_device(cell: Cell) -> str:
     except UserError:
         return "auto"
     return kind
-
-
-def _judge(
-    picture: Path, then: tuple[Cell, Image.Image], now: tuple[Cell, Image.Image]
-) -> Verification:
-    """Compare a cell and its picture with the recomputed cell and picture."""
-    (cell, image), (again, remade) = then, now
-    changed = changed_facts(cell, again)
-    if again.status == "failed":
-        return Verification(picture, "different", again.reason, changed=changed)
-    found = compare(image, remade, cell.losses, again.losses)
-    verdict, message = found.verdict, ""
-    if not found.largest and verdict != "identical":
-        message = "its pixels are identical, but the losses in its record differ"
-    if lacking := sorted(again.losses.keys() - cell.losses.keys()):
-        verdict = "close" if verdict == "identical" else verdict
-        message = f"its record does not have {', '.join(lacking)}"
-    return Verification(picture, verdict, message, found, changed)

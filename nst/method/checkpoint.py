@@ -127,13 +127,7 @@ class Checkpoint:
             return
         started = time.monotonic()
         cells = {self._fingerprints[index]: one.to_dict() for index, one in batch.cells.items()}
-        kept = {
-            "cells": cells,
-            "attempt": batch.attempt,
-            "seconds": batch.seconds,
-            "made_by": self._made_by,
-            "state": state,
-        }
+        kept = {**vars(batch), "cells": cells, "made_by": self._made_by, "state": state}
         try:
             with atomic_file(self._path) as file:
                 torch.save(kept, file)

@@ -98,25 +98,20 @@ def _replace(
 
 @dataclass(frozen=True)
 class Targets:
-    """The targets of the losses, measured once for a pair.
+    """The targets of the losses, measured once for the cells of a pair.
 
     ``content`` has the content's features by layer. ``style`` has, for each of the ``regions``, the
-    measurements of the statistic by layer. Regions that keep the photograph are left out.
-    ``sizes`` are the sizes of content and style, (width, height) in px. ``halvings`` is the number
-    of halvings from the final size to this size; it and ``sizes`` decide the octaves. ``side`` is
-    the side of the tiles, or None without tiles.
+    measurements of the statistic by layer. Regions that keep the photograph are left out. ``taps``
+    has the layers in which each cell is compared. ``halvings`` is the number of halvings from the
+    final size to this size. ``side`` is the side of the tiles, or None without tiles.
     """
 
     content: Mapping[str, Float[Tensor, "_b _c _h _w"]]
     style: Sequence[Mapping[str, Any]]
     regions: Sequence[Region]
-    sizes: tuple[Size, Size]
+    taps: Sequence[Taps]
     halvings: int = 0
     side: int | None = None
-
-    def taps(self, cell: Settings) -> Taps:
-        """Return the layers in which a cell is compared."""
-        return cell.taps(*self.sizes, self.halvings)
 
 
 def measure_targets(
@@ -137,9 +132,9 @@ def measure_targets(
         ExtractorError: a layer is unknown, or an image is too small for one.
     """
     painted = [region for region in regions if region.parts]
+    size = _size(content)
     styles = [_size(part.image) for region in painted for part in region.parts]
-    sizes = _size(content), min(styles, key=min, default=_size(content))
-    taps = [cell.taps(*sizes, halvings) for cell in cells]
+    taps = [cell.taps(size, min(styles, key=min, default=size), halvings) for cell in cells]
     side = tile_side(cells[0], content[0, 0].numel())
     statistic = STATISTICS[cells[0].style_loss]
     with torch.no_grad():
@@ -155,7 +150,7 @@ def measure_targets(
                 for region in painted
             ],
             regions=painted,
-            sizes=sizes,
+            taps=taps,
             halvings=halvings,
             side=side,
         )
@@ -166,8 +161,8 @@ class Objective:
 
     Gatys et al. (2016), equation 7, for each cell of a batch with its own α, β and layer weights.
     A layer that a cell leaves out has the weight 0 in this cell, so the cells can share features.
-    The cells must share the kinds of losses. With ``only``, the other loss is 0.
-    ``step`` selects the positions of sampled layers. The caller may increment it in place.
+    The cells are those of the targets, and share the kinds of losses. With ``only``, the other loss
+    is 0. ``step`` selects the positions of sampled layers. The caller may increment it in place.
     """
 
     def __init__(
@@ -179,13 +174,12 @@ class Objective:
         step: Int[Tensor, ""] | None = None,
     ) -> None:
         self._targets = targets
-        kinds = cells[0]
-        content_loss = CONTENT_LOSSES[kinds.content_loss]
+        content_loss = CONTENT_LOSSES[cells[0].content_loss]
         self._content_losses = {
             layer: content_loss.against(target) for layer, target in targets.content.items()
         }
-        self._statistic = STATISTICS[kinds.style_loss]
-        self._tv_loss = for_tiles(TV_LOSSES[kinds.tv_loss], targets.side)
+        self._statistic = STATISTICS[cells[0].style_loss]
+        self._tv_loss = for_tiles(TV_LOSSES[cells[0].tv_loss], targets.side)
         device = next(extractor.parameters()).device
         column = functools.partial(torch.tensor, dtype=torch.float32, device=device)
 
@@ -193,7 +187,10 @@ class Objective:
             weightings: Sequence[Mapping[str, float]], of_shares: bool
         ) -> dict[str, Float[Tensor, " b"]]:
             if of_shares:
-                weightings = [_shares(weights) for weights in weightings]
+                weightings = [
+                    {layer: weight / sum(weights.values()) for layer, weight in weights.items()}
+                    for weights in weightings
+                ]
             return {
                 layer: column([weights.get(layer, 0.0) for weights in weightings])
                 for layer in _used(weightings)
@@ -202,9 +199,8 @@ class Objective:
         self._alpha = column([cell.alpha * cell.coarse_alpha**targets.halvings for cell in cells])
         self._beta = column([cell.beta for cell in cells])
         self._tv_weight = column([cell.tv_weight for cell in cells])
-        taps = [targets.taps(cell) for cell in cells]
-        contents = [one.content for one in taps] if only != "style" else []
-        styles = [one.style for one in taps] if only != "content" else []
+        contents = [one.content for one in targets.taps] if only != "style" else []
+        styles = [one.style for one in targets.taps] if only != "content" else []
         self._content_weights = columns(contents, content_loss.of_shares)
         self._style_weights = columns(styles, self._statistic.of_shares)
         self._observe = Observer(
@@ -269,9 +265,3 @@ def _size(images: Float[Tensor, "b 3 _h _w"]) -> Size:
 def _used(weightings: Iterable[Mapping[str, float]]) -> list[str]:
     """List the layers of any of ``weightings``, in a fixed order."""
     return sorted(set().union(*weightings))
-
-
-def _shares(weights: Mapping[str, float]) -> dict[str, float]:
-    """Scale weights to sum to 1."""
-    total = sum(weights.values())
-    return {layer: weight / total for layer, weight in weights.items()}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -29,6 +29,7 @@ class State:
     moving average of all images so far, and ``weight`` the sum of their weights. ``enlarged`` is
     the picture of the previous size, enlarged to this size, if the content loss needs it.
     ``step_number`` is ``steps`` as a tensor, for losses whose positions change at each step.
+    After the last step, ``images`` are those that were chosen, and ``losses`` are their losses.
     """
 
     optimiser: Optimiser
@@ -45,6 +46,7 @@ class State:
     trace: list[Float[Tensor, "4 b"]] = field(default_factory=list)
     snapshots: dict[int, UInt8[Tensor, "b 3 h w"]] = field(default_factory=dict)
     seconds: float = 0.0
+    losses: Losses = field(default_factory=dict)
 
     @classmethod
     def at(
@@ -70,26 +72,9 @@ Watch = Callable[[State], None]
 """Called after each step."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The returned images, their losses, and the record of the optimisation.
-
-    ``trace`` has the losses of ``SUMS`` before each step. Rows that are not ``finite`` hold the
-    image from before a loss or gradient stopped being finite. ``seconds`` is the time of all rows
-    together, including the time before an interruption.
-    """
-
-    images: Float[Tensor, "b 3 h w"]
-    losses: Losses
-    trace: Sequence[Float[Tensor, "4 b"]]
-    finite: Tensor
-    snapshots: Mapping[int, UInt8[Tensor, "b 3 h w"]]
-    seconds: float
-
-
 def optimise(
     evaluate: Evaluate, state: State, settings: Settings, watch: Watch | None = None
-) -> Outcome:
+) -> State:
     """Minimise each row's total loss, from ``state`` on, in a fixed number of steps.
 
     ``iterations``, ``keep``, ``clamp``, ``averaging`` and ``snapshots`` of the settings decide what
@@ -97,7 +82,7 @@ def optimise(
     the last image. Snapshots are kept as 8-bit images on the CPU, since there may be many.
 
     A row whose loss or gradient stops being finite no longer changes; the others continue.
-    ``state`` is changed in place.
+    ``state`` is changed in place, except that the chosen images are only in the returned state.
     """
     started = time.monotonic() - state.seconds
     while state.steps < settings.iterations:
@@ -115,7 +100,7 @@ def optimise(
     state.finite = state.finite & final["total"].isfinite()  # no step has evaluated the last image
     wait_for(images.device)  # a GPU may be some steps behind
     state.seconds = time.monotonic() - started
-    return Outcome(images, final, state.trace, state.finite, state.snapshots, state.seconds)
+    return replace(state, images=images, losses=final)
 
 
 @torch.no_grad()

@@ -242,10 +242,15 @@ class Pyramid:
         self, images: Float[Tensor, "b 3 h w"], gradient: Float[Tensor, "b 3 h w"]
     ) -> Float[Tensor, "b 3 h w"]:
         """Return the next images: synthesis is linear, so they change by the levels' changes."""
-        gradients = [gradient]
-        matrices = _enlargements(gradient)
-        for down, across in matrices:  # the adjoint of the enlargement
-            gradients.append(down.T @ gradients[-1] @ across)
+        gradients, matrices = [gradient], []
+        height, width = gradient.shape[-2:]
+        for _ in range(max(height, width).bit_length() - 2):
+            smaller = max(1, height // 2), max(1, width // 2)
+            down = _bilinear(smaller[0], height, gradient.dtype, gradient.device)
+            across = _bilinear(smaller[1], width, gradient.dtype, gradient.device)
+            matrices.append((down, across))
+            gradients.append(down.T @ gradients[-1] @ across)  # the adjoint of the enlargement
+            height, width = smaller
         flat = self._adam.change(torch.cat([one.flatten(1) for one in gradients], dim=1))
         sizes = [one[0].numel() for one in gradients]
         changes = [
@@ -255,22 +260,6 @@ class Pyramid:
         for down, across in reversed(matrices):
             change = changes.pop() + down @ change @ across.T
         return images + change
-
-
-def _enlargements(like: Float[Tensor, "b 3 h w"]) -> list[tuple[Tensor, Tensor]]:
-    """Return the matrices that enlarge each level to the next finer level, down and across."""
-    height, width = like.shape[-2:]
-    matrices = []
-    for _ in range(max(height, width).bit_length() - 2):
-        smaller = max(1, height // 2), max(1, width // 2)
-        matrices.append(
-            (
-                _bilinear(smaller[0], height, like.dtype, like.device),
-                _bilinear(smaller[1], width, like.dtype, like.device),
-            )
-        )
-        height, width = smaller
-    return matrices
 
 
 @cache

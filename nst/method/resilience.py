@@ -7,6 +7,7 @@ killed job.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from nst.config.settings import Settings
 from nst.errors import UserError
 from nst.method.checkpoint import Batch, Checkpoint
 from nst.method.objective import SUMS
-from nst.method.optimise import Outcome, State
+from nst.method.optimise import State
 from nst.method.stages import Images, count_steps
 from nst.method.transfer import transfer
 from nst.network.extractor import Extractor
@@ -65,34 +66,20 @@ def best_batch_size(device: torch.device) -> int:
     return 1 if device.type == "cpu" else 16
 
 
-def _shared(settings: Settings) -> Mapping[str, object]:
-    """Return the settings that the cells of a batch have in common.
-
-    Cells that start from a file may go through other sizes than the rest. Cells that start from the
-    content's detail get this detail again at larger sizes. The layers decide whether a picture can
-    be computed in tiles.
-    """
-    shared = {name: value for name, value in settings.to_dict().items() if name not in VARIED}
-    return {
-        **shared,
-        "from a file": settings.start == "file",
-        "adds detail": settings.start == "detail",
-        "whole": bool(settings.needs_all_positions),
-    }
-
-
 def group_cells(cells: Sequence[Settings]) -> list[dict[int, Settings]]:
-    """Group the cells that can share a batch, each under its index."""
-    groups: list[tuple[Mapping[str, object], dict[int, Settings]]] = []
+    """Group the cells that can share a batch, each under its index.
+
+    They differ in nothing but ``VARIED``. Cells that start from a file may go through other sizes
+    than the rest. Cells that start from the content's detail get this detail again at larger sizes.
+    The layers decide whether a picture can be computed in tiles.
+    """
+    groups: dict[str, dict[int, Settings]] = {}
     for index, cell in enumerate(cells):
-        shared = _shared(cell)
-        for of_group, group in groups:
-            if of_group == shared:
-                group[index] = cell
-                break
-        else:
-            groups.append((shared, {index: cell}))
-    return [group for _, group in groups]
+        shared = {name: value for name, value in cell.to_dict().items() if name not in VARIED}
+        start = cell.start if cell.start in ("file", "detail") else ""
+        key = json.dumps([shared, start, bool(cell.needs_all_positions)])
+        groups.setdefault(key, {})[index] = cell
+    return list(groups.values())
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -103,22 +90,17 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def halved(size: int) -> int:
-    """Return half a batch size, after a batch of ``size`` did not fit into the memory."""
-    if size == 1:
-        raise UserError(TOO_LARGE)
-    logger.warning("%d cells do not fit into the memory; continuing with %d", size, size // 2)
-    _free_memory()
-    return size // 2
-
-
-def _free_memory() -> None:
-    """Free the memory that a failed batch still holds.
+    """Return half a batch size, and free the memory of a batch of ``size`` that did not fit.
 
     When an error ends a backward pass, the waiting tasks stay in autograd's queue. They hold the
     graph's features until the next backward pass empties the queue.
     """
+    if size == 1:
+        raise UserError(TOO_LARGE)
+    logger.warning("%d cells do not fit into the memory; continuing with %d", size, size // 2)
     torch.zeros(1, requires_grad=True).backward()
     torch.cuda.empty_cache()
+    return size // 2
 
 
 @contextmanager
@@ -180,17 +162,15 @@ def make_cells(
     waiting = [interrupted, *groups]
     while waiting := [one for one in waiting if one.cells]:
         batch = waiting[0] if state else waiting[0].first(size)
-        outcome = _optimise(
-            extractor, images, batch, state, checkpoint=checkpoint, progress=progress
-        )
+        made = _optimise(extractor, images, batch, state, checkpoint=checkpoint, progress=progress)
         state = None
-        if outcome is None:
+        if made is None:
             size = halved(len(batch.cells))
             waiting[0] = waiting[0].without(range(-len(batch.cells), 0))  # no longer wanted
         else:
             waiting[0] = waiting[0].without(batch.cells)
             again = []
-            for one in _as_transfers(batch, outcome):
+            for one in made:
                 if one.image is None and batch.attempt == 1:
                     logger.warning(GOES_ASTRAY, one.index + 1, CAUTION)
                     again.append(Batch({one.index: one.settings}, 2, one.seconds))
@@ -208,7 +188,7 @@ def _optimise(
     *,
     checkpoint: Checkpoint,
     progress: Progress | None,
-) -> Outcome | None:
+) -> list[Transfer] | None:
     """Compute a batch, from ``state`` on, saving its state from time to time.
 
     Returns None if it does not fit into the memory: the exception holds the batch's memory, which
@@ -228,7 +208,7 @@ def _optimise(
 
     caution = CAUTION if batch.attempt > 1 else 1.0
     try:
-        outcome = transfer(extractor, images, settings, caution=caution, state=state, watch=watch)
+        last = transfer(extractor, images, settings, caution=caution, state=state, watch=watch)
         if reached and len(settings) > 1:
             # If the job is killed while it stores the cells, the restarted job needs this batch.
             checkpoint.save(batch, reached)
@@ -236,38 +216,33 @@ def _optimise(
         if is_out_of_memory(error):
             return None
         raise
-    return outcome
+    return list(_as_transfers(batch, last))
 
 
-def _as_transfers(batch: Batch, outcome: Outcome) -> Iterator[Transfer]:
-    """Yield the cells of a batch's outcome, without the cells that are no longer wanted."""
-    seconds = batch.seconds + outcome.seconds / len(batch.cells)
+def _as_transfers(batch: Batch, last: State) -> Iterator[Transfer]:
+    """Yield the cells of a batch's last state, without the cells that are no longer wanted."""
+    seconds = batch.seconds + last.seconds / len(batch.cells)
     for row, (index, settings) in enumerate(batch.cells.items()):
         if index < 0:
             continue
+        compared = {
+            f"{role} {split_octave(layer)[0]}"
+            for role, layers in zip(("content", "style"), settings.compared_layers, strict=True)
+            for layer in layers
+        }
         one = Transfer(index, settings, None, {}, {}, {}, seconds, batch.attempt)
-        if not bool(outcome.finite[row]):
-            yield one
-            continue
-        this = slice(row, row + 1)
-        steps = torch.stack([losses[:, row] for losses in outcome.trace], 1).tolist()
-        yield replace(
-            one,
-            image=outcome.images[this],
-            losses={
-                name: loss[row].item()
-                for name, loss in outcome.losses.items()
-                if name in SUMS or _layer_weight(settings, name)
-            },
-            trace=dict(zip(SUMS, steps, strict=True)),
-            snapshots={number: shown[this] for number, shown in outcome.snapshots.items()},
-        )
-
-
-def _layer_weight(settings: Settings, name: str) -> float:
-    """Return a cell's weight for a layer named as in ``Losses``, at any octave."""
-    role, tap = name.split()
-    weights = settings.content_layers if role == "content" else settings.style_layers
-    layer, _ = split_octave(tap)
-    found = (weight for one, weight in weights.items() if split_octave(one)[0] == layer)
-    return max(found, default=0.0)
+        if last.finite[row]:
+            this = slice(row, row + 1)
+            steps = torch.stack([losses[:, row] for losses in last.trace], 1).tolist()
+            one = replace(
+                one,
+                image=last.images[this],
+                losses={
+                    name: loss[row].item()
+                    for name, loss in last.losses.items()
+                    if name in SUMS or split_octave(name)[0] in compared
+                },
+                trace=dict(zip(SUMS, steps, strict=True)),
+                snapshots={number: shown[this] for number, shown in last.snapshots.items()},
+            )
+        yield one

@@ -63,11 +63,6 @@ class Stage:
     coarse: bool = False
     only: Role | None = None
 
-    @property
-    def start_is_smaller(self) -> bool:
-        """Whether there is a picture to start from that has to grow to this size."""
-        return self.start is not None and self.start.shape != self.content.shape
-
 
 def prepare_stages(images: Images, settings: Settings, device: torch.device) -> Iterator[Stage]:
     """Yield the pictures at each of the sizes that they go through, the smallest first."""
@@ -85,10 +80,9 @@ def prepare_stages(images: Images, settings: Settings, device: torch.device) -> 
             snapshots=settings.snapshots if number == full else (),
             learning_rate=settings.learning_rate if coarse is None else coarse,
         )
-        stage = replace(_prepare(images, here, device, size), coarse=number < full)
-        if settings.finish:
-            stage = replace(stage, only="style" if number == len(sizes) else "content")
-        yield stage
+        stage = _prepare(images, here, device, size)
+        only: Role = "style" if number == len(sizes) else "content"
+        yield replace(stage, coarse=number < full, only=only if settings.finish else None)
 
 
 def count_steps(images: Images, settings: Settings) -> int:
@@ -115,20 +109,34 @@ def _prepare(images: Images, settings: Settings, device: torch.device, size: int
         smaller = settings.growth and max(images.start.size) < max(wide_high)
         fitted = images.start if smaller else stretch(images.start, wide_high)
         start = to_tensor(fitted).to(device)
-    colours = settings.colours
+    regions = prepare_regions(style, wide_high, original, settings, device)
+    content = prepare_content(original, settings.colours)
+    target = content
+    if settings.content_target == "recoloured":
+        target = put_together(regions, content, lambda style: recolour(content, style))
+    return Stage(original, content, target, regions, start, halvings(settings, size), settings)
+
+
+def prepare_regions(
+    style: Composition[Image.Image],
+    wide_high: Size,
+    content: Float[Tensor, "1 3 _h _w"],
+    settings: Settings,
+    device: torch.device | None = None,
+) -> list[Region]:
+    """Return a style's regions for a content, RGB in [0, 1], of the size ``wide_high``.
+
+    ``style_fit``, ``style_scale`` and ``colours`` of the settings decide the size and the colours
+    of the style's pictures.
+    """
 
     def seen(part: Part[Image.Image]) -> Part[Tensor]:
         size = style_size(part.image.size, wide_high, settings)
         picture = to_tensor(stretch(part.image, size)).to(device)
         mask = None if part.mask is None else mask_tensor(luma_of(part.mask, size), device)
-        return Part(part.name, prepare_style(picture, original, colours), part.weight, mask)
+        return Part(part.name, prepare_style(picture, content, settings.colours), part.weight, mask)
 
-    regions = [
+    return [
         Region([seen(part) for part in style.regions[colour]], mask_tensor(mask, device))
         for colour, mask in split_mask(style, wide_high).items()
     ]
-    content = prepare_content(original, colours)
-    target = content
-    if settings.content_target == "recoloured":
-        target = put_together(regions, content, lambda style: recolour(content, style))
-    return Stage(original, content, target, regions, start, halvings(settings, size), settings)

@@ -15,7 +15,7 @@ from torch.nn import functional
 from nst.config.settings import Settings
 from nst.method.colours import restore_colours
 from nst.method.objective import Objective, measure_targets
-from nst.method.optimise import Outcome, State, Watch, optimise
+from nst.method.optimise import State, Watch, optimise
 from nst.method.optimisers import Adam, Lbfgs, Optimiser, Pyramid
 from nst.method.regions import keep_photograph, put_together
 from nst.method.stages import Images, Stage, prepare_stages
@@ -32,12 +32,12 @@ def transfer(
     caution: float = 1.0,
     state: State | None = None,
     watch: Watch | None = None,
-) -> Outcome:
+) -> State:
     """Redraw a content in the style of another picture, once for each of ``cells``, side by side.
 
     The cells may differ in ``nst.method.resilience.VARIED`` and in nothing else. ``caution`` in
     (0, 1] scales the optimiser's steps. With ``state``, the optimisation resumes from it.
-    ``watch`` is called after each step.
+    ``watch`` is called after each step. The returned state has the final images and their losses.
 
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.
@@ -46,13 +46,12 @@ def transfer(
     device = next(extractor.parameters()).device
     dtype = DTYPES[choose_precision(shared.precision, device)]
     network = extractor.adapted(shared.pooling, shared.input, dtype, shared.padding)
-    outcome = targets = None
+    targets = None
     for number, stage in enumerate(prepare_stages(images, shared, device)):  # small to large
         if state is not None and number < state.stage:
             continue  # finished before the interruption
         if state is None or number > state.stage:
-            optimiser = make_optimiser(stage.settings, caution)
-            state = begin_stage(stage, cells, optimiser, state, outcome)
+            state = begin_stage(stage, cells, make_optimiser(stage.settings, caution), state)
         if targets is None or stage.only != "style":
             # Content features, 1 c h w for each content layer; for each region, its style's
             # statistic in each style layer, such as moments, 1 c c.
@@ -64,35 +63,30 @@ def transfer(
             )
         # b 3 h w -> losses of b each
         objective = Objective(network, targets, cells, stage.only, state.step_number)
-        outcome = optimise(objective, state, stage.settings, watch)  # b 3 h w, and their losses
-    assert outcome is not None, "there is always a last size"
+        state = optimise(objective, state, stage.settings, watch)  # b 3 h w, and their losses
+    assert state is not None, "there is always a last size"
     assert targets is not None, "it was measured there"
     if stage.only is not None:
         with torch.no_grad():
-            outcome = replace(outcome, losses=Objective(network, targets, cells)(outcome.images))
-    return with_photograph(outcome, stage)
+            state = replace(state, losses=Objective(network, targets, cells)(state.images))
+    return with_photograph(state, stage)
 
 
 def begin_stage(
-    stage: Stage,
-    cells: Sequence[Settings],
-    optimiser: Optimiser,
-    before: State | None,
-    smaller: Outcome | None,
+    stage: Stage, cells: Sequence[Settings], optimiser: Optimiser, before: State | None
 ) -> State:
-    """Return the first state of a stage, given the state and outcome of the stage before."""
-    start = start_images(stage, cells, smaller)
+    """Return the first state of a stage, given the last state of the stage before."""
+    start = start_images(stage, cells, None if before is None else before.images)
     state = State.at(start.clamp(0, 1) if cells[0].clamp else start, optimiser, before)
-    if cells[0].content_target == "matched" and before is not None and smaller is not None:
+    if cells[0].content_target == "matched" and before is not None:
         # The stage that minimises only the style loss has the size of the stage before.
         same_size = stage.only == "style"
-        enlarged = _resized(smaller.images, stage.content)
-        state.enlarged = before.enlarged if same_size else enlarged
+        state.enlarged = before.enlarged if same_size else _resized(before.images, stage.content)
     return state
 
 
-def with_photograph(outcome: Outcome, stage: Stage) -> Outcome:
-    """Return an outcome with the kept parts of the photograph restored.
+def with_photograph(state: State, stage: Stage) -> State:
+    """Return a state with the kept parts of the photograph restored.
 
     These parts are its colours, if the settings ask for them, and its pixels in the kept regions.
     The losses remain those from before the restoration.
@@ -103,37 +97,33 @@ def with_photograph(outcome: Outcome, stage: Stage) -> Outcome:
         coloured = restore_colours(images, stage.original, stage.regions, colours)
         return keep_photograph(coloured, stage.original, stage.regions)
 
-    device = outcome.images.device
+    device = state.images.device
     snapshots = {
         number: to_bytes(restored(from_bytes(levels).to(device)))
-        for number, levels in outcome.snapshots.items()
+        for number, levels in state.snapshots.items()
     }
-    return replace(outcome, images=restored(outcome.images), snapshots=snapshots)
+    return replace(state, images=restored(state.images), snapshots=snapshots)
 
 
 def start_images(
-    stage: Stage, cells: Sequence[Settings], smaller: Outcome | None = None
+    stage: Stage, cells: Sequence[Settings], before: Float[Tensor, "b 3 _h _w"] | None = None
 ) -> Float[Tensor, "b 3 h w"]:
-    """Return the pictures to start from: the settings' start, or the previous size's pictures.
+    """Return the pictures to start from: the settings' start, or the pictures ``before``.
 
     A picture that grows, from the previous size or from a smaller file, keeps the finer detail of
     its usual start. Without it, the first steps would only sharpen a blurred picture. After
     ``coarse_stages`` a picture is only enlarged, as published; ``start: detail`` adds the content's
     detail at all sizes but the last.
     """
-    before = smaller.images if smaller else None
-    if before is not None and before.shape[-2:] == stage.content.shape[-2:]:
+    size, file = stage.content.shape[-2:], stage.start
+    if before is not None and before.shape[-2:] == size:
         return before
-    if before is None and cells[0].start == "file" and stage.start_is_smaller:
-        assert stage.start is not None
-        before = stage.start.expand(len(cells), -1, -1, -1)
+    if before is None and cells[0].start == "file" and file is not None:
+        before = None if file.shape[-2:] == size else file.expand(len(cells), -1, -1, -1)
     if before is not None and not cells[0].growth:
-        size = stage.content.shape[-2:]
         enlarged = functional.interpolate(before, size=size, mode="bicubic").clamp(0, 1)
         adds_detail = cells[0].start == "detail" and stage.coarse
         return enlarged + finest_detail(stage.content) if adds_detail else enlarged
-
-    file = stage.start if before is None else None
 
     def start(cell: Settings) -> Tensor:
         if before is not None and cell.start == "file":

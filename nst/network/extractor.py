@@ -43,6 +43,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of RGB in [0, 1]
 FILE_FORMAT = "nst-extractor-2"
+UNREADABLE = (
+    "{} is not a network file of this version ({}). Delete it; the next run writes it again."
+)
 # Symmetric padding extends the picture by a margin of its mirror image. The first convolutions use
 # up this margin and are not padded. Padded features would distort their neighbours, in a fringe of
 # one to three pixels.
@@ -209,7 +212,8 @@ class Extractor(nn.Module):
 
     def _walk(self, images: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor, int]]:
         """Apply the network, and yield each layer with its margin as soon as it is computed."""
-        margin = MARGIN if self.architecture.padding == "symmetric" else 0
+        padding = self.architecture.padding
+        margin = MARGIN if padding == "symmetric" else 0
         of_max = self.architecture.pooling == "max"
         pool = partial(functional.max_pool2d, kernel_size=2) if of_max else average_pool
         pictures = pad_symmetric(images, margin)
@@ -220,22 +224,15 @@ class Extractor(nn.Module):
             if name.endswith("_1") and name != "conv1_1":
                 value = pool(value)
                 margin //= 2
-            value = self._convolve(name, convolution, value)
+            assert isinstance(convolution, nn.Conv2d)
+            if padding == "reflect" or (padding == "symmetric" and name not in UNPADDED):
+                value = reflect(value)
+            zeros = int(padding == "zeros")
+            value = functional.conv2d(value, convolution.weight, convolution.bias, padding=zeros)
             margin = max(0, margin - 1)
             yield name, value, margin
             value = functional.relu(value, inplace=name not in layers)
             yield name.replace("conv", "relu"), value, margin
-
-    def _convolve(self, name: str, convolution: nn.Module, value: Tensor) -> Tensor:
-        """Apply a convolution with the network's padding."""
-        assert isinstance(convolution, nn.Conv2d)
-        padding = self.architecture.padding
-        if padding == "zeros":
-            convolved: Tensor = convolution(value)
-            return convolved
-        if padding == "reflect" or name not in UNPADDED:
-            value = reflect(value)
-        return functional.conv2d(value, convolution.weight, convolution.bias)
 
 
 def _hypercolumn(
@@ -286,7 +283,7 @@ def load_extractor(path: Path) -> Extractor:
     try:
         extractor.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
-        raise _unreadable(path, error) from error
+        raise ExtractorError(UNREADABLE.format(path, error)) from error
     return extractor.eval()
 
 
@@ -309,15 +306,7 @@ def read_extractor(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
     except MemoryError:
         raise
     except Exception as error:  # a damaged file may raise any exception
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> ExtractorError:
-    """Return the error for a file that holds no network."""
-    return ExtractorError(
-        f"{path} is not a network file of this version ({error}). "
-        "Delete it; the next run writes it again."
-    )
+        raise ExtractorError(UNREADABLE.format(path, error)) from error
 
 
 def _digest(header: Mapping[str, object], tensors: Mapping[str, Tensor]) -> str:

@@ -114,21 +114,16 @@ class _Crop(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
         """Slice."""
-        context.place = (..., rows, columns)
-        context.shape = features.shape
+        height, width = features.shape[-2:]
+        (top, bottom, _), (left, right, _) = rows.indices(height), columns.indices(width)
+        context.margins = (left, width - right, top, height - bottom)
         return features[..., rows, columns]
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         """Put the gradient between zeros."""
-        whole = torch.empty(
-            context.shape,
-            dtype=gradient.dtype,
-            device=gradient.device,
-            memory_format=torch.channels_last,
-        ).zero_()
-        whole[context.place] = gradient
-        return whole, None, None
+        whole = functional.pad(gradient, context.margins)
+        return whole.contiguous(memory_format=torch.channels_last), None, None
 
 
 class _AveragePool(torch.autograd.Function):
@@ -137,20 +132,17 @@ class _AveragePool(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, features: Tensor) -> Tensor:
         """Average."""
-        context.shape = features.shape
+        context.size = features.shape[-2:]
         return functional.avg_pool2d(features, 2)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
         """Give each of four positions a quarter."""
-        batch, channels, height, width = context.shape
-        rows, columns = gradient.shape[-2:]
-        quarter = (gradient / 4).permute(0, 2, 3, 1)[:, :, None, :, None]  # b h 1 w 1 c
-        spread = quarter.expand(-1, -1, 2, -1, 2, -1).reshape(
-            batch, 2 * rows, 2 * columns, channels
-        )
-        odd = (0, 0, 0, width - 2 * columns, 0, height - 2 * rows)
-        return (functional.pad(spread, odd) if any(odd) else spread).permute(0, 3, 1, 2)
+        quarter = gradient.contiguous(memory_format=torch.channels_last) / 4
+        spread = functional.interpolate(quarter, scale_factor=2)
+        height, width = context.size
+        odd = (0, width - spread.shape[3], 0, height - spread.shape[2])
+        return functional.pad(spread, odd) if any(odd) else spread
 
 
 class _Halve(torch.autograd.Function):
@@ -302,29 +294,16 @@ class MomentsOf(torch.autograd.Function):
     ) -> tuple[Tensor | None, None, None]:
         """Return r (r F (G + Gᵀ) / n + r m / n), with G and m the gradients of product and mean."""
         guided, roots = context.saved_tensors
-        gradient = _gradient_of_features(guided, roots, of_mean, of_gram, context.total)
+        gradient = shift = None
+        if of_mean is not None:
+            shift = (of_mean / context.total)[:, None].to(guided.dtype)
+            gradient = shift = (shift if roots is None else roots * shift).expand_as(guided)
+        if of_gram is not None:
+            both = ((of_gram + of_gram.transpose(1, 2)) / context.total).to(guided.dtype)
+            gradient = guided @ both if shift is None else torch.baddbmm(shift, guided, both)
         if gradient is not None and roots is not None:
             gradient = gradient * roots
         return gradient, None, None
-
-
-def _gradient_of_features(
-    guided: Tensor,
-    roots: Tensor | None,
-    of_mean: Tensor | None,
-    of_gram: Tensor | None,
-    total: int | Tensor,
-) -> Tensor | None:
-    """Return the gradient by the guided features, or None if nothing depends on them."""
-    shift = None
-    if of_mean is not None:
-        shift = (of_mean / total)[:, None].to(guided.dtype)
-        shift = shift if roots is None else roots * shift
-    if of_gram is None:
-        return None if shift is None else shift.expand_as(guided)
-    both = ((of_gram + of_gram.transpose(1, 2)) / total).to(guided.dtype)
-    product: Tensor = guided @ both if shift is None else torch.baddbmm(shift, guided, both)
-    return product
 
 
 def _product(left: Float[Tensor, "b n k"], right: Float[Tensor, "b n c"]) -> Float[Tensor, "b k c"]:
@@ -343,14 +322,12 @@ def _product(left: Float[Tensor, "b n k"], right: Float[Tensor, "b n c"]) -> Flo
         return left.transpose(1, 2) @ right
     at_least = torch.promote_types(right.dtype, torch.float32)
     whole = positions - positions % pieces
-    products = (_cut(left, whole, pieces).transpose(1, 2) @ _cut(right, whole, pieces)).to(at_least)
+    first, second = (
+        one[:, :whole].reshape(batch * pieces, whole // pieces, one.shape[2])
+        for one in (left, right)
+    )
+    products = (first.transpose(1, 2) @ second).to(at_least)
     total: Tensor = products.view(batch, pieces, -1, channels).sum(1)
     if whole == positions:
         return total
     return total + (left[:, whole:].transpose(1, 2) @ right[:, whole:]).to(at_least)
-
-
-def _cut(flat: Float[Tensor, "b n c"], whole: int, pieces: int) -> Float[Tensor, "_pieces _n c"]:
-    """Cut the first ``whole`` positions into pieces."""
-    batch, _, channels = flat.shape
-    return flat[:, :whole].reshape(batch * pieces, whole // pieces, channels)

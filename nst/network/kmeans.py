@@ -52,7 +52,10 @@ def fit_kmeans(
         assert isinstance(convolution, nn.Conv2d)
         _fit_convolution(convolution, activations, patches // len(octaves), generator)
         activations = [functional.relu(convolution(activation)) for activation in activations]
-        scale = _mean_activation(activations)
+        # The mean of each channel over all the positions of all the images; never zero.
+        total = torch.stack([activation.sum((0, 2, 3)) for activation in activations]).sum(0)
+        positions = sum(activation[0, 0].numel() for activation in activations)
+        scale = (total / positions).clamp(min=1e-6)
         convolution.weight.div_(scale[:, None, None, None])
         convolution.bias.div_(scale)  # type: ignore[union-attr]
         activations = [activation / scale[:, None, None] for activation in activations]
@@ -63,8 +66,7 @@ def _octaves(
     image: Float[Tensor, "1 3 _h _w"], architecture: Architecture
 ) -> list[Float[Tensor, "1 3 _H _W"]]:
     """Return an image and its octaves that are large enough; raise if the image itself is not."""
-    deepest = architecture.layers[-1]
-    architecture.check([deepest], min(image.shape[-2:]))
+    architecture.check(architecture.layers[-1:], min(image.shape[-2:]))
     octaves = [image]
     while len(octaves) < OCTAVES and min(image.shape[-2:]) // 2 >= 2 ** len(architecture.widths):
         image = halve(image)
@@ -129,10 +131,3 @@ def _cluster(
         sums[dead] = points[fresh][dead]
         centroids = functional.normalize(sums)
     return centroids
-
-
-def _mean_activation(activations: Sequence[Float[Tensor, "1 c _h _w"]]) -> Float[Tensor, " c"]:
-    """Average each channel over all the positions of all the images; never zero."""
-    total = torch.stack([activation.sum((0, 2, 3)) for activation in activations]).sum(0)
-    positions = sum(activation.shape[2] * activation.shape[3] for activation in activations)
-    return (total / positions).clamp(min=1e-6)

@@ -5,8 +5,6 @@ Only the tests evaluate the shapes, so the package runs where jaxtyping is not i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from PIL import Image
@@ -16,21 +14,18 @@ from nst.errors import ImageError
 from nst.imaging.images import WIDER, Levels, widen
 from nst.imaging.srgb import check_mode
 
-if TYPE_CHECKING:
+try:
     from jaxtyping import Bool, Float, Int, UInt8
-else:
-    try:
-        from jaxtyping import Bool, Float, Int, UInt8
-    except ImportError:
+except ImportError:
 
-        class Float:
-            """Stand-in for jaxtyping's type: ``Float[Tensor, shape]`` is the bare tensor type."""
+    class Float:  # type: ignore[no-redef]
+        """Stand-in for jaxtyping's type: ``Float[Tensor, shape]`` is the bare tensor type."""
 
-            def __class_getitem__(cls, item: tuple[type, str]) -> type:
-                """Drop the shape."""
-                return item[0]
+        def __class_getitem__(cls, item: tuple[type, str]) -> type:
+            """Drop the shape."""
+            return item[0]
 
-        Bool = Int = UInt8 = Float
+    Bool = Int = UInt8 = Float
 
 __all__ = [
     "Bool",
@@ -79,8 +74,7 @@ def to_image(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "1 3 h w"]) -> Image
             f"A picture's values must be numbers; got NaN for {missing} of {values.numel()}. "
             "Lower the learning rate or the weights."
         )
-    levels = to_bytes(values)
-    levels = levels.reshape(3, *levels.shape[-2:]).permute(1, 2, 0)  # h w 3
+    levels = to_bytes(values).reshape(3, *values.shape[-2:]).permute(1, 2, 0)  # h w 3
     return Image.fromarray(levels.contiguous().numpy())
 
 

@@ -126,8 +126,12 @@ def see_in_tiles(
     layers: Collection[str],
     side: int | None,
 ) -> Iterator[tuple[Tile, dict[str, Tensor]]]:
-    """Yield each tile of each octave, and its part of the features, by the layers' full names."""
-    for picture, names in octaves(images, layers):
+    """Yield each tile of each octave, and its part of the features, by the layers' full names.
+
+    The features are on the network's device, wherever the images are.
+    """
+    device = next(extractor.parameters()).device
+    for picture, names in octaves(images.to(device), layers):
         size = (picture.shape[2], picture.shape[3])
         for tile in cut(size, side, extractor.architecture, names):
             yield tile, features_of(extractor, tile.of_picture(picture), names, tile)

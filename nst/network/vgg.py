@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -146,22 +146,18 @@ def _copy_convolution(
     """Copy one convolution's weight and bias, or raise if a shape differs."""
     for part in ("weight", "bias"):
         target = getattr(convolution, part)
-        value = state.get(f"{name}.{part}")
-        if not _is_plain(value) or value.shape != target.shape:
-            got = tuple(value.shape) if _is_plain(value) else "no tensor of floats"
+        value: Any = state.get(f"{name}.{part}")
+        # Only dense tensors of floats in memory can be copied.
+        is_plain = (
+            isinstance(value, torch.Tensor)
+            and value.is_floating_point()
+            and (value.layout, value.device.type) == (torch.strided, "cpu")
+        )
+        if not is_plain or value.shape != target.shape:
+            got = tuple(value.shape) if is_plain else "no tensor of floats"
             raise ExtractorError(
                 f"{source}: {name}.{part} should have shape {tuple(target.shape)}; got {got}. "
                 "It is another network; fetch the right file."
             )
         with torch.no_grad():
             target.copy_(value)
-
-
-def _is_plain(value: Any) -> TypeGuard[Tensor]:
-    """Return whether a value is a dense tensor of floats in memory; only these can be copied."""
-    return (
-        isinstance(value, torch.Tensor)
-        and value.is_floating_point()
-        and value.layout == torch.strided
-        and value.device.type == "cpu"
-    )
