@@ -125,6 +125,8 @@ def start_images(
         adds_detail = cells[0].start == "detail" and stage.coarse
         return enlarged + finest_detail(stage.content) if adds_detail else enlarged
 
+    file = file if before is None else None
+
     def start(cell: Settings) -> Tensor:
         if before is not None and cell.start == "file":
             cell = replace(cell, start="recoloured")  # has the detail that the file lacks
