@@ -10,7 +10,7 @@ from nst.config.run import Run, read_file, read_run
 from nst.config.settings import Settings
 from nst.config.variants import Variant
 from nst.figures.grids import checked
-from nst.figures.layout import Axis, Grid, Tile
+from nst.figures.layout import Axis, Grid, Panel
 from nst.figures.painting import draw_grid
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "settings.yaml"
@@ -35,18 +35,18 @@ def draw_sheet(folder: Path) -> Image.Image:
     run, rows, defaults = read_sheet()
     (content,), (style,) = run.contents, run.styles
 
-    def tile(one: Variant) -> Tile:
+    def panel(one: Variant) -> Panel:
         picture = folder / cell_path(content, style, one.layers, one.ratio)
         default = " (default)" if one.settings == defaults else ""
-        return checked(Tile(picture, caption=one.layers.partition(" ")[2] + default))
+        return checked(Panel(picture, caption=one.layers.partition(" ")[2] + default))
 
     inputs = {"content": content, "style": style}
-    tiles = [[Tile(folder / prepared(role, name), caption=role) for role, name in inputs.items()]]
-    tiles += [[tile(one) for one in row] for row in rows.values()]
-    columns = max(map(len, tiles))
+    panels = [[Panel(folder / prepared(role, name), caption=role) for role, name in inputs.items()]]
+    panels += [[panel(one) for one in row] for row in rows.values()]
+    columns = max(map(len, panels))
     grid = Grid(
         "Which setting does what",
-        [[*row, *[Tile()] * (columns - len(row))] for row in tiles],
+        [[*row, *[Panel()] * (columns - len(row))] for row in panels],
         Axis(["", *(TITLES.get(name, name) for name in rows)]),
         Axis([""] * columns),
         subtitle=f"Each row changes one setting; {defaults.extractor}, {defaults.image_size} px",

@@ -217,7 +217,7 @@ def test_a_job_writes_the_paths_that_snakemake_gives_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pair_module, "stylize_pair", lambda _, wanted, *_rest, **_options: wanted)
     monkeypatch.setattr(pair_module, "write_details", lambda made, _: cells.extend(made.values()))
-    pair_module.stylize(job, run.variants)
+    pair_module.stylize_by_rule(job, run.variants)
     assert [str(cell.path) for cell in cells] == places
     assert [str(cell.snapshots) for cell in cells] == snapshots
     assert {cell.settings.precision for cell in cells} == {"float32"}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from snakemake.iocontainers import Namedlist
 
 from nst.cells.cell import Cell
-from nst.cells.pair import FORGOTTEN, stylize, stylize_pair
+from nst.cells.pair import FORGOTTEN, stylize_by_rule, stylize_pair
 from nst.config.paths import STORE
 from nst.config.variants import Variant
 from nst.method import checkpoint as checkpoint_module
@@ -229,7 +229,7 @@ def run_job(pair, small, tmp_path, monkeypatch) -> Callable[[str, int], None]:
         ]
         pictures = [f"{details}/{one.ratio}.png" for one in variants]
         names = {name: one for name, one in vars(pair).items() if name.endswith(("name", "title"))}
-        stylize(
+        stylize_by_rule(
             SimpleNamespace(
                 input=Namedlist(fromdict=vars(pair)),
                 output=Namedlist(fromdict={"pictures": pictures, "details": f"{details}.json"}),

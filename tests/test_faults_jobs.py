@@ -21,7 +21,7 @@ from nst.cells.cell import Pictures, read_details, write_cell, write_details
 from nst.cells.store import CellStore
 from nst.commands.job import job
 from nst.errors import ConfigError, RunError
-from nst.figures.layout import Axis, Grid, Tile
+from nst.figures.layout import Axis, Grid, Panel
 from nst.figures.pages import publish_grid
 from nst.imaging.images import load_image, save_png
 from nst.network.extractor import load_extractor, save_extractor
@@ -78,8 +78,8 @@ def save_details(out: Path, _sources: Path) -> None:
 
 def save_grid(out: Path, sources: Path) -> None:
     picture = paint(sources / "cell.png", 1)
-    axis = Axis(["a"], heads=[Tile(picture)])
-    grid = Grid("small", [[Tile(picture)]], axis, axis)
+    axis = Axis(["a"], heads=[Panel(picture)])
+    grid = Grid("small", [[Panel(picture)]], axis, axis)
     publish_grid(grid, *(out / f"grid.{suffix}" for suffix in ("png", "pdf", "jpg")))
 
 
@@ -285,7 +285,7 @@ def test_a_run_after_a_killed_one_goes_on_and_says_so():
     said: list[str] = []
     begin_run(said.append)
     assert said[0].startswith("A run was cut off (process 7 \ufffd). This one continues it")
-    assert said[1:] == ["Removed 1 files that killed processes left half written."]
+    assert said[1:] == ["Files that killed processes left half written: 1, now removed."]
     assert not part.exists()
     assert HOLDER.read_text().startswith(f"process {os.getpid()} on ")
     end_run()

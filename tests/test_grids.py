@@ -27,9 +27,9 @@ from nst.figures.grids import (
     ratio_title,
     recipe_grid,
     setting_axis,
-    wrap_tiles,
+    wrap_panels,
 )
-from nst.figures.layout import Axis, Box, Card, Grid, Layout, Page, Picture, Text, Tile, arrange
+from nst.figures.layout import Axis, Box, Card, Grid, Layout, Page, Panel, PictureBox, Text, arrange
 from nst.figures.lettering import Hand, extent, face, fit, font_file, wrap
 from nst.figures.painting import draw_grid
 
@@ -55,31 +55,31 @@ def a_grid(draw):
     rows, columns = draw(st.integers(1, 4)), draw(st.integers(1, 6))
     shapes = {}
 
-    def tile():
+    def panel():
         path = Path(f"picture {len(shapes)}")
         shapes[path] = draw(st.tuples(st.integers(1, 4000), st.integers(1, 4000)))
         note = draw(st.sampled_from(["", "", "", "failed", LONG]))
         caption = draw(st.sampled_from(["", "", "0.12", LONG, UNBROKEN]))
         label = draw(st.sampled_from(["", "content", LONG]))
-        return Tile(None if note else path, caption, note, label)
+        return Panel(None if note else path, caption, note, label)
 
     def row(length):
-        return [tile() for _ in range(length)]
+        return [panel() for _ in range(length)]
 
     def axis(length, *ends):
         heads = row(length) if draw(st.booleans()) else ()
         return [draw(titles) for _ in range(length)], draw(titles), *(ends or ("", "")), heads
 
     ends = draw(st.sampled_from([(), ("more style", "more content"), (draw(titles), LONG)]))
-    tiles = [row(columns) for _ in range(rows)]
+    panels = [row(columns) for _ in range(rows)]
     inputs = row(draw(st.integers(0, 3)))
-    parts = (draw(titles), tiles, axis(rows), axis(columns, *ends), draw(titles), inputs)
+    parts = (draw(titles), panels, axis(rows), axis(columns, *ends), draw(titles), inputs)
     return parts, shapes
 
 
-def built(title, tiles, rows, columns, *others) -> Grid:
+def built(title, panels, rows, columns, *others) -> Grid:
     """Build a grid within a test: beartype draws random numbers, which Hypothesis forbids."""
-    return Grid(title, tiles, Axis(*rows), Axis(*columns), *others)
+    return Grid(title, panels, Axis(*rows), Axis(*columns), *others)
 
 
 def assert_tidy(page_layout: Layout, page: Page) -> None:
@@ -96,20 +96,20 @@ def assert_tidy(page_layout: Layout, page: Page) -> None:
         assert apart, (one, other)
 
 
-def untitled(tiles) -> Grid:
-    """Return a grid of tiles without titles."""
-    return Grid("", tiles, Axis([""] * len(tiles)), Axis([""] * len(tiles[0])))
+def untitled(panels) -> Grid:
+    """Return a grid of panels without titles."""
+    return Grid("", panels, Axis([""] * len(panels)), Axis([""] * len(panels[0])))
 
 
 def plain(rows: int, columns: int, shape: tuple[int, int] = (400, 300)):
     """Return a grid of pictures without titles, and their shapes; the pictures do not exist."""
     paths = [[Path(f"{row} {column}") for column in range(columns)] for row in range(rows)]
     shapes = {path: shape for row in paths for path in row}
-    return untitled([[Tile(path) for path in row] for row in paths]), shapes
+    return untitled([[Panel(path) for path in row] for row in paths]), shapes
 
 
-def pictures(page_layout: Layout) -> list[Picture]:
-    return [mark for mark in page_layout.marks if isinstance(mark, Picture)]
+def pictures(page_layout: Layout) -> list[PictureBox]:
+    return [mark for mark in page_layout.marks if isinstance(mark, PictureBox)]
 
 
 def texts(page_layout: Layout) -> list[Text]:
@@ -135,11 +135,11 @@ def test_nothing_overlaps_or_leaves_the_page(case, page):
 
 @given(a_grid())
 @settings(max_examples=15, deadline=None)
-def test_pictures_keep_their_proportions_and_every_tile_is_drawn_once(case):
+def test_pictures_keep_their_proportions_and_every_panel_is_drawn_once(case):
     grid, shapes = built(*case[0]), case[1]
     drawn = arrange(grid, SMALL, shapes)
     cards = [mark for mark in drawn.marks if isinstance(mark, Card)]
-    shown = [tile.picture for tile in grid.every_tile]
+    shown = [panel.picture for panel in grid.every_panel]
     assert sorted(mark.path for mark in pictures(drawn)) == sorted(path for path in shown if path)
     assert len(cards) == shown.count(None)
     for mark in pictures(drawn):
@@ -152,7 +152,7 @@ def test_pictures_keep_their_proportions_and_every_tile_is_drawn_once(case):
 
 @pytest.mark.parametrize("count", [(1, 1), (2, 3), (10, 12), (3, 40)])
 @pytest.mark.parametrize("shape", [(400, 300), (300, 900), (900, 100)])
-def test_gutters_are_even_and_tiles_are_aligned(count, shape):
+def test_gutters_are_even_and_panels_are_aligned(count, shape):
     rows, columns = count
     grid, shapes = plain(rows, columns, shape)
     boxes = [mark.box for mark in arrange(grid, Page(), shapes).marks]
@@ -165,7 +165,7 @@ def test_gutters_are_even_and_tiles_are_aligned(count, shape):
     assert len({b - a for a, b in pairwise(lefts)}) <= 1
 
 
-def test_tiles_stay_between_96_and_420_px_and_only_for_that_is_a_page_wider_than_asked():
+def test_panels_stay_between_96_and_420_px_and_only_for_that_is_a_page_wider_than_asked():
     most, pages = Page().mm(Page().width_mm), {}
     for columns in (1, 2, 3, 6, 12, 17, 27):
         grid, shapes = plain(2, columns)
@@ -178,7 +178,7 @@ def test_tiles_stay_between_96_and_420_px_and_only_for_that_is_a_page_wider_than
     assert pages[96] > most
 
 
-def test_a_row_is_as_high_as_its_tallest_tile_and_the_others_are_centred_in_it():
+def test_a_row_is_as_high_as_its_tallest_panel_and_the_others_are_centred_in_it():
     grid, shapes = plain(2, 3)
     shapes[Path("0 1")] = (300, 330)
     first, tall, third, *below = (mark.box for mark in arrange(grid, Page(), shapes).marks)
@@ -263,26 +263,26 @@ def test_a_pair_s_grid_has_weightings_down_and_ratios_across():
     assert (grid.rows.titles, grid.rows.name) == (["equal", "deep"], "layer weighting")
     across = [f"α/β\N{NO-BREAK SPACE}= {n}" for n in ("10⁻²", "5·10⁻²", "10⁻¹")]
     assert (grid.columns.titles, grid.columns.name) == (across, "α/β")
-    assert [(tile.caption, tile.label) for tile in grid.inputs] == [
+    assert [(panel.caption, panel.label) for panel in grid.inputs] == [
         ("Coffee", "content"),
         ("Waves", "style"),
     ]
-    assert grid.tiles[1][1].picture == cell_path("c", "s", "deep", "5e-2")
+    assert grid.panels[1][1].picture == cell_path("c", "s", "deep", "5e-2")
 
 
 def test_a_content_s_grid_heads_each_row_with_its_style():
     styles, variants = {"s": "Waves", "t": "Dots"}, [("equal", "1"), ("equal", "2")]
     grid = content_grid({"c": "Coffee"}, styles, variants, subtitle="equal")
     assert (grid.title, grid.rows.titles) == ("Coffee", ["Waves", "Dots"])
-    shapes = {tile.picture: (400, 300) for tile in grid.every_tile}
+    shapes = {panel.picture: (400, 300) for panel in grid.every_panel}
     shapes[Path(prepared("style", "s"))] = (300, 900)
     boxes = {mark.path: mark.box for mark in pictures(arrange(grid, Page(), shapes))}
     for style in styles:
         head = boxes[Path(prepared("style", style))]
-        tile = boxes[cell_path("c", style, "equal", "1")]
-        assert head.right < tile.left
-        assert head.height <= tile.height
-        assert abs((head.top + head.bottom) - (tile.top + tile.bottom)) <= 2
+        panel = boxes[cell_path("c", style, "equal", "1")]
+        assert head.right < panel.left
+        assert head.height <= panel.height
+        assert abs((head.top + head.bottom) - (panel.top + panel.bottom)) <= 2
     content = boxes[Path(prepared("content", "c"))]
     assert content.top == boxes[cell_path("c", "s", "equal", "1")].top
 
@@ -290,7 +290,7 @@ def test_a_content_s_grid_heads_each_row_with_its_style():
 def test_an_overview_heads_rows_with_contents_and_columns_with_styles():
     contents, styles = {"c": "C", "d": "D"}, {"s": "S", "t": "T", "u": "U"}
     grid = overview_grid(contents, styles, [("all", "1")], subtitle="")
-    shapes = {tile.picture: (400, 300) for tile in grid.every_tile}
+    shapes = {panel.picture: (400, 300) for panel in grid.every_panel}
     boxes = {mark.path: mark.box for mark in pictures(arrange(grid, Page(), shapes))}
     for style in styles:
         head = boxes[Path(prepared("style", style))]
@@ -310,13 +310,13 @@ def test_an_image_that_is_missing_is_named_with_the_remedy():
 # Painting
 
 
-def test_every_tile_is_painted_exactly_where_the_layout_says(tmp_path):
+def test_every_panel_is_painted_exactly_where_the_layout_says(tmp_path):
     sizes, shapes, colours = [(80, 60), (60, 80), (200, 20), (64, 64)], {}, {}
     for row, column in product(range(3), range(4)):
         colour = (40 + 50 * row, 200 - 40 * column, 90)
         path = paint(tmp_path, f"{row}{column}", colour, sizes[column])
         shapes[path], colours[path] = sizes[column], colour
-    grid = wrap_tiles(LONG, [Tile(path) for path in shapes], 4, LONG)
+    grid = wrap_panels(LONG, [Panel(path) for path in shapes], 4, LONG)
     pixels = np.asarray(draw_grid(grid, SMALL))
     for mark in pictures(arrange(grid, SMALL, shapes)):
         box, colour = mark.box, colours.pop(mark.path)
@@ -330,7 +330,7 @@ def test_every_tile_is_painted_exactly_where_the_layout_says(tmp_path):
 
 def test_a_place_without_a_picture_has_its_note_on_a_card_or_stays_white(tmp_path):
     red = paint(tmp_path, "red", (255, 0, 0))
-    grid = untitled([[Tile(red), Tile(note="failed: out of memory"), Tile()]])
+    grid = untitled([[Panel(red), Panel(note="failed: out of memory"), Panel()]])
     shown, failed = arrange(grid, SMALL, {red: (80, 60)}).marks
     assert " ".join(failed.note.lines) == "failed: out of memory"
     assert failed.box.height == shown.box.height
@@ -346,8 +346,8 @@ def test_a_place_without_a_picture_has_its_note_on_a_card_or_stays_white(tmp_pat
 @settings(max_examples=30, deadline=None)
 def test_a_note_stays_on_its_card(note, height):
     path = Path("p")
-    tiles = [[Tile(path), Tile(None, note=note)]]
-    drawn = arrange(untitled(tiles), SMALL, {path: (300, height)})
+    panels = [[Panel(path), Panel(None, note=note)]]
+    drawn = arrange(untitled(panels), SMALL, {path: (300, height)})
     card = next(mark for mark in drawn.marks if isinstance(mark, Card))
     assert card.note.width <= card.box.width
     assert card.note.height <= card.box.height
@@ -366,13 +366,13 @@ def test_a_file_that_is_no_picture_is_named_with_a_remedy(tmp_path, name):
     (tmp_path / "text.png").write_text("hello")
     whole = paint(tmp_path, "whole", (1, 2, 3), (300, 300)).read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    grid = untitled([[Tile(tmp_path / name)]])
+    grid = untitled([[Panel(tmp_path / name)]])
     with pytest.raises(ImageError, match=re.escape(name)):
         draw_grid(grid, SMALL)
 
 
-def test_three_hundred_tiles_are_opened_one_at_a_time(tmp_path, monkeypatch):
-    path = paint(tmp_path, "tile", (10, 20, 30), (320, 240))
+def test_three_hundred_panels_are_opened_one_at_a_time(tmp_path, monkeypatch):
+    path = paint(tmp_path, "panel", (10, 20, 30), (320, 240))
     pictures, most = [], []
     real = painting.open_reduced
 
@@ -383,16 +383,16 @@ def test_three_hundred_tiles_are_opened_one_at_a_time(tmp_path, monkeypatch):
         return picture
 
     monkeypatch.setattr(painting, "open_reduced", counted)
-    draw_grid(untitled([[Tile(path)] * 20] * 15), SMALL)
+    draw_grid(untitled([[Panel(path)] * 20] * 15), SMALL)
     assert len(most) == 300
     assert max(most) <= 2
 
 
 @pytest.mark.parametrize("limit", [5_000_000, 300_000])
-def test_a_grid_too_large_has_smaller_tiles_first_and_smaller_lettering_last(tmp_path, limit):
+def test_a_grid_too_large_has_smaller_panels_first_and_smaller_lettering_last(tmp_path, limit):
     path = paint(tmp_path, "one", (10, 80, 40), (256, 170))
     axis = Axis([f"number {at}" for at in range(30)])
-    grid = Grid("A title", [[Tile(path)] * 30] * 30, axis, axis)
+    grid = Grid("A title", [[Panel(path)] * 30] * 30, axis, axis)
     free = draw_grid(grid, Page(most_pixels=10**9))
     assert free.width * free.height > limit
     bounded = draw_grid(grid, Page(most_pixels=limit))
@@ -400,7 +400,7 @@ def test_a_grid_too_large_has_smaller_tiles_first_and_smaller_lettering_last(tmp
     assert bounded.info["dpi"] == (200, 200) if limit > 10**6 else bounded.info["dpi"] < (200, 200)
 
 
-def test_a_title_over_a_narrow_tile_keeps_its_words():
+def test_a_title_over_a_narrow_panel_keeps_its_words():
     grid, shapes = plain(1, 30)
     grid = replace(grid, columns=Axis([f"Study after The Starry Night {at}" for at in range(30)]))
     written = texts(arrange(grid, Page(), shapes))
@@ -424,12 +424,12 @@ def test_recipes_follow_content_and_style_in_rows_that_are_almost_full(
     write_details(cells, Path(DETAILS.format(content="c", style="s")))
     variants = [(one, "1") for one in recipes]
     grid = recipe_grid({"c": "A cat"}, {"s": "The sea"}, variants, subtitle="", recipes=recipes)
-    assert (len(grid.tiles), len(grid.tiles[0])) == shape
-    flat = [tile for row in grid.tiles for tile in row]
+    assert (len(grid.panels), len(grid.panels[0])) == shape
+    flat = [panel for row in grid.panels for panel in row]
     captions = ["A cat", "The sea", "recipe 0: 5 s", "recipe 1: 99 s", "recipe 2: 2 min"]
-    assert [tile.caption for tile in flat][: min(count, 3) + 2] == captions[: min(count, 3) + 2]
-    assert [tile.picture for tile in flat[2 : count + 2]] == list(cells)
-    assert all(tile == Tile() for tile in flat[count + 2 :])
+    assert [panel.caption for panel in flat][: min(count, 3) + 2] == captions[: min(count, 3) + 2]
+    assert [panel.picture for panel in flat[2 : count + 2]] == list(cells)
+    assert all(panel == Panel() for panel in flat[count + 2 :])
     assert grid.title == "A cat × The sea"
 
 

@@ -13,12 +13,12 @@ from pypdf import PdfReader
 from test_grids import FOREIGN, UNBROKEN, paint, pictures, plain, texts, untitled
 
 from nst.figures.grids import setting_axis
-from nst.figures.layout import Axis, Grid, Tile
+from nst.figures.layout import Axis, Grid, Panel
 from nst.figures.pages import (
     DPI,
     LANDSCAPE,
     PORTRAIT,
-    SMALLEST_TILE,
+    SMALLEST_PANEL,
     paginate,
     publish_grid,
     save_pages,
@@ -31,7 +31,7 @@ def named(rows: int, columns: int, shape: tuple[int, int] = (400, 300)) -> tuple
     """A grid with a title for each row and column, and the shapes of its pictures."""
     grid, shapes = plain(rows, columns, shape)
     down, across = [f"row {at}" for at in range(rows)], [f"column {at}" for at in range(columns)]
-    return Grid("A title", grid.tiles, Axis(down), Axis(across), "a subtitle"), shapes
+    return Grid("A title", grid.panels, Axis(down), Axis(across), "a subtitle"), shapes
 
 
 def words(layout) -> list[str]:
@@ -57,14 +57,16 @@ def starts(page) -> list[tuple[float, float]]:
 
 @given(st.integers(1, 12), st.integers(1, 12), st.sampled_from([(400, 300), (300, 400), (9, 1)]))
 @settings(max_examples=4, deadline=None)
-def test_every_tile_is_on_one_page_readable_and_within_the_paper(rows, columns, shape):
+def test_every_panel_is_on_one_page_readable_and_within_the_paper(rows, columns, shape):
     grid, shapes = named(rows, columns, shape)
     page, layouts = paginate(grid, shapes)
     marks = [mark for layout in layouts for mark in pictures(layout)]
     assert sorted(mark.path for mark in marks) == sorted(shapes)
     assert all(page.holds(layout) for layout in layouts)
-    smallest = SMALLEST_TILE * DPI / 25.4
-    allowed = 2.0 * smallest  # px in height; a portrait may be narrower than its tile but not lower
+    smallest = SMALLEST_PANEL * DPI / 25.4
+    allowed = (
+        2.0 * smallest
+    )  # px in height; a portrait may be narrower than its panel but not lower
     for mark in marks:
         assert mark.box.width >= int(smallest) or mark.box.height >= int(0.9 * allowed)
 
@@ -98,29 +100,29 @@ def test_the_paper_lies_the_way_the_grid_does():
 
 def test_parts_are_about_equally_large():
     parts = split_grid(named(10, 7)[0], rows=4, columns=6)
-    sizes = [(len(part.tiles), len(part.columns.titles)) for part in parts]
+    sizes = [(len(part.panels), len(part.columns.titles)) for part in parts]
     assert sizes == [(4, 4), (4, 3), (4, 4), (4, 3), (2, 4), (2, 3)]
 
 
 def test_the_heads_of_rows_and_columns_go_with_them():
-    tiles = plain(5, 4)[0].tiles
-    contents, styles = ([Tile(Path(f"{role} {at}")) for at in range(5)] for role in ("c", "s"))
+    panels = plain(5, 4)[0].panels
+    contents, styles = ([Panel(Path(f"{role} {at}")) for at in range(5)] for role in ("c", "s"))
     rows, columns = Axis(list("abcde"), heads=contents), Axis(list("stuv"), heads=styles[:4])
-    last = split_grid(Grid("", tiles, rows, columns), rows=3, columns=2)[-1]
+    last = split_grid(Grid("", panels, rows, columns), rows=3, columns=2)[-1]
     assert last.rows == Axis(["d", "e"], heads=contents[3:])
     assert last.columns == Axis(["u", "v"], heads=styles[2:4])
-    assert last.tiles == [row[2:] for row in tiles[3:]]
+    assert last.panels == [row[2:] for row in panels[3:]]
 
 
 def test_head_rows_are_on_every_page():
-    tiles = plain(32, 3)[0].tiles
+    panels = plain(32, 3)[0].panels
     recipes = [f"recipe {row}" for row in range(30)]
     rows, columns = Axis(["content", "style", *recipes]), Axis([""] * 3)
-    parts = split_grid(Grid("", tiles, rows, columns, head_rows=2), rows=8, columns=9)
+    parts = split_grid(Grid("", panels, rows, columns, head_rows=2), rows=8, columns=9)
     assert len(parts) == 4
     for part in parts:
         assert part.rows.titles[:2] == ["content", "style"]
-        assert part.tiles[:2] == tiles[:2]
+        assert part.panels[:2] == panels[:2]
     assert [title for part in parts for title in part.rows.titles[2:]] == recipes
 
 
@@ -128,7 +130,7 @@ def test_the_inputs_stand_on_every_page(tmp_path):
     red = paint(tmp_path, "red", (255, 0, 0))
     grid, shapes = plain(16, 3)
     ratios = setting_axis("ratio", ["1e0", "1e-1", "1e-2"])
-    grid = replace(grid, columns=ratios, inputs=[Tile(red, "A"), Tile(red, "B")])
+    grid = replace(grid, columns=ratios, inputs=[Panel(red, "A"), Panel(red, "B")])
     _, layouts = paginate(grid, shapes | {red: (80, 60)})
     assert len(layouts) > 1
     for layout in layouts:
@@ -143,10 +145,10 @@ def test_the_inputs_stand_on_every_page(tmp_path):
 def small_grid(tmp_path) -> Grid:
     red = paint(tmp_path, "red", (255, 0, 0))
     blue = paint(tmp_path, "blue", (0, 0, 255), (1600, 1200))
-    tiles = [[Tile(red), Tile(blue)], [Tile(None, note="failed: no finite loss"), Tile(red)]]
+    panels = [[Panel(red), Panel(blue)], [Panel(None, note="failed: no finite loss"), Panel(red)]]
     title = 'Über <b>&"x"</b> (富)'
     columns = Axis(["10⁻¹", "10⁻²"], "α/β", "more content", "more style")
-    return Grid(title, tiles, Axis(["all", "fine"]), columns)
+    return Grid(title, panels, Axis(["all", "fine"]), columns)
 
 
 def test_text_is_text_in_embedded_fonts(small_grid, tmp_path):
@@ -187,11 +189,11 @@ def test_any_text_is_written_within_the_page(text, tmp_path):
     red = paint(tmp_path, "red", (255, 0, 0), (300, 2000))
     grid = Grid(
         text,
-        [[Tile(red, caption=text), Tile(None, note=text)]],
+        [[Panel(red, caption=text), Panel(None, note=text)]],
         Axis([text], text),
         Axis([text, text], text, text, text),
         subtitle=text,
-        inputs=[Tile(red, text, label=text)] * 3,
+        inputs=[Panel(red, text, label=text)] * 3,
     )
     save_pages(grid, tmp_path / "a.pdf")
     for page in PdfReader(tmp_path / "a.pdf").pages:
@@ -204,7 +206,7 @@ def test_any_text_is_written_within_the_page(text, tmp_path):
 def test_a_picture_of_noise_which_no_encoder_makes_smaller_is_embedded(tmp_path):
     make_image(600, 400).save(tmp_path / "noise.png")
     paths = [tmp_path / f"grid.{form}" for form in ("png", "pdf", "jpg")]
-    publish_grid(untitled([[Tile(tmp_path / "noise.png")]]), *paths)
+    publish_grid(untitled([[Panel(tmp_path / "noise.png")]]), *paths)
     (page,) = PdfReader(paths[1]).pages
     (embedded,) = page.images
     assert embedded.image.size == (600, 400)

@@ -19,7 +19,7 @@ from workflow_runs import ROOT, start_python, wait_until
 from nst.cells.cell import Cell, Pictures, Source, write_cell, write_details
 from nst.cells.store import CellStore
 from nst.commands import watch
-from nst.commands.watch import Progress, Watch, _running, start_watcher, stop_watcher
+from nst.commands.watch import Tally, Watcher, _running, start_watcher, stop_watcher
 from nst.config.catalogue import read_catalogue
 from nst.config.paths import DETAILS, GALLERY_SO_FAR, OVERVIEW_SO_FAR, cell_path, prepared
 from nst.config.run import Run, read_run
@@ -99,14 +99,14 @@ def statuses() -> list[str]:
 # ---------------------------------------------------------------- progress
 
 
-def progress(paths: list[str] = PATHS) -> Progress:
-    return Progress(dict.fromkeys(paths), CellStore(watch.STORE), 0.0)
+def progress(paths: list[str] = PATHS) -> Tally:
+    return Tally(dict.fromkeys(paths), CellStore(watch.STORE), 0.0)
 
 
 def test_a_picture_counts_once_and_one_of_an_earlier_configuration_when_it_is_made_again():
     make(PATHS[0])
     old = {PATHS[0]: os.stat(PATHS[0]).st_mtime_ns}
-    found = Progress({**dict.fromkeys(PATHS), **old}, CellStore(watch.STORE), 0.0)
+    found = Tally({**dict.fromkeys(PATHS), **old}, CellStore(watch.STORE), 0.0)
     found.look(1.0)
     assert found.line(1.0) == "0 of 6 cells"
     for path in PATHS[:2]:
@@ -243,9 +243,9 @@ class Clocks:
     now = 0.0
     worked = 0.0
 
-    def watch(self, missing: Mapping[str, int | None] = NONE, made: Sequence[str] = ()) -> Watch:
+    def watch(self, missing: Mapping[str, int | None] = NONE, made: Sequence[str] = ()) -> Watcher:
         clocks = {"clock": lambda: self.now, "work": lambda: self.worked}
-        return Watch(run(), missing, made, **clocks)
+        return Watcher(run(), missing, made, **clocks)
 
 
 @pytest.fixture
@@ -362,10 +362,10 @@ def test_a_slow_disk_is_looked_at_less_often(clocks, monkeypatch):
     watching = clocks.watch()
     assert watching.look() == watch.SECONDS_BETWEEN_LOOKS
 
-    def slow(_self: Progress, _now: float) -> None:
+    def slow(_self: Tally, _now: float) -> None:
         clocks.now += 3
 
-    monkeypatch.setattr(Progress, "look", slow)
+    monkeypatch.setattr(Tally, "look", slow)
     assert watching.look() == pytest.approx(200)
 
 

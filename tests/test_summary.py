@@ -1,4 +1,4 @@
-"""Files and tiles from a run's cells: the table, the traces, the outcome, tiles for grids."""
+"""Files and panels from a run's cells: the table, the traces, the outcome, panels for grids."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from nst.cells.cell import Cell, Source, write_cell
 from nst.config.settings import Settings
 from nst.errors import CellError, UserError
 from nst.figures.grids import checked
-from nst.figures.layout import Tile
+from nst.figures.layout import Panel
 from nst.reports.summary import (
     COLUMNS,
     FACTS,
@@ -150,13 +150,13 @@ def test_the_outcome_names_the_cells_that_failed(cells, tmp_path, caplog):
     assert "1 cell finished" in caplog.text
 
 
-# ---------------------------------------------------------------- tiles for the grids
+# ---------------------------------------------------------------- panels for the grids
 
 
-def test_a_cell_s_tile_is_its_picture_and_a_failed_one_s_says_so(cells):
+def test_a_cell_s_panel_is_its_picture_and_a_failed_one_s_says_so(cells):
     for path, cell in cells.items():
         write_cell(cell, make_image(), path)
-    finished, failed = (checked(Tile(path)) for path in cells)
+    finished, failed = (checked(Panel(path)) for path in cells)
     assert finished.picture == next(iter(cells))
     assert "failed" in failed.note
     assert failed.picture is None
@@ -164,4 +164,4 @@ def test_a_cell_s_tile_is_its_picture_and_a_failed_one_s_says_so(cells):
 
 def test_a_picture_that_is_no_cell_is_named_with_the_remedy(tmp_path):
     with pytest.raises(CellError, match=r"cat\.png cannot be read .*\. Delete it; the next run"):
-        checked(Tile(paint(tmp_path / "cat.png")))
+        checked(Panel(paint(tmp_path / "cat.png")))

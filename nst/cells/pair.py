@@ -38,7 +38,7 @@ from nst.imaging.images import load_image, stack, widen, with_alpha_of
 from nst.imaging.masks import check_masks
 from nst.imaging.srgb import cut_out, pixel_digest
 from nst.method.checkpoint import Checkpoint
-from nst.method.resilience import Progress, Transfer, make_cells, refused_if_too_large
+from nst.method.resilience import OnStep, Transfer, make_cells, refused_if_too_large
 from nst.method.stages import Images, count_steps
 from nst.network.extractor import choose_precision, load_extractor, read_precision
 from nst.network.tensors import Float, Tensor, from_bytes, to_image, to_levels
@@ -96,7 +96,7 @@ def stylize_pair(
     wanted: Sequence[Cell],
     device: torch.device,
     store: CellStore | None = None,
-    on_evaluation: Progress | None = None,
+    on_evaluation: OnStep | None = None,
     *,
     checkpoint: Path | None = None,
 ) -> list[Cell]:
@@ -199,7 +199,7 @@ def _compute(
     images: Images,
     device: torch.device,
     *,
-    on_evaluation: Progress | None,
+    on_evaluation: OnStep | None,
     checkpoint: Checkpoint,
 ) -> Iterator[tuple[Cell, Pictures]]:
     """Compute cells, and yield each with its pictures as soon as it is finished."""
@@ -249,7 +249,7 @@ def _finished(
     return cell, Pictures(image, stack(frames) if frames else None, deep)
 
 
-def _reporter(pair: str, count: int, steps: int) -> Progress:
+def _reporter(pair: str, count: int, steps: int) -> OnStep:
     """Return a function that logs the optimiser's progress every ten seconds."""
     started = last = time.monotonic()
     taken = 0  # steps of this process, including those of an abandoned attempt
@@ -275,7 +275,7 @@ def _reporter(pair: str, count: int, steps: int) -> Progress:
     return report
 
 
-def stylize(
+def stylize_by_rule(
     snakemake: Any, variants: Sequence[Variant], print_file: PrintFile | None = None
 ) -> None:
     """Compute the ``variants`` of a pair, as prints if ``print_file`` is given; write the details.

@@ -20,7 +20,7 @@ from nst.system.files import write_atomically
 
 if TYPE_CHECKING:
     from nst.cells.cell import Cell
-    from nst.method.resilience import Progress
+    from nst.method.resilience import OnStep
 
 # For the default recipe, whose own α/β is meant for 256 px.
 RATIO, SIZE = "2e-1", 512
@@ -136,7 +136,7 @@ def stylize_by_hand(
     weights: Path | None,
     mirror: str | None,
     device: str,
-    progress: Progress,
+    progress: OnStep,
 ) -> Cell:
     """Compute one cell with the function that the workflow calls for a pair.
 

@@ -123,7 +123,7 @@ def main() -> None:
         except UserError as error:  # a file was removed after the run was planned
             logger.warning("Progress will not be shown: %s", error)
             return
-        watch = Watch(run, **task)
+        watch = Watcher(run, **task)
         while True:
             time.sleep(watch.look())
 
@@ -134,7 +134,7 @@ def _await_end() -> None:
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
-class Watch:
+class Watcher:
     """Checks, logs and draws a run's progress.
 
     ``clock`` counts the seconds of the run, ``work`` the processor seconds of this process.
@@ -155,7 +155,7 @@ class Watch:
         self._run = run
         self._clock, self._work = clock, work
         began = clock()
-        self._progress = Progress(missing, CellStore(STORE), began)
+        self._progress = Tally(missing, CellStore(STORE), began)
         self._made = frozenset(made)
         self._said = (began, 0)  # time of the last line logged, and its number of cells
         self._drawn = 0
@@ -213,7 +213,7 @@ class Watch:
         return (name in self._made or name in self._progress) and picture.is_file()
 
 
-class Progress:
+class Tally:
     """Counts the pictures of a run as they appear, and estimates the time left.
 
     ``missing`` maps each picture to make to the time stamp of its old file, or None. A picture

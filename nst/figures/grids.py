@@ -22,7 +22,7 @@ from nst.config.names import counted
 from nst.config.paths import DETAILS, cell_path, prepared
 from nst.config.run import Sheet
 from nst.errors import CellError, ImageError
-from nst.figures.layout import Axis, Grid, Tile
+from nst.figures.layout import Axis, Grid, Panel
 from nst.figures.painting import draw_grid
 from nst.imaging.images import unstack
 from nst.system.files import atomic_file
@@ -38,8 +38,8 @@ FRAME_MS = 600
 LAST_FRAME_MS = 2400  # the last picture stays longer before the animation repeats
 
 
-def checked(tile: Tile) -> Tile:
-    """Return a tile whose picture exists, with a note in place of the picture of a failed cell.
+def checked(panel: Panel) -> Panel:
+    """Return a panel whose picture exists, with a note in place of the picture of a failed cell.
 
     The record in a cell's picture says whether the cell failed. Inputs, which have a label, have no
     record.
@@ -47,27 +47,27 @@ def checked(tile: Tile) -> Tile:
     Raises:
         CellError: the picture is missing or damaged.
     """
-    picture = tile.picture
+    picture = panel.picture
     if picture is not None and not picture.is_file():
         raise CellError(f"{picture} is missing; run snakemake without a target to make it")
-    if picture is None or tile.label:
-        return tile
+    if picture is None or panel.label:
+        return panel
     try:
         failed = read_record(picture)["status"] == "failed"
     except (ImageError, KeyError) as error:
         raise CellError(
             f"{picture} cannot be read ({error}). Delete it; the next run writes it again"
         ) from error
-    return replace(tile, picture=None, note="failed: no finite loss") if failed else tile
+    return replace(panel, picture=None, note="failed: no finite loss") if failed else panel
 
 
-def _input(role: str, name: str, title: str = "") -> Tile:
-    """Return the tile of a content or a style."""
-    return Tile(Path(prepared(role, name)), title, label=role)
+def _input(role: str, name: str, title: str = "") -> Panel:
+    """Return the panel of a content or a style."""
+    return Panel(Path(prepared(role, name)), title, label=role)
 
 
-def _inputs(role: str, titles: Titles) -> list[Tile]:
-    """Return the tiles of contents or styles."""
+def _inputs(role: str, titles: Titles) -> list[Panel]:
+    """Return the panels of contents or styles."""
     return [_input(role, name, title) for name, title in titles.items()]
 
 
@@ -76,7 +76,7 @@ def pair_grid(contents: Titles, styles: Titles, variants: Sheet, *, subtitle: st
     ((content, style),) = product(contents, styles)
     return Grid(
         " × ".join([*contents.values(), *styles.values()]),
-        [[Tile(cell_path(content, style, *one)) for one in row] for row in variants.cells],
+        [[Panel(cell_path(content, style, *one)) for one in row] for row in variants.cells],
         rows=setting_axis(variants.row_axis, variants.rows),
         columns=setting_axis(variants.column_axis, variants.columns),
         subtitle=", ".join(filter(None, [variants.name, subtitle])),
@@ -89,7 +89,7 @@ def content_grid(contents: Titles, styles: Titles, variants: Variants, *, subtit
     ((content, title),) = contents.items()
     return Grid(
         title,
-        [[Tile(cell_path(content, style, *one)) for one in variants] for style in styles],
+        [[Panel(cell_path(content, style, *one)) for one in variants] for style in styles],
         rows=_input_axis("style", styles),
         columns=setting_axis("ratio", [ratio for _, ratio in variants]),
         subtitle=subtitle,
@@ -102,7 +102,7 @@ def overview_grid(contents: Titles, styles: Titles, variants: Variants, *, subti
     (one,) = variants
     return Grid(
         "Overview",
-        [[Tile(cell_path(content, style, *one)) for style in styles] for content in contents],
+        [[Panel(cell_path(content, style, *one)) for style in styles] for content in contents],
         rows=_input_axis("content", contents),
         columns=_input_axis("style", styles),
         subtitle=subtitle,
@@ -119,7 +119,7 @@ def formulation_grid(
         [
             [_input("content", content) for content, _ in pairs],
             [_input("style", style) for _, style in pairs],
-            *([Tile(cell_path(*pair, *one)) for pair in pairs] for one in variants),
+            *([Panel(cell_path(*pair, *one)) for pair in pairs] for one in variants),
         ],
         rows=Axis(["content", "style", *recipes]),
         columns=Axis([""] * len(pairs)),
@@ -137,19 +137,19 @@ def recipe_grid(
     """
     ((content, style),) = product(contents, styles)
     cells = read_details(Path(DETAILS.format(content=content, style=style)))
-    tiles = [*_inputs("content", contents), *_inputs("style", styles)]
+    panels = [*_inputs("content", contents), *_inputs("style", styles)]
     for one, recipe in zip(variants, recipes, strict=True):
         path = cell_path(content, style, *one)
-        tiles.append(Tile(path, f"{recipe}: {_written_time(cells[path].seconds)}"))
-    columns = min(len(tiles), min(IN_ROW, key=lambda one: -len(tiles) % one))
+        panels.append(Panel(path, f"{recipe}: {_written_time(cells[path].seconds)}"))
+    columns = min(len(panels), min(IN_ROW, key=lambda one: -len(panels) % one))
     title = " × ".join([*contents.values(), *styles.values()])
-    return wrap_tiles(title, tiles, columns, subtitle)
+    return wrap_panels(title, panels, columns, subtitle)
 
 
-def wrap_tiles(title: str, tiles: Sequence[Tile], columns: int, subtitle: str) -> Grid:
-    """Return a grid of tiles in reading order, without titles of rows and columns."""
-    rows = [list(tiles[first : first + columns]) for first in range(0, len(tiles), columns)]
-    rows[-1] += [Tile()] * (columns - len(rows[-1]))
+def wrap_panels(title: str, panels: Sequence[Panel], columns: int, subtitle: str) -> Grid:
+    """Return a grid of panels in reading order, without titles of rows and columns."""
+    rows = [list(panels[first : first + columns]) for first in range(0, len(panels), columns)]
+    rows[-1] += [Panel()] * (columns - len(rows[-1]))
     return Grid(title, rows, Axis([""] * len(rows)), Axis([""] * columns), subtitle)
 
 
@@ -193,12 +193,12 @@ def draw_strip(
 ) -> Image.Image:
     """Draw the stacked pictures of a file side by side, each with its number of steps."""
     with tempfile.TemporaryDirectory(prefix="nst-") as folder:
-        tiles = []
+        panels = []
         for frame, step in zip(_frames(stacked, len(steps)), steps, strict=True):
             path = Path(folder) / f"{step}.png"
             frame.save(path)
-            tiles.append(Tile(path, counted(step, "step") if step else "start"))
-        return draw_grid(wrap_tiles(title, tiles, min(COLUMNS, len(tiles)), subtitle))
+            panels.append(Panel(path, counted(step, "step") if step else "start"))
+        return draw_grid(wrap_panels(title, panels, min(COLUMNS, len(panels)), subtitle))
 
 
 def save_animation(stacked: Path, steps: Sequence[int], path: Path) -> None:

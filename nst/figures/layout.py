@@ -8,8 +8,8 @@ is converted to px once, by `Page`, so that the resolution changes nothing else.
     label        |                          more content ◂── α/β ──▸ more style
     input        |                             column title      column title
     caption      |                             column input      column input
-    label        |    row title   row input    tile              tile
-    input        |    row title   row input    tile              tile
+    label        |    row title   row input    panel              panel
+    input        |    row title   row input    panel              panel
     caption      |
 """
 
@@ -30,18 +30,18 @@ GREY: Colour = (112, 112, 116)
 SHARES = {"left": 0.0, "centre": 0.5, "right": 1.0}  # of the spare width, before a line of text
 # Millimetres on the page.
 MARGIN = 5.0
-GUTTER = 1.2  # between tiles
-NARROW = 2.4  # between a title and its pictures, and between heads and tiles
+GUTTER = 1.2  # between panels
+NARROW = 2.4  # between a title and its pictures, and between heads and panels
 WIDE = 6.0  # between the blocks of the page
 ROW_TITLE = 36.0  # the largest width of a row's title
 INPUT = 32.0  # the smallest width of an input in the margin
 NARROWEST = 90.0  # the smallest width of a page, so that its title has room
-NARROW_TILE = 20.0  # below this width, most titles need more than four lines
+NARROW_PANEL = 20.0  # below this width, most titles need more than four lines
 ARROW = 3.0  # the shortest arrow worth drawing
 # Limits on height, in widths. A picture gets the height at which the widest picture of its kind
 # fills its width, within these limits. A portrait among landscapes thus becomes narrower, not
 # taller.
-TILE_HEIGHT = (1.25, 2.0)
+PANEL_HEIGHT = (1.25, 2.0)
 HEAD_HEIGHT = (0.75, 1.25)
 INPUT_HEIGHT = (0.75, 1.25)
 ROW_INPUT_HEIGHT = (0.5, 1.25)  # for inputs side by side
@@ -55,8 +55,8 @@ class Page:
     width_mm: float = 277.0  # A4 on its side, less 10 mm left and right
     height_mm: float = 1e6  # only the pages of a PDF have a real limit
     dpi: int = 200
-    smallest_tile_mm: float = 12.2  # 96 px at 200 dpi
-    largest_tile_mm: float = 53.4  # 420 px at 200 dpi
+    smallest_panel_mm: float = 12.2  # 96 px at 200 dpi
+    largest_panel_mm: float = 53.4  # 420 px at 200 dpi
     most_pixels: int = 40_000_000  # of the whole grid; 120 MB while painting
     title_pt: float = 13.0
     text_pt: float = 9.0
@@ -82,7 +82,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Tile:
+class Panel:
     """The place of a picture, which is opened only when it is painted.
 
     Without a picture, a hatched card with the note is drawn. Without both, the place stays empty.
@@ -99,7 +99,7 @@ class Tile:
 class Axis:
     """The rows or the columns of a grid: their titles, and the name of the axis.
 
-    `heads` are tiles at the heads of the rows or columns, one for each or none; the titles replace
+    `heads` are panels at the heads of the rows or columns, one for each or none; the titles replace
     their captions. `start` and `end` describe the two ends of the axis, only for columns.
     """
 
@@ -107,7 +107,7 @@ class Axis:
     name: str = ""
     start: str = ""
     end: str = ""
-    heads: Sequence[Tile] = ()
+    heads: Sequence[Panel] = ()
 
     def part(self, indices: Sequence[int]) -> "Axis":
         """Return the rows or columns with these indices."""
@@ -118,34 +118,34 @@ class Axis:
 
 @dataclass(frozen=True)
 class Grid:
-    """The tiles of a comparison grid, `tiles[row][column]`, and their titles.
+    """The panels of a comparison grid, `panels[row][column]`, and their titles.
 
     `inputs` are drawn in the left margin. The first `head_rows` rows show the inputs of the
     columns, and are repeated on every page of a split grid.
     """
 
     title: str
-    tiles: Sequence[Sequence[Tile]]
+    panels: Sequence[Sequence[Panel]]
     rows: Axis
     columns: Axis
     subtitle: str = ""
-    inputs: Sequence[Tile] = ()
+    inputs: Sequence[Panel] = ()
     head_rows: int = 0
 
     @property
-    def every_tile(self) -> list[Tile]:
-        """All tiles, heads and inputs included."""
-        results = [tile for row in self.tiles for tile in row]
+    def every_panel(self) -> list[Panel]:
+        """All panels, heads and inputs included."""
+        results = [panel for row in self.panels for panel in row]
         return [*self.inputs, *self.columns.heads, *self.rows.heads, *results]
 
-    def changed(self, change: Callable[[Tile], Tile]) -> "Grid":
-        """Return the grid with a change applied to every tile, heads and inputs included."""
+    def changed(self, change: Callable[[Panel], Panel]) -> "Grid":
+        """Return the grid with a change applied to every panel, heads and inputs included."""
         rows, columns = (
             replace(axis, heads=list(map(change, axis.heads))) for axis in (self.rows, self.columns)
         )
-        tiles = [list(map(change, row)) for row in self.tiles]
+        panels = [list(map(change, row)) for row in self.panels]
         return replace(
-            self, tiles=tiles, rows=rows, columns=columns, inputs=list(map(change, self.inputs))
+            self, panels=panels, rows=rows, columns=columns, inputs=list(map(change, self.inputs))
         )
 
 
@@ -192,7 +192,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureBox:
     """A picture to fit into a box of the same shape."""
 
     box: Box
@@ -215,7 +215,7 @@ class Arrow:
     points: Literal["left", "right"]
 
 
-Mark = Text | Picture | Card | Arrow
+Mark = Text | PictureBox | Card | Arrow
 
 
 @dataclass(frozen=True)
@@ -230,24 +230,25 @@ class Layout:
 def arrange(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> Layout:
     """Lay out a grid on a page, given the shapes of all its pictures."""
     plan = _Plan(grid, page, shapes)
-    tiles_top = _place_column_heads(plan, _place_heading(plan))
-    bottom = max(_place_rows(plan, tiles_top), _place_inputs(plan, tiles_top))
+    panels_top = _place_column_heads(plan, _place_heading(plan))
+    bottom = max(_place_rows(plan, panels_top), _place_inputs(plan, panels_top))
     return Layout(plan.width, bottom + page.mm(MARGIN), tuple(plan.marks))
 
 
 def columns_within(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> int:
-    """Return the number of columns of tiles that fit the width of a page."""
+    """Return the number of columns of panels that fit the width of a page."""
     plan = _Plan(grid, page, shapes)
     gutter = page.mm(GUTTER)
-    room = page.mm(page.width_mm) - page.mm(MARGIN) - plan.tiles_left
-    return (room + gutter) // (plan.tile + gutter)
+    room = page.mm(page.width_mm) - page.mm(MARGIN) - plan.panels_left
+    return (room + gutter) // (plan.panel + gutter)
 
 
 class _Plan:
     """The columns of a page, with left edges and widths in px, and the marks placed so far.
 
-    `tile` is the width of a tile: an equal share of the page's free width, within limits. `beside`
-    is the number of columns of inputs: side by side for a single row of tiles, else one stack.
+    `panel` is the width of a panel: an equal share of the page's free width, within limits.
+    `beside` is the number of columns of inputs: side by side for a single row of panels, else one
+    stack.
     """
 
     def __init__(self, grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> None:
@@ -255,25 +256,25 @@ class _Plan:
         self.marks: list[Mark] = []
         self.axis_hand = page.hand(page.small_pt, 2)
         columns, heads = len(grid.columns.titles), 1 if grid.rows.heads else 0
-        self.beside = len(grid.inputs) if len(grid.tiles) == 1 else min(1, len(grid.inputs))
+        self.beside = len(grid.inputs) if len(grid.panels) == 1 else min(1, len(grid.inputs))
         self.title_width = self._title_width()
 
         margin, gutter, narrow = map(page.mm, (MARGIN, GUTTER, NARROW))
         beside_gaps = (self.beside - 1) * narrow + page.mm(WIDE) if self.beside else 0
         title_room = self.title_width + narrow if self.title_width else 0
         gaps = 2 * margin + beside_gaps + title_room + heads * narrow + (columns - 1) * gutter
-        self.tile = self.input = self._share(columns + heads + self.beside, gaps)
+        self.panel = self.input = self._share(columns + heads + self.beside, gaps)
         if self.beside == 1:
             least = page.mm(INPUT)
-            if self.tile < least:
-                self.tile = self._share(columns + heads, gaps + least)
-            self.input = max(self.tile, least)
+            if self.panel < least:
+                self.panel = self._share(columns + heads, gaps + least)
+            self.input = max(self.panel, least)
 
         self.titles_left = margin + self.beside * self.input + beside_gaps
         self.heads_left = self.titles_left + title_room
-        self.tiles_left = self.heads_left + heads * (self.tile + narrow)
-        self.tiles_right = self.column(columns) - gutter
-        self.width = max(self.tiles_right + margin, page.mm(NARROWEST))
+        self.panels_left = self.heads_left + heads * (self.panel + narrow)
+        self.panels_right = self.column(columns) - gutter
+        self.width = max(self.panels_right + margin, page.mm(NARROWEST))
 
     def _title_width(self) -> int:
         """Return the width of the column of row titles: as wide as the titles, up to a limit."""
@@ -283,54 +284,54 @@ class _Plan:
         return max(axis.width, *(title.width for title in titles))
 
     def _share(self, columns: int, taken: int) -> int:
-        """Share the page's width among columns, within the limits on a tile's width."""
+        """Share the page's width among columns, within the limits on a panel's width."""
         page = self.page
         share = (page.mm(page.width_mm) - taken) // columns
-        return min(max(share, page.mm(page.smallest_tile_mm)), page.mm(page.largest_tile_mm))
+        return min(max(share, page.mm(page.smallest_panel_mm)), page.mm(page.largest_panel_mm))
 
     def column(self, index: int) -> int:
-        """Return the left edge of a column of tiles."""
-        return self.tiles_left + index * (self.tile + self.page.mm(GUTTER))
+        """Return the left edge of a column of panels."""
+        return self.panels_left + index * (self.panel + self.page.mm(GUTTER))
 
     def title_hand(self, lines: int) -> Hand:
         """Return the hand for the titles of rows and columns."""
         return self.page.hand(self.page.text_pt, lines, bold=True)
 
-    def label(self, tile: Tile) -> Lettering:
+    def label(self, panel: Panel) -> Lettering:
         """Letter the label of an input: content or style."""
-        return fit(tile.label, self.input, self.page.hand(self.page.small_pt, 1))
+        return fit(panel.label, self.input, self.page.hand(self.page.small_pt, 1))
 
     def lines(self, height: int) -> int:
         """Return the number of lines of the smallest lettering that fit a height; at least one."""
         return max(1, int(height / (LEADING * self.page.pt(self.page.floor_pt))))
 
-    def height(self, tiles: Iterable[Tile], width: int, limits: tuple[float, float]) -> int:
+    def height(self, panels: Iterable[Panel], width: int, limits: tuple[float, float]) -> int:
         """Return the height in px at which the widest picture fills the width, within limits."""
-        shapes = [self.shapes[tile.picture] for tile in tiles if tile.picture is not None]
+        shapes = [self.shapes[panel.picture] for panel in panels if panel.picture is not None]
         least = min((down / across for across, down in shapes), default=0.0)
         return max(1, round(width * min(max(limits[0], least), limits[1])))
 
-    def fitted(self, tile: Tile, within: Shape, neighbours: Iterable[Tile] = ()) -> Shape:
-        """Return a tile's undistorted width and height in px, within a width and a height.
+    def fitted(self, panel: Panel, within: Shape, neighbours: Iterable[Panel] = ()) -> Shape:
+        """Return a panel's undistorted width and height in px, within a width and a height.
 
         A card takes the shape of its first neighbour with a picture, over the whole width.
         """
-        shown = (each.picture for each in (tile, *neighbours))
+        shown = (each.picture for each in (panel, *neighbours))
         across, down = next((self.shapes[path] for path in shown if path), CARD_SHAPE)
         scale = min(within[0] / across, within[1] / down)
         height = max(1, round(down * scale))
-        if tile.picture is not None:
+        if panel.picture is not None:
             return max(1, round(across * scale)), height
         return within[0], max(height, 2 * self.page.pt(self.page.floor_pt))
 
-    def show(self, tile: Tile, box: Box) -> None:
-        """Place a tile's picture, or else a card with its note; a tile with neither is empty."""
-        if tile.picture is not None:
-            self.marks.append(Picture(box, tile.picture))
-        elif tile.note:
+    def show(self, panel: Panel, box: Box) -> None:
+        """Place a panel's picture, or else a card with its note; a panel with neither is empty."""
+        if panel.picture is not None:
+            self.marks.append(PictureBox(box, panel.picture))
+        elif panel.note:
             gutter = self.page.mm(GUTTER)
             hand = self.page.hand(self.page.floor_pt, self.lines(box.height - gutter))
-            self.marks.append(Card(box, fit(tile.note, box.width - 2 * gutter, hand)))
+            self.marks.append(Card(box, fit(panel.note, box.width - 2 * gutter, hand)))
 
     def write(
         self,
@@ -363,26 +364,26 @@ def _place_heading(plan: _Plan) -> int:
 
 
 def _place_column_heads(plan: _Plan, top: int) -> int:
-    """Place titles, axis and heads of the columns; return the top of the tiles."""
+    """Place titles, axis and heads of the columns; return the top of the panels."""
     top = _place_axis(plan, top)
     page, heads = plan.page, plan.grid.columns.heads
-    # Titles over narrow tiles may have more lines, since a line often holds a single word.
-    lines = 4 if plan.tile >= page.mm(NARROW_TILE) else 8
-    titles = fit_alike(plan.grid.columns.titles, plan.tile, plan.title_hand(lines))
+    # Titles over narrow panels may have more lines, since a line often holds a single word.
+    lines = 4 if plan.panel >= page.mm(NARROW_PANEL) else 8
+    titles = fit_alike(plan.grid.columns.titles, plan.panel, plan.title_hand(lines))
     axis = fit(plan.grid.rows.name, plan.title_width, plan.axis_hand)
     labels = map(plan.label, plan.grid.inputs)
     base = top + max(lettering.height for lettering in (*titles, *labels, axis))
-    within = (plan.tile, plan.height(heads, plan.tile, HEAD_HEIGHT))
+    within = (plan.panel, plan.height(heads, plan.panel, HEAD_HEIGHT))
     sizes = [plan.fitted(head, within, heads) for head in heads]
     bottom = base + page.mm(GUTTER) + max((height for _, height in sizes), default=0)
 
     for index, title in enumerate(titles):
         left, above = plan.column(index), base - title.height
-        plan.write(title, left, above, across=plan.tile, align="centre")
+        plan.write(title, left, above, across=plan.panel, align="centre")
     above = (bottom if heads else base) - axis.height
     plan.write(axis, plan.titles_left, above, across=plan.title_width, align="right", colour=GREY)
     for index, (head, (width, height)) in enumerate(zip(heads, sizes, strict=True)):
-        left = plan.column(index) + (plan.tile - width) // 2
+        left = plan.column(index) + (plan.panel - width) // 2
         plan.show(head, Box(left, bottom - height, width, height))
     return bottom + page.mm(NARROW) if heads else bottom
 
@@ -390,7 +391,7 @@ def _place_column_heads(plan: _Plan, top: int) -> int:
 def _place_axis(plan: _Plan, top: int) -> int:
     """Place the line over the columns: start ◂── name ──▸ end; return its bottom."""
     axis, gap = plan.grid.columns, plan.page.mm(GUTTER)
-    left, right = plan.tiles_left, plan.tiles_right
+    left, right = plan.panels_left, plan.panels_right
     third = (right - left) // 3 - gap
     texts = fit_alike((axis.start, axis.name, axis.end), third, plan.axis_hand)
     height = max(text.height for text in texts)
@@ -411,50 +412,50 @@ def _place_axis(plan: _Plan, top: int) -> int:
 
 
 def _place_rows(plan: _Plan, top: int) -> int:
-    """Place every row of tiles with its title and head; return the last row's bottom."""
-    tiles = [tile for row in plan.grid.tiles for tile in row]
-    within = (plan.tile, plan.height(tiles, plan.tile, TILE_HEIGHT))
-    # The titles have about as many lines as fit beside a tile in landscape.
-    lines = min(max(3, plan.lines(round(0.62 * plan.tile))), 6)
+    """Place every row of panels with its title and head; return the last row's bottom."""
+    panels = [panel for row in plan.grid.panels for panel in row]
+    within = (plan.panel, plan.height(panels, plan.panel, PANEL_HEIGHT))
+    # The titles have about as many lines as fit beside a panel in landscape.
+    lines = min(max(3, plan.lines(round(0.62 * plan.panel))), 6)
     titles = fit_alike(plan.grid.rows.titles, plan.title_width, plan.title_hand(lines))
-    for index, (row, title) in enumerate(zip(plan.grid.tiles, titles, strict=True)):
-        neighbours = [*row, *tiles]
+    for index, (row, title) in enumerate(zip(plan.grid.panels, titles, strict=True)):
+        neighbours = [*row, *panels]
         placed = [
-            (tile, plan.column(column), plan.fitted(tile, within, neighbours))
-            for column, tile in enumerate(row)
+            (panel, plan.column(column), plan.fitted(panel, within, neighbours))
+            for column, panel in enumerate(row)
         ]
         tallest = max(height for _, _, (_, height) in placed)
         for head in plan.grid.rows.heads[index : index + 1]:
-            size = plan.fitted(head, (plan.tile, tallest), neighbours)
+            size = plan.fitted(head, (plan.panel, tallest), neighbours)
             placed.append((head, plan.heads_left, size))
         band = max(title.height, *(height for _, _, (_, height) in placed))
-        for tile, left, (width, height) in placed:
-            middle = left + (plan.tile - width) // 2, top + (band - height) // 2
-            plan.show(tile, Box(*middle, width, height))
+        for panel, left, (width, height) in placed:
+            middle = left + (plan.panel - width) // 2, top + (band - height) // 2
+            plan.show(panel, Box(*middle, width, height))
         above = top + (band - title.height) // 2
         plan.write(title, plan.titles_left, above, across=plan.title_width, align="right")
         top = _place_captions(plan, row, top + band) + plan.page.mm(GUTTER)
     return top - plan.page.mm(GUTTER)
 
 
-def _place_captions(plan: _Plan, tiles: Sequence[Tile], top: int) -> int:
-    """Place the captions below a row of tiles; return the row's bottom."""
+def _place_captions(plan: _Plan, panels: Sequence[Panel], top: int) -> int:
+    """Place the captions below a row of panels; return the row's bottom."""
     hand = plan.page.hand(plan.page.small_pt, 2)
-    captions = fit_alike([tile.caption for tile in tiles], plan.tile, hand)
+    captions = fit_alike([panel.caption for panel in panels], plan.panel, hand)
     height = max(caption.height for caption in captions)
     if not height:
         return top
     top += plan.page.mm(GUTTER) // 2
     for column, caption in enumerate(captions):
         left = plan.column(column)
-        plan.write(caption, left, top, across=plan.tile, align="centre", colour=GREY)
+        plan.write(caption, left, top, across=plan.panel, align="centre", colour=GREY)
     return top + height + plan.page.mm(GUTTER)
 
 
 def _place_inputs(plan: _Plan, top: int) -> int:
     """Place the inputs in the left margin, and return the bottom of the lowest.
 
-    The first input is level with the first row of tiles. Each input has its label above and its
+    The first input is level with the first row of panels. Each input has its label above and its
     caption below.
     """
     gap, narrow = plan.page.mm(GUTTER), plan.page.mm(NARROW)
@@ -462,17 +463,17 @@ def _place_inputs(plan: _Plan, top: int) -> int:
     limits = ROW_INPUT_HEIGHT if side_by_side else INPUT_HEIGHT
     within = (plan.input, plan.height(plan.grid.inputs, plan.input, limits))
     left, lowest = plan.page.mm(MARGIN), top
-    for index, tile in enumerate(plan.grid.inputs):
-        label = plan.label(tile)
+    for index, panel in enumerate(plan.grid.inputs):
+        label = plan.label(panel)
         if index and side_by_side:
             left += plan.input + narrow
         elif index:
             top = lowest + narrow + label.height + gap
-        width, height = plan.fitted(tile, within)
-        plan.show(tile, Box(left, top, width, height))
+        width, height = plan.fitted(panel, within)
+        plan.show(panel, Box(left, top, width, height))
         plan.write(label, left, top - gap - label.height, colour=GREY)
         bottom = top + height
-        caption = fit(tile.caption, plan.input, plan.page.hand(plan.page.small_pt, 6))
+        caption = fit(panel.caption, plan.input, plan.page.hand(plan.page.small_pt, 6))
         plan.write(caption, left, bottom + gap)
         lowest = max(lowest, bottom + gap + caption.height if caption.lines else bottom)
     return lowest

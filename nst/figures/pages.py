@@ -1,7 +1,7 @@
 """Write comparison grids as A4 pages of a PDF: text that can be selected, pictures as JPEG.
 
-A grid takes the fewest pages, in portrait or landscape, on which its tiles stay readable. A part of
-a grid keeps the heads of its rows and columns. The same files give the same bytes.
+A grid takes the fewest pages, in portrait or landscape, on which its panels stay readable. A part
+of a grid keeps the heads of its rows and columns. The same files give the same bytes.
 
 The pages are written with reportlab. It embeds JPEG files unchanged and only the used letters of a
 font, its output is reproducible, and it adds no further dependency. Matplotlib would decompress
@@ -30,7 +30,7 @@ from nst.figures.layout import (
     Grid,
     Layout,
     Page,
-    Picture,
+    PictureBox,
     Shape,
     Text,
     arrange,
@@ -54,8 +54,8 @@ POINT: Final = 72 / 25.4  # one mm
 MARGIN = 5.0  # mm around the layout, which has another margin of 5 mm
 DPI = 300  # the highest resolution of an embedded picture, and the resolution of the layout
 STROKE = 0.13 * DPI / 25.4  # px, the width of lines
-SMALLEST_TILE = 25.0  # mm across; a grid is split rather than drawn smaller
-TILES = [SMALLEST_TILE + 0.5 * step for step in range(71)]  # mm, the candidate sizes
+SMALLEST_PANEL = 25.0  # mm across; a grid is split rather than drawn smaller
+PANELS = [SMALLEST_PANEL + 0.5 * step for step in range(71)]  # mm, the candidate sizes
 QUALITY = 90
 FONTS = {False: "DejaVuSans", True: "DejaVuSans-Bold"}
 PORTRAIT = Page(width_mm=210.0 - 2 * MARGIN, height_mm=297.0 - 2 * MARGIN, dpi=DPI)
@@ -97,22 +97,22 @@ def save_pages(grid: Grid, path: Path) -> None:
 def paginate(grid: Grid, shapes: Mapping[Path, Shape]) -> tuple[Page, list[Layout]]:
     """Return the best page for a grid, and the layouts of its pages, in px at `DPI`.
 
-    The best page needs the fewest pages, and then has the largest tiles. Only a layout of one row
+    The best page needs the fewest pages, and then has the largest panels. Only a layout of one row
     and one column can be larger than its page. It is then scaled down.
     """
     choices = []
     for paper in (PORTRAIT, LANDSCAPE):
         page, parts = _split(grid, paper, shapes)
         layouts = [arrange(part, page, shapes) for part in parts]
-        merit = (all(map(page.holds, layouts)), -len(layouts), page.smallest_tile_mm)
+        merit = (all(map(page.holds, layouts)), -len(layouts), page.smallest_panel_mm)
         choices.append((merit, page, layouts))
     _, page, layouts = max(choices, key=itemgetter(0))
     return page, layouts
 
 
 def _split(grid: Grid, paper: Page, shapes: Mapping[Path, Shape]) -> tuple[Page, list[Grid]]:
-    """Cut a grid into the fewest parts, and return the page with the largest tiles for them."""
-    pages = [replace(paper, smallest_tile_mm=tile, largest_tile_mm=tile) for tile in TILES]
+    """Cut a grid into the fewest parts, and return the page with the largest panels for them."""
+    pages = [replace(paper, smallest_panel_mm=panel, largest_panel_mm=panel) for panel in PANELS]
 
     def is_too_large(page: Page, parts: Sequence[Grid]) -> bool:
         return not all(page.holds(arrange(part, page, shapes)) for part in parts)
@@ -120,7 +120,7 @@ def _split(grid: Grid, paper: Page, shapes: Mapping[Path, Shape]) -> tuple[Page,
     def parts_of(rows: int) -> list[Grid]:
         return split_grid(grid, rows, max(1, columns_within(grid, pages[0], shapes)))
 
-    rows = range(1, max(1, len(grid.tiles) - grid.head_rows) + 1)
+    rows = range(1, max(1, len(grid.panels) - grid.head_rows) + 1)
     most = bisect_left(rows, True, key=lambda down: is_too_large(pages[0], parts_of(down)))
     parts = parts_of(max(1, most))
     enlarged = bisect_left(pages[1:], True, key=lambda page: is_too_large(page, parts))
@@ -134,7 +134,7 @@ def split_grid(grid: Grid, rows: int, columns: int) -> list[Grid]:
     `head_rows` rows in addition to `rows`. Its subtitle has the number of the page.
     """
     heads = range(grid.head_rows)
-    downs = [[*heads, *part] for part in _chunks(range(grid.head_rows, len(grid.tiles)), rows)]
+    downs = [[*heads, *part] for part in _chunks(range(grid.head_rows, len(grid.panels)), rows)]
     acrosses = _chunks(range(len(grid.columns.titles)), columns)
     count = len(downs) * len(acrosses)
     return [
@@ -148,7 +148,7 @@ def _part(grid: Grid, down: Sequence[int], across: Sequence[int], note: str) -> 
     return replace(
         grid,
         subtitle=", ".join(filter(None, (grid.subtitle, note))),
-        tiles=[[grid.tiles[row][column] for column in across] for row in down],
+        panels=[[grid.panels[row][column] for column in across] for row in down],
         rows=grid.rows.part(down),
         columns=grid.columns.part(across),
     )
@@ -178,7 +178,7 @@ def _paint_page(
                 _draw_line(canvas, mark)
             case Text():
                 _write(canvas, mark)
-            case Picture():
+            case PictureBox():
                 _embed(canvas, mark, shapes[mark.path])
     canvas.showPage()
 
@@ -213,7 +213,7 @@ def _write(canvas: Canvas, text: Text) -> None:
         canvas.drawText(written)
 
 
-def _embed(canvas: Canvas, picture: Picture, shape: Shape) -> None:
+def _embed(canvas: Canvas, picture: PictureBox, shape: Shape) -> None:
     """Embed a picture as JPEG, reduced to `DPI` but never enlarged.
 
     The JPEG is not optimised: for this, Pillow's buffer has one byte per pixel, and noise takes

@@ -26,7 +26,7 @@ from nst.figures.layout import (
     Layout,
     Mark,
     Page,
-    Picture,
+    PictureBox,
     Shape,
     Text,
     arrange,
@@ -40,7 +40,7 @@ CARD: Colour = (248, 248, 248)
 HATCH: Colour = (218, 218, 221)
 RULE: Colour = (196, 196, 200)
 
-PATCH = 5.0  # mm; a smaller tile shows only patches of colour
+PATCH = 5.0  # mm; a smaller panel shows only patches of colour
 PREVIEW_WIDTH = 1400  # px
 PREVIEW_QUALITY = 80
 
@@ -53,7 +53,7 @@ class Line:
     colour: Colour
 
 
-def reduced(marks: Iterable[Mark], stroke: float) -> Iterator[Text | Picture | Line]:
+def reduced(marks: Iterable[Mark], stroke: float) -> Iterator[Text | PictureBox | Line]:
     """Reduce marks to texts, pictures and lines; `stroke` is the width of a line in px."""
     for mark in marks:
         match mark:
@@ -112,7 +112,7 @@ def paint(layout: Layout) -> Image.Image:
                 draw.line((start, end), fill=mark.colour)
             case Line():
                 draw.polygon(mark.points, fill=mark.colour)
-            case Picture(box=box):
+            case PictureBox(box=box):
                 picture = open_reduced(mark.path, (box.width, box.height))
                 image.paste(picture, (box.left, box.top))
             case Text():
@@ -135,7 +135,7 @@ def draw_grid(grid: Grid, page: Page | None = None) -> Image.Image:
     """Draw a grid on white paper; the same files give the same pixels.
 
     The picture is RGB and has at most `page.most_pixels`. Its printed size follows from
-    `info["dpi"]`. Raises `ImageError` for a file that is not a picture. Use a `Tile` with a note
+    `info["dpi"]`. Raises `ImageError` for a file that is not a picture. Use a `Panel` with a note
     for a missing picture.
     """
     layout, page = _bounded(grid, page or Page(), read_shapes(grid))
@@ -147,14 +147,14 @@ def draw_grid(grid: Grid, page: Page | None = None) -> Image.Image:
 def _bounded(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> tuple[Layout, Page]:
     """Arrange a grid within the page's limit on pixels, and return the layout and its page.
 
-    If the grid is too large, its tiles shrink. Once they would be mere patches of colour, the
+    If the grid is too large, its panels shrink. Once they would be mere patches of colour, the
     resolution is reduced, and the lettering with it.
     """
     layout = arrange(grid, page, shapes)
     while (excess := layout.width * layout.height / page.most_pixels) > 1:
         shrink = 0.98 / sqrt(excess)
-        if page.smallest_tile_mm > PATCH:
-            page = replace(page, smallest_tile_mm=max(PATCH, shrink * page.smallest_tile_mm))
+        if page.smallest_panel_mm > PATCH:
+            page = replace(page, smallest_panel_mm=max(PATCH, shrink * page.smallest_panel_mm))
         else:
             page = replace(page, dpi=int(shrink * page.dpi))
         layout = arrange(grid, page, shapes)
@@ -164,7 +164,7 @@ def _bounded(grid: Grid, page: Page, shapes: Mapping[Path, Shape]) -> tuple[Layo
 def read_shapes(grid: Grid) -> Mapping[Path, Shape]:
     """Read the shape of every picture from its header, without decoding it."""
     shapes = {}
-    for path in {tile.picture for tile in grid.every_tile if tile.picture is not None}:
+    for path in {panel.picture for panel in grid.every_panel if panel.picture is not None}:
         with _opened(path) as file:
             shapes[path] = file.size
     return shapes

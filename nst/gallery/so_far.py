@@ -21,7 +21,7 @@ from nst.config.paths import (
 from nst.config.pictures import Picture
 from nst.config.run import Run
 from nst.figures.grids import checked, formulation_grid, overview_grid
-from nst.figures.layout import Grid, Page, Tile
+from nst.figures.layout import Grid, Page, Panel
 from nst.figures.painting import draw_grid, save_grid
 from nst.gallery.data import NAMES
 from nst.gallery.page import write_gallery
@@ -64,11 +64,11 @@ def write_so_far(run: Run, is_finished: IsFinished, said: str) -> None:
 def _overview(run: Run, is_finished: IsFinished, said: str) -> Grid:
     """Return the overview of the run, or the grid of recipes if the run compares recipes."""
 
-    def place(tile: Tile) -> Tile:
-        path = tile.picture
-        if path is None or (path.is_file() if tile.label else is_finished(path)):
-            return checked(tile)
-        return replace(tile, picture=None, note=WAITING)
+    def place(panel: Panel) -> Panel:
+        path = panel.picture
+        if path is None or (path.is_file() if panel.label else is_finished(path)):
+            return checked(panel)
+        return replace(panel, picture=None, note=WAITING)
 
     titles = _titles(run.contents), _titles(run.styles)
     if run.compares_recipes:

@@ -47,7 +47,7 @@ TOO_LARGE = (
     "the picture does not fit into the device's memory; lower image_size, choose a smaller "
     "extractor, or set device to cpu"
 )
-Progress = Callable[[Sequence[int], int, int, Float[Tensor, "4 b"]], None]
+OnStep = Callable[[Sequence[int], int, int, Float[Tensor, "4 b"]], None]
 """Called after each step with the cells' indices, the steps taken, the number of steps in all, and
 the losses of ``SUMS``."""
 CAUTION = 0.1  # factor on the size of the steps of a second attempt
@@ -139,7 +139,7 @@ def make_cells(
     cells: Sequence[Settings],
     *,
     batch_size: int | None = None,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[Transfer]:
     """Compute each of ``cells`` as if it were alone, ``batch_size`` at a time.
@@ -187,7 +187,7 @@ def _optimise(
     state: State | None,
     *,
     checkpoint: Checkpoint,
-    progress: Progress | None,
+    progress: OnStep | None,
 ) -> list[Transfer] | None:
     """Compute a batch, from ``state`` on, saving its state from time to time.
 

@@ -78,7 +78,7 @@ AXIS_TITLES = {
     "preference": "share of votes won\n(against another variant)",
 }
 
-Entry = tuple[str, dict[str, Any]]
+LegendEntry = tuple[str, dict[str, Any]]
 """A name in a legend, and the look of its line."""
 
 
@@ -132,7 +132,7 @@ def plot_pair(table: pd.DataFrame, title: str) -> Figure:
             axes.margins(0.15)
             _draw_points(axes, cells, inks)
             _draw_pictures(axes, cells.head(MOST_PICTURES), inks)
-        entries: list[Entry] = [("Pareto front", {"color": QUIET})]
+        entries: list[LegendEntry] = [("Pareto front", {"color": QUIET})]
         entries += [
             (_named(coloured, name), {"marker": "o", "ls": "", "color": inks[name]})
             for name in orders[coloured][:MOST_ENTRIES]
@@ -398,7 +398,7 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width, height), layout="constrained")
 
 
-def _legend(figure: Figure, entries: Sequence[Entry], **options: Any) -> None:
+def _legend(figure: Figure, entries: Sequence[LegendEntry], **options: Any) -> None:
     """Add a legend of names and their lines; a name may be any text."""
     widths = sorted((len(name) + 8 for name, _ in entries), reverse=True)  # characters, with a line
     options.setdefault("ncols", max(1, sum(np.cumsum(widths) <= LINE)))

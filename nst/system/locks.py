@@ -73,7 +73,7 @@ def begin_run(tell: Callable[[str], object]) -> None:
     note = f"process {os.getpid()} on {platform.node()}, since {since}"
     write_atomically(HOLDER, note.encode())
     if removed := remove_parts(RESULTS):
-        tell(f"Removed {len(removed)} files that killed processes left half written.")
+        tell(f"Files that killed processes left half written: {len(removed)}, now removed.")
 
 
 def end_run() -> None:
