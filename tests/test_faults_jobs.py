@@ -20,7 +20,7 @@ from workflow_runs import ROOT, killed_soon
 from nst.cells.cell import Pictures, read_details, write_cell, write_details
 from nst.cells.store import CellStore
 from nst.commands.job import job
-from nst.errors import ConfigError, RunError
+from nst.errors import ConfigError, UserError
 from nst.figures.layout import Axis, Grid, Panel
 from nst.figures.pages import publish_grid
 from nst.imaging.images import load_image, save_png
@@ -249,7 +249,7 @@ def test_an_input_that_stays_is_fine_whatever_the_clock_does():
 def test_a_disk_that_takes_nothing_is_reported_before_the_run_begins(disk):
     FOLDER.mkdir()
     disk.protect()
-    with pytest.raises(RunError, match=r"^results: Read-only file system\. Mount that file system"):
+    with pytest.raises(UserError, match=r"^results: Read-only file system\. Mount that file"):
         begin_run(print)
 
 
