@@ -153,7 +153,7 @@ def stylize(
     settings = settings_by_hand(recipe, ratio, {**given, **read_settings(setting or [])})
     composition = compose(style, blended or [], mask, region or [])
     check_files(content, composition, output)
-    checked_mirror(mirror)
+    mirror = checked_mirror(mirror)
     with Progress(console=console) as bar:
         task = bar.add_task(f"preparing {extractor}", total=None)
 

@@ -210,6 +210,8 @@ def test_a_job_writes_the_paths_that_snakemake_gives_it(tmp_path, monkeypatch):
         input=Namedlist(fromdict=files),
         output=Namedlist(fromdict=written),
         params=SimpleNamespace(names=names, composition=None),
+        rule="stylize",
+        wildcards=["cat", "night"],
         config={"device": "cpu"},
         threads=1,
     )

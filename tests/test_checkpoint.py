@@ -234,6 +234,8 @@ def run_job(pair, small, tmp_path, monkeypatch) -> Callable[[str, int], None]:
                 input=Namedlist(fromdict=vars(pair)),
                 output=Namedlist(fromdict={"pictures": pictures, "details": f"{details}.json"}),
                 params=SimpleNamespace(names=names, composition=None),
+                rule="stylize",
+                wildcards=[details],
                 config={"device": "cpu"},
                 threads=1,
             ),

@@ -23,8 +23,12 @@ WEIGHTS = b"seed 7"
 MORE_POINTS = {
     "nst.content_loss": {"absolute": "painterly:ABSOLUTE"},
     "nst.tv_loss": {"none": "painterly:NONE"},
-    "nst.extractor": {"sketch": "painterly:SKETCH"},
-    "nst.style_loss": {"broken": "painterly.missing:LOSS", "wrong": "painterly:RECIPE"},
+    "nst.extractor": {"sketch": "painterly:SKETCH", "bare": "painterly:BARE"},
+    "nst.style_loss": {
+        **{"broken": "painterly.missing:LOSS", "wrong": "painterly:RECIPE"},
+        "nowhere": "painterly:NOWHERE",
+    },
+    "nst.formulation": {"other": "painterly:RECIPE"},
 }
 MORE_DECLARATIONS = f"""
 from dataclasses import replace
@@ -36,6 +40,8 @@ ABSOLUTE = ContentLoss(*map(Function, ("painterly.losses:against", "painterly.lo
 NONE = Function("painterly.losses:none")
 SHA256 = "{hashlib.sha256(WEIGHTS).hexdigest()}"
 FILE = Entry("sketch", "", "", "", "", "sketch.txt", SHA256, "https://localhost/sketch.txt")
+NOWHERE = Statistic(Function("painterly.losses:nowhere"))
+BARE = Network(replace(KMEANS, name="bare"))
 SKETCH = Network(replace(KMEANS, name="sketch"), Function("painterly.losses:read"), FILE)
 """
 MORE_LOSSES = """
@@ -134,14 +140,30 @@ def test_a_run_with_the_rows_of_a_package_is_planned_without_torch(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("deviation", 'style_loss must be one of covariance, .*, relaxed_emd; got "deviation"'),
-        ("broken", "'broken' of nst.style_loss cannot be loaded .ModuleNotFoundError: .*uninstall"),
-        ("wrong", "'wrong' of nst.style_loss must be a Statistic of .*; got a Preset. Correct it"),
+        ("deviation", '^style_loss must be one of covariance, .*, relaxed_emd; got "deviation".$'),
+        ("broken", "^the entry point 'broken' of nst.style_loss cannot be loaded .Mod.* package.$"),
+        ("wrong", "^the entry point 'wrong' .* must be a Statistic of .*a Preset. Correct it.$"),
     ],
 )
 def test_a_row_that_is_missing_or_broken_is_refused_in_one_line(name, message):
     with pytest.raises(ConfigError, match=message):
         Settings.from_mapping({"style_loss": name})
+
+
+def test_a_function_that_a_package_lacks_is_a_mistake_of_one_line():
+    with pytest.raises(
+        ConfigError, match=r"^the function painterly.losses:nowhere cannot be loade"
+    ):
+        registry.STATISTICS["nowhere"].loss(None, None)
+
+
+def test_a_network_without_weights_is_a_mistake_of_one_line(nst):
+    message = "nst: the network 'bare' of a package must have the entry of its weights"
+    assert nst("fetch", "bare")[2].startswith(message)
+
+
+def test_a_recipe_has_the_name_of_its_entry_point():
+    assert (find_recipe("other").name, find_recipe("other").title) == ("other", "Painterly")
 
 
 def test_a_recipe_that_no_package_has_is_refused():

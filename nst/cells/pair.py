@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -315,17 +316,19 @@ def stylize_by_rule(
             composition=Composition.from_dict(made_of).mapped(Path) if made_of else None,
             **params.names,
         )
-        details = Path(output.details)
-        kept = _checkpoint_of(details)
+        kept = _checkpoint_of([snakemake.rule, *snakemake.wildcards])
         cells = stylize_pair(pair, wanted, device, CellStore(STORE), checkpoint=kept)
-    write_details({cell.path: cell for cell in cells}, details)
+    write_details({cell.path: cell for cell in cells}, Path(output.details))
 
 
-def _checkpoint_of(details: Path) -> Path:
-    """Return the checkpoint's file of the job that writes ``details``; remove forgotten files."""
+def _checkpoint_of(job: Sequence[str]) -> Path:
+    """Return the checkpoint's file of a job, named after its rule and wildcards.
+
+    Its paths may differ at the next attempt, with a storage plugin. Forgotten files are removed.
+    """
     folder = STORE / "checkpoints"
     for path in folder.glob("*.pt"):
         with suppress(OSError):  # another job was first
             if time.time() - path.stat().st_mtime > FORGOTTEN:
                 path.unlink()
-    return folder / f"{hashlib.sha256(bytes(details)).hexdigest()[:32]}.pt"
+    return folder / f"{hashlib.sha256(json.dumps(job).encode()).hexdigest()[:32]}.pt"

@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from nst.cells.measure import Measure
 from nst.config.geometry import evaluations, pixels
 from nst.config.layers import Size
 from nst.config.paths import cell_path, grids
@@ -221,6 +222,7 @@ def _measure(
         moments.append((time.perf_counter(), len(indices)))
 
     list(make_cells(extractor, images, cells, progress=tick))
+    Measure(extractor, images.content, images.style)(images.content)  # a job's peak includes it
     last = itertools.pairwise(moments[-COUNTED - 1 :])  # of a batch that fits into the memory
     return statistics.median((after - before) / count for (before, _), (after, count) in last)
 

@@ -90,8 +90,14 @@ class Function:
 
 @cache
 def _function(place: str) -> Callable[..., Any]:
-    """Load the function at a place."""
-    found: Callable[..., Any] = pkgutil.resolve_name(place)
+    """Load the function at a place; raise ``ConfigError`` if there is none."""
+    try:
+        found: Callable[..., Any] = pkgutil.resolve_name(place)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"the function {place} cannot be loaded ({error}). Correct its place, or uninstall its "
+            "package."
+        ) from error
     return found
 
 
@@ -161,8 +167,8 @@ class Network:
     """A network: its architecture, and the function that reads its weights.
 
     ``read`` takes the file of the weights and the architecture, and returns the ``Extractor``. It
-    is None for a network that is fitted to the run's images. ``entry`` is the catalogue's entry of
-    the file; None stands for the entry with the network's name.
+    is None for a network that is fitted to the run's images. ``entry`` describes the file, as a row
+    of the catalogue does; None stands for the catalogue's row with the network's name.
     """
 
     architecture: Architecture

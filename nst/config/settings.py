@@ -415,6 +415,8 @@ def read_setting(name: str, value: Any) -> Any:
         raise ConfigError(f"unknown setting {name!r}; the settings are {', '.join(RULES)}")
     try:
         return RULES[name].read(value)
+    except ConfigError:  # a broken package
+        raise
     except ValueError as error:
         raise ConfigError(f"{name} must be {RULES[name].text}; got {error}.") from error
 

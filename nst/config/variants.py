@@ -71,7 +71,7 @@ def find_recipe(name: str, key: str = "formulation") -> Preset:
     if name not in presets:
         hint = did_you_mean(name, presets, f"the recipes are {', '.join(presets)}.")
         raise ConfigError(f"{key}: unknown recipe {name!r}; {hint}")
-    return presets[name]
+    return replace(presets[name], name=name)  # a package may give its entry point another name
 
 
 def _read(path: Path) -> Preset:

@@ -66,13 +66,19 @@ def _published(name: str) -> tuple[Entry, Callable[[Path, Architecture], Extract
     """Return the file, the reader and the architecture of a network whose weights are fetched.
 
     Raises:
-        ConfigError: there is no such network.
+        ConfigError: there is no such network, or its package does not say what to fetch.
     """
     network = NETWORKS.get(name)
-    if network is None or network.read is None:
+    if network is None or name == "kmeans":
         fetched = [name for name, one in NETWORKS.items() if one.read]
         raise ConfigError(f"a network to fetch must be one of {', '.join(fetched)}; got {name!r}")
-    return network.entry or read_catalogue()[name], network.read, network.architecture
+    entry = network.entry or read_catalogue().get(name)
+    if entry is None or network.read is None:
+        raise ConfigError(
+            f"the network {name!r} of a package must have the entry of its weights, and a function "
+            "that reads them. Correct its Network."
+        )
+    return entry, network.read, network.architecture
 
 
 def prepared_extractor(name: str, mirror: str | None = None, cache: Path | None = None) -> Path:

@@ -152,7 +152,7 @@ def _text(value: Any) -> str:
     """Return a value of the summary as text; a missing value is empty."""
     if pd.isna(value):
         return ""
-    if isinstance(value, bool):
+    if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     return f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)
 

@@ -74,7 +74,7 @@ wildcard_constraints:
     layers="|".join(map(re.escape, run.layers)),
     ratio="|".join(map(re.escape, run.ratios)),
     sheet=f"(?:{'|'.join(re.escape(one.suffix) for one in run.sheets)})",
-    fetched="(?!kmeans\.)[^/]+",
+    fetched="(?!kmeans[.])[^/]+",
 
 
 EXTRACTOR = f"results/extractors/{run.settings.extractor}.safetensors"

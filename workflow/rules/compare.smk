@@ -76,7 +76,7 @@ use rule overview_grid as formulation_grid with:
     params:
         builder="formulation_grid",
         variants=run.places,
-        recipes=[one.title for one in run.recipes],
+        recipes=titles_of_recipes,
         subtitle=SUBTITLE,
     message:
         "Draw the grid of recipes"
@@ -90,7 +90,7 @@ use rule pair_grid as recipe_grid with:
     params:
         builder="recipe_grid",
         variants=run.places,
-        recipes=[one.dated for one in run.recipes],
+        recipes=dated_recipes,
     message:
         "Draw the recipes of {wildcards.content} × {wildcards.style}"
 

@@ -14,6 +14,16 @@ def pair_names(wildcards):
     }
 
 
+def titles_of_recipes(wildcards):
+    """List the recipes' titles: in a function, so that Snakemake takes no brace for a wildcard."""
+    return [one.title for one in run.recipes]
+
+
+def dated_recipes(wildcards):
+    """List the recipes' titles with their years."""
+    return [one.dated for one in run.recipes]
+
+
 def variants_of_layers(wildcards):
     """List ``layers`` and ``ratio`` of each cell in a row of a content's grid."""
     return [place for place in run.places if place[0] == wildcards.layers]
