@@ -1,4 +1,4 @@
-"""Configurations: what is read from them, and mistakes, refused in one line with a remedy."""
+"""How configurations are read, and how mistakes in them are refused: in one line, with a remedy."""
 
 import re
 import subprocess

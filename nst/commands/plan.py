@@ -3,8 +3,8 @@
 Small jobs measure a step of each kind of settings on this machine, at two sizes. They use random
 weights and pictures of noise, which take the same time and memory as real ones. Time and memory are
 assumed to grow linearly with the number of pixels. Measuring and writing a cell counts as some
-extra steps, as in ``allocate_pair``, and as no memory. The rest of a run, its processes and plots,
-is counted in starts of Python, which are also measured.
+extra steps, as in ``allocate_pair``. The rest of a run, its processes and plots, is counted in
+starts of Python, which are also measured.
 """
 
 from __future__ import annotations

@@ -167,8 +167,8 @@ class Network:
     """A network: its architecture, and the function that reads its weights.
 
     ``read`` takes the file of the weights and the architecture, and returns the ``Extractor``. It
-    is None for a network that is fitted to the run's images. ``entry`` describes the file, as a row
-    of the catalogue does; None stands for the catalogue's row with the network's name.
+    is None for a network that is fitted to the run's images. ``entry`` says where the file comes
+    from. The networks of this package leave it out: the catalogue has an entry of their name.
     """
 
     architecture: Architecture
