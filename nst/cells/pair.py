@@ -152,16 +152,16 @@ def _described(
     The precision ``auto`` is replaced by the one that this device uses: it affects the pixels, so
     the record and the fingerprint must contain it.
     """
+    digests = images.style.mapped(pixel_digest)
+    start_digest = pixel_digest(images.start) if images.start else ""
     shared: dict[str, Any] = {
         "device": describe_device(device),
         "versions": current_versions(),
         "machine": describe_machine(device),
         "extractor_digest": file_digest(pair.extractor),
         "content": Source(pair.content_name, pair.content_title, pixel_digest(images.content)),
+        "composition": digests.to_dict() if pair.composition else None,
     }
-    start_digest = pixel_digest(images.start) if images.start else ""
-    digests = images.style.mapped(pixel_digest)
-    composition = digests.to_dict() if pair.composition else None
     described = []
     for one in wanted:
         precision = choose_precision(one.settings.precision, device)
@@ -174,7 +174,6 @@ def _described(
             one,
             settings=settings,
             style=Source(pair.style_name, pair.style_title, style),
-            composition=composition,
             start_digest=start_digest if settings.start == "file" else "",
             width=width,
             height=height,
