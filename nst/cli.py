@@ -27,7 +27,6 @@ from nst.commands.by_hand import (
     stylize_by_hand,
 )
 from nst.config.catalogue import checked_mirror
-from nst.config.names import counted
 from nst.config.registry import NETWORKS
 from nst.config.settings import (
     MEANINGS,
@@ -36,7 +35,7 @@ from nst.config.settings import (
     Settings,
 )
 from nst.config.variants import RECIPE
-from nst.errors import UserError
+from nst.errors import UserError, counted
 
 if TYPE_CHECKING:
     from nst.config.run import Run

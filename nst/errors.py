@@ -51,6 +51,11 @@ def did_you_mean(name: object, known: Iterable[str], remedy: str) -> str:
     return f"did you mean {close[0]!r}? {remedy[0].upper()}{remedy[1:]}" if close else remedy
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 cell`` or ``2 cells``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def shown(value: object) -> str:
     """Show a value of a configuration in one line of bounded length."""
     try:

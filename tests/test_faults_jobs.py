@@ -285,7 +285,7 @@ def test_a_run_after_a_killed_one_goes_on_and_says_so():
     said: list[str] = []
     begin_run(said.append)
     assert said[0].startswith("A run was cut off (process 7 \ufffd). This one continues it")
-    assert said[1:] == ["Files that killed processes left half written: 1, now removed."]
+    assert said[1:] == ["Removed 1 file that killed processes left half written."]
     assert not part.exists()
     assert HOLDER.read_text().startswith(f"process {os.getpid()} on ")
     end_run()

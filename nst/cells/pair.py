@@ -31,10 +31,10 @@ from nst.cells.measure import Measure
 from nst.cells.store import CellStore
 from nst.config.composition import Composition
 from nst.config.geometry import content_size
-from nst.config.names import counted
 from nst.config.paths import STORE
 from nst.config.prints import PrintFile, check_larger
 from nst.config.variants import Variant
+from nst.errors import counted
 from nst.imaging.images import load_image, stack, widen, with_alpha_of
 from nst.imaging.masks import check_masks
 from nst.imaging.srgb import cut_out, pixel_digest

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nst.config.catalogue import read_catalogue
-from nst.config.names import counted
 from nst.config.paths import GALLERY_SO_FAR, OVERVIEW_SO_FAR, STORE
 from nst.config.run import Run, read_run
-from nst.errors import ImageError, UserError
+from nst.errors import ImageError, UserError, counted
 from nst.system.files import time_stamp
 
 if TYPE_CHECKING:

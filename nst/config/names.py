@@ -69,11 +69,6 @@ def refuse_collisions(key: str, names: Iterable[str]) -> None:
         seen[folded] = name
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, such as ``1 cell`` or ``2 cells``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def is_pattern(text: str) -> bool:
     """Tell whether a text is a pattern rather than a path."""
     return "*" in text or "?" in text

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nst.config.composition import Composition, Part
-from nst.config.names import counted
 from nst.config.pictures import composed
 from nst.config.run import Run
 from nst.config.variants import Wanted
+from nst.errors import counted
 
 CELL = "results/cells/{content}/{style}/{layers}/{ratio}.png"
 DETAILS = "results/details/{content}/{style}.json"

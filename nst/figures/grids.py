@@ -18,10 +18,9 @@ from pathlib import Path
 from PIL import Image
 
 from nst.cells.cell import read_details, read_record
-from nst.config.names import counted
 from nst.config.paths import DETAILS, cell_path, prepared
 from nst.config.run import Sheet
-from nst.errors import CellError, ImageError
+from nst.errors import CellError, ImageError, counted
 from nst.figures.layout import Axis, Grid, Panel
 from nst.figures.painting import draw_grid
 from nst.imaging.images import unstack

@@ -20,9 +20,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from nst import __version__
-from nst.config.names import counted
 from nst.config.paths import GALLERY_SO_FAR
-from nst.errors import UserError
+from nst.errors import UserError, counted
 from nst.gallery.data import gallery_data, remove_old_copies
 from nst.system.files import write_atomically
 

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from nst.cells.cell import Cell, read_details
-from nst.config.names import counted
-from nst.errors import CellError, UserError
+from nst.errors import CellError, UserError, counted
 from nst.reports.ranking import RANKING, rank_cells
 from nst.system.files import atomic_file, write_atomically
 

@@ -18,7 +18,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from nst.config.names import counted
+from nst.errors import counted
 from nst.figures.lettering import clean
 from nst.reports.ranking import DRAWS, ENDS, PAIR, spoken
 from nst.reports.ranking import MEASURES as DIRECTIONS

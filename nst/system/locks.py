@@ -24,7 +24,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from nst.errors import UserError
+from nst.errors import UserError, counted
 from nst.system.files import explain_disk_trouble, part_folder, remove_parts, write_atomically
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,8 @@ def begin_run(tell: Callable[[str], object]) -> None:
     note = f"process {os.getpid()} on {platform.node()}, since {since}"
     write_atomically(HOLDER, note.encode())
     if removed := remove_parts(RESULTS):
-        tell(f"Files that killed processes left half written: {len(removed)}, now removed.")
+        files = counted(len(removed), "file")
+        tell(f"Removed {files} that killed processes left half written.")
 
 
 def end_run() -> None:
