@@ -23,7 +23,7 @@ from nst.cells.cell import (
     write_details,
 )
 from nst.config.settings import Settings
-from nst.errors import CellError, ImageError
+from nst.errors import CellError
 from nst.imaging.images import load_image, save_png
 from nst.imaging.srgb import pixel_digest
 
@@ -91,7 +91,7 @@ def test_the_same_cell_is_the_same_picture_file_however_long_it_took(tmp_path):
 @pytest.mark.parametrize("text", [None, "", "[]", "{"])
 def test_a_picture_without_a_text_of_nst_has_no_record(tmp_path, text):
     save_png(make_image(), tmp_path / "photo.png", {} if text is None else {"nst": text})
-    with pytest.raises(ImageError, match=r"photo\.png has no record of nst"):
+    with pytest.raises(CellError, match=r"photo\.png has no record of nst"):
         read_record(tmp_path / "photo.png")
 
 

@@ -264,7 +264,8 @@ def read_record(path: Path) -> dict[str, Any]:
     """Return the record in a cell's PNG or in a print's TIFF.
 
     Raises:
-        ImageError: the file is neither, or has no record of nst.
+        ImageError: the file is neither, or is damaged.
+        CellError: the file has no record of nst.
     """
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
@@ -277,7 +278,7 @@ def read_record(path: Path) -> dict[str, Any]:
     except ImageError:
         raise
     except (KeyError, ValueError, RecursionError) as error:
-        raise ImageError(
+        raise CellError(
             f"{path} has no record of nst; only pictures that nst wrote have one, until another "
             "program saves them"
         ) from error

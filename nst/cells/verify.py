@@ -214,8 +214,8 @@ def exit_status(found: Iterable[Verification], *, exact: bool = False) -> int:
 def choose_pictures(paths: Iterable[Path], sample: int | None) -> list[Path]:
     """List the files in ``paths``, and ``sample`` random cells of each folder, or all its cells.
 
-    A folder's cells are its pictures that carry a record. In a run's folder, only the pictures
-    below ``cells`` count, not their copies in the store.
+    A folder's cells are its pictures that carry a record, or are damaged. In a run's folder, only
+    the pictures below ``cells`` count, not their copies in the store.
 
     Raises:
         CellError: a folder has no cells.
@@ -236,10 +236,12 @@ def choose_pictures(paths: Iterable[Path], sample: int | None) -> list[Path]:
 
 
 def _is_cell(path: Path) -> bool:
-    """Return whether a file carries a record, and is not the 16-bit file of a print."""
+    """Return whether a file carries the record of a cell, or is too damaged to tell."""
     try:
         return BITS not in read_record(path)
-    except UserError:
+    except ImageError:
+        return True
+    except CellError:
         return False
 
 

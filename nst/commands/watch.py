@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nst.config.catalogue import read_catalogue
 from nst.config.paths import GALLERY_SO_FAR, OVERVIEW_SO_FAR, STORE
 from nst.config.run import Run, read_run
-from nst.errors import ImageError, UserError, counted
+from nst.errors import UserError, counted
 from nst.system.files import time_stamp
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ class Tally:
 
         try:
             kept = self._store.time_stamp(read_record(Path(path))["fingerprint"])
-        except (ImageError, KeyError):  # removed in the meantime, for example by a failed job
+        except (UserError, KeyError):  # removed in the meantime, for example by a failed job
             return False
         written = time_stamp(path)
         return kept is not None and written is not None and kept < written

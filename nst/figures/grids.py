@@ -20,7 +20,7 @@ from PIL import Image
 from nst.cells.cell import read_details, read_record
 from nst.config.paths import DETAILS, cell_path, prepared
 from nst.config.run import Sheet
-from nst.errors import CellError, ImageError, counted
+from nst.errors import CellError, UserError, counted
 from nst.figures.layout import Axis, Grid, Panel
 from nst.figures.painting import draw_grid
 from nst.imaging.images import unstack
@@ -53,7 +53,7 @@ def checked(panel: Panel) -> Panel:
         return panel
     try:
         failed = read_record(picture)["status"] == "failed"
-    except (ImageError, KeyError) as error:
+    except (UserError, KeyError) as error:
         raise CellError(
             f"{picture} cannot be read ({error}). Delete it; the next run writes it again"
         ) from error
