@@ -1,5 +1,6 @@
 """Shared fixtures: tiny networks, small pictures, and the folder of the real ones."""
 
+import gc
 import os
 import shutil
 from collections.abc import Callable
@@ -59,6 +60,11 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files that take longest, so that no worker is still running one at the end."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the imported modules out of garbage collections, which would take a second each."""
+    gc.freeze()
 
 
 def random_network(architecture: Architecture) -> Extractor:

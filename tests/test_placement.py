@@ -119,10 +119,12 @@ NEAREST = {**RECIPES["sliced"], "style_loss": "nearest"}
 REPLAYED = {
     **{name: (RECIPES[name], Lbfgs, None) for name in ("gram", "published")},
     "covariance in a region": (RECIPES["covariance"], Lbfgs, LEFT),
-    "sliced in a region": (RECIPES["sliced"], Lbfgs, LEFT),
-    "nearest in a region": (NEAREST, Lbfgs, LEFT),
     "adam": (RECIPES["published"], Adam, None),
     "sampled in a region": (RECIPES["sampled"], Lbfgs, LEFT),
+}
+ALSO_REPLAYED = {
+    "sliced in a region": (RECIPES["sliced"], Lbfgs, LEFT),
+    "nearest in a region": (NEAREST, Lbfgs, LEFT),
     "rmsprop": (RECIPES["published"], lambda: Adam(variant="rmsprop"), None),
     "keras_adam": (RECIPES["published"], lambda: Adam(variant="keras_adam"), None),
     "pyramid": (RECIPES["published"], lambda: Pyramid(Adam()), None),
@@ -135,11 +137,13 @@ def record(state: State, objective: Objective) -> torch.fx.GraphModule:
     return make_fx(lambda: take_step(state, objective, Settings(iterations=1)))()
 
 
-@pytest.mark.parametrize("name", REPLAYED)
+@pytest.mark.parametrize(
+    "name", [*REPLAYED, *(pytest.param(one, marks=pytest.mark.slow) for one in ALSO_REPLAYED)]
+)
 def test_a_step_is_recorded_once_and_replayed(name, monkeypatch):
     monkeypatch.setattr(distributions, "CLOUD", 200)
     torch.manual_seed(0)
-    changes, make, mask = REPLAYED[name]
+    changes, make, mask = (REPLAYED | ALSO_REPLAYED)[name]
     objective, cells = objective_of(changes, "cpu", mask)
     eager = State.at(torch.rand(len(cells), 3, 40, 48), make())
     for _ in range(2):
@@ -158,6 +162,7 @@ def test_a_step_is_recorded_once_and_replayed(name, monkeypatch):
     assert not {one for one in names if any(wait in one for wait in WAITS)}
 
 
+@pytest.mark.slow
 def test_an_octave_more_takes_few_operations_more():
     """Each operation is a kernel on a GPU; views are not counted."""
     counts = []

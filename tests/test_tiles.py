@@ -128,13 +128,18 @@ def evaluated(settings: Settings, side: int | str, kind: str) -> tuple:
 
 
 CONTENT_LOSSES = ("relative", "half_sum", "mean", "scaled")
-PAIRED = [
-    *(("covariance", "relative", kind) for kind in ("whole", "blend")),
-    *zip(ADDED_UP, itertools.cycle(CONTENT_LOSSES), itertools.repeat("regions"), strict=False),
+IN_REGIONS = [
+    pytest.param(style_loss, content_loss, "regions", marks=[pytest.mark.slow] * (index >= 4))
+    for index, (style_loss, content_loss) in enumerate(
+        zip(ADDED_UP, itertools.cycle(CONTENT_LOSSES), strict=False)
+    )
 ]
 
 
-@pytest.mark.parametrize(("style_loss", "content_loss", "kind"), PAIRED)
+@pytest.mark.parametrize(
+    ("style_loss", "content_loss", "kind"),
+    [*(("covariance", "relative", kind) for kind in ("whole", "blend")), *IN_REGIONS],
+)
 def test_losses_and_gradients_in_tiles_are_those_of_the_whole(style_loss, content_loss, kind):
     settings = Settings(style_loss=style_loss, content_loss=content_loss, **RECIPE)
     whole, expected = evaluated(settings, "auto", kind)

@@ -114,6 +114,7 @@ def test_another_mirror_or_device_is_no_reason_to_make_anything_again(grid):
     assert "Nothing to be done" in finish(grid)
 
 
+@pytest.mark.slow
 def test_a_changed_grid_computes_only_its_new_cells(grid):
     """It loses a style, and gets a ratio and an axis."""
     before = contents(grid / "results/cells")
