@@ -8,8 +8,10 @@ import pytest
 import torch
 from configurations import settings_of
 from conftest import paint
+from PIL import Image
 from workflow_runs import ROOT, snakemake
 
+from nst.cells.cell import Cell, write_cell
 from nst.commands import plan as plan_module
 from nst.commands.plan import Calibration, calibrate, plan_run
 from nst.config import geometry
@@ -77,9 +79,9 @@ def priced(monkeypatch):
 
 def test_cells_that_are_there_are_left_out_of_the_time_and_the_disk(run, priced):
     before = plan_run(run())
-    for layers in LAYERS:
-        for ratio in ("1e0", "1e-1"):
-            paint(Path(f"results/cells/tall/style/{layers}/{ratio}.png"))
+    for one in run(precision="float32").variants:
+        path = Path(f"results/cells/tall/style/{one.layers}/{one.ratio}.png")
+        write_cell(Cell("", "", "", one.settings), Image.new("RGB", (9, 9)), path)
     after = plan_run(run())
     assert (before.cells, before.made, before.jobs) == (8, 0, 2)
     assert (after.cells, after.made, after.jobs) == (8, 4, 1)
@@ -88,6 +90,8 @@ def test_cells_that_are_there_are_left_out_of_the_time_and_the_disk(run, priced)
     assert after.seconds == pytest.approx(4 * steps * 1e-6 * 64 * 43)
     assert before.seconds - after.seconds == pytest.approx(4 * steps * 1e-6 * 32 * 64)
     assert after.disk < before.disk
+    assert plan_run(run(image_size=96)).made == 0, "other settings compute them again"
+    assert plan_run(run(precision="bfloat16")).made == 0
 
 
 def test_the_time_grows_with_the_steps_of_all_stages(run, priced):
@@ -143,6 +147,12 @@ def test_a_calibration_measures_each_kind_at_each_size():
     assert min(found.memory.values()) > 50e6
     deep, few = (costs[64**2] for costs in found.seconds.values())
     assert 0 < few < deep, "fewer layers take less time"
+
+
+def test_a_probe_may_be_too_small_for_all_octaves_and_for_a_small_style():
+    kind = Settings.from_mapping({"precision": "float32", "octaves": 7, "style_scale": 0.1})
+    (costs,) = calibrate([kind], [32, 64], "cpu").seconds.values()
+    assert min(costs.values()) > 0
 
 
 @pytest.mark.slow

@@ -24,14 +24,15 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from nst.cells.cell import read_record
 from nst.cells.measure import Measure
 from nst.config.geometry import evaluations, pixels
-from nst.config.layers import Size
+from nst.config.layers import Size, block_of, most_octaves
 from nst.config.paths import cell_path, grids
 from nst.config.pictures import Picture
 from nst.config.run import Run
-from nst.config.settings import SIDE, Settings
-from nst.errors import ImageError
+from nst.config.settings import ALGORITHM_VERSION, SIDE, Settings
+from nst.errors import ImageError, UserError
 from nst.imaging.images import read_size
 from nst.method.resilience import best_batch_size, make_cells, refused_if_too_large
 from nst.method.stages import Images
@@ -101,7 +102,7 @@ def plan_run(run: Run) -> Estimate:
         (pair, one.settings)
         for pair in run.pairs
         for one in run.variants
-        if not cell_path(*pair, one.layers, one.ratio).exists()
+        if not _is_made(cell_path(*pair, one.layers, one.ratio), one.settings)
     ]
     jobs = len({pair for pair, _ in missing})
     # Before the calibration, after which this process keeps some of the device's memory.
@@ -122,6 +123,18 @@ def plan_run(run: Run) -> Estimate:
         disk=round(COPIES * BYTES_PER_PIXEL * drawn),
         calibration=calibration,
     )
+
+
+def _is_made(path: Path, settings: Settings) -> bool:
+    """Return whether a cell's picture is there and has these settings."""
+    try:
+        record = read_record(path)
+        made = Settings.from_mapping(record["settings"])
+    except (UserError, LookupError):
+        return False
+    if settings.precision == "auto":  # a record has the precision that auto stood for
+        settings = replace(settings, precision=made.precision)
+    return record.get("algorithm") == ALGORITHM_VERSION and made == settings
 
 
 def _size(picture: Picture) -> Size:
@@ -201,10 +214,16 @@ def _measure(
     extractor: Extractor, kind: Settings, side: int, batch: int, device: torch.device
 ) -> float:
     """Run one small job, and return the seconds of a step of one of its cells."""
+    deepest = max(map(block_of, set().union(*kind.compared_layers)))
+    octaves = kind.octaves
+    if octaves != "auto":  # the smallest octaves, for which a probe may be too small, cost little
+        octaves = min(octaves, most_octaves(deepest, side))
     settings = replace(
         kind,
         image_size=(side, side),
         size="exact",
+        octaves=octaves,
+        style_scale=max(1.0, kind.style_scale),
         iterations=EVALUATIONS,
         coarse_stages=(),
         growth=0,

@@ -62,8 +62,12 @@ def count(
     wanted = 1 + round(math.log2(max(positions / POSITIONS, 1)))
     shortest = min(*content, *style)
     everywhere = max([deepest, *(block_of(name) for name in content_layers if not _is_alone(name))])
-    possible = 1 + math.floor(math.log2(max(shortest / 2**everywhere, 1)))
-    return min(wanted, possible, MOST)
+    return min(wanted, most_octaves(everywhere, shortest), MOST)
+
+
+def most_octaves(block: int, shortest: int) -> int:
+    """Return the number of octaves of a shortest side in px that are large enough for a block."""
+    return 1 + math.floor(math.log2(max(shortest / 2**block, 1)))
 
 
 def taps(weights: Mapping[str, float], octaves: int, halvings: int = 0) -> dict[str, float]:
