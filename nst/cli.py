@@ -36,6 +36,7 @@ from nst.config.settings import (
 )
 from nst.config.variants import RECIPE
 from nst.errors import UserError, counted
+from nst.system.files import explain_disk_trouble
 
 if TYPE_CHECKING:
     from nst.config.run import Run
@@ -327,7 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments)
     except (UserError, OSError) as error:
-        _tell(error)
+        _tell(explain_disk_trouble(error) or error)
         sys.exit(1)
 
 
@@ -341,7 +342,7 @@ def _read(config: Path) -> tuple[Run, str]:
     return run, " × ".join(counted(len(part), noun) for noun, part in parts.items())
 
 
-def _tell(error: Exception) -> None:
+def _tell(error: Exception | str) -> None:
     """Print an error in one line."""
     console.print(Text.assemble(("nst:", "red"), f" {error}"), soft_wrap=True)
 

@@ -61,6 +61,8 @@ def test_every_combination_is_a_variant():
         ("style_scale", 1.0, "1"),
         ("style_scale", 2.5e-1, "0.25"),
         ("learning_rate", 1e-9, "1e-09"),
+        ("tv_weight", 1e12, "1e12"),
+        ("seed", 20261130132518, "20261130132518"),
         ("style_loss", "covariance", "covariance"),
         ("octaves", "auto", "auto"),
         ("clamp", False, "false"),

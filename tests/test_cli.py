@@ -223,6 +223,7 @@ MISTAKES = [
     ("--region black=keep", "--region needs --mask"),
     ("--mask photo.jpg --region black", "--region must be COLOUR=FILE"),
     ("--mask photo.jpg --region white=keep", "every region keeps the photograph"),
+    ("--mask photo.jpg --region white=painting.png", "--region white has two styles; the white"),
     ("--mask painting.png", "the mask must have the shape of its picture"),
     ("--blend painting.png=nan", "--blend: a weight must be at least 0"),
     ("--blend none.png", "none.png does not exist"),
@@ -240,6 +241,7 @@ MISTAKES = [
         "--extractor vgg19_16x --weights nowhere.pth",
         "nst: nowhere.pth cannot be read (No such file or directory); check the path",
     ),
+    ("--weights painting.png", "nst: kmeans is fitted to its images and takes no --weights"),
     (
         "--extractor vgg19_16x --mirror .",
         "vgg19_16x.pth cannot be read (No such file or directory). Put vgg19_16x.pth there",

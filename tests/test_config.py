@@ -225,6 +225,7 @@ MISTAKES = [
     ("device: gpu", 'device must be … auto, cpu, cuda, cuda:1 or mps … got "gpu"'),
     ("extractor: resnet", 'extractor must be … one of kmeans, vgg19, … vgg16_hed … got "resnet"'),
     ("style_scale: .nan", "style_scale must be … from 0.1 to 10 … got NaN"),
+    ("iterations_scale: 100\niterations: 2000", "iterations must be … to 100000; got 200000"),
     ("iterations_scale: .nan", "iterations_scale must be a number above 0 … got NaN"),
     # pictures
     ("contents: [starry_nigth]", "'starry_nigth' … did you mean 'starry_night'? … astronaut"),

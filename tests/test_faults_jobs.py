@@ -126,6 +126,14 @@ def test_a_disk_that_takes_nothing_is_reported_in_one_line_and_mended_by_the_sam
     assert len(list(out.rglob("*"))) > 1
 
 
+def test_a_picture_that_cannot_be_saved_is_not_computed(disk, nst):
+    images = [str(paint(Path(f"{name}.png"), seed)) for seed, name in enumerate(("photo", "style"))]
+    disk.protect()
+    status, _, told = nst("stylize", *images, "-o", "results/picture.png")
+    assert status == 1
+    assert "results/picture.png: Read-only file system. Mount that file system for" in told
+
+
 def test_a_log_that_cannot_be_written_hides_nothing(disk, fails):
     Path(LOG).parent.mkdir(parents=True)
     disk.fill()

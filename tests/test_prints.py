@@ -22,7 +22,7 @@ from nst.cells.verify import verify
 from nst.config.catalogue import fetch, read_catalogue
 from nst.config.composition import Composition
 from nst.config.documents import load_schema
-from nst.config.prints import Format, PrintFile, print_settings
+from nst.config.prints import Format, PrintFile, print_settings, with_octaves
 from nst.config.run import read_run
 from nst.config.settings import Settings
 from nst.config.variants import read_presets
@@ -125,12 +125,18 @@ def test_what_a_print_is_written_as_decides_nothing_of_its_pixels(folder):
     assert names == [None, Path("a/1.5e-2-16bit.png"), Path("a/1.5e-2.tif")]
 
 
-def test_a_print_has_the_shape_of_its_cell_and_octaves_for_its_size():
-    exact = Settings(image_size=(80, 100), size="exact", octaves=2, growth=7)
+def test_a_print_has_the_shape_of_its_cell():
+    exact = Settings(image_size=(80, 100), size="exact", growth=7)
     found = print_settings(exact, 400)
-    assert (found.image_size, found.size, found.octaves) == ((320, 400), "exact", 4)
-    short = print_settings(Settings(image_size=100, size="short_side", octaves="auto"), 400)
-    assert (short.image_size, short.size, short.octaves) == (400, "long_side", "auto")
+    assert (found.image_size, found.size) == ((320, 400), "exact")
+    short = print_settings(Settings(image_size=100, size="short_side"), 400)
+    assert (short.image_size, short.size) == (400, "long_side")
+
+
+def test_a_print_has_an_octave_more_for_each_doubling_of_its_cell_s_longer_side():
+    assert with_octaves(Settings(octaves=2), 400, 100).octaves == 4
+    assert with_octaves(Settings(octaves=1), 2048, 768).octaves == 2
+    assert with_octaves(Settings(octaves="auto"), 400, 100).octaves == "auto"
 
 
 def test_a_picture_from_a_file_grows_from_the_file_s_size(small):

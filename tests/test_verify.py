@@ -335,6 +335,15 @@ def test_a_picture_that_cannot_be_checked_says_why(
     assert message in unchecked(cell)
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="it fails when it is read")
+def test_a_network_that_cannot_be_read_is_passed_over(cell, results):
+    unreadable = results / "extractors/a.safetensors"
+    unreadable.symlink_to("/proc/self/mem")
+    (results / "extractors/kmeans.safetensors").rename(results / "extractors/mine.safetensors")
+    assert verify(cell, Given()).verdict == "identical"
+    assert "a.safetensors cannot be read" in unchecked(cell, Given(extractor=unreadable))
+
+
 def test_a_file_named_by_the_user_must_be_the_one(cell, results):
     other = results / "inputs/content/other.png"
     message = unchecked(cell, Given(content=other))

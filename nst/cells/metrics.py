@@ -50,7 +50,7 @@ def structural_similarity(picture: Image.Image, content: Image.Image) -> float |
     ``None`` if a side is shorter than the window.
 
     Raises:
-        ImageError: the sizes or modes differ.
+        ImageError: the sizes differ, or the picture has another mode than RGB.
     """
     from skimage.metrics import structural_similarity as ssim  # noqa: PLC0415  (loads SciPy)
 

@@ -32,7 +32,7 @@ from nst.cells.store import CellStore
 from nst.config.composition import Composition
 from nst.config.geometry import content_size
 from nst.config.paths import STORE
-from nst.config.prints import PrintFile, check_larger
+from nst.config.prints import PrintFile, with_octaves
 from nst.config.variants import Variant
 from nst.errors import counted
 from nst.imaging.images import load_image, stack, widen, with_alpha_of
@@ -168,7 +168,7 @@ def _described(
         settings = replace(one.settings, precision=precision)
         width, height = content_size(images.content.size, settings, settings.image_size)
         if one.print_file and images.start:
-            check_larger(max(width, height), max(images.start.size), "its cell")
+            settings = with_octaves(settings, max(width, height), max(images.start.size))
         style = style_digest(digests.blended(settings.blend))
         cell = replace(
             one,

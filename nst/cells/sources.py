@@ -113,7 +113,10 @@ def _digest(role: str, path: Path, written: int | None) -> str:
         return pixel_digest(load_image(path, keep_alpha=role == "content", any_shape=True))
     if written is None or not path.is_file():
         raise CellError(f"{path}: there is no such file")
-    return file_digest(path)
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise CellError(f"{path} cannot be read ({error.strerror}). Check the file.") from error
 
 
 def _made(cell: Cell, given: Given, images: Sequence[Path], folder: Path) -> Path:

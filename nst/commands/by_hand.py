@@ -16,7 +16,7 @@ from nst.config.prints import PrintFile
 from nst.config.settings import Settings
 from nst.config.variants import RECIPE, find_recipe, overridden, read_ratio
 from nst.errors import UserError
-from nst.system.files import write_atomically
+from nst.system.files import part_folder, write_atomically
 
 if TYPE_CHECKING:
     from nst.cells.cell import Cell
@@ -49,6 +49,8 @@ def compose(
         colour, equals, file = text.partition("=")
         if not (colour and equals and file):
             raise UserError(f"--region must be COLOUR=FILE or COLOUR=keep; got {text!r}")
+        if colour in by_colour and file != KEEP:
+            raise UserError(f"--region {colour} has two styles; the white region has STYLE")
         by_colour[colour] = () if file == KEEP else (Part(Path(file).name, Path(file)),)
     if not any(by_colour.values()):
         raise UserError("--region: every region keeps the photograph; give one of them a style")
@@ -104,11 +106,12 @@ def settings_by_hand(recipe: str, ratio: str | None, given: Mapping[str, Any]) -
 
 
 def check_files(content: Path, style: Composition[Path], output: Path) -> None:
-    """Require that the inputs exist, and that the output overwrites none of them.
+    """Require that the inputs exist, and that the output can be written and overwrites none.
 
     Raises:
         UserError: an input is missing, or the output would overwrite it, is a folder or has a
             suffix of no supported format.
+        OSError: the output cannot be written.
     """
     if output.suffix.lower() not in WRITTEN:
         raise UserError(
@@ -124,6 +127,8 @@ def check_files(content: Path, style: Composition[Path], output: Path) -> None:
             raise UserError(
                 f"{output} is also an input, and would be overwritten; choose another name"
             )
+    with part_folder(output):  # or the picture would be lost after it is computed
+        pass
 
 
 def stylize_by_hand(
@@ -161,7 +166,7 @@ def stylize_by_hand(
         network = extractor_file(
             settings.extractor,
             Path(folder),
-            images=[content, *styles],
+            images=list(dict.fromkeys([content, *styles])),
             seed=settings.seed,
             weights=weights,
             mirror=mirror,

@@ -96,12 +96,24 @@ def check_larger(size: int, cell: int, name: str) -> None:
         )
 
 
+def with_octaves(settings: Settings, size: int, cell: int) -> Settings:
+    """Add an octave for each doubling from a cell's longer side to its print's.
+
+    So the largest strokes stay. The number ``auto`` depends on the size by itself.
+
+    Raises:
+        ConfigError: the print is not larger.
+    """
+    check_larger(size, cell, "its cell")
+    if settings.octaves == "auto":
+        return settings
+    return replace(settings, octaves=min(MOST, settings.octaves + round(math.log2(size / cell))))
+
+
 def print_settings(settings: Settings, size: int) -> Settings:
     """Return the settings of a cell's print, whose longer side is ``size`` px.
 
-    The print starts from the cell's picture and grows through the sizes between them. If the number
-    of octaves is not ``auto``, each doubling of the size adds an octave, so that the largest
-    strokes stay.
+    The print starts from the cell's picture and grows through the sizes between them.
 
     Raises:
         ConfigError: the size is too large or not larger than the cell, or the cell has a matched
@@ -116,9 +128,6 @@ def print_settings(settings: Settings, size: int) -> Settings:
             "prints: a cell with content_target: matched cannot be printed, because matching takes "
             "too much memory at this size; remove its star."
         )
-    octaves = settings.octaves
-    if octaves != "auto":
-        octaves = min(MOST, octaves + round(math.log2(size / small)))
     exact: int | tuple[int, int] = size
     if isinstance(settings.image_size, tuple):
         width, height = (round(side * size / small) for side in settings.image_size)
@@ -127,7 +136,6 @@ def print_settings(settings: Settings, size: int) -> Settings:
         settings,
         image_size=exact,
         size="exact" if isinstance(exact, tuple) else "long_side",
-        octaves=octaves,
         start="file",
         growth=STEPS,
         iterations=STEPS,

@@ -240,8 +240,8 @@ def _label(name: str, value: object) -> str:
         raise ConfigError(f"vary.{error}") from error
     if isinstance(read, tuple):
         label = "x".join(re.findall(r"[\d.]+", str(read))) or "none"
-    elif isinstance(read, int | float) and not isinstance(read, bool):
-        label = f"{read:.12g}"
+    elif isinstance(read, float):
+        label = f"{read:.12g}".replace("e+", "e")
     else:
         label = str(read).lower()
     return checked_name(f"vary.{name}", label)
@@ -250,11 +250,12 @@ def _label(name: str, value: object) -> str:
 def _settings(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> Settings:
     """Build and check a variant's settings, including whether the network has their layers."""
     try:
+        scale = config.get("iterations_scale", 1)
         settings = shortened(
-            Settings.from_mapping(values),
-            config.get("iterations_scale", 1),
-            config.get("iterations_least", 1),
+            Settings.from_mapping(values), scale, config.get("iterations_least", 1)
         )
+        if scale > 1:  # the scaled numbers have the limits of the given numbers
+            settings = Settings.from_mapping(settings.to_dict())
         sides = settings.image_size
         shape = (sides, sides) if isinstance(sides, int) else sides
         side, number, pixels = min(shape), len(settings.snapshots), math.prod(shape)

@@ -49,6 +49,8 @@ def provide_extractor(
         UserError: an image, the weights or the network is unavailable; the message says which.
     """
     if name == "kmeans":
+        if weights is not None:
+            raise ExtractorError("kmeans is fitted to its images and takes no --weights")
         logger.info("fitting kmeans to %d images", len(images))
         pictures = [load_image(path) for path in images]
         return fit_kmeans([to_tensor(_fit_size(picture)) for picture in pictures], seed)

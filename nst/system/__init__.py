@@ -1,1 +1,1 @@
-"""Files, devices, downloads and locks, and the errors that they raise."""
+"""Files, devices, downloads and locks."""

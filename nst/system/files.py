@@ -29,7 +29,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 INSTALLED = Path(sysconfig.get_path("data")) / "share" / "nst"  # see data-files in pyproject.toml
 DATA = CHECKOUT if (CHECKOUT / "config" / "presets").is_dir() else INSTALLED
 """The folder of the package's data files: recipes, schema and catalogue."""
-PART = re.compile(r"\..*-(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.part", re.DOTALL)
+PART = re.compile(r"\..*?-((?P<host>[0-9a-f]{8})-(?P<process>\d+)-)?[0-9a-f]{8}\.part", re.DOTALL)
 DAY = 24 * 3600
 # Errors of file systems that cannot sync a folder; a rename cannot be made safer there.
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EISDIR)
@@ -162,7 +162,7 @@ def remove_parts(folder: Path) -> list[Path]:
     """
     removed = []
     for root, folders, files in os.walk(folder):
-        parts = [name for name in (*folders, *files) if name[0] == "." and name.endswith(".part")]
+        parts = [name for name in (*folders, *files) if PART.fullmatch(name)]
         folders[:] = [name for name in folders if name not in parts]
         for part in (Path(root) / name for name in parts):
             if _is_abandoned(part):
