@@ -118,15 +118,20 @@ def stylize(
     ] = None,
     style_scale: Annotated[float | None, typer.Option(help=MEANINGS["style_scale"])] = None,
     extractor: Annotated[
-        str, typer.Option(metavar="NETWORK", help=MEANINGS["extractor"])
-    ] = Settings.extractor,
+        str | None,
+        typer.Option(
+            metavar="NETWORK", help=MEANINGS["extractor"], show_default=Settings.extractor
+        ),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="A file with the network's weights, instead of a download.")
     ] = None,
     mirror: Mirror = None,
     start: Annotated[StartByHand | None, typer.Option(help=MEANINGS["start"])] = None,
     optimiser: Annotated[OptimiserByHand | None, typer.Option(help=MEANINGS["optimiser"])] = None,
-    seed: Annotated[int, typer.Option(help=MEANINGS["seed"])] = Settings.seed,
+    seed: Annotated[
+        int | None, typer.Option(help=MEANINGS["seed"], show_default=str(Settings.seed))
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(
@@ -136,8 +141,9 @@ def stylize(
         ),
     ] = None,
     precision: Annotated[
-        PrecisionName, typer.Option(help=MEANINGS["precision"])
-    ] = Settings.precision,
+        PrecisionName | None,
+        typer.Option(help=MEANINGS["precision"], show_default=Settings.precision),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto uses a GPU if there is one.")
     ] = "auto",
@@ -155,7 +161,7 @@ def stylize(
     check_files(content, composition, output)
     mirror = checked_mirror(mirror)
     with Progress(console=console) as bar:
-        task = bar.add_task(f"preparing {extractor}", total=None)
+        task = bar.add_task(f"preparing {settings.extractor}", total=None)
 
         def advance(_indices: Sequence[int], evaluation: int, steps: int, _losses: object) -> None:
             bar.update(task, description="optimising", total=steps, completed=evaluation)

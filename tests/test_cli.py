@@ -61,7 +61,7 @@ def test_the_help_of_stylize_tells_a_newcomer_what_to_type(nst):
     assert status == 0
     assert "nst stylize photo.jpg painting.jpg -o result.png --ratio 1e-1" in text, "an example"
     choices = (RULES["extractor"].choices, *map(get_args, (cli.StartByHand, cli.OptimiserByHand)))
-    defaults = (Settings.extractor, "stylized.png", "relative")
+    defaults = (f"({Settings.extractor})", "stylized.png", "relative")
     for message in (
         "α/β, content against style: 1 is careful, 1e-1 is bold. Without it 2e-1, or another",
         "The longer side of the result, in pixels. Without it 512, or another",

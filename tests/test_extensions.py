@@ -23,12 +23,18 @@ WEIGHTS = b"seed 7"
 MORE_POINTS = {
     "nst.content_loss": {"absolute": "painterly:ABSOLUTE"},
     "nst.tv_loss": {"none": "painterly:NONE"},
-    "nst.extractor": {"sketch": "painterly:SKETCH", "bare": "painterly:BARE"},
+    "nst.extractor": {
+        **{"sketch": "painterly:SKETCH", "bare": "painterly:BARE"},
+        "weights": "painterly:WEIGHTS",
+    },
     "nst.style_loss": {
         **{"broken": "painterly.missing:LOSS", "wrong": "painterly:RECIPE"},
-        "nowhere": "painterly:NOWHERE",
+        **{"nowhere": "painterly:NOWHERE", "scalar": "painterly:SCALAR"},
     },
-    "nst.formulation": {"other": "painterly:RECIPE"},
+    "nst.formulation": {
+        **{"sketched": "painterly:SKETCHED", "misspelt": "painterly:MISSPELT"},
+        "untitled": "painterly:UNTITLED",
+    },
 }
 MORE_DECLARATIONS = f"""
 from dataclasses import replace
@@ -41,6 +47,12 @@ NONE = Function("painterly.losses:none")
 SHA256 = "{hashlib.sha256(WEIGHTS).hexdigest()}"
 FILE = Entry("sketch", "", "", "", "", "sketch.txt", SHA256, "https://localhost/sketch.txt")
 NOWHERE = Statistic(Function("painterly.losses:nowhere"))
+SCALAR = Statistic(Function("painterly.losses:scalar"))
+SKETCHED = replace(RECIPE, settings={{**RECIPE.settings, "extractor": "sketch"}})
+MISSPELT = replace(RECIPE, settings={{"itterations": 5}})
+UNTITLED = replace(RECIPE)
+object.__setattr__(UNTITLED, "title", None)  # the tests check types at construction
+WEIGHTS = Network(replace(KMEANS, name="weights"), Function("painterly.losses:weights"), FILE)
 BARE = Network(replace(KMEANS, name="bare"))
 SKETCH = Network(replace(KMEANS, name="sketch"), Function("painterly.losses:read"), FILE)
 """
@@ -59,6 +71,14 @@ def against(target):
 
 def none(images):
     return images.new_zeros(len(images))
+
+
+def scalar(generated, target):
+    return (generated.mean - target.mean).square().mean()
+
+
+def weights(path, architecture):
+    return {}
 
 
 def read(path, architecture):
@@ -99,10 +119,10 @@ def test_a_cell_is_computed_and_verified_with_losses_network_and_recipe_of_a_pac
     photo, painting = paint(Path("photo.png"), 1), paint(Path("painting.png"), 2)
     chosen = {"content_loss": "absolute", "tv_loss": "none", "image_size": "48", "iterations": "2"}
     options = [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
-    named = ("--recipe", "painterly", "--extractor", "sketch", "-o", "out.png")
+    named = ("--recipe", "sketched", "-o", "out.png")
     assert nst("stylize", photo, painting, *named, *options)[0] == 0
     record = read_record(Path("out.png"))
-    assert record["formulation"] == "painterly"
+    assert record["formulation"] == "sketched"
     assert record["settings"]["style_loss"] == "deviations"
     assert record["settings"]["extractor"] == "sketch"
     assert record["losses"]["style"] > 0
@@ -157,15 +177,56 @@ def test_a_function_that_a_package_lacks_is_a_mistake_of_one_line():
         registry.STATISTICS["nowhere"].loss(None, None)
 
 
-def test_a_network_without_weights_is_a_mistake_of_one_line(nst):
-    message = "nst: the network 'bare' of a package must have the entry of its weights"
-    assert nst("fetch", "bare")[2].startswith(message)
+def test_a_function_whose_module_fails_is_a_mistake_of_one_line(tmp_path):
+    (tmp_path / "site/painterly/losses.py").write_text("1 / 0")
+    with pytest.raises(
+        ConfigError, match=r"cannot be loaded \(ZeroDivisionError: division by zero"
+    ):
+        registry.STATISTICS["scalar"].loss(None, None)
+
+
+def test_a_loss_has_one_value_for_each_picture(nst):
+    images = (paint(Path("photo.png"), 1), paint(Path("painting.png"), 2))
+    options = ("--set", "style_loss=scalar", "-s", "48", "-n", "1")
+    told = nst("stylize", *images, "--recipe", "sketched", *options)[2]
+    assert "style_loss scalar must return a tensor with one value for each picture, " in told
+    assert "the shape (1,); got the shape ()" in told
+
+
+def test_two_packages_that_add_one_name_are_refused(tmp_path):
+    facts = tmp_path / "site/rival-1.0.dist-info"
+    facts.mkdir()
+    (facts / "entry_points.txt").write_text("[nst.style_loss]\ndeviations = rival:LOSS")
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: rival\nVersion: 1.0\n")
+    message = "two packages add 'deviations' to nst.style_loss: painterly:DEVIATIONS and rival:LOSS"
+    with pytest.raises(ConfigError, match=message):
+        Settings.from_mapping({"style_loss": "deviations"})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bare", "the network 'bare' of a package must have the entry of its weights"),
+        ("weights", "the function that reads weights must return an Extractor of nst"),
+    ],
+)
+def test_a_network_that_cannot_be_read_is_a_mistake_of_one_line(nst, name, message):
+    assert nst("fetch", name)[2].startswith(f"nst: {message}")
 
 
 def test_a_recipe_has_the_name_of_its_entry_point():
-    assert (find_recipe("other").name, find_recipe("other").title) == ("other", "Painterly")
+    found = find_recipe("sketched")
+    assert (found.name, found.title) == ("sketched", "Painterly")
 
 
-def test_a_recipe_that_no_package_has_is_refused():
-    with pytest.raises(ConfigError, match="unknown recipe 'painterley'; the recipes are c"):
-        find_recipe("painterley")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("painterley", "unknown recipe 'painterley'; the recipes are c"),
+        ("misspelt", "'misspelt' of nst.formulation is not a recipe .*'itterations'"),
+        ("untitled", "'untitled' of nst.formulation is not a recipe .title must be a text; got"),
+    ],
+)
+def test_what_is_no_recipe_is_refused(name, message):
+    with pytest.raises(ConfigError, match=message):
+        find_recipe(name)

@@ -299,6 +299,7 @@ RECORDS = [
         f"this nst has {ALGORITHM_VERSION}. Install nst 9.1",
     ),
     ({"settings": {"beta": "much"}}, "beta must be a number"),
+    ({"settings": {"style_loss": "mine"}}, 'got "mine". If a package adds them, install it.'),
     ({"settings": {"colour": 1}}, "unknown setting 'colour'"),
     ({"content": "cat"}, NO_RECORD),
     *(({"machine": {"threads": number}}, NO_RECORD) for number in ("many", "-1", "9999999")),

@@ -27,7 +27,7 @@ from nst.cells.metrics import structural_similarity
 from nst.cells.pair import stylize_pair
 from nst.cells.sources import Given, find_pair
 from nst.config.settings import ALGORITHM_VERSION
-from nst.errors import CellError, ImageError, UserError
+from nst.errors import CellError, ConfigError, ImageError, UserError
 from nst.imaging.images import load_image
 from nst.imaging.srgb import on_white, pixel_digest
 from nst.system.device import choose_device, reserve_device
@@ -271,6 +271,11 @@ def _cell_of(path: Path, record: Mapping[str, Any]) -> Cell:
         cell = Cell.from_record(record)
         if not 1 <= int(cell.machine["threads"]) <= MOST_THREADS:
             raise ValueError(f"threads {cell.machine['threads']}")
+    except ConfigError as error:
+        raise CellError(
+            f"{path} has settings that this nst does not know: {error} If a package adds them, "
+            "install it."
+        ) from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CellError(
             f"{path} has a record that cannot be read ({type(error).__name__}: {error})"

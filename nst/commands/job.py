@@ -70,7 +70,7 @@ def _outcome(inputs: list[Path]) -> Iterator[None]:
                 if path.is_relative_to(MADE) and str(path) in str(error):
                     logger.error("delete %s, then run the same command again", path)
         else:
-            logger.exception("this is a bug in nst")
+            logger.exception("this is a bug in nst, or in a package that adds to it")
             raise
         sys.exit(1)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from nst.errors import ExtractorError
 
@@ -132,6 +132,14 @@ class Architecture:
     pooling: Pooling
     origin: str
     """The source of the weights, as text for the reader of a result."""
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown padding or pooling, which would compute other features."""
+        for name, choices in (("padding", get_args(Padding)), ("pooling", get_args(Pooling))):
+            if (given := getattr(self, name)) not in choices:
+                raise ExtractorError(
+                    f"the {name} of a network must be one of {', '.join(choices)}; got {given!r}"
+                )
 
     @property
     def convolutions(self) -> dict[str, int]:

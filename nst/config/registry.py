@@ -66,7 +66,13 @@ def _added(group: str, name: str) -> object:
     """Load the row that an installed package adds; raise ``KeyError`` if there is none."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - few runs need it
 
-    for point in entry_points(group=group, name=name):
+    points = {point.value: point for point in entry_points(group=group, name=name)}
+    if len(points) > 1:
+        raise ConfigError(
+            f"two packages add {name!r} to {group}: {' and '.join(sorted(points))}. Uninstall one, "
+            "or give one another name."
+        )
+    for point in points.values():
         try:
             return point.load()
         except Exception as error:  # another package may raise any exception
@@ -93,10 +99,10 @@ def _function(place: str) -> Callable[..., Any]:
     """Load the function at a place; raise ``ConfigError`` if there is none."""
     try:
         found: Callable[..., Any] = pkgutil.resolve_name(place)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # another package may raise any exception
         raise ConfigError(
-            f"the function {place} cannot be loaded ({error}). Correct its place, or uninstall its "
-            "package."
+            f"the function {place} cannot be loaded ({type(error).__name__}: {error}). Correct it "
+            "or its place, or uninstall its package."
         ) from error
     return found
 

@@ -21,7 +21,7 @@ from nst.config.documents import read_document
 from nst.config.names import checked_name, refuse_collisions
 from nst.config.registry import Registry
 from nst.config.settings import SIDE, Settings, read_setting
-from nst.errors import ConfigError, ExtractorError, did_you_mean
+from nst.errors import ConfigError, ExtractorError, did_you_mean, shown
 from nst.system.files import DATA
 
 FOLDER = DATA / "config" / "presets"
@@ -65,13 +65,27 @@ def find_recipe(name: str, key: str = "formulation") -> Preset:
     """Return a recipe by its name; ``key`` is the key of the configuration for error messages.
 
     Raises:
-        ConfigError: there is no recipe of this name.
+        ConfigError: there is no recipe of this name, or a package's is not one.
     """
     presets = read_presets()
     if name not in presets:
         hint = did_you_mean(name, presets, f"the recipes are {', '.join(presets)}.")
         raise ConfigError(f"{key}: unknown recipe {name!r}; {hint}")
-    return replace(presets[name], name=name)  # a package may give its entry point another name
+    return presets[name] if name in list(presets) else _added(name)
+
+
+def _added(name: str) -> Preset:
+    """Return a package's recipe under its entry point's name, and check it as a file's."""
+    preset = read_presets()[name]
+    try:
+        if not isinstance(preset.title, str):
+            raise TypeError(f"title must be a text; got {shown(preset.title)}")
+        Settings.from_mapping(preset.settings)
+    except (TypeError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"the entry point {name!r} of nst.formulation is not a recipe ({error}). Correct it."
+        ) from error
+    return replace(preset, name=name)
 
 
 def _read(path: Path) -> Preset:

@@ -58,6 +58,7 @@ def opened(path: Path, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile
     The image has no more pixels than may be decoded. Pillow's warnings inside the block are logged.
     Raises ``ImageError``.
     """
+    path = Path(path)  # from Python it may be a text
     with warnings.catch_warnings(record=True) as notes, ExitStack() as files:
         warnings.simplefilter("always")
         with decoding(path, formats):

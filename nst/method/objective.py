@@ -19,6 +19,7 @@ from nst.config.geometry import tile_side
 from nst.config.layers import Size, Taps
 from nst.config.registry import CONTENT_LOSSES, STATISTICS, TV_LOSSES
 from nst.config.settings import Settings
+from nst.errors import ConfigError
 from nst.method.distributions import counted_features, counted_positions, nearest, sampled
 from nst.method.observe import Observer, content_features, for_tiles, measure_style
 from nst.method.regions import Region, weights_at
@@ -180,6 +181,7 @@ class Objective:
         }
         self._statistic = STATISTICS[cells[0].style_loss]
         self._tv_loss = for_tiles(TV_LOSSES[cells[0].tv_loss], targets.side)
+        self._names = cells[0]
         device = next(extractor.parameters()).device
         column = functools.partial(torch.tensor, dtype=torch.float32, device=device)
 
@@ -218,13 +220,13 @@ class Objective:
         """Evaluate the losses of ``images``, RGB in [0, 1], one row per cell."""
         seen = self._observe(images)
         content = {
-            layer: self._content_losses[layer](seen.errors[layer])
+            layer: self._checked("content_loss", self._content_losses[layer](seen.errors[layer]))
             for layer in self._content_weights
         }
         style = {layer: self._style(layer, seen.styles[layer]) for layer in self._style_weights}
         content_sum = self._sum(content, self._content_weights)
         style_sum = self._sum(style, self._style_weights)
-        tv = self._tv_loss(images)
+        tv = self._checked("tv_loss", self._tv_loss(images))
         return {
             "content": content_sum,
             "style": style_sum,
@@ -248,12 +250,23 @@ class Objective:
     def _style(self, layer: str, seen: Sequence[Any]) -> Float[Tensor, " b"]:
         """Return a layer's style loss: the regions' losses, weighted by their shares of area."""
         losses: list[Tensor] = [
-            region.share * self._statistic.compare(found, target[layer])
+            region.share
+            * self._checked("style_loss", self._statistic.compare(found, target[layer]))
             for region, found, target in zip(
                 self._targets.regions, seen, self._targets.style, strict=True
             )
         ]
         return functools.reduce(torch.add, losses)
+
+    def _checked(self, kind: str, loss: object) -> Float[Tensor, " b"]:
+        """Return the result of a loss, which a package may define; refuse any other shape."""
+        if isinstance(loss, Tensor) and loss.shape == self._alpha.shape:
+            return loss
+        got = f"the shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"{loss!r}"
+        raise ConfigError(
+            f"{kind} {getattr(self._names, kind)} must return a tensor with one value for each "
+            f"picture, the shape {tuple(self._alpha.shape)}; got {got}. Correct its function."
+        )
 
 
 def _size(images: Float[Tensor, "b 3 _h _w"]) -> Size:

@@ -80,7 +80,18 @@ def _published(name: str) -> tuple[Entry, Callable[[Path, Architecture], Extract
             f"the network {name!r} of a package must have the entry of its weights, and a function "
             "that reads them. Correct its Network."
         )
-    return entry, network.read, network.architecture
+    reader = network.read
+
+    def read(path: Path, architecture: Architecture) -> Extractor:
+        made = reader(path, architecture)
+        if not isinstance(made, Extractor):
+            raise ExtractorError(
+                f"the function that reads {name} must return an Extractor of "
+                f"nst.network.extractor; got a {type(made).__name__}. Correct it."
+            )
+        return made
+
+    return entry, read, network.architecture
 
 
 def prepared_extractor(name: str, mirror: str | None = None, cache: Path | None = None) -> Path:
