@@ -75,7 +75,7 @@ def spelt(default: object) -> str:
     if default is None or default == ():
         return "none"
     if isinstance(default, float):
-        return f"{default:g}"
+        return re.sub(r"^(\d+)e-0?", r"\1.0e-", f"{default:g}")  # YAML reads 1e-8 as text
     return f"`{default}`" if isinstance(default, str) else json.dumps(default)
 
 

@@ -137,7 +137,7 @@ def stylize(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any setting of config/README.md, such as octaves=2. Can be repeated.",
+            help="A setting of config/README.md, such as octaves=2. Can be repeated.",
         ),
     ] = None,
     precision: Annotated[
@@ -158,6 +158,8 @@ def stylize(
     }
     settings = settings_by_hand(recipe, ratio, {**given, **read_settings(setting or [])})
     composition = compose(style, blended or [], mask, region or [])
+    if settings.blend is not None and not composition.blends:
+        raise UserError("--set blend needs --blend, another style to lead to")
     check_files(content, composition, output)
     mirror = checked_mirror(mirror)
     with Progress(console=console) as bar:
@@ -217,10 +219,10 @@ def check(config: Configuration = DEFAULT_CONFIG) -> None:
 
 @app.command()
 def plan(config: Configuration = DEFAULT_CONFIG) -> None:
-    """Tell what a run of CONFIG will take: cells, time, memory and disk.
+    """Estimate the cells, time, memory and disk of a run of CONFIG.
 
-    Measures a few evaluations on this machine first, which takes some seconds. Cells that are in
-    results/ already are left out.
+    First runs some steps of each kind of settings on this machine, for ten seconds to some
+    minutes. Cells that are in results/ with these settings are left out.
     """
     from nst.commands.plan import plan_run  # noqa: PLC0415
 
@@ -259,7 +261,10 @@ def verify_pictures(
         Path | None, typer.Option(help="The content's file, if it is not in results.")
     ] = None,
     style: Annotated[
-        Path | None, typer.Option(help="The style's file, if it is not in results.")
+        list[Path] | None,
+        typer.Option(
+            help="The style's file, if it is not in results. Repeated for a blend and its masks."
+        ),
     ] = None,
     extractor: Annotated[
         Path | None, typer.Option(help="The network's .safetensors file, if it is not in results.")
@@ -292,16 +297,17 @@ def verify_pictures(
 ) -> None:
     """Recompute FILES from the records inside them, and compare.
 
-    Takes as long as making them. The exit status is 0 if all of them come out the same or within
-    the tolerance for another machine, 1 if one does not, or was changed since it was made, and 2
-    if one could not be recomputed.
+    Takes as long as computing them did. The exit status is 0 if every picture is identical or
+    within the tolerance for another machine, 1 if one differs or was edited, and 2 if one could
+    not be recomputed.
     """
     from nst.cells.sources import Given  # noqa: PLC0415
     from nst.cells.verify import choose_pictures, exit_status, verify  # noqa: PLC0415
 
     found = []
     try:
-        given = Given(content, style, extractor, start, results, checked_mirror(mirror))
+        mirror = checked_mirror(mirror)
+        given = Given(content, tuple(style or ()), extractor, start, results, mirror)
         for picture in choose_pictures(files, None if every else sample):
             with console.status(Text(f"recomputing {picture}")):
                 found.append(verify(picture, given, device, threads=threads))

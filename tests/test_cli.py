@@ -227,6 +227,8 @@ MISTAKES = [
     ("--mask painting.png", "the mask must have the shape of its picture"),
     ("--blend painting.png=nan", "--blend: a weight must be at least 0"),
     ("--blend none.png", "none.png does not exist"),
+    ("--set blend=0.5", "--set blend needs --blend, another style to lead to"),
+    ("--set start=file", "--set start: a file to start from can only be given in a configuration"),
     ("stylize no[/where].jpg painting.png", "nst: no[/where].jpg does not exist; check the path"),
     ("stylize notes.txt painting.png", "nst: notes.txt: must be one of PNG, JPEG"),
     ("-o result.jpg", "its name must end in .png or, for 16 bits, .tif; got result.jpg"),
@@ -247,6 +249,7 @@ MISTAKES = [
         "vgg19_16x.pth cannot be read (No such file or directory). Put vgg19_16x.pth there",
     ),
     ("show painting.png", "nst: painting.png has no record of nst"),
+    ("show photo.jpg", "nst: photo.jpg has no record of nst"),
     ("show nowhere.png", "there is no such file"),
 ]
 

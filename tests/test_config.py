@@ -226,6 +226,7 @@ MISTAKES = [
     ("extractor: resnet", 'extractor must be … one of kmeans, vgg19, … vgg16_hed … got "resnet"'),
     ("style_scale: .nan", "style_scale must be … from 0.1 to 10 … got NaN"),
     ("iterations_scale: 100\niterations: 2000", "iterations must be … to 100000; got 200000"),
+    ("adam_epsilon: 1e-08", 'got "1e-08". YAML reads this as text; write 1.0e-08.'),
     ("iterations_scale: .nan", "iterations_scale must be a number above 0 … got NaN"),
     # pictures
     ("contents: [starry_nigth]", "'starry_nigth' … did you mean 'starry_night'? … astronaut"),
@@ -359,6 +360,12 @@ def test_a_name_that_some_system_cannot_store_is_refused(name):
     recipes = [{"formulation": "gatys2016", "name": name}]
     message = refusal({"contents": ["chelsea"], "styles": ["rocket"], "formulations": recipes})
     assert message.startswith(f"formulations: {name!r} cannot name a file")
+
+
+def test_the_weights_of_a_recipe_are_refused_under_its_own_key():
+    recipes = {"formulations": [{"formulation": "gatys2016", "alpha": 0}]}
+    message = refusal({"contents": ["chelsea"], "styles": ["rocket"], **recipes})
+    assert message == "formulations: alpha must be a number from 1e-12 to 1e12, as 1e-2; got 0"
 
 
 @pytest.mark.parametrize("name", ["a" * 80, "cat.v2", "_", "con2", "雪 2", "Ärger"])

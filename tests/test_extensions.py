@@ -189,7 +189,9 @@ def test_a_loss_has_one_value_for_each_picture(nst):
     images = (paint(Path("photo.png"), 1), paint(Path("painting.png"), 2))
     options = ("--set", "style_loss=scalar", "-s", "48", "-n", "1")
     told = nst("stylize", *images, "--recipe", "sketched", *options)[2]
-    assert "style_loss scalar must return a tensor with one value for each picture, " in told
+    assert (
+        "the function of style_loss must return a tensor with one value for each picture, " in told
+    )
     assert "the shape (1,); got the shape ()" in told
 
 

@@ -127,7 +127,7 @@ def test_a_picture_that_was_moved_is_verified_with_files_named_by_the_user(cell,
         image.save(tmp_path / "cat.tiff")
     given = Given(
         content=tmp_path / "cat.tiff",
-        style=results / "inputs/style/night.png",
+        style=(results / "inputs/style/night.png",),
         extractor=results / "extractors/kmeans.safetensors",
     )
     assert verify(moved, given).verdict == "identical"
@@ -403,7 +403,7 @@ def test_of_a_folder_some_cells_are_drawn_and_nothing_else(results, cell):
     assert one in both
     assert choose_pictures([results], 9) == both
     assert choose_pictures([cell, results], None) == [cell, *both]
-    cell.write_bytes(b"cut")
+    cell.write_bytes(cell.read_bytes()[:20])
     assert choose_pictures([results], None) == both, "a damaged cell is reported, not left out"
     with pytest.raises(CellError, match="has no pictures made by nst"):
         choose_pictures([results / "inputs"], None)
@@ -453,6 +453,15 @@ def test_a_picture_made_by_hand_is_verified_with_its_images_alone(nst, tmp_path,
     status, out, _ = nst("verify", "out.png", "--content", photo)
     assert status == 2
     assert "name its file with --style" in out
+    other, mask = paint(tmp_path / "other.png", 3), tmp_path / "mask.png"
+    halves = Image.new("L", load_image(photo).size)
+    halves.paste(255, (0, 0, 30, halves.height))
+    halves.save(mask)
+    mixed = ("--blend", other, "--mask", mask, "-s", 48, "-n", 2, "-o", "mixed.png")
+    assert nst("stylize", photo, painting, *mixed)[0] == 0
+    assert "name its file with --style" in nst("verify", "mixed.png", *named)[1]
+    named += ("--style", mask, "--style", other)
+    assert nst("verify", "mixed.png", *named) == (0, "mixed.png: identical\n", "")
 
 
 # ---------------------------------------------------------------- the measures

@@ -1,6 +1,7 @@
 """The workflow from end to end: a small grid through Snakemake, as a user runs it."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,6 +141,25 @@ def test_a_changed_grid_computes_only_its_new_cells(grid):
     assert list(table["ratio"]) == [1, 0.1] * 4
     page = (grid / "results/report/table.html").read_text("utf-8")
     assert "<button>layers</button></th><th><button>style_scale</button>" in page
+
+
+@pytest.mark.slow
+def test_another_order_and_another_picture_of_an_older_date_are_noticed(grid):
+    write_config(grid, CONFIG | {"styles": CONFIG["styles"][::-1]})
+    planned = finish(grid, "--dry-run")
+    assert "Write the summary table" in planned
+    assert STYLIZE not in planned
+    images = {"images": CONFIG["kmeans"]["images"][::-1]}
+    write_config(grid, CONFIG | {"kmeans": images})
+    assert "Fit the extractor kmeans" in finish(grid, "--dry-run")
+    write_config(grid, CONFIG)
+    photo = grid / "photos/a cat.png"
+    date = photo.stat().st_mtime - 1e6
+    paint(photo, 7, (64, 48))
+    os.utime(photo, (date, date))
+    planned = finish(grid, "--dry-run")
+    assert "Check and prepare content a cat" in planned
+    assert "Check and prepare style" not in planned
 
 
 @pytest.mark.slow

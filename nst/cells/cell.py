@@ -13,6 +13,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -270,6 +271,8 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
             text = read_description(path) or ""
+        elif _is_no_png(path):
+            raise KeyError(TEXT_KEY)
         else:
             text = read_png_text(path, TEXT_KEY)[TEXT_KEY]
         record = json.loads(text)
@@ -283,6 +286,15 @@ def read_record(path: Path) -> dict[str, Any]:
             "program saves them"
         ) from error
     return record
+
+
+def _is_no_png(path: Path) -> bool:
+    """Return whether a file is there but does not begin as a PNG."""
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(4) not in (b"", b"\x89PNG")
+    return False
 
 
 def draw_failure(width: int, height: int) -> Image.Image:

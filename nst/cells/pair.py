@@ -51,8 +51,8 @@ logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_REPORTS = 10
 FORGOTTEN = 30 * DAY  # seconds after which nobody resumes a job, and its checkpoint is removed
 NOT_FINITE = (
-    "the loss stopped being a finite number, twice. Try other weights, optimiser: adam, or a "
-    "smaller image_size."
+    "the loss stopped being a finite number, twice. Try other weights, precision: "
+    "float32, optimiser: adam, or a smaller image_size."
 )
 
 

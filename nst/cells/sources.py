@@ -27,12 +27,13 @@ PLACES = {"extractor": ("extractors/*.safetensors",), "start": (*IMAGES, "cells/
 class Given:
     """The user's choices of where to look for a cell's inputs.
 
-    A named file must have the recorded sha256. ``results`` is the folder of a run. It defaults to
+    A named file must have the recorded sha256. ``style`` may be several files, in any order: the
+    images and masks that a style is made of. ``results`` is the folder of a run. It defaults to
     the run's folder that contains the picture, or else to ``results`` in the working directory.
     """
 
     content: Path | None = None
-    style: Path | None = None
+    style: tuple[Path, ...] = ()
     extractor: Path | None = None
     start: Path | None = None
     results: Path | None = None
@@ -51,10 +52,10 @@ def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
     def find(role: str, name: str, digest: str) -> Path:
         if path := _search(role, name, digest, given, results):
             return path
-        option = f"its file with --{role}, or " if hasattr(given, role) else ""
+        option = "style" if role == "ingredient" else role
         raise CellError(
             f"the {role} {name} (pixels' sha256 {digest[:SHOWN]}…) is not in {results}; name "
-            f"{option}the run's folder with --results"
+            f"its file with --{option}, or the run's folder with --results"
         )
 
     content = find("content", cell.content.name, cell.content.digest)
@@ -81,18 +82,23 @@ def find_pair(picture: Path, cell: Cell, given: Given, folder: Path) -> Pair:
 
 
 def _search(role: str, name: str, digest: str, given: Given, results: Path) -> Path | None:
-    """Return the user's file for a role, or else the run's file with this sha256.
+    """Return a file of the user's for a role, or else the run's file with this sha256.
 
     The file with this name is tried first. Unreadable files of the run are skipped.
     """
-    if named := getattr(given, role, None):
-        found = _digest(role, named, time_stamp(named))
-        if found != digest:
-            raise CellError(
-                f"--{role} {named} is another file than this cell was made from: its sha256 is "
-                f"{found[:SHOWN]}…, and must be {digest[:SHOWN]}…"
-            )
-        return Path(named)
+    if role in ("style", "ingredient"):
+        named = given.style
+    else:
+        named = tuple(path for path in [getattr(given, role)] if path)
+    found = {path: _digest(role, path, time_stamp(path)) for path in named}
+    for path in named:
+        if found[path] == digest:
+            return path
+    if named and role != "ingredient":  # an ingredient may also be in the run's folder
+        raise CellError(
+            f"--{role} {named[0]} is another file than this cell was made from: its sha256 is "
+            f"{found[named[0]][:SHOWN]}…, and must be {digest[:SHOWN]}…"
+        )
     for place in PLACES.get(role, IMAGES):
         for path in sorted(results.glob(place), key=lambda path: path.stem != name):
             with suppress(UserError):

@@ -92,12 +92,15 @@ def settings_by_hand(recipe: str, ratio: str | None, given: Mapping[str, Any]) -
     """Return the settings of a recipe, overridden by α/β and the ``given`` settings.
 
     Raises:
-        UserError: the recipe is unknown, a value is out of range, or ``snapshots`` are given.
+        UserError: the recipe is unknown, a value is out of range, or ``snapshots`` or a file to
+            start from are given.
     """
     if "snapshots" in given:
         raise UserError(
             "--set snapshots: nst stylize keeps one picture; give it in a configuration"
         )
+    if given.get("start") == "file" or "start_file" in given:
+        raise UserError("--set start: a file to start from can only be given in a configuration")
     preset = find_recipe(recipe, "--recipe")
     if recipe == RECIPE:
         given, ratio = {"image_size": SIZE, **given}, ratio or RATIO

@@ -418,7 +418,10 @@ def read_setting(name: str, value: Any) -> Any:
     except ConfigError:  # a broken package
         raise
     except ValueError as error:
-        raise ConfigError(f"{name} must be {RULES[name].text}; got {error}.") from error
+        remedy = ""
+        if isinstance(value, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", value):
+            remedy = f" YAML reads this as text; write {value.replace('e', '.0e')}."
+        raise ConfigError(f"{name} must be {RULES[name].text}; got {error}.{remedy}") from error
 
 
 NOT_LBFGS = ("adam", "keras_adam", "rmsprop")

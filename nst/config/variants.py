@@ -100,8 +100,10 @@ def _read(path: Path) -> Preset:
     return preset
 
 
-def read_ratio(value: object) -> tuple[str, dict[str, float]]:
+def read_ratio(value: object, key: str = "ratios") -> tuple[str, dict[str, float]]:
     """Read α/β from a number, a label in any spelling, or ``{alpha, beta}``.
+
+    ``key`` is the key of the configuration for error messages.
 
     Returns the canonical label, such as ``1e-2`` or ``2.5e-1`` with up to six digits, and the
     weights. A number r means α = 1 and β = 1/r.
@@ -110,11 +112,11 @@ def read_ratio(value: object) -> tuple[str, dict[str, float]]:
         ConfigError: α/β, α or β is not a number from 1e-12 to 1e12.
     """
     if isinstance(value, Mapping):
-        alpha, beta = (_positive(f"ratios: {key}", value[key]) for key in ("alpha", "beta"))
+        alpha, beta = (_positive(f"{key}: {name}", value[name]) for name in ("alpha", "beta"))
         ratio = alpha / beta
-        _positive("ratios: alpha/beta", float(ratio))
+        _positive(f"{key}: alpha/beta", float(ratio))
     else:
-        ratio = _positive("ratios", value)
+        ratio = _positive(key, value)
         alpha, beta = Decimal(1), 1 / ratio
     digits, exponent = f"{ratio:.5e}".split("e")
     label = f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
@@ -183,7 +185,8 @@ def read_variants(config: Mapping[str, Any]) -> list[Variant]:
         given = {name: one for axis in varied for name, one in axes[axis][varied[axis]].items()}
         recipe = find_recipe(given.pop("formulation"))
         values = overridden(recipe, config, given)
-        label, weights = read_ratio({weight: values[weight] for weight in ("alpha", "beta")})
+        alpha_beta = {weight: values[weight] for weight in ("alpha", "beta")}
+        label, weights = read_ratio(alpha_beta, key)
         name, ratio = varied.pop("layers"), varied.pop("ratio", label)
         settings = _settings(f"{key}.{name}", values | weights, config)
         layers = "/".join([name, *(f"{axis}={label}" for axis, label in varied.items())])

@@ -75,8 +75,8 @@ def _check_regions(who: str, mask: Image.Image, colours: Iterable[str]) -> None:
     for index, name in enumerate(names):
         if not (nearest[distances.min(0) < NEAR] == index).any():
             raise ImageError(
-                f"{who}: no pixel of the mask is {name}, so its region is empty; remove it from "
-                "regions, or paint it"
+                f"{who}: no pixel of the mask is {name}, so its region is empty; paint it, or "
+                "leave that region out"
             )
     strange = np.array(mask)[distances.min(0) >= NEAR]
     found, counts = np.unique(strange.reshape(-1, 3), axis=0, return_counts=True)

@@ -181,7 +181,6 @@ class Objective:
         }
         self._statistic = STATISTICS[cells[0].style_loss]
         self._tv_loss = for_tiles(TV_LOSSES[cells[0].tv_loss], targets.side)
-        self._names = cells[0]
         device = next(extractor.parameters()).device
         column = functools.partial(torch.tensor, dtype=torch.float32, device=device)
 
@@ -264,8 +263,8 @@ class Objective:
             return loss
         got = f"the shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"{loss!r}"
         raise ConfigError(
-            f"{kind} {getattr(self._names, kind)} must return a tensor with one value for each "
-            f"picture, the shape {tuple(self._alpha.shape)}; got {got}. Correct its function."
+            f"the function of {kind} must return a tensor with one value for each picture, the "
+            f"shape {tuple(self._alpha.shape)}; got {got}. Correct it."
         )
 
 

@@ -24,6 +24,7 @@ from nst.config.settings import ALGORITHM_VERSION
 from nst.config.variants import digest, find_variant
 from nst.errors import UserError
 from nst.imaging.inspection import inspect_run
+from nst.system.files import file_digest
 from nst.system.locks import begin_run, end_run
 
 if (BESIDE / "nst").is_dir():

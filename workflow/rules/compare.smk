@@ -127,6 +127,8 @@ rule summarise:
         "results/logs/summarise.log",
     conda:
         "../envs/nst.yaml"
+    params:
+        order=digest([*run.contents, *run.styles]),
     message:
         "Write the summary table"
     script:

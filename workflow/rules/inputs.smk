@@ -30,6 +30,7 @@ rule prepare_image:
         "../envs/nst.yaml"
     params:
         weights=ingredient_weights,
+        source=source_of_image,
     message:
         "Check and prepare {wildcards.role} {wildcards.name}"
     script:
@@ -76,6 +77,8 @@ rule make_extractor:
     params:
         seed=run.settings.seed,
         algorithm=ALGORITHM_VERSION,
+        # The network depends on their order, which Snakemake does not compare.
+        order=digest(picture.path for picture in run.kmeans_images),
     message:
         "Fit the extractor kmeans"
     script:

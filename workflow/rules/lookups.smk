@@ -36,6 +36,18 @@ def prepare_image_input(wildcards):
     return [run.pictures[f"{wildcards.role}/{wildcards.name}"].path]
 
 
+def source_of_image(wildcards):
+    """Identify the files of an image: a user's by its sha256, for its date may be an old one.
+
+    Snakemake compares the paths of inputs as a set, so a blend is identified by its order.
+    """
+    if parts := ingredients(wildcards):
+        return digest(one.name for one in parts)
+    picture = run.pictures[f"{wildcards.role}/{wildcards.name}"]
+    path = Path(picture.path)
+    return file_digest(path) if picture.entry is None and path.is_file() else ""
+
+
 def ingredient_weights(wildcards):
     """List the weights of the images that a style is made of."""
     return [one.weight for one in ingredients(wildcards)]

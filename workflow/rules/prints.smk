@@ -44,6 +44,8 @@ use rule summarise as summarise_prints with:
         traces="results/prints/traces.parquet",
     log:
         "results/logs/summarise_prints.log",
+    params:
+        order=digest(run.prints),
     message:
         "Gather the table of the prints"
 
