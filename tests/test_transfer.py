@@ -34,7 +34,7 @@ def test_a_cell_does_not_depend_on_its_batch(tiny, small):
     # Few steps, as each one amplifies the rounding in which batches differ.
     cells = [
         small(beta=1.0, iterations=6),
-        small(beta=50.0, style_layers={"relu1_1": 1.0}, iterations=6),
+        small(beta=50.0, style_layers={"relu1_1@1": 1.0}, iterations=6),
         small(beta=5.0, content_layers={"relu1_2": 2.0}, seed=3, start="noise", iterations=6),
     ]
     together = run(tiny, cells, batch_size=3)
@@ -43,6 +43,7 @@ def test_a_cell_does_not_depend_on_its_batch(tiny, small):
     for one, other, third in zip(together, reversed_order, alone, strict=True):
         torch.testing.assert_close(one.image, third.image, atol=BATCH_TOLERANCE, rtol=0)
         torch.testing.assert_close(other.image, third.image, atol=BATCH_TOLERANCE, rtol=0)
+        assert one.losses.keys() == other.losses.keys() == third.losses.keys()
 
 
 def test_on_a_cpu_a_cell_is_the_same_to_the_last_bit_whatever_the_grid(tiny, small):

@@ -152,7 +152,8 @@ def patch_distance(
     directions by the style's deviation along it. No network is involved. This is the measure of
     Karras et al. (2018, section 5) for generated images, with octaves instead of the levels of a
     Laplacian pyramid, and that of Elnekave and Weiss (2022). The distance is 0 for the style
-    itself. With a ``mask``, only patches whose centre lies in it count.
+    itself. With a ``mask``, only patches whose centre lies in it count. The style that the
+    ``targets`` are measured in must have as many octaves as the picture.
     """
     distances = []
     for octave, target in zip(_octaves(picture), targets, strict=True):

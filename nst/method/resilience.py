@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from nst.config.layers import split_octave
 from nst.config.settings import Settings
 from nst.errors import UserError
 from nst.method.checkpoint import Batch, Checkpoint
@@ -225,11 +224,6 @@ def _as_transfers(batch: Batch, last: State) -> Iterator[Transfer]:
     for row, (index, settings) in enumerate(batch.cells.items()):
         if index < 0:
             continue
-        compared = {
-            f"{role} {split_octave(layer)[0]}"
-            for role, layers in zip(("content", "style"), settings.compared_layers, strict=True)
-            for layer in layers
-        }
         one = Transfer(index, settings, None, {}, {}, {}, seconds, batch.attempt)
         if last.finite[row]:
             this = slice(row, row + 1)
@@ -240,7 +234,7 @@ def _as_transfers(batch: Batch, last: State) -> Iterator[Transfer]:
                 losses={
                     name: loss[row].item()
                     for name, loss in last.losses.items()
-                    if name in SUMS or split_octave(name)[0] in compared
+                    if not loss[row].isnan()
                 },
                 trace=dict(zip(SUMS, steps, strict=True)),
                 snapshots={number: shown[this] for number, shown in last.snapshots.items()},

@@ -12,9 +12,10 @@ from dataclasses import replace
 import torch
 from torch.nn import functional
 
+from nst.config.layers import Taps
 from nst.config.settings import Settings
 from nst.method.colours import restore_colours
-from nst.method.objective import Objective, measure_targets
+from nst.method.objective import SUMS, Losses, Objective, measure_targets
 from nst.method.optimise import State, Watch, optimise
 from nst.method.optimisers import Adam, Lbfgs, Optimiser, Pyramid
 from nst.method.regions import keep_photograph, put_together
@@ -37,7 +38,8 @@ def transfer(
 
     The cells may differ in ``nst.method.resilience.VARIED`` and in nothing else. ``caution`` in
     (0, 1] scales the optimiser's steps. With ``state``, the optimisation resumes from it.
-    ``watch`` is called after each step. The returned state has the final images and their losses.
+    ``watch`` is called after each step. The returned state has the final images and their losses,
+    nan where a cell does not compare a layer of the batch.
 
     Raises:
         ExtractorError: a layer is unknown, or an image is too small for one.
@@ -69,7 +71,20 @@ def transfer(
     if stage.only is not None:
         with torch.no_grad():
             state = replace(state, losses=Objective(network, targets, cells)(state.images))
-    return with_photograph(state, stage)
+    return with_photograph(replace(state, losses=own_losses(state.losses, targets.taps)), stage)
+
+
+def own_losses(losses: Losses, taps: Sequence[Taps]) -> Losses:
+    """Replace by nan each cell's losses at layers and octaves that only other cells compare."""
+
+    def is_own(name: str) -> list[bool]:
+        role, _, tap = name.partition(" ")
+        return [name in SUMS or tap in getattr(one, role) for one in taps]
+
+    return {
+        name: loss.where(torch.tensor(is_own(name), device=loss.device), torch.nan)
+        for name, loss in losses.items()
+    }
 
 
 def begin_stage(

@@ -293,6 +293,8 @@ def read_extractor(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
     Raises:
         ExtractorError: as ``load_extractor``.
     """
+    if not path.exists():
+        raise ExtractorError(f"the network {path} does not exist; check the path")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["nst"])
