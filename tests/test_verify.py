@@ -403,7 +403,7 @@ def test_of_a_folder_some_cells_are_drawn_and_nothing_else(results, cell):
     assert one in both
     assert choose_pictures([results], 9) == both
     assert choose_pictures([cell, results], None) == [cell, *both]
-    cell.write_bytes(cell.read_bytes()[:20])
+    cell.write_bytes(bytes(99))  # as after a power cut
     assert choose_pictures([results], None) == both, "a damaged cell is reported, not left out"
     with pytest.raises(CellError, match="has no pictures made by nst"):
         choose_pictures([results / "inputs"], None)

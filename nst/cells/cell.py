@@ -13,7 +13,6 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +26,7 @@ from nst.config.prints import PrintFile
 from nst.config.settings import ALGORITHM_VERSION, Settings
 from nst.errors import CellError, ImageError
 from nst.imaging.images import Levels, read_description, read_png_text, save_deep, save_png
+from nst.imaging.opening import FORMATS, opened
 from nst.imaging.srgb import pixel_digest
 from nst.system.files import write_atomically
 
@@ -265,22 +265,20 @@ def read_record(path: Path) -> dict[str, Any]:
     """Return the record in a cell's PNG or in a print's TIFF.
 
     Raises:
-        ImageError: the file is neither, or is damaged.
+        ImageError: the file is no picture, or a damaged one.
         CellError: the file has no record of nst.
     """
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
             text = read_description(path) or ""
-        elif _is_no_png(path):
-            raise KeyError(TEXT_KEY)
         else:
             text = read_png_text(path, TEXT_KEY)[TEXT_KEY]
         record = json.loads(text)
         if not isinstance(record, dict):
             raise KeyError(TEXT_KEY)
-    except ImageError:
-        raise
     except (KeyError, ValueError, RecursionError) as error:
+        if isinstance(error, ImageError) and not _is_other_picture(path):
+            raise
         raise CellError(
             f"{path} has no record of nst; only pictures that nst wrote have one, until another "
             "program saves them"
@@ -288,13 +286,13 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _is_no_png(path: Path) -> bool:
-    """Return whether a file is there but does not begin as a PNG."""
-    with suppress(OSError):
-        if path.is_file():
-            with path.open("rb") as file:
-                return file.read(4) not in (b"", b"\x89PNG")
-    return False
+def _is_other_picture(path: Path) -> bool:
+    """Return whether a file is a picture in a format that carries no record."""
+    try:
+        with opened(path, tuple(name for name in FORMATS if name not in ("PNG", "TIFF"))):
+            return True
+    except ImageError:
+        return False
 
 
 def draw_failure(width: int, height: int) -> Image.Image:
