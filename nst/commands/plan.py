@@ -32,7 +32,7 @@ from nst.config.paths import cell_path, grids
 from nst.config.pictures import Picture
 from nst.config.run import Run
 from nst.config.settings import ALGORITHM_VERSION, SIDE, Settings
-from nst.errors import ImageError, UserError
+from nst.errors import ImageError
 from nst.imaging.images import read_size
 from nst.method.resilience import best_batch_size, make_cells, refused_if_too_large
 from nst.method.stages import Images
@@ -130,7 +130,7 @@ def _is_made(path: Path, settings: Settings) -> bool:
     try:
         record = read_record(path)
         made = Settings.from_mapping(record["settings"])
-    except (UserError, LookupError):
+    except (LookupError, TypeError, ValueError, AttributeError):  # a record may hold anything
         return False
     if settings.precision == "auto":  # a record has the precision that auto stood for
         settings = replace(settings, precision=made.precision)
